@@ -1,0 +1,106 @@
+"""Who exists in the simulated Office 365: tenants, people and what is special about their mailboxes.
+
+The simulators of Entra and Graph share one `World`; each keeps what is its own (tokens, events) itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from local.clock import CloudClock
+
+
+class MailboxKind(StrEnum):
+    """Where a person's mailbox lives, which decides what Graph answers for it (facts §§12, 13)."""
+
+    ONLINE = "online"
+    ON_PREMISES = "on-premises"
+    UNLICENSED = "unlicensed"
+    SHARED = "shared"
+    ABSENT = "absent"
+    """A guest: in the directory, without a mailbox in this tenant."""
+
+
+@dataclass(slots=True)
+class WorkingHours:
+    """What mailboxSettings says. Times are wall-clock ``HH:MM``."""
+
+    days: tuple[str, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday")
+    start: str = "08:00"
+    end: str = "17:00"
+
+
+@dataclass(slots=True)
+class CustomZone:
+    """A `customTimeZone` as the live service sends it: UTC = local + bias (+ daylight_bias in summer).
+
+    *standard* and *daylight* are (month, day_occurrence, day_of_week, time) of the yearly changes.
+    """
+
+    bias: int
+    daylight_bias: int
+    standard: tuple[int, int, str, str]
+    daylight: tuple[int, int, str, str]
+
+
+@dataclass(slots=True)
+class Person:
+    """A user of a tenant, with a mailbox of some kind."""
+
+    key: str
+    """Short name for the command line: ``ada``."""
+    object_id: str
+    tenant_id: str
+    name: str
+    address: str
+    """SMTP address, and user principal name."""
+    zone: str = "W. Europe Standard Time"
+    """Zone of the mailbox: a Windows name, as nearly always, or an IANA one."""
+    custom_zone: CustomZone | None = None
+    """If set, working hours carry this instead of *zone*."""
+    hours: WorkingHours = field(default_factory=WorkingHours)
+    kind: MailboxKind = MailboxKind.ONLINE
+    teams: bool = True
+    """Licensed for Teams: whether the calendar allows `teamsForBusiness`."""
+    assigned: bool = True
+    """In the group that may use the app; matters where the tenant requires assignment."""
+    in_scope: bool = True
+    """Inside the Exchange scope (RBAC) or access policy of the app; matters for app-only calls."""
+    about: str = ""
+    """What is special about them, in a line."""
+
+
+@dataclass(slots=True)
+class Tenant:
+    """A customer's (or the platform's own) Entra tenant."""
+
+    tenant_id: str
+    name: str
+    domain: str
+    people: list[Person] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class World:
+    """Everything the simulators agree on."""
+
+    clock: CloudClock
+    tenants: dict[str, Tenant]
+    client_id: str
+    """The app registration's client id, one for all tenants."""
+    home_tenant_id: str
+    """Where the app registration and the platform live."""
+    platform_client_id: str
+    """The platform's backend: a service principal of the home tenant with `Platform.Manage`."""
+
+    def people(self) -> Iterator[Person]:
+        """Yield everybody, tenant by tenant."""
+        for tenant in self.tenants.values():
+            yield from tenant.people
+
+    def person(self, who: str) -> Person:
+        """Find somebody by key, address (without case) or object id. KeyError if there is nobody."""
+        for person in self.people():
+            if who in (person.key, person.object_id) or who.casefold() == person.address.casefold():
+                return person
+        raise KeyError(who)
