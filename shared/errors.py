@@ -1,0 +1,170 @@
+"""Everything that can go wrong and has a name.
+
+SchedulingError
+├── Invalid                       the request is not understood; names the field
+├── NotAuthenticated              no valid token
+│   └── SignInAgain               the tenant demands more of the user (claims challenge)
+├── NotAllowed                    who is asking is known, and may not
+├── NotFound                      no such thing for this caller
+├── Conflict                      the state does not allow it
+│   ├── SlotTaken                 somebody is busy, or another session holds the time
+│   ├── SlotUnknown               a calendar could not be read: unknown is not free
+│   ├── StaleRow                  the row changed since it was read
+│   └── MailboxUnusable           the person has no calendar that Graph can reach
+├── PreconditionFailed            If-Match names another version
+├── KeyReused                     the Idempotency-Key belongs to another request
+├── ConsentMissing                the tenant has not granted what the call needs
+├── CalendarError                 Graph or Entra did not do it
+│   ├── CalendarThrottled         asked to wait
+│   ├── CalendarUnavailable       worth trying again
+│   ├── CalendarRefused           a definite no, with Graph's code
+│   └── EventGone                 the event is not there any more
+├── StoreUnavailable              Table Storage or a queue did not answer
+└── Misconfigured                 a setting or secret of this deployment is wrong
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class SchedulingError(Exception):
+    """Base of all errors of this service. *remedy*: what somebody can do about it."""
+
+    remedy: str | None = None
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        if remedy is not None:
+            self.remedy = remedy
+
+
+class Invalid(SchedulingError):
+    """The request is not understood. *field* is a path such as ``body.start``; values are not kept."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotAuthenticated(SchedulingError):
+    """No token, or one that proves nothing here."""
+
+
+class SignInAgain(NotAuthenticated):
+    """Entra demands more of the user. *claims*: the challenge as JSON text, for MSAL."""
+
+    def __init__(self, message: str, *, claims: str | None = None) -> None:
+        super().__init__(message, remedy="Sign in again; the frontend passes on the claims.")
+        self.claims = claims
+
+
+class NotAllowed(SchedulingError):
+    """The caller is known and may see the thing, but not do this."""
+
+
+class NotFound(SchedulingError):
+    """No such thing for this caller; whether others have it is not told."""
+
+
+class Conflict(SchedulingError):
+    """The state of things does not allow it."""
+
+
+class SlotTaken(Conflict):
+    """Somebody is not free then. *alternatives*: starts that were free, nearest first (set by booking)."""
+
+    def __init__(self, message: str, *, alternatives: Sequence[Any] = ()) -> None:
+        super().__init__(message, remedy="Pick one of the alternatives, or ask for availability again.")
+        self.alternatives = tuple(alternatives)
+
+
+class SlotUnknown(Conflict):
+    """A participant's calendar could not be read. *unknown*: who and why (set by booking)."""
+
+    def __init__(
+        self, message: str, *, unknown: Sequence[Any] = (), alternatives: Sequence[Any] = ()
+    ) -> None:
+        super().__init__(message, remedy="Ask them, or book with accept_unknown.")
+        self.unknown = tuple(unknown)
+        self.alternatives = tuple(alternatives)
+
+
+class StaleRow(Conflict):
+    """The row changed since it was read: read again, decide again."""
+
+
+class MailboxUnusable(Conflict):
+    """The person's mailbox cannot be reached by Graph. *code*: Graph's word for it."""
+
+    def __init__(self, message: str, *, code: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.code = code
+
+
+class PreconditionFailed(SchedulingError):
+    """If-Match names a version that is not the present one."""
+
+    remedy = "Read it again, look at what changed, and repeat with the new ETag."
+
+
+class KeyReused(SchedulingError):
+    """The same Idempotency-Key came with another request."""
+
+    remedy = "Use a new key for a new booking; repeat a key only with the same body."
+
+
+class ConsentMissing(SchedulingError):
+    """The tenant has not granted what the call needs. *aadsts*: Entra's number, if it said one."""
+
+    def __init__(
+        self, message: str, *, aadsts: int | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.aadsts = aadsts
+
+
+class CalendarError(SchedulingError):
+    """Graph or Entra did not do it.
+
+    *code* is theirs, *status* of HTTP (0: no answer), *request_id* what Microsoft's support asks for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        status: int = 0,
+        request_id: str = "",
+        retry_after_seconds: float | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.code = code
+        self.status = status
+        self.request_id = request_id
+        self.retry_after_seconds = retry_after_seconds
+
+
+class CalendarThrottled(CalendarError):
+    """Graph asked to wait *retry_after_seconds* (None: it did not say how long)."""
+
+
+class CalendarUnavailable(CalendarError):
+    """A passing failure; the outcome of a write is unknown."""
+
+
+class CalendarRefused(CalendarError):
+    """A definite no."""
+
+
+class EventGone(CalendarError):
+    """The event is not in this mailbox: cancelled, deleted or moved away."""
+
+
+class StoreUnavailable(SchedulingError):
+    """Our storage did not answer; worth trying again."""
+
+
+class Misconfigured(SchedulingError):
+    """This deployment lacks a setting or secret; only its operator can mend it."""

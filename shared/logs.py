@@ -1,0 +1,63 @@
+"""One log line per thing that happened, with facts that cannot hold personal data."""
+
+import logging
+from typing import TypedDict, Unpack
+
+_LOGGER = logging.getLogger("mentor_calendar")
+
+
+class Facts(TypedDict, total=False):
+    """All that a log line may say: ids, states, counts, durations. Never names or texts."""
+
+    function: str
+    status: int
+    duration_ms: int
+    problem: str
+    trace_id: str
+    organization_id: str
+    tenant_id: str
+    object_id: str
+    pairing_id: str
+    session_id: str
+    subscription_id: str
+    state: str
+    cause: str
+    action: str
+    lag_ms: int
+    queue: str
+    job: str
+    attempt: int
+    count: int
+    accepted: int
+    dropped: int
+    messages: int
+    due: int
+    renewed: int
+    recreated: int
+    failed: int
+    overdue: int
+    removed: int
+    purged: int
+    days_left: int
+    code: str
+    request_id: str
+    aadsts: int
+    operation: str
+    retry_after_ms: int
+    reason: str
+
+
+def log_event(event: str, **facts: Unpack[Facts]) -> None:
+    """Write one line: ``session.booked session_id=… state=…``."""
+    _LOGGER.info("%s", _line(event, facts))
+
+
+def log_trouble(event: str, **facts: Unpack[Facts]) -> None:
+    """Write one warning line, with the traceback of the exception being handled, if there is one."""
+    import sys
+
+    _LOGGER.warning("%s", _line(event, facts), exc_info=sys.exc_info()[0] is not None)
+
+
+def _line(event: str, facts: Facts) -> str:
+    return " ".join([event, *(f"{key}={value}" for key, value in facts.items())])

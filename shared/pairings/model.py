@@ -1,0 +1,58 @@
+"""A pairing: the people who may meet."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, TenantId
+
+MAX_PARTICIPANTS = 20
+
+
+class ParticipantRole(StrEnum):
+    """What somebody is in a pairing."""
+
+    MENTOR = "mentor"
+    MENTEE = "mentee"
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """One of those who may meet."""
+
+    role: ParticipantRole
+    address: str
+    """SMTP address, lower case: what getSchedule and invitations want."""
+    object_id: ObjectId | None = None
+    """Absent for somebody outside the tenant."""
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A mentor and a mentee, or a group of up to 20."""
+
+    id: PairingId
+    organization_id: OrganizationId
+    tenant_id: TenantId
+    participants: tuple[Participant, ...]
+    version: str = ""
+    """The stored row's etag; empty before it is stored."""
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.participants) <= MAX_PARTICIPANTS:
+            raise ValueError(f"a pairing has 2 to {MAX_PARTICIPANTS} participants")
+        if len({p.address for p in self.participants}) < len(self.participants):
+            raise ValueError("a participant is named twice")
+
+    def participant(self, object_id: ObjectId) -> Participant | None:
+        """Return the participant with *object_id*, if they are one."""
+        return next((p for p in self.participants if p.object_id == object_id), None)
+
+    def mailbox(self, participant: Participant) -> Mailbox | None:
+        """Return *participant*'s mailbox; None for somebody outside the tenant."""
+        return Mailbox(self.tenant_id, participant.object_id) if participant.object_id else None
+
+    @property
+    def default_title(self) -> str:
+        """Return what a session is called in Outlook when nobody says otherwise."""
+        return "Mentoring session" if len(self.participants) == 2 else "Group mentoring session"

@@ -1,0 +1,83 @@
+"""Half-open stretches of time in UTC, and the little algebra that scheduling needs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TimeSpan:
+    """``[start, end)``, both aware and in UTC, never empty."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is not UTC or self.end.tzinfo is not UTC:
+            raise ValueError("a TimeSpan is made of UTC datetimes")
+        if self.start >= self.end:
+            raise ValueError("a TimeSpan ends after it starts")
+
+    @classmethod
+    def lasting(cls, start: datetime, duration: timedelta) -> "TimeSpan":
+        """Return the span of *duration* from *start*."""
+        return cls(start, start + duration)
+
+    @property
+    def duration(self) -> timedelta:
+        """Return how long it lasts."""
+        return self.end - self.start
+
+    def overlaps(self, other: "TimeSpan") -> bool:
+        """Tell whether they share an instant; touching ends do not."""
+        return self.start < other.end and other.start < self.end
+
+    def covers(self, other: "TimeSpan") -> bool:
+        """Tell whether *other* lies wholly inside."""
+        return self.start <= other.start and other.end <= self.end
+
+    def cut(self, window: "TimeSpan") -> "TimeSpan | None":
+        """Return the part inside *window*, or None."""
+        start, end = max(self.start, window.start), min(self.end, window.end)
+        return TimeSpan(start, end) if start < end else None
+
+    def widened(self, before: timedelta, after: timedelta) -> "TimeSpan":
+        """Return it with *before* and *after* added at its ends."""
+        return TimeSpan(self.start - before, self.end + after)
+
+    def days(self) -> list[date]:
+        """Return the UTC dates that it touches, in order."""
+        last = (self.end - timedelta(microseconds=1)).date()
+        count = (last - self.start.date()).days + 1
+        return [self.start.date() + timedelta(days=n) for n in range(count)]
+
+
+def merge(spans: Iterable[TimeSpan]) -> list[TimeSpan]:
+    """Return the union of *spans*, sorted, with nothing overlapping or touching."""
+    merged: list[TimeSpan] = []
+    for span in sorted(spans):
+        if merged and span.start <= merged[-1].end:
+            if span.end > merged[-1].end:
+                merged[-1] = TimeSpan(merged[-1].start, span.end)
+        else:
+            merged.append(span)
+    return merged
+
+
+def subtract(spans: Iterable[TimeSpan], busy: Iterable[TimeSpan]) -> list[TimeSpan]:
+    """Return what of *spans* is outside *busy*, sorted and merged."""
+    taken = merge(busy)
+    free: list[TimeSpan] = []
+    for span in merge(spans):
+        start = span.start
+        for block in taken:
+            if block.end <= start:
+                continue
+            if block.start >= span.end:
+                break
+            if block.start > start:
+                free.append(TimeSpan(start, block.start))
+            start = max(start, block.end)
+        if start < span.end:
+            free.append(TimeSpan(start, span.end))
+    return free
