@@ -22,7 +22,7 @@ class DueKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class DueItem:
-    """One thing to do at *due_at*. A hint only: who does it looks first whether it is still wanted."""
+    """One thing to do at *due_at*. A hint: who does it looks whether it is still wanted."""
 
     due_at: datetime
     kind: DueKind

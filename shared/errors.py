@@ -39,7 +39,7 @@ class SchedulingError(Exception):
 
 
 class Invalid(SchedulingError):
-    """The request is not understood. *field* is a path such as ``body.start``; values are not kept."""
+    """The request is not understood. *field* is a path such as ``body.start``."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -71,10 +71,12 @@ class Conflict(SchedulingError):
 
 
 class SlotTaken(Conflict):
-    """Somebody is not free then. *alternatives*: starts that were free, nearest first (set by booking)."""
+    """Somebody is not free then. *alternatives*: slots that were free, nearest first."""
 
     def __init__(self, message: str, *, alternatives: Sequence[Any] = ()) -> None:
-        super().__init__(message, remedy="Pick one of the alternatives, or ask for availability again.")
+        super().__init__(
+            message, remedy="Pick one of the alternatives, or ask for availability again."
+        )
         self.alternatives = tuple(alternatives)
 
 
@@ -126,7 +128,8 @@ class ConsentMissing(SchedulingError):
 class CalendarError(SchedulingError):
     """Graph or Entra did not do it.
 
-    *code* is theirs, *status* of HTTP (0: no answer), *request_id* what Microsoft's support asks for.
+    *code* is theirs, *status* HTTP's (0: no answer), *request_id* what Microsoft's support asks
+    for.
     """
 
     def __init__(

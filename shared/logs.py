@@ -53,7 +53,7 @@ def log_event(event: str, **facts: Unpack[Facts]) -> None:
 
 
 def log_trouble(event: str, **facts: Unpack[Facts]) -> None:
-    """Write one warning line, with the traceback of the exception being handled, if there is one."""
+    """Write one warning line, with the traceback of the exception being handled, if any."""
     import sys
 
     _LOGGER.warning("%s", _line(event, facts), exc_info=sys.exc_info()[0] is not None)

@@ -70,7 +70,7 @@ class Tokens(Protocol):
         """Return what *raw* proves.
 
         Raises:
-            NotAuthenticated: signature, issuer, audience, times, version, scope or role are not right.
+            NotAuthenticated: signature, issuer, audience, times, version, scope or role is wrong.
             CalendarUnavailable: the signing keys cannot be had right now.
         """
         ...

@@ -31,7 +31,7 @@ class PairingStore(Protocol):
     async def of_organization(
         self, organization_id: OrganizationId, *, after: str | None, limit: int
     ) -> tuple[Sequence[Pairing], str | None]:
-        """Return a page of the organization's pairings by id, and the cursor of the next or None."""
+        """Return a page of the organization's pairings by id; the cursor of the next or None."""
         ...
 
     async def delete(self, organization_id: OrganizationId, pairing_id: PairingId) -> None:

@@ -1,0 +1,38 @@
+"""What happened to a session, in order, and how it was found out."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from shared.ids import OrganizationId, PairingId, SessionId
+
+
+class ChangeKind(StrEnum):
+    """What happened."""
+
+    SCHEDULED = "session.scheduled"
+    RESCHEDULED = "session.rescheduled"
+    CANCELLED = "session.cancelled"
+    RESPONDED = "session.responded"
+    PROPOSED = "session.proposed"
+    ONLINE_MEETING = "session.online_meeting"
+    ATTENDEES = "session.attendees"
+    CONFLICT = "session.conflict"
+    TROUBLE = "organization.trouble"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that happened. Ids, states and times only."""
+
+    organization_id: OrganizationId
+    at: datetime
+    kind: ChangeKind
+    cause: str
+    """`api`, `outlook` or `reconciliation`."""
+    pairing_id: PairingId | None = None
+    session_id: SessionId | None = None
+    lag_ms: int | None = None
+    """How long after it happened in Outlook it was seen here, where Outlook says when."""
+    detail: str = ""
+    """A state or reason out of the models' own words."""

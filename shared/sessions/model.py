@@ -1,0 +1,233 @@
+"""A session: our booking, with a state; its attendees and what they answered."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.ids import (
+    EventId,
+    ICalUid,
+    Mailbox,
+    ObjectId,
+    OrganizationId,
+    PairingId,
+    SeriesId,
+    SessionId,
+    TenantId,
+)
+from shared.organizations.model import OnlineMeetingChoice
+from shared.timespan import TimeSpan
+
+HOLD_FOR = timedelta(minutes=10)
+"""How long an unconfirmed hold counts: longer than the verify job and its retries need."""
+VERIFY_AFTER = timedelta(minutes=2)
+"""When somebody looks whether a booking got through."""
+
+
+class SessionState(StrEnum):
+    """Where a session stands. `ended` is not a state: it is scheduled, and over."""
+
+    REQUESTED = "requested"
+    """Its time is held; Outlook has perhaps not heard of it yet."""
+    SCHEDULED = "scheduled"
+    CANCELLED = "cancelled"
+
+
+class ResponseState(StrEnum):
+    """An attendee's answer. Graph's `none` and `notResponded` are both `pending` here."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    TENTATIVE = "tentative"
+    DECLINED = "declined"
+
+
+class OnlineMeetingState(StrEnum):
+    """What became of the wish for an online meeting."""
+
+    NONE = "none"
+    """Not asked for."""
+    READY = "ready"
+    PENDING = "pending"
+    """Asked for; the link comes late."""
+    UNAVAILABLE = "unavailable"
+    """There will be none; the reason says why."""
+
+
+class OnlineMeetingReason(StrEnum):
+    """Why there is no online meeting, or another one than asked for."""
+
+    NOT_OFFERED = "not_offered"
+    """The organizer's calendar allows no online meetings."""
+    SKYPE_RETIRED = "skype_retired"
+    """Skype was asked for and is not offered; Teams was taken instead, where there is one."""
+    NOT_CREATED = "not_created"
+    """Graph accepted the event without making it an online meeting."""
+    LINK_OVERDUE = "link_overdue"
+    """The link was promised and never came."""
+
+
+class Cause(StrEnum):
+    """Who or what changed a session."""
+
+    API = "api"
+    OUTLOOK = "outlook"
+    """Seen after a change notification."""
+    RECONCILIATION = "reconciliation"
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineMeeting:
+    """What was asked for and what there is."""
+
+    wanted: OnlineMeetingChoice = OnlineMeetingChoice.NONE
+    state: OnlineMeetingState = OnlineMeetingState.NONE
+    join_url: str | None = None
+    """Opaque; never parsed."""
+    reason: OnlineMeetingReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttendeeResponse:
+    """What an attendee answered, and when. Belongs to one scheduling of the session."""
+
+    state: ResponseState = ResponseState.PENDING
+    responded_at: datetime | None = None
+    """None while pending."""
+    proposed: TimeSpan | None = None
+    """Another time they propose, until it is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attendee:
+    """Somebody who was invited. The organizer is not among them."""
+
+    address: str
+    """SMTP address, lower case."""
+    object_id: ObjectId | None = None
+    required: bool = True
+    response: AttendeeResponse = AttendeeResponse()
+    forwarded: bool = False
+    """Added in Outlook, not by us: no participant of the pairing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One meeting of a pairing."""
+
+    id: SessionId
+    organization_id: OrganizationId
+    pairing_id: PairingId
+    organizer: Mailbox
+    """Whose calendar holds the event: also the partition this session is stored in."""
+    state: SessionState
+    span: TimeSpan
+    time_zone: str
+    """The organizer's zone as given when booking: an IANA or Windows name."""
+    attendees: tuple[Attendee, ...]
+    created_at: datetime
+    changed_at: datetime
+    online_meeting: OnlineMeeting = OnlineMeeting()
+    fingerprint: str = ""
+    """Hash of the booking request, to tell a retry from another request under the same key."""
+    unknown_for: tuple[str, ...] = ()
+    """Addresses whose availability was unknown when it was booked."""
+    event_id: EventId | None = None
+    ical_uid: ICalUid | None = None
+    event_etag: str | None = None
+    """Graph's etag of the event as last read or written: an echo carries the same."""
+    scheduling: int = 0
+    """Counts reschedulings: answers belong to one of them."""
+    conflicts_with: tuple[SessionId, ...] = ()
+    """Sessions that a move in Outlook made it overlap."""
+    series_id: SeriesId | None = None
+    occurrence: int = 0
+    """Which of its series, from 0."""
+    pending_span: TimeSpan | None = None
+    """Where a reschedule under way wants it; held besides *span* until it is done or undone."""
+    held_until: datetime | None = None
+    """Until when an unconfirmed hold (requested, or *pending_span*) counts."""
+    version: str = ""
+    """The stored row's etag; empty before it is stored."""
+
+    @property
+    def tenant_id(self) -> TenantId:
+        """Return the tenant of its organizer."""
+        return self.organizer.tenant_id
+
+    @property
+    def holders(self) -> tuple[Mailbox, ...]:
+        """Return every mailbox whose time this takes, attendees first, the organizer last."""
+        return (
+            *(
+                Mailbox(self.tenant_id, a.object_id)
+                for a in self.attendees
+                if a.object_id and not a.forwarded
+            ),
+            self.organizer,
+        )
+
+    def with_response(self, address: str, response: AttendeeResponse) -> "Session":
+        """Return it with *address*'s response replaced."""
+        return replace(
+            self,
+            attendees=tuple(
+                replace(a, response=response) if a.address == address else a for a in self.attendees
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Time of one mailbox that a session takes."""
+
+    session_id: SessionId
+    span: TimeSpan
+    counts_until: datetime | None = None
+    """None: confirmed, counts for good. Else it stops counting then."""
+
+    def counts_at(self, now: datetime) -> bool:
+        """Tell whether it still keeps others out."""
+        return self.counts_until is None or now < self.counts_until
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """What is written into Outlook for a session. Texts pass through; they are never stored."""
+
+    session_id: SessionId
+    """Also the transactionId and our extended property."""
+    title: str
+    agenda: str
+    """Plain text; the adapter escapes it."""
+    location: str | None
+    span: TimeSpan
+    time_zone: str
+    attendees: tuple[Attendee, ...]
+    online_meeting: OnlineMeetingChoice
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAttendee:
+    """An attendee on the organizer's copy of an event."""
+
+    address: str
+    response: AttendeeResponse
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEvent:
+    """The organizer's copy of an event, as Graph showed it."""
+
+    event_id: EventId
+    ical_uid: ICalUid
+    etag: str
+    span: TimeSpan
+    is_cancelled: bool
+    attendees: tuple[SeenAttendee, ...]
+    is_online_meeting: bool
+    join_url: str | None
+    session_id: SessionId | None = None
+    """Our extended property, where it was asked for."""
+    series_master_id: EventId | None = None

@@ -1,0 +1,174 @@
+"""What sessions need from outside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from shared.ids import EventId, Mailbox, OrganizationId, SessionId
+from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.sessions.model import EventDraft, Hold, ResponseState, SeenEvent, Session
+from shared.timespan import TimeSpan
+
+
+class SessionStore(Protocol):
+    """Where sessions and the time they hold are kept; one partition per mailbox.
+
+    Every method may raise StoreUnavailable. What it changes in one mailbox it changes in one
+    transaction.
+    """
+
+    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> None:
+        """Take *hold*'s span in an attendee's *mailbox*, with the pointer and the time index row.
+
+        A hold of the same session is replaced, whatever its span. Raises SlotTaken if a hold of
+        another session counts at *now* and overlaps; then nothing has changed.
+        """
+        ...
+
+    async def open(self, session: Session, now: datetime) -> Session:
+        """Take the span in the organizer's mailbox and store the new (requested) session.
+
+        Raises SlotTaken as `hold` does, StaleRow if the session is there already.
+        """
+        ...
+
+    async def save(self, session: Session) -> Session:
+        """Replace the stored session, the organizer's hold, time index and event index with it.
+
+        A scheduled session holds its span for good (and *pending_span* until *held_until*); a
+        cancelled one holds nothing and stays in the index.
+        Raises StaleRow if *session.version* is not the stored one.
+        """
+        ...
+
+    async def settle(self, mailbox: Mailbox, session: Session) -> None:
+        """Make an attendee's *mailbox* say what *session* says: holds, pointer, time index.
+
+        Never refuses: it records what is so (moved in Outlook, confirmed, cancelled).
+        """
+        ...
+
+    async def move(self, mailbox: Mailbox, session: Session, to: Hold, now: datetime) -> None:
+        """Take *to* besides what *session* holds in *mailbox*. Raises SlotTaken as `hold` does."""
+        ...
+
+    async def release(self, mailbox: Mailbox, session_id: SessionId) -> None:
+        """Free what *session_id* holds in *mailbox* and remove its row; twice is fine."""
+        ...
+
+    async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
+        """Return the session that *mailbox* organizes or was invited to, or raise NotFound."""
+        ...
+
+    async def of_event(self, mailbox: Mailbox, event_id: EventId) -> Session | None:
+        """Return the session that *event_id* of the organizer's *mailbox* shows, if it is ours."""
+        ...
+
+    async def of_mailbox(
+        self,
+        mailbox: Mailbox,
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        after: str | None,
+        limit: int,
+    ) -> tuple[Sequence[Session], str | None]:
+        """Return a page of sessions that start in [since, until), by start; the cursor or None."""
+        ...
+
+    async def holds(self, mailbox: Mailbox, window: TimeSpan, now: datetime) -> list[Hold]:
+        """Return the holds that count at *now* and touch *window*."""
+        ...
+
+    async def purge(self, session: Session) -> int:
+        """Remove every row of *session* in every mailbox; return how many. Twice is fine."""
+        ...
+
+
+class Calendar(Protocol):
+    """Writes and reads our events in people's Outlook calendars.
+
+    Every method may raise CalendarThrottled, CalendarUnavailable, CalendarRefused, ConsentMissing,
+    SignInAgain, MailboxUnusable.
+    """
+
+    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+        """Create the event in the acting mailbox and invite the attendees.
+
+        The same session twice is one event: a refused duplicate is found and returned.
+        """
+        ...
+
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
+        """Find the event of *session_id* by our extended property, by the app's own identity."""
+        ...
+
+    async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
+        """Read one event by the app's own identity. Raises EventGone."""
+        ...
+
+    async def read_many(
+        self, events: Sequence[tuple[Mailbox, EventId]]
+    ) -> list[SeenEvent | Exception]:
+        """Read up to 20 events of one tenant in one request; each its event or its error."""
+        ...
+
+    async def reschedule(
+        self, acting: Acting, event_id: EventId, span: TimeSpan, time_zone: str
+    ) -> SeenEvent:
+        """Give the event new times; never touches its body. Raises EventGone."""
+        ...
+
+    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+        """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
+        ...
+
+    async def respond(
+        self,
+        acting: Acting,
+        session: Session,
+        answer: ResponseState,
+        comment: str,
+        proposed: TimeSpan | None,
+    ) -> None:
+        """Answer in the attendee's own mailbox; EventGone if their copy is not there (yet)."""
+        ...
+
+    async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
+        """Return which online meetings the acting mailbox's calendar allows."""
+        ...
+
+
+class JobKind(StrEnum):
+    """What the `jobs` queue carries."""
+
+    VERIFY = "verify"
+    """See whether a booking or a change under way got through; finish it or undo it."""
+    SUBSCRIBE = "subscribe"
+    """Make sure that a mailbox has a subscription."""
+    RENEW = "renew"
+    RECONCILE = "reconcile"
+    PURGE = "purge"
+    DELIVER = "deliver"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work for later: ids only."""
+
+    kind: JobKind
+    organization_id: OrganizationId
+    mailboxes: tuple[Mailbox, ...]
+    session_ids: tuple[SessionId, ...] = ()
+    """As many as *mailboxes*, pairwise, or empty."""
+    attempt: int = 0
+
+
+class Jobs(Protocol):
+    """The `jobs` queue."""
+
+    async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:
+        """Queue *job*, to be seen after *delay*. Raises StoreUnavailable."""
+        ...
