@@ -96,6 +96,9 @@ class AttendeeResponse:
     """None while pending."""
     proposed: TimeSpan | None = None
     """Another time they propose, until it is answered."""
+    reset: bool = False
+    """Pending because new times took an earlier answer back (Graph's `notResponded`), not because
+    nothing was ever heard (`none`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ class Session:
     ical_uid: ICalUid | None = None
     event_etag: str | None = None
     """Graph's etag of the event as last read or written: an echo carries the same."""
+    event_modified_at: datetime | None = None
+    """Graph's `lastModifiedDateTime` of that: what was modified earlier is old news."""
     scheduling: int = 0
     """Counts reschedulings: answers belong to one of them."""
     conflicts_with: tuple[SessionId, ...] = ()
@@ -209,7 +214,7 @@ class EventDraft:
 
 @dataclass(frozen=True, slots=True)
 class SeenAttendee:
-    """An attendee on the organizer's copy of an event."""
+    """An attendee on the organizer's copy of an event; never the organizer."""
 
     address: str
     response: AttendeeResponse
@@ -228,6 +233,8 @@ class SeenEvent:
     attendees: tuple[SeenAttendee, ...]
     is_online_meeting: bool
     join_url: str | None
+    modified_at: datetime
+    """`lastModifiedDateTime`."""
     session_id: SessionId | None = None
     """Our extended property, where it was asked for."""
     series_master_id: EventId | None = None

@@ -1,0 +1,174 @@
+"""Errors as RFC 9457 problems: the only table from our errors to HTTP."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from shared.errors import (
+    CalendarError,
+    CalendarRefused,
+    CalendarThrottled,
+    Conflict,
+    ConsentMissing,
+    EventGone,
+    Invalid,
+    KeyReused,
+    MailboxUnusable,
+    Misconfigured,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    PreconditionFailed,
+    SchedulingError,
+    SignInAgain,
+    SlotTaken,
+    SlotUnknown,
+    StaleRow,
+    StoreUnavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """How one kind of error is told."""
+
+    status: int
+    type: str
+    title: str
+    speaks: bool = True
+    """Whether the error's own words go out; if not, *title* must do."""
+
+
+PROBLEMS: Final[Mapping[type[SchedulingError], Problem]] = {
+    Invalid: Problem(422, "/problems/invalid", "The request is not understood"),
+    SignInAgain: Problem(401, "/problems/sign-in-again", "The tenant asks for another sign-in"),
+    NotAuthenticated: Problem(401, "/problems/not-authenticated", "A valid token is needed"),
+    NotAllowed: Problem(403, "/problems/not-allowed", "Not allowed"),
+    NotFound: Problem(404, "/problems/not-found", "No such resource"),
+    SlotTaken: Problem(409, "/problems/slot-taken", "The slot is no longer free"),
+    SlotUnknown: Problem(409, "/problems/slot-unknown", "Nobody can tell whether it is free"),
+    StaleRow: Problem(409, "/problems/conflict", "It is being changed right now"),
+    MailboxUnusable: Problem(409, "/problems/mailbox-unusable", "The mailbox cannot be reached"),
+    Conflict: Problem(409, "/problems/conflict", "The state does not allow this"),
+    PreconditionFailed: Problem(412, "/problems/precondition-failed", "It changed meanwhile"),
+    KeyReused: Problem(422, "/problems/key-reused", "The Idempotency-Key was used before"),
+    ConsentMissing: Problem(403, "/problems/consent-missing", "The tenant's approval is missing"),
+    EventGone: Problem(409, "/problems/event-gone", "The meeting is not in Outlook any more"),
+    CalendarThrottled: Problem(503, "/problems/calendar-throttled", "Outlook asks to wait"),
+    CalendarRefused: Problem(502, "/problems/calendar-refused", "Outlook refused"),
+    CalendarError: Problem(503, "/problems/calendar-unavailable", "The calendar did not answer"),
+    StoreUnavailable: Problem(503, "/problems/store-unavailable", "The storage did not answer"),
+    Misconfigured: Problem(500, "/problems/misconfigured", "The service is not set up", speaks=False),
+    SchedulingError: Problem(500, "/problems/unexpected", "Something went wrong", speaks=False),
+}
+
+NOT_JSON: Final = Problem(400, "/problems/not-json", "The body is not JSON")
+WRONG_MEDIA: Final = Problem(415, "/problems/wrong-media-type", "The body must be application/json")
+TOO_LARGE: Final = Problem(413, "/problems/too-large", "The body is too large")
+UNEXPECTED: Final = PROBLEMS[SchedulingError]
+ALL: Final = (*dict.fromkeys(PROBLEMS.values()), NOT_JSON, WRONG_MEDIA, TOO_LARGE)
+
+_RETRY_SECONDS: Final = 5
+"""What 503 says when nobody knows better."""
+_REMEDY: Final = {
+    "/problems/calendar-unavailable": "Repeat the request; with the same Idempotency-Key, if any.",
+    "/problems/calendar-throttled": "Repeat it after the time in Retry-After.",
+    "/problems/store-unavailable": "Repeat the request; with the same Idempotency-Key, if any.",
+    "/problems/misconfigured": "Only the operator of this service can mend it.",
+}
+
+
+class BadBody(SchedulingError):
+    """The body could not even be parsed; *problem* says how."""
+
+    def __init__(self, problem: Problem, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.problem = problem
+
+
+class InvalidFields(Invalid):
+    """Several fields are wrong. *errors*: one dict per field, `field` and `message`; no values."""
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        super().__init__(errors[0]["field"], errors[0]["message"])
+        self.errors = errors
+
+
+def problem_of(error: SchedulingError) -> Problem:
+    """Return how *error* is told: the entry of the nearest class it is made of."""
+    if isinstance(error, BadBody):
+        return error.problem
+    return next(PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS)
+
+
+def problem_body(error: SchedulingError, trace_id: str) -> dict[str, Any]:
+    """Return the problem+json document of *error*."""
+    problem = problem_of(error)
+    body: dict[str, Any] = {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": str(error) if problem.speaks else problem.title,
+        "trace_id": trace_id,
+    }
+    if remedy := error.remedy or _REMEDY.get(problem.type):
+        body["remedy"] = remedy
+    body.update(_extensions(error))
+    return body
+
+
+def problem_headers(error: SchedulingError, authorization_url: str) -> dict[str, str]:
+    """Return the headers that go with *error*."""
+    status = problem_of(error).status
+    if status == 401:
+        return {"WWW-Authenticate": _challenge(error, authorization_url)}
+    if status == 503:
+        seconds = getattr(error, "retry_after_seconds", None) or _RETRY_SECONDS
+        return {"Retry-After": str(max(1, round(seconds + 0.499)))}
+    return {}
+
+
+def _extensions(error: SchedulingError) -> dict[str, Any]:
+    if isinstance(error, InvalidFields):
+        return {"errors": error.errors}
+    if isinstance(error, Invalid):
+        return {"errors": [{"field": error.field, "message": str(error)}]}
+    extensions: dict[str, Any] = {}
+    if isinstance(error, SlotTaken | SlotUnknown):
+        extensions["alternatives"] = [
+            {"start": instant(span.start), "end": instant(span.end)} for span in error.alternatives
+        ]
+    if isinstance(error, SlotUnknown):
+        extensions["unknown"] = [
+            {"address": person.address, "reason": person.reason, "detail": person.detail}
+            for person in error.unknown
+        ]
+    if isinstance(error, MailboxUnusable | CalendarError) and error.code:
+        extensions["code"] = error.code
+    if isinstance(error, CalendarError) and error.request_id:
+        extensions["request_id"] = error.request_id
+    if isinstance(error, ConsentMissing) and error.aadsts:
+        extensions["aadsts"] = error.aadsts
+    return extensions
+
+
+def _challenge(error: SchedulingError, authorization_url: str) -> str:
+    # The form that MSAL and the Microsoft libraries understand:
+    # https://learn.microsoft.com/entra/identity-platform/claims-challenge
+    if isinstance(error, SignInAgain) and error.claims:
+        import base64
+
+        claims = base64.b64encode(json.dumps(json.loads(error.claims)).encode()).decode()
+        return (
+            f'Bearer realm="", authorization_uri="{authorization_url}", '
+            f'error="insufficient_claims", claims="{claims}"'
+        )
+    return f'Bearer realm="", authorization_uri="{authorization_url}", error="invalid_token"'
+
+
+def instant(at: datetime) -> str:
+    """Return *at* as RFC 3339 with `Z`."""
+    text = at.isoformat(timespec="milliseconds" if at.microsecond else "seconds")
+    return text.removesuffix("+00:00") + "Z"

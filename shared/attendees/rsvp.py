@@ -1,0 +1,179 @@
+"""How what Graph shows is merged into what we know. Pure.
+
+Every read of the organizer's copy is a whole picture of the event, dated by its
+`lastModifiedDateTime`. Pictures come late, twice and out of order, so merging them is idempotent,
+commutative and associative over any history that one calendar can have: the later picture wins,
+within one scheduling silence never erases an answer, and new times start from silence.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from shared.sessions.model import (
+    Attendee,
+    AttendeeResponse,
+    OnlineMeeting,
+    OnlineMeetingState,
+    ResponseState,
+    SeenAttendee,
+    SeenEvent,
+    Session,
+    SessionState,
+)
+
+
+class Difference(StrEnum):
+    """What a merge changed."""
+
+    RESCHEDULED = "rescheduled"
+    CANCELLED = "cancelled"
+    RESPONDED = "responded"
+    PROPOSED = "proposed"
+    ATTENDEES = "attendees"
+    ONLINE_MEETING = "online_meeting"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The session as it is now known, and what is new about it, in order, once each."""
+
+    session: Session
+    differences: tuple[Difference, ...]
+
+
+def newer(known: AttendeeResponse, seen: AttendeeResponse) -> AttendeeResponse:
+    """Return the response to keep, of two that belong to the same scheduling.
+
+    The later answer wins; silence never erases one. Of two answers of the same instant the one
+    that sorts last wins, so that the order they came in does not matter.
+
+    Source: https://learn.microsoft.com/graph/api/resources/responsestatus
+    """
+    return max(known, seen, key=_rank)
+
+
+def merge(session: Session, seen: SeenEvent) -> Merged:
+    """Return *session* with the picture *seen* merged in.
+
+    Compares times, cancellation, attendees with their answers and the join link; ignores all else.
+    """
+    if session.state is SessionState.CANCELLED:
+        return Merged(session, ())
+    if seen.is_cancelled:
+        cancelled = replace(_dated(session, seen), state=SessionState.CANCELLED)
+        return Merged(cancelled, (Difference.CANCELLED,))
+    is_late = _is_older(seen, session)
+    if is_late and seen.span != session.span:
+        return Merged(session, ())
+    merged = session if is_late else replace(_dated(session, seen), span=seen.span)
+    is_moved = merged.span != session.span
+    if is_moved:
+        merged = replace(merged, scheduling=session.scheduling + 1)
+    merged = replace(
+        merged,
+        attendees=_attendees(session, seen, is_moved=is_moved, is_late=is_late),
+        online_meeting=_with_link(session.online_meeting, seen),
+    )
+    return Merged(merged, _differences(session, merged))
+
+
+def _dated(session: Session, seen: SeenEvent) -> Session:
+    return replace(
+        session,
+        event_id=seen.event_id,
+        ical_uid=seen.ical_uid,
+        event_etag=seen.etag,
+        event_modified_at=seen.modified_at,
+    )
+
+
+def _is_older(seen: SeenEvent, session: Session) -> bool:
+    known_at = session.event_modified_at
+    return known_at is not None and (seen.modified_at, seen.etag) < (
+        known_at,
+        session.event_etag or "",
+    )
+
+
+def _attendees(
+    session: Session, seen: SeenEvent, *, is_moved: bool, is_late: bool
+) -> tuple[Attendee, ...]:
+    known = {a.address: a for a in session.attendees}
+    shown = {a.address: a for a in seen.attendees}
+    if is_late:
+        # An old picture may know an answer that the later one lost; who is invited it knows less.
+        return tuple(
+            replace(a, response=_later(shown[a.address].response, a.response))
+            if a.address in shown
+            else a
+            for a in session.attendees
+        )
+    kept = [
+        _updated(a, shown[a.address], is_moved=is_moved)
+        for a in known.values()
+        if a.address in shown
+    ]
+    forwarded = [
+        Attendee(a.address, required=a.required, response=a.response, forwarded=True)
+        for a in shown.values()
+        if a.address not in known
+    ]
+    return (*kept, *sorted(forwarded, key=lambda a: a.address))
+
+
+def _updated(known: Attendee, shown: SeenAttendee, *, is_moved: bool) -> Attendee:
+    response = shown.response if is_moved else _later(known.response, shown.response)
+    return replace(known, response=response)
+
+
+def _later(earlier: AttendeeResponse, later: AttendeeResponse) -> AttendeeResponse:
+    """Return what to keep of two pictures' responses, given which picture is the later one."""
+    if later.reset:
+        return later
+    if later.state is ResponseState.PENDING:
+        return earlier
+    return newer(earlier, later)
+
+
+def _rank(response: AttendeeResponse) -> tuple[bool, float, str, str]:
+    at: datetime | None = response.responded_at
+    return (
+        response.state is not ResponseState.PENDING,
+        at.timestamp() if at else 0.0,
+        response.state,
+        response.proposed.start.isoformat() if response.proposed else "",
+    )
+
+
+def _with_link(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
+    if seen.join_url and seen.join_url != known.join_url:
+        return replace(
+            known, state=OnlineMeetingState.READY, join_url=seen.join_url, reason=known.reason
+        )
+    return known
+
+
+def _differences(old: Session, new: Session) -> tuple[Difference, ...]:
+    found: list[Difference] = []
+    if new.span != old.span:
+        found.append(Difference.RESCHEDULED)
+    before = {a.address: a.response for a in old.attendees}
+    after = {a.address: a.response for a in new.attendees}
+    if before.keys() != after.keys():
+        found.append(Difference.ATTENDEES)
+    if any(
+        response.proposed and response.proposed != before[address].proposed
+        for address, response in after.items()
+        if address in before
+    ):
+        found.append(Difference.PROPOSED)
+    if any(
+        response.state is not before[address].state
+        for address, response in after.items()
+        if address in before
+    ):
+        found.append(Difference.RESPONDED)
+    if new.online_meeting != old.online_meeting:
+        found.append(Difference.ONLINE_MEETING)
+    return tuple(found)

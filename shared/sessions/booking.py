@@ -1,0 +1,389 @@
+"""Booking a session: one event in Outlook, one row here, whatever dies in between.
+
+The order of effects is the protocol (docs/architecture.md): verify message, holds of the others,
+hold and row of the organizer, event in Outlook, row confirmed, holds confirmed. The session's id is
+derived from the idempotency key, so a retry finds what was left at any step and goes on from there.
+"""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.availability.finding import Occasion, judge, read_schedules
+from shared.availability.model import SlotRules
+from shared.availability.ports import Schedules
+from shared.changes.model import Change, ChangeKind
+from shared.changes.ports import ChangeStore
+from shared.clock import Clock
+from shared.due import DueStore
+from shared.errors import (
+    CalendarRefused,
+    ConsentMissing,
+    Invalid,
+    KeyReused,
+    MailboxUnusable,
+    NotFound,
+    SignInAgain,
+    SlotTaken,
+    SlotUnknown,
+    StaleRow,
+)
+from shared.ids import Mailbox, PairingId, SessionId
+from shared.logs import log_event
+from shared.organizations.model import OnlineMeetingChoice, Organization, Participation
+from shared.pairings.model import Pairing
+from shared.sessions import lifecycle
+from shared.sessions.lifecycle import Action
+from shared.sessions.model import (
+    HOLD_FOR,
+    VERIFY_AFTER,
+    Attendee,
+    Cause,
+    EventDraft,
+    Hold,
+    OnlineMeeting,
+    OnlineMeetingState,
+    SeenEvent,
+    Session,
+    SessionState,
+)
+from shared.sessions.online_meeting import online_meeting_of
+from shared.sessions.ports import Calendar, Job, JobKind, Jobs, SessionStore
+from shared.sessions.rhythm import next_reconciliation, purge_item
+from shared.timespan import TimeSpan
+
+_NAMESPACE: Final = uuid.UUID("5b0f8f2e-4d0e-4d3c-9a39-7d1f6f0c2a11")
+_LOOK_BACK, _LOOK_AHEAD = timedelta(days=3), timedelta(days=7)
+"""How far around the wanted start alternatives are looked for."""
+_ALTERNATIVES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BookingRequest:
+    """What somebody wants to book."""
+
+    key: str
+    """The Idempotency-Key."""
+    fingerprint: str
+    """Hash of the request as it came."""
+    start: datetime
+    duration: timedelta
+    time_zone: str
+    title: str | None = None
+    agenda: str = ""
+    location: str | None = None
+    online_meeting: OnlineMeetingChoice | None = None
+    """None: as the organization has it."""
+    accept_unknown: bool = False
+    """Book although somebody's availability is unknown."""
+
+    @property
+    def span(self) -> TimeSpan:
+        """Return the time it takes."""
+        return TimeSpan.lasting(self.start, self.duration)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The ports that everything about sessions needs, together."""
+
+    schedules: Schedules
+    calendar: Calendar
+    sessions: SessionStore
+    jobs: Jobs
+    changes: ChangeStore
+    due: DueStore
+    clock: Clock
+
+
+def session_id_for(participation: Participation, pairing_id: PairingId, key: str) -> SessionId:
+    """Return the id that this caller's *key* stands for: the same for every retry."""
+    name = "\n".join(
+        (participation.organization.id, pairing_id, participation.mailbox.object_id, key)
+    )
+    return SessionId(str(uuid.uuid5(_NAMESPACE, name)))
+
+
+async def book(
+    participation: Participation, pairing: Pairing, request: BookingRequest, *, books: Books
+) -> Session:
+    """Book a session with the caller as organizer, or find that it was booked already.
+
+    Raises:
+        KeyReused: the key belongs to another request.
+        SlotTaken, SlotUnknown: with alternatives; nothing is left behind.
+        Invalid: the time breaks a rule of the organization.
+        CalendarUnavailable, CalendarThrottled, StoreUnavailable: the same request with the same key
+            goes on from here; if nobody repeats it, the verify job finishes or undoes it.
+    """
+    session_id = session_id_for(participation, pairing.id, request.key)
+    session = await _left_behind(participation.mailbox, session_id, books)
+    if session is None:
+        try:
+            session = await _reserve(participation, pairing, request, session_id, books)
+        except (SlotTaken, SlotUnknown, StaleRow):
+            # Perhaps taken by the same request, sent twice at once: then its answer is ours.
+            session = await _left_behind(participation.mailbox, session_id, books)
+            if session is None:
+                raise
+    if session.fingerprint != request.fingerprint:
+        raise KeyReused("This Idempotency-Key was used for another request.")
+    if session.state is not SessionState.REQUESTED:
+        return session
+    session = await _hold_again(session, books)
+    return await _create(participation, pairing, request, session, books)
+
+
+async def verify(job: Job, organization: Organization, *, books: Books) -> None:
+    """Finish or undo what died: run some minutes after every booking, and safe at any time."""
+    organizer, session_id = job.mailboxes[-1], job.session_ids[0]
+    session = await _left_behind(organizer, session_id, books)
+    if session is None:
+        await _release(job.mailboxes, session_id, books)
+    elif session.state is not SessionState.REQUESTED:
+        await announce(session, organization, books=books)
+    elif (seen := await books.calendar.find(organizer, session_id)) is not None:
+        await confirm(session, seen, organization, books=books)
+        log_event("booking.finished", session_id=session_id)
+    else:
+        await _release(session.holders, session_id, books)
+        log_event("booking.undone", session_id=session_id)
+
+
+async def confirm(
+    session: Session, seen: SeenEvent, organization: Organization, *, books: Books
+) -> Session:
+    """Record that Outlook has the event. Whoever comes second changes nothing."""
+    while session.state is SessionState.REQUESTED:
+        now = books.clock.now()
+        confirmed = replace(
+            session,
+            state=lifecycle.after(session.state, Action.CONFIRM),
+            event_id=seen.event_id,
+            ical_uid=seen.ical_uid,
+            event_etag=seen.etag,
+            event_modified_at=seen.modified_at,
+            online_meeting=online_meeting_of(session.online_meeting.wanted, seen),
+            changed_at=now,
+            held_until=None,
+        )
+        try:
+            session = await books.sessions.save(confirmed)
+        except StaleRow:
+            session = await books.sessions.get(session.organizer, session.id)
+            continue
+        # After the row: a change tells of what can be read. Lost only if this process dies here.
+        await books.changes.append([_scheduled(session, now)])
+        log_event("session.booked", session_id=session.id, state=session.state)
+    await announce(session, organization, books=books)
+    return session
+
+
+async def announce(session: Session, organization: Organization, *, books: Books) -> None:
+    """Bring everything that follows from *session*'s row in line with it. Idempotent."""
+    now = books.clock.now()
+    due = [purge_item(session, organization.settings)]
+    if again := next_reconciliation(session, organization.settings.background, now):
+        due.append(again)
+    async with asyncio.TaskGroup() as tasks:
+        for mailbox in session.holders[:-1]:
+            tasks.create_task(books.sessions.settle(mailbox, session))
+        tasks.create_task(books.due.put(due))
+        tasks.create_task(
+            books.jobs.put(
+                Job(JobKind.SUBSCRIBE, session.organization_id, (session.organizer,))
+            )
+        )
+
+
+async def _left_behind(
+    mailbox: Mailbox, session_id: SessionId, books: Books
+) -> Session | None:
+    try:
+        return await books.sessions.get(mailbox, session_id)
+    except NotFound:
+        return None
+
+
+async def _reserve(
+    participation: Participation,
+    pairing: Pairing,
+    request: BookingRequest,
+    session_id: SessionId,
+    books: Books,
+) -> Session:
+    """Check that the time is free and hold it for everybody."""
+    now = books.clock.now()
+    rules = rules_for(participation.organization, request.duration, request.time_zone, now)
+    ensure_bookable(request.span, rules)
+    occasion = await read_schedules(
+        participation,
+        pairing,
+        _around(request.span, rules),
+        schedules=books.schedules,
+    )
+    unknown = judge(occasion, request.span, rules, accept_unknown=request.accept_unknown)
+    session = _requested(participation, pairing, request, session_id, unknown, now)
+    await books.jobs.put(
+        Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
+        delay=VERIFY_AFTER,
+    )
+    try:
+        return await _hold_all(session, books)
+    except SlotTaken as lost:
+        if await _left_behind(session.organizer, session.id, books) is None:
+            await _release(session.holders, session.id, books)
+        alternatives = await _alternatives(occasion, session, rules, books)
+        raise SlotTaken(str(lost), alternatives=alternatives) from lost
+
+
+async def _hold_all(session: Session, books: Books) -> Session:
+    """Hold the span of everybody, the organizer last: their row is what a retry finds."""
+    now = books.clock.now()
+    hold = Hold(session.id, session.span, now + HOLD_FOR)
+    for mailbox in session.holders[:-1]:
+        await books.sessions.hold(mailbox, hold, session.organizer, now)
+    return await books.sessions.open(replace(session, held_until=hold.counts_until), now)
+
+
+async def _hold_again(session: Session, books: Books) -> Session:
+    """Make sure that a retry still holds the time: the first attempt's holds may have run out."""
+    now = books.clock.now()
+    if session.held_until and session.held_until - now > HOLD_FOR / 2:
+        return session
+    hold = Hold(session.id, session.span, now + HOLD_FOR)
+    for mailbox in session.holders[:-1]:
+        await books.sessions.hold(mailbox, hold, session.organizer, now)
+    return await books.sessions.save(replace(session, held_until=hold.counts_until))
+
+
+async def _create(
+    participation: Participation,
+    pairing: Pairing,
+    request: BookingRequest,
+    session: Session,
+    books: Books,
+) -> Session:
+    draft = EventDraft(
+        session_id=session.id,
+        title=request.title or pairing.default_title,
+        agenda=request.agenda,
+        location=request.location,
+        span=session.span,
+        time_zone=session.time_zone,
+        attendees=session.attendees,
+        online_meeting=session.online_meeting.wanted,
+    )
+    try:
+        seen = await books.calendar.create(participation.acting, draft)
+    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
+        # A definite no: nothing was created, so nothing stays held.
+        await _release(session.holders, session.id, books)
+        raise
+    return await confirm(session, seen, participation.organization, books=books)
+
+
+async def _release(holders: Sequence[Mailbox], session_id: SessionId, books: Books) -> None:
+    """Free the span everywhere, the organizer's row last: while it is there somebody can look."""
+    for mailbox in holders:
+        await books.sessions.release(mailbox, session_id)
+
+
+async def _alternatives(
+    occasion: Occasion, session: Session, rules: SlotRules, books: Books
+) -> list[TimeSpan]:
+    now = books.clock.now()
+    held: dict[str, list[TimeSpan]] = {}
+    for address, mailbox in occasion.mailboxes.items():
+        holds = await books.sessions.holds(mailbox, occasion.window, now)
+        held[address] = [hold.span for hold in holds if hold.session_id != session.id]
+    return occasion.nearest(session.span.start, rules, held=held, count=_ALTERNATIVES)
+
+
+def rules_for(
+    organization: Organization, duration: timedelta, time_zone: str, now: datetime
+) -> SlotRules:
+    """Return what a slot of *duration* must fulfil in *organization* at *now*."""
+    settings = organization.settings
+    return SlotRules(
+        duration=duration,
+        step=timedelta(minutes=settings.step_minutes),
+        earliest_start=now + settings.minimum_notice,
+        latest_start=now + settings.horizon,
+        buffer_before=settings.buffer_before,
+        buffer_after=settings.buffer_after,
+        tentative_is_busy=settings.tentative_is_busy,
+    )
+
+
+def ensure_bookable(span: TimeSpan, rules: SlotRules) -> None:
+    """Raise Invalid if *span* breaks a rule that has nothing to do with anybody's calendar."""
+    if span.start < rules.earliest_start:
+        raise Invalid("body.start", "The session would start too soon, or has started already.")
+    if span.start > rules.latest_start:
+        raise Invalid("body.start", "The session would start beyond the horizon.")
+
+
+def _around(span: TimeSpan, rules: SlotRules) -> TimeSpan:
+    start = max(span.start - _LOOK_BACK, min(span.start, rules.earliest_start))
+    return TimeSpan(start, span.end + _LOOK_AHEAD)
+
+
+def _requested(
+    participation: Participation,
+    pairing: Pairing,
+    request: BookingRequest,
+    session_id: SessionId,
+    unknown: Sequence[str],
+    now: datetime,
+) -> Session:
+    organization, organizer = participation.organization, participation.mailbox
+    wanted = request.online_meeting or organization.settings.online_meeting
+    return Session(
+        id=session_id,
+        organization_id=organization.id,
+        pairing_id=pairing.id,
+        organizer=organizer,
+        state=SessionState.REQUESTED,
+        span=request.span,
+        time_zone=request.time_zone,
+        attendees=tuple(
+            Attendee(p.address, p.object_id, required=p.required)
+            for p in pairing.participants
+            if p.object_id != organizer.object_id
+        ),
+        created_at=now,
+        changed_at=now,
+        online_meeting=OnlineMeeting(wanted, _expected(wanted)),
+        fingerprint=request.fingerprint,
+        unknown_for=tuple(unknown),
+    )
+
+
+def _expected(wanted: OnlineMeetingChoice) -> OnlineMeetingState:
+    return (
+        OnlineMeetingState.NONE
+        if wanted is OnlineMeetingChoice.NONE
+        else OnlineMeetingState.PENDING
+    )
+
+
+def _scheduled(session: Session, now: datetime) -> Change:
+    return Change(
+        session.organization_id,
+        now,
+        ChangeKind.SCHEDULED,
+        Cause.API,
+        session.pairing_id,
+        session.id,
+    )
+
+
+def fingerprint(parts: Mapping[str, object]) -> str:
+    """Return a hash of a request's *parts* that tells one request from another."""
+    text = "\n".join(f"{name}={parts[name]!r}" for name in sorted(parts))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,53 @@
+"""What to do about subscriptions that come due. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.ids import Mailbox
+from shared.subscriptions.model import RENEW_AFTER, Subscription, SubscriptionState
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalPlan:
+    """Each subscription is named once; a mailbox in none of these is left alone."""
+
+    renew: tuple[Subscription, ...]
+    """Half of their life is over."""
+    recreate: tuple[Subscription, ...]
+    """Expired, or polling so far: worth another try."""
+    remove: tuple[Subscription, ...]
+    """Nobody needs them any more: their organizer has no upcoming session."""
+
+
+def plan_renewals(
+    subscriptions: Iterable[Subscription], needed: Mapping[Mailbox, bool], now: datetime
+) -> RenewalPlan:
+    """Return what to do at *now*. *needed*: which mailboxes organize an upcoming session."""
+    unique = {s.mailbox: s for s in subscriptions}.values()
+    wanted = [s for s in unique if needed.get(s.mailbox, False)]
+    return RenewalPlan(
+        renew=tuple(s for s in wanted if _is_alive(s, now) and _is_due(s, now)),
+        recreate=tuple(s for s in wanted if not _is_alive(s, now)),
+        remove=tuple(s for s in unique if not needed.get(s.mailbox, False)),
+    )
+
+
+def renewal_due_at(subscription: Subscription) -> datetime | None:
+    """Return when *subscription* reaches half of its life; None while polling."""
+    if subscription.expires_at is None:
+        return None
+    return subscription.expires_at - RENEW_AFTER
+
+
+def _is_alive(subscription: Subscription, now: datetime) -> bool:
+    return (
+        subscription.state is SubscriptionState.ACTIVE
+        and subscription.expires_at is not None
+        and subscription.expires_at > now
+    )
+
+
+def _is_due(subscription: Subscription, now: datetime) -> bool:
+    due_at = renewal_due_at(subscription)
+    return due_at is not None and due_at <= now
