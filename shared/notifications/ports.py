@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from shared.ids import Mailbox
 from shared.notifications.model import MailboxChanges
 
 
@@ -16,16 +15,4 @@ class Outbox(Protocol):
         Raises:
             StoreUnavailable: nothing may be acknowledged, though some may be queued.
         """
-        ...
-
-
-class ClientStates(Protocol):
-    """Makes and checks the secret that a notification must echo: `v1.{object id}.{nonce}.{mac}`."""
-
-    async def make(self, mailbox: Mailbox, nonce: str) -> str:
-        """Return the client state of *mailbox*: at most 128 characters."""
-        ...
-
-    async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
-        """Return whose it is, or None if it is not ours. Constant time; current and previous key."""
         ...

@@ -1,17 +1,80 @@
-"""Who may see a pairing: those who are in it."""
+"""Who takes part: from a token to a person of an organization, and to their own pairings."""
 
-from shared.errors import NotFound
-from shared.ids import PairingId
-from shared.organizations.model import Participation
+from shared.errors import NotAllowed, NotAuthenticated, NotFound
+from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId
+from shared.organizations.access import ensure_usable, verified
+from shared.organizations.model import AccessMode, Acting, Organization, Participation
+from shared.organizations.ports import CallerKind, OrganizationStore, Tokens
 from shared.pairings.model import Pairing
 from shared.pairings.ports import PairingStore
+
+
+async def participant_caller(
+    bearer: str | None,
+    *,
+    acting: tuple[OrganizationId, ObjectId] | None,
+    tokens: Tokens,
+    organizations: OrganizationStore,
+    pairings: PairingStore,
+) -> Participation:
+    """Return the person who calls, or whom the platform names as *acting*.
+
+    Raises:
+        NotAuthenticated: no user's token, or of a tenant that belongs to no organization.
+        NotAllowed: the platform acts for an organization whose people sign in themselves.
+        NotFound: nobody of that organization's pairings is named so.
+    """
+    token = await verified(bearer, tokens)
+    if token.kind is CallerKind.PLATFORM:
+        return await _named(acting, organizations, pairings)
+    if acting is not None:
+        raise NotAllowed("Only the platform names an acting participant.")
+    organization = await organizations.of_tenant(token.tenant_id)
+    if organization is None:
+        raise NotAuthenticated("The tenant of this token belongs to no organization here.")
+    # In application mode nobody's own rights are needed: the app writes by itself.
+    is_delegated = organization.settings.access_mode is AccessMode.DELEGATED
+    mailbox = Mailbox(token.tenant_id, token.object_id)
+    return Participation(organization, Acting(mailbox, token.raw if is_delegated else None))
 
 
 async def own_pairing(
     participation: Participation, pairing_id: PairingId, *, pairings: PairingStore
 ) -> Pairing:
     """Return the pairing if the caller is in it, else raise NotFound: ids tell nothing."""
+    ensure_usable(participation.organization)
     pairing = await pairings.get(participation.organization.id, pairing_id)
     if pairing.participant(participation.mailbox.object_id) is None:
         raise NotFound("There is no such pairing.")
     return pairing
+
+
+async def _named(
+    acting: tuple[OrganizationId, ObjectId] | None,
+    organizations: OrganizationStore,
+    pairings: PairingStore,
+) -> Participation:
+    if acting is None:
+        raise NotAuthenticated(
+            "This route wants a signed-in user's token.",
+            remedy="For an organization in application mode, name the Acting-Participant.",
+        )
+    organization = await organizations.get(acting[0])
+    mailbox = await _member(organization, acting[1], pairings)
+    if organization.settings.access_mode is not AccessMode.APPLICATION:
+        raise NotAllowed(
+            "In this organization people act with their own sign-in.",
+            remedy="Use the participant's own token, or change the access mode to application.",
+        )
+    return Participation(organization, Acting(mailbox))
+
+
+async def _member(
+    organization: Organization, object_id: ObjectId, pairings: PairingStore
+) -> Mailbox:
+    if organization.tenant_id is not None:
+        mailbox = Mailbox(organization.tenant_id, object_id)
+        own, _ = await pairings.of_mailbox(organization.id, mailbox, after=None, limit=1)
+        if own:
+            return mailbox
+    raise NotFound("There is no such participant.")

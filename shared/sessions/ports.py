@@ -163,6 +163,8 @@ class Job:
     mailboxes: tuple[Mailbox, ...]
     session_ids: tuple[SessionId, ...] = ()
     """As many as *mailboxes*, pairwise, or empty."""
+    due_ats: tuple[datetime, ...] = ()
+    """When each came due: these rows of `Due` are removed once the work is done."""
     attempt: int = 0
 
 

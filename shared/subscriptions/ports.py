@@ -49,3 +49,15 @@ class GraphSubscriptions(Protocol):
     async def delete(self, tenant_id: TenantId, subscription_id: SubscriptionId) -> None:
         """End it; absent is no error."""
         ...
+
+
+class ClientStates(Protocol):
+    """Makes and checks the secret that a notification must echo: `v1.{object id}.{nonce}.{mac}`."""
+
+    async def make(self, mailbox: Mailbox, nonce: str) -> str:
+        """Return the client state of *mailbox*: at most 128 characters."""
+        ...
+
+    async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
+        """Return whose it is, or None if not ours. Constant time; current and previous key."""
+        ...

@@ -27,8 +27,8 @@ def plan_renewals(
     unique = {s.mailbox: s for s in subscriptions}.values()
     wanted = [s for s in unique if needed.get(s.mailbox, False)]
     return RenewalPlan(
-        renew=tuple(s for s in wanted if _is_alive(s, now) and _is_due(s, now)),
-        recreate=tuple(s for s in wanted if not _is_alive(s, now)),
+        renew=tuple(s for s in wanted if is_alive(s, now) and _is_due(s, now)),
+        recreate=tuple(s for s in wanted if not is_alive(s, now)),
         remove=tuple(s for s in unique if not needed.get(s.mailbox, False)),
     )
 
@@ -40,7 +40,8 @@ def renewal_due_at(subscription: Subscription) -> datetime | None:
     return subscription.expires_at - RENEW_AFTER
 
 
-def _is_alive(subscription: Subscription, now: datetime) -> bool:
+def is_alive(subscription: Subscription, now: datetime) -> bool:
+    """Tell whether Graph still keeps *subscription* at *now*."""
     return (
         subscription.state is SubscriptionState.ACTIVE
         and subscription.expires_at is not None

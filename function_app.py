@@ -1,0 +1,27 @@
+"""Registers the blueprints; no logic."""
+
+import azure.functions as func
+
+from functions import (
+    availability,
+    jobs,
+    notifications,
+    pairings,
+    reconciliation,
+    service,
+    sessions,
+    subscriptions,
+)
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+for module in (
+    availability,
+    jobs,
+    notifications,
+    pairings,
+    reconciliation,
+    service,
+    sessions,
+    subscriptions,
+):
+    app.register_functions(module.bp)

@@ -1,0 +1,553 @@
+"""What goes in and out over HTTP: the models that parse requests, build replies and make OpenAPI."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from functions._problems import instant
+from shared.availability.model import Obstacle, UnknownReason
+from shared.organizations.model import (
+    AccessMode,
+    Background,
+    ConsentState,
+    OnlineMeetingChoice,
+    Organization,
+)
+from shared.pairings.model import Pairing, ParticipantRole
+from shared.sessions.booking import BookingRequest
+from shared.sessions.model import (
+    Attendee,
+    OnlineMeetingReason,
+    OnlineMeetingState,
+    ResponseState,
+    Session,
+    SessionState,
+)
+from shared.timespan import TimeSpan
+
+Step = Literal[5, 10, 15, 30, 60]
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError:
+        moment = _EARLIEST - timedelta(days=1)
+    if not _EARLIEST <= moment <= _LATEST:
+        raise ValueError("must be between the years 2000 and 2200")
+    return moment
+
+
+def _text_only(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be RFC 3339 text with an offset, such as 2026-03-02T09:00:00+01:00")  # noqa: TRY004  # pydantic turns only ValueError into an error of the field
+    return value
+
+
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_text_only),
+    AfterValidator(_in_utc),
+    PlainSerializer(instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""An instant: RFC 3339 with an offset in, `Z` out."""
+
+
+def _known_zone(name: str) -> str:
+    from shared.availability.working_hours import zone_of
+
+    try:
+        zone_of(name)
+    except ValueError:
+        raise ValueError("is not a time zone: use an IANA or Windows name") from None
+    return name
+
+
+ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
+
+
+def _clean(text: str) -> str:
+    if any(ord(c) < 32 and c not in "\n\t" or ord(c) == 127 for c in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _line(text: str) -> str:
+    if "\n" in text or "\t" in text:
+        raise ValueError("must be a single line")
+    return _clean(text).strip()
+
+
+Line = Annotated[str, AfterValidator(_line)]
+Text = Annotated[str, AfterValidator(lambda text: _clean(text.replace("\r\n", "\n")))]
+
+
+class Body(BaseModel):
+    """A body of our API: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True, frozen=True)
+
+
+class Reply(BaseModel):
+    """What we answer."""
+
+    model_config = ConfigDict(defer_build=True, frozen=True)
+
+
+class Problem(Reply):
+    """RFC 9457. `type` is stable; `detail` is for people; `remedy` says what somebody can do."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    trace_id: str
+    remedy: str | None = None
+    errors: list[dict[str, str]] | None = None
+    alternatives: list["SpanBody"] | None = None
+    """Next best slots of a 409, nearest first."""
+
+
+class SpanBody(Reply):
+    """A stretch of time, half-open."""
+
+    start: Instant
+    end: Instant
+
+    @classmethod
+    def of(cls, span: TimeSpan) -> Self:
+        """Return the body of *span*."""
+        return cls(start=span.start, end=span.end)
+
+
+# --- who I am
+
+
+class OrganizationBrief(Reply):
+    """What a participant may know of their organization."""
+
+    id: str
+    consent: ConsentState
+    access_mode: AccessMode
+    background: Background
+
+
+class FindingBody(Reply):
+    """One thing that was checked: does it work, and if not, who must do what."""
+
+    capability: str
+    state: Literal["works", "fails", "unknown"]
+    meaning: str
+    """One sentence for people."""
+    code: str | None = None
+    """Microsoft's word for it: an error code or an AADSTS number."""
+    who: str | None = None
+    """Who must act."""
+    remedy: str | None = None
+    takes: str | None = None
+    """How long it takes to have an effect."""
+    link: str | None = None
+    request_id: str | None = None
+
+
+class MailboxBody(Reply):
+    """Whether the caller's mailbox can be used, and if not what to do."""
+
+    usable: bool
+    findings: list[FindingBody]
+
+
+class MeBody(Reply):
+    """The caller."""
+
+    tenant_id: str
+    object_id: str
+    organization: OrganizationBrief
+    mailbox: MailboxBody
+
+
+# --- pairings
+
+
+class ParticipantBody(Reply):
+    """One of those who may meet."""
+
+    role: ParticipantRole
+    address: str
+    object_id: str | None
+    required: bool
+    is_me: bool
+
+
+class PairingBody(Reply):
+    """The people who may meet."""
+
+    id: str
+    participants: list[ParticipantBody]
+
+    @classmethod
+    def of(cls, pairing: Pairing, object_id: str | None) -> Self:
+        """Return the body of *pairing* as *object_id* sees it."""
+        return cls(
+            id=pairing.id,
+            participants=[
+                ParticipantBody(
+                    role=p.role,
+                    address=p.address,
+                    object_id=p.object_id,
+                    required=p.required,
+                    is_me=p.object_id == object_id and object_id is not None,
+                )
+                for p in pairing.participants
+            ],
+        )
+
+
+class PairingList(Reply):
+    """A page of pairings."""
+
+    items: list[PairingBody]
+    next: str | None
+    """Cursor of the next page."""
+
+
+class PageQuery(Body):
+    """Which page of a list."""
+
+    cursor: str | None = Field(default=None, max_length=512)
+    limit: int = Field(default=50, ge=1, le=100)
+
+
+# --- availability
+
+
+class AvailabilityQuery(Body):
+    """When, for how long, and how the answer is to be told."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, defer_build=True, frozen=True)
+
+    from_: Instant = Field(alias="from")
+    to: Instant
+    """At most 42 days after *from*."""
+    duration_minutes: int = Field(default=60, ge=15, le=480, multiple_of=5)
+    step_minutes: Step | None = None
+    """Default: the organization's."""
+    time_zone: ZoneName = "UTC"
+    """Whose full hours the slots are counted from."""
+    include_unknown: bool = False
+    """Also offer slots that are unknown for somebody; they say for whom."""
+    at_least: int | None = Field(default=None, ge=1, le=20)
+    """Offer slots that suit at least so many participants, not all who are required."""
+    explain: bool = False
+    """Say for every step why it is not offered."""
+
+    @field_validator("step_minutes", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:  # noqa: ANN401  # what pydantic hands over
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.to <= self.from_:
+            raise ValueError("to must be after from")
+        if self.to - self.from_ > timedelta(days=42):
+            raise ValueError("to may be at most 42 days after from")
+        return self
+
+
+class SlotBody(Reply):
+    """A time that can be booked."""
+
+    start: Instant
+    end: Instant
+    confirmed_for: list[str]
+    """Addresses of those known to be free."""
+    unknown_for: list[str]
+
+
+class BusyBody(Reply):
+    """Time somebody has given away: when and how, never what for."""
+
+    start: Instant
+    end: Instant
+    status: Literal["tentative", "busy", "out_of_office"]
+
+
+class WorkingHoursBody(Reply):
+    """When somebody works, in their own zone."""
+
+    days: list[str]
+    start: str
+    end: str
+    time_zone: str
+    utc_offset_minutes: int
+    """At the start of the window."""
+
+
+class UnknownBody(Reply):
+    """Why it is not known whether somebody is free."""
+
+    reason: UnknownReason
+    detail: str
+    remedy: str | None
+    code: str | None
+
+
+class ParticipantTime(Reply):
+    """One participant's time in the window."""
+
+    address: str
+    object_id: str | None
+    role: ParticipantRole
+    status: Literal["known", "unknown"]
+    busy: list[BusyBody]
+    working_hours: WorkingHoursBody | None
+    unknown: UnknownBody | None
+
+
+class ObstacleBody(Reply):
+    """Why a start is not offered, and because of whom."""
+
+    obstacle: Obstacle
+    participants: list[str]
+
+
+class RefusalBody(Reply):
+    """A start that is not offered."""
+
+    start: Instant
+    obstacles: list[ObstacleBody]
+
+
+class AvailabilityBody(Reply):
+    """When a pairing can meet."""
+
+    start: Instant
+    end: Instant
+    duration_minutes: int
+    step_minutes: int
+    time_zone: str
+    slots: list[SlotBody]
+    participants: list[ParticipantTime]
+    explanation: list[RefusalBody] | None = None
+    """Only when asked for."""
+
+
+# --- sessions
+
+
+class BookingBody(Body):
+    """A session to book."""
+
+    start: Instant
+    """On a multiple of five minutes; see the organization's notice and horizon."""
+    duration_minutes: int = Field(ge=15, le=480, multiple_of=5)
+    time_zone: ZoneName
+    """The organizer's: what the event carries in Outlook."""
+    title: Line | None = Field(default=None, max_length=255, min_length=1)
+    """Goes to Outlook, is not kept here."""
+    agenda: Text = Field(default="", max_length=8000)
+    """Plain text. Goes to Outlook, is not kept here."""
+    location: Line | None = Field(default=None, max_length=255, min_length=1)
+    online_meeting: OnlineMeetingChoice | None = None
+    """Default: the organization's."""
+    accept_unknown: bool = False
+    """Book although somebody's availability is unknown."""
+
+    @field_validator("start")
+    @classmethod
+    def _on_grid(cls, start: datetime) -> datetime:
+        if start.minute % 5 or start.second or start.microsecond:
+            raise ValueError("must be on a multiple of five minutes")
+        return start
+
+    def to_request(self, key: str, fingerprint: str) -> BookingRequest:
+        """Return what the use-case understands."""
+        return BookingRequest(
+            key=key,
+            fingerprint=fingerprint,
+            start=self.start,
+            duration=timedelta(minutes=self.duration_minutes),
+            time_zone=self.time_zone,
+            title=self.title,
+            agenda=self.agenda,
+            location=self.location,
+            online_meeting=self.online_meeting,
+            accept_unknown=self.accept_unknown,
+        )
+
+
+class OnlineMeetingBody(Reply):
+    """What became of the wish for an online meeting."""
+
+    wanted: OnlineMeetingChoice
+    state: OnlineMeetingState
+    join_url: str | None
+    reason: OnlineMeetingReason | None
+    detail: str | None
+    """The reason in words."""
+
+
+class AttendeeBody(Reply):
+    """Somebody who was invited, and their answer."""
+
+    address: str
+    object_id: str | None
+    required: bool
+    response: ResponseState
+    responded_at: Instant | None
+    proposed: SpanBody | None
+    """Another time they propose."""
+    forwarded: bool
+    is_me: bool
+
+    @classmethod
+    def of(cls, attendee: Attendee, me: str) -> Self:
+        """Return the body of *attendee* as *me* sees it."""
+        response = attendee.response
+        return cls(
+            address=attendee.address,
+            object_id=attendee.object_id,
+            required=attendee.required,
+            response=response.state,
+            responded_at=response.responded_at,
+            proposed=SpanBody.of(response.proposed) if response.proposed else None,
+            forwarded=attendee.forwarded,
+            is_me=attendee.object_id == me,
+        )
+
+
+class ResponseSummary(Reply):
+    """How many answered how."""
+
+    accepted: int
+    tentative: int
+    declined: int
+    pending: int
+
+
+_REASONS = {
+    OnlineMeetingReason.NOT_OFFERED: "The organizer's calendar offers no online meetings.",
+    OnlineMeetingReason.SKYPE_RETIRED: "Skype is not offered any more; Teams was taken instead.",
+    OnlineMeetingReason.NOT_CREATED: "Outlook booked the meeting without making it an online one.",
+    OnlineMeetingReason.LINK_OVERDUE: "Outlook promised a link and never delivered it.",
+}
+
+
+class SessionBody(Reply):
+    """A session: our booking and what Outlook says of it."""
+
+    id: str
+    pairing_id: str
+    state: SessionState
+    start: Instant
+    end: Instant
+    time_zone: str
+    organizer_id: str
+    is_organizer: bool
+    """Whether the caller is."""
+    attendees: list[AttendeeBody]
+    responses: ResponseSummary
+    online_meeting: OnlineMeetingBody
+    unknown_for: list[str]
+    """Whose availability was unknown when it was booked."""
+    conflicts_with: list[str]
+    series_id: str | None
+    occurrence: int | None
+    created_at: Instant
+    changed_at: Instant
+
+    @classmethod
+    def of(cls, session: Session, me: str) -> Self:
+        """Return the body of *session* as *me* (an object id) sees it."""
+        states = [a.response.state for a in session.attendees]
+        online = session.online_meeting
+        return cls(
+            id=session.id,
+            pairing_id=session.pairing_id,
+            state=session.state,
+            start=session.span.start,
+            end=session.span.end,
+            time_zone=session.time_zone,
+            organizer_id=session.organizer.object_id,
+            is_organizer=session.organizer.object_id == me,
+            attendees=[AttendeeBody.of(a, me) for a in session.attendees],
+            responses=ResponseSummary(
+                accepted=states.count(ResponseState.ACCEPTED),
+                tentative=states.count(ResponseState.TENTATIVE),
+                declined=states.count(ResponseState.DECLINED),
+                pending=states.count(ResponseState.PENDING),
+            ),
+            online_meeting=OnlineMeetingBody(
+                wanted=online.wanted,
+                state=online.state,
+                join_url=online.join_url,
+                reason=online.reason,
+                detail=_REASONS[online.reason] if online.reason else None,
+            ),
+            unknown_for=list(session.unknown_for),
+            conflicts_with=list(session.conflicts_with),
+            series_id=session.series_id,
+            occurrence=session.occurrence if session.series_id else None,
+            created_at=session.created_at,
+            changed_at=session.changed_at,
+        )
+
+
+class SessionList(Reply):
+    """A page of sessions, by start."""
+
+    items: list[SessionBody]
+    next: str | None
+
+
+class SessionsQuery(Body):
+    """Which sessions."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, defer_build=True, frozen=True)
+
+    from_: Instant | None = Field(default=None, alias="from")
+    """Those that start then or later."""
+    to: Instant | None = None
+    """Those that start before."""
+    state: SessionState | None = None
+    cursor: str | None = Field(default=None, max_length=512)
+    limit: int = Field(default=50, ge=1, le=100)
+
+
+class HealthBody(Reply):
+    """Whether this deployment works."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    time: Instant
+    checks: dict[str, str]
+    """Part by part: `ok`, or what is wrong."""
+
+
+def organization_brief(organization: Organization) -> OrganizationBrief:
+    """Return what participants may know of *organization*."""
+    return OrganizationBrief(
+        id=organization.id,
+        consent=organization.consent,
+        access_mode=organization.settings.access_mode,
+        background=organization.settings.background,
+    )
+
+

@@ -1,0 +1,270 @@
+"""The edge of HTTP: bodies, callers, replies, one log line."""
+
+import functools
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn, TypeVar
+
+import azure.functions as func
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from functions._problems import (
+    NOT_JSON,
+    TOO_LARGE,
+    UNEXPECTED,
+    WRONG_MEDIA,
+    BadBody,
+    InvalidFields,
+    problem_body,
+    problem_headers,
+    problem_of,
+)
+from shared.errors import Invalid, PreconditionFailed, SchedulingError
+from shared.ids import ObjectId, OrganizationId
+from shared.logs import log_event, log_trouble
+from shared.organizations.access import platform_caller
+from shared.organizations.model import Participation
+from shared.pairings.membership import participant_caller
+from shared.wiring import wiring
+
+MAX_BODY_BYTES: Final = 64 * 1024
+_ACTING_HEADER: Final = "acting-participant"
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_NO_TRACE: Final = "0" * 32
+
+_trace_id: ContextVar[str] = ContextVar("trace_id", default=_NO_TRACE)
+
+M = TypeVar("M", bound=BaseModel)
+Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What the OpenAPI document says of a function, beside its route."""
+
+    summary: str
+    caller: str
+    """`participant`, `platform` or `nobody`."""
+    reply: type[BaseModel] | None = None
+    status: int = 200
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    idempotent: bool = False
+    """Wants an `Idempotency-Key`."""
+    guarded: bool = False
+    """Wants an `If-Match`."""
+    cached: bool = False
+    """Answers `If-None-Match` with 304."""
+    problems: tuple[int, ...] = field(default=())
+    media_type: str = "application/json"
+
+
+def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
+    """Answer errors as problem+json and write one log line. *operation* is for the documents."""
+
+    def decorate(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        async def endpoint(req: func.HttpRequest) -> func.HttpResponse:
+            started = time.perf_counter()
+            _trace_id.set(_trace_of(req))
+            try:
+                response = await handler(req)
+            except SchedulingError as error:
+                response = _problem(error, handler.__name__)
+            except Exception as error:  # noqa: BLE001  # the edge's last resort
+                log_trouble("http.failed", function=handler.__name__, trace_id=_trace_id.get())
+                response = _problem(SchedulingError(type(error).__name__), handler.__name__)
+            response.headers["x-trace-id"] = _trace_id.get()
+            response.headers["x-content-type-options"] = "nosniff"
+            response.headers.setdefault("cache-control", "no-store")
+            log_event(
+                "http.replied",
+                function=handler.__name__,
+                status=response.status_code,
+                duration_ms=round((time.perf_counter() - started) * 1000),
+                trace_id=_trace_id.get(),
+            )
+            return response
+
+        endpoint.operation = operation  # type: ignore[attr-defined]  # read by the generator
+        return endpoint
+
+    return decorate
+
+
+def trace_id() -> str:
+    """Return the id that this request's log lines and its caller share."""
+    return _trace_id.get()
+
+
+# --- callers
+
+
+async def authorize(req: func.HttpRequest) -> Participation:
+    """Return the participant who calls, or for whom the platform calls. Raises NotAuthenticated."""
+    adapters = wiring()
+    return await participant_caller(
+        _bearer(req),
+        acting=_acting(req),
+        tokens=adapters.tokens,
+        organizations=adapters.organizations,
+        pairings=adapters.pairings,
+    )
+
+
+async def authorize_platform(req: func.HttpRequest) -> None:
+    """Raise NotAuthenticated unless the platform calls."""
+    await platform_caller(_bearer(req), tokens=wiring().tokens)
+
+
+def _bearer(req: func.HttpRequest) -> str | None:
+    scheme, _, token = req.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _acting(req: func.HttpRequest) -> tuple[OrganizationId, ObjectId] | None:
+    named = req.headers.get(_ACTING_HEADER)
+    if named is None:
+        return None
+    organization_id, slash, object_id = named.partition("/")
+    if not (organization_id and slash and object_id):
+        raise Invalid("header.Acting-Participant", "must be {organization id}/{object id}")
+    return OrganizationId(organization_id), ObjectId(object_id.lower())
+
+
+# --- requests
+
+
+@functools.cache
+def _adapter(model: type[BaseModel]) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
+
+
+def parse_query(req: func.HttpRequest, model: type[M]) -> M:
+    """Return the query as *model*. Raises InvalidFields."""
+    try:
+        parsed: M = _adapter(model).validate_python(dict(req.params))
+    except ValidationError as error:
+        _refuse(error, "query")
+    return parsed
+
+
+def parse_body(req: func.HttpRequest, model: type[M]) -> M:
+    """Return the JSON body as *model*. Raises BadBody or InvalidFields; values are never told."""
+    media_type = req.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise BadBody(WRONG_MEDIA, "Send the body with Content-Type: application/json.")
+    body = req.get_body()
+    if len(body) > MAX_BODY_BYTES:
+        raise BadBody(TOO_LARGE, f"A body has at most {MAX_BODY_BYTES} bytes.")
+    try:
+        parsed: M = _adapter(model).validate_json(body, strict=True)
+    except ValidationError as error:
+        if any(detail["type"] == "json_invalid" for detail in error.errors(include_url=False)):
+            raise BadBody(NOT_JSON, "The body is not valid JSON in UTF-8.") from None
+        _refuse(error, "body")
+    return parsed
+
+
+def path_parameter(req: func.HttpRequest, name: str) -> str:
+    """Return a part of the path."""
+    return req.route_params[name]
+
+
+def idempotency_key(req: func.HttpRequest) -> str:
+    """Return the Idempotency-Key. Raises Invalid if it is missing or odd."""
+    key = req.headers.get("idempotency-key", "")
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise Invalid(
+            "header.Idempotency-Key",
+            "is needed: 1 to 128 visible ASCII characters, new for every booking, the same for"
+            " its retries",
+        )
+    return key
+
+
+def ensure_match(req: func.HttpRequest, etag: str) -> None:
+    """Raise PreconditionFailed if If-Match names another version, Invalid if it is missing."""
+    wanted = req.headers.get("if-match")
+    if wanted is None:
+        raise Invalid("header.If-Match", "is needed: the ETag of what you saw, or *")
+    if wanted.strip() != "*" and etag not in _etags(wanted):
+        raise PreconditionFailed("It changed since you read it.")
+
+
+def _refuse(error: ValidationError, where: str) -> NoReturn:
+    raise InvalidFields(
+        [
+            {
+                "field": ".".join([where, *(_field_name(part) for part in detail["loc"])]),
+                "message": detail["msg"].removeprefix("Value error, "),
+            }
+            for detail in error.errors(include_url=False, include_input=False)
+        ]
+    ) from None
+
+
+def _field_name(part: object) -> str:
+    # Names of unknown fields are the caller's own text: shown only as far as they are harmless.
+    return re.sub(r"[^\w\-]", "?", str(part), flags=re.ASCII)[:64]
+
+
+# --- replies
+
+
+def reply(
+    body: BaseModel,
+    *,
+    status: int = 200,
+    etag: str | None = None,
+    headers: dict[str, str] | None = None,
+    req: func.HttpRequest | None = None,
+) -> func.HttpResponse:
+    """Return *body* as JSON. With *req* and *etag*: 304 if the caller has it already."""
+    sent = dict(headers or {})
+    if etag:
+        sent |= {"etag": etag, "cache-control": "private, no-cache"}
+        if req and etag in _etags(req.headers.get("if-none-match", "")):
+            return func.HttpResponse(status_code=304, headers=sent)
+    return func.HttpResponse(
+        body.model_dump_json(), status_code=status, headers=sent, mimetype="application/json"
+    )
+
+
+def etag_of(*versions: str) -> str:
+    """Return a strong ETag of stored rows' versions."""
+    return f'"{hashlib.sha256(chr(10).join(versions).encode()).hexdigest()[:24]}"'
+
+
+def _etags(header: str) -> set[str]:
+    return {part.strip().removeprefix("W/") for part in header.split(",")}
+
+
+def _problem(error: SchedulingError, function: str) -> func.HttpResponse:
+    import json
+
+    problem = problem_of(error)
+    if problem.status >= 500:
+        log_trouble(
+            "http.problem", function=function, problem=problem.type, trace_id=_trace_id.get()
+        )
+    return func.HttpResponse(
+        json.dumps(problem_body(error, _trace_id.get())),
+        status_code=problem.status,
+        headers=problem_headers(error, wiring().authorization_url)
+        if problem is not UNEXPECTED
+        else {},
+        mimetype="application/problem+json",
+    )
+
+
+def _trace_of(req: func.HttpRequest) -> str:
+    # https://www.w3.org/TR/trace-context/
+    found = _TRACEPARENT.fullmatch(req.headers.get("traceparent", ""))
+    return found[1] if found and found[1] != _NO_TRACE else secrets.token_hex(16)

@@ -1,0 +1,41 @@
+"""HTTP: when a pairing can meet."""
+
+import azure.functions as func
+
+from functions._bodies import AvailabilityBody, AvailabilityQuery, availability_body
+from functions._edge import (
+    Operation,
+    authorize,
+    http_endpoint,
+    parse_query,
+    path_parameter,
+    reply,
+)
+from shared.ids import PairingId
+from shared.pairings.membership import own_pairing
+from shared.sessions.offering import offer_slots
+from shared.wiring import wiring
+
+bp = func.Blueprint()
+
+
+@bp.route("pairings/{pairing_id}/availability", methods=["GET"])
+@http_endpoint(
+    Operation(
+        "When this pairing can meet",
+        "participant",
+        query=AvailabilityQuery,
+        reply=AvailabilityBody,
+        problems=(409, 422, 502, 503),
+    )
+)
+async def show_availability(req: func.HttpRequest) -> func.HttpResponse:
+    """Find the slots of a pairing; unknown is not free."""
+    participation, query = await authorize(req), parse_query(req, AvailabilityQuery)
+    pairing = await own_pairing(
+        participation,
+        PairingId(path_parameter(req, "pairing_id")),
+        pairings=wiring().pairings,
+    )
+    found = await offer_slots(participation, pairing, query.to_request(), books=wiring().books)
+    return reply(availability_body(found, pairing))

@@ -1,0 +1,32 @@
+"""Queue: verify a booking, subscribe, renew or reconcile a batch, purge."""
+
+import azure.functions as func
+
+from shared.errors import CalendarThrottled, Invalid, NotFound
+from shared.logs import log_event, log_trouble
+from shared.wiring import wiring
+
+bp = func.Blueprint()
+
+
+@bp.queue_trigger(arg_name="msg", queue_name="jobs", connection="STORAGE")
+async def do_job(msg: func.QueueMessage) -> None:
+    """Do one piece of work that was put off."""
+    from shared.adapters.queues import parse_job
+    from shared.work import do
+
+    adapters = wiring()
+    try:
+        job = parse_job(msg.get_body())
+    except Invalid:
+        log_trouble("job.unreadable", queue="jobs")
+        return
+    try:
+        organization = await adapters.organizations.get(job.organization_id)
+    except NotFound:
+        log_event("job.dropped", job=job.kind, reason="organization is gone")
+        return
+    try:
+        await do(job, organization, books=adapters.books, following=adapters.following)
+    except CalendarThrottled as throttled:
+        await adapters.put_back(job, throttled.retry_after_seconds)

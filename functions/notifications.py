@@ -1,0 +1,136 @@
+"""HTTP: Graph's webhook (validate, enqueue, 202) · queue: handle one message."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import azure.functions as func
+
+from shared.logs import log_event, log_trouble
+
+bp = func.Blueprint()
+
+
+@bp.route("graph/notifications", methods=["POST"])
+async def receive_notifications(req: func.HttpRequest) -> func.HttpResponse:
+    """Take in change notifications, or answer the handshake."""
+    return await _receive(req)
+
+
+@bp.route("graph/lifecycle", methods=["POST"])
+async def receive_lifecycle(req: func.HttpRequest) -> func.HttpResponse:
+    """Take in lifecycle notifications, or answer the handshake."""
+    return await _receive(req)
+
+
+@bp.queue_trigger(arg_name="msg", queue_name="notifications", connection="STORAGE")
+async def follow_outlook(msg: func.QueueMessage) -> None:
+    """Handle what one delivery said."""
+    from shared.adapters.queues import parse_notifications
+    from shared.errors import CalendarThrottled, Invalid
+    from shared.notifications.dispatch import dispatch
+    from shared.wiring import wiring
+
+    try:
+        changes, received_at = parse_notifications(msg.get_body())
+    except Invalid:
+        log_trouble("notification.unreadable", queue="notifications")
+        return
+    adapters = wiring()
+    try:
+        await dispatch(
+            changes,
+            received_at,
+            books=adapters.books,
+            following=adapters.following,
+            organizations=adapters.organizations,
+        )
+    except CalendarThrottled as throttled:
+        # Back on the queue for exactly as long as asked: five quick attempts would all be refused.
+        await adapters.outbox.put_back(changes, received_at, throttled.retry_after_seconds)
+
+
+async def _receive(req: func.HttpRequest) -> func.HttpResponse:
+    token = req.params.get("validationToken")
+    if token is not None:
+        # The handshake of a subscription: nothing else is loaded, nothing is read.
+        return func.HttpResponse(
+            token,
+            mimetype="text/plain",
+            charset="utf-8",
+            headers={"x-content-type-options": "nosniff"},
+        )
+    started = time.perf_counter()
+    notices, garbage = _notices(req.get_body())
+    from shared.errors import StoreUnavailable
+    from shared.notifications.intake import take_in
+    from shared.wiring import wiring
+
+    adapters = wiring()
+    try:
+        taken = await take_in(
+            notices,
+            datetime.now(UTC).isoformat(),
+            states=adapters.client_states,
+            outbox=adapters.outbox,
+        )
+    except StoreUnavailable:
+        log_trouble("webhook.refused", count=len(notices))
+        return func.HttpResponse(status_code=503, headers={"retry-after": "10"})
+    log_event(
+        "webhook.acknowledged",
+        accepted=taken.accepted,
+        dropped=taken.dropped + garbage,
+        messages=taken.messages,
+        duration_ms=round((time.perf_counter() - started) * 1000),
+    )
+    return func.HttpResponse(status_code=202)
+
+
+def _notices(body: bytes) -> "tuple[list[Any], int]":
+    """Return what can be read of a delivery, and how many of its items cannot."""
+    try:
+        items = json.loads(body)["value"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return [], 1
+    if not isinstance(items, list):
+        return [], 1
+    notices = [notice for item in items if (notice := _notice(item)) is not None]
+    return notices, len(items) - len(notices)
+
+
+def _notice(item: object) -> "Any | None":
+    from shared.ids import EventId, SubscriptionId
+    from shared.notifications.intake import Notice
+    from shared.notifications.model import ChangedEvent
+
+    if not isinstance(item, dict):
+        return None
+    tenant_id, state = item.get("tenantId"), item.get("clientState")
+    subscription_id = item.get("subscriptionId")
+    if not (isinstance(tenant_id, str) and isinstance(state, str) and len(state) <= 128):
+        return None
+    if not isinstance(subscription_id, str):
+        return None
+    proof = (tenant_id.lower(), state, SubscriptionId(subscription_id))
+    lifecycle = item.get("lifecycleEvent")
+    if isinstance(lifecycle, str):
+        return Notice(*proof, lifecycle=lifecycle)
+    event_id, etag = _event(item)
+    if event_id is None:
+        return None
+    deleted = item.get("changeType") == "deleted"
+    return Notice(*proof, event=ChangedEvent(EventId(event_id), etag, deleted=deleted))
+
+
+def _event(item: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return the event's id and etag: from `resourceData`, else the id out of `resource`."""
+    data = item.get("resourceData")
+    if isinstance(data, dict) and isinstance(data.get("id"), str) and data["id"]:
+        etag = data.get("@odata.etag")
+        return data["id"], etag if isinstance(etag, str) else None
+    resource = item.get("resource")
+    if isinstance(resource, str) and "/events/" in resource.lower():
+        return resource.rsplit("/", 1)[1] or None, None
+    return None, None

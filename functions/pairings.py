@@ -1,0 +1,64 @@
+"""HTTP: who I am, and whom I may meet."""
+
+import azure.functions as func
+
+from functions._bodies import MeBody, PageQuery, PairingBody, PairingList, me_body
+from functions._edge import (
+    Operation,
+    authorize,
+    etag_of,
+    http_endpoint,
+    parse_query,
+    path_parameter,
+    reply,
+)
+from shared.ids import PairingId
+from shared.organizations.access import ensure_usable
+from shared.organizations.diagnosis import diagnose_participant
+from shared.pairings.membership import own_pairing
+from shared.wiring import wiring
+
+bp = func.Blueprint()
+
+
+@bp.route("me", methods=["GET"])
+@http_endpoint(
+    Operation("Who I am, and whether my mailbox is usable", "participant", reply=MeBody)
+)
+async def show_me(req: func.HttpRequest) -> func.HttpResponse:
+    """Say who calls and what, if anything, keeps their mailbox from being used."""
+    participation = await authorize(req)
+    findings = await diagnose_participant(participation, probes=wiring().probes)
+    return reply(me_body(participation, findings))
+
+
+@bp.route("pairings", methods=["GET"])
+@http_endpoint(
+    Operation("My pairings", "participant", query=PageQuery, reply=PairingList, problems=(422,))
+)
+async def list_my_pairings(req: func.HttpRequest) -> func.HttpResponse:
+    """List the pairings the caller is in, by id."""
+    participation, query = await authorize(req), parse_query(req, PageQuery)
+    ensure_usable(participation.organization)
+    pairings, cursor = await wiring().pairings.of_mailbox(
+        participation.organization.id,
+        participation.mailbox,
+        after=query.cursor,
+        limit=query.limit,
+    )
+    me = participation.mailbox.object_id
+    return reply(PairingList(items=[PairingBody.of(p, me) for p in pairings], next=cursor))
+
+
+@bp.route("pairings/{pairing_id}", methods=["GET"])
+@http_endpoint(Operation("One of my pairings", "participant", reply=PairingBody, cached=True))
+async def show_my_pairing(req: func.HttpRequest) -> func.HttpResponse:
+    """Show a pairing the caller is in."""
+    participation = await authorize(req)
+    pairing_id = PairingId(path_parameter(req, "pairing_id"))
+    pairing = await own_pairing(participation, pairing_id, pairings=wiring().pairings)
+    return reply(
+        PairingBody.of(pairing, participation.mailbox.object_id),
+        etag=etag_of(pairing.version),
+        req=req,
+    )

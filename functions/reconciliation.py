@@ -1,0 +1,18 @@
+"""Timer: re-read the sessions that come due, purge what has ended."""
+
+import azure.functions as func
+
+from shared.attendees.reconciliation import enqueue_purges, enqueue_reconciliations
+from shared.logs import log_event
+from shared.wiring import wiring
+
+bp = func.Blueprint()
+
+
+@bp.timer_trigger(arg_name="timer", schedule="30 */5 * * * *", run_on_startup=False)
+async def reconcile_sessions(timer: func.TimerRequest) -> None:
+    """Queue sessions whose time to be read again has come, and ended ones to be removed."""
+    adapters = wiring()
+    count = await enqueue_reconciliations(books=adapters.books)
+    purged = await enqueue_purges(books=adapters.books)
+    log_event("reconciliation.queued", due=count, purged=purged, overdue=int(timer.past_due))

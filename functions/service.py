@@ -1,0 +1,44 @@
+"""HTTP: is this deployment well, and what does its API look like."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import azure.functions as func
+
+from functions._bodies import HealthBody
+from functions._edge import Operation, http_endpoint, reply
+from shared.checkup import check_up
+from shared.wiring import wiring
+
+bp = func.Blueprint()
+
+VERSION: Final = "0.1.0"
+_DOCUMENT: Final = Path(__file__).parent / "openapi.json"
+_CSP: Final = "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'"
+
+
+@bp.route("health", methods=["GET"])
+@http_endpoint(Operation("Whether this deployment works", "nobody", reply=HealthBody))
+async def show_health(_req: func.HttpRequest) -> func.HttpResponse:
+    """Check what this deployment stands on; 503 if a part of it does not answer."""
+    checks = await check_up(wiring().dependencies)
+    is_well = all(state == "ok" for state in checks.values())
+    return reply(
+        HealthBody(
+            status="ok" if is_well else "degraded",
+            version=VERSION,
+            time=datetime.now(UTC),
+            checks=checks,
+        ),
+        status=200 if is_well else 503,
+    )
+
+
+@bp.route("openapi.json", methods=["GET"])
+@http_endpoint(Operation("This document", "nobody"))
+async def show_openapi(_req: func.HttpRequest) -> func.HttpResponse:
+    """Serve the OpenAPI 3.1 document, which was generated from the models at build time."""
+    return func.HttpResponse(
+        _DOCUMENT.read_bytes(), mimetype="application/json", headers={"cache-control": "max-age=300"}
+    )

@@ -1,0 +1,105 @@
+"""Re-reading upcoming sessions by the clock: what push missed is found here. And purging."""
+
+from typing import Final
+
+from shared.attendees.recording import apply, record, session_of
+from shared.due import DueKind
+from shared.errors import CalendarThrottled, EventGone, SchedulingError, StaleRow
+from shared.ids import EventId, Mailbox
+from shared.logs import log_event
+from shared.organizations.model import Organization
+from shared.sessions.booking import Books, verify
+from shared.sessions.model import Cause, Session, SessionState
+from shared.sessions.ports import Job, JobKind
+from shared.sessions.rhythm import next_reconciliation
+from shared.sessions.work import batches, due_items, job_of
+
+_PAGE: Final = 2_000
+
+
+async def enqueue_reconciliations(*, books: Books) -> int:
+    """Queue the sessions whose time has come, in batches of one organization; return how many."""
+    return await _enqueue(DueKind.RECONCILIATION, JobKind.RECONCILE, books)
+
+
+async def enqueue_purges(*, books: Books) -> int:
+    """Queue the sessions whose retention is over; return how many."""
+    return await _enqueue(DueKind.PURGE, JobKind.PURGE, books)
+
+
+async def reconcile_batch(job: Job, organization: Organization, *, books: Books) -> int:
+    """Read up to 20 sessions again in one request; return how many had changed.
+
+    Raises:
+        CalendarThrottled: some of them must be read later; the others are done.
+        CalendarUnavailable, StoreUnavailable: worth trying again later.
+    """
+    sessions = [
+        session
+        for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True)
+        if (session := await session_of(mailbox, session_id, books=books)) is not None
+    ]
+    changed, failures = 0, []
+    for session, seen in zip(readable := _readable(sessions), await _read(readable, books)):
+        if isinstance(seen, SchedulingError) and not isinstance(seen, EventGone):
+            failures.append(seen)
+            continue
+        event = None if isinstance(seen, Exception) else seen
+        try:
+            now_known = await apply(session, event, organization, Cause.RECONCILIATION, books=books)
+        except StaleRow:
+            now_known = await record(session, organization, Cause.RECONCILIATION, books=books)
+        changed += now_known.changed_at != session.changed_at
+        await _next_time(now_known, organization, books)
+    for session in sessions:
+        if session.state is SessionState.REQUESTED:
+            await verify(
+                Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
+                organization,
+                books=books,
+            )
+    log_event("reconciliation.ran", count=len(readable), failed=len(failures), renewed=changed)
+    if failures:
+        raise next((f for f in failures if isinstance(f, CalendarThrottled)), failures[0])
+    await books.due.done(due_items(DueKind.RECONCILIATION, job))
+    return changed
+
+
+async def purge_batch(job: Job, organization: Organization, *, books: Books) -> int:
+    """Remove ended sessions with everything that hangs on them; return how many rows."""
+    removed = 0
+    for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True):
+        session = await session_of(mailbox, session_id, books=books)
+        if session is None:
+            continue
+        if session.span.end + organization.settings.retention <= books.clock.now():
+            removed += await books.sessions.purge(session)
+    await books.due.done(due_items(DueKind.PURGE, job))
+    log_event("purge.ran", count=len(job.session_ids), purged=removed)
+    return removed
+
+
+def _readable(sessions: list[Session]) -> list[Session]:
+    return [s for s in sessions if s.event_id is not None and s.state is SessionState.SCHEDULED]
+
+
+async def _read(sessions: list[Session], books: Books) -> list[object]:
+    wanted: list[tuple[Mailbox, EventId]] = [
+        (s.organizer, s.event_id) for s in sessions if s.event_id is not None
+    ]
+    return list(await books.calendar.read_many(wanted)) if wanted else []
+
+
+async def _next_time(session: Session, organization: Organization, books: Books) -> None:
+    now = books.clock.now()
+    if again := next_reconciliation(session, organization.settings.background, now):
+        await books.due.put([again])
+
+
+async def _enqueue(due: DueKind, job: JobKind, books: Books) -> int:
+    count = 0
+    async for page in books.due.due(due, books.clock.now(), page=_PAGE):
+        for batch in batches(page):
+            await books.jobs.put(job_of(job, batch))
+            count += len(batch)
+    return count

@@ -1,0 +1,157 @@
+"""Reading what Outlook says of our sessions, and recording it: after a push, or by the clock."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from shared.attendees.rsvp import Difference, Merged, merge
+from shared.changes.model import Change, ChangeKind
+from shared.errors import EventGone, NotFound, StaleRow
+from shared.ids import EventId, Mailbox, SessionId
+from shared.logs import log_event
+from shared.organizations.model import Organization
+from shared.sessions.booking import Books
+from shared.sessions.model import Cause, SeenEvent, Session, SessionState
+from shared.sessions.rhythm import next_reconciliation, purge_item
+
+_ATTEMPTS: Final = 5
+"""How often a lost race for the row is run again."""
+_KINDS: Final[Mapping[Difference, ChangeKind]] = {
+    Difference.RESCHEDULED: ChangeKind.RESCHEDULED,
+    Difference.CANCELLED: ChangeKind.CANCELLED,
+    Difference.RESPONDED: ChangeKind.RESPONDED,
+    Difference.PROPOSED: ChangeKind.PROPOSED,
+    Difference.ATTENDEES: ChangeKind.ATTENDEES,
+    Difference.ONLINE_MEETING: ChangeKind.ONLINE_MEETING,
+}
+
+
+async def record_change(
+    mailbox: Mailbox,
+    event_id: EventId,
+    etag: str | None,
+    organization: Organization,
+    *,
+    books: Books,
+) -> Session | None:
+    """Bring the session of *event_id* up to date; None, and no call to Graph, if it is not ours.
+
+    *etag* as the notification has it; None where it says nothing certain.
+
+    Raises:
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: worth trying again later.
+    """
+    session = await books.sessions.of_event(mailbox, event_id)
+    if session is None or session.state is SessionState.CANCELLED:
+        return None
+    if etag is not None and etag == session.event_etag:
+        return session  # an echo of our own write, or a duplicate
+    return await record(session, organization, Cause.OUTLOOK, books=books)
+
+
+async def record(
+    session: Session, organization: Organization, cause: Cause, *, books: Books
+) -> Session:
+    """Read *session*'s event once and merge it in. The row is read before the event, always."""
+    for _ in range(_ATTEMPTS):
+        seen = await _read(session, books)
+        try:
+            return await apply(session, seen, organization, cause, books=books)
+        except StaleRow:
+            # Somebody wrote meanwhile: what was read may be older than what they wrote.
+            session = await books.sessions.get(session.organizer, session.id)
+    raise StaleRow("The session is being changed by too many at once.")
+
+
+async def apply(
+    session: Session,
+    seen: SeenEvent | None,
+    organization: Organization,
+    cause: Cause,
+    *,
+    books: Books,
+) -> Session:
+    """Record what *seen* (None: the event is gone) says of *session*. Raises StaleRow."""
+    if session.event_id is None or session.state is SessionState.CANCELLED:
+        return session
+    merged = merge(session, seen) if seen is not None else _gone(session)
+    if merged.session == session:
+        return session
+    now = books.clock.now()
+    if merged.differences:
+        merged = replace(merged, session=replace(merged.session, changed_at=now))
+    saved = await books.sessions.save(merged.session)
+    if merged.differences:
+        await _follow_up(saved, merged, seen, organization, cause, now, books)
+    return saved
+
+
+async def _read(session: Session, books: Books) -> SeenEvent | None:
+    if session.event_id is None:
+        return None
+    try:
+        return await books.calendar.read(session.organizer, session.event_id)
+    except EventGone:
+        return None
+
+
+def _gone(session: Session) -> Merged:
+    # 404 is how a cancellation in Outlook looks to us, as are a hard delete and a move away.
+    return Merged(replace(session, state=SessionState.CANCELLED), (Difference.CANCELLED,))
+
+
+async def _follow_up(
+    session: Session,
+    merged: Merged,
+    seen: SeenEvent | None,
+    organization: Organization,
+    cause: Cause,
+    now: datetime,
+    books: Books,
+) -> None:
+    modified_at = seen.modified_at if seen else None
+    lag_ms = round((now - modified_at).total_seconds() * 1000) if modified_at else None
+    await books.changes.append(
+        Change(
+            session.organization_id,
+            now,
+            _KINDS[difference],
+            cause,
+            session.pairing_id,
+            session.id,
+            lag_ms,
+        )
+        for difference in merged.differences
+    )
+    if moves_holds(merged.differences):
+        async with asyncio.TaskGroup() as tasks:
+            for mailbox in session.holders[:-1]:
+                tasks.create_task(books.sessions.settle(mailbox, session))
+            due = [purge_item(session, organization.settings)]
+            if again := next_reconciliation(session, organization.settings.background, now):
+                due.append(again)
+            tasks.create_task(books.due.put(due))
+    for difference in merged.differences:
+        log_event(
+            "change.seen",
+            session_id=session.id,
+            action=difference,
+            cause=cause,
+            state=session.state,
+            **({"lag_ms": lag_ms} if lag_ms is not None else {}),
+        )
+
+
+def moves_holds(differences: Sequence[Difference]) -> bool:
+    """Tell whether other mailboxes' rows must follow."""
+    return Difference.RESCHEDULED in differences or Difference.CANCELLED in differences
+
+
+async def session_of(mailbox: Mailbox, session_id: SessionId, *, books: Books) -> Session | None:
+    """Return a session that may be gone."""
+    try:
+        return await books.sessions.get(mailbox, session_id)
+    except NotFound:
+        return None

@@ -1,0 +1,29 @@
+"""Listing a person's sessions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from shared.ids import Mailbox
+from shared.sessions.model import Session, SessionState
+from shared.sessions.ports import SessionStore
+
+
+async def list_sessions(
+    mailbox: Mailbox,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    state: SessionState | None,
+    after: str | None,
+    limit: int,
+    sessions: SessionStore,
+) -> tuple[Sequence[Session], str | None]:
+    """Return a page by start, and the cursor of the next or None.
+
+    With *state* a page may be shorter than *limit*, also empty, and still have a next one: what is
+    filtered out has been read.
+    """
+    page, cursor = await sessions.of_mailbox(
+        mailbox, since=since, until=until, after=after, limit=limit
+    )
+    return [s for s in page if state is None or s.state is state], cursor

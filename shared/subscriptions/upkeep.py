@@ -1,0 +1,244 @@
+"""Keeping one subscription per organizer alive as long as they have an upcoming session."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.clock import Clock
+from shared.due import DueItem, DueKind, DueStore
+from shared.errors import (
+    CalendarRefused,
+    ConsentMissing,
+    EventGone,
+    MailboxUnusable,
+    StaleRow,
+)
+from shared.ids import Mailbox
+from shared.logs import log_event
+from shared.organizations.model import Background, Organization
+from shared.sessions.model import Session, SessionState
+from shared.sessions.ports import Job, JobKind, Jobs, SessionStore
+from shared.sessions.work import BATCH, batches, due_items, job_of
+from shared.subscriptions.model import LIFE, Subscription, SubscriptionState
+from shared.subscriptions.ports import ClientStates, GraphSubscriptions, SubscriptionStore
+from shared.subscriptions.renewal import is_alive, plan_renewals, renewal_due_at
+
+_TRY_AGAIN: Final = timedelta(hours=6)
+"""When a mailbox that refused a subscription is asked again."""
+_PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The ports that following mailboxes needs, together."""
+
+    graph: GraphSubscriptions
+    subscriptions: SubscriptionStore
+    states: ClientStates
+    sessions: SessionStore
+    due: DueStore
+    jobs: Jobs
+    clock: Clock
+
+
+@dataclass(slots=True)
+class Renewed:
+    """What became of a batch."""
+
+    renewed: int = 0
+    recreated: int = 0
+    removed: int = 0
+    failed: int = 0
+
+
+async def ensure_subscription(
+    mailbox: Mailbox, organization: Organization, *, following: Following
+) -> None:
+    """Make sure that *mailbox* is followed while it organizes an upcoming session.
+
+    Raises:
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: worth trying again later.
+    """
+    if organization.settings.background is Background.POLL:
+        return
+    known = await following.subscriptions.get(mailbox)
+    if known and is_alive(known, following.clock.now()):
+        return
+    if await _upcoming(mailbox, following):
+        await _create(mailbox, organization, known, following)
+
+
+async def enqueue_renewals(*, following: Following) -> int:
+    """Queue what is due, in batches of one tenant; return how many subscriptions.
+
+    Their `Due` rows stay until the batch is done: a batch that is lost comes due again.
+    """
+    count = 0
+    async for page in following.due.due(
+        DueKind.RENEWAL, following.clock.now(), page=_PAGE * BATCH
+    ):
+        for batch in batches(page):
+            await following.jobs.put(job_of(JobKind.RENEW, batch))
+            count += len(batch)
+    return count
+
+
+async def renew_batch(job: Job, organization: Organization, *, following: Following) -> Renewed:
+    """Renew, recreate or remove the subscriptions of up to 20 mailboxes of one tenant."""
+    now = following.clock.now()
+    rows = [row for m in job.mailboxes if (row := await following.subscriptions.get(m))]
+    needed = {row.mailbox: bool(await _upcoming(row.mailbox, following)) for row in rows}
+    plan = plan_renewals(rows, needed, now)
+    done = Renewed()
+    await _renew(plan.renew, organization, following, done)
+    for subscription in plan.recreate:
+        await _create(subscription.mailbox, organization, subscription, following)
+        done.recreated += 1
+    for subscription in plan.remove:
+        await stop_following(subscription, following=following)
+        done.removed += 1
+    if not done.failed:
+        await following.due.done(due_items(DueKind.RENEWAL, job))
+    return done
+
+
+async def renew_now(
+    subscription: Subscription, organization: Organization, *, following: Following
+) -> None:
+    """Renew one subscription, which also re-authorizes it; recreate it if Graph has lost it."""
+    if subscription.id is not None:
+        await _renew((subscription,), organization, following, Renewed())
+
+
+async def stop_following(subscription: Subscription, *, following: Following) -> None:
+    """End *subscription* at Graph and forget it."""
+    if subscription.id is not None:
+        await following.graph.delete(subscription.mailbox.tenant_id, subscription.id)
+    await following.subscriptions.delete(subscription.mailbox)
+
+
+async def reconcile_mailbox(
+    mailbox: Mailbox, organization: Organization, *, following: Following
+) -> None:
+    """Queue every upcoming session of *mailbox* to be read again now."""
+    sessions = await _upcoming(mailbox, following, all_of_them=True)
+    for start in range(0, len(sessions), BATCH):
+        batch = sessions[start : start + BATCH]
+        await following.jobs.put(
+            Job(
+                JobKind.RECONCILE,
+                organization.id,
+                (mailbox,) * len(batch),
+                tuple(session.id for session in batch),
+            )
+        )
+
+
+async def _renew(
+    subscriptions: Sequence[Subscription],
+    organization: Organization,
+    following: Following,
+    done: Renewed,
+) -> None:
+    if not subscriptions:
+        return
+    now = following.clock.now()
+    outcomes = await following.graph.renew(
+        subscriptions[0].mailbox.tenant_id,
+        [s.id for s in subscriptions if s.id is not None],
+        now + LIFE,
+    )
+    for subscription, outcome in zip(subscriptions, outcomes, strict=True):
+        if isinstance(outcome, datetime):
+            await _keep(replace(subscription, expires_at=outcome, renewed_at=now), following)
+            done.renewed += 1
+        elif isinstance(outcome, EventGone | CalendarRefused):
+            await _create(subscription.mailbox, organization, subscription, following)
+            done.recreated += 1
+        else:
+            log_event(
+                "subscription.failed",
+                subscription_id=subscription.id or "",
+                reason=type(outcome).__name__,
+            )
+            done.failed += 1
+
+
+async def _create(
+    mailbox: Mailbox,
+    organization: Organization,
+    known: Subscription | None,
+    following: Following,
+) -> None:
+    now = following.clock.now()
+    nonce = secrets.token_urlsafe(12)
+    row = Subscription(
+        organization.id,
+        mailbox,
+        SubscriptionState.POLLING,
+        nonce,
+        version=known.version if known else "",
+        last_push_at=known.last_push_at if known else None,
+    )
+    try:
+        client_state = await following.states.make(mailbox, nonce)
+        subscription_id, expires_at = await following.graph.create(
+            mailbox, client_state, now + LIFE
+        )
+    except (CalendarRefused, ConsentMissing, MailboxUnusable) as refused:
+        code = getattr(refused, "code", "") or type(refused).__name__
+        log_event("subscription.refused", object_id=mailbox.object_id, code=code)
+        await _keep(replace(row, failure=code), following)
+        return
+    try:
+        await _keep(
+            replace(
+                row,
+                state=SubscriptionState.ACTIVE,
+                id=subscription_id,
+                expires_at=expires_at,
+                renewed_at=now,
+            ),
+            following,
+        )
+    except StaleRow:
+        # Somebody else was first: theirs stays.
+        await following.graph.delete(mailbox.tenant_id, subscription_id)
+        return
+    log_event("subscription.created", subscription_id=subscription_id)
+    # Changes before the subscription was there are never reported.
+    await reconcile_mailbox(mailbox, organization, following=following)
+
+
+async def _keep(subscription: Subscription, following: Following) -> None:
+    await following.subscriptions.save(subscription)
+    due_at = renewal_due_at(subscription) or following.clock.now() + _TRY_AGAIN
+    await following.due.put(
+        [DueItem(due_at, DueKind.RENEWAL, subscription.organization_id, subscription.mailbox)]
+    )
+
+
+async def _upcoming(
+    mailbox: Mailbox, following: Following, *, all_of_them: bool = False
+) -> list[Session]:
+    """Return sessions that *mailbox* organizes and that are not over: one, or all."""
+    found: list[Session] = []
+    cursor: str | None = None
+    since = following.clock.now() - timedelta(days=1)
+    while True:
+        page, cursor = await following.sessions.of_mailbox(
+            mailbox, since=since, until=None, after=cursor, limit=_PAGE
+        )
+        found += [s for s in page if _is_followed(s, mailbox, following.clock.now())]
+        if cursor is None or (found and not all_of_them):
+            return found
+
+
+def _is_followed(session: Session, mailbox: Mailbox, now: datetime) -> bool:
+    return (
+        session.organizer == mailbox
+        and session.state is SessionState.SCHEDULED
+        and session.span.end > now
+    )
