@@ -1,0 +1,132 @@
+"""HTTP: calendars, mailbox settings, time zones, id translation."""
+
+from typing import Final
+
+from local.graph.call import Call, Reply
+from local.graph.errors import GraphError, Json, bad_request, item_not_found
+from local.graph.ids import calendar_id, change_key
+from local.graph.mailbox import CALENDAR
+from local.graph.online import TEAMS
+from local.graph.site import Site
+from local.graph.times import iana_names, windows_names
+from local.graph.working_hours import working_hours_json
+from local.world import MailboxKind
+
+_MOST_IDS: Final = 1000
+
+
+async def show_calendar(site: Site, call: Call) -> Reply:
+    """GET calendar or calendars/{id}."""
+    names = {CALENDAR: CALENDAR} | call.box.calendar_ids()
+    wanted = call.parameters.get("calendar", CALENDAR)
+    if wanted not in names:
+        raise item_not_found()
+    context = f"{call.root}/$metadata#users('{call.box.id}')/calendars/$entity"
+    return Reply(
+        200, {"@odata.context": context} | _selected(call, _json(site, call, names[wanted]))
+    )
+
+
+async def list_calendars(site: Site, call: Call) -> Reply:
+    """GET calendars."""
+    found = [_selected(call, _json(site, call, name)) for name in call.box.calendars]
+    return Reply(200, {"@odata.context": f"{call.root}/$metadata#calendars", "value": found})
+
+
+async def show_settings(_: Site, call: Call) -> Reply:
+    """GET mailboxSettings."""
+    person = call.box.person
+    shared = person.kind is MailboxKind.SHARED
+    settings: Json = {
+        "@odata.context": f"{call.root}/$metadata#users('{call.box.id}')/mailboxSettings",
+        "automaticRepliesSetting": {
+            "status": "disabled",
+            "externalAudience": "none",
+            "internalReplyMessage": "",
+            "externalReplyMessage": "",
+        },
+        "timeZone": person.zone,
+        "language": {"locale": "en-US", "displayName": "English (United States)"},
+        "workingHours": working_hours_json(person),
+        "dateFormat": "MM/dd/yyyy",
+        "timeFormat": "hh:mm tt",
+        "userPurpose": "shared" if shared else "user",
+        "delegateMeetingMessageDeliveryOptions": "sendToDelegateOnly",
+    }
+    return Reply(200, _selected(call, settings))
+
+
+async def list_time_zones(_: Site, call: Call) -> Reply:
+    """GET outlook/supportedTimeZones, Windows names."""
+    return _zones(call, windows_names())
+
+
+async def list_time_zones_by_standard(_: Site, call: Call) -> Reply:
+    """GET outlook/supportedTimeZones(TimeZoneStandard='…')."""
+    is_iana = "iana" in call.parameters["standard"].casefold()
+    return _zones(call, iana_names() if is_iana else windows_names())
+
+
+async def translate_ids(_: Site, call: Call) -> Reply:
+    """POST translateExchangeIds, between restId and restImmutableEntryId."""
+    body = call.json()
+    given, target = body.get("inputIds"), str(body.get("targetIdType"))
+    if not isinstance(given, list) or len(given) > _MOST_IDS:
+        raise bad_request(f"From 1 to {_MOST_IDS} ids can be translated at once.")
+    if target not in {"restId", "restImmutableEntryId"}:
+        raise bad_request("Only REST ids are simulated.")
+    immutable = target == "restImmutableEntryId"
+    value = []
+    for one in given:
+        try:
+            event = call.box.find(str(one), deleted_too=True)
+        except GraphError as gone:
+            details = {"code": gone.code, "message": gone.message}
+            value.append({"sourceId": one, "errorDetails": details})
+        else:
+            value.append({"sourceId": one, "targetId": event.id(immutable=immutable)})
+    return Reply(200, {"value": value})
+
+
+def _json(site: Site, call: Call, name: str) -> Json:
+    person = call.box.person
+    allowed = site.online.allowed_providers(call.box)
+    is_default = name == CALENDAR
+    return {
+        "id": calendar_id(person.object_id, name),
+        "name": name,
+        "color": "auto",
+        "hexColor": "",
+        "isDefaultCalendar": is_default,
+        "changeKey": change_key(person.object_id, 0),
+        "canShare": True,
+        "canViewPrivateItems": True,
+        "canEdit": True,
+        "allowedOnlineMeetingProviders": allowed,
+        "defaultOnlineMeetingProvider": TEAMS if TEAMS in allowed else (allowed or ["unknown"])[0],
+        "isTallyingResponses": is_default,
+        "isRemovable": not is_default,
+        "owner": {"name": person.name, "address": person.address},
+    }
+
+
+def _selected(call: Call, full: Json) -> Json:
+    wanted = {name.strip().casefold() for name in call.query.get("$select", "").split(",")}
+    if wanted == {""}:
+        return full
+    unknown = wanted - {name.casefold() for name in full}
+    if unknown:
+        raise GraphError(
+            400, "RequestBroker--ParseUri", f"Could not find a property named '{unknown.pop()}'."
+        )
+    return {
+        name: value
+        for name, value in full.items()
+        if name.casefold() in wanted or name == "id" or name.startswith("@odata")
+    }
+
+
+def _zones(call: Call, names: list[str]) -> Reply:
+    context = f"{call.root}/$metadata#Collection(microsoft.graph.timeZoneInformation)"
+    value = [{"alias": name, "displayName": name} for name in names]
+    return Reply(200, {"@odata.context": context, "value": value})

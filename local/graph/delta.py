@@ -1,0 +1,49 @@
+"""Delta tokens: what each caller has seen of a window."""
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from local.graph.errors import GraphError
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaState:
+    """What a token stands for."""
+
+    mailbox_id: str
+    start: datetime
+    end: datetime
+    since: int
+    """Version up to which the caller knows everything; 0 in the first round."""
+    until: int = 0
+    """Version at which the round began, for what comes on later pages."""
+    skip: int = 0
+
+
+@dataclass(slots=True)
+class DeltaTokens:
+    """Tokens handed out. They live until somebody clears them, as when Outlook's cache is full."""
+
+    _states: dict[str, DeltaState] = field(default_factory=dict)
+
+    def new(self, state: DeltaState) -> str:
+        """Return a token for *state*."""
+        token = secrets.token_urlsafe(18)
+        self._states[token] = state
+        return token
+
+    def state(self, token: str, mailbox_id: str) -> DeltaState:
+        """Return what *token* stands for. GraphError 410 if it is stale or foreign."""
+        state = self._states.get(token)
+        if state is None or state.mailbox_id != mailbox_id:
+            raise GraphError(
+                410,
+                "syncStateNotFound",
+                "The sync state generation is not found; continuing will result in a full resync.",
+            )
+        return state
+
+    def expire(self) -> None:
+        """Make every token stale."""
+        self._states.clear()

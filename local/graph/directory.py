@@ -1,0 +1,289 @@
+"""HTTP: people, organization, licences and grants of the directory."""
+
+import re
+import uuid
+from typing import Final
+
+from local.graph.auth import GRAPH_APP_ID
+from local.graph.call import Call, Reply
+from local.graph.errors import GraphError, Json, bad_request, resource_not_found
+from local.graph.permissions import ORGANIZATION, USERS, USERS_FULL
+from local.graph.site import Site
+from local.world import MailboxKind, Person, Tenant
+
+_BASIC: Final = (
+    "id displayName givenName surname mail userPrincipalName jobTitle mobilePhone "
+    "officeLocation preferredLanguage businessPhones"
+)
+_FULL: Final = ("accountEnabled", "assignedPlans", "onPremisesSyncEnabled", "userType")
+_EQUALS: Final = re.compile(r"(mail|userPrincipalName|id)\s+eq\s+'((?:[^']|'')*)'", re.IGNORECASE)
+_EXCHANGE_PLAN: Final = "efb87545-963c-4e0d-99df-69c6916d9eb0"
+
+ROLE_IDS: Final = {
+    "Calendars.ReadBasic.All": "8ba4a692-bc31-4128-9094-475872af8a53",
+    "Calendars.Read": "798ee544-9d2d-430c-a058-570e29e34338",
+    "Calendars.ReadWrite": "ef54d2bf-783f-4e0f-bca1-3210c0444d99",
+    "MailboxSettings.Read": "40f97065-369a-49f4-947c-6a255697ae91",
+    "User.ReadBasic.All": "97235f07-e226-4f63-ace3-39588e11d3a1",
+    "User.Read.All": "df021288-bdef-4463-88db-98f22de89214",
+    "Organization.Read.All": "498476ce-e0fe-48b0-b801-37ba7e2685c6",
+    "GroupMember.Read.All": "98830695-27a2-44f7-8c18-0c3ebc9698f6",
+}
+"""Application permissions of Microsoft Graph by name (facts §3)."""
+
+
+async def show_me(site: Site, call: Call) -> Reply:
+    """GET /me."""
+    if call.caller.user_id is None:
+        raise bad_request("/me request is only valid with delegated authentication flow.")
+    person = find_person(site, call, call.caller.user_id)
+    return Reply(200, _entity(call, _shown(site, call, person, own=True)))
+
+
+async def show_user(site: Site, call: Call) -> Reply:
+    """GET /users/{id}."""
+    person = find_person(site, call, call.parameters["id"])
+    own = person.object_id == call.caller.user_id and "User.Read" in call.caller.permissions
+    if not own:
+        site.authority.require(call.caller, USERS, None)
+    return Reply(200, _entity(call, _shown(site, call, person, own=own)))
+
+
+async def list_users(site: Site, call: Call) -> Reply:
+    """GET /users, filtered by mail or userPrincipalName."""
+    people = site.world.tenants[call.caller.tenant_id].people
+    text = call.query.get("$filter", "").strip()
+    if text:
+        tests = [_EQUALS.fullmatch(part.strip()) for part in re.split(r"\s+or\s+", text)]
+        if None in tests:
+            raise bad_request("Invalid filter clause.", "Request_UnsupportedQuery")
+        wanted = {(t[1].casefold(), t[2].replace("''", "'").casefold()) for t in tests if t}
+        people = [
+            person
+            for person in people
+            if ("id", person.object_id.casefold()) in wanted
+            or {
+                ("mail", person.address.casefold()),
+                ("userprincipalname", person.address.casefold()),
+            }
+            & wanted
+        ]
+    shown = [_shown(site, call, person, own=False) for person in people]
+    return Reply(200, {"@odata.context": f"{call.root}/$metadata#users", "value": shown})
+
+
+async def list_organizations(site: Site, call: Call) -> Reply:
+    """GET /organization: the one the token belongs to."""
+    site.authority.require(call.caller, ORGANIZATION, None)
+    tenant = site.world.tenants[call.caller.tenant_id]
+    context = f"{call.root}/$metadata#organization"
+    return Reply(200, {"@odata.context": context, "value": [_organization(tenant)]})
+
+
+async def show_organization(site: Site, call: Call) -> Reply:
+    """GET /organization/{id}."""
+    tenant = site.world.tenants[call.caller.tenant_id]
+    if call.parameters["id"] != tenant.tenant_id:
+        raise resource_not_found(call.parameters["id"])
+    return Reply(200, _organization(tenant))
+
+
+async def list_licenses(site: Site, call: Call) -> Reply:
+    """GET licenseDetails."""
+    person = find_person(site, call, call.parameters.get("id") or str(call.caller.user_id))
+    licenses = (
+        []
+        if not _has_plan(person)
+        else [
+            {
+                "id": str(uuid.uuid5(uuid.NAMESPACE_URL, person.object_id)),
+                "skuId": "6fd2c87f-b296-42f0-b197-1e91e994b900",
+                "skuPartNumber": "ENTERPRISEPACK",
+                "servicePlans": [
+                    {
+                        "servicePlanId": _EXCHANGE_PLAN,
+                        "servicePlanName": "EXCHANGE_S_ENTERPRISE",
+                        "provisioningStatus": "Success",
+                        "appliesTo": "User",
+                    }
+                ],
+            }
+        ]
+    )
+    return Reply(200, {"value": licenses})
+
+
+async def list_service_principals(site: Site, call: Call) -> Reply:
+    """GET /servicePrincipals, filtered by appId."""
+    match = re.search(r"appId\s+eq\s+'([^']*)'", call.query.get("$filter", ""))
+    known = _service_principals(site, call)
+    found = [p for p in known if match is None or p["appId"] == match[1]]
+    return Reply(200, {"value": found})
+
+
+async def show_service_principal(site: Site, call: Call) -> Reply:
+    """GET /servicePrincipals/{id}, or by appId."""
+    return Reply(200, _service_principal(site, call))
+
+
+async def list_app_role_assignments(site: Site, call: Call) -> Reply:
+    """GET the application permissions granted to a service principal."""
+    principal = _service_principal(site, call)
+    granted = site.granted_roles(call.caller.tenant_id)
+    value = [
+        _assignment(site, call, principal, name)
+        for name in sorted(granted)
+        if principal["appId"] == site.world.client_id and name in ROLE_IDS
+    ]
+    return Reply(200, {"value": value})
+
+
+async def list_app_role_assigned_to(site: Site, call: Call) -> Reply:
+    """GET the users assigned to a service principal."""
+    principal = _service_principal(site, call)
+    people = site.world.tenants[call.caller.tenant_id].people
+    value = [
+        {
+            "id": f"{person.object_id}",
+            "appRoleId": "00000000-0000-0000-0000-000000000000",
+            "principalDisplayName": person.name,
+            "principalId": person.object_id,
+            "principalType": "User",
+            "resourceDisplayName": principal["displayName"],
+            "resourceId": principal["id"],
+        }
+        for person in people
+        if person.assigned and principal["appId"] == site.world.client_id
+    ]
+    return Reply(200, {"value": value})
+
+
+async def list_permission_grants(_: Site, __: Call) -> Reply:
+    """GET delegated grants: none is kept here."""
+    return Reply(200, {"value": []})
+
+
+def find_person(site: Site, call: Call, identifier: str) -> Person:
+    """Return somebody of the caller's tenant by object id or user principal name.
+
+    Raises:
+        GraphError: 404 of the directory.
+    """
+    person = person_in(site.world.tenants[call.caller.tenant_id], identifier)
+    if person is None:
+        raise resource_not_found(identifier)
+    return person
+
+
+def person_in(tenant: Tenant, identifier: str) -> Person | None:
+    """Return somebody by object id or user principal name, without case."""
+    wanted = identifier.casefold()
+    for person in tenant.people:
+        if wanted in {person.object_id.casefold(), person.address.casefold()}:
+            return person
+    return None
+
+
+def _shown(site: Site, call: Call, person: Person, *, own: bool) -> Json:
+    given, _, family = person.name.partition(" ")
+    full: Json = dict.fromkeys(_BASIC.split()) | {
+        "id": person.object_id,
+        "displayName": person.name,
+        "givenName": given,
+        "surname": family or None,
+        "mail": person.address,
+        "userPrincipalName": person.address,
+        "businessPhones": [],
+    }
+    wanted = [name.strip() for name in call.query.get("$select", "").split(",") if name.strip()]
+    if not wanted:
+        return full
+    if {name.casefold() for name in wanted} & {name.casefold() for name in _FULL}:
+        if not own:
+            site.authority.require(call.caller, USERS_FULL, None)
+        full |= {
+            "accountEnabled": True,
+            "onPremisesSyncEnabled": person.kind is MailboxKind.ON_PREMISES or None,
+            "userType": "Guest" if person.kind is MailboxKind.ABSENT else "Member",
+            "assignedPlans": [_plan()] if _has_plan(person) else [],
+        }
+    by_name = {name.casefold(): name for name in full}
+    for name in wanted:
+        if name.casefold() not in by_name:
+            raise GraphError(
+                400,
+                "BadRequest",
+                f"Could not find a property named '{name}' on type 'microsoft.graph.user'.",
+            )
+    return {by_name[name.casefold()]: full[by_name[name.casefold()]] for name in wanted}
+
+
+def _has_plan(person: Person) -> bool:
+    return person.kind in {MailboxKind.ONLINE, MailboxKind.SHARED}
+
+
+def _plan() -> Json:
+    return {
+        "assignedDateTime": "2024-01-01T00:00:00Z",
+        "capabilityStatus": "Enabled",
+        "service": "exchange",
+        "servicePlanId": _EXCHANGE_PLAN,
+    }
+
+
+def _entity(call: Call, shown: Json) -> Json:
+    return {"@odata.context": f"{call.root}/$metadata#users/$entity"} | shown
+
+
+def _organization(tenant: Tenant) -> Json:
+    return {
+        "id": tenant.tenant_id,
+        "displayName": tenant.name,
+        "verifiedDomains": [
+            {
+                "capabilities": "Email, OfficeCommunicationsOnline",
+                "isDefault": True,
+                "isInitial": False,
+                "name": tenant.domain,
+                "type": "Managed",
+            }
+        ],
+    }
+
+
+def _service_principals(site: Site, call: Call) -> list[Json]:
+    tenant_id = call.caller.tenant_id
+    return [
+        {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{tenant_id}/{app_id}")),
+            "appId": app_id,
+            "displayName": name,
+            "appRoleAssignmentRequired": False,
+            "accountEnabled": True,
+        }
+        for app_id, name in (
+            (site.world.client_id, "Mentor Calendar"),
+            (GRAPH_APP_ID, "Microsoft Graph"),
+        )
+    ]
+
+
+def _service_principal(site: Site, call: Call) -> Json:
+    wanted = call.parameters["id"].casefold()
+    for principal in _service_principals(site, call):
+        if wanted in {principal["id"], principal["appId"].casefold()}:
+            return principal
+    raise resource_not_found(call.parameters["id"])
+
+
+def _assignment(site: Site, call: Call, principal: Json, name: str) -> Json:
+    graph = next(p for p in _service_principals(site, call) if p["appId"] == GRAPH_APP_ID)
+    return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, principal["id"] + name)),
+        "appRoleId": ROLE_IDS[name],
+        "principalDisplayName": principal["displayName"],
+        "principalId": principal["id"],
+        "principalType": "ServicePrincipal",
+        "resourceDisplayName": graph["displayName"],
+        "resourceId": graph["id"],
+    }

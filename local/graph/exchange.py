@@ -1,0 +1,375 @@
+"""What people and apps do with events, and what Exchange makes of it: copies, mails, answers.
+
+The HTTP layer and the people in "Outlook" come through here alike. What arrives by mail: `inbox`.
+"""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from itertools import pairwise
+
+from local.clock import CloudClock
+from local.graph.drafts import (
+    TOLD_TO_ATTENDEES,
+    read_details,
+    read_personal,
+)
+from local.graph.errors import GraphError, Json, bad_request
+from local.graph.mail import Message, MessageKind, PostOffice
+from local.graph.mailbox import (
+    CALENDAR,
+    DELETED_ITEMS,
+    Attendee,
+    Details,
+    Event,
+    Mailbox,
+    Store,
+    new_uid,
+)
+from local.graph.online import OnlineMeetings, keeps_join_block
+from local.graph.switches import Switches
+from local.graph.times import RESET, Moment
+
+ANSWERS = {
+    "accept": "accepted",
+    "tentativelyAccept": "tentativelyAccepted",
+    "decline": "declined",
+}
+"""Action to the response it leaves."""
+_ACTION_SUFFIX = {"accept": "Accept", "tentativelyAccept": "Tentative", "decline": "Decline"}
+_TIMES = frozenset({"start", "end", "recurrence"})
+
+
+class Exchange:
+    """Acts on events. Every act is by the owner of the mailbox the event is in."""
+
+    def __init__(
+        self,
+        clock: CloudClock,
+        store: Store,
+        post: PostOffice,
+        online: OnlineMeetings,
+        switches: Switches,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._post = post
+        self._online = online
+        self._switches = switches
+
+    def create(self, mailbox: Mailbox, body: Json, calendar: str = CALENDAR) -> Event:
+        """Put a new event into *mailbox*, whose owner becomes the organizer; invite the rest.
+
+        Raises:
+            GraphError: 400 for what cannot be; the duplicate error for a known transactionId.
+        """
+        transaction_id = body.get("transactionId")
+        if transaction_id is not None:
+            self._refuse_duplicate(mailbox, str(transaction_id))
+        for name in ("start", "end"):
+            if body.get(name) is None:
+                raise bad_request(
+                    f"The property '{name}' is required when creating the entity.",
+                    code="ErrorInvalidRequest",
+                )
+        event = self._blank(mailbox, calendar)
+        read_details(event.details, {"body": {"content": ""}} | body)
+        read_personal(event, body)
+        event.transaction_id = str(transaction_id) if transaction_id is not None else None
+        self._online.arrange(mailbox, event)
+        mailbox.events[event.key] = event
+        if event.transaction_id:
+            mailbox.transactions[event.transaction_id] = event.key
+        self._store.changed(event, "created")
+        self._tell(event, event.details.attendees, "invitation")
+        return event
+
+    def update(self, mailbox: Mailbox, event: Event, body: Json) -> Event:
+        """Change *event* by a PATCH body and tell whom it concerns. Return the event.
+
+        Raises:
+            GraphError: 400 for what cannot be.
+        """
+        details = event.details.copy()
+        if event.master and body.get("recurrence"):
+            raise bad_request("An occurrence has no recurrence.", code="ErrorInvalidRequest")
+        changed = read_details(details, body)
+        self._refuse_collision(event, details)
+        if event.details.join_url:
+            # Neither provider nor meeting can be switched off once set (§6), but for the body.
+            details.is_online, details.online_provider = True, event.details.online_provider
+            if "body" in changed and not keeps_join_block(details.body, event.details.join_url):
+                details.is_online, details.online_provider = False, "unknown"
+                details.join_url = None
+        personal = read_personal(event, body)
+        if not changed and not personal:
+            return event
+        before, event.details = event.details, details
+        self._keep(event)
+        event.only_answers_differ = False
+        if event.is_organizer:
+            self._after_organizers_update(mailbox, event, before, changed)
+        elif changed & _TIMES and details.recurrence:
+            event.exceptions.clear()
+        self._store.changed(event, "updated")
+        return event
+
+    def cancel(self, event: Event, comment: str = "") -> None:
+        """Cancel as organizer: the event goes to Deleted Items, attendees hear of it.
+
+        Raises:
+            GraphError: 400 for an attendee.
+        """
+        if not event.is_organizer:
+            raise GraphError(
+                400,
+                "ErrorCalendarIsNotOrganizer",
+                "Your request can't be completed. You need to be an organizer to cancel a meeting.",
+            )
+        self._tell(event, event.details.attendees, "cancellation", comment=comment)
+        self._remove(event)
+
+    def delete(self, event: Event, *, hard: bool = False) -> None:
+        """Delete the copy. The organizer's deletion is a cancellation, *hard* or not."""
+        if event.is_organizer:
+            self._tell(event, event.details.attendees, "cancellation")
+        elif self._switches.organizer_hears_of_deletion and not event.is_cancelled:
+            self._answer_by_mail(event, "declined")
+        self._remove(event, hard=hard)
+
+    def respond(
+        self,
+        event: Event,
+        action: str,
+        *,
+        send: bool = True,
+        comment: str = "",
+        proposed: tuple[Moment, Moment] | None = None,
+    ) -> None:
+        """Answer an invitation: *action* is ``accept``, ``tentativelyAccept`` or ``decline``.
+
+        Raises:
+            GraphError: 400 for the organizer, a cancelled meeting, a proposal that cannot be.
+        """
+        suffix = _ACTION_SUFFIX[action]
+        if event.is_organizer:
+            raise GraphError(
+                400,
+                f"ErrorCalendarIsOrganizerFor{suffix}",
+                "Your request can't be completed. You can't respond to this meeting because "
+                "you're the meeting organizer.",
+            )
+        if event.is_cancelled:
+            raise GraphError(
+                400, f"ErrorCalendarIsCancelledFor{suffix}", "The meeting has been cancelled."
+            )
+        if proposed and (not send or not event.details.allow_new_time_proposals):
+            raise bad_request(
+                "Your request can't be completed. New times cannot be proposed for this meeting, "
+                "or without sending a response.",
+                code="ErrorInvalidRequest",
+            )
+        response = ANSWERS[action]
+        self._keep(event)
+        for answered in [event, *self._pending_exceptions(event)]:
+            answered.response = response
+            answered.responded_at = self._clock.now()
+            answered.show_as = "tentative" if response == "tentativelyAccepted" else "busy"
+        if send:
+            self._answer_by_mail(event, response, comment=comment, proposed=proposed)
+        if response == "declined":
+            self._remove(event)
+        else:
+            self._store.changed(event, "updated")
+
+    def forward(self, event: Event, recipients: list[tuple[str, str]], comment: str = "") -> None:
+        """Invite (address, name) *recipients* too; the organizer is not asked, only told."""
+        organizer = event.details.organizer_address
+        if event.is_organizer:
+            self.add_attendees(event, recipients, comment)
+            return
+        self._post.send(
+            replace(
+                self._message(event, "forward", organizer, comment=comment),
+                forwarded_to=tuple(recipients),
+            )
+        )
+
+    def add_attendees(
+        self, event: Event, recipients: Iterable[tuple[str, str]], comment: str = ""
+    ) -> None:
+        """Add attendees on the organizer's copy and invite them."""
+        added = [
+            Attendee(address, name)
+            for address, name in recipients
+            if not event.details.attendee(address)
+        ]
+        if not added:
+            return
+        self._keep(event)
+        event.details.attendees += added
+        self._store.changed(event, "updated")
+        self._tell(event, added, "invitation", comment=comment)
+
+    def move(self, mailbox: Mailbox, event: Event, calendar: str) -> None:
+        """Move to another calendar of the mailbox: the default id changes, the immutable stays."""
+        if event.master:
+            raise bad_request("An occurrence stays with its series.", code="ErrorMoveCopyFailed")
+        if calendar not in mailbox.calendars:
+            mailbox.calendars.append(calendar)
+        if event.calendar == calendar:
+            return
+        if event.calendar == CALENDAR:
+            self._store.changed(event, "deleted")
+        event.calendar = calendar
+        event.moves += 1
+        if calendar == CALENDAR:
+            self._store.changed(event, "created")
+
+    def _blank(self, mailbox: Mailbox, calendar: str) -> Event:
+        now = self._clock.now()
+        nothing = Moment(datetime(1601, 1, 1), "UTC")  # noqa: DTZ001 - a wall clock
+        person = mailbox.person
+        return Event(
+            mailbox_id=mailbox.id,
+            key=uuid.uuid4(),
+            ical_uid=new_uid(),
+            details=Details("", "", nothing, nothing, person.name, person.address),
+            is_organizer=True,
+            created_at=now,
+            modified_at=now,
+            version=0,
+            calendar=calendar,
+        )
+
+    def _refuse_duplicate(self, mailbox: Mailbox, transaction_id: str) -> None:
+        key = mailbox.transactions.get(transaction_id)
+        if key is None:
+            return
+        first = mailbox.events.get(key)
+        is_gone = first is None or first.is_deleted
+        if is_gone and not self._switches.remember_transactions:
+            return
+        named = first is not None and self._switches.duplicate_transaction_names_event
+        raise GraphError(
+            self._switches.duplicate_transaction_status,
+            "ErrorDuplicateTransactionId",
+            "Your request can't be completed. The TransactionId specified in the request has "
+            "already been used to create a different event.",
+            extra={"@event.existingEventId": first.id(immutable=True)} if named and first else {},
+        )
+
+    def _refuse_collision(self, event: Event, details: Details) -> None:
+        if not event.master or event.occurrence_on is None:
+            return
+        master = event.master
+        days = master.dates()
+        spans = []
+        for day in days:
+            one = details if day == event.occurrence_on else master.occurrence(day).details
+            spans.append((one.start.instant, one.end.instant))
+        if any(earlier[1] > later[0] for earlier, later in pairwise(spans)):
+            raise GraphError(
+                400,
+                "ErrorOccurrenceCrossingBoundary",
+                "Modified occurrence is crossing or overlapping adjacent occurrence.",
+            )
+
+    def _keep(self, event: Event) -> None:
+        """Make the view of an occurrence a stored exception, because it is about to differ."""
+        if event.master and event.occurrence_on:
+            event.master.exceptions[event.occurrence_on] = event
+
+    def _after_organizers_update(
+        self, mailbox: Mailbox, event: Event, before: Details, changed: set[str]
+    ) -> None:
+        details = event.details
+        self._online.arrange(mailbox, event)
+        added = [a for a in details.attendees if not before.attendee(a.address)]
+        removed = [a for a in before.attendees if not details.attendee(a.address)]
+        kept = [a for a in details.attendees if before.attendee(a.address)]
+        if changed & _TIMES:
+            if details.recurrence:
+                event.exceptions.clear()
+                event.cancelled_on.clear()
+            for attendee in kept:
+                attendee.response, attendee.answered_at = "notResponded", RESET
+                attendee.proposed = None
+        told = changed & TOLD_TO_ATTENDEES
+        if told:
+            self._tell(event, kept, "update", changed=told)
+        self._tell(event, added, "invitation")
+        self._tell(event, removed, "cancellation")
+
+    def _pending_exceptions(self, event: Event) -> list[Event]:
+        return [one for one in event.exceptions.values() if one.response == "notResponded"]
+
+    def _remove(self, event: Event, *, hard: bool = False) -> None:
+        self._store.changed(event, "deleted")
+        if event.master and event.occurrence_on:
+            event.master.exceptions.pop(event.occurrence_on, None)
+            event.master.cancelled_on.add(event.occurrence_on)
+            return
+        event.calendar = DELETED_ITEMS
+        event.moves += 1
+        if hard:
+            self._store.mailbox_of(event).events.pop(event.key, None)
+
+    def _answer_by_mail(
+        self,
+        event: Event,
+        response: str,
+        *,
+        comment: str = "",
+        proposed: tuple[Moment, Moment] | None = None,
+    ) -> None:
+        message = self._message(event, "response", event.details.organizer_address, comment=comment)
+        self._post.send(
+            replace(
+                message,
+                response=response,
+                proposed=proposed,
+                scheduling=event.scheduling,
+            )
+        )
+
+    def _tell(
+        self,
+        event: Event,
+        attendees: list[Attendee],
+        kind: MessageKind,
+        *,
+        changed: Iterable[str] = (),
+        comment: str = "",
+    ) -> None:
+        """Send one round of messages, all with the same number."""
+        if not attendees:
+            return
+        number = self._post.next_number()
+        if kind == "invitation" or _TIMES & set(changed):
+            # Later answers must refer to this round, or to a later invitation of somebody else.
+            event.scheduling = number if _TIMES & set(changed) else event.scheduling or number
+        for attendee in attendees:
+            if attendee.is_at(event.details.organizer_address):
+                continue
+            message = self._message(event, kind, attendee.address, comment=comment)
+            self._post.send(
+                replace(
+                    message,
+                    number=number,
+                    changed=tuple(sorted(changed)),
+                    scheduling=event.scheduling,
+                )
+            )
+
+    def _message(self, event: Event, kind: MessageKind, to: str, *, comment: str) -> Message:
+        return Message(
+            kind=kind,
+            sender=self._store.mailbox_of(event).person.address,
+            recipient=to,
+            ical_uid=(event.master or event).ical_uid,
+            occurrence_on=event.occurrence_on,
+            details=event.details,
+            comment=comment,
+        )

@@ -1,0 +1,118 @@
+"""Injected trouble: rules that match requests and break them in the ways Graph is known to."""
+
+import itertools
+import random
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from typing import Any, Final, Literal
+
+from local.graph.errors import GraphError
+
+Behaviour = Literal["status", "reset", "lost", "delay"]
+"""Answer an error; break the connection before or after the effect; only be slow."""
+
+_CODES: Final = {
+    429: ("TooManyRequests", "Please retry again later."),
+    500: ("InternalServerError", "An internal server error occurred. The operation failed."),
+    502: ("UnknownError", ""),
+    503: ("ErrorInternalServerTransientError", "The server cannot service your request right now."),
+    504: ("GatewayTimeout", ""),
+}
+_numbers = itertools.count(1)
+
+
+@dataclass(slots=True)
+class FaultRule:
+    """Breaks the requests it matches."""
+
+    method: str = ".*"
+    path: str = ".*"
+    """Regular expressions without case; *path* is searched in the path after ``/v1.0``."""
+    behaviour: Behaviour = "status"
+    status: int = 503
+    code: str | None = None
+    """Error code; the usual one of the status if absent."""
+    probability: float = 1.0
+    count: int | None = None
+    """Stop after so many hits; None: never."""
+    retry_after: float | Literal["date"] | None = None
+    """Seconds, also a fraction; ``date`` for an HTTP date; None for no header."""
+    retry_after_seconds: float = 10
+    """How far ahead the HTTP date lies."""
+    delay_seconds: float = 0.0
+    """Real seconds to wait before anything else."""
+    after: int = 0
+    """Let so many matching requests pass first."""
+    id: int = field(default_factory=lambda: next(_numbers))
+    hits: int = 0
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be. ValueError for a broken expression or behaviour."""
+        try:
+            re.compile(self.method), re.compile(self.path)
+        except re.error as broken:
+            raise ValueError(f"not a regular expression: {broken}") from None
+        if self.behaviour not in {"status", "reset", "lost", "delay"}:
+            raise ValueError(f"no such behaviour: {self.behaviour}")
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether the request is meant."""
+        return bool(
+            re.fullmatch(self.method, method, re.IGNORECASE)
+            and re.search(self.path, path, re.IGNORECASE)
+        )
+
+    def error(self, now: datetime) -> GraphError:
+        """Return the error it answers."""
+        code, message = _CODES.get(self.status, ("UnknownError", ""))
+        headers = retry_after_header(self.retry_after, now, self.retry_after_seconds)
+        return GraphError(self.status, self.code or code, message, headers=headers)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the rule with what it has done so far."""
+        return asdict(self)
+
+
+class Faults:
+    """The rules in force."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self.rules: list[FaultRule] = []
+
+    def add(self, rule: FaultRule) -> FaultRule:
+        """Put a rule in force, behind the others."""
+        self.rules.append(rule)
+        return rule
+
+    def clear(self) -> None:
+        """Let everything work again."""
+        self.rules.clear()
+
+    def hit(self, method: str, path: str) -> FaultRule | None:
+        """Return the first rule that strikes this request."""
+        for rule in self.rules:
+            if not rule.matches(method, path):
+                continue
+            rule.seen += 1
+            spent = rule.count is not None and rule.hits >= rule.count
+            if rule.seen <= rule.after or spent or self._chance.random() >= rule.probability:
+                continue
+            rule.hits += 1
+            return rule
+        return None
+
+
+def retry_after_header(
+    value: float | Literal["date"] | None, now: datetime, date_in_seconds: float = 10
+) -> dict[str, str]:
+    """Return ``Retry-After`` in the shape asked for, or nothing."""
+    if value is None:
+        return {}
+    if value == "date":
+        at = (now + timedelta(seconds=date_in_seconds)).replace(microsecond=0)
+        return {"Retry-After": format_datetime(at, usegmt=True)}
+    return {"Retry-After": f"{value:g}"}

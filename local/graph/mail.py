@@ -1,0 +1,95 @@
+"""The messages calendars exchange: written down, and delivered after a while."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from itertools import count
+from typing import Literal
+
+from local.clock import CloudClock
+from local.graph.agenda import Agenda
+from local.graph.errors import Json
+from local.graph.mailbox import Details
+from local.graph.switches import Switches
+from local.graph.times import NEVER, Moment, instant_text
+
+_REMEMBERED = 10_000
+
+MessageKind = Literal["invitation", "update", "cancellation", "response", "forward"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One mail between an organizer and an attendee."""
+
+    kind: MessageKind
+    sender: str
+    recipient: str
+    """SMTP addresses."""
+    ical_uid: str
+    """Of the single event or of the series."""
+    details: Details
+    """What it is about, as of sending."""
+    occurrence_on: date | None = None
+    """If it is about one occurrence: its date by the pattern."""
+    changed: tuple[str, ...] = ()
+    """What an update changed, by Graph's property names."""
+    scheduling: int = 0
+    """Which scheduling a response answers; what `number` started one for the others."""
+    response: str = ""
+    proposed: tuple[Moment, Moment] | None = None
+    forwarded_to: tuple[tuple[str, str], ...] = ()
+    """(address, name) of those a forward notification tells about."""
+    comment: str = ""
+    number: int = 0
+    sent_at: datetime = NEVER
+
+    def as_json(self) -> Json:
+        """Return the log's entry: who told whom what."""
+        return {
+            "kind": self.kind,
+            "from": self.sender,
+            "to": self.recipient,
+            "sentAt": instant_text(self.sent_at),
+            "iCalUId": self.ical_uid,
+            "occurrence": self.occurrence_on.isoformat() if self.occurrence_on else None,
+            "subject": self.details.subject,
+            "start": instant_text(self.details.start.instant),
+            "end": instant_text(self.details.end.instant),
+            "changed": list(self.changed),
+            "response": self.response or None,
+            "comment": self.comment,
+        }
+
+
+class PostOffice:
+    """Takes messages, keeps a log, and hands them over when their time has come."""
+
+    def __init__(self, clock: CloudClock, agenda: Agenda, switches: Switches) -> None:
+        self._clock = clock
+        self._agenda = agenda
+        self._switches = switches
+        self._numbers = count(1)
+        self._deliver: Callable[[Message], None] = lambda _: None
+        self.log: deque[Message] = deque(maxlen=_REMEMBERED)
+
+    def deliver_to(self, receive: Callable[[Message], None]) -> None:
+        """Hand every message to *receive*."""
+        self._deliver = receive
+
+    def next_number(self) -> int:
+        """Return a number for a round of messages: higher than those of all before."""
+        return next(self._numbers)
+
+    def send(self, message: Message) -> None:
+        """Send it off. It gets a number unless it has one, and the present time."""
+        sent = replace(
+            message,
+            number=message.number or self.next_number(),
+            sent_at=self._clock.now(),
+            details=message.details.copy(),
+        )
+        self.log.append(sent)
+        delay = timedelta(seconds=self._switches.mail_delay_seconds)
+        self._agenda.after(delay, lambda: self._deliver(sent))

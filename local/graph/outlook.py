@@ -1,0 +1,246 @@
+"""What people do in Outlook, where no app is asked: for tests, the command line and the page."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from local.graph.errors import Json
+from local.graph.mail import Message
+from local.graph.mailbox import Event, Mailbox
+from local.graph.rendering import Look, event_json
+from local.graph.site import Site
+from local.graph.times import Moment
+
+
+class NoSuchEvent(LookupError):
+    """Nobody has such an event, or the person does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Acts of people. *who* is a key, address or object id; *which* a session id, iCalUId or id.
+
+    A session id is looked for among extended properties and transaction ids of all mailboxes and
+    leads to the person's own copy by iCalUId. With *on*, the acts concern the occurrence that a
+    series has on that date by its pattern. Refusals are GraphErrors, as Outlook would refuse.
+    """
+
+    site: Site
+
+    def find(self, who: str, which: str, *, on: date | None = None) -> Event:
+        """Return the person's own copy. NoSuchEvent if there is none (any more)."""
+        mailbox = self._mailbox(who)
+        event = mailbox.by_uid(self._uid(which)) or self._by_id(mailbox, which)
+        if event is None or (on and on not in event.dates()):
+            raise NoSuchEvent(f"{who} has no event {which}" + (f" on {on}" if on else ""))
+        return event.occurrence(on) if on else event
+
+    def events(self, who: str, start: datetime, end: datetime) -> list[Event]:
+        """Return what the person's default calendar shows in [start, end)."""
+        return self._mailbox(who).view(start, end)
+
+    def accept(
+        self, who: str, which: str, *, comment: str = "", send: bool = True, on: date | None = None
+    ) -> None:
+        """Accept; without *send* the organizer never hears of it."""
+        self.site.exchange.respond(
+            self.find(who, which, on=on), "accept", send=send, comment=comment
+        )
+
+    def decline(
+        self, who: str, which: str, *, comment: str = "", send: bool = True, on: date | None = None
+    ) -> None:
+        """Decline: the own copy goes to Deleted Items."""
+        self.site.exchange.respond(
+            self.find(who, which, on=on), "decline", send=send, comment=comment
+        )
+
+    def tentative(
+        self, who: str, which: str, *, comment: str = "", send: bool = True, on: date | None = None
+    ) -> None:
+        """Accept tentatively."""
+        self.site.exchange.respond(
+            self.find(who, which, on=on), "tentativelyAccept", send=send, comment=comment
+        )
+
+    def propose(
+        self,
+        who: str,
+        which: str,
+        start: datetime,
+        end: datetime | None = None,
+        *,
+        decline: bool = False,
+        comment: str = "",
+        on: date | None = None,
+    ) -> None:
+        """Propose another time, tentatively or declining. *end* as long after as the meeting is."""
+        event = self.find(who, which, on=on)
+        zone = event.details.start.zone
+        ends_at = end or start + (event.end_at - event.start_at)
+        self.site.exchange.respond(
+            event,
+            "decline" if decline else "tentativelyAccept",
+            comment=comment,
+            proposed=(Moment.at(start, zone), Moment.at(ends_at, zone)),
+        )
+
+    def move(
+        self,
+        who: str,
+        which: str,
+        start: datetime,
+        end: datetime | None = None,
+        *,
+        on: date | None = None,
+    ) -> None:
+        """Drag to another time: the organizer reschedules, an attendee moves the own copy alone."""
+        event = self.find(who, which, on=on)
+        length = event.end_at - event.start_at
+        self._patch(
+            event,
+            {
+                "start": Moment.at(start, event.details.start.zone).as_json(
+                    event.details.start.zone
+                ),
+                "end": Moment.at(end or start + length, event.details.end.zone).as_json(
+                    event.details.end.zone
+                ),
+            },
+        )
+
+    def cancel(self, who: str, which: str, *, comment: str = "", on: date | None = None) -> None:
+        """Cancel as organizer."""
+        self.site.exchange.cancel(self.find(who, which, on=on), comment)
+
+    def delete(self, who: str, which: str, *, hard: bool = False, on: date | None = None) -> None:
+        """Delete; *hard* leaves nothing in Deleted Items."""
+        self.site.exchange.delete(self.find(who, which, on=on), hard=hard)
+
+    def move_to(self, who: str, which: str, calendar: str) -> None:
+        """Drag into another calendar of the mailbox, made if there is none of this name."""
+        event = self.find(who, which)
+        self.site.exchange.move(self._mailbox(who), event, calendar)
+
+    def forward(
+        self, who: str, which: str, to: str, *, comment: str = "", on: date | None = None
+    ) -> None:
+        """Forward to an address, which the organizer gets as a further attendee."""
+        mailbox = self.site.store.at(to)
+        name = mailbox.person.name if mailbox else to
+        address = mailbox.person.address if mailbox else to
+        self.site.exchange.forward(self.find(who, which, on=on), [(address, name)], comment)
+
+    def edit(
+        self,
+        who: str,
+        which: str,
+        *,
+        subject: str | None = None,
+        body: str | None = None,
+        location: str | None = None,
+        on: date | None = None,
+    ) -> None:
+        """Edit texts; *body* is plain text, which replaces all, join details included."""
+        changes: Json = {}
+        if subject is not None:
+            changes["subject"] = subject
+        if body is not None:
+            changes["body"] = {"contentType": "text", "content": body}
+        if location is not None:
+            changes["location"] = {"displayName": location}
+        self._patch(self.find(who, which, on=on), changes)
+
+    def patch(self, who: str, which: str, changes: Json, *, on: date | None = None) -> None:
+        """Change anything, written as in a PATCH."""
+        self._patch(self.find(who, which, on=on), changes)
+
+    def busy(
+        self,
+        who: str,
+        start: datetime,
+        end: datetime,
+        *,
+        show_as: str = "busy",
+        subject: str = "Private",
+        sensitivity: str = "private",
+        recurrence: Json | None = None,
+    ) -> Event:
+        """Put an appointment of their own into somebody's calendar; return it."""
+        mailbox = self._mailbox(who)
+        zone = mailbox.person.zone
+        return self.site.exchange.create(
+            mailbox,
+            {
+                "subject": subject,
+                "start": Moment.at(start, zone).as_json(zone),
+                "end": Moment.at(end, zone).as_json(zone),
+                "showAs": show_as,
+                "sensitivity": sensitivity,
+                "recurrence": recurrence,
+            },
+        )
+
+    def invite(self, who: str, body: Json) -> Event:
+        """Create any event, written as in a POST; return it."""
+        return self.site.exchange.create(self._mailbox(who), body)
+
+    def answer_from_outside(
+        self, address: str, which: str, response: str, *, on: date | None = None
+    ) -> None:
+        """Answer an invitation by mail, from an address without a mailbox in this world.
+
+        *response* is ``accepted``, ``tentativelyAccepted`` or ``declined``.
+        """
+        event = self._organizers_copy(which)
+        if on:
+            event = event.occurrence(on)
+        self.site.post.send(
+            Message(
+                kind="response",
+                sender=address,
+                recipient=event.details.organizer_address,
+                ical_uid=(event.master or event).ical_uid,
+                occurrence_on=event.occurrence_on,
+                details=event.details,
+                response=response,
+                scheduling=event.scheduling,
+            )
+        )
+
+    def shown(self, event: Event) -> Json:
+        """Return an event as JSON, times in its own zone, with the tags and both ids."""
+        zone = event.details.start.zone
+        full = event_json(event, Look(immutable=True, zone=zone))
+        return full | {
+            "defaultId": event.id(immutable=False),
+            "tags": dict(event.properties),
+            "calendar": event.calendar,
+        }
+
+    def _patch(self, event: Event, changes: Json) -> None:
+        mailbox = self.site.store.mailbox_of(event)
+        self.site.exchange.update(mailbox, event, changes)
+
+    def _mailbox(self, who: str) -> Mailbox:
+        return self.site.store.mailbox(self.site.world.person(who))
+
+    def _uid(self, which: str) -> str:
+        for mailbox in self.site.store.all():
+            for event in mailbox.events.values():
+                if which == event.transaction_id or which in event.properties.values():
+                    return event.ical_uid
+        return which
+
+    def _by_id(self, mailbox: Mailbox, which: str) -> Event | None:
+        for event in mailbox.live():
+            if which in {event.id(immutable=True), event.id(immutable=False)}:
+                return event
+        return None
+
+    def _organizers_copy(self, which: str) -> Event:
+        uid = self._uid(which)
+        for mailbox in self.site.store.all():
+            event = mailbox.by_uid(uid)
+            if event and event.is_organizer:
+                return event
+        raise NoSuchEvent(which)

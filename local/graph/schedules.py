@@ -1,0 +1,167 @@
+"""HTTP: getSchedule, the free/busy of up to twenty mailboxes (facts §4)."""
+
+import math
+from datetime import datetime, timedelta
+from typing import Final
+
+from local.graph.call import Call, Reply
+from local.graph.errors import GraphError, Json, bad_request, invalid_property
+from local.graph.mailbox import Event, Mailbox
+from local.graph.site import Site
+from local.graph.times import Moment
+from local.graph.working_hours import working_hours_json
+from local.world import MailboxKind, Person
+
+_MOST_MAILBOXES: Final = 20
+_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 5, 1440
+_DIGITS: Final = {"tentative": 1, "busy": 2, "oof": 3}
+_OPEN_SENSITIVITIES: Final = {"normal", "personal"}
+
+
+async def get_schedule(site: Site, call: Call) -> Reply:
+    """POST getSchedule: 200 also where single mailboxes could not be read."""
+    body = call.json()
+    addresses = body.get("schedules")
+    if not isinstance(addresses, list) or not all(isinstance(a, str) for a in addresses):
+        raise invalid_property("schedules")
+    if not 1 <= len(addresses) <= _MOST_MAILBOXES:
+        raise bad_request(
+            f"From 1 to {_MOST_MAILBOXES} schedules can be asked for at once.",
+            "ErrorInvalidRequest",
+        )
+    start, end = _window(site, body)
+    minutes = _interval(body.get("availabilityViewInterval"), start, end)
+    zone = call.time_zone
+    value = [_schedule(site, call, one, start, end, minutes, zone) for one in addresses]
+    context = f"{call.root}/$metadata#Collection(microsoft.graph.scheduleInformation)"
+    return Reply(200, {"@odata.context": context, "value": value})
+
+
+def availability_view(
+    events: list[Event], start: datetime, end: datetime, interval: timedelta
+) -> str:
+    """Return a digit per interval: the strongest status that touches it wins."""
+    digits = [0] * math.ceil((end - start) / interval)
+    for event in events:
+        strength = _DIGITS.get(event.show_as, 0)
+        first = max((event.start_at - start) // interval, 0)
+        last = min(-(-(event.end_at - start) // interval), len(digits))
+        for place in range(first, last):
+            digits[place] = max(digits[place], strength)
+    return "".join(map(str, digits))
+
+
+def _window(site: Site, body: Json) -> tuple[datetime, datetime]:
+    start = Moment.parse(body.get("startTime"), "startTime").instant
+    end = Moment.parse(body.get("endTime"), "endTime").instant
+    if end <= start:
+        raise bad_request(
+            "The end of the time window is not after its start.", "ErrorInvalidTimeInterval"
+        )
+    longest = timedelta(days=site.switches.schedule_window_days)
+    if end - start >= longest:
+        raise bad_request(
+            f"The requested time window must be under {longest.days} days.",
+            "ErrorTimeIntervalTooBig",
+        )
+    return start, end
+
+
+def _interval(value: object, start: datetime, end: datetime) -> int:
+    # A captured sample sends it as a string.
+    is_number = isinstance(value, int | str) and not isinstance(value, bool)
+    if value is not None and not (is_number and str(value).isdecimal()):
+        raise invalid_property("availabilityViewInterval")
+    minutes = 30 if value is None else int(str(value))
+    if not _SHORTEST_INTERVAL <= minutes <= _LONGEST_INTERVAL or (
+        timedelta(minutes=minutes) > end - start
+    ):
+        raise bad_request(
+            "The interval must be from 5 to 1440 minutes and no longer than the window.",
+            "ErrorInvalidMergedFreeBusyInterval",
+        )
+    return minutes
+
+
+def _schedule(
+    site: Site,
+    call: Call,
+    address: str,
+    start: datetime,
+    end: datetime,
+    minutes: int,
+    zone: str | None,
+) -> Json:
+    person = _person(site, call, address)
+    error = _error(site, person, address)
+    if error or person is None:
+        return {"scheduleId": address, "scheduleItems": [], "error": error}
+    mailbox = site.store.mailbox(person)
+    events = mailbox.view(start, end)
+    too_many = len(events) > site.switches.schedule_entries_limit
+    if too_many or site.switches.schedule_too_many_entries:
+        return _too_many(site, address, len(events))
+    answer: Json = {"scheduleId": address}
+    if not _listed(address, site.switches.schedule_without_view):
+        view = availability_view(events, start, end, timedelta(minutes=minutes))
+        answer["availabilityView"] = view
+    if not _listed(address, site.switches.schedule_without_items):
+        # Whole, also where they begin before or end after the window.
+        answer["scheduleItems"] = [_item(event, call, mailbox, zone) for event in events]
+    return answer | {"workingHours": working_hours_json(person)}
+
+
+def _person(site: Site, call: Call, address: str) -> Person | None:
+    people = site.world.tenants[call.caller.tenant_id].people
+    return next((p for p in people if p.address.casefold() == address.casefold()), None)
+
+
+def _error(site: Site, person: Person | None, address: str) -> Json | None:
+    switched = {a.casefold(): code for a, code in site.switches.schedule_errors.items()}
+    if address.casefold() in switched:
+        code = switched[address.casefold()]
+        return {"message": f"The free/busy of {address} could not be read.", "responseCode": code}
+    if person is None or person.kind in {MailboxKind.UNLICENSED, MailboxKind.ABSENT}:
+        return {
+            "message": f"Unable to resolve e-mail address <>SMTP:{address} to an Active "
+            "Directory object.",
+            "responseCode": "ErrorMailRecipientNotFound",
+        }
+    if person.kind is MailboxKind.ON_PREMISES and not site.switches.schedule_on_premises_answers:
+        return {
+            "message": "Proxy web request failed.",
+            "responseCode": "ErrorProxyRequestProcessingFailed",
+        }
+    return None
+
+
+def _too_many(site: Site, address: str, number: int) -> Json:
+    limit = site.switches.schedule_entries_limit
+    message = (
+        "The result set contains too many calendar entries. "
+        f"The allowed size = {limit}; the actual size = {max(number, limit + 1)}."
+    )
+    if site.switches.schedule_too_many_answers == "call":
+        raise GraphError(400, "5006", message)
+    error = {"message": message, "responseCode": "5006"}
+    return {"scheduleId": address, "scheduleItems": [], "error": error}
+
+
+def _item(event: Event, call: Call, mailbox: Mailbox, zone: str | None) -> Json:
+    item: Json = {
+        "status": event.show_as,
+        "start": event.details.start.as_json(zone),
+        "end": event.details.end.as_json(zone),
+    }
+    # By default an organization shares times only: subjects are for the owner.
+    is_open = event.details.sensitivity in _OPEN_SENSITIVITIES
+    if mailbox.id == call.caller.user_id and is_open:
+        locations = event.details.locations
+        item["isPrivate"] = False
+        item["subject"] = event.details.subject
+        item["location"] = locations[0]["displayName"] if locations else ""
+    return item
+
+
+def _listed(address: str, addresses: list[str]) -> bool:
+    return address.casefold() in {one.casefold() for one in addresses}

@@ -1,0 +1,211 @@
+"""The simulated Microsoft Graph as a web application, and as an object for tests."""
+
+import json
+import random
+from collections.abc import Callable, Collection, Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+from aiohttp import web
+
+from local.graph.agenda import Agenda
+from local.graph.auth import Authority, TokenKeys
+from local.graph.batch import answer_batch, lowered
+from local.graph.call import Call, Reply
+from local.graph.control import control_routes
+from local.graph.delta import DeltaTokens
+from local.graph.errors import ConnectionLost, GraphError, new_request_id
+from local.graph.exchange import Exchange
+from local.graph.faults import Faults
+from local.graph.inbox import Inbox
+from local.graph.mail import PostOffice
+from local.graph.mailbox import Store
+from local.graph.notifications import Notifier
+from local.graph.online import OnlineMeetings
+from local.graph.outlook import Outlook
+from local.graph.recording import Recorded, Recorder, kept_headers
+from local.graph.service import Service
+from local.graph.site import Site
+from local.graph.subscriptions import Subscriptions
+from local.graph.switches import Switches
+from local.graph.webhooks import Webhooks
+from local.world import World
+
+_LARGEST_BODY: Final = 4 * 1024 * 1024
+_SETTLED_WITHIN: Final = timedelta(hours=5)  # more than the longest retries
+
+
+class GraphSimulator:
+    """One world's Graph. Times follow the world's clock alone; nothing outlives `close`."""
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        token_keys: TokenKeys,
+        audiences: Iterable[str] = (),
+        granted_roles: Callable[[str], Collection[str]] = lambda _: (),
+        on_exchange: Callable[[Recorded], None] | None = None,
+        switches: Switches | None = None,
+        seed: int = 0,
+        background: bool = True,
+        allow_http: bool = False,
+    ) -> None:
+        """Put it together.
+
+        *token_keys* returns Entra's public keys by key id. *audiences* are accepted besides
+        Graph's own name and id, and the address it is reached at. *granted_roles* tells which
+        application permissions a tenant granted, for diagnostics. *background*: do what comes
+        due by itself, else only `run_due`, `settle` and `advance` do. *allow_http*: webhooks
+        need no TLS.
+        """
+        clock, chance = world.clock, random.Random(seed)
+        self.switches = switches or Switches()
+        agenda = Agenda(clock)
+        store = Store(world)
+        post = PostOffice(clock, agenda, self.switches)
+        online = OnlineMeetings(store, agenda, self.switches, chance)
+        exchange = Exchange(clock, store, post, online, self.switches)
+        inbox = Inbox(clock, store, exchange, self.switches)
+        subscriptions, webhooks = Subscriptions(clock), Webhooks()
+        notifier = Notifier(clock, agenda, self.switches, subscriptions, webhooks, chance)
+        post.deliver_to(inbox.receive)
+        store.on_change(notifier.on_change)
+        self.site = Site(
+            world=world,
+            clock=clock,
+            chance=chance,
+            switches=self.switches,
+            agenda=agenda,
+            store=store,
+            post=post,
+            online=online,
+            exchange=exchange,
+            authority=Authority(world, token_keys, set(audiences), self.switches),
+            faults=Faults(chance),
+            recorder=Recorder(on_exchange),
+            subscriptions=subscriptions,
+            notifier=notifier,
+            webhooks=webhooks,
+            delta=DeltaTokens(),
+            granted_roles=granted_roles,
+            allows_http=allow_http,
+        )
+        self.faults = self.site.faults
+        self.requests = self.site.recorder
+        self.mail = post.log
+        self.tally = notifier.tally
+        self.outlook = Outlook(self.site)
+        self._service = Service(self.site)
+        self._background = background
+
+    def app(self) -> web.Application:
+        """Return the application: ``/v1.0/…`` and ``/_control/…`` at the root."""
+        app = web.Application(client_max_size=_LARGEST_BODY)
+        app.add_routes(control_routes(self))
+        app.router.add_route("*", "/v1.0/{tail:.*}", self._handle)
+        app.on_startup.append(self._start)
+        app.on_cleanup.append(self._stop)
+        return app
+
+    async def run_due(self) -> None:
+        """Do everything due by now, deliveries included, and come back when all is still."""
+        await self.site.agenda.run_due()
+
+    async def settle(self, within: timedelta = _SETTLED_WITHIN) -> None:
+        """Let mail, notifications and retries happen, moving the clock only as far as needed."""
+        await self.site.agenda.settle(within)
+
+    async def advance(self, by: timedelta) -> None:
+        """Let *by* pass, everything in it happening at its own time."""
+        await self.site.agenda.advance(by)
+
+    async def close(self) -> None:
+        """Stop what runs and hang up."""
+        await self.site.agenda.close()
+        await self.site.webhooks.close()
+
+    async def _start(self, _: web.Application) -> None:
+        if self._background:
+            self.site.agenda.start()
+
+    async def _stop(self, _: web.Application) -> None:
+        await self.close()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        call = await self._call(request)
+        is_batch = call.path.strip("/").lower() in {"$batch", "%24batch"}
+        try:
+            if is_batch and request.method == "POST":
+                reply = await self._batch(call)
+            else:
+                reply = await self._service.answer(call)
+        except ConnectionLost:
+            return _hang_up(request)
+        return _response(call, reply)
+
+    async def _call(self, request: web.Request) -> Call:
+        root = f"{request.scheme}://{request.host}"
+        # The address it is reached at is an audience too, as in national clouds.
+        self.site.authority.audiences.add(root)
+        path = request.rel_url.raw_path.removeprefix("/v1.0")
+        return Call(
+            method=request.method,
+            path=path,
+            query=lowered(request.rel_url),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            raw_body=await request.read(),
+            root=f"{root}/v1.0",
+        )
+
+    async def _batch(self, call: Call) -> Reply:
+        rule = self.faults.hit("POST", "/$batch")
+        try:
+            if rule and rule.behaviour == "reset":
+                raise ConnectionLost
+            if rule and rule.behaviour == "status":
+                raise rule.error(self.site.clock.now())
+            reply = await answer_batch(self._service, call)
+        except GraphError as error:
+            client_id = call.headers.get("client-request-id")
+            body = error.body(self.site.clock.now(), new_request_id(), client_id)
+            reply = Reply(error.status, body, dict(error.headers))
+        if rule and rule.behaviour == "lost":
+            raise ConnectionLost
+        self.requests.add(
+            Recorded(
+                at=self.site.clock.now(),
+                method="POST",
+                path="/$batch",
+                operation="$batch",
+                query=call.query,
+                headers=kept_headers(call.headers),
+                body=_parsed(call.raw_body),
+                identity=None,
+                status=reply.status,
+                response=reply.body,
+            )
+        )
+        return reply
+
+
+def _parsed(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw.decode(errors="replace")
+
+
+def _response(call: Call, reply: Reply) -> web.Response:
+    headers = {"request-id": new_request_id(), **reply.headers}
+    if call.headers.get("return-client-request-id", "").lower() == "true":
+        headers["client-request-id"] = call.headers.get("client-request-id", "")
+    if reply.body is None:
+        return web.Response(status=reply.status, headers=headers)
+    return web.json_response(reply.body, status=reply.status, headers=headers)
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    if request.transport:
+        request.transport.abort()
+    return web.Response(status=500)  # to nobody

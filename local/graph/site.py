@@ -1,0 +1,70 @@
+"""Everything the simulated Graph consists of, as the handlers see it."""
+
+import random
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+from yarl import URL
+
+from local.clock import CloudClock
+from local.graph.agenda import Agenda
+from local.graph.auth import Authority
+from local.graph.call import Call, Reply
+from local.graph.delta import DeltaTokens
+from local.graph.errors import Json
+from local.graph.exchange import Exchange
+from local.graph.faults import Faults
+from local.graph.mail import PostOffice
+from local.graph.mailbox import Store
+from local.graph.notifications import Notifier
+from local.graph.online import OnlineMeetings
+from local.graph.recording import Recorder
+from local.graph.subscriptions import Subscriptions
+from local.graph.switches import Switches
+from local.graph.webhooks import Webhooks
+from local.world import World
+
+
+@dataclass(slots=True)
+class Site:
+    """The parts, by name."""
+
+    world: World
+    clock: CloudClock
+    chance: random.Random
+    switches: Switches
+    agenda: Agenda
+    store: Store
+    post: PostOffice
+    online: OnlineMeetings
+    exchange: Exchange
+    authority: Authority
+    faults: Faults
+    recorder: Recorder
+    subscriptions: Subscriptions
+    notifier: Notifier
+    webhooks: Webhooks
+    delta: DeltaTokens
+    granted_roles: Callable[[str], Collection[str]]
+    """Application permissions an admin granted in a tenant, for diagnostics calls."""
+    allows_http: bool
+    """Whether webhooks may be http: tests only."""
+
+
+Handler = Callable[[Site, Call], Awaitable[Reply]]
+
+
+def page_of(
+    items: list[Json], call: Call, *, skip: int, size: int, more: bool, context: str
+) -> Reply:
+    """Return one page, with the link to the next if there is *more*."""
+    body: Json = {"@odata.context": f"{call.root}/$metadata#{context}", "value": items}
+    if more:
+        body["@odata.nextLink"] = link_to(call, {"$skip": str(skip + size)})
+    return Reply(200, body)
+
+
+def link_to(call: Call, changes: dict[str, str]) -> str:
+    """Return the address of this call with other options."""
+    query = {**call.query, **changes}
+    return str(URL(f"{call.root}{call.path}", encoded=True).with_query(query))

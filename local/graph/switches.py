@@ -1,0 +1,129 @@
+"""How unkind the simulated Graph is: one field per behaviour that code must survive either way."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+TeamsLink = Literal["at once", "late", "never", "null"]
+
+
+@dataclass(slots=True)
+class Switches:
+    """All that can be set, with the kindest faithful value as default, except duplicates: on."""
+
+    # Mail and Outlook
+    mail_delay_seconds: float = 1.0
+    """Until an invitation, update, cancellation or answer reaches the other mailbox."""
+    duplicate_transaction_status: Literal[400, 409] = 400
+    duplicate_transaction_names_event: bool = False
+    """Put the first event's id into the error as ``@event.existingEventId``."""
+    remember_transactions: bool = True
+    """Refuse a transactionId also after its event is gone."""
+    deleted_items_readable: bool = False
+    """Answer a GET of an event in Deleted Items by immutable id, instead of 404."""
+    organizer_hears_of_deletion: bool = False
+    """An attendee who deletes the own copy declines in the organizer's eyes."""
+    occurrence_answers_are_exceptions: bool = True
+    """An answer to one occurrence turns it into an ``exception``."""
+    series_notifications: Literal["occurrence", "master", "both"] = "both"
+    """What a notification names when one occurrence changed."""
+    etag_conflict_status: Literal[409, 412] = 412
+    shared_mailboxes_stale_by_name: bool = False
+    """Shared mailboxes answer 503 by user principal name, for ever."""
+
+    # Teams
+    teams: TeamsLink = "at once"
+    teams_delay_seconds: float = 5.0
+    teams_url: Literal["classic", "short"] = "classic"
+    skype_still_listed: bool = False
+    """Calendars list ``skypeForBusiness`` among the allowed providers."""
+
+    # Free/busy
+    schedule_without_items: list[str] = field(default_factory=list)
+    """Addresses whose answer has a view but no items."""
+    schedule_without_view: list[str] = field(default_factory=list)
+    schedule_errors: dict[str, str] = field(default_factory=dict)
+    """Address to responseCode, answered for that mailbox inside the 200."""
+    schedule_too_many_entries: bool = False
+    """Refuse every call with 5006, whatever the number of entries."""
+    schedule_too_many_answers: Literal["call", "mailbox"] = "call"
+    """Whether 5006 is the whole call's status 400 or one mailbox's error."""
+    schedule_entries_limit: int = 1000
+    schedule_window_days: int = 62
+    schedule_on_premises_answers: bool = True
+
+    # Who may
+    rbac: dict[str, list[str]] = field(default_factory=dict)
+    """Tenant to permissions granted in Exchange alone: good for people in scope, without roles."""
+    rbac_subscriptions: bool = True
+    """Whether Exchange grants alone suffice to subscribe."""
+    access_policy: list[str] = field(default_factory=list)
+    """Tenants with an application access policy: people out of scope are blocked."""
+
+    # Subscriptions
+    handshake_seconds: float = 10.0
+    subscription_minutes: int = 10_070
+    refuse_second_subscription: bool = False
+    """409 for the same app, tenant, resource and changeType."""
+    tell_of_expiry: bool = True
+    """Send ``subscriptionRemoved`` when one ends by itself and has a lifecycle URL."""
+
+    # Notifications
+    notification_delay_seconds: float = 1.0
+    notification_spread_seconds: float = 1.0
+    """A random share of this on top of the delay."""
+    notification_window_seconds: float = 0.5
+    """Notifications due within one window share a POST."""
+    notification_batch: int = 100
+    """At most so many in one POST."""
+    duplicates: int = 2
+    """At most so many *further* copies of a notification; at random from none."""
+    reorder: bool = False
+    drop_share: float = 0.0
+    tell_missed: bool = True
+    """Send ``missed`` for what was dropped, if there is a lifecycle URL."""
+    wrong_client_state_share: float = 0.0
+    omit_notification_id: bool = False
+    late_share: float = 0.0
+    late_by_seconds: float = 3600.0
+    answer_seconds: float = 3.0
+    """How long the webhook may take on a first delivery."""
+    retry_answer_seconds: float = 10.0
+    retry_first_seconds: float = 10.0
+    """Pause before the first retry; it doubles each time."""
+    retry_for_seconds: float = 4 * 3600.0
+    endpoint_states: bool = True
+    """Slow and throttled endpoints are delayed and dropped."""
+
+    # Throttling
+    concurrency: int = 4
+    """Requests at once per app and mailbox."""
+    retry_after: float | Literal["date"] | None = 10
+    """What the throttled by concurrency are told; null: no header."""
+
+    def set(self, name: str, value: Any) -> None:  # noqa: ANN401 - any switch has any type
+        """Change one switch. KeyError for an unknown name, TypeError for a wrong value."""
+        if name not in {f.name for f in fields(self)}:
+            raise KeyError(name)
+        if not _fits(value, get_type_hints(Switches)[name]):
+            raise TypeError(f"{name} does not take {value!r}")
+        setattr(self, name, value)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of them by name."""
+        return asdict(self)
+
+
+def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type form
+    arguments = get_args(kind)
+    origin = get_origin(kind)
+    if origin is Literal:
+        return value in arguments
+    if origin in {list, dict}:
+        return isinstance(value, origin)
+    if arguments:  # a union
+        return any(_fits(value, argument) for argument in arguments)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
