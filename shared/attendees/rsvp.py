@@ -70,6 +70,9 @@ def merge(session: Session, seen: SeenEvent) -> Merged:
     is_moved = merged.span != session.span
     if is_moved:
         merged = replace(merged, scheduling=session.scheduling + 1)
+    if merged.span == session.pending_span:
+        # Our own reschedule, heard of before its answer was.
+        merged = replace(merged, pending_span=None, held_until=None)
     merged = replace(
         merged,
         attendees=_attendees(session, seen, is_moved=is_moved, is_late=is_late),

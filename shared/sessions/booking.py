@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.availability.finding import Occasion, judge, read_schedules
+from shared.availability.finding import Occasion, read_schedules
 from shared.availability.model import SlotRules
 from shared.availability.ports import Schedules
 from shared.changes.model import Change, ChangeKind
@@ -144,6 +144,11 @@ async def verify(job: Job, organization: Organization, *, books: Books) -> None:
     session = await _left_behind(organizer, session_id, books)
     if session is None:
         await _release(job.mailboxes, session_id, books)
+    elif session.pending_span is not None:
+        # shared/sessions/changing.py goes on from here; it stands on this module.
+        from shared.sessions.changing import settle_change
+
+        await settle_change(session, organization, books=books)
     elif session.state is not SessionState.REQUESTED:
         await announce(session, organization, books=books)
     elif (seen := await books.calendar.find(organizer, session_id)) is not None:
@@ -220,13 +225,9 @@ async def _reserve(
     now = books.clock.now()
     rules = rules_for(participation.organization, request.duration, request.time_zone, now)
     ensure_bookable(request.span, rules)
-    occasion = await read_schedules(
-        participation,
-        pairing,
-        _around(request.span, rules),
-        schedules=books.schedules,
-    )
-    unknown = judge(occasion, request.span, rules, accept_unknown=request.accept_unknown)
+    window = around(request.span, rules)
+    occasion = await see_occasion(participation, pairing, window, books=books)
+    unknown = occasion.judge(request.span, rules, accept_unknown=request.accept_unknown)
     session = _requested(participation, pairing, request, session_id, unknown, now)
     await books.jobs.put(
         Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
@@ -237,7 +238,9 @@ async def _reserve(
     except SlotTaken as lost:
         if await _left_behind(session.organizer, session.id, books) is None:
             await _release(session.holders, session.id, books)
-        alternatives = await _alternatives(occasion, session, rules, books)
+        alternatives = await alternatives_to(
+            occasion, session.span.start, session.id, rules, books=books
+        )
         raise SlotTaken(str(lost), alternatives=alternatives) from lost
 
 
@@ -293,15 +296,29 @@ async def _release(holders: Sequence[Mailbox], session_id: SessionId, books: Boo
         await books.sessions.release(mailbox, session_id)
 
 
-async def _alternatives(
-    occasion: Occasion, session: Session, rules: SlotRules, books: Books
+async def alternatives_to(
+    occasion: Occasion, start: datetime, session_id: SessionId, rules: SlotRules, *, books: Books
 ) -> list[TimeSpan]:
+    """Return the slots next to *start* that nobody holds, out of the answer already at hand."""
     now = books.clock.now()
     held: dict[str, list[TimeSpan]] = {}
     for address, mailbox in occasion.mailboxes.items():
         holds = await books.sessions.holds(mailbox, occasion.window, now)
-        held[address] = [hold.span for hold in holds if hold.session_id != session.id]
-    return occasion.nearest(session.span.start, rules, held=held, count=_ALTERNATIVES)
+        held[address] = [hold.span for hold in holds if hold.session_id != session_id]
+    return occasion.nearest(start, rules, held=held, count=_ALTERNATIVES)
+
+
+async def see_occasion(
+    participation: Participation,
+    pairing: Pairing,
+    window: TimeSpan,
+    *,
+    books: Books,
+    freed: Session | None = None,
+) -> Occasion:
+    """Read everybody's schedule once. *freed*: a session that is to be moved, so not in the way."""
+    occasion = await read_schedules(participation, pairing, window, schedules=books.schedules)
+    return occasion.without(freed.span) if freed else occasion
 
 
 def rules_for(
@@ -328,7 +345,8 @@ def ensure_bookable(span: TimeSpan, rules: SlotRules) -> None:
         raise Invalid("body.start", "The session would start beyond the horizon.")
 
 
-def _around(span: TimeSpan, rules: SlotRules) -> TimeSpan:
+def around(span: TimeSpan, rules: SlotRules) -> TimeSpan:
+    """Return the window in which alternatives to *span* are looked for."""
     start = max(span.start - _LOOK_BACK, min(span.start, rules.earliest_start))
     return TimeSpan(start, span.end + _LOOK_AHEAD)
 

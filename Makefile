@@ -1,0 +1,68 @@
+# `make` lists the targets. What needs another program says so.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help setup start cloud test check unit e2e bench openapi lock format clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
+
+setup: $(VENV)/.ready local/node_modules/.ready ## Install everything, here and only here
+
+$(VENV)/.ready: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Python packages ..."
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+local/node_modules/.ready: local/package-lock.json
+	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' 2>/dev/null || { echo "Node 20 or newer is needed."; exit 1; }
+	@echo "Installing Azurite ..."
+	@npm ci --prefix local --no-audit --no-fund --loglevel=error
+	@touch $@
+
+start: setup ## Start the local cloud and the app, and say where to look
+	@exec $(RUN) -m local start $(ARGS)
+
+cloud: setup ## Start the local cloud alone
+	@exec $(RUN) -m local cloud $(ARGS)
+
+test: check unit e2e ## Run all that CI runs
+
+check: setup ## Format, lint, types, imports, OpenAPI
+	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(RUN) -m functions._openapi | diff -q - functions/openapi.json >/dev/null || { echo "functions/openapi.json is old. Run: make openapi"; exit 1; }
+
+unit: setup ## Tests without the whole app: unit, edge, contract, simulators, infrastructure
+	@$(RUN) -m pytest -q tests --ignore tests/e2e
+
+e2e: setup ## Tests of the whole app over HTTP
+	@$(RUN) -m pytest -q tests/e2e
+
+bench: setup ## Print figures and ratios
+	@$(RUN) -m benchmarks
+
+openapi: setup ## Write functions/openapi.json from the models
+	@$(RUN) -m functions._openapi > build-openapi.tmp && mv build-openapi.tmp functions/openapi.json
+
+lock: setup ## Pin the requirements with hashes
+	@for name in requirements requirements-dev; do \
+	  $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes $$name.in -o $$name.txt; done
+
+format: setup ## Format and mend what can be mended
+	@$(VENV)/bin/ruff check --fix --quiet . || true
+	@$(VENV)/bin/ruff format --quiet .
+
+clean: ## Remove what was built and installed
+	@rm -rf $(VENV) local/node_modules .local build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,197 @@
+"""The OpenAPI 3.1 document, made from the functions' own routes and models at build time.
+
+``python -m functions._openapi`` prints it; ``make openapi`` writes it; CI checks that it is current.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, Final
+
+import azure.functions as func
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from functions._bodies import Problem
+from functions._edge import MAX_BODY_BYTES, Operation
+
+_SCHEMAS: Final = "#/components/schemas/"
+_ERRORS: Final = {
+    "400": "The body is not JSON.",
+    "401": "No valid token, or another sign-in is demanded: see `WWW-Authenticate`.",
+    "403": "The caller may not do this, or an approval is missing.",
+    "404": "There is no such thing for this caller.",
+    "409": "The state does not allow it; a slot that is not free comes with alternatives.",
+    "412": "It changed since it was read.",
+    "413": f"The body has more than {MAX_BODY_BYTES} bytes.",
+    "415": "The body is not `application/json`.",
+    "422": "Fields are wrong: `errors` names each.",
+    "500": "An error of ours.",
+    "502": "Outlook refused.",
+    "503": "Try again after `Retry-After`.",
+}
+_CALLERS: Final[dict[str, list[dict[str, list[str]]]]] = {
+    "participant": [{"participant": []}, {"platform": []}],
+    "platform": [{"platform": []}],
+    "nobody": [],
+}
+
+
+def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
+    """Return the document of every function of *app* that carries an `Operation`."""
+    operations = list(_operations(app))
+    models = {m for _, _, _, op in operations for m in (op.reply, op.body, op.query) if m} | {Problem}
+    ordered = sorted(models, key=lambda m: m.__name__)
+    _, definitions = models_json_schema(
+        [(m, "serialization" if _is_reply(m, operations) else "validation") for m in ordered],
+        ref_template=_SCHEMAS + "{model}",
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for path, method, name, operation in operations:
+        paths.setdefault(path, {})[method] = _operation(path, name, operation)
+    queries = {op.query.__name__ for _, _, _, op in operations if op.query}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Mentor Calendar",
+            "version": version,
+            "summary": "Office 365 calendars for mentoring platforms",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/api"}],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": {
+                name: schema
+                for name, schema in sorted(definitions["$defs"].items())
+                if name not in queries
+            },
+            "securitySchemes": {
+                "participant": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "Entra v2.0 token with the delegated scope `access_as_user`.",
+                },
+                "platform": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "Entra v2.0 app token with the app role `Platform.Manage`; on a"
+                    " participant's route, with `Acting-Participant`, in application mode only.",
+                },
+            },
+        },
+    }
+
+
+def render(app: func.FunctionApp, version: str) -> str:
+    """Return the document as the text that is committed."""
+    return json.dumps(document(app, version), indent=1, sort_keys=False, ensure_ascii=False) + "\n"
+
+
+def _operations(app: func.FunctionApp) -> Iterable[tuple[str, str, str, Operation]]:
+    for function in app.get_functions():
+        operation = getattr(function.get_user_function(), "operation", None)
+        trigger = function.get_trigger()
+        if operation is None or trigger is None:
+            continue
+        binding = trigger.get_dict_repr()
+        for method in binding["methods"]:
+            path = "/" + re.sub(r"{(\w+)[^}]*}", r"{\1}", binding["route"])
+            yield path, str(getattr(method, "value", method)).lower(), function.get_function_name(), operation
+
+
+def _is_reply(
+    model: type[BaseModel], operations: list[tuple[str, str, str, Operation]]
+) -> bool:
+    return model is Problem or any(op.reply is model for _, _, _, op in operations)
+
+
+def _operation(path: str, name: str, operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": name,
+        "summary": operation.summary,
+        "security": _CALLERS[operation.caller],
+        "parameters": [*_path_parameters(path), *_headers(operation), *_query(operation)],
+        "responses": _responses(path, operation),
+    }
+    if operation.body:
+        described["requestBody"] = {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": _SCHEMAS + operation.body.__name__}}
+            },
+        }
+    return described
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+
+
+def _headers(operation: Operation) -> list[dict[str, Any]]:
+    wanted: list[tuple[str, bool, dict[str, Any]]] = []
+    if operation.idempotent:
+        schema = {"type": "string", "pattern": "^[!-~]{1,128}$"}
+        wanted.append(("Idempotency-Key", True, schema))
+    if operation.guarded:
+        wanted.append(("If-Match", True, {"type": "string"}))
+    if operation.cached:
+        wanted.append(("If-None-Match", False, {"type": "string"}))
+    if operation.caller == "participant":
+        wanted.append(("Acting-Participant", False, {"type": "string"}))
+    return [
+        {"name": name, "in": "header", "required": required, "schema": schema}
+        for name, required, schema in wanted
+    ]
+
+
+def _query(operation: Operation) -> list[dict[str, Any]]:
+    if operation.query is None:
+        return []
+    schema = operation.query.model_json_schema()
+    required = schema.get("required", [])
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "description": described.pop("description", described.pop("title", name)),
+            "schema": described,
+        }
+        for name, described in ((n, dict(s)) for n, s in schema["properties"].items())
+    ]
+
+
+def _responses(path: str, operation: Operation) -> dict[str, Any]:
+    ok: dict[str, Any] = {"description": operation.summary}
+    if operation.reply:
+        ok["content"] = {
+            operation.media_type: {"schema": {"$ref": _SCHEMAS + operation.reply.__name__}}
+        }
+    else:
+        ok["content"] = {operation.media_type: {"schema": {}}}
+    responses = {str(operation.status): ok}
+    if operation.cached:
+        responses["304"] = {"description": "The caller has it already."}
+    statuses = {500, *operation.problems}
+    if operation.caller != "nobody":
+        statuses |= {401, 403, 503}
+    if "{" in path:
+        statuses.add(404)
+    problem = {"application/problem+json": {"schema": {"$ref": _SCHEMAS + "Problem"}}}
+    for status in sorted(str(s) for s in statuses if str(s) not in responses):
+        responses[status] = {"description": _ERRORS[status], "content": problem}
+    return responses
+
+
+if __name__ == "__main__":
+    from function_app import app
+    from functions.service import VERSION
+
+    sys.stdout.write(render(app, VERSION))

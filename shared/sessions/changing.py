@@ -1,0 +1,324 @@
+"""Moving and cancelling a session, answering an invitation, taking up a proposed time.
+
+The same protocol as booking: verify message, new holds, Outlook, rows. Until Outlook has the new
+times the session holds both, the old ones for good and the new ones until the hold runs out.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from shared.changes.model import Change, ChangeKind
+from shared.errors import (
+    CalendarRefused,
+    Conflict,
+    ConsentMissing,
+    EventGone,
+    Invalid,
+    MailboxUnusable,
+    NotAllowed,
+    NotFound,
+    SignInAgain,
+    SlotTaken,
+    StaleRow,
+)
+from shared.logs import log_event
+from shared.organizations.model import Organization, Participation
+from shared.pairings.model import Pairing
+from shared.sessions import lifecycle
+from shared.sessions.booking import (
+    Books,
+    alternatives_to,
+    announce,
+    around,
+    ensure_bookable,
+    rules_for,
+    see_occasion,
+)
+from shared.sessions.lifecycle import Action
+from shared.sessions.model import (
+    HOLD_FOR,
+    VERIFY_AFTER,
+    AttendeeResponse,
+    Cause,
+    Hold,
+    ResponseState,
+    SeenEvent,
+    Session,
+)
+from shared.sessions.ports import Job, JobKind
+from shared.timespan import TimeSpan
+
+_ANSWER_TAKES = timedelta(seconds=20)
+"""About how long an answer is on its way to the organizer's copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reschedule:
+    """New times for a session."""
+
+    span: TimeSpan
+    time_zone: str
+    accept_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an attendee answers."""
+
+    state: ResponseState
+    comment: str = ""
+    proposed: TimeSpan | None = None
+
+
+async def reschedule(
+    participation: Participation,
+    pairing: Pairing,
+    session: Session,
+    wanted: Reschedule,
+    *,
+    books: Books,
+) -> Session:
+    """Move *session* to *wanted*; its attendees' answers start from silence.
+
+    Raises:
+        NotAllowed: the caller is not the organizer.
+        SlotTaken, SlotUnknown: with alternatives; the old time stays held.
+        Invalid, Conflict, StaleRow
+        CalendarUnavailable, CalendarThrottled: perhaps moved; the verify job finds out.
+    """
+    _ensure_organizer(participation, session)
+    lifecycle.after(session.state, Action.RESCHEDULE)
+    now = books.clock.now()
+    if session.span.end <= now:
+        raise Conflict("The session is over.")
+    if wanted.span == session.span:
+        return session
+    rules = rules_for(participation.organization, wanted.span.duration, wanted.time_zone, now)
+    ensure_bookable(wanted.span, rules)
+    occasion = await see_occasion(
+        participation, pairing, around(wanted.span, rules), books=books, freed=session
+    )
+    unknown = occasion.judge(wanted.span, rules, accept_unknown=wanted.accept_unknown)
+    moving = replace(
+        session,
+        pending_span=wanted.span,
+        held_until=now + HOLD_FOR,
+        unknown_for=tuple(unknown),
+    )
+    await _queue_verify(session, books)
+    try:
+        moving = await _hold_both(moving, books)
+    except SlotTaken as lost:
+        await _let_go(session, books)
+        found = await alternatives_to(occasion, wanted.span.start, session.id, rules, books=books)
+        raise SlotTaken(str(lost), alternatives=found) from lost
+    return await _move_in_outlook(participation, moving, wanted, books)
+
+
+async def cancel(
+    participation: Participation, session: Session, comment: str, *, books: Books
+) -> Session:
+    """Cancel *session*; Outlook tells the attendees, with *comment*. Twice is fine."""
+    _ensure_organizer(participation, session)
+    state = lifecycle.after(session.state, Action.CANCEL)
+    if state is session.state:
+        return session
+    if session.event_id is None:
+        raise Conflict("The session is still being booked.")
+    await _queue_verify(session, books)
+    try:
+        await books.calendar.cancel(participation.acting, session.event_id, comment)
+    except EventGone:
+        log_event("session.gone", session_id=session.id)  # cancelled in Outlook meanwhile
+    return await record_cancelled(session, participation.organization, Cause.API, books=books)
+
+
+async def respond(
+    participation: Participation, session: Session, answer: Answer, *, books: Books
+) -> Session:
+    """Answer in the attendee's own mailbox. The answer shows once the organizer's copy has it."""
+    me = participation.mailbox.object_id
+    if session.organizer == participation.mailbox:
+        raise NotAllowed(
+            "The organizer has nothing to answer.", remedy="Reschedule or cancel the session."
+        )
+    if all(a.object_id != me for a in session.attendees):
+        raise NotFound("There is no such session.")
+    lifecycle.after(session.state, Action.RESPOND)
+    if answer.proposed is not None and answer.state is ResponseState.ACCEPTED:
+        raise Invalid("body.proposed", "Another time goes with tentative or declined only.")
+    try:
+        await books.calendar.respond(
+            participation.acting, session, answer.state, answer.comment, answer.proposed
+        )
+    except EventGone as gone:
+        raise Conflict(
+            "The invitation is not in your calendar.",
+            remedy="It may still be on its way: try again in a minute. If you removed it, ask the"
+            " organizer to invite you again.",
+        ) from gone
+    # Push will tell; where there is none, or it is lost, somebody looks.
+    await books.jobs.put(
+        Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,)),
+        delay=_ANSWER_TAKES,
+    )
+    log_event("session.answered", session_id=session.id, state=answer.state)
+    return session
+
+
+async def accept_proposal(
+    participation: Participation, pairing: Pairing, session: Session, attendee: str, *, books: Books
+) -> Session:
+    """Move *session* to the time that *attendee* (object id or address) proposed."""
+    _ensure_organizer(participation, session)
+    proposer = next(
+        (a for a in session.attendees if attendee.lower() in {a.object_id, a.address}), None
+    )
+    if proposer is None:
+        raise NotFound("There is no such attendee.")
+    if proposer.response.proposed is None:
+        raise Conflict("This attendee proposes no other time.")
+    wanted = Reschedule(proposer.response.proposed, session.time_zone, accept_unknown=True)
+    return await reschedule(participation, pairing, session, wanted, books=books)
+
+
+async def settle_change(session: Session, organization: Organization, *, books: Books) -> None:
+    """Finish or undo a reschedule or cancellation that died: Outlook says which."""
+    if session.event_id is None:
+        return
+    try:
+        seen = await books.calendar.read(session.organizer, session.event_id)
+    except EventGone:
+        await record_cancelled(session, organization, Cause.RECONCILIATION, books=books)
+        return
+    if session.pending_span is None:
+        await announce(session, organization, books=books)
+    elif seen.span == session.pending_span:
+        await _record_moved(session, seen, session.time_zone, organization, books)
+    else:
+        await _let_go(session, books)
+
+
+async def record_cancelled(
+    session: Session, organization: Organization, cause: Cause, *, books: Books
+) -> Session:
+    """Record that the session is cancelled, whoever else writes its row at the same time."""
+    while True:
+        state = lifecycle.after(session.state, Action.CANCEL)
+        if state is session.state:
+            return session
+        now = books.clock.now()
+        cancelled = replace(
+            session, state=state, pending_span=None, held_until=None, changed_at=now
+        )
+        try:
+            session = await books.sessions.save(cancelled)
+        except StaleRow:
+            session = await books.sessions.get(session.organizer, session.id)
+            continue
+        await books.changes.append([_change(session, ChangeKind.CANCELLED, cause, books)])
+        log_event("session.cancelled", session_id=session.id, cause=cause)
+        await announce(session, organization, books=books)
+        return session
+
+
+def _ensure_organizer(participation: Participation, session: Session) -> None:
+    if session.organizer != participation.mailbox:
+        raise NotAllowed(
+            "Only the organizer can change this session.",
+            remedy="Answer it, or propose another time with your answer:"
+            f" POST /api/sessions/{session.id}/response",
+        )
+
+
+async def _queue_verify(session: Session, books: Books) -> None:
+    await books.jobs.put(
+        Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
+        delay=VERIFY_AFTER,
+    )
+
+
+async def _hold_both(moving: Session, books: Books) -> Session:
+    """Hold the new time besides the old one: everybody's first, the row of the organizer last."""
+    if moving.pending_span is None:
+        raise ValueError("nothing to hold")
+    hold = Hold(moving.id, moving.pending_span, moving.held_until)
+    now = books.clock.now()
+    for mailbox in moving.holders:
+        await books.sessions.move(mailbox, moving, hold, now)
+    return await books.sessions.save(moving)
+
+
+async def _let_go(session: Session, books: Books) -> None:
+    """Free a new time that came to nothing; the old one stays held."""
+    stays = replace(session, pending_span=None, held_until=None)
+    for mailbox in session.holders[:-1]:
+        await books.sessions.settle(mailbox, stays)
+    try:
+        await books.sessions.save(stays)
+    except StaleRow:
+        log_event("session.changed_meanwhile", session_id=session.id)
+
+
+async def _move_in_outlook(
+    participation: Participation, moving: Session, wanted: Reschedule, books: Books
+) -> Session:
+    if moving.event_id is None:
+        raise Conflict("The session is still being booked.")
+    try:
+        seen = await books.calendar.reschedule(
+            participation.acting, moving.event_id, wanted.span, wanted.time_zone
+        )
+    except EventGone as gone:
+        await record_cancelled(moving, participation.organization, Cause.API, books=books)
+        raise Conflict("The meeting was cancelled in Outlook meanwhile.") from gone
+    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
+        await _let_go(moving, books)
+        raise
+    return await _record_moved(moving, seen, wanted.time_zone, participation.organization, books)
+
+
+async def _record_moved(
+    session: Session,
+    seen: SeenEvent,
+    time_zone: str,
+    organization: Organization,
+    books: Books,
+) -> Session:
+    """Record the new times. A row that changed meanwhile is read again: their order is Outlook's."""
+    while session.pending_span == seen.span:
+        moved = replace(
+            session,
+            span=seen.span,
+            time_zone=time_zone,
+            scheduling=session.scheduling + 1,
+            attendees=tuple(
+                replace(a, response=AttendeeResponse(reset=True)) for a in session.attendees
+            ),
+            pending_span=None,
+            held_until=None,
+            event_etag=seen.etag,
+            event_modified_at=seen.modified_at,
+            conflicts_with=(),
+            changed_at=books.clock.now(),
+        )
+        try:
+            session = await books.sessions.save(moved)
+        except StaleRow:
+            session = await books.sessions.get(session.organizer, session.id)
+            continue
+        await books.changes.append([_change(session, ChangeKind.RESCHEDULED, Cause.API, books)])
+        log_event("session.rescheduled", session_id=session.id)
+    await announce(session, organization, books=books)
+    return session
+
+
+def _change(session: Session, kind: ChangeKind, cause: Cause, books: Books) -> Change:
+    return Change(
+        session.organization_id,
+        books.clock.now(),
+        kind,
+        cause,
+        session.pairing_id,
+        session.id,
+    )

@@ -1,0 +1,62 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.timespan import TimeSpan, merge, subtract
+
+_ZERO = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def span(start: int, end: int) -> TimeSpan:
+    return TimeSpan(_ZERO + timedelta(minutes=start), _ZERO + timedelta(minutes=end))
+
+
+def spans() -> st.SearchStrategy[list[TimeSpan]]:
+    one = st.tuples(st.integers(0, 200), st.integers(1, 60)).map(lambda p: span(p[0], p[0] + p[1]))
+    return st.lists(one, max_size=12)
+
+
+def minutes(found: list[TimeSpan]) -> set[int]:
+    return {
+        minute
+        for one in found
+        for minute in range(
+            int((one.start - _ZERO).total_seconds() // 60),
+            int((one.end - _ZERO).total_seconds() // 60),
+        )
+    }
+
+
+@given(free=spans(), busy=spans())
+def test_subtract_is_set_difference(free: list[TimeSpan], busy: list[TimeSpan]) -> None:
+    assert minutes(subtract(free, busy)) == minutes(free) - minutes(busy)
+
+
+@given(spans())
+def test_merging_keeps_every_minute_and_leaves_gaps(found: list[TimeSpan]) -> None:
+    merged = merge(found)
+    assert minutes(merged) == minutes(found)
+    assert all(a.end < b.start for a, b in zip(merged, merged[1:], strict=False))
+
+
+def test_an_empty_span_cannot_exist() -> None:
+    with pytest.raises(ValueError, match="ends after"):
+        TimeSpan(_ZERO, _ZERO)
+
+
+def test_a_span_in_another_zone_cannot_exist() -> None:
+    elsewhere = _ZERO.astimezone(timezone(timedelta(hours=1)))
+    with pytest.raises(ValueError, match="UTC"):
+        TimeSpan(elsewhere, elsewhere + timedelta(hours=1))
+
+
+def test_touching_spans_do_not_overlap() -> None:
+    assert not span(0, 30).overlaps(span(30, 60))
+    assert span(0, 31).overlaps(span(30, 60))
+
+
+def test_a_span_over_midnight_touches_two_days() -> None:
+    assert [d.day for d in span(23 * 60 + 30, 24 * 60 + 30).days()] == [1, 2]
+    assert [d.day for d in span(23 * 60, 24 * 60).days()] == [1]
