@@ -167,6 +167,7 @@ class Webhook:
     status: int = 202
     delay: float = 0.0
     echo: bool = True
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, request: web.Request) -> web.Response:
         token = request.query.get("validationToken")
@@ -177,7 +178,13 @@ class Webhook:
         await asyncio.sleep(self.delay)
         self.posts.append(body["value"])
         self.items += body["value"]
+        self.arrived.set()
         return web.Response(status=self.status)
+
+    async def wait(self) -> None:
+        """Wait for the next delivery, ten seconds at most."""
+        await asyncio.wait_for(self.arrived.wait(), 10)
+        self.arrived.clear()
 
     def changes(self) -> list[tuple[str, str]]:
         """(changeType, event id) of all change notifications, as they came."""

@@ -6,7 +6,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.local.graph.conftest import APP, OTHER_TENANT, TENANT, Graph, a_meeting
 
 
-
 async def test_without_a_token_it_is_401(graph: Graph) -> None:
     async with graph.session.get(f"{graph.url}/v1.0/me/events") as answer:
         body = await answer.json()
