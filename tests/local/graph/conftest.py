@@ -1,4 +1,4 @@
-"""A small world with a simulated Graph in it, real tokens, and a webhook that writes things down."""
+"""A small world with a simulated Graph in it, real tokens, and a webhook that keeps notes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -142,7 +142,7 @@ class Graph:
 
 
 def a_meeting(*invited: str, **more: Any) -> dict[str, Any]:
-    """A meeting body: Tuesday 3 March 2026, ten to eleven in Berlin."""
+    """Return a meeting's body: Tuesday 3 March 2026, ten to eleven in Berlin."""
     addresses = [name if "@" in name else f"{name}@contoso.test" for name in invited or ("bob",)]
     return {
         "subject": "Mentoring",

@@ -1,5 +1,7 @@
 """Tokens and permissions, as Graph judges them."""
 
+from typing import Any
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -58,7 +60,7 @@ async def test_a_user_reads_only_the_own_mailbox(graph: Graph) -> None:
 
 
 async def test_the_app_reads_every_mailbox_of_the_tenant_alone(graph: Graph) -> None:
-    as_app = {"who": None, "permissions": "Calendars.Read"}
+    as_app: dict[str, Any] = {"who": None, "permissions": "Calendars.Read"}
     await graph.call("GET", f"/users/{graph.oid('bob')}/events", **as_app, expect=200)
     status, body, _ = await graph.call("GET", f"/users/{graph.oid('zoe')}/events", **as_app)
     assert (status, body["error"]["code"]) == (404, "ErrorInvalidUser")
@@ -74,7 +76,7 @@ async def test_an_app_without_roles_is_403(graph: Graph) -> None:
 
 async def test_exchange_grants_reach_people_in_scope_without_roles(graph: Graph) -> None:
     graph.simulator.switches.set("rbac", {TENANT: ["Calendars.Read"]})
-    as_app = {"who": None, "permissions": ""}
+    as_app: dict[str, Any] = {"who": None, "permissions": ""}
     await graph.call("GET", f"/users/{graph.oid('bob')}/events", **as_app, expect=200)
     status, body, _ = await graph.call("GET", f"/users/{graph.oid('outer')}/events", **as_app)
     assert (status, body["error"]["code"]) == (403, "ErrorAccessDenied")
@@ -86,7 +88,7 @@ async def test_exchange_grants_reach_people_in_scope_without_roles(graph: Graph)
 
 async def test_an_access_policy_blocks_people_out_of_scope(graph: Graph) -> None:
     graph.simulator.switches.set("access_policy", [TENANT])
-    as_app = {"who": None, "permissions": "Calendars.Read"}
+    as_app: dict[str, Any] = {"who": None, "permissions": "Calendars.Read"}
     await graph.call("GET", f"/users/{graph.oid('bob')}/events", **as_app, expect=200)
     status, body, _ = await graph.call("GET", f"/users/{graph.oid('outer')}/events", **as_app)
     assert status == 403
@@ -117,7 +119,7 @@ async def test_mailboxes_out_of_reach_are_not_told_apart(graph: Graph, who: str)
 
 async def test_a_shared_mailbox_may_be_stale_by_name(graph: Graph) -> None:
     graph.simulator.switches.shared_mailboxes_stale_by_name = True
-    as_app = {"who": None, "permissions": "Calendars.Read"}
+    as_app: dict[str, Any] = {"who": None, "permissions": "Calendars.Read"}
     status, body, _ = await graph.call("GET", "/users/room@contoso.test/events", **as_app)
     assert (status, body["error"]["code"]) == (503, "MailboxInfoStale")
     await graph.call("GET", f"/users/{graph.oid('room')}/events", **as_app, expect=200)

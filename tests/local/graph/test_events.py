@@ -15,7 +15,7 @@ def tagged(value: str) -> dict[str, Any]:
 
 
 async def copy_of(graph: Graph, who: str, event: Any) -> Any:
-    """The event as it lies in somebody's mailbox."""
+    """Return the event as it lies in somebody's mailbox."""
     found = await graph.call(
         "GET", f"/me/events?$filter=iCalUId eq '{event['iCalUId']}'", who=who, expect=200
     )
@@ -62,7 +62,8 @@ async def test_prefer_is_honoured_and_named(graph: Graph) -> None:
     event = await graph.book()
     headers = {
         "Prefer": 'outlook.timezone="Europe/Berlin", outlook.body-content-type="text"',
-        **{"client-request-id": "c-1", "return-client-request-id": "true"},
+        "client-request-id": "c-1",
+        "return-client-request-id": "true",
     }
     _, shown, sent = await graph.call("GET", f"/me/events/{event['id']}", headers=headers)
     assert shown["start"] == {
@@ -107,7 +108,7 @@ async def test_a_repeated_transaction_is_refused(graph: Graph) -> None:
     status, answer, _ = await graph.call("POST", "/me/events", body)
     assert (status, answer["error"]["code"]) == (400, "ErrorDuplicateTransactionId")
     graph.simulator.switches.set("duplicate_transaction_status", 409)
-    graph.simulator.switches.set("duplicate_transaction_names_event", True)  # noqa: FBT003
+    graph.simulator.switches.set("duplicate_transaction_names_event", True)
     status, answer, _ = await graph.call("POST", "/me/events", body)
     named = answer["error"]["@event.existingEventId"]
     assert status == 409

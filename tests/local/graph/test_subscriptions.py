@@ -111,7 +111,8 @@ async def test_users_subscribe_to_themselves_alone(graph: Graph, webhook: Webhoo
 
 async def test_exchange_grants_may_or_may_not_suffice(graph: Graph, webhook: Webhook) -> None:
     graph.simulator.switches.set("rbac", {TENANT: ["Calendars.Read"]})
-    body, as_app = wanted(graph, webhook), {"who": None, "permissions": ""}
+    body = wanted(graph, webhook)
+    as_app: dict[str, Any] = {"who": None, "permissions": ""}
     await graph.call("POST", "/subscriptions", body, **as_app, expect=201)
     graph.simulator.switches.rbac_subscriptions = False
     status, _, _ = await graph.call("POST", "/subscriptions", body, **as_app)
