@@ -1,0 +1,329 @@
+"""How the app proves itself to Entra, by itself and on behalf of users, in every customer's tenant.
+
+Best first: the managed identity as federated credential (no secret exists), a certificate, a client
+secret. Certificate and secret come from Key Vault and are read anew when Entra refuses them, so
+that a rotation loses no request.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from shared.adapters.entra_errors import STALE_CREDENTIAL, Refusal, entra_error, read_refusal
+from shared.adapters.key_vault import KeyVaultSecrets, Secret
+from shared.adapters.outbound import Outbound
+from shared.errors import CalendarUnavailable, Misconfigured
+from shared.ids import ObjectId, TenantId
+from shared.settings import AppCredential, Settings
+
+if TYPE_CHECKING:
+    import aiohttp
+    from azure.core.credentials import AccessToken
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.core.exceptions import AzureError
+    from azure.core.pipeline.transport import AsyncHttpTransport
+    from azure.identity.aio import ManagedIdentityCredential
+
+KEEP_IDENTITIES = 1_000
+"""How many identities keep their tokens; the one that was not used for longest goes first."""
+RENEW_SECONDS = 300
+"""A token that lives less than this is not used any more."""
+
+_POLICIES = {
+    # A user waits: Entra gets one more chance, soon. The Graph client bounds the whole.
+    "retry_total": 1,
+    "retry_backoff_factor": 0.2,
+    "connection_timeout": 4,
+    "read_timeout": 6,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What the app proves itself with right now. *version* changes when it does."""
+
+    version: str
+    options: dict[str, Any] = field(repr=False)
+    """One keyword of OnBehalfOfCredential, which takes all three kinds."""
+
+
+class Identity:
+    """Gets tokens as the app in one tenant or as one user, for the Graph SDK.
+
+    An `AsyncTokenCredential` that raises our errors: SignInAgain, ConsentMissing, NotAuthenticated,
+    Misconfigured, CalendarThrottled, CalendarUnavailable, CalendarRefused.
+    """
+
+    def __init__(self, app: "AppCredentials", tenant_id: TenantId, assertion: str | None) -> None:
+        self.tenant_id = tenant_id
+        self._app = app
+        self._assertion = assertion
+        self._inner: AsyncTokenCredential | None = None
+        self._version = ""
+        self._tokens: dict[tuple[str, ...], AccessToken] = {}
+        self._lock = asyncio.Lock()
+
+    @property
+    def is_user(self) -> bool:
+        """Tell whether somebody is there who could sign in again."""
+        return self._assertion is not None
+
+    async def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,
+        tenant_id: str | None = None,  # noqa: ARG002 - an identity has one tenant
+        enable_cae: bool = False,
+        **_: Any,  # noqa: ANN401 - the protocol's own
+    ) -> "AccessToken":
+        """Return a token for *scopes*. *claims*: what a challenge demands; never from the cache."""
+        if not claims and (kept := self._kept(scopes)):
+            return kept
+        async with self._lock:
+            if not claims and (kept := self._kept(scopes)):
+                return kept
+            token = await self._new(scopes, claims, enable_cae=enable_cae)
+            self._tokens[scopes] = token
+            return token
+
+    async def forget(self) -> None:
+        """Forget its tokens: the next one is new."""
+        self._tokens.clear()
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the SDK's credential. It is made again if the identity is used again."""
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            await inner.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _kept(self, scopes: tuple[str, ...]) -> "AccessToken | None":
+        token = self._tokens.get(scopes)
+        return token if token and token.expires_on - time.time() > RENEW_SECONDS else None
+
+    async def _new(
+        self, scopes: tuple[str, ...], claims: str | None, *, enable_cae: bool
+    ) -> "AccessToken":
+        from azure.core.exceptions import AzureError
+
+        proof = await self._app.proof()
+        try:
+            return await self._asked(proof, scopes, claims, enable_cae=enable_cae)
+        except AzureError as error:
+            refusal = refusal_of(error)
+            if refusal.aadsts not in STALE_CREDENTIAL:
+                raise entra_error(refusal) from error
+            newer = await self._app.proof(fresh=True)
+            if newer.version == proof.version:
+                raise entra_error(refusal) from error
+        try:
+            return await self._asked(newer, scopes, claims, enable_cae=enable_cae)
+        except AzureError as error:
+            raise entra_error(refusal_of(error)) from error
+
+    async def _asked(
+        self, proof: _Proof, scopes: tuple[str, ...], claims: str | None, *, enable_cae: bool
+    ) -> "AccessToken":
+        if self._inner is None or self._version != proof.version:
+            await self.close()
+            self._inner = self._app.make(self.tenant_id, proof, self._assertion)
+            self._version = proof.version
+        return await self._inner.get_token(*scopes, claims=claims, enable_cae=enable_cae)
+
+
+class AppCredentials:
+    """The identities that this process calls Graph with, each made once and kept while it is used.
+
+    Belongs to the loop it is first used on.
+    """
+
+    def __init__(self, settings: Settings, secrets: KeyVaultSecrets, outbound: Outbound) -> None:
+        self._settings = settings
+        self._secrets = secrets
+        self._outbound = outbound
+        self._identities: OrderedDict[Hashable, Identity] = OrderedDict()
+        self._assertion: AccessToken | None = None
+        self._assertion_lock = asyncio.Lock()
+        self._retired: set[asyncio.Task[None]] = set()
+
+    def app(self, tenant_id: TenantId) -> Identity:
+        """Return the app itself in *tenant_id*."""
+        return self._identity((tenant_id,), lambda: Identity(self, tenant_id, None))
+
+    def user(self, tenant_id: TenantId, object_id: ObjectId, assertion: str) -> Identity:
+        """Return the user whose checked access token *assertion* is, on-behalf-of."""
+        digest = hashlib.sha256(assertion.encode()).digest()
+        return self._identity(
+            (tenant_id, object_id, digest), lambda: Identity(self, tenant_id, assertion)
+        )
+
+    @cached_property
+    def managed_identity(self) -> "ManagedIdentityCredential":
+        """Return the identity the app runs as: for storage, Key Vault and the federated proof."""
+        from azure.identity.aio import ManagedIdentityCredential
+
+        return ManagedIdentityCredential(
+            client_id=self._settings.managed_identity_client_id, transport=self.transport()
+        )
+
+    def transport(self) -> "AsyncHttpTransport[Any, Any]":
+        """Return a transport for an Azure SDK client: it borrows the one session of the process."""
+        from azure.core.pipeline.transport._aiohttp import AioHttpTransport
+
+        return AioHttpTransport(session=self._session, session_owner=False)
+
+    async def aclose(self) -> None:
+        """Close every credential and the session."""
+        for identity in self._identities.values():
+            await identity.close()
+        self._identities.clear()
+        if self._retired:
+            await asyncio.gather(*self._retired)
+        if "managed_identity" in self.__dict__:
+            await self.managed_identity.close()
+        if "_session" in self.__dict__:
+            await self._session.close()
+
+    async def proof(self, *, fresh: bool = False) -> _Proof:
+        """Return what the app proves itself with; *fresh*: do not believe what was read before.
+
+        Raises:
+            Misconfigured: the secret is not there, or no certificate.
+            StoreUnavailable: Key Vault does not answer.
+            CalendarUnavailable: the managed identity gets no token right now.
+        """
+        match self._settings.app_credential:
+            case AppCredential.MANAGED_IDENTITY:
+                await self._refresh_assertion()
+                # One version for good: the credential asks for the newest assertion by itself.
+                return _Proof("federated", {"client_assertion_func": self._assertion_text})
+            case AppCredential.CERTIFICATE:
+                secret = await self._secrets.get(self._settings.app_certificate_name, fresh=fresh)
+                return _Proof(secret.version, {"client_certificate": _certificate(secret)})
+            case AppCredential.SECRET:
+                secret = await self._secrets.get(self._settings.app_secret_name, fresh=fresh)
+                return _Proof(secret.version, {"client_secret": secret.value})
+
+    def make(
+        self, tenant_id: TenantId, proof: _Proof, assertion: str | None
+    ) -> "AsyncTokenCredential":
+        """Return the SDK's credential for *proof*: the app's, or that of *assertion*'s user."""
+        from azure.identity import aio
+
+        common: dict[str, Any] = {
+            "authority": self._settings.cloud.login_url,
+            "disable_instance_discovery": True,
+            "transport": self.transport(),
+            **_POLICIES,
+        }
+        client_id = self._settings.app_client_id
+        if assertion is not None:
+            return aio.OnBehalfOfCredential(
+                tenant_id, client_id, user_assertion=assertion, **proof.options, **common
+            )
+        match self._settings.app_credential:
+            case AppCredential.MANAGED_IDENTITY:
+                return aio.ClientAssertionCredential(
+                    tenant_id, client_id, proof.options["client_assertion_func"], **common
+                )
+            case AppCredential.CERTIFICATE:
+                return aio.CertificateCredential(
+                    tenant_id,
+                    client_id,
+                    certificate_data=proof.options["client_certificate"],
+                    **common,
+                )
+            case AppCredential.SECRET:
+                return aio.ClientSecretCredential(
+                    tenant_id, client_id, proof.options["client_secret"], **common
+                )
+
+    @cached_property
+    def _session(self) -> "aiohttp.ClientSession":
+        import aiohttp
+
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._outbound.tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # azure-core decompresses by itself.
+            auto_decompress=False,
+            trust_env=True,
+        )
+
+    def _assertion_text(self) -> str:
+        if self._assertion is None:
+            raise Misconfigured("The managed identity's assertion was never asked for.")
+        return self._assertion.token
+
+    async def _refresh_assertion(self) -> None:
+        """Have an assertion that lives a while: the SDK asks for it without waiting."""
+        from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+        async with self._assertion_lock:
+            kept = self._assertion
+            if kept is not None and kept.expires_on - time.time() > RENEW_SECONDS:
+                return
+            scope = f"{self._settings.cloud.token_exchange_audience}/.default"
+            try:
+                self._assertion = await self.managed_identity.get_token(scope)
+            except ClientAuthenticationError as error:
+                raise Misconfigured(
+                    "The app's managed identity gives no token.",
+                    remedy="Assign the identity to the app and check MANAGED_IDENTITY_CLIENT_ID.",
+                ) from error
+            except AzureError as error:
+                raise CalendarUnavailable("The app's managed identity does not answer.") from error
+
+    def _identity(self, key: Hashable, make: Callable[[], Identity]) -> Identity:
+        identity = self._identities.get(key)
+        if identity is None:
+            identity = self._identities[key] = make()
+            if len(self._identities) > KEEP_IDENTITIES:
+                self._retire(self._identities.popitem(last=False)[1])
+        self._identities.move_to_end(key)
+        return identity
+
+    def _retire(self, identity: Identity) -> None:
+        task = asyncio.get_running_loop().create_task(identity.close())
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+
+def refusal_of(error: "AzureError") -> Refusal:
+    """Return what the token endpoint said, out of the SDK's error; status 0: it did not answer."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return Refusal(0)
+    try:
+        body = response.text() if callable(getattr(response, "text", None)) else b""
+    except Exception:  # noqa: BLE001 - the SDK's responses raise many things when never read
+        body = b""
+    return read_refusal(
+        int(getattr(response, "status_code", 0) or 0), body, response.headers.get("Retry-After")
+    )
+
+
+def _certificate(secret: Secret) -> bytes:
+    """Return the certificate and its key as the SDK wants them: PEM, or PKCS#12 out of base64."""
+    if "-----BEGIN" in secret.value:
+        return secret.value.encode()
+    try:
+        return base64.b64decode(secret.value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Misconfigured(
+            "The app's certificate in Key Vault is neither PEM nor PKCS#12.",
+            remedy="Import the certificate with its private key.",
+        ) from error

@@ -1,0 +1,97 @@
+"""The secret that Graph's notifications must echo: `v1.{object id}.{nonce}.{mac}`.
+
+It names the mailbox and proves itself, so that the webhook needs no storage to believe it. The key
+is a secret in Key Vault; its two newest versions count, so that it can be rotated under
+subscriptions that live for a week.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable
+
+from shared.adapters.key_vault import KeyVaultSecrets
+from shared.ids import Mailbox, ObjectId, TenantId
+
+KEY_NAME = "client-state-key"
+MAX_LENGTH = 128
+"""Graph's own limit. https://learn.microsoft.com/graph/api/resources/subscription"""
+REREAD_SECONDS = 15.0
+"""How often at most a state that fits no key makes the keys be read again."""
+
+_SHAPE = re.compile(
+    r"v1\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za-z0-9_-]{1,40})\.([A-Za-z0-9_-]{43})"
+)
+
+
+class KeyedClientStates:
+    """Makes and checks client states with a key from Key Vault (the `ClientStates` port)."""
+
+    def __init__(
+        self,
+        secrets: KeyVaultSecrets,
+        key_name: str = KEY_NAME,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._secrets = secrets
+        self._key_name = key_name
+        self._monotonic = monotonic
+        self._reread_at = float("-inf")
+
+    async def make(self, mailbox: Mailbox, nonce: str) -> str:
+        """Return the client state of *mailbox*; *nonce*: up to 40 of letters, digits, - and _."""
+        keys = await self._keys()
+        mac = _mac(keys[0], mailbox.tenant_id, mailbox.object_id, nonce)
+        state = f"v1.{mailbox.object_id}.{nonce}.{mac}"
+        if len(state) > MAX_LENGTH or not _SHAPE.fullmatch(state):
+            raise ValueError("this object id or nonce does not fit into a client state")
+        return state
+
+    async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
+        """Return whose *client_state* is, or None if it is not ours or not of *tenant_id*."""
+        shape = _SHAPE.fullmatch(client_state) if len(client_state) <= MAX_LENGTH else None
+        if shape is None:
+            return None
+        object_id, nonce, mac = shape.groups()
+        tenant_id = tenant_id.lower()
+        if not self._fits(mac, await self._keys(), tenant_id, object_id, nonce):
+            # Another instance may have made it with a key that is newer than what is kept here.
+            keys = await self._reread_keys()
+            if not self._fits(mac, keys, tenant_id, object_id, nonce):
+                return None
+        return Mailbox(TenantId(tenant_id), ObjectId(object_id))
+
+    @staticmethod
+    def _fits(mac: str, keys: list[bytes], tenant_id: str, object_id: str, nonce: str) -> bool:
+        # Every key is tried, so that how long it takes says nothing about which one fits.
+        fitting = [hmac.compare_digest(mac, _mac(key, tenant_id, object_id, nonce)) for key in keys]
+        return any(fitting)
+
+    async def _keys(self, *, fresh: bool = False) -> list[bytes]:
+        versions = await self._secrets.versions(self._key_name, 2, fresh=fresh)
+        return [_key(secret.value) for secret in versions]
+
+    async def _reread_keys(self) -> list[bytes]:
+        now = self._monotonic()
+        if now - self._reread_at < REREAD_SECONDS:
+            return []
+        self._reread_at = now
+        return await self._keys(fresh=True)
+
+
+def _mac(key: bytes, tenant_id: str, object_id: str, nonce: str) -> str:
+    covered = f"v1\n{tenant_id}\n{object_id}\n{nonce}".encode()
+    return base64.urlsafe_b64encode(hmac.digest(key, covered, hashlib.sha256)).rstrip(b"=").decode()
+
+
+def _key(value: str) -> bytes:
+    """Return the key's bytes: base64 where it is that, else the text itself."""
+    try:
+        decoded = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return value.encode()
+    return decoded if len(decoded) >= 32 else value.encode()

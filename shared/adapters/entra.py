@@ -1,0 +1,250 @@
+"""Checks the access tokens that callers bring. They come from Entra's v2.0 endpoint.
+
+Rules and their sources: https://learn.microsoft.com/entra/identity-platform/access-tokens and
+https://learn.microsoft.com/entra/identity-platform/claims-validation
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.adapters.outbound import Outbound
+from shared.clock import Clock
+from shared.errors import CalendarUnavailable, NotAuthenticated
+from shared.ids import ObjectId, TenantId
+from shared.logs import log_trouble
+from shared.organizations.ports import CallerKind, VerifiedToken
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+USER_SCOPE: Final = "access_as_user"
+PLATFORM_ROLE: Final = "Platform.Manage"
+PERSONAL_TENANT: Final = "9188040d-6c67-4c5b-b112-36a304b66dad"
+"""Where Microsoft's personal accounts live: they have no place here."""
+
+LEEWAY: Final = timedelta(minutes=1)
+"""How far another machine's clock may be off."""
+MAX_TOKEN_LENGTH: Final = 16_384
+KEYS_LIVE: Final = timedelta(hours=24)
+"""Keys roll without notice; Entra asks for a refresh within a day."""
+LOOK_AGAIN_AFTER: Final = timedelta(minutes=5)
+"""How often at most an unknown key id makes us look for new keys."""
+TRY_AGAIN_AFTER: Final = timedelta(seconds=15)
+"""The same after a look that failed."""
+
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class SigningKey:
+    """One of Entra's public keys, and for whose tokens it counts."""
+
+    __slots__ = ("issuer", "key")
+
+    def __init__(self, key: "RSAPublicKey", issuer: str) -> None:
+        """Keep *key*; *issuer* may hold ``{tenantid}``, for the tenant of the token."""
+        self.key = key
+        self.issuer = issuer
+
+
+class SigningKeys:
+    """Entra's present keys by id, fetched when they are first wanted and kept for a day.
+
+    PyJWT's own client fetches with a blocking call, which would stop every other request.
+    """
+
+    def __init__(self, login_url: str, outbound: Outbound, clock: Clock) -> None:
+        self._url = f"{login_url}/common/discovery/v2.0/keys"
+        self._issuer = f"{login_url}/{{tenantid}}/v2.0"
+        self._outbound = outbound
+        self._clock = clock
+        self._keys: Mapping[str, SigningKey] = {}
+        self._fetched_at: datetime | None = None
+        self._look_at: datetime | None = None
+        self._failed = False
+        self._lock = asyncio.Lock()
+
+    async def find(self, key_id: str) -> SigningKey | None:
+        """Return the key with *key_id*, or None if Entra has no such key.
+
+        Raises:
+            CalendarUnavailable: it is not among the known keys, and new ones cannot be had.
+        """
+        known = self._keys.get(key_id)
+        if known is not None and not self._is_stale():
+            return known
+        if known is not None and self._lock.locked():
+            return known  # somebody is fetching; the old key is good meanwhile
+        async with self._lock:
+            # Whoever waited here finds what the one before has fetched.
+            if self._may_look() and (self._is_stale() or key_id not in self._keys):
+                await self._look()
+        if key_id not in self._keys and self._failed:
+            raise CalendarUnavailable(
+                "Entra's signing keys cannot be had right now.",
+                retry_after_seconds=TRY_AGAIN_AFTER.total_seconds(),
+            )
+        return self._keys.get(key_id)
+
+    def _is_stale(self) -> bool:
+        return self._fetched_at is None or self._clock.now() - self._fetched_at > KEYS_LIVE
+
+    def _may_look(self) -> bool:
+        return self._look_at is None or self._clock.now() >= self._look_at
+
+    async def _look(self) -> None:
+        """Fetch the keys. Old ones stay when that fails."""
+        import httpx
+
+        try:
+            answer = await self._outbound.client.get(self._url)
+            answer.raise_for_status()
+            self._keys = _keys_of(answer.json(), self._issuer)
+        except (httpx.HTTPError, ValueError, TypeError, AttributeError, KeyError):
+            log_trouble("entra.keys_unavailable", count=len(self._keys))
+            self._failed = True
+            self._look_at = self._clock.now() + TRY_AGAIN_AFTER
+        else:
+            self._failed = False
+            self._fetched_at = self._clock.now()
+            self._look_at = self._fetched_at + LOOK_AGAIN_AFTER
+
+
+class EntraTokens:
+    """Checks bearer tokens (the `Tokens` port)."""
+
+    def __init__(self, settings: Settings, outbound: Outbound, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._keys = SigningKeys(settings.cloud.login_url, outbound, clock)
+
+    async def verify(self, raw: str) -> VerifiedToken:
+        """Return what *raw* proves.
+
+        A verified token is not remembered: checking the signature costs less than the rest of a
+        request, and what is not kept cannot outlive its expiry.
+
+        Raises:
+            NotAuthenticated: signature, issuer, audience, times, version, scope or role is wrong.
+            CalendarUnavailable: the signing keys cannot be had right now.
+        """
+        key = await self._keys.find(_key_id(raw))
+        if key is None:
+            raise NotAuthenticated("The token is signed with a key that Entra does not have.")
+        claims = _signed_claims(raw, key)
+        tenant_id = _guid(claims, "tid")
+        self._check_issuer(claims, tenant_id, key)
+        self._check_audience_and_version(claims)
+        self._check_times(claims)
+        kind = self._kind(claims, tenant_id)
+        return VerifiedToken(kind, TenantId(tenant_id), ObjectId(_guid(claims, "oid")), raw)
+
+    def _check_issuer(self, claims: Mapping[str, Any], tenant_id: str, key: SigningKey) -> None:
+        issuer = f"{self._settings.cloud.login_url}/{tenant_id}/v2.0"
+        if claims.get("iss") != issuer or key.issuer.replace("{tenantid}", tenant_id) != issuer:
+            raise NotAuthenticated("The token's issuer is not its own tenant's v2.0 endpoint.")
+        if tenant_id == PERSONAL_TENANT:
+            raise NotAuthenticated("Personal accounts are not served; use a work account.")
+
+    def _check_audience_and_version(self, claims: Mapping[str, Any]) -> None:
+        if claims.get("aud") != self._settings.app_client_id:
+            raise NotAuthenticated("The token is meant for another application.")
+        if claims.get("ver") != "2.0":
+            raise NotAuthenticated("The token is not of version 2.0.")
+
+    def _check_times(self, claims: Mapping[str, Any]) -> None:
+        now, leeway = self._clock.now().timestamp(), LEEWAY.total_seconds()
+        if now >= _seconds(claims, "exp") + leeway:
+            raise NotAuthenticated("The token has expired.")
+        if now < _seconds(claims, "nbf") - leeway:
+            raise NotAuthenticated("The token is not valid yet.")
+
+    def _kind(self, claims: Mapping[str, Any], tenant_id: str) -> CallerKind:
+        """Tell users from the platform: an app's token never counts as a user's."""
+        if "scp" in claims:
+            scopes = claims["scp"]
+            if claims.get("idtyp") == "app" or not isinstance(scopes, str):
+                raise NotAuthenticated("The token is neither a user's nor an app's.")
+            if USER_SCOPE not in scopes.split():
+                raise NotAuthenticated(f"The token lacks the scope {USER_SCOPE}.")
+            return CallerKind.USER
+        roles = claims.get("roles")
+        if not isinstance(roles, list) or PLATFORM_ROLE not in roles:
+            raise NotAuthenticated(
+                f"The token has neither the scope {USER_SCOPE} nor the role {PLATFORM_ROLE}."
+            )
+        if tenant_id != self._settings.platform_tenant_id:
+            raise NotAuthenticated("The role counts only in the platform's own tenant.")
+        clients = self._settings.platform_client_ids
+        if clients and str(claims.get("azp", "")).lower() not in clients:
+            raise NotAuthenticated("The token was issued to a client that is not the platform's.")
+        return CallerKind.PLATFORM
+
+
+def _key_id(raw: str) -> str:
+    """Return the key id of a token that says it is RS256; nothing is proven by that yet."""
+    # Imported here: a start that only answers Graph's handshake needs no cryptography.
+    import jwt
+
+    if len(raw) > MAX_TOKEN_LENGTH:
+        raise NotAuthenticated("The token is too long to be one.")
+    try:
+        header = jwt.get_unverified_header(raw)
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise NotAuthenticated("The token is not a JWT.") from error
+    if header.get("alg") != "RS256" or not isinstance(header.get("kid"), str):
+        raise NotAuthenticated("The token is not signed as Entra does.")
+    return str(header["kid"])
+
+
+def _signed_claims(raw: str, key: SigningKey) -> Mapping[str, Any]:
+    import jwt
+
+    try:
+        payload = jwt.PyJWS().decode(raw, key.key, algorithms=["RS256"])
+        claims = json.loads(payload)
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise NotAuthenticated("The token's signature is wrong.") from error
+    if not isinstance(claims, dict):
+        raise NotAuthenticated("The token has no claims.")
+    return claims
+
+
+def _guid(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str) or not _GUID.fullmatch(value):
+        raise NotAuthenticated(f"The token's {name} is not an id.")
+    return value
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotAuthenticated(f"The token has no {name}.")
+    return value
+
+
+def _keys_of(key_set: Mapping[str, Any], default_issuer: str) -> dict[str, SigningKey]:
+    """Return the RSA signing keys of *key_set*; ones that cannot be read are left out."""
+    import jwt
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from jwt.algorithms import RSAAlgorithm
+
+    found: dict[str, SigningKey] = {}
+    for entry in key_set["keys"]:
+        if entry.get("kty") != "RSA" or entry.get("use", "sig") != "sig" or not entry.get("kid"):
+            continue
+        public = {"kty": "RSA", "n": entry.get("n"), "e": entry.get("e")}
+        try:
+            key = RSAAlgorithm.from_jwk(json.dumps(public))
+        except (jwt.InvalidKeyError, ValueError, TypeError):
+            continue
+        if isinstance(key, RSAPublicKey):
+            found[str(entry["kid"])] = SigningKey(key, entry.get("issuer") or default_issuer)
+    if not found:
+        raise ValueError("a key set without a usable key")
+    return found

@@ -1,0 +1,257 @@
+"""What Entra's token endpoint says when it refuses, in our words and with who must do what.
+
+Flow is decided by ``error``, ``suberror`` and ``claims``, as Microsoft asks; the AADSTS number
+picks the words for whoever can mend it. https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from shared.adapters.graph.retry import retry_after_seconds
+from shared.errors import (
+    CalendarRefused,
+    CalendarThrottled,
+    CalendarUnavailable,
+    ConsentMissing,
+    Misconfigured,
+    NotAuthenticated,
+    SchedulingError,
+    SignInAgain,
+)
+
+
+class Who(Enum):
+    """Who can mend it."""
+
+    ADMIN = "the customer's administrator"
+    OPERATOR = "the operator of this deployment"
+    CLIENT = "the client, with another token"
+    USER = "the user, by signing in again"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a number stands for."""
+
+    who: Who
+    message: str
+    remedy: str
+
+
+_CONSENT = "An administrator approves the app through the organization's consent link."
+_SIGN_IN = "Sign in again; the frontend passes on the claims."
+
+MEANINGS: Final[Mapping[int, Meaning]] = {
+    65001: Meaning(Who.ADMIN, "The tenant has not approved the app.", _CONSENT),
+    65004: Meaning(Who.ADMIN, "The approval was declined.", _CONSENT),
+    90094: Meaning(Who.ADMIN, "An administrator must approve the app.", _CONSENT),
+    90095: Meaning(Who.ADMIN, "A request for approval waits for an administrator.", _CONSENT),
+    50105: Meaning(
+        Who.ADMIN,
+        "The user is not assigned to the app, which this tenant demands.",
+        "An administrator assigns the user or their group to the enterprise application.",
+    ),
+    500011: Meaning(Who.ADMIN, "The resource is not known in the tenant.", _CONSENT),
+    700016: Meaning(Who.ADMIN, "The app is not known in the tenant.", _CONSENT),
+    7000112: Meaning(
+        Who.ADMIN,
+        "The app is disabled in the tenant.",
+        "An administrator enables the enterprise application.",
+    ),
+    90002: Meaning(
+        Who.ADMIN, "There is no such tenant.", "Check the tenant id, and that it is in this cloud."
+    ),
+    7000215: Meaning(
+        Who.OPERATOR, "Entra refuses the app's secret.", "Put a valid secret into Key Vault."
+    ),
+    7000222: Meaning(
+        Who.OPERATOR, "The app's secret has expired.", "Put a new secret into Key Vault."
+    ),
+    7000218: Meaning(
+        Who.OPERATOR, "The app sent no credential.", "Check APP_CREDENTIAL and what it names."
+    ),
+    700027: Meaning(
+        Who.OPERATOR,
+        "Entra does not know the app's certificate.",
+        "Upload the certificate to the app registration.",
+    ),
+    70021: Meaning(
+        Who.OPERATOR,
+        "No federated credential matches the managed identity.",
+        "Correct issuer, subject and audience of the federated identity credential.",
+    ),
+    700213: Meaning(
+        Who.OPERATOR,
+        "No federated credential matches the managed identity.",
+        "Correct issuer, subject and audience of the federated identity credential.",
+    ),
+    700229: Meaning(
+        Who.OPERATOR,
+        "The managed identity's token is of the wrong kind.",
+        "Correct issuer, subject and audience of the federated identity credential.",
+    ),
+    7000114: Meaning(
+        Who.OPERATOR, "The app may not act on behalf of users.", "Correct the app registration."
+    ),
+    650056: Meaning(
+        Who.OPERATOR,
+        "The app registration does not list the permission.",
+        "Add the permission to the app registration, then ask for consent again.",
+    ),
+    650057: Meaning(
+        Who.OPERATOR,
+        "The app registration does not list the resource.",
+        "Add the permission to the app registration, then ask for consent again.",
+    ),
+    50013: Meaning(Who.CLIENT, "The user's token was not accepted.", "Send a new access token."),
+    500133: Meaning(Who.CLIENT, "The user's token has expired.", "Send a new access token."),
+    50020: Meaning(
+        Who.CLIENT,
+        "The account belongs to another tenant.",
+        "Sign in with an account of this organization, or be invited as a guest.",
+    ),
+    50173: Meaning(Who.USER, "The password has changed.", _SIGN_IN),
+    70043: Meaning(Who.USER, "The sign-in is too old for this tenant.", _SIGN_IN),
+    50079: Meaning(Who.USER, "The user must register for multifactor authentication.", _SIGN_IN),
+    50076: Meaning(Who.USER, "Multifactor authentication is demanded.", _SIGN_IN),
+    50074: Meaning(Who.USER, "Strong authentication is demanded.", _SIGN_IN),
+    50158: Meaning(Who.USER, "A further check outside Entra is demanded.", _SIGN_IN),
+    53003: Meaning(
+        Who.ADMIN,
+        "A conditional access policy blocks the access.",
+        "An administrator allows this app in the conditional access policy.",
+    ),
+}
+
+STALE_CREDENTIAL: Final = frozenset({7000215, 7000222, 700027})
+"""Refusals that a credential read anew from Key Vault may cure."""
+
+_BY_ERROR: Final[Mapping[str, Who]] = {
+    "consent_required": Who.ADMIN,
+    "access_denied": Who.ADMIN,
+    "unauthorized_client": Who.ADMIN,
+    "invalid_resource": Who.ADMIN,
+    "invalid_client": Who.OPERATOR,
+    "invalid_scope": Who.OPERATOR,
+    "unsupported_grant_type": Who.OPERATOR,
+    "interaction_required": Who.USER,
+    "login_required": Who.USER,
+    "invalid_grant": Who.CLIENT,
+}
+_FALLBACK: Final[Mapping[Who, tuple[str, str]]] = {
+    Who.ADMIN: ("The tenant does not let the app in.", _CONSENT),
+    Who.OPERATOR: ("Entra refuses the app's own credential.", "Check the app registration."),
+    Who.CLIENT: ("The user's token was not accepted.", "Send a new access token."),
+    Who.USER: ("Entra demands that the user signs in again.", _SIGN_IN),
+}
+_PASSING: Final = frozenset({"temporarily_unavailable", "server_error"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the token endpoint answered."""
+
+    status: int
+    error: str = ""
+    suberror: str = ""
+    aadsts: int | None = None
+    claims: str | None = None
+    trace_id: str = ""
+    correlation_id: str = ""
+    retry_after: str | None = None
+
+
+def read_refusal(status: int, body: bytes | str, retry_after: str | None = None) -> Refusal:
+    """Return what *body* says; a body that is no JSON object says nothing."""
+    try:
+        told: Any = json.loads(body)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        return Refusal(status, retry_after=retry_after)
+    codes = told.get("error_codes")
+    first = codes[0] if isinstance(codes, list) and codes else None
+    claims = told.get("claims")
+    return Refusal(
+        status=status,
+        error=str(told.get("error") or ""),
+        suberror=str(told.get("suberror") or ""),
+        aadsts=first if isinstance(first, int) else None,
+        claims=claims if isinstance(claims, str) and claims else None,
+        trace_id=str(told.get("trace_id") or ""),
+        correlation_id=str(told.get("correlation_id") or ""),
+        retry_after=retry_after,
+    )
+
+
+def entra_error(refusal: Refusal) -> SchedulingError:
+    """Return what to raise for *refusal*."""
+    if refusal.status == 429:
+        return CalendarThrottled(
+            "Entra asks to wait.",
+            code=_code(refusal),
+            status=429,
+            request_id=refusal.trace_id,
+            retry_after_seconds=retry_after_seconds(refusal.retry_after),
+        )
+    if refusal.status >= 500 or refusal.error in _PASSING or not refusal.error:
+        return CalendarUnavailable(
+            "Entra gave no token.",
+            code=_code(refusal),
+            status=refusal.status,
+            request_id=refusal.trace_id,
+            retry_after_seconds=retry_after_seconds(refusal.retry_after),
+        )
+    meaning = MEANINGS.get(refusal.aadsts or 0)
+    who = _who(refusal, meaning)
+    if who is None:
+        return _unknown(refusal)
+    if meaning:
+        return _raised(who, meaning.message, meaning.remedy, refusal)
+    message, remedy = _FALLBACK[who]
+    return _raised(who, message, f"{remedy} {_for_support(refusal)}", refusal)
+
+
+def _who(refusal: Refusal, meaning: Meaning | None) -> Who | None:
+    """Return who can mend it, or None if neither the words nor the number tell."""
+    if refusal.claims or refusal.suberror in {"basic_action", "additional_action"}:
+        return Who.USER
+    if refusal.suberror == "consent_required":
+        return Who.ADMIN
+    if meaning:
+        return meaning.who
+    return _BY_ERROR.get(refusal.error)
+
+
+def _raised(who: Who, message: str, remedy: str, refusal: Refusal) -> SchedulingError:
+    if who is Who.USER:
+        return SignInAgain(message, claims=refusal.claims)
+    if who is Who.ADMIN:
+        return ConsentMissing(message, aadsts=refusal.aadsts, remedy=remedy)
+    if who is Who.OPERATOR:
+        return Misconfigured(f"{message} ({_code(refusal)})", remedy=remedy)
+    return NotAuthenticated(message, remedy=remedy)
+
+
+def _unknown(refusal: Refusal) -> CalendarRefused:
+    return CalendarRefused(
+        f"Entra refused: {_code(refusal)}.",
+        code=_code(refusal),
+        status=refusal.status,
+        request_id=refusal.trace_id,
+        remedy=_for_support(refusal),
+    )
+
+
+def _for_support(refusal: Refusal) -> str:
+    return (
+        f"Microsoft's support wants {_code(refusal)}, trace id {refusal.trace_id} "
+        f"and correlation id {refusal.correlation_id}."
+    )
+
+
+def _code(refusal: Refusal) -> str:
+    return f"AADSTS{refusal.aadsts}" if refusal.aadsts else refusal.error

@@ -1,0 +1,174 @@
+"""Secrets of this deployment, read from Key Vault and kept for a few minutes."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import Misconfigured, StoreUnavailable
+from shared.logs import log_trouble
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.core.pipeline.transport import AsyncHttpTransport
+    from azure.keyvault.secrets import SecretProperties
+    from azure.keyvault.secrets.aio import SecretClient
+
+KEEP_SECONDS = 300.0
+"""How long a secret is believed before it is read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """One version of a secret. A certificate with its key is the secret of the same name."""
+
+    value: str = field(repr=False)
+    version: str
+    content_type: str = ""
+    """``application/x-pkcs12`` or ``application/x-pem-file`` where it is a certificate."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    secrets: tuple[Secret, ...] = ()
+    read_at: float = float("-inf")
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class KeyVaultSecrets:
+    """Reads secrets. What was read once outlives a vault that does not answer."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        credential: "Callable[[], AsyncTokenCredential]",
+        *,
+        transport: "Callable[[], AsyncHttpTransport[Any, Any]] | None" = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Store what is needed to connect; *credential* and *transport* are asked on first use."""
+        self._settings = settings
+        self._credential = credential
+        self._transport = transport
+        self._monotonic = monotonic
+        self._kept: dict[tuple[str, int], _Kept] = {}
+
+    async def get(self, name: str, *, fresh: bool = False) -> Secret:
+        """Return the current version of *name*; *fresh*: do not believe what was read before.
+
+        Raises:
+            Misconfigured: there is no such secret, or the app may not read it.
+            StoreUnavailable: the vault does not answer, and it was never read before.
+        """
+        (current,) = await self._read(name, 1, fresh=fresh)
+        return current
+
+    async def versions(self, name: str, count: int = 2, *, fresh: bool = False) -> list[Secret]:
+        """Return up to *count* enabled versions of *name*, newest first. Raises as `get` does."""
+        return list(await self._read(name, count, fresh=fresh))
+
+    async def aclose(self) -> None:
+        """Close the client, if one was made."""
+        if "_client" in self.__dict__:
+            await self._client.close()
+
+    @cached_property
+    def _client(self) -> "SecretClient":
+        # Imported here: most processes start without needing a secret.
+        from azure.keyvault.secrets.aio import SecretClient
+
+        more: dict[str, Any] = {"transport": self._transport()} if self._transport else {}
+        return SecretClient(
+            self._settings.key_vault_url,
+            self._credential(),
+            verify_challenge_resource=self._settings.verify_key_vault_challenge,
+            retry_total=2,
+            retry_backoff_factor=0.2,
+            connection_timeout=4,
+            read_timeout=6,
+            **more,
+        )
+
+    async def _read(self, name: str, count: int, *, fresh: bool) -> tuple[Secret, ...]:
+        kept = self._kept.setdefault((name, count), _Kept())
+        asked_at = self._monotonic()
+        if not fresh and asked_at - kept.read_at < KEEP_SECONDS:
+            return kept.secrets
+        async with kept.lock:
+            # Somebody else may have read it while this one waited for its turn.
+            if kept.read_at >= asked_at or (
+                not fresh and self._monotonic() - kept.read_at < KEEP_SECONDS
+            ):
+                return kept.secrets
+            try:
+                found = await _asked(name, lambda: self._fetch(name, count))
+            except StoreUnavailable:
+                if not kept.secrets:
+                    raise
+                log_trouble("key_vault.unavailable", reason=name)
+                found = kept.secrets
+            kept.secrets, kept.read_at = found, self._monotonic()
+            return found
+
+    async def _fetch(self, name: str, count: int) -> tuple[Secret, ...]:
+        if count == 1:
+            return (_secret(await self._client.get_secret(name)),)
+        enabled = [
+            properties
+            async for properties in self._client.list_properties_of_secret_versions(name)
+            if properties.enabled
+        ]
+        newest = sorted(enabled, key=_made_at, reverse=True)[:count]
+        if not newest:
+            raise Misconfigured(f"The secret {name} has no enabled version in Key Vault.")
+        return tuple(
+            [_secret(await self._client.get_secret(name, version=p.version)) for p in newest]
+        )
+
+
+async def _asked(
+    name: str, fetch: Callable[[], Awaitable[tuple[Secret, ...]]]
+) -> tuple[Secret, ...]:
+    """Run *fetch* with the SDK's errors told in our words."""
+    from azure.core.exceptions import (
+        AzureError,
+        ClientAuthenticationError,
+        HttpResponseError,
+        ResourceNotFoundError,
+    )
+
+    try:
+        return await fetch()
+    except ResourceNotFoundError as error:
+        raise Misconfigured(
+            f"The secret {name} is not in Key Vault.", remedy="Put it there; no restart is needed."
+        ) from error
+    except ClientAuthenticationError as error:
+        raise Misconfigured(
+            f"Key Vault refuses the app's identity when it reads {name}."
+        ) from error
+    except HttpResponseError as error:
+        if error.status_code == 403:
+            raise Misconfigured(
+                f"The app may not read the secret {name}, or it is disabled.",
+                remedy="Give the app's identity the role Key Vault Secrets User.",
+            ) from error
+        raise StoreUnavailable("Key Vault did not answer.") from error
+    except AzureError as error:
+        raise StoreUnavailable("Key Vault did not answer.") from error
+
+
+def _made_at(properties: "SecretProperties") -> tuple[float, str]:
+    made = properties.created_on
+    return (made.timestamp() if made else 0.0, properties.version or "")
+
+
+def _secret(found: Any) -> Secret:  # noqa: ANN401 - a KeyVaultSecret, whose parts are all optional
+    return Secret(
+        value=found.value or "",
+        version=found.properties.version or "",
+        content_type=found.properties.content_type or "",
+    )
