@@ -1,0 +1,250 @@
+"""What Graph's refusals mean, in our words: the one table, by code and then by status.
+
+Codes: https://learn.microsoft.com/graph/errors and, for Outlook's own, the Exchange Web Services
+list whose names Graph reuses. Messages are never branched on; one only picks a remedy's words.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final
+
+from shared.adapters.graph.retry import retry_after_seconds
+from shared.errors import (
+    CalendarRefused,
+    CalendarThrottled,
+    CalendarUnavailable,
+    ConsentMissing,
+    EventGone,
+    MailboxUnusable,
+    SchedulingError,
+    SignInAgain,
+)
+
+
+class Meaning(Enum):
+    """What a refusal means to us."""
+
+    GONE = auto()
+    MAILBOX = auto()
+    CONSENT = auto()
+    TOKEN = auto()
+    THROTTLED = auto()
+    UNAVAILABLE = auto()
+    REFUSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error answer of Graph, of a call or of one request of a batch."""
+
+    status: int
+    code: str = ""
+    message: str = ""
+    request_id: str = ""
+    retry_after_seconds: float | None = None
+    claims: str | None = None
+    """The challenge in the answer's WWW-Authenticate, as JSON text."""
+    error: Mapping[str, Any] | None = None
+    """The body's `error` member, for annotations such as `@event.existingEventId`."""
+
+
+_HOSTING = (
+    "The mailbox must be in Exchange Online and licensed: an administrator moves it there or "
+    "assigns a license. A new mailbox may take a while."
+)
+_PERMISSION = (
+    "An administrator approves the app through the organization's consent link, and, where the "
+    "app is scoped in Exchange, puts this mailbox into the scope."
+)
+_POLICY = (
+    "An application access policy keeps the app out: an Exchange administrator puts this mailbox "
+    "into the policy's group."
+)
+
+CODES: Final[Mapping[str, Meaning]] = {
+    code.lower(): meaning
+    for meaning, codes in {
+        Meaning.GONE: (
+            "ErrorItemNotFound",
+            # An id of another mailbox's form: what it names is not here.
+            "ErrorInvalidIdMalformed",
+        ),
+        Meaning.MAILBOX: (
+            "MailboxNotEnabledForRESTAPI",
+            "ErrorNonExistentMailbox",
+            "ErrorInvalidUser",
+            "ErrorMissingEmailAddress",
+            "ErrorAccountDisabled",
+            "Request_ResourceNotFound",
+        ),
+        Meaning.CONSENT: (
+            "ErrorAccessDenied",
+            "Authorization_RequestDenied",
+            "AccessDenied",
+            "Forbidden",
+        ),
+        Meaning.TOKEN: ("InvalidAuthenticationToken",),
+        Meaning.THROTTLED: ("TooManyRequests", "ApplicationThrottled", "activityLimitReached"),
+        Meaning.UNAVAILABLE: (
+            "ErrorIrresolvableConflict",
+            "ErrorItemSave",
+            "ErrorInternalServerError",
+            "InternalServerError",
+            "generalException",
+            "MailboxInfoStale",
+            "ErrorInternalServerTransientError",
+            "ErrorMailboxStoreUnavailable",
+            "ErrorMailboxMoveInProgress",
+            "ErrorServerBusy",
+            "ServiceUnavailable",
+            "GatewayTimeout",
+            "ErrorTimeoutExpired",
+        ),
+        Meaning.REFUSED: (
+            "ErrorPropertyValidationFailure",
+            "ErrorInvalidRequest",
+            "BadRequest",
+            "RequestBodyRead",
+            "TimeZoneNotSupportedException",
+            "ErrorDuplicateTransactionId",
+            "ErrorOccurrenceCrossingBoundary",
+            "ErrorTimeIntervalTooBig",
+            "ErrorInvalidTimeInterval",
+            "ErrorInvalidMergedFreeBusyInterval",
+            "ErrorQuotaExceeded",
+            "ErrorExceededMessageLimit",
+            "ErrorSubmissionQuotaExceeded",
+            "ErrorCalendarIsNotOrganizer",
+        ),
+    }.items()
+    for code in codes
+}
+
+STATUSES: Final[Mapping[int, Meaning]] = {
+    401: Meaning.TOKEN,
+    403: Meaning.CONSENT,
+    404: Meaning.GONE,
+    410: Meaning.GONE,
+    409: Meaning.REFUSED,
+    412: Meaning.UNAVAILABLE,
+    423: Meaning.UNAVAILABLE,
+    408: Meaning.UNAVAILABLE,
+    429: Meaning.THROTTLED,
+}
+
+REMEDIES: Final[Mapping[str, str]] = {
+    "errorquotaexceeded": "The mailbox is full: its owner makes room.",
+    "errorexceededmessagelimit": "The mailbox has sent too much today: try again tomorrow.",
+    "errorsubmissionquotaexceeded": "The mailbox has sent too much: try again later.",
+    "erroroccurrencecrossingboundary": "Pick a time between its neighbours.",
+    "timezonenotsupportedexception": "Use an IANA or Windows time zone name.",
+    "errorinvaliduser": "Check the person's object id: there is no such mailbox in the tenant.",
+    "request_resourcenotfound": "Check the person's object id: the tenant has no such user.",
+    "erroraccountdisabled": "An administrator enables the account.",
+}
+
+
+def read_refusal(
+    status: int, headers: Mapping[str, str], body: bytes | Mapping[str, Any] | None
+) -> Refusal:
+    """Return what an error answer says. *headers* are looked up in lower case."""
+    told = _object(body)
+    error = told.get("error")
+    error = error if isinstance(error, dict) else {}
+    inner = next((v for k, v in error.items() if k.lower() == "innererror"), None)
+    inner = inner if isinstance(inner, dict) else {}
+    return Refusal(
+        status=status,
+        code=str(error.get("code") or ""),
+        message=str(error.get("message") or ""),
+        request_id=headers.get("request-id") or str(inner.get("request-id") or ""),
+        retry_after_seconds=retry_after_seconds(headers.get("retry-after")),
+        claims=_claims(headers.get("www-authenticate", "")),
+        error=error,
+    )
+
+
+def meaning_of(refusal: Refusal) -> Meaning:
+    """Return what *refusal* means: its code if we know it, else its status."""
+    # A throttled or failing service says so by status, whatever word it uses.
+    if refusal.status == 429:
+        return Meaning.THROTTLED
+    if refusal.status >= 500:
+        return Meaning.UNAVAILABLE
+    if refusal.code.lower() == "extensionerror":
+        return _OF_EXTENSION.get(refusal.status, Meaning.REFUSED)
+    known = CODES.get(refusal.code.lower())
+    return known or STATUSES.get(refusal.status, Meaning.REFUSED)
+
+
+# Subscriptions: Outlook behind the subscription service refused, and the status is Outlook's.
+_OF_EXTENSION: Final[Mapping[int, Meaning]] = {403: Meaning.CONSENT, 404: Meaning.MAILBOX}
+
+
+def graph_error(refusal: Refusal) -> SchedulingError:
+    """Return what to raise for *refusal*."""
+    meaning = meaning_of(refusal)
+    remedy = REMEDIES.get(refusal.code.lower())
+    if meaning is Meaning.MAILBOX:
+        return MailboxUnusable(
+            "Graph does not reach this mailbox.",
+            code=refusal.code or str(refusal.status),
+            remedy=remedy or _HOSTING,
+        )
+    if meaning is Meaning.CONSENT:
+        return ConsentMissing(
+            f"Graph denies the access ({refusal.code or refusal.status}, "
+            f"request {refusal.request_id}).",
+            remedy=_POLICY if "[RAOP]" in refusal.message else _PERMISSION,
+        )
+    if meaning is Meaning.TOKEN:
+        return SignInAgain("Graph did not accept the token.", claims=refusal.claims)
+    kind, message = _CALENDAR_ERRORS[meaning]
+    return kind(
+        message,
+        code=refusal.code,
+        status=refusal.status,
+        request_id=refusal.request_id,
+        retry_after_seconds=refusal.retry_after_seconds,
+        remedy=remedy,
+    )
+
+
+_CALENDAR_ERRORS: Final = {
+    Meaning.GONE: (EventGone, "It is not in the calendar any more."),
+    Meaning.THROTTLED: (CalendarThrottled, "Graph asks to wait."),
+    Meaning.UNAVAILABLE: (CalendarUnavailable, "The calendar did not answer."),
+    Meaning.REFUSED: (CalendarRefused, "Graph refused the request."),
+}
+
+
+def _object(body: bytes | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return *body* as a JSON object: an empty one for anything else, as gateways' pages are."""
+    if isinstance(body, bytes):
+        try:
+            body = json.loads(body)
+        except ValueError:
+            return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _claims(challenge: str) -> str | None:
+    """Return the claims of a challenge, decoded.
+
+    Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
+    """
+    found = re.search(r'claims="([^"]+)"', challenge)
+    if not found or "insufficient_claims" not in challenge:
+        return None
+    text = found[1]
+    try:
+        return base64.b64decode(
+            text + "=" * (-len(text) % 4), altchars=b"-_", validate=True
+        ).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None

@@ -1,0 +1,425 @@
+"""Writes and reads our events in people's calendars."""
+
+import html
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from kiota_abstractions.base_request_configuration import RequestConfiguration
+from kiota_abstractions.request_information import RequestInformation
+from msgraph.generated.models.attendee import Attendee as AttendeeModel
+from msgraph.generated.models.attendee_type import AttendeeType
+from msgraph.generated.models.body_type import BodyType
+from msgraph.generated.models.email_address import EmailAddress
+from msgraph.generated.models.event import Event
+from msgraph.generated.models.item_body import ItemBody
+from msgraph.generated.models.location import Location
+from msgraph.generated.models.online_meeting_provider_type import OnlineMeetingProviderType
+from msgraph.generated.models.single_value_legacy_extended_property import (
+    SingleValueLegacyExtendedProperty,
+)
+from msgraph.generated.models.time_slot import TimeSlot
+from msgraph.generated.users.item.calendar.calendar_request_builder import CalendarRequestBuilder
+from msgraph.generated.users.item.events.events_request_builder import EventsRequestBuilder
+from msgraph.generated.users.item.events.item.accept.accept_post_request_body import (
+    AcceptPostRequestBody,
+)
+from msgraph.generated.users.item.events.item.accept.accept_request_builder import (
+    AcceptRequestBuilder,
+)
+from msgraph.generated.users.item.events.item.cancel.cancel_post_request_body import (
+    CancelPostRequestBody,
+)
+from msgraph.generated.users.item.events.item.cancel.cancel_request_builder import (
+    CancelRequestBuilder,
+)
+from msgraph.generated.users.item.events.item.decline.decline_post_request_body import (
+    DeclinePostRequestBody,
+)
+from msgraph.generated.users.item.events.item.decline.decline_request_builder import (
+    DeclineRequestBuilder,
+)
+from msgraph.generated.users.item.events.item.event_item_request_builder import (
+    EventItemRequestBuilder,
+)
+from msgraph.generated.users.item.events.item.tentatively_accept import (
+    tentatively_accept_post_request_body,
+    tentatively_accept_request_builder,
+)
+
+from shared.adapters.graph.batch import send_batch
+from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
+from shared.adapters.graph.times import NEVER, read_instant, read_span, write_time
+from shared.errors import CalendarUnavailable, EventGone, SchedulingError
+from shared.ids import EventId, ICalUid, Mailbox, SessionId
+from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.sessions.model import (
+    Attendee,
+    AttendeeResponse,
+    EventDraft,
+    ResponseState,
+    SeenAttendee,
+    SeenEvent,
+    Session,
+)
+from shared.timespan import TimeSpan
+
+PROPERTY_ID: Final = "String {66f5a359-4659-4830-9070-00040ec6ac6e} Name mentoringSessionId"
+"""Our tag on events. The GUID is ours; it may never change."""
+SELECT: Final = [
+    "id",
+    "iCalUId",
+    "start",
+    "end",
+    "isCancelled",
+    "attendees",
+    "organizer",
+    "isOnlineMeeting",
+    "onlineMeeting",
+    "lastModifiedDateTime",
+    "seriesMasterId",
+]
+"""What is read of an event. Nothing that `Calendars.ReadBasic` could not read; no texts."""
+OFFER_KEPT_SECONDS: Final = 3600.0
+"""How long it is believed which online meetings a calendar allows."""
+_OFFERS_KEPT: Final = 10_000
+
+_PROVIDERS: Final[Mapping[OnlineMeetingChoice, OnlineMeetingProviderType | None]] = {
+    # No provider: Graph takes the calendar's own default, and booking needs no call to ask for it.
+    OnlineMeetingChoice.AUTO: None,
+    OnlineMeetingChoice.TEAMS: OnlineMeetingProviderType.TeamsForBusiness,
+    OnlineMeetingChoice.SKYPE: OnlineMeetingProviderType.SkypeForBusiness,
+}
+_OFFERED: Final = {
+    "teamsforbusiness": OnlineMeetingChoice.TEAMS,
+    "skypeforbusiness": OnlineMeetingChoice.SKYPE,
+    "skypeforconsumer": OnlineMeetingChoice.SKYPE,
+}
+_RESPONSES: Final = {
+    "accepted": ResponseState.ACCEPTED,
+    "tentativelyaccepted": ResponseState.TENTATIVE,
+    "declined": ResponseState.DECLINED,
+}
+
+
+class GraphCalendar:
+    """Our events in Outlook (the `Calendar` port)."""
+
+    def __init__(
+        self, client: GraphClient, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._monotonic = monotonic
+        self._offers: dict[Mailbox, tuple[float, frozenset[OnlineMeetingChoice]]] = {}
+
+    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+        """Create the event in the acting mailbox and invite the attendees, once per session.
+
+        Raises what the port says; CalendarUnavailable also when Graph knows the session's
+        transaction but shows no event of it (yet).
+        """
+        caller = self._client.acting(acting)
+        builder = EventsRequestBuilder(caller.adapter, caller.path())
+        try:
+            # Repeatable, because the transactionId makes a second one be refused.
+            answer = await caller.send(
+                builder.to_post_request_information(event_of(draft)), repeatable=True
+            )
+        except Failed as failed:
+            if failed.refusal.code.lower() != "errorduplicatetransactionid":
+                raise caller.error(failed.refusal) from None
+            return await self._created_before(caller, failed, draft.session_id)
+        return seen_event(answer.json(), session_id=draft.session_id)
+
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
+        """Find the event of *session_id* by our extended property, by the app's own identity."""
+        return await self._find(self._client.app(mailbox.tenant_id, mailbox.object_id), session_id)
+
+    async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
+        """Read one event by the app's own identity. Raises EventGone."""
+        caller = self._client.app(mailbox.tenant_id, mailbox.object_id)
+        answer = await caller.call(_reading(caller, event_id), repeatable=True)
+        return seen_event(answer.json())
+
+    async def read_many(
+        self, events: Sequence[tuple[Mailbox, EventId]]
+    ) -> list[SeenEvent | Exception]:
+        """Read up to 20 events of one tenant in one request; each its event or its error."""
+        if not events:
+            return []
+        tenants = {mailbox.tenant_id for mailbox, _ in events}
+        if len(tenants) > 1:
+            raise ValueError("a batch is read in one tenant")
+        caller = self._client.app(tenants.pop())
+        requests = [
+            _reading(self._client.app(mailbox.tenant_id, mailbox.object_id), event_id)
+            for mailbox, event_id in events
+        ]
+        try:
+            outcomes = await send_batch(caller, requests)
+        except Failed as failed:
+            raise caller.error(failed.refusal) from None
+        return [_seen_or_error(caller, outcome) for outcome in outcomes]
+
+    async def reschedule(
+        self, acting: Acting, event_id: EventId, span: TimeSpan, time_zone: str
+    ) -> SeenEvent:
+        """Give the event new times; never touches its body, which holds the online meeting."""
+        caller = self._client.acting(acting)
+        builder = EventItemRequestBuilder(caller.adapter, caller.path(event=event_id))
+        patch = Event(start=write_time(span.start, time_zone), end=write_time(span.end, time_zone))
+        answer = await caller.call(builder.to_patch_request_information(patch))
+        return seen_event(answer.json())
+
+    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+        """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
+        caller = self._client.acting(acting)
+        builder = CancelRequestBuilder(caller.adapter, caller.path(event=event_id))
+        body = CancelPostRequestBody(comment=comment)
+        await caller.call(builder.to_post_request_information(body))
+
+    async def respond(
+        self,
+        acting: Acting,
+        session: Session,
+        answer: ResponseState,
+        comment: str,
+        proposed: TimeSpan | None,
+    ) -> None:
+        """Answer in the attendee's own mailbox; EventGone if their copy is not there (yet).
+
+        The copy has an id of its own; what both calendars share is the iCalUId.
+        """
+        caller = self._client.acting(acting)
+        event_id = await self._copy(caller, session.ical_uid)
+        request = _response(caller, event_id, answer, comment, proposed, session.time_zone)
+        await caller.call(request)
+
+    async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
+        """Return which online meetings the acting mailbox's calendar allows; kept for an hour."""
+        kept = self._offers.get(acting.mailbox)
+        if kept and self._monotonic() - kept[0] < OFFER_KEPT_SECONDS:
+            return kept[1]
+        caller = self._client.acting(acting)
+        builder = CalendarRequestBuilder(caller.adapter, caller.path())
+        wanted = CalendarRequestBuilder.CalendarRequestBuilderGetQueryParameters(
+            select=["allowedOnlineMeetingProviders", "defaultOnlineMeetingProvider"]
+        )
+        request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+        told = (await caller.call(request, repeatable=True)).json()
+        allowed = (str(p).lower() for p in told.get("allowedOnlineMeetingProviders") or ())
+        offer = frozenset(_OFFERED[name] for name in allowed if name in _OFFERED)
+        if len(self._offers) >= _OFFERS_KEPT:
+            self._offers.clear()
+        self._offers[acting.mailbox] = (self._monotonic(), offer)
+        return offer
+
+    async def _created_before(
+        self, caller: Caller, failed: Failed, session_id: SessionId
+    ) -> SeenEvent:
+        """Return the event that a refused duplicate speaks of.
+
+        Live clients saw the first event's id beside the code, but not always.
+        """
+        error = failed.refusal.error or {}
+        existing = error.get("@event.existingEventId")
+        if isinstance(existing, str) and existing:
+            try:
+                answer = await caller.send(_reading(caller, EventId(existing)), repeatable=True)
+                return seen_event(answer.json(), session_id=session_id)
+            except Failed:
+                pass  # an id of the other kind, perhaps: the tag finds it as well
+        seen = await self._find(caller, session_id)
+        if seen is None:
+            raise CalendarUnavailable(
+                "Graph has seen this booking but does not show its event.",
+                code=failed.refusal.code,
+                status=failed.refusal.status,
+                request_id=failed.refusal.request_id,
+            )
+        return seen
+
+    @staticmethod
+    async def _find(caller: Caller, session_id: SessionId) -> SeenEvent | None:
+        has_it = (
+            f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
+            f"and ep/value eq '{_quoted(session_id)}')"
+        )
+        answer = await caller.call(_searching(caller, has_it, SELECT), repeatable=True)
+        found = [
+            seen_event(event, session_id=session_id) for event in answer.json().get("value") or ()
+        ]
+        return min(found, key=lambda seen: seen.is_cancelled, default=None)
+
+    @staticmethod
+    async def _copy(caller: Caller, ical_uid: ICalUid | None) -> EventId:
+        if ical_uid is not None:
+            request = _searching(caller, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
+            for event in (await caller.call(request, repeatable=True)).json().get("value") or ():
+                return EventId(event["id"])
+        raise EventGone("The invitation is not in this calendar.", code="no_copy")
+
+
+def event_of(draft: EventDraft) -> Event:
+    """Return *draft* as Graph's event, with the session's id as transaction and as our tag."""
+    event = Event(
+        subject=" ".join(draft.title.split()),
+        start=write_time(draft.span.start, draft.time_zone),
+        end=write_time(draft.span.end, draft.time_zone),
+        attendees=[_attendee(attendee) for attendee in draft.attendees],
+        transaction_id=draft.session_id,
+        single_value_extended_properties=[
+            SingleValueLegacyExtendedProperty(id=PROPERTY_ID, value=draft.session_id)
+        ],
+    )
+    if draft.agenda:
+        event.body = ItemBody(content_type=BodyType.Html, content=agenda_html(draft.agenda))
+    if draft.location:
+        event.location = Location(display_name=draft.location)
+    if draft.online_meeting is not OnlineMeetingChoice.NONE:
+        event.is_online_meeting = True
+        event.online_meeting_provider = _PROVIDERS[draft.online_meeting]
+    return event
+
+
+def agenda_html(agenda: str) -> str:
+    """Return plain text as HTML that shows the same: its lines, and nothing that is markup.
+
+    HTML rather than Graph's `text`, because an online meeting's block makes HTML of the body
+    anyway, and what Exchange then does with line breaks is its own affair.
+    """
+    lines = agenda.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "<div>" + "<br>".join(html.escape(line) for line in lines) + "</div>"
+
+
+def seen_event(told: Mapping[str, Any], *, session_id: SessionId | None = None) -> SeenEvent:
+    """Return the organizer's copy of an event out of Graph's JSON.
+
+    Raises:
+        CalendarUnavailable: the answer lacks what every event has.
+    """
+    try:
+        organizer = _address(told.get("organizer") or {})
+        return SeenEvent(
+            event_id=EventId(told["id"]),
+            ical_uid=ICalUid(told["iCalUId"]),
+            etag=told["@odata.etag"],
+            span=read_span(told["start"], told["end"]),
+            is_cancelled=bool(told.get("isCancelled")),
+            attendees=tuple(
+                _seen_attendee(attendee)
+                for attendee in told.get("attendees") or ()
+                if not _is_organizer(attendee, organizer)
+            ),
+            is_online_meeting=bool(told.get("isOnlineMeeting")),
+            join_url=(told.get("onlineMeeting") or {}).get("joinUrl") or None,
+            modified_at=read_instant(told["lastModifiedDateTime"]) or NEVER,
+            session_id=session_id,
+            series_master_id=EventId(m) if (m := told.get("seriesMasterId")) else None,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CalendarUnavailable("Graph's answer lacks a part of the event.") from error
+
+
+def _seen_attendee(told: Mapping[str, Any]) -> SeenAttendee:
+    return SeenAttendee(
+        address=_address(told),
+        response=_seen_response(told),
+        required=str(told.get("type") or "required").lower() == "required",
+    )
+
+
+def _seen_response(told: Mapping[str, Any]) -> AttendeeResponse:
+    """Read an answer. `none` and `notResponded` are both pending, and have no time.
+
+    Source: https://learn.microsoft.com/graph/api/resources/responsestatus
+    """
+    status = told.get("status") or {}
+    word = str(status.get("response") or "none").lower()
+    state = _RESPONSES.get(word, ResponseState.PENDING)
+    proposal = told.get("proposedNewTime")
+    proposed = read_span(proposal["start"], proposal["end"]) if proposal else None
+    if state is ResponseState.PENDING:
+        return AttendeeResponse(proposed=proposed, reset=word == "notresponded")
+    return AttendeeResponse(state, read_instant(status.get("time")), proposed)
+
+
+def _is_organizer(attendee: Mapping[str, Any], organizer: str) -> bool:
+    status = attendee.get("status") or {}
+    is_marked = str(status.get("response")).lower() == "organizer"
+    return is_marked or (bool(organizer) and _address(attendee) == organizer)
+
+
+def _address(told: Mapping[str, Any]) -> str:
+    return str((told.get("emailAddress") or {}).get("address") or "").lower()
+
+
+def _attendee(attendee: Attendee) -> AttendeeModel:
+    return AttendeeModel(
+        email_address=EmailAddress(address=attendee.address),
+        type=AttendeeType.Required if attendee.required else AttendeeType.Optional,
+    )
+
+
+def _reading(caller: Caller, event_id: EventId) -> RequestInformation:
+    builder = EventItemRequestBuilder(caller.adapter, caller.path(event=event_id))
+    wanted = EventItemRequestBuilder.EventItemRequestBuilderGetQueryParameters(select=SELECT)
+    return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+
+
+def _searching(caller: Caller, condition: str, select: list[str]) -> RequestInformation:
+    builder = EventsRequestBuilder(caller.adapter, caller.path())
+    wanted = EventsRequestBuilder.EventsRequestBuilderGetQueryParameters(
+        filter=condition, select=select
+    )
+    return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+
+
+def _response(
+    caller: Caller,
+    event_id: EventId,
+    answer: ResponseState,
+    comment: str,
+    proposed: TimeSpan | None,
+    time_zone: str,
+) -> RequestInformation:
+    """Return the request that answers. The SDK's bodies say ``sendResponse: false`` unless told."""
+    path = caller.path(event=event_id)
+    if answer is ResponseState.ACCEPTED:
+        accept = AcceptPostRequestBody(comment=comment, send_response=True)
+        return AcceptRequestBuilder(caller.adapter, path).to_post_request_information(accept)
+    slot = _slot(proposed, time_zone) if proposed else None
+    if answer is ResponseState.DECLINED:
+        decline = DeclinePostRequestBody(
+            comment=comment, send_response=True, proposed_new_time=slot
+        )
+        return DeclineRequestBuilder(caller.adapter, path).to_post_request_information(decline)
+    if answer is ResponseState.TENTATIVE:
+        tentative = tentatively_accept_post_request_body.TentativelyAcceptPostRequestBody(
+            comment=comment, send_response=True, proposed_new_time=slot
+        )
+        return tentatively_accept_request_builder.TentativelyAcceptRequestBuilder(
+            caller.adapter, path
+        ).to_post_request_information(tentative)
+    raise ValueError("an answer is accepted, tentative or declined")
+
+
+def _slot(span: TimeSpan, time_zone: str) -> TimeSlot:
+    return TimeSlot(start=write_time(span.start, time_zone), end=write_time(span.end, time_zone))
+
+
+def _seen_or_error(
+    caller: Caller, outcome: Answer | Failed | CalendarUnavailable
+) -> SeenEvent | Exception:
+    if isinstance(outcome, Failed):
+        return caller.error(outcome.refusal)
+    if isinstance(outcome, CalendarUnavailable):
+        return outcome
+    try:
+        return seen_event(outcome.json())
+    except SchedulingError as error:
+        return error
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")

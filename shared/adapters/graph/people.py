@@ -1,0 +1,92 @@
+"""Who somebody is in a tenant, and whether Graph reaches their mailbox."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kiota_abstractions.base_request_configuration import RequestConfiguration
+from msgraph.generated.users.item.calendar.calendar_request_builder import CalendarRequestBuilder
+from msgraph.generated.users.item.user_item_request_builder import UserItemRequestBuilder
+from msgraph.generated.users.users_request_builder import UsersRequestBuilder
+
+from shared.adapters.graph.client import Caller, Failed, GraphClient
+from shared.ids import Mailbox, ObjectId, TenantId
+from shared.organizations.model import Acting
+
+SELECT: Final = ["id", "mail", "userPrincipalName", "displayName"]
+"""What `User.ReadBasic.All` lets the app read and somebody here needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user of a tenant's directory. *name* is for showing at once; it is never stored."""
+
+    object_id: ObjectId
+    address: str
+    """SMTP address, lower case; the user principal name where there is no mail address."""
+    name: str
+
+
+class GraphPeople:
+    """Looks people up by the app's own identity.
+
+    Every method may raise CalendarThrottled, CalendarUnavailable, CalendarRefused, ConsentMissing.
+    """
+
+    def __init__(self, client: GraphClient) -> None:
+        self._client = client
+
+    async def get(self, mailbox: Mailbox) -> Person | None:
+        """Return whose object id it is; None if the tenant has no such user."""
+        return await self._get(self._client.app(mailbox.tenant_id, mailbox.object_id))
+
+    async def find(self, tenant_id: TenantId, address: str) -> Person | None:
+        """Return who has *address* as mail address or user principal name; None: nobody."""
+        quoted = address.replace("'", "''")
+        caller = self._client.app(tenant_id)
+        wanted = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(
+            filter=f"mail eq '{quoted}' or userPrincipalName eq '{quoted}'", select=SELECT
+        )
+        builder = UsersRequestBuilder(caller.adapter, caller.path())
+        request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+        told = (await caller.call(request, repeatable=True)).json().get("value") or []
+        return _person(told[0]) if told else None
+
+    async def probe_mailbox(self, mailbox: Mailbox) -> None:
+        """Read nothing but the id of the mailbox's calendar, as the app.
+
+        Raises:
+            MailboxUnusable: on-premises, without a license, or not there: not told apart.
+            ConsentMissing: the app may not read it, or it is out of its scope in Exchange.
+        """
+        await self._probe(self._client.app(mailbox.tenant_id, mailbox.object_id))
+
+    async def probe_own_mailbox(self, acting: Acting) -> None:
+        """Do the same as *acting*. Raises also SignInAgain, NotAuthenticated."""
+        await self._probe(self._client.acting(acting))
+
+    async def _get(self, caller: Caller) -> Person | None:
+        wanted = UserItemRequestBuilder.UserItemRequestBuilderGetQueryParameters(select=SELECT)
+        builder = UserItemRequestBuilder(caller.adapter, caller.path())
+        request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+        try:
+            return _person((await caller.send(request, repeatable=True)).json())
+        except Failed as failed:
+            if failed.refusal.status == 404:
+                return None
+            raise caller.error(failed.refusal) from None
+
+    @staticmethod
+    async def _probe(caller: Caller) -> None:
+        wanted = CalendarRequestBuilder.CalendarRequestBuilderGetQueryParameters(select=["id"])
+        builder = CalendarRequestBuilder(caller.adapter, caller.path())
+        request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+        await caller.call(request, repeatable=True)
+
+
+def _person(told: Mapping[str, Any]) -> Person:
+    return Person(
+        object_id=ObjectId(str(told["id"]).lower()),
+        address=str(told.get("mail") or told.get("userPrincipalName") or "").lower(),
+        name=str(told.get("displayName") or ""),
+    )

@@ -1,0 +1,226 @@
+"""Reads free/busy: one getSchedule call, its answer taken as it comes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import time, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from msgraph.generated.users.item.calendar.get_schedule.get_schedule_post_request_body import (
+    GetSchedulePostRequestBody,
+)
+from msgraph.generated.users.item.calendar.get_schedule.get_schedule_request_builder import (
+    GetScheduleRequestBuilder,
+)
+
+from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
+from shared.adapters.graph.times import read_span, write_time
+from shared.availability.model import (
+    GRID,
+    BusySpan,
+    BusyStatus,
+    Schedule,
+    Unknown,
+    UnknownReason,
+    WorkingHours,
+)
+from shared.availability.working_hours import custom_zone, zone_of
+from shared.errors import CalendarUnavailable
+from shared.organizations.model import Acting
+from shared.timespan import TimeSpan
+
+GRID_MINUTES: Final = GRID // timedelta(minutes=1)
+TOO_MANY: Final = "5006"
+"""More than 1,000 entries in the window, of a mailbox or for the whole call."""
+SHORTEST_WINDOW: Final = timedelta(days=7)
+"""A window this short is not halved any more."""
+
+REASONS: Final[Mapping[str, UnknownReason]] = {
+    "ErrorMailRecipientNotFound": UnknownReason.NOT_FOUND,
+    "ErrorNoFreeBusyAccess": UnknownReason.NO_ACCESS,
+    "ErrorProxyRequestProcessingFailed": UnknownReason.NOT_REACHABLE,
+    "ErrorServiceDiscoveryFailed": UnknownReason.NOT_REACHABLE,
+    "ErrorFreeBusyGenerationFailed": UnknownReason.NOT_REACHABLE,
+    "ErrorMailboxLogonFailed": UnknownReason.NOT_REACHABLE,
+    "ErrorFreeBusyDLLimitReached": UnknownReason.TOO_MANY_ENTRIES,
+    TOO_MANY: UnknownReason.TOO_MANY_ENTRIES,
+}
+"""What Exchange says of a mailbox; any other word counts as not reachable."""
+
+_BUSY: Final[Mapping[str, BusyStatus | None]] = {
+    "free": None,
+    "workingelsewhere": None,
+    "tentative": BusyStatus.TENTATIVE,
+    "busy": BusyStatus.BUSY,
+    "oof": BusyStatus.OUT_OF_OFFICE,
+}
+_DAYS: Final = {
+    "monday": 0,
+    "tuesday": 1,
+    "wednesday": 2,
+    "thursday": 3,
+    "friday": 4,
+    "saturday": 5,
+    "sunday": 6,
+}
+
+
+class GraphSchedules:
+    """Free/busy from Graph (the `Schedules` port)."""
+
+    def __init__(self, client: GraphClient) -> None:
+        self._client = client
+
+    async def read(
+        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+    ) -> list[Schedule]:
+        """Return one schedule per address, in the order asked, as the port says.
+
+        One call, but where Exchange finds too many entries for the whole call: then the window is
+        asked for in halves.
+        """
+        caller = self._client.acting(acting)
+        try:
+            answer = await self._ask(caller, addresses, window)
+        except Failed as failed:
+            if failed.refusal.code != TOO_MANY:
+                raise caller.error(failed.refusal) from None
+            if window.duration <= SHORTEST_WINDOW:
+                unknown = Unknown(UnknownReason.TOO_MANY_ENTRIES, TOO_MANY)
+                return [Schedule(address.lower(), unknown=unknown) for address in addresses]
+            return await self._read_halves(acting, addresses, window)
+        return schedules_of(answer.body, addresses, window)
+
+    async def _read_halves(
+        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+    ) -> list[Schedule]:
+        first, second = halves(window)
+        known = await self.read(acting, addresses, first)
+        if all(schedule.unknown for schedule in known):
+            return known  # the other half could not change that
+        return joined(known, await self.read(acting, addresses, second))
+
+    @staticmethod
+    async def _ask(caller: Caller, addresses: Sequence[str], window: TimeSpan) -> Answer:
+        body = GetSchedulePostRequestBody(
+            schedules=list(addresses),
+            start_time=write_time(window.start),
+            end_time=write_time(window.end),
+            availability_view_interval=GRID_MINUTES,
+        )
+        builder = GetScheduleRequestBuilder(caller.adapter, caller.path())
+        return await caller.send(builder.to_post_request_information(body), repeatable=True)
+
+
+def schedules_of(body: bytes, addresses: Sequence[str], window: TimeSpan) -> list[Schedule]:
+    """Return what getSchedule's answer *body* says of *addresses*, in their order.
+
+    Answers are matched by address, not by place. Items are looked at only without a view.
+
+    Raises:
+        CalendarUnavailable: it is no such answer.
+    """
+    try:
+        told: Mapping[str, Mapping[str, Any]] = {
+            one["scheduleId"].lower(): one for one in json.loads(body)["value"]
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CalendarUnavailable("Graph's answer about free/busy cannot be read.") from error
+    digits = window.duration // GRID
+    return [_schedule(address.lower(), told.get(address.lower()), digits) for address in addresses]
+
+
+def halves(window: TimeSpan) -> tuple[TimeSpan, TimeSpan]:
+    """Return the two halves of *window*, cut on the grid."""
+    middle = window.start + (window.duration / 2) // GRID * GRID
+    return TimeSpan(window.start, middle), TimeSpan(middle, window.end)
+
+
+def joined(first: Sequence[Schedule], second: Sequence[Schedule]) -> list[Schedule]:
+    """Return the schedules of a whole window out of those of its halves.
+
+    Unknown in one half is unknown: a schedule has one source for the whole window.
+    """
+    return [_joined(a, b) for a, b in zip(first, second, strict=True)]
+
+
+def _joined(first: Schedule, second: Schedule) -> Schedule:
+    unknown = first.unknown or second.unknown
+    hours = first.hours or second.hours
+    if unknown:
+        return Schedule(first.address, hours=hours, unknown=unknown)
+    if first.view is not None and second.view is not None:
+        return Schedule(first.address, view=first.view + second.view, hours=hours)
+    if first.view is None and second.view is None:
+        # An entry over the middle is in both halves, whole each time.
+        items = tuple(dict.fromkeys((*first.items, *second.items)))
+        return Schedule(first.address, items=items, hours=hours)
+    mixed = Unknown(UnknownReason.NO_ANSWER)
+    return Schedule(first.address, hours=hours, unknown=mixed)
+
+
+def _schedule(address: str, told: Mapping[str, Any] | None, digits: int) -> Schedule:
+    if told is None:
+        return Schedule(address, unknown=Unknown(UnknownReason.NO_ANSWER))
+    if error := told.get("error"):
+        return Schedule(address, unknown=_unknown(error))
+    hours = _hours(told.get("workingHours"))
+    view = told.get("availabilityView")
+    if isinstance(view, str) and len(view) == digits and not view.strip("01234"):
+        return Schedule(address, view=view, hours=hours)
+    # An empty list proves nothing: unknown is not free.
+    if items := told.get("scheduleItems"):
+        return Schedule(address, items=_items(items), hours=hours)
+    return Schedule(address, hours=hours, unknown=Unknown(UnknownReason.NO_ANSWER))
+
+
+def _unknown(error: Mapping[str, Any]) -> Unknown:
+    code = str(error.get("responseCode") or "")
+    return Unknown(REASONS.get(code, UnknownReason.NOT_REACHABLE), code)
+
+
+def _items(items: Sequence[Mapping[str, Any]]) -> tuple[BusySpan, ...]:
+    found = []
+    for item in items:
+        # A status nobody knows is not free.
+        status = _BUSY.get(str(item.get("status")).lower(), BusyStatus.BUSY)
+        if status is not None:
+            found.append(BusySpan(read_span(item["start"], item["end"]), status))
+    return tuple(found)
+
+
+def _hours(told: Mapping[str, Any] | None) -> WorkingHours | None:
+    """Return working hours; None where the mailbox says none, or in a zone that nobody knows."""
+    if not told or not told.get("timeZone"):
+        return None
+    zone: Mapping[str, Any] = told["timeZone"]
+    # People of one company mostly have the same hours, and making a zone costs.
+    return _kept_hours(
+        tuple(told.get("daysOfWeek") or ()),
+        str(told.get("startTime")),
+        str(told.get("endTime")),
+        str(zone.get("name")),
+        json.dumps(zone) if "bias" in zone else "",
+    )
+
+
+@lru_cache(maxsize=1024)
+def _kept_hours(
+    days: tuple[str, ...], start: str, end: str, zone_name: str, custom: str
+) -> WorkingHours | None:
+    try:
+        zone = custom_zone(json.loads(custom)) if custom else zone_of(zone_name)
+        return WorkingHours(
+            days=frozenset(_DAYS[day.lower()] for day in days),
+            start=_time_of_day(start),
+            end=_time_of_day(end),
+            zone=zone,
+            zone_name=zone_name,
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _time_of_day(text: str) -> time:
+    """Read an Edm.TimeOfDay such as ``08:00:00.0000000``."""
+    return time.fromisoformat(text.partition(".")[0])

@@ -1,0 +1,176 @@
+"""Subscriptions to mailboxes' events, by the app's own identity."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from msgraph.generated.models.subscription import Subscription as SubscriptionModel
+from msgraph.generated.subscriptions.item.subscription_item_request_builder import (
+    SubscriptionItemRequestBuilder,
+)
+from msgraph.generated.subscriptions.subscriptions_request_builder import (
+    SubscriptionsRequestBuilder,
+)
+
+from shared.adapters.graph.batch import send_batch
+from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
+from shared.adapters.graph.times import read_instant
+from shared.errors import CalendarUnavailable, EventGone
+from shared.ids import Mailbox, SubscriptionId, TenantId
+
+if TYPE_CHECKING:
+    from kiota_abstractions.request_information import RequestInformation
+
+CHANGES: Final = "updated,deleted"
+"""What we hear of. Our own events are created by ourselves."""
+CREATE_SECONDS: Final = 30.0
+"""Graph shakes hands with both of our URLs before it answers, and waits ten seconds for each."""
+
+
+class GraphSubscriptionService:
+    """Graph's promises to call us (the `GraphSubscriptions` port)."""
+
+    def __init__(self, client: GraphClient, public_url: str) -> None:
+        """*public_url*: where Graph reaches this app, without a slash at the end."""
+        self._client = client
+        self._notifications = f"{public_url}/api/graph/notifications"
+        self._lifecycle = f"{public_url}/api/graph/lifecycle"
+
+    async def create(
+        self, mailbox: Mailbox, client_state: str, expires_at: datetime
+    ) -> tuple[SubscriptionId, datetime]:
+        """Subscribe to the mailbox's events; one that exists already at our URL is replaced.
+
+        Return its id and the expiry that Graph granted. Raises what the port says; CalendarRefused
+        also when Graph could not shake hands with our URLs.
+        """
+        caller = self._client.app(mailbox.tenant_id)
+        try:
+            return await self._create(caller, mailbox, client_state, expires_at)
+        except Failed as failed:
+            # Listing costs a page per hundred subscriptions of the tenant: only when it is needed.
+            if failed.refusal.status != 409 or not await self._remove_ours(caller, mailbox):
+                raise caller.error(failed.refusal) from None
+        try:
+            return await self._create(caller, mailbox, client_state, expires_at)
+        except Failed as failed:
+            raise caller.error(failed.refusal) from None
+
+    async def renew(
+        self, tenant_id: TenantId, ids: Sequence[SubscriptionId], expires_at: datetime
+    ) -> list[datetime | Exception]:
+        """Renew up to 20 in one request: each its new expiry or its error (EventGone: no more)."""
+        if not ids:
+            return []
+        caller = self._client.app(tenant_id)
+        requests = [
+            _item(caller, id_).to_patch_request_information(
+                SubscriptionModel(expiration_date_time=expires_at)
+            )
+            for id_ in ids
+        ]
+        try:
+            outcomes = await send_batch(caller, requests)
+        except Failed as failed:
+            raise caller.error(failed.refusal) from None
+        return [_expiry_or_error(caller, outcome) for outcome in outcomes]
+
+    async def delete(self, tenant_id: TenantId, subscription_id: SubscriptionId) -> None:
+        """End it; absent is no error."""
+        caller = self._client.app(tenant_id)
+        try:
+            await self._delete(caller, subscription_id)
+        except Failed as failed:
+            raise caller.error(failed.refusal) from None
+
+    async def _create(
+        self, caller: Caller, mailbox: Mailbox, client_state: str, expires_at: datetime
+    ) -> tuple[SubscriptionId, datetime]:
+        wanted = SubscriptionModel(
+            change_type=CHANGES,
+            notification_url=self._notifications,
+            lifecycle_notification_url=self._lifecycle,
+            resource=_resource(mailbox),
+            expiration_date_time=expires_at,
+            client_state=client_state,
+        )
+        builder = SubscriptionsRequestBuilder(caller.adapter, caller.path())
+        answer = await caller.send(
+            builder.to_post_request_information(wanted),
+            call_seconds=CREATE_SECONDS,
+            budget_seconds=CREATE_SECONDS,
+        )
+        told = answer.json()
+        return SubscriptionId(str(told["id"])), _expiry(told)
+
+    async def _remove_ours(self, caller: Caller, mailbox: Mailbox) -> bool:
+        """Remove the subscriptions to *mailbox* that call this app; tell whether there were any."""
+        removed = False
+        async for told in _listed(caller):
+            if (
+                str(told.get("resource")).strip("/").lower()
+                == _resource(mailbox).strip("/").lower()
+                and told.get("notificationUrl") == self._notifications
+            ):
+                await self._delete(caller, SubscriptionId(str(told["id"])))
+                removed = True
+        return removed
+
+    @staticmethod
+    async def _delete(caller: Caller, subscription_id: SubscriptionId) -> None:
+        try:
+            await caller.send(
+                _item(caller, subscription_id).to_delete_request_information(), repeatable=True
+            )
+        except Failed as failed:
+            if failed.refusal.status not in {404, 410}:
+                raise
+
+
+async def _listed(caller: Caller) -> AsyncIterator[Mapping[str, Any]]:
+    """Yield every subscription of the app in the tenant, page after page."""
+    builder = SubscriptionsRequestBuilder(caller.adapter, caller.path())
+    request: RequestInformation | None = builder.to_get_request_information()
+    while request is not None:
+        told = (await caller.send(request, repeatable=True)).json()
+        for one in told.get("value") or ():
+            yield one
+        next_link = told.get("@odata.nextLink")
+        request = builder.with_url(next_link).to_get_request_information() if next_link else None
+
+
+def _item(caller: Caller, subscription_id: SubscriptionId) -> SubscriptionItemRequestBuilder:
+    return SubscriptionItemRequestBuilder(caller.adapter, caller.path(subscription=subscription_id))
+
+
+def _resource(mailbox: Mailbox) -> str:
+    return f"/users/{mailbox.object_id}/events"
+
+
+def _expiry(told: Mapping[str, Any]) -> datetime:
+    expires_at = read_instant(told.get("expirationDateTime"))
+    if expires_at is None:
+        raise CalendarUnavailable("Graph did not say when the subscription expires.")
+    return expires_at
+
+
+def _expiry_or_error(
+    caller: Caller, outcome: Answer | Failed | CalendarUnavailable
+) -> datetime | Exception:
+    if isinstance(outcome, CalendarUnavailable):
+        return outcome
+    if isinstance(outcome, Failed):
+        refusal = outcome.refusal
+        # Unknown, expired or somebody else's: what it stood for is to be made anew.
+        if refusal.status in {400, 404, 410}:
+            return EventGone(
+                "The subscription is not there any more.",
+                code=refusal.code,
+                status=refusal.status,
+                request_id=refusal.request_id,
+            )
+        return caller.error(refusal)
+    try:
+        return _expiry(outcome.json())
+    except CalendarUnavailable as error:
+        return error

@@ -1,0 +1,106 @@
+"""Graph's ways to write a time, and nobody else's: `{dateTime, timeZone}` and instants.
+
+Answers are asked for in UTC (``Prefer: outlook.timezone``). Requests carry the wall clock of the
+organizer's zone, so that a series keeps its hour when the clocks change.
+
+Source: https://learn.microsoft.com/graph/api/resources/datetimetimezone
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from msgraph.generated.models.date_time_time_zone import DateTimeTimeZone
+from tzlocal.windows_tz import tz_win
+
+from shared.availability.working_hours import zone_of
+from shared.errors import CalendarUnavailable
+from shared.timespan import TimeSpan
+
+NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
+"""Earlier than everything: for what must have a time where Graph says none."""
+_NO_TIME: Final = frozenset({"0001", "4501"})
+"""Years that Graph writes where there is no time."""
+_UTC_NAMES: Final = frozenset({"UTC", "tzone://Microsoft/Utc", "Etc/UTC", "Etc/GMT"})
+
+
+def read_instant(text: object) -> datetime | None:
+    """Read an instant such as ``2019-08-01T07:06:24.5046431Z``; None where there is no time."""
+    if not isinstance(text, str) or text[:4] in _NO_TIME:
+        return None
+    try:
+        instant = datetime.fromisoformat(_shortened(text))
+    except ValueError as error:
+        raise CalendarUnavailable("Graph wrote a time that cannot be read.") from error
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def read_time(value: Mapping[str, Any]) -> datetime:
+    """Read a ``dateTimeTimeZone``. In UTC as asked for, or in whichever zone it says it is."""
+    try:
+        wall = datetime.fromisoformat(_shortened(value["dateTime"]))
+        zone = value.get("timeZone") or "UTC"
+        if wall.tzinfo is None:
+            wall = wall.replace(tzinfo=UTC if zone in _UTC_NAMES else zone_of(zone))
+        return wall.astimezone(UTC)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CalendarUnavailable("Graph wrote a time that cannot be read.") from error
+
+
+def read_span(start: Mapping[str, Any], end: Mapping[str, Any]) -> TimeSpan:
+    """Read a start and an end."""
+    try:
+        return TimeSpan(read_time(start), read_time(end))
+    except ValueError as error:
+        raise CalendarUnavailable("Graph wrote a time that ends before it starts.") from error
+
+
+def write_time(instant: datetime, zone_name: str = "UTC") -> DateTimeTimeZone:
+    """Write *instant* as the wall clock of *zone_name*, an IANA or Windows name.
+
+    Outlook knows every Windows name but only some IANA ones, so the Windows name is written. An
+    hour that the clocks show twice cannot be told apart on a wall clock: those instants, and zones
+    without a Windows name, are written in UTC.
+
+    Raises:
+        ValueError: there is no such zone.
+    """
+    windows_name = _windows_name(zone_name)
+    zone = zone_of(zone_name)
+    wall = instant.astimezone(zone)
+    if windows_name is None or _is_ambiguous(wall, instant):
+        wall, windows_name = instant, "UTC"
+    return DateTimeTimeZone(
+        date_time=wall.replace(tzinfo=None).isoformat(timespec="seconds"), time_zone=windows_name
+    )
+
+
+@lru_cache(maxsize=512)
+def _windows_name(name: str) -> str | None:
+    if name in _UTC_NAMES:
+        return "UTC"
+    if name in tz_win:
+        return tz_win[name]
+    return name if name in _WINDOWS_NAMES else None
+
+
+_WINDOWS_NAMES: Final = frozenset(tz_win.values())
+
+
+def _is_ambiguous(wall: datetime, instant: datetime) -> bool:
+    naive = wall.replace(tzinfo=None)
+    return any(
+        naive.replace(tzinfo=wall.tzinfo, fold=fold).astimezone(UTC) != instant for fold in (0, 1)
+    )
+
+
+def _shortened(text: str) -> str:
+    """Return *text* with at most six digits of fraction: Graph writes seven."""
+    point = text.find(".")
+    if point < 0:
+        return text
+    end = point + 1
+    while end < len(text) and text[end].isdigit():
+        end += 1
+    return text[: min(end, point + 7)] + text[end:]
