@@ -1,0 +1,259 @@
+"""The composition root: which adapter stands behind which port."""
+
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+from shared.clock import Clock, SystemClock
+from shared.settings import Settings
+
+# Adapters are imported where they are made: a cold start of the webhook's handshake loads none, and
+# nothing loads the Graph SDK before the first call to Graph.
+if TYPE_CHECKING:
+    from shared.adapters.app_credentials import AppCredentials
+    from shared.adapters.client_states import KeyedClientStates
+    from shared.adapters.entra import EntraTokens
+    from shared.adapters.graph.client import GraphClient
+    from shared.adapters.key_vault import KeyVaultSecrets
+    from shared.adapters.outbound import Outbound
+    from shared.adapters.queues import Queues
+    from shared.adapters.tables.client import Tables
+    from shared.availability.ports import Schedules
+    from shared.changes.ports import ChangeStore
+    from shared.checkup import Probe
+    from shared.due import DueStore
+    from shared.notifications.ports import Outbox
+    from shared.organizations.ports import OrganizationStore, Probes
+    from shared.pairings.ports import PairingStore
+    from shared.sessions.booking import Books
+    from shared.sessions.ports import Calendar, Jobs, SessionStore
+    from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
+    from shared.subscriptions.upkeep import Following
+
+
+class Wiring:
+    """The adapters of one worker process, each built the first time it is asked for.
+
+    Belongs to the loop it is first used on.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+
+    @property
+    def authorization_url(self) -> str:
+        """Return where a client signs people in, for challenges."""
+        return f"{self.settings.cloud.login_url}/common/oauth2/v2.0/authorize"
+
+    # --- towards Microsoft
+
+    @cached_property
+    def outbound(self) -> "Outbound":
+        """Return the process's connections."""
+        from shared.adapters.outbound import Outbound
+
+        return Outbound()
+
+    @cached_property
+    def credentials(self) -> "AppCredentials":
+        """Return the identities the app calls Graph with."""
+        from shared.adapters.app_credentials import AppCredentials
+
+        return AppCredentials(self.settings, self.secrets, self.outbound)
+
+    @cached_property
+    def secrets(self) -> "KeyVaultSecrets":
+        """Return the secrets in Key Vault."""
+        from shared.adapters.key_vault import KeyVaultSecrets
+
+        return KeyVaultSecrets(
+            self.settings,
+            lambda: self.credentials.managed_identity,
+            transport=lambda: self.credentials.transport(),
+        )
+
+    @cached_property
+    def tokens(self) -> "EntraTokens":
+        """Return what checks callers' tokens."""
+        from shared.adapters.entra import EntraTokens
+
+        return EntraTokens(self.settings, self.outbound, self.clock)
+
+    @cached_property
+    def client_states(self) -> "KeyedClientStates":
+        """Return what makes and checks client states."""
+        from shared.adapters.client_states import KeyedClientStates
+
+        return KeyedClientStates(self.secrets)
+
+    @cached_property
+    def graph(self) -> "GraphClient":
+        """Return the process's way to Graph."""
+        from shared.adapters.graph.client import GraphClient
+
+        return GraphClient(self.settings, self.credentials, self.outbound)
+
+    @cached_property
+    def schedules(self) -> "Schedules":
+        """Return what reads free/busy."""
+        from shared.adapters.graph.schedules import GraphSchedules
+
+        return GraphSchedules(self.graph)
+
+    @cached_property
+    def calendar(self) -> "Calendar":
+        """Return what writes and reads our events."""
+        from shared.adapters.graph.events import GraphCalendar
+
+        return GraphCalendar(self.graph)
+
+    @cached_property
+    def graph_subscriptions(self) -> "GraphSubscriptions":
+        """Return subscriptions at Graph."""
+        from shared.adapters.graph.subscriptions import GraphSubscriptionService
+
+        return GraphSubscriptionService(self.graph, self.settings.public_url)
+
+    @cached_property
+    def probes(self) -> "Probes":
+        """Return what tries out each capability."""
+        from shared.adapters.graph.probes import GraphProbes
+
+        return GraphProbes(self.graph, self.credentials)
+
+    # --- towards our storage
+
+    @cached_property
+    def tables(self) -> "Tables":
+        """Return the storage account's tables."""
+        from shared.adapters.tables.client import Tables, table_service
+
+        return Tables(
+            table_service(
+                self.settings.storage_tables_url,
+                self.credentials.managed_identity,
+                transport=self.credentials.transport(),
+            )
+        )
+
+    @cached_property
+    def queues(self) -> "Queues":
+        """Return the storage account's queues."""
+        from shared.adapters.queues import Queues
+
+        return Queues(
+            self.settings.storage_queues_url,
+            lambda: self.credentials.managed_identity,
+            transport=lambda: self.credentials.transport(),
+        )
+
+    @cached_property
+    def organizations(self) -> "OrganizationStore":
+        """Return where organizations are kept."""
+        from shared.adapters.tables.organizations import TableOrganizations
+
+        return TableOrganizations(self.tables)
+
+    @cached_property
+    def pairings(self) -> "PairingStore":
+        """Return where pairings are kept."""
+        from shared.adapters.tables.pairings import TablePairings
+
+        return TablePairings(self.tables)
+
+    @cached_property
+    def sessions(self) -> "SessionStore":
+        """Return where sessions are kept."""
+        from shared.adapters.tables.sessions import TableSessions
+
+        return TableSessions(self.tables)
+
+    @cached_property
+    def subscriptions(self) -> "SubscriptionStore":
+        """Return where subscriptions are remembered."""
+        from shared.adapters.tables.subscriptions import TableSubscriptions
+
+        return TableSubscriptions(self.tables)
+
+    @cached_property
+    def due(self) -> "DueStore":
+        """Return the work that comes due."""
+        from shared.adapters.tables.due import TableDue
+
+        return TableDue(self.tables)
+
+    @cached_property
+    def changes(self) -> "ChangeStore":
+        """Return the change feeds."""
+        from shared.adapters.tables.changes import TableChanges
+
+        return TableChanges(self.tables)
+
+    @cached_property
+    def jobs(self) -> "Jobs":
+        """Return the `jobs` queue."""
+        from shared.adapters.queues import StorageJobs
+
+        return StorageJobs(self.queues)
+
+    @cached_property
+    def outbox(self) -> "Outbox":
+        """Return the `notifications` queue."""
+        from shared.adapters.queues import StorageOutbox
+
+        return StorageOutbox(self.queues)
+
+    # --- together
+
+    @cached_property
+    def books(self) -> "Books":
+        """Return what everything about sessions needs."""
+        from shared.sessions.booking import Books
+
+        return Books(
+            schedules=self.schedules,
+            calendar=self.calendar,
+            sessions=self.sessions,
+            jobs=self.jobs,
+            changes=self.changes,
+            due=self.due,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def following(self) -> "Following":
+        """Return what following mailboxes needs."""
+        from shared.subscriptions.upkeep import Following
+
+        return Following(
+            graph=self.graph_subscriptions,
+            subscriptions=self.subscriptions,
+            states=self.client_states,
+            sessions=self.sessions,
+            due=self.due,
+            jobs=self.jobs,
+            clock=self.clock,
+        )
+
+    @property
+    def dependencies(self) -> "Mapping[str, Probe]":
+        """Return a check of each part that this deployment stands on."""
+        return {
+            "tables": self.tables.ping,
+            "queues": self.queues.ping,
+            "key_vault": self.client_states.ping,
+            "entra": self.tokens.ping,
+        }
+
+    async def aclose(self) -> None:
+        """Close every connection that was made."""
+        for name in ("tables", "queues", "secrets", "credentials", "outbound"):
+            if name in self.__dict__:
+                await self.__dict__[name].aclose()
+
+
+@cache
+def wiring() -> Wiring:
+    """Return the wiring of this process."""
+    return Wiring(Settings.from_environment())
