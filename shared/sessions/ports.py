@@ -22,8 +22,9 @@ class SessionStore(Protocol):
     async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> None:
         """Take *hold*'s span in an attendee's *mailbox*, with the pointer and the time index row.
 
-        A hold of the same session is replaced, whatever its span. Raises SlotTaken if a hold of
-        another session counts at *now* and overlaps; then nothing has changed.
+        A hold of the same session is replaced, whatever its span, but one that is confirmed for
+        exactly this span stays confirmed. Raises SlotTaken if a hold of another session counts at
+        *now* and overlaps; then nothing has changed.
         """
         ...
 
@@ -46,16 +47,26 @@ class SessionStore(Protocol):
     async def settle(self, mailbox: Mailbox, session: Session) -> None:
         """Make an attendee's *mailbox* say what *session* says: holds, pointer, time index.
 
-        Never refuses: it records what is so (moved in Outlook, confirmed, cancelled).
+        Never refuses: it records what is so (moved in Outlook, confirmed, cancelled). Once settled
+        with a later *changed_at* it stays as it is: workers overtake each other. For the organizer's
+        own mailbox there is nothing to do, `save` did it.
         """
         ...
 
     async def move(self, mailbox: Mailbox, session: Session, to: Hold, now: datetime) -> None:
-        """Take *to* besides what *session* holds in *mailbox*. Raises SlotTaken as `hold` does."""
+        """Take *to* besides what *session* holds in *mailbox*. Raises SlotTaken as `hold` does.
+
+        In place of an earlier *to*, if there was one. Also for the organizer's mailbox, where it
+        leaves the session and its version alone.
+        """
         ...
 
     async def release(self, mailbox: Mailbox, session_id: SessionId) -> None:
-        """Free what *session_id* holds in *mailbox* and remove its row; twice is fine."""
+        """Free what *session_id* holds in *mailbox* and remove its rows; twice is fine.
+
+        In the organizer's mailbox this undoes a booking: raises StaleRow if it was confirmed
+        meanwhile, and nothing has changed.
+        """
         ...
 
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
@@ -75,15 +86,22 @@ class SessionStore(Protocol):
         after: str | None,
         limit: int,
     ) -> tuple[Sequence[Session], str | None]:
-        """Return a page of sessions that start in [since, until), by start; the cursor or None."""
+        """Return a page of sessions that start in [since, until), by start; the cursor or None.
+
+        A page may hold fewer than *limit* though more follow: rows that lead nowhere are left out.
+        Raises Invalid for a cursor that was not given out here.
+        """
         ...
 
     async def holds(self, mailbox: Mailbox, window: TimeSpan, now: datetime) -> list[Hold]:
-        """Return the holds that count at *now* and touch *window*."""
+        """Return the holds that count at *now* and touch *window*, by start."""
         ...
 
     async def purge(self, session: Session) -> int:
-        """Remove every row of *session* in every mailbox; return how many. Twice is fine."""
+        """Remove every row of *session* in every mailbox; return how many. Twice is fine.
+
+        Rows of days count where nobody else holds anything of that day.
+        """
         ...
 
 

@@ -1,0 +1,146 @@
+"""The change feed: numbered rows, one partition per organization.
+
+Numbers come from a counter row, replaced under its version in the transaction that writes the
+changes. So what has a number is there, the order is the order of writing, and a reader who has seen
+number 7 can never miss a 6: no clocks are compared, and nobody has to lag behind.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from shared.adapters.tables import keys
+from shared.adapters.tables.client import (
+    TRANSACTION_ROWS,
+    Overtaken,
+    Put,
+    Remove,
+    Row,
+    Tables,
+    contended,
+)
+from shared.adapters.tables.keys import CHANGES
+from shared.adapters.tables.values import cursor as opaque
+from shared.adapters.tables.values import instant, moment, present, read_cursor
+from shared.changes.model import Change, ChangeKind
+from shared.errors import Invalid, StaleRow
+from shared.ids import OrganizationId, PairingId, SessionId
+
+_AT_ONCE: Final = TRANSACTION_ROWS - 1
+"""Changes in one transaction: the counter is in it too."""
+
+
+class TableChanges:
+    """Implements `ChangeStore` on Table Storage."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        # Within a process one writer per organization at a time; between processes the counter's
+        # version decides.
+        self._turns: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
+
+    async def append(self, changes: Iterable[Change]) -> None:
+        """Add *changes* at the end."""
+        by_organization: dict[OrganizationId, list[Change]] = {}
+        for change in changes:
+            by_organization.setdefault(change.organization_id, []).append(change)
+        for organization_id, its in by_organization.items():
+            turn = self._turns.setdefault(organization_id, asyncio.Lock())
+            for start in range(0, len(its), _AT_ONCE):
+                async with turn:
+                    await self._append(organization_id, its[start : start + _AT_ONCE])
+
+    async def after(
+        self, organization_id: OrganizationId, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Change], str | None]:
+        """Return up to *limit* changes after *cursor*, oldest first, and the cursor after them."""
+        last = _number(cursor) if cursor else 0
+        rows = await self._tables.between(CHANGES, keys.changes_after(organization_id, last), limit)
+        if not rows:
+            return [], cursor
+        return [_change(row, organization_id) for row in rows], _cursor(rows[-1])
+
+    async def forget(
+        self, organization_id: OrganizationId, *, before: datetime | None = None
+    ) -> int:
+        """Remove the changes that were written first, up to *before*; return how many.
+
+        Without *before*: all, and the counter.
+        """
+        removed = 0
+        while rows := await self._tables.between(
+            CHANGES, keys.changes_after(organization_id, 0), TRANSACTION_ROWS
+        ):
+            old = [row for row in rows if before is None or moment(row.values["at"]) < before]
+            try:
+                await self._tables.transact(CHANGES, [Remove(row.key) for row in old])
+            except StaleRow:
+                continue  # somebody else is at it: look again
+            removed += len(old)
+            if len(old) < len(rows):
+                return removed
+        if before is None:
+            await self._tables.remove(CHANGES, keys.change_counter(organization_id))
+        return removed
+
+    async def _append(self, organization_id: OrganizationId, changes: Sequence[Change]) -> None:
+        key = keys.change_counter(organization_id)
+
+        async def attempt() -> None:
+            counter = await self._tables.get(CHANGES, key)
+            last = int(counter.values["last"]) if counter else 0
+            numbered = [
+                Put(keys.change(organization_id, last + n), _values(change))
+                for n, change in enumerate(changes, 1)
+            ]
+            values = present({"last": last + len(changes)})
+            try:
+                await self._tables.transact(
+                    CHANGES, [Put(key, values, counter.etag if counter else None), *numbered]
+                )
+            except StaleRow as error:
+                raise Overtaken(str(error)) from error
+
+        await contended(attempt)
+
+
+def _cursor(row: Row) -> str:
+    return opaque(str(keys.change_number(row.key)))
+
+
+def _number(given: str) -> int:
+    text = read_cursor(given)
+    if not (text.isascii() and text.isdigit() and len(text) <= keys.NUMBER_DIGITS):
+        raise Invalid("query.cursor", "This cursor was not given out here.")
+    return int(text)
+
+
+def _values(change: Change) -> dict[str, Any]:
+    return present(
+        {
+            "at": instant(change.at),
+            "kind": change.kind.value,
+            "cause": str(change.cause),
+            "pairing_id": change.pairing_id,
+            "session_id": change.session_id,
+            "lag_ms": change.lag_ms,
+            "detail": change.detail,
+        }
+    )
+
+
+def _change(row: Row, organization_id: OrganizationId) -> Change:
+    values = row.values
+    pairing_id, session_id = values.get("pairing_id"), values.get("session_id")
+    return Change(
+        organization_id=organization_id,
+        at=moment(values["at"]),
+        kind=ChangeKind(values["kind"]),
+        cause=values["cause"],
+        pairing_id=PairingId(pairing_id) if pairing_id else None,
+        session_id=SessionId(session_id) if session_id else None,
+        lag_ms=values.get("lag_ms"),
+        detail=values["detail"],
+    )

@@ -1,0 +1,343 @@
+"""Table Storage as the stores use it: few verbs, our errors, bounded waiting.
+
+Tables are made the first time they are missed, so that the local cloud needs no preparation; in
+Azure the template makes them.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from azure.core import MatchConditions
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
+from azure.data.tables import TableEntity, UpdateMode
+from azure.data.tables.aio import TableClient, TableServiceClient
+
+from shared.adapters.tables.keys import Key, Rows
+from shared.adapters.tables.values import check_schema
+from shared.errors import StaleRow, StoreUnavailable
+
+if TYPE_CHECKING:
+    from azure.core.pipeline.transport import AsyncHttpTransport
+
+_CALL_SECONDS: Final = 8.0
+"""No call lasts longer, retries included: somebody waits for the answer."""
+_WAIT: Final[Mapping[str, float]] = {"connection_timeout": 2, "read_timeout": 3}
+"""Seconds that one attempt may take; given with each call, as a lent transport has its own."""
+_RETRY_ON: Final = frozenset({401, 403, 408, 429})
+"""Refusals that pass: throttling, and roles that Azure has not spread yet."""
+TRIES: Final = 12
+"""How often a change is tried that others keep getting ahead of."""
+TRANSACTION_ROWS: Final = 100
+
+_T = TypeVar("_T")
+# The SDK says str; it gives and takes a mapping.
+_Token = Any
+
+
+def table_service(
+    url: str,
+    credential: AsyncTokenCredential | AzureNamedKeyCredential,
+    transport: "AsyncHttpTransport[Any, Any] | None" = None,
+) -> TableServiceClient:
+    """Return the client of one process and loop; whoever asked closes it.
+
+    *transport* lends it the connections of the process; without, it makes its own.
+    """
+    options: dict[str, Any] = {"transport": transport} if transport else {}
+    return TableServiceClient(
+        url,
+        credential=credential,
+        retry_total=2,
+        retry_backoff_factor=0.1,
+        retry_backoff_max=1,
+        **options,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A stored row."""
+
+    key: Key
+    values: Mapping[str, Any]
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a row whole. With *etag*: only over that version. Without: only where none is."""
+
+    key: Key
+    values: Mapping[str, Any]
+    etag: str | None = None
+    force: bool = False
+    """Write it whatever is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove a row that is there; with *etag* only that version."""
+
+    key: Key
+    etag: str | None = None
+
+
+Write = Put | Remove
+
+
+class Tables:
+    """The tables of one storage account.
+
+    Every method may raise StoreUnavailable. What is refused because a row is there, is not there
+    or has changed raises StaleRow.
+    """
+
+    def __init__(self, service: TableServiceClient) -> None:
+        self._service = service
+        self._clients: dict[str, TableClient] = {}
+
+    async def get(self, table: str, key: Key, select: Sequence[str] = ()) -> Row | None:
+        """Return the row at *key*, or only the *select*ed values of it."""
+
+        async def call() -> Row | None:
+            try:
+                entity = await self._client(table).get_entity(
+                    key.partition, key.row, select=_selected(select), **_WAIT
+                )
+            except HttpResponseError as error:
+                if error.status_code == 404 and not _is_missing_table(error):
+                    return None
+                raise
+            return _row(entity, key)
+
+        return await self._answer(table, call)
+
+    async def get_many(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
+        """Return the rows at *keys* that are there, reading some at a time."""
+        turn = asyncio.Semaphore(8)
+        found: dict[Key, Row] = {}
+
+        async def read(key: Key) -> None:
+            async with turn:
+                if row := await self.get(table, key):
+                    found[key] = row
+
+        await together(read(key) for key in dict.fromkeys(keys))
+        return found
+
+    async def put(self, table: str, change: Put) -> str:
+        """Write one row and return its etag."""
+        return (await self.transact(table, [change]))[0]
+
+    async def remove(self, table: str, key: Key) -> bool:
+        """Remove the row at *key*, if there is one; tell whether there was."""
+        try:
+            await self.transact(table, [Remove(key)])
+        except StaleRow:
+            return False
+        return True
+
+    async def transact(self, table: str, changes: Sequence[Write]) -> list[str]:
+        """Make all *changes* of one partition, or none; return the etag of each row written.
+
+        Never sent twice: who is told StoreUnavailable does not know whether it happened, reads, and
+        decides again.
+        """
+        if not changes:
+            return []
+        operations = [_operation(change) for change in changes]
+
+        async def call() -> list[str]:
+            answers = await self._client(table).submit_transaction(
+                operations, retry_total=0, **_WAIT
+            )
+            return [answer.get("etag", "") for answer in answers]
+
+        return await self._answer(table, call)
+
+    async def pages(
+        self,
+        table: str,
+        query: str,
+        parameters: Mapping[str, Any],
+        *,
+        size: int,
+        select: Sequence[str] = (),
+    ) -> AsyncIterator[list[Row]]:
+        """Yield the rows that *query* finds in the order of their keys, in pages of up to *size*.
+
+        Only one page is in memory; empty pages, which the service may send, are skipped.
+        """
+        token: _Token = None
+        while True:
+
+            async def call(token: _Token = token) -> tuple[list[Row], _Token]:
+                found = (
+                    self._client(table)
+                    .query_entities(
+                        query,
+                        parameters=dict(parameters),
+                        results_per_page=size,
+                        select=_selected(select),
+                        **_WAIT,
+                    )
+                    .by_page(token)
+                )
+                rows = [_row(entity) async for entity in await anext(found)]
+                return rows, getattr(found, "continuation_token", None)
+
+            rows, token = await self._answer(table, call)
+            if rows:
+                yield rows
+            if not token:
+                return
+
+    async def first(
+        self,
+        table: str,
+        query: str,
+        parameters: Mapping[str, Any],
+        limit: int,
+        *,
+        select: Sequence[str] = (),
+    ) -> list[Row]:
+        """Return the first *limit* rows that *query* finds."""
+        rows: list[Row] = []
+        async for page in self.pages(
+            table, query, parameters, size=min(limit, 1000), select=select
+        ):
+            rows += page
+            if len(rows) >= limit:
+                break
+        return rows[:limit]
+
+    async def between(
+        self, table: str, rows: Rows, limit: int, *, select: Sequence[str] = ()
+    ) -> list[Row]:
+        """Return the first *limit* of *rows*, by row key."""
+        return await self.first(
+            table,
+            "PartitionKey eq @partition and RowKey gt @after and RowKey lt @before",
+            rows._asdict(),
+            limit,
+            select=select,
+        )
+
+    def _client(self, table: str) -> TableClient:
+        if table not in self._clients:
+            self._clients[table] = self._service.get_table_client(table)
+        return self._clients[table]
+
+    async def _answer(self, table: str, call: Callable[[], Awaitable[_T]]) -> _T:
+        try:
+            async with asyncio.timeout(_CALL_SECONDS):
+                try:
+                    return await call()
+                except HttpResponseError as error:
+                    if not _is_missing_table(error):
+                        raise
+                await self._make(table)
+                return await call()
+        except (AzureError, TimeoutError) as error:
+            raise _translated(error) from error
+
+    async def _make(self, table: str) -> None:
+        with suppress(ResourceExistsError):  # somebody else missed it too
+            await self._service.create_table(table, **_WAIT)
+
+
+async def contended(attempt: Callable[[], Awaitable[_T]]) -> _T:
+    """Repeat *attempt*, which reads and writes anew, while others get ahead of it (`Overtaken`).
+
+    Raises StoreUnavailable when that never ends.
+    """
+    for tried in range(TRIES):
+        try:
+            return await attempt()
+        except Overtaken:
+            # Jitter: those who collided must not meet again.
+            await asyncio.sleep(random.uniform(0, min(0.005 * 2**tried, 0.25)))  # noqa: S311
+    raise StoreUnavailable("Too many changes at once in one mailbox or organization.")
+
+
+class Overtaken(StaleRow):
+    """Inside the adapters: a row changed between reading and writing; read again."""
+
+
+async def together(calls: Iterable[Awaitable[_T]]) -> list[_T]:
+    """Await *calls* together and return their answers in order; the first error as it is."""
+
+    async def one(call: Awaitable[_T]) -> _T:
+        return await call
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            started = [tasks.create_task(one(call)) for call in calls]
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+    return [task.result() for task in started]
+
+
+def transactions(changes: Iterable[Write]) -> list[list[Write]]:
+    """Return *changes* cut into what one transaction takes: one partition, up to 100 rows."""
+    by_partition: dict[str, list[Write]] = {}
+    for change in changes:
+        by_partition.setdefault(change.key.partition, []).append(change)
+    cut = []
+    for rows in by_partition.values():
+        rest = iter(rows)
+        while chunk := list(islice(rest, TRANSACTION_ROWS)):
+            cut.append(chunk)
+    return cut
+
+
+def _operation(change: Write) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    entity: dict[str, Any] = {"PartitionKey": change.key.partition, "RowKey": change.key.row}
+    condition: dict[str, Any] = (
+        {"etag": change.etag, "match_condition": MatchConditions.IfNotModified}
+        if change.etag
+        else {}
+    )
+    if isinstance(change, Remove):
+        return ("delete", entity, condition)
+    entity |= change.values
+    if change.force:
+        return ("upsert", entity, {"mode": UpdateMode.REPLACE})
+    if change.etag is None:
+        return ("create", entity, {})
+    return ("update", entity, {"mode": UpdateMode.REPLACE} | condition)
+
+
+def _row(entity: TableEntity, key: Key | None = None) -> Row:
+    check_schema(entity)
+    return Row(
+        key or Key(entity["PartitionKey"], entity["RowKey"]),
+        entity,
+        str(entity.metadata.get("etag", "")),
+    )
+
+
+def _selected(names: Sequence[str]) -> list[str] | None:
+    return ["PartitionKey", "RowKey", *names] if names else None
+
+
+def _is_missing_table(error: HttpResponseError) -> bool:
+    return error.status_code == 404 and getattr(error, "error_code", "") == "TableNotFound"
+
+
+def _translated(error: Exception) -> Exception:
+    """Return our error for the SDK's, or itself if it shows a mistake of ours."""
+    status = error.status_code if isinstance(error, HttpResponseError) else None
+    if status in {404, 409, 412}:
+        return StaleRow("The row changed since it was read.")
+    if status is not None and 400 <= status < 500 and status not in _RETRY_ON:
+        return error
+    # Not its text: that can hold keys and addresses of the account.
+    return StoreUnavailable(f"Table Storage did not answer ({status or type(error).__name__}).")

@@ -1,0 +1,90 @@
+"""What comes due, in partitions by hour.
+
+A timer reads the hours that have passed and the part of this hour that has; nothing of the future.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from typing import Any
+
+from shared.adapters.tables import keys
+from shared.adapters.tables.client import Put, Remove, Row, Tables, Write, transactions
+from shared.adapters.tables.keys import DUE
+from shared.adapters.tables.values import instant, moment, present
+from shared.due import DueItem, DueKind
+from shared.errors import StaleRow
+from shared.ids import Mailbox, ObjectId, OrganizationId, TenantId
+
+
+class TableDue:
+    """Implements `DueStore` on Table Storage."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def put(self, items: Iterable[DueItem]) -> None:
+        """Write *items*; the same one twice is one."""
+        by_key = {keys.due(item): item for item in items}
+        changes = [Put(key, _values(item), force=True) for key, item in by_key.items()]
+        for transaction in transactions(changes):
+            await self._tables.transact(DUE, transaction)
+
+    async def due(
+        self, kind: DueKind, now: datetime, *, page: int = 100
+    ) -> AsyncIterator[list[DueItem]]:
+        """Yield what of *kind* is due at *now*, earliest first, in pages; reads nothing else."""
+        bounds = keys.due_until(kind, now)
+        # Two queries: over several partitions a bound on RowKey would read all of the last one.
+        for query in (
+            "PartitionKey gt @first and PartitionKey lt @bucket",
+            "PartitionKey eq @bucket and RowKey lt @before",
+        ):
+            async for rows in self._tables.pages(DUE, query, bounds._asdict(), size=page):
+                yield [_item(kind, row) for row in rows]
+
+    async def done(self, items: Iterable[DueItem]) -> None:
+        """Remove *items*; absent ones are no error."""
+        removals = [Remove(key) for key in dict.fromkeys(map(keys.due, items))]
+        for transaction in transactions(removals):
+            await self._remove(transaction)
+
+    async def oldest(self, kind: DueKind) -> DueItem | None:
+        """Return the earliest item of *kind*, due or not."""
+        rows = await self._tables.first(
+            DUE,
+            "PartitionKey gt @first and PartitionKey lt @last",
+            keys.due_kind(kind)._asdict(),
+            1,
+        )
+        return _item(kind, rows[0]) if rows else None
+
+    async def _remove(self, removals: list[Write]) -> None:
+        try:
+            await self._tables.transact(DUE, removals)
+        except StaleRow:
+            # One that is gone fails all of them together: each by itself then.
+            for removal in removals:
+                await self._tables.remove(DUE, removal.key)
+
+
+def _values(item: DueItem) -> dict[str, Any]:
+    return present(
+        {
+            "due_at": instant(item.due_at),
+            "organization_id": item.organization_id,
+            "tenant_id": item.mailbox.tenant_id,
+            "object_id": item.mailbox.object_id,
+            "key": item.key,
+        }
+    )
+
+
+def _item(kind: DueKind, row: Row) -> DueItem:
+    values = row.values
+    return DueItem(
+        due_at=moment(values["due_at"]),
+        kind=kind,
+        organization_id=OrganizationId(values["organization_id"]),
+        mailbox=Mailbox(TenantId(values["tenant_id"]), ObjectId(values["object_id"])),
+        key=values["key"],
+    )

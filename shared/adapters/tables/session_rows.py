@@ -1,0 +1,231 @@
+"""A session, its pointers and its holds as rows, and back. Pure."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from shared.adapters.tables.values import (
+    compact,
+    instant,
+    long_text,
+    moment,
+    present,
+    read_long_text,
+)
+from shared.ids import (
+    EventId,
+    ICalUid,
+    Mailbox,
+    ObjectId,
+    OrganizationId,
+    PairingId,
+    SeriesId,
+    SessionId,
+)
+from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.model import (
+    Attendee,
+    AttendeeResponse,
+    Hold,
+    OnlineMeeting,
+    OnlineMeetingReason,
+    OnlineMeetingState,
+    ResponseState,
+    Session,
+    SessionState,
+)
+from shared.timespan import TimeSpan
+
+_T = TypeVar("_T")
+
+
+def session_values(session: Session) -> dict[str, Any]:
+    """Return what is stored of *session*. Its organizer is the partition, its id the row."""
+    meeting, pending = session.online_meeting, session.pending_span
+    return (
+        present(
+            {
+                "session_id": session.id,
+                "organization_id": session.organization_id,
+                "pairing_id": session.pairing_id,
+                "state": session.state.value,
+                "start": instant(session.span.start),
+                "end": instant(session.span.end),
+                "time_zone": session.time_zone,
+                "created_at": instant(session.created_at),
+                "changed_at": instant(session.changed_at),
+                "meeting_wanted": meeting.wanted.value,
+                "meeting_state": meeting.state.value,
+                "meeting_reason": meeting.reason.value if meeting.reason else None,
+                "join_url": meeting.join_url,
+                "fingerprint": session.fingerprint,
+                "event_id": session.event_id,
+                "ical_uid": session.ical_uid,
+                "event_etag": session.event_etag,
+                "event_modified_at": _instant(session.event_modified_at),
+                "scheduling": session.scheduling,
+                "series_id": session.series_id,
+                "occurrence": session.occurrence,
+                "pending_start": _instant(pending.start if pending else None),
+                "pending_end": _instant(pending.end if pending else None),
+                "held_until": _instant(session.held_until),
+            }
+        )
+        | long_text("attendees", compact([_attendee_values(a) for a in session.attendees]))
+        | long_text("unknown_for", compact(session.unknown_for))
+        | long_text("conflicts_with", compact(session.conflicts_with))
+    )
+
+
+def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Session:
+    """Return the session that `session_values` wrote."""
+    return Session(
+        id=SessionId(values["session_id"]),
+        organization_id=OrganizationId(values["organization_id"]),
+        pairing_id=PairingId(values["pairing_id"]),
+        organizer=organizer,
+        state=SessionState(values["state"]),
+        span=TimeSpan(moment(values["start"]), moment(values["end"])),
+        time_zone=values["time_zone"],
+        attendees=tuple(map(_attendee, json.loads(read_long_text("attendees", values)))),
+        created_at=moment(values["created_at"]),
+        changed_at=moment(values["changed_at"]),
+        online_meeting=_online_meeting(values),
+        fingerprint=values["fingerprint"],
+        unknown_for=tuple(json.loads(read_long_text("unknown_for", values))),
+        event_id=_optional(EventId, values.get("event_id")),
+        ical_uid=_optional(ICalUid, values.get("ical_uid")),
+        event_etag=values.get("event_etag"),
+        event_modified_at=_moment(values.get("event_modified_at")),
+        scheduling=values["scheduling"],
+        conflicts_with=tuple(map(SessionId, json.loads(read_long_text("conflicts_with", values)))),
+        series_id=_optional(SeriesId, values.get("series_id")),
+        occurrence=values["occurrence"],
+        pending_span=_span(values.get("pending_start"), values.get("pending_end")),
+        held_until=_moment(values.get("held_until")),
+        version=version,
+    )
+
+
+def pointer_values(
+    session_id: SessionId, organizer: Mailbox, start: datetime, changed_at: datetime | None
+) -> dict[str, Any]:
+    """Return the row of an invited mailbox: where the session is and under which start it is found.
+
+    *changed_at*: of the session when it was settled here; None for a mere hold.
+    """
+    return present(
+        {
+            "session_id": session_id,
+            "organizer": organizer.object_id,
+            "start": instant(start),
+            "changed_at": _instant(changed_at),
+        }
+    )
+
+
+def organizer_of(values: Mapping[str, Any], mailbox: Mailbox) -> Mailbox:
+    """Return where the session of a row in *mailbox* is: elsewhere if the row is a pointer."""
+    object_id = values.get("organizer")
+    return Mailbox(mailbox.tenant_id, ObjectId(object_id)) if object_id else mailbox
+
+
+def index_values(
+    session_id: SessionId, organizer: Mailbox, mailbox: Mailbox, days: Iterable[date]
+) -> dict[str, Any]:
+    """Return the row of the time index. *days*: whose rows hold something for the session."""
+    return present(
+        {
+            "session_id": session_id,
+            "organizer": organizer.object_id if organizer != mailbox else None,
+            "days": compact([day.isoformat() for day in days]),
+        }
+    )
+
+
+def days_of(values: Mapping[str, Any]) -> list[date]:
+    """Return the days that `index_values` wrote."""
+    return [date.fromisoformat(day) for day in json.loads(values["days"])]
+
+
+def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
+    """Return the row of a day: who holds what, until when it counts."""
+    return present({}) | long_text(
+        "holds",
+        compact(
+            [
+                [
+                    hold.session_id,
+                    instant(hold.span.start),
+                    instant(hold.span.end),
+                    _instant(hold.counts_until),
+                ]
+                for hold in holds
+            ]
+        ),
+    )
+
+
+def holds_in(values: Mapping[str, Any]) -> list[Hold]:
+    """Return the holds that `day_values` wrote."""
+    return [
+        Hold(SessionId(session_id), TimeSpan(moment(start), moment(end)), _moment(until))
+        for session_id, start, end, until in json.loads(read_long_text("holds", values))
+    ]
+
+
+def _attendee_values(attendee: Attendee) -> dict[str, Any]:
+    response = attendee.response
+    proposed = response.proposed
+    values: dict[str, Any] = {
+        "address": attendee.address,
+        "object_id": attendee.object_id,
+        "required": attendee.required,
+        "forwarded": attendee.forwarded or None,
+        "response": response.state.value,
+        "responded_at": _instant(response.responded_at),
+        "proposed": [instant(proposed.start), instant(proposed.end)] if proposed else None,
+        "reset": response.reset or None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _attendee(values: Mapping[str, Any]) -> Attendee:
+    return Attendee(
+        address=values["address"],
+        object_id=_optional(ObjectId, values.get("object_id")),
+        required=values["required"],
+        response=AttendeeResponse(
+            state=ResponseState(values["response"]),
+            responded_at=_moment(values.get("responded_at")),
+            proposed=_span(*values.get("proposed", (None, None))),
+            reset=values.get("reset", False),
+        ),
+        forwarded=values.get("forwarded", False),
+    )
+
+
+def _online_meeting(values: Mapping[str, Any]) -> OnlineMeeting:
+    return OnlineMeeting(
+        wanted=OnlineMeetingChoice(values["meeting_wanted"]),
+        state=OnlineMeetingState(values["meeting_state"]),
+        join_url=values.get("join_url"),
+        reason=_optional(OnlineMeetingReason, values.get("meeting_reason")),
+    )
+
+
+def _optional(make: Callable[[str], _T], value: str | None) -> _T | None:
+    return None if value is None else make(value)
+
+
+def _instant(at: datetime | None) -> str | None:
+    return instant(at) if at else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return moment(text) if text else None
+
+
+def _span(start: str | None, end: str | None) -> TimeSpan | None:
+    return TimeSpan(moment(start), moment(end)) if start and end else None

@@ -1,0 +1,397 @@
+"""Sessions and the time they hold, one partition per mailbox.
+
+What a session changes in one mailbox is one transaction whose every row is conditional: on the
+version read, or on being absent. Who is overtaken reads again and decides again, so two who want
+the same time cannot both get it.
+
+Across mailboxes there are no transactions; the order of writes is the use-case's. A row left behind
+by a process that died is harmless: holds run out, and a pointer without a session is no session.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from shared.adapters.tables import keys
+from shared.adapters.tables.client import (
+    Overtaken,
+    Put,
+    Remove,
+    Row,
+    Tables,
+    Write,
+    contended,
+)
+from shared.adapters.tables.keys import MAILBOXES
+from shared.adapters.tables.session_rows import (
+    day_values,
+    days_of,
+    holds_in,
+    index_values,
+    organizer_of,
+    pointer_values,
+    session_of,
+    session_values,
+)
+from shared.adapters.tables.values import cursor, moment, present, read_cursor
+from shared.errors import NotFound, SlotTaken, StaleRow
+from shared.ids import EventId, Mailbox, SessionId
+from shared.sessions.holding import (
+    colliding,
+    held_days,
+    holds_besides,
+    holds_of,
+    is_confirmed,
+)
+from shared.sessions.model import Hold, Session, SessionState
+from shared.timespan import TimeSpan
+
+
+class TableSessions:
+    """Implements `SessionStore` on Table Storage."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> None:
+        """Take *hold*'s span in an attendee's *mailbox*."""
+
+        async def attempt() -> None:
+            entry = await self._read(mailbox, hold.session_id, [hold.span])
+            if is_confirmed(entry.held, hold):
+                return
+            entry.ensure_free(hold, now)
+            pointer = pointer_values(hold.session_id, organizer, hold.span.start, None)
+            await self._commit(
+                [
+                    entry.own_row(pointer),
+                    *entry.rewritten([hold], hold.span.start, organizer, now),
+                ]
+            )
+
+        await contended(attempt)
+
+    async def open(self, session: Session, now: datetime) -> Session:
+        """Take the span in the organizer's mailbox and store the new session."""
+
+        async def attempt() -> Session:
+            entry = await self._read(session.organizer, session.id, [session.span])
+            if entry.own:
+                raise StaleRow("The session is there already.")
+            wanted = holds_of(session)
+            for hold in wanted:
+                entry.ensure_free(hold, now)
+            etags = await self._commit(
+                [
+                    entry.own_row(session_values(session)),
+                    *entry.rewritten(wanted, session.span.start, session.organizer, now),
+                ]
+            )
+            return replace(session, version=etags[0])
+
+        return await contended(attempt)
+
+    async def save(self, session: Session) -> Session:
+        """Replace the stored session and what the organizer's mailbox says of it."""
+
+        async def attempt() -> Session:
+            own = await self._tables.get(MAILBOXES, keys.session(session.organizer, session.id))
+            if own is None or own.etag != session.version:
+                raise StaleRow("The session changed since it was read.")
+            stored = session_of(own.values, session.organizer, own.etag)
+            etags = await self._commit(
+                [
+                    Put(own.key, session_values(session), own.etag),
+                    *_event_rows(stored, session),
+                    *await self._moved(stored, session, own),
+                ]
+            )
+            return replace(session, version=etags[0])
+
+        return await contended(attempt)
+
+    async def settle(self, mailbox: Mailbox, session: Session) -> None:
+        """Make an attendee's *mailbox* say what *session* says."""
+        if mailbox == session.organizer:
+            return  # `save` did it
+
+        async def attempt() -> None:
+            wanted = holds_of(session)
+            entry = await self._read(mailbox, session.id, [hold.span for hold in wanted])
+            if entry.settled_at and entry.settled_at > session.changed_at:
+                return
+            changes = entry.rewritten(wanted, session.span.start, session.organizer)
+            if changes or entry.own is None:
+                pointer = pointer_values(
+                    session.id, session.organizer, session.span.start, session.changed_at
+                )
+                await self._commit([entry.own_row(pointer), *changes])
+
+        await contended(attempt)
+
+    async def move(self, mailbox: Mailbox, session: Session, to: Hold, now: datetime) -> None:
+        """Take *to* besides what *session* holds in *mailbox*."""
+
+        async def attempt() -> None:
+            wanted = holds_besides(session, to)
+            entry = await self._read(mailbox, session.id, [hold.span for hold in wanted])
+            entry.ensure_free(to, now)
+            start = entry.start or session.span.start
+            changes = entry.rewritten(wanted, start, session.organizer, now)
+            # The organizer's own row stays as it is, so that its version does.
+            if entry.own is None:
+                if mailbox == session.organizer:
+                    raise StaleRow("The session is gone.")
+                pointer = pointer_values(session.id, session.organizer, start, None)
+                changes = [entry.own_row(pointer), *changes]
+            await self._commit(changes)
+
+        await contended(attempt)
+
+    async def release(self, mailbox: Mailbox, session_id: SessionId) -> None:
+        """Free what *session_id* holds in *mailbox* and remove its row."""
+        await self._remove(mailbox, session_id, only_requested=True)
+
+    async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
+        """Return the session that *mailbox* organizes or was invited to."""
+        row = await self._tables.get(MAILBOXES, keys.session(mailbox, session_id))
+        if row and (organizer := organizer_of(row.values, mailbox)) != mailbox:
+            mailbox = organizer
+            row = await self._tables.get(MAILBOXES, keys.session(mailbox, session_id))
+        if row is None:
+            raise NotFound("There is no such session.")
+        return session_of(row.values, mailbox, row.etag)
+
+    async def of_event(self, mailbox: Mailbox, event_id: EventId) -> Session | None:
+        """Return the session that *event_id* of the organizer's *mailbox* shows."""
+        row = await self._tables.get(MAILBOXES, keys.event(mailbox, event_id), ["session_id"])
+        if row is None:
+            return None
+        try:
+            session = await self.get(mailbox, SessionId(row.values["session_id"]))
+        except NotFound:
+            return None
+        return session if session.event_id == event_id else None
+
+    async def of_mailbox(
+        self,
+        mailbox: Mailbox,
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        after: str | None,
+        limit: int,
+    ) -> tuple[Sequence[Session], str | None]:
+        """Return a page of sessions that start in [since, until), by start; the cursor or None."""
+        rows = keys.starts(mailbox, since, until, after=read_cursor(after) if after else None)
+        found = await self._tables.between(
+            MAILBOXES, rows, limit + 1, select=["session_id", "organizer"]
+        )
+        page = found[:limit]
+        sessions = await self._named(mailbox, page)
+        return (
+            sorted(
+                # An attendee's index may lag behind a move in Outlook for a moment.
+                (s for s in sessions if _starts_within(s, since, until)),
+                key=lambda session: (session.span.start, session.id),
+            ),
+            cursor(page[-1].key.row) if len(found) > limit else None,
+        )
+
+    async def holds(self, mailbox: Mailbox, window: TimeSpan, now: datetime) -> list[Hold]:
+        """Return the holds that count at *now* and touch *window*, by start."""
+        days = window.days()
+        rows = await self._tables.between(
+            MAILBOXES, keys.days(mailbox, days[0], days[-1]), len(days)
+        )
+        found = {hold for row in rows for hold in holds_in(row.values)}
+        return sorted(
+            (hold for hold in found if hold.counts_at(now) and hold.span.overlaps(window)),
+            key=lambda hold: (hold.span, hold.session_id),
+        )
+
+    async def purge(self, session: Session) -> int:
+        """Remove every row of *session* in every mailbox; return how many rows."""
+        removed = 0
+        for mailbox in session.holders:  # the organizer's last: by it a second run finds the rest
+            removed += await self._remove(mailbox, session.id, only_requested=False)
+        return removed
+
+    async def _remove(
+        self, mailbox: Mailbox, session_id: SessionId, *, only_requested: bool
+    ) -> int:
+        """Remove what *mailbox* has of the session; return how many rows that were."""
+
+        async def attempt() -> int:
+            entry = await self._read(mailbox, session_id, [])
+            if entry.own is None:
+                return 0
+            state = entry.own.values.get("state")
+            if only_requested and state not in {None, SessionState.REQUESTED}:
+                raise StaleRow("The session was confirmed meanwhile.")
+            changes = entry.removed()
+            if event_id := entry.own.values.get("event_id"):
+                changes.append(Remove(keys.event(mailbox, event_id)))
+            await self._commit(changes)
+            return sum(isinstance(change, Remove) for change in changes)
+
+        return await contended(attempt)
+
+    async def _moved(self, stored: Session, session: Session, own: Row) -> list[Write]:
+        """Return what a save changes in the days and the time index: often nothing."""
+        wanted = holds_of(session)
+        if holds_of(stored) == wanted and stored.span.start == session.span.start:
+            return []
+        spans = [hold.span for hold in wanted]
+        entry = await self._read(session.organizer, session.id, spans, own=own)
+        return entry.rewritten(wanted, session.span.start, session.organizer)
+
+    async def _named(self, mailbox: Mailbox, index: Sequence[Row]) -> list[Session]:
+        """Return the sessions that rows of the time index name, as far as they exist."""
+        places = {
+            keys.session(organizer, SessionId(row.values["session_id"])): organizer
+            for row in index
+            for organizer in (organizer_of(row.values, mailbox),)
+        }
+        rows = await self._tables.get_many(MAILBOXES, list(places))
+        return [session_of(row.values, places[key], row.etag) for key, row in rows.items()]
+
+    async def _read(
+        self,
+        mailbox: Mailbox,
+        session_id: SessionId,
+        spans: Iterable[TimeSpan],
+        *,
+        own: Row | None = None,
+    ) -> "_Entry":
+        """Return what *mailbox* says about the session and about the days of *spans*."""
+        own_key = keys.session(mailbox, session_id)
+        day_keys = {keys.day(mailbox, day): day for day in held_days(spans)}
+        rows = await self._tables.get_many(MAILBOXES, [*day_keys, *(() if own else (own_key,))])
+        own = own or rows.get(own_key)
+        index = None
+        if own:
+            start = moment(own.values["start"])
+            index = await self._tables.get(MAILBOXES, keys.starts_at(mailbox, start, session_id))
+            if index is None:
+                raise Overtaken("The session moved while it was read.")
+            more = {keys.day(mailbox, day): day for day in days_of(index.values)}
+            rows |= await self._tables.get_many(
+                MAILBOXES, [key for key in more if key not in day_keys]
+            )
+            day_keys |= more
+        return _Entry(
+            mailbox, session_id, own, index, {day: rows.get(key) for key, day in day_keys.items()}
+        )
+
+    async def _commit(self, changes: Sequence[Write]) -> list[str]:
+        try:
+            return await self._tables.transact(MAILBOXES, changes)
+        except StaleRow as overtaken:
+            raise Overtaken(str(overtaken)) from overtaken
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What the partition of one mailbox says about one session."""
+
+    mailbox: Mailbox
+    session_id: SessionId
+    own: Row | None
+    """The session, or the pointer to it."""
+    index: Row | None
+    days: dict[date, Row | None]
+    """Every day it holds something of, and every day it is to hold something of."""
+
+    @property
+    def start(self) -> datetime | None:
+        """Return the start under which the time index has it."""
+        return moment(self.own.values["start"]) if self.own else None
+
+    @property
+    def settled_at(self) -> datetime | None:
+        """Return which version of the session a pointer was settled with."""
+        text = self.own.values.get("changed_at") if self.own else None
+        return moment(text) if text else None
+
+    @property
+    def held(self) -> set[Hold]:
+        """Return the holds of these days, whoever's."""
+        return {
+            hold for row in self.days.values() if row is not None for hold in holds_in(row.values)
+        }
+
+    def ensure_free(self, wanted: Hold, now: datetime) -> None:
+        """Raise SlotTaken if another session's hold counts and overlaps."""
+        if colliding(self.held, wanted.span, self.session_id, now):
+            raise SlotTaken("Another session holds this time.")
+
+    def own_row(self, values: dict[str, object]) -> Put:
+        """Return the change that writes the session or the pointer."""
+        key = keys.session(self.mailbox, self.session_id)
+        return Put(key, values, self.own.etag if self.own else None)
+
+    def rewritten(
+        self,
+        wanted: Sequence[Hold],
+        start: datetime,
+        organizer: Mailbox,
+        now: datetime | None = None,
+    ) -> list[Write]:
+        """Return the changes after which the session holds *wanted* and is found at *start*.
+
+        With *now*, holds of others that stopped counting are swept out of the rows it rewrites.
+        """
+        key = keys.starts_at(self.mailbox, start, self.session_id)
+        days = held_days(hold.span for hold in wanted)
+        values = index_values(self.session_id, organizer, self.mailbox, days)
+        changes = self._days_rewritten(wanted, now)
+        if self.index is None:
+            changes.append(Put(key, values))
+        elif self.index.key != key:
+            changes += [Remove(self.index.key, self.index.etag), Put(key, values)]
+        elif days_of(self.index.values) != days:
+            changes.append(Put(key, values, self.index.etag))
+        return changes
+
+    def removed(self) -> list[Write]:
+        """Return the changes after which nothing of the session is left."""
+        rows = [row for row in (self.own, self.index) if row]
+        return [*(Remove(row.key, row.etag) for row in rows), *self._days_rewritten([], None)]
+
+    def _days_rewritten(self, wanted: Sequence[Hold], now: datetime | None) -> list[Write]:
+        changes: list[Write] = []
+        for day, row in self.days.items():
+            before = holds_in(row.values) if row else []
+            after = [
+                hold
+                for hold in before
+                if hold.session_id != self.session_id and (now is None or hold.counts_at(now))
+            ]
+            after += [hold for hold in wanted if day in held_days([hold.span])]
+            # An unchanged row needs no condition: with this session's hold in it nobody else gets
+            # the time, and without it nothing was wanted of that day.
+            if set(after) == set(before):
+                continue
+            key = keys.day(self.mailbox, day)
+            etag = row.etag if row else None
+            changes.append(Put(key, day_values(after), etag) if after else Remove(key, etag))
+        return changes
+
+
+def _event_rows(stored: Session, session: Session) -> list[Write]:
+    """Return the changes after which the event index finds *session*."""
+    if stored.event_id == session.event_id:
+        return []
+    changes: list[Write] = []
+    if stored.event_id:
+        changes.append(Remove(keys.event(session.organizer, stored.event_id)))
+    if session.event_id:
+        values = present({"session_id": session.id})
+        changes.append(Put(keys.event(session.organizer, session.event_id), values, force=True))
+    return changes
+
+
+def _starts_within(session: Session, since: datetime | None, until: datetime | None) -> bool:
+    start = session.span.start
+    return (since is None or start >= since) and (until is None or start < until)

@@ -1,0 +1,74 @@
+"""The subscription of each mailbox: a row in the mailbox's own partition."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from shared.adapters.tables import keys
+from shared.adapters.tables.client import Put, Row, Tables
+from shared.adapters.tables.keys import MAILBOXES
+from shared.adapters.tables.values import instant, moment, present
+from shared.ids import Mailbox, OrganizationId, SubscriptionId
+from shared.subscriptions.model import Subscription, SubscriptionState
+
+
+class TableSubscriptions:
+    """Implements `SubscriptionStore` on Table Storage."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def get(self, mailbox: Mailbox) -> Subscription | None:
+        """Return the mailbox's row, if there is one."""
+        row = await self._tables.get(MAILBOXES, keys.subscription(mailbox))
+        return _subscription(row, mailbox) if row else None
+
+    async def save(self, subscription: Subscription) -> Subscription:
+        """Insert (empty version) or replace it; StaleRow if somebody else was first."""
+        key = keys.subscription(subscription.mailbox)
+        change = Put(key, _values(subscription), subscription.version or None)
+        return replace(subscription, version=await self._tables.put(MAILBOXES, change))
+
+    async def delete(self, mailbox: Mailbox) -> None:
+        """Remove it; absent is no error."""
+        await self._tables.remove(MAILBOXES, keys.subscription(mailbox))
+
+
+def _values(subscription: Subscription) -> dict[str, Any]:
+    return present(
+        {
+            "organization_id": subscription.organization_id,
+            "state": subscription.state.value,
+            "nonce": subscription.nonce,
+            "subscription_id": subscription.id,
+            "expires_at": _instant(subscription.expires_at),
+            "renewed_at": _instant(subscription.renewed_at),
+            "last_push_at": _instant(subscription.last_push_at),
+            "failure": subscription.failure,
+        }
+    )
+
+
+def _subscription(row: Row, mailbox: Mailbox) -> Subscription:
+    values = row.values
+    subscription_id = values.get("subscription_id")
+    return Subscription(
+        organization_id=OrganizationId(values["organization_id"]),
+        mailbox=mailbox,
+        state=SubscriptionState(values["state"]),
+        nonce=values["nonce"],
+        id=SubscriptionId(subscription_id) if subscription_id else None,
+        expires_at=_moment(values.get("expires_at")),
+        renewed_at=_moment(values.get("renewed_at")),
+        last_push_at=_moment(values.get("last_push_at")),
+        failure=values["failure"],
+        version=row.etag,
+    )
+
+
+def _instant(at: datetime | None) -> str | None:
+    return instant(at) if at else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return moment(text) if text else None

@@ -1,0 +1,65 @@
+"""Which time a session takes from the mailboxes of its people, and when holds collide. Pure."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Final
+
+from shared.ids import SessionId
+from shared.sessions.model import HOLD_FOR, Hold, Session, SessionState
+from shared.timespan import TimeSpan
+
+MAX_HELD_DAYS: Final = 14
+"""An event that was stretched over months in Outlook holds its first days; the rest of it is busy
+in the calendar itself, and one transaction has room for a hundred rows."""
+
+
+def holds_of(session: Session) -> tuple[Hold, ...]:
+    """Return what *session* holds in each of its mailboxes.
+
+    Requested: its span, until the hold runs out. Scheduled: its span for good, and where a
+    reschedule under way wants it until that runs out. Cancelled: nothing.
+    """
+    if session.state is SessionState.CANCELLED:
+        return ()
+    # What nobody confirmed never counts for good.
+    runs_out = session.held_until or session.changed_at + HOLD_FOR
+    if session.state is SessionState.REQUESTED:
+        return (Hold(session.id, session.span, runs_out),)
+    held = Hold(session.id, session.span)
+    if session.pending_span is None:
+        return (held,)
+    return (held, Hold(session.id, session.pending_span, runs_out))
+
+
+def holds_besides(session: Session, to: Hold) -> tuple[Hold, ...]:
+    """Return what *session* holds while it is to be moved: its own span, and *to*."""
+    return (holds_of(session)[0], to) if session.state is not SessionState.CANCELLED else (to,)
+
+
+def held_days(spans: Iterable[TimeSpan]) -> list[date]:
+    """Return the UTC days whose rows say that *spans* are held, in order."""
+    return sorted({day for span in spans for day in span.days()[:MAX_HELD_DAYS]})
+
+
+def colliding(
+    held: Iterable[Hold], span: TimeSpan, session_id: SessionId, now: datetime
+) -> Hold | None:
+    """Return a hold of another session that counts at *now* and overlaps *span*."""
+    return next(
+        (
+            hold
+            for hold in held
+            if hold.session_id != session_id and hold.counts_at(now) and hold.span.overlaps(span)
+        ),
+        None,
+    )
+
+
+def is_confirmed(held: Iterable[Hold], wanted: Hold) -> bool:
+    """Tell whether *wanted*'s session holds exactly that span for good already."""
+    return any(
+        hold.session_id == wanted.session_id
+        and hold.span == wanted.span
+        and hold.counts_until is None
+        for hold in held
+    )
