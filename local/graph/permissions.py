@@ -60,6 +60,7 @@ ORGANIZATION: Final = _need(
     "Organization.Read.All User.Read.All Directory.Read.All",
     "directory",
 )
+ORGANIZATION_BY_ID: Final = _need("User.Read.All", "User.Read.All", "directory")
 APPLICATIONS: Final = _need(
     "Application.Read.All Directory.Read.All",
     "Application.Read.All Directory.Read.All",

@@ -15,12 +15,12 @@ from local.graph.permissions import (
     LICENSES,
     ME,
     ORGANIZATION,
+    ORGANIZATION_BY_ID,
     SETTINGS,
     SUBSCRIBE,
     TIME_ZONES,
     TRANSLATE,
     USERS,
-    USERS_FULL,
     Need,
 )
 from local.graph.site import Handler
@@ -89,7 +89,7 @@ ROUTES: Final = (
     Route("GET", "me/licenseDetails", LICENSES, directory.list_licenses),
     Route("GET", "users/{id}/licenseDetails", LICENSES, directory.list_licenses),
     Route("GET", "organization", ORGANIZATION, directory.list_organizations),
-    Route("GET", "organization/{id}", USERS_FULL, directory.show_organization),
+    Route("GET", "organization/{id}", ORGANIZATION_BY_ID, directory.show_organization),
     Route("GET", "servicePrincipals", APPLICATIONS, directory.list_service_principals),
     Route("GET", _PRINCIPAL, APPLICATIONS, directory.show_service_principal),
     Route(

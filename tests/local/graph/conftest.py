@@ -14,8 +14,10 @@ from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.clock import CloudClock
+from local.graph.recording import Recorded
 from local.graph.simulator import GraphSimulator
 from local.world import MailboxKind, Person, Tenant, World
+from tests.graph_contract import graph_contract
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -193,10 +195,22 @@ class Webhook:
 
 @pytest.fixture
 async def graph() -> AsyncIterator[Graph]:
+    """Run a simulator that does what is due when told, its answers held to the contract."""
     world = a_world()
     public = {"key-1": _KEY.public_key()}
+    contract, problems = graph_contract(), list[str]()
+
+    def check(entry: Recorded) -> None:
+        if contract:
+            problems.extend(contract.problems(entry, requests=False))
+
     simulator = GraphSimulator(
-        world, token_keys=lambda: public, background=False, allow_http=True, seed=1
+        world,
+        token_keys=lambda: public,
+        background=False,
+        allow_http=True,
+        seed=1,
+        on_exchange=check,
     )
     simulator.switches.duplicates = 0
     server = TestServer(simulator.app())
@@ -204,6 +218,7 @@ async def graph() -> AsyncIterator[Graph]:
     async with aiohttp.ClientSession() as session:
         yield Graph(simulator, world, str(server.make_url("")).rstrip("/"), session)
     await server.close()
+    assert not problems
 
 
 @pytest.fixture

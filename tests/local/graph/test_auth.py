@@ -26,7 +26,7 @@ async def test_without_a_token_it_is_401(graph: Graph) -> None:
     ],
     ids=["expired", "wrong audience", "unknown tenant"],
 )
-async def test_a_wrong_token_is_401(graph: Graph, claims: dict[str, object]) -> None:
+async def test_a_wrong_token_is_401(graph: Graph, claims: dict[str, Any]) -> None:
     status, body, _ = await graph.call("GET", "/me", token=graph.token(**claims))
     assert (status, body["error"]["code"]) == (401, "InvalidAuthenticationToken")
 
