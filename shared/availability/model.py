@@ -1,7 +1,7 @@
 """What is known of people's time: schedules as read, slots as found."""
 
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
 from shared.organizations.model import STEPS_MINUTES
@@ -91,7 +91,7 @@ class SlotRules:
 
     duration: timedelta
     step: timedelta
-    """Distance between starts, counted from the full hour in UTC."""
+    """Distance between starts, counted from the full hour on the clocks of *zone*."""
     earliest_start: datetime
     """Now plus the minimum notice."""
     latest_start: datetime
@@ -100,12 +100,31 @@ class SlotRules:
     """Must be free, but may lie outside working hours; so too *buffer_after*."""
     buffer_after: timedelta = timedelta()
     tentative_is_busy: bool = True
+    zone: tzinfo = UTC
+    """Whose full hours the starts are counted from: of whoever looks at the slots. In Kathmandu
+    (+05:45) an hourly slot starts at a full hour there, not at a quarter past."""
 
     def __post_init__(self) -> None:
         if self.duration % GRID or not MIN_DURATION <= self.duration <= MAX_DURATION:
             raise ValueError("a duration is 15 to 480 minutes, in multiples of 5")
         if self.step not in {timedelta(minutes=m) for m in STEPS_MINUTES}:
             raise ValueError("a step is 5, 10, 15, 30 or 60 minutes")
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """For whom a time must be free to be a slot. Who is not *required* does not block it."""
+
+    required: frozenset[str]
+    """Addresses, at least one."""
+    at_least: int | None = None
+    """Besides, so many participants in all, required or not, must be known to be free."""
+    include_unknown: bool = False
+    """Required people nobody can tell about do not block, as long as one of them is known."""
+
+    def __post_init__(self) -> None:
+        if not self.required:
+            raise ValueError("a quorum requires somebody")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +151,27 @@ class Obstacle(StrEnum):
     UNKNOWN = "unknown"
 
 
+Obstacles = tuple[tuple[Obstacle, tuple[str, ...]], ...]
+"""What is in the way, each with because of whom: addresses, perhaps none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the slot at *start* is not offered, and because of whom: addresses, perhaps none."""
+    """Why the slot at *start* is not offered."""
 
     start: datetime
-    obstacles: tuple[tuple[Obstacle, tuple[str, ...]], ...]
+    obstacles: Obstacles
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a given time can be taken."""
+
+    taken: Obstacles
+    """Busy, held or in a buffer of somebody required. Empty: nothing known is in the way."""
+    unknown_for: tuple[str, ...]
+    """Addresses of everybody nobody can tell about, required or not."""
+    unknown_required: tuple[str, ...]
+    """Those of them who are required: unknown is not free."""
+    outside_hours: tuple[str, ...]
+    """Addresses of those who do not work then; that does not forbid it."""

@@ -1,0 +1,378 @@
+"""Finding time: one look into everybody's calendar, and what can be said out of it."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+from shared.availability.model import (
+    GRID,
+    MAX_WINDOW,
+    BusySpan,
+    Obstacle,
+    Obstacles,
+    Quorum,
+    Refusal,
+    Schedule,
+    Slot,
+    SlotRules,
+    Unknown,
+    UnknownReason,
+    WorkingHours,
+)
+from shared.availability.ports import Schedules
+from shared.availability.reasons import UnknownPerson
+from shared.availability.slots import (
+    NOTHING_HELD,
+    Held,
+    busy_spans,
+    check,
+    explain,
+    find_slots,
+    freed,
+    nearest,
+    why_unknown,
+)
+from shared.availability.working_hours import zone_of
+from shared.clock import Clock
+from shared.errors import Invalid, SlotTaken, SlotUnknown
+from shared.ids import Mailbox
+from shared.organizations.model import OrganizationSettings, Participation
+from shared.pairings.model import Pairing, Participant
+from shared.timespan import TimeSpan
+
+_SAID: Final = {
+    Obstacle.BUSY: ("{} is busy then.", "{} are busy then."),
+    Obstacle.HELD: (
+        "{} has another mentoring session then.",
+        "{} have another mentoring session then.",
+    ),
+    Obstacle.BUFFER: (
+        "Free time is kept around sessions, and {} has something too close.",
+        "Free time is kept around sessions, and {} have something too close.",
+    ),
+}
+"""Of one person, of you or several."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityRequest:
+    """When somebody wants to meet, and how they want it told."""
+
+    window: TimeSpan
+    """At most `MAX_WINDOW`; slots lie wholly inside."""
+    duration: timedelta
+    step: timedelta | None = None
+    """None: the organization's."""
+    time_zone: str = "UTC"
+    """IANA or Windows name: whose full hours the starts are counted from."""
+    include_unknown: bool = False
+    """Offer also what is unknown for somebody required, if somebody required is known."""
+    at_least: int | None = None
+    """Offer what suits the caller and so many in all, instead of everybody required."""
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantTime:
+    """One participant's time in the window that was asked for."""
+
+    participant: Participant
+    busy: tuple[BusySpan, ...] = ()
+    """By start, nothing overlaps; empty if unknown."""
+    hours: WorkingHours | None = None
+    """None: not known, and every hour counts."""
+    unknown: UnknownPerson | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """When a pairing can meet."""
+
+    window: TimeSpan
+    rules: SlotRules
+    slots: tuple[Slot, ...]
+    """By start; they may overlap each other."""
+    participants: tuple[ParticipantTime, ...]
+    """As in the pairing."""
+    refusals: tuple[Refusal, ...] | None = None
+    """Every start that is not offered; only when asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Everybody's schedule, read once: all questions about that time are answered out of it."""
+
+    window: TimeSpan
+    """What was read: what was asked for with room for buffers, on the grid."""
+    pairing: Pairing
+    caller: Mailbox
+    schedules: tuple[Schedule, ...]
+    """One for each participant, in the pairing's order."""
+
+    @property
+    def mailboxes(self) -> dict[str, Mailbox]:
+        """Return the calendars of those in the tenant, by address."""
+        known = ((p.address, self.pairing.mailbox(p)) for p in self.pairing.participants)
+        return {address: mailbox for address, mailbox in known if mailbox}
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Return the addresses of those without whom there is no session: the caller always is."""
+        return frozenset(
+            p.address
+            for p in self.pairing.participants
+            if p.required or p.object_id == self.caller.object_id
+        )
+
+    def unknown(self) -> list[UnknownPerson]:
+        """Return whose time is not known."""
+        reasons = ((s.address, why_unknown(s, self.window)) for s in self.schedules)
+        return [UnknownPerson(address, unknown) for address, unknown in reasons if unknown]
+
+    def without(self, span: TimeSpan) -> "Occasion":
+        """Return it as if the session at *span* were not there: it is to be moved."""
+        schedules = tuple(freed(schedule, span, self.window) for schedule in self.schedules)
+        return replace(self, schedules=schedules)
+
+    def judge(
+        self,
+        span: TimeSpan,
+        rules: SlotRules,
+        *,
+        accept_unknown: bool = False,
+        held: Held = NOTHING_HELD,
+    ) -> tuple[str, ...]:
+        """Return the addresses for whom it is unknown whether *span* is free, if it can be booked.
+
+        Working hours do not forbid it: people may agree on any time. Who is not required does not
+        stand in the way either.
+
+        Raises:
+            SlotTaken: somebody is not free, or the buffer around it is not.
+            SlotUnknown: somebody required is unknown, and that was not accepted.
+                Both carry up to five alternatives, nearest first.
+        """
+        verdict = check(
+            self.schedules, self.window, span, rules, quorum=Quorum(self.required), held=held
+        )
+        if verdict.taken:
+            raise SlotTaken(
+                self._said(verdict.taken),
+                alternatives=self.nearest(
+                    span.start, rules, held=held, include_unknown=accept_unknown
+                ),
+            )
+        if verdict.unknown_required and not accept_unknown:
+            raise SlotUnknown(
+                "Nobody can tell whether everybody is free then.",
+                unknown=self._unknown_at(verdict.unknown_required),
+                alternatives=self.nearest(span.start, rules, held=held),
+            )
+        return verdict.unknown_for
+
+    def nearest(
+        self,
+        start: datetime,
+        rules: SlotRules,
+        *,
+        held: Held = NOTHING_HELD,
+        count: int = 5,
+        include_unknown: bool = False,
+    ) -> list[TimeSpan]:
+        """Return up to *count* slots next to *start*, nearest first, by the same rules."""
+        quorum = Quorum(self.required, include_unknown=include_unknown)
+        slots = find_slots(self.schedules, self.window, rules, quorum=quorum, held=held)
+        return [slot.span for slot in nearest(slots, start, count)]
+
+    def _unknown_at(self, addresses: Sequence[str]) -> list[UnknownPerson]:
+        known_reasons = {person.address: person for person in self.unknown()}
+        # Somebody known may yet be unknown there: at the end of what could be read.
+        unread = Unknown(UnknownReason.NO_ANSWER)
+        return [known_reasons.get(a) or UnknownPerson(a, unread) for a in addresses]
+
+    def _said(self, obstacles: Obstacles) -> str:
+        sentences = []
+        for obstacle, addresses in obstacles:
+            who, is_one = self._who(addresses)
+            text = _SAID[obstacle][0 if is_one else 1].format(who)
+            sentences.append(text[0].upper() + text[1:])
+        return " ".join(sentences)
+
+    def _who(self, addresses: Sequence[str]) -> tuple[str, bool]:
+        """Return *addresses* as people are called, never by address, and whether it is one."""
+        if len(addresses) > 1:
+            return f"{len(addresses)} participants", False
+        one = next(p for p in self.pairing.participants if p.address == addresses[0])
+        if one.object_id == self.caller.object_id:
+            return "you", False
+        same = [p for p in self.pairing.participants if p.role is one.role]
+        return f"{'the' if len(same) == 1 else 'a'} {one.role.value}", True
+
+
+async def find_availability(
+    participation: Participation,
+    pairing: Pairing,
+    request: AvailabilityRequest,
+    *,
+    schedules: Schedules,
+    clock: Clock,
+    held: Awaitable[Held] | None = None,
+) -> Availability:
+    """Return when *pairing* can meet: one read of everybody's schedule, as the caller.
+
+    *held*: what sessions hold of the participants' time, in the window and its buffers; awaited
+    after the schedules, so it may be on its way meanwhile. What is past or beyond the horizon is
+    no error: there are no slots then.
+
+    Raises:
+        Invalid: names the field of the query.
+        What `Schedules.read` raises.
+    """
+    rules = _rules(participation.organization.settings, request, clock.now())
+    if request.window.duration > MAX_WINDOW:
+        raise Invalid("query.to", f"to may be at most {MAX_WINDOW.days} days after from.")
+    if request.at_least is not None and not 1 <= request.at_least <= len(pairing.participants):
+        raise Invalid(
+            "query.at_least",
+            f"at_least is 1 to {len(pairing.participants)}, the number of participants.",
+        )
+    occasion = await read_schedules(participation, pairing, request.window, schedules=schedules)
+    taken = await held if held else NOTHING_HELD
+    quorum = _quorum(occasion, request)
+    slots = find_slots(
+        occasion.schedules,
+        occasion.window,
+        rules,
+        within=request.window,
+        quorum=quorum,
+        held=taken,
+    )
+    refusals = None
+    if request.explain:
+        refusals = tuple(
+            explain(
+                occasion.schedules,
+                occasion.window,
+                rules,
+                within=request.window,
+                quorum=quorum,
+                held=taken,
+            )
+        )
+    return Availability(
+        request.window, rules, tuple(slots), _participants(occasion, request.window), refusals
+    )
+
+
+async def read_schedules(
+    participation: Participation, pairing: Pairing, window: TimeSpan, *, schedules: Schedules
+) -> Occasion:
+    """Read once what all participants do in *window* and the buffers around it.
+
+    Those outside the tenant are not asked about: Exchange knows no mailbox of theirs.
+    """
+    read = _with_buffers(window, participation.organization.settings)
+    known = [p.address for p in pairing.participants if p.object_id]
+    answers = await schedules.read(participation.acting, known, read) if known else []
+    by_address = {answer.address: answer for answer in answers}
+    return Occasion(
+        window=read,
+        pairing=pairing,
+        caller=participation.mailbox,
+        schedules=tuple(
+            by_address.get(p.address) or Schedule(p.address, unknown=_no_schedule(p))
+            for p in pairing.participants
+        ),
+    )
+
+
+def rules_for(
+    settings: OrganizationSettings,
+    *,
+    duration: timedelta,
+    now: datetime,
+    step: timedelta | None = None,
+    zone: tzinfo = UTC,
+) -> SlotRules:
+    """Return what a slot of *duration* must fulfil at *now*.
+
+    Raises:
+        ValueError: no session lasts so long, or no slots are so far apart.
+    """
+    return SlotRules(
+        duration=duration,
+        step=step or timedelta(minutes=settings.step_minutes),
+        earliest_start=now + settings.minimum_notice,
+        latest_start=now + settings.horizon,
+        buffer_before=settings.buffer_before,
+        buffer_after=settings.buffer_after,
+        tentative_is_busy=settings.tentative_is_busy,
+        zone=zone,
+    )
+
+
+def _rules(
+    settings: OrganizationSettings, request: AvailabilityRequest, now: datetime
+) -> SlotRules:
+    try:
+        zone = zone_of(request.time_zone)
+    except ValueError:
+        raise Invalid(
+            "query.time_zone", "time_zone is no time zone: use an IANA or Windows name."
+        ) from None
+    try:
+        return rules_for(settings, duration=request.duration, step=request.step, zone=zone, now=now)
+    except ValueError as error:
+        field = "step" if "step" in str(error) else "duration"
+        raise Invalid(f"query.{field}_minutes", f"{error}.".capitalize()) from None
+
+
+def _quorum(occasion: Occasion, request: AvailabilityRequest) -> Quorum:
+    if request.at_least is None:
+        return Quorum(occasion.required, include_unknown=request.include_unknown)
+    # Of any so many people one must be the caller: they will be the organizer.
+    caller = frozenset(
+        p.address for p in occasion.pairing.participants if p.object_id == occasion.caller.object_id
+    )
+    return Quorum(caller, request.at_least, include_unknown=request.include_unknown)
+
+
+def _participants(occasion: Occasion, window: TimeSpan) -> tuple[ParticipantTime, ...]:
+    unknown = {person.address: person for person in occasion.unknown()}
+    return tuple(
+        ParticipantTime(
+            participant,
+            busy=tuple(
+                BusySpan(part, busy.status)
+                for busy in busy_spans(schedule, occasion.window)
+                if (part := busy.span.cut(window))
+            ),
+            hours=schedule.hours,
+            unknown=unknown.get(participant.address),
+        )
+        for participant, schedule in zip(
+            occasion.pairing.participants, occasion.schedules, strict=True
+        )
+    )
+
+
+def _no_schedule(participant: Participant) -> Unknown:
+    is_outside = participant.object_id is None
+    return Unknown(UnknownReason.OUTSIDE_TENANT if is_outside else UnknownReason.NO_ANSWER)
+
+
+def _with_buffers(window: TimeSpan, settings: OrganizationSettings) -> TimeSpan:
+    """Return *window* with room for buffers, outward on the grid, no longer than may be read.
+
+    Of a window as long as can be, the last buffer stays unread, and so unknown.
+    """
+    start = _on_grid(window.start - settings.buffer_before)
+    end = window.end + settings.buffer_after
+    if _on_grid(end) < end:
+        end = _on_grid(end) + GRID
+    return TimeSpan(start, min(end, start + MAX_WINDOW))
+
+
+def _on_grid(instant: datetime) -> datetime:
+    return instant.replace(minute=instant.minute // 5 * 5, second=0, microsecond=0)

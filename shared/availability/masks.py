@@ -1,0 +1,82 @@
+"""Time as whole numbers: a bit per cell of `GRID`, the lowest at the window's start. Pure."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from shared.availability.model import GRID
+from shared.timespan import TimeSpan
+
+_FREE: Final = frozenset(b"04")
+_NOT_BUSY: Final = bytes(48 if c in _FREE else 49 for c in range(256))
+_NOT_BUSY_NOR_TENTATIVE: Final = bytes(48 if c in _FREE | {49} else 49 for c in range(256))
+_ALIGNED: Final = "a window's ends are on multiples of 5 minutes"
+
+
+def cell_count(window: TimeSpan) -> int:
+    """Return how many cells *window* has, or raise ValueError if its ends are off the grid."""
+    count, rest = divmod(window.duration, GRID)
+    if rest or window.start.minute % 5 or window.start.second or window.start.microsecond:
+        raise ValueError(_ALIGNED)
+    return count
+
+
+def cells_of(span: TimeSpan, window: TimeSpan) -> range:
+    """Return the cells of *window* that lie wholly in *span*."""
+    first = max(0, -((window.start - span.start) // GRID))
+    return range(first, max(first, (min(span.end, window.end) - window.start) // GRID))
+
+
+def cells_touched(span: TimeSpan, window: TimeSpan) -> range:
+    """Return the cells of *window* that share an instant with *span*."""
+    first = max(0, (span.start - window.start) // GRID)
+    return range(first, max(first, -((window.start - min(span.end, window.end)) // GRID)))
+
+
+def span_of_cells(first: int, stop: int, window: TimeSpan) -> TimeSpan:
+    """Return the time that the cells from *first* to before *stop* take."""
+    return TimeSpan(window.start + first * GRID, window.start + stop * GRID)
+
+
+def mask_inside(spans: Iterable[TimeSpan], window: TimeSpan) -> int:
+    """Return the cells that lie wholly in one of *spans*."""
+    return _union(cells_of(span, window) for span in spans)
+
+
+def mask_touched(spans: Iterable[TimeSpan], window: TimeSpan) -> int:
+    """Return the cells that share an instant with any of *spans*."""
+    return _union(cells_touched(span, window) for span in spans)
+
+
+def busy_mask(view: str, *, tentative_is_busy: bool) -> int:
+    """Return the cells in which a getSchedule *view* is not free.
+
+    ``0`` and ``4`` (working elsewhere) are free; a digit that nobody knows is not.
+    """
+    table = _NOT_BUSY if tentative_is_busy else _NOT_BUSY_NOR_TENTATIVE
+    return int(view.encode("ascii", "replace").translate(table)[::-1], 2)
+
+
+def runs(mask: int, length: int) -> int:
+    """Return the cells at which *length* set cells in a row begin; *length* is at least 1."""
+    done = 1
+    while done < length:
+        more = min(done, length - done)
+        mask &= mask >> more
+        done += more
+    return mask
+
+
+def indices(mask: int) -> Iterator[int]:
+    """Yield the set cells in order."""
+    digits = bin(mask)[:1:-1]
+    index = digits.find("1")
+    while index >= 0:
+        yield index
+        index = digits.find("1", index + 1)
+
+
+def _union(ranges: Iterable[range]) -> int:
+    mask = 0
+    for cells in ranges:
+        mask |= ((1 << len(cells)) - 1) << cells.start
+    return mask

@@ -1,0 +1,436 @@
+"""Which times can be booked, and why others cannot. Pure.
+
+A slot starts on a step (counted from the full hour on the clocks of the rules' zone), lies wholly
+in the window that was asked for, and starts between notice and horizon. Everybody it counts on is
+known to be free, also of other sessions, from the buffer before it to the buffer after it, and
+works all through the session itself. Time that was not read is unknown, and unknown is not free.
+
+Every condition is a mask of cells or of starts (`shared.availability.masks`): a bit where it holds.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import reduce
+from itertools import groupby
+from operator import and_, or_
+from typing import Final, TypeVar
+
+from shared.availability.masks import (
+    busy_mask,
+    cell_count,
+    cells_of,
+    cells_touched,
+    indices,
+    mask_touched,
+    runs,
+    span_of_cells,
+)
+from shared.availability.model import (
+    GRID,
+    BusySpan,
+    BusyStatus,
+    Obstacle,
+    Obstacles,
+    Quorum,
+    Refusal,
+    Schedule,
+    Slot,
+    SlotRules,
+    Unknown,
+    UnknownReason,
+    Verdict,
+)
+from shared.availability.working_hours import step_mask, working_mask
+from shared.timespan import TimeSpan
+
+_Label = TypeVar("_Label")
+
+Held = Mapping[str, Sequence[TimeSpan]]
+"""What other sessions hold, by address."""
+NOTHING_HELD: Final[Held] = {}
+
+_DIGITS: Final = {BusyStatus.TENTATIVE: b"1", BusyStatus.BUSY: b"2", BusyStatus.OUT_OF_OFFICE: b"3"}
+"""In the order of their strength."""
+_STATUSES: Final = {"1": BusyStatus.TENTATIVE, "3": BusyStatus.OUT_OF_OFFICE}
+_OURS: Final = str.maketrans("12", "00")
+"""A session shows as busy, or as tentative until it is accepted."""
+_BUSY_RUNS: Final = re.compile("1+|3+|[^0134]+")
+
+
+def find_slots(
+    schedules: Sequence[Schedule],
+    window: TimeSpan,
+    rules: SlotRules,
+    *,
+    within: TimeSpan | None = None,
+    quorum: Quorum | None = None,
+    held: Held = NOTHING_HELD,
+) -> list[Slot]:
+    """Return the slots, by start. They may overlap each other.
+
+    *window* is what the schedules were read for, on the grid; slots lie *within* (default: all of
+    it). *quorum*: by default everybody is required.
+    """
+    offer = _offer(schedules, window, rules, within, quorum, held)
+    strangers = tuple(p.address for p in offer.people if not p.is_known)
+    rows = list(zip((p.address for p in offer.people), offer.able, strict=True))
+    duration, start = rules.duration, window.start
+    return [
+        Slot(TimeSpan.lasting(start + index * GRID, duration), confirmed, strangers)
+        for index, confirmed in _labelled(offer.slots, rows)
+    ]
+
+
+def explain(
+    schedules: Sequence[Schedule],
+    window: TimeSpan,
+    rules: SlotRules,
+    *,
+    within: TimeSpan | None = None,
+    quorum: Quorum | None = None,
+    held: Held = NOTHING_HELD,
+) -> list[Refusal]:
+    """Return every start on a step that `find_slots` does not offer, with all that is in the way.
+
+    Told of are those who are required, and everybody where *at_least* fails. Starts whose session
+    would not end in the window are no candidates, so not told of.
+    """
+    offer = _offer(schedules, window, rules, within, quorum, held)
+    refused = offer.candidates & ~offer.slots
+    rows: list[tuple[tuple[Obstacle, str], int]] = [
+        ((Obstacle.NOTICE, ""), refused & offer.too_soon),
+        ((Obstacle.HORIZON, ""), refused & offer.too_far),
+    ]
+    for person, blocked in zip(offer.people, offer.blocking(), strict=True):
+        for obstacle, mask in person.obstacles(offer.shape).items():
+            rows.append(((obstacle, person.address), blocked & mask))
+    return [
+        Refusal(window.start + index * GRID, obstacles)
+        for labels, found in groupby(_labelled(refused, rows), key=lambda one: one[1])
+        for obstacles in [_by_obstacle(labels)]
+        for index, _ in found
+    ]
+
+
+def check(
+    schedules: Sequence[Schedule],
+    window: TimeSpan,
+    span: TimeSpan,
+    rules: SlotRules,
+    *,
+    quorum: Quorum | None = None,
+    held: Held = NOTHING_HELD,
+) -> Verdict:
+    """Return whether *span*, of the rules' duration and on the grid, can be taken.
+
+    Working hours are told but do not forbid: they steer what is offered, yet two people may agree
+    to meet early. Step, notice and horizon are not looked at.
+    """
+    if span.duration != rules.duration or not window.covers(span):
+        raise ValueError("a span of the rules' duration inside the window can be checked")
+    people = _people(schedules, window, rules, held)
+    required = (quorum or _everybody(schedules)).required
+    shape = _Shape.of(window, rules)
+    start = (span.start - window.start) // GRID
+    found: list[tuple[Obstacle, str]] = [
+        (obstacle, person.address)
+        for person in people
+        for obstacle, mask in person.obstacles(shape).items()
+        if mask >> start & 1
+    ]
+    forbidding = (Obstacle.BUSY, Obstacle.HELD, Obstacle.BUFFER)
+    unknown = [address for obstacle, address in found if obstacle is Obstacle.UNKNOWN]
+    return Verdict(
+        taken=_by_obstacle([o for o in found if o[0] in forbidding and o[1] in required]),
+        unknown_for=tuple(unknown),
+        unknown_required=tuple(address for address in unknown if address in required),
+        outside_hours=tuple(a for obstacle, a in found if obstacle is Obstacle.WORKING_HOURS),
+    )
+
+
+def nearest(slots: Iterable[Slot], start: datetime, count: int) -> list[Slot]:
+    """Return the *count* slots next to *start*, nearest first, the earlier of two as near.
+
+    One at *start* itself is no alternative to it.
+    """
+    others = (slot for slot in slots if slot.span.start != start)
+    return sorted(others, key=lambda slot: (abs(slot.span.start - start), slot.span.start))[:count]
+
+
+def busy_spans(schedule: Schedule, window: TimeSpan) -> list[BusySpan]:
+    """Return the busy time of *schedule*, read for *window*, by start; nothing overlaps."""
+    view = digits_of(schedule, window)
+    if view is None:
+        return []
+    return [
+        BusySpan(
+            span_of_cells(run.start(), run.end(), window),
+            _STATUSES.get(run[0][0], BusyStatus.BUSY),
+        )
+        for run in _BUSY_RUNS.finditer(view)
+    ]
+
+
+def why_unknown(schedule: Schedule, window: TimeSpan) -> Unknown | None:
+    """Return why nobody can tell whether *schedule* is free in *window*; None if it is known.
+
+    A view that does not reach the window's end says nothing: which part is missing is anyone's
+    guess.
+    """
+    if schedule.unknown:
+        return schedule.unknown
+    if schedule.view is not None and len(schedule.view) < cell_count(window):
+        return Unknown(UnknownReason.NO_ANSWER)
+    return None
+
+
+def digits_of(schedule: Schedule, window: TimeSpan) -> str | None:
+    """Return a view, a digit for each cell of *window*; made of items if there is none.
+
+    None: unknown. The strongest status that touches a cell is the cell's.
+    """
+    if why_unknown(schedule, window):
+        return None
+    if schedule.view is not None:
+        return schedule.view[: cell_count(window)]
+    digits = bytearray(b"0") * cell_count(window)
+    for status, digit in _DIGITS.items():
+        for item in schedule.items:
+            if item.status is status:
+                cells = cells_touched(item.span, window)
+                digits[cells.start : cells.stop] = digit * len(cells)
+    return digits.decode()
+
+
+def freed(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
+    """Return *schedule* without the session of ours that takes *span*: it is to be moved.
+
+    A view does not tell whose an entry is: what else somebody took on at that very time is not
+    seen. Out of office is never ours, so it stays.
+    """
+    view = digits_of(schedule, window)
+    if view is None:
+        return schedule
+    cells = cells_touched(span, window)
+    ours = view[cells.start : cells.stop].translate(_OURS)
+    return replace(schedule, view=view[: cells.start] + ours + view[cells.stop :], items=())
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A slot in cells, in a window of *cells*."""
+
+    cells: int
+    length: int
+    before: int
+    after: int
+
+    @classmethod
+    def of(cls, window: TimeSpan, rules: SlotRules) -> "_Shape":
+        # A buffer that ends within a cell takes all of it.
+        before, after = (-(-b // GRID) for b in (rules.buffer_before, rules.buffer_after))
+        return cls(cell_count(window), rules.duration // GRID, before, after)
+
+    @property
+    def everything(self) -> int:
+        return (1 << self.cells) - 1
+
+    @property
+    def unread(self) -> int:
+        """Starts whose buffers reach out of the window."""
+        read = self.cells - self.before - self.length - self.after + 1
+        return self.everything & ~(((1 << max(0, read)) - 1) << self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """Somebody's time, in masks of cells."""
+
+    address: str
+    is_known: bool
+    busy: int
+    held: int
+    working: int
+
+    def able(self, shape: _Shape) -> int:
+        """Return the starts at which nothing is in this person's way."""
+        if not self.is_known:
+            return 0
+        free = shape.everything & ~(self.busy | self.held)
+        quiet = runs(free, shape.before + shape.length + shape.after) << shape.before
+        return quiet & runs(self.working, shape.length)
+
+    def obstacles(self, shape: _Shape) -> dict[Obstacle, int]:
+        """Return the starts that each obstacle forbids to this person."""
+        everything, length = shape.everything, shape.length
+        if not self.is_known:
+            return {Obstacle.UNKNOWN: everything}
+        free = everything & ~(self.busy | self.held)
+        quiet = everything & ~shape.unread
+        if shape.before:
+            quiet &= runs(free, shape.before) << shape.before
+        if shape.after:
+            quiet &= runs(free, shape.after) >> length
+        return {
+            Obstacle.BUSY: everything & ~runs(everything & ~self.busy, length),
+            Obstacle.HELD: everything & ~runs(everything & ~self.held, length),
+            Obstacle.BUFFER: everything & ~quiet & ~shape.unread,
+            Obstacle.WORKING_HOURS: everything & ~runs(self.working, length),
+            Obstacle.UNKNOWN: shape.unread,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """Everything about a question, in masks of starts."""
+
+    shape: _Shape
+    people: list[_Person]
+    quorum: Quorum
+    candidates: int
+    """On a step, and the session lies in the window."""
+    too_soon: int
+    too_far: int
+    able: list[int]
+    """For each of *people*: when nothing is in their way."""
+
+    @property
+    def slots(self) -> int:
+        return self._timely & self._required_able & self._enough
+
+    def blocking(self) -> list[int]:
+        """Return for each of *people* the starts at which it is told what is in their way."""
+        too_few = self.shape.everything & ~self._enough
+        everything = self.shape.everything
+        excused = self._excused
+        return [
+            everything & ~able & (everything if self._counts(p, excused=excused) else too_few)
+            for p, able in zip(self.people, self.able, strict=True)
+        ]
+
+    @property
+    def _timely(self) -> int:
+        return self.candidates & ~self.too_soon & ~self.too_far
+
+    @property
+    def _excused(self) -> bool:
+        """Whether the unknown do not block: wanted, and somebody required is known."""
+        return self.quorum.include_unknown and any(
+            p.is_known and p.address in self.quorum.required for p in self.people
+        )
+
+    def _counts(self, person: _Person, *, excused: bool) -> bool:
+        return person.address in self.quorum.required and (person.is_known or not excused)
+
+    @property
+    def _required_able(self) -> int:
+        excused = self._excused
+        counting = (
+            able
+            for person, able in zip(self.people, self.able, strict=True)
+            if self._counts(person, excused=excused)
+        )
+        return reduce(and_, counting, self.shape.everything)
+
+    @property
+    def _enough(self) -> int:
+        """Starts at which at least so many as wanted are able."""
+        wanted = self.quorum.at_least or 0
+        reached = [self.shape.everything] + [0] * wanted
+        for able in self.able:
+            for count in range(wanted, 0, -1):
+                reached[count] |= reached[count - 1] & able
+        return reached[wanted]
+
+
+def _offer(
+    schedules: Sequence[Schedule],
+    window: TimeSpan,
+    rules: SlotRules,
+    within: TimeSpan | None,
+    quorum: Quorum | None,
+    held: Held,
+) -> _Offer:
+    shape = _Shape.of(window, rules)
+    people = _people(schedules, window, rules, held)
+    return _Offer(
+        shape=shape,
+        people=people,
+        quorum=quorum or _everybody(schedules),
+        candidates=_candidates(window, within or window, rules, shape),
+        too_soon=(1 << _cells_before(rules.earliest_start, window, shape)) - 1,
+        too_far=_after(rules.latest_start, window, shape),
+        able=[person.able(shape) for person in people],
+    )
+
+
+def _people(
+    schedules: Sequence[Schedule], window: TimeSpan, rules: SlotRules, held: Held
+) -> list[_Person]:
+    everything = (1 << cell_count(window)) - 1
+    people = []
+    for schedule in schedules:
+        address, view = schedule.address, digits_of(schedule, window)
+        if view is None:
+            people.append(_Person(address, is_known=False, busy=0, held=0, working=0))
+            continue
+        people.append(
+            _Person(
+                address,
+                is_known=True,
+                busy=busy_mask(view, tentative_is_busy=rules.tentative_is_busy),
+                held=mask_touched(held.get(address, ()), window),
+                working=working_mask(schedule.hours, window) if schedule.hours else everything,
+            )
+        )
+    return people
+
+
+def _everybody(schedules: Sequence[Schedule]) -> Quorum:
+    return Quorum(frozenset(schedule.address for schedule in schedules))
+
+
+def _candidates(window: TimeSpan, within: TimeSpan, rules: SlotRules, shape: _Shape) -> int:
+    inside = cells_of(within, window)
+    count = max(0, len(inside) - shape.length + 1)
+    return step_mask(rules.zone, rules.step, window) & (((1 << count) - 1) << inside.start)
+
+
+def _cells_before(instant: datetime, window: TimeSpan, shape: _Shape) -> int:
+    """Return how many cells of *window* start before *instant*."""
+    return min(shape.cells, max(0, -((window.start - instant) // GRID)))
+
+
+def _after(instant: datetime, window: TimeSpan, shape: _Shape) -> int:
+    """Return the cells of *window* that start after *instant*."""
+    count = min(shape.cells, max(0, (instant - window.start) // GRID + 1))
+    return shape.everything >> count << count
+
+
+def _labelled(
+    at: int, rows: Sequence[tuple[_Label, int]]
+) -> Iterator[tuple[int, tuple[_Label, ...]]]:
+    """Yield each cell of *at* with the labels of the rows that have it, in the rows' order.
+
+    Labels change rarely from one cell to the next, so they are collected only where they do.
+    """
+    rows = [(label, mask) for label, mask in rows if mask & at]
+    changes = reduce(or_, (mask ^ mask << 1 for _, mask in rows), 0)
+    edges = bin(changes)[:1:-1]
+    last = -1
+    labels: tuple[_Label, ...] = ()
+    for index in indices(at):
+        if last < 0 or edges.find("1", last + 1, index + 1) >= 0:
+            labels = tuple(label for label, mask in rows if mask >> index & 1)
+        last = index
+        yield index, labels
+
+
+def _by_obstacle(found: Iterable[tuple[Obstacle, str]]) -> Obstacles:
+    """Return *found*, each obstacle once, in the order of `Obstacle`."""
+    by_obstacle: dict[Obstacle, list[str]] = {}
+    for obstacle, address in found:
+        by_obstacle.setdefault(obstacle, []).extend([address] if address else [])
+    return tuple((o, tuple(by_obstacle[o])) for o in Obstacle if o in by_obstacle)

@@ -1,0 +1,243 @@
+"""Local time: zones by any name, the hours people work in them, full hours on their clocks. Pure.
+
+Masks are whole numbers with a bit per cell of `GRID`, the lowest at the window's start.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from shared.availability.masks import cells_of, mask_inside, span_of_cells
+from shared.availability.model import GRID, WorkingHours
+from shared.timespan import TimeSpan, merge
+
+_DAY: Final = timedelta(days=1)
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_NOT_OF_PEOPLE: Final = ("right/", "posix/", "localtime", "posixrules", "Factory")
+"""Files in some zoneinfo directories that are no zone anybody lives in: `right/` counts leap
+seconds, `localtime` is whatever this machine is set to."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@lru_cache(maxsize=1024)
+def zone_of(name: str) -> tzinfo:
+    """Return the zone that *name* stands for: an IANA name, or a Windows one as Exchange uses.
+
+    Windows names go to the zone of their main territory, by CLDR.
+
+    Raises:
+        ValueError: nobody knows it.
+    """
+    # Imported here: only Windows names need the table, and Graph's answers carry most of them.
+    from tzlocal.windows_tz import win_tz
+
+    key = win_tz.get(name, name)
+    if not key.startswith(_NOT_OF_PEOPLE):
+        # A name may also be a folder, too long for a file, or nothing a file can be called.
+        try:
+            return ZoneInfo(key)
+        except (ValueError, LookupError, OSError):
+            pass
+    raise ValueError("not the name of a time zone")
+
+
+def custom_zone(told: Mapping[str, Any]) -> tzinfo:
+    """Return the zone that a `customTimeZone` of Graph, as it came in JSON, describes.
+
+    UTC = local + `bias`, and + `daylightBias` in summer, in minutes: 480 and -60 are US Pacific.
+    Graph's reference has the sign the other way round, the service never had
+    (https://github.com/microsoftgraph/microsoft-graph-docs-contrib/issues/15217).
+
+    Raises:
+        ValueError: it describes none.
+    """
+    try:
+        standard, daylight = told.get("standardOffset"), told.get("daylightOffset")
+        summer = _change(daylight) if daylight else None
+        winter = _change(standard) if standard else None
+        daylight_bias = int((daylight or {}).get("daylightBias") or 0)
+        return CustomZone(
+            bias=_offset(int(told["bias"])),
+            daylight_bias=_offset(daylight_bias),
+            # Without both changes, or with summer time that changes nothing, there is none.
+            daylight_from=summer if winter and daylight_bias else None,
+            standard_from=winter if summer and daylight_bias else None,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("not a time zone that Graph describes") from error
+
+
+@dataclass(frozen=True, slots=True)
+class YearlyChange:
+    """When clocks change, every *year* (0) or in that one: on the wall, before they do."""
+
+    month: int
+    occurrence: int
+    """Which of the month's *weekday*s; 5 is the last."""
+    weekday: int
+    """Monday is 0."""
+    at: time
+    year: int = 0
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.month <= 12 and 1 <= self.occurrence <= 5 and 0 <= self.weekday <= 6):
+            raise ValueError("no day of the year")
+
+    def in_year(self, year: int) -> datetime | None:
+        """Return the wall clock time of the change in *year*; None if there is none."""
+        if self.year not in {0, year}:
+            return None
+        first = date(year, self.month, 1)
+        days = (self.weekday - first.weekday()) % 7 + 7 * (self.occurrence - 1)
+        day = first + timedelta(days=days)
+        if day.month != self.month:
+            day -= timedelta(days=7)
+        return datetime.combine(day, self.at)
+
+
+@dataclass(frozen=True)
+class CustomZone(tzinfo):
+    """A zone made of a bias and two yearly changes, as Windows describes zones."""
+
+    bias: timedelta
+    """What is added to local standard time to make UTC."""
+    daylight_bias: timedelta = timedelta()
+    """What is added besides in summer: mostly minus one hour."""
+    daylight_from: YearlyChange | None = None
+    standard_from: YearlyChange | None = None
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        """Return how far the wall clock time *moment* is ahead of UTC; its fold decides."""
+        standard = -self.bias
+        if moment is None:
+            return standard
+        wall = moment.replace(tzinfo=None)
+        summer = standard - self.daylight_bias
+        as_summer = self._is_summer(wall - summer)
+        as_winter = not self._is_summer(wall - standard)
+        if as_summer != as_winter:
+            return summer if as_summer else standard
+        # Twice (both) or never (neither) on the wall. Python's rule: fold 0 is what was before.
+        is_twice = as_summer
+        pick = max if is_twice == (moment.fold == 0) else min
+        return pick(summer, standard)
+
+    def dst(self, moment: datetime | None) -> timedelta:
+        """Return the part of the offset that is summer time."""
+        return self.utcoffset(moment) + self.bias
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        """Return the offset as text: such a zone has no name."""
+        return None if moment is None else f"{moment:%z}"
+
+    def fromutc(self, moment: datetime) -> datetime:
+        """Return *moment*, whose fields are UTC, on the wall."""
+        utc = moment.replace(tzinfo=None)
+        standard = -self.bias
+        summer = standard - self.daylight_bias
+        offset = summer if self._is_summer(utc) else standard
+        wall = (utc + offset).replace(tzinfo=self)
+        return wall if self.utcoffset(wall) == offset else wall.replace(fold=1)
+
+    def _is_summer(self, utc: datetime) -> bool:
+        if self.daylight_from is None or self.standard_from is None:
+            return False
+        year = (utc - self.bias).year
+        on, off = self.daylight_from.in_year(year), self.standard_from.in_year(year)
+        if on is None or off is None:
+            return False
+        begin, end = on + self.bias, off + self.bias + self.daylight_bias
+        return begin <= utc < end if begin < end else not end <= utc < begin
+
+
+@lru_cache(maxsize=1024)
+def working_mask(hours: WorkingHours, window: TimeSpan) -> int:
+    """Return the cells of *window* that lie wholly in *hours*.
+
+    What counts is the clock on the wall: an hour that clocks skip is worked by nobody, one that
+    comes twice is worked twice. Hours that end when they start go round the clock.
+    """
+    spans: list[TimeSpan] = []
+    for regime, offset in _regimes(hours.zone, window):
+        # The night shift of the day before may reach in.
+        day = (regime.start + offset).date() - _DAY
+        while (start := datetime.combine(day, hours.start, UTC) - offset) < regime.end:
+            if day.weekday() in hours.days:
+                end = datetime.combine(day, hours.end, UTC) - offset
+                shift = TimeSpan(start, end if start < end else end + _DAY).cut(regime)
+                spans += [shift] if shift else []
+            day += _DAY
+    return mask_inside(merge(spans), window)
+
+
+@lru_cache(maxsize=256)
+def step_mask(zone: tzinfo, step: timedelta, window: TimeSpan) -> int:
+    """Return the cells of *window* that start on a multiple of *step* past the full hour in *zone*.
+
+    *step*: a multiple of `GRID` that divides the hour. An offset off the grid (no zone of today
+    has one) is rounded down to it.
+    """
+    stride = step // GRID
+    mask = 0
+    for regime, offset in _regimes(zone, window):
+        cells = cells_of(regime, window)
+        past = ((regime.start - _EPOCH) // GRID + offset // GRID) % stride
+        first = cells.start + -past % stride
+        count = max(0, -((first - cells.stop) // stride))
+        every = ((1 << stride * count) - 1) // ((1 << stride) - 1)
+        mask |= every << first
+    return mask
+
+
+def _regimes(zone: tzinfo, window: TimeSpan) -> list[tuple[TimeSpan, timedelta]]:
+    """Return *window* cut where clocks change in *zone*, with the offset of each part.
+
+    Looked for day by day: no zone changes twice within one and ends where it was.
+    """
+    day, last = _DAY // GRID, window.duration // GRID - 1
+    regimes: list[tuple[TimeSpan, timedelta]] = []
+    begin = seen = 0
+    offset = _offset_at(zone, window, 0)
+    while seen < last:
+        ahead = min(seen + day, last)
+        if _offset_at(zone, window, ahead) != offset:
+            while ahead - seen > 1:
+                middle = (seen + ahead) // 2
+                if _offset_at(zone, window, middle) == offset:
+                    seen = middle
+                else:
+                    ahead = middle
+            regimes.append((span_of_cells(begin, ahead, window), offset))
+            begin, offset = ahead, _offset_at(zone, window, ahead)
+        seen = ahead
+    regimes.append((span_of_cells(begin, last + 1, window), offset))
+    return regimes
+
+
+def _offset_at(zone: tzinfo, window: TimeSpan, cell: int) -> timedelta:
+    offset = (window.start + cell * GRID).astimezone(zone).utcoffset()
+    if offset is None:
+        raise ValueError("a zone knows its offset")
+    return offset
+
+
+def _change(told: Mapping[str, Any]) -> YearlyChange | None:
+    # Windows says "no summer time" with month 0.
+    if not told.get("month"):
+        return None
+    return YearlyChange(
+        month=int(told["month"]),
+        occurrence=int(told["dayOccurrence"]),
+        weekday=_WEEKDAYS.index(str(told["dayOfWeek"]).lower()),
+        at=time.fromisoformat(str(told["time"]).partition(".")[0]),
+        year=int(told.get("year") or 0),
+    )
+
+
+def _offset(minutes: int) -> timedelta:
+    if abs(minutes) >= 24 * 60:
+        raise ValueError("no offset is a day or more")
+    return timedelta(minutes=minutes)
