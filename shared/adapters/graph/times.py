@@ -44,7 +44,7 @@ def read_time(value: Mapping[str, Any]) -> datetime:
         if wall.tzinfo is None:
             wall = wall.replace(tzinfo=UTC if zone in _UTC_NAMES else zone_of(zone))
         return wall.astimezone(UTC)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CalendarUnavailable("Graph wrote a time that cannot be read.") from error
 
 

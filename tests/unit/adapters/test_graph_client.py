@@ -1,0 +1,285 @@
+"""How Graph is called, and what its refusals become."""
+
+import asyncio
+import base64
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+from msgraph.generated.users.item.events.item.event_item_request_builder import (
+    EventItemRequestBuilder,
+)
+
+from shared.adapters.graph import client as client_module
+from shared.adapters.graph.client import Caller
+from shared.adapters.graph.errors import CODES, graph_error, read_refusal
+from shared.errors import (
+    CalendarError,
+    CalendarRefused,
+    CalendarThrottled,
+    CalendarUnavailable,
+    ConsentMissing,
+    EventGone,
+    MailboxUnusable,
+    SchedulingError,
+    SignInAgain,
+)
+from shared.ids import Mailbox, ObjectId, TenantId
+from shared.organizations.model import Acting
+from tests.unit.adapters.conftest import Graph
+from tests.unit.adapters.worlds import TENANT, USER
+
+MAILBOX = Mailbox(TenantId(TENANT), ObjectId(USER))
+CHALLENGE = '{"access_token":{"acrs":{"essential":true,"value":"cp1"}}}'
+
+
+def refused(status: int, code: str = "", message: str = "", **headers: str) -> httpx.Response:
+    """Return an error as Graph writes it."""
+    inner = {"date": "2026-03-01T09:00:00", "request-id": "r-inner"}
+    body = {"error": {"code": code, "message": message, "innerError": inner}}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status, json=body, headers={"request-id": "r-1"} | named)
+
+
+async def ask(caller: Caller, *, repeatable: bool = True) -> dict[str, Any]:
+    """Make some call."""
+    builder = EventItemRequestBuilder(caller.adapter, caller.path(event="AA/+=="))
+    request = builder.to_get_request_information()
+    return (await caller.call(request, repeatable=repeatable)).json()
+
+
+async def test_the_app_calls_the_mailbox_by_object_id(graph: Graph) -> None:
+    await ask(graph.client.app(TenantId(TENANT), USER))
+    request = graph.answers.last
+    assert request.url == f"https://graph.microsoft.com/v1.0/users/{USER}/events/AA%2F%2B%3D%3D"
+    assert request.headers["authorization"] == "Bearer app-0"
+
+
+async def test_a_user_is_me(graph: Graph) -> None:
+    await ask(graph.client.acting(Acting(MAILBOX, "their token")))
+    assert graph.answers.last.url.path.startswith("/v1.0/me/events/")
+    assert graph.answers.last.headers["authorization"] == "Bearer user-0"
+
+
+async def test_without_an_assertion_the_app_acts(graph: Graph) -> None:
+    await ask(graph.client.acting(Acting(MAILBOX)))
+    assert f"/users/{USER}/" in graph.answers.last.url.path
+    assert graph.answers.last.headers["authorization"] == "Bearer app-0"
+
+
+async def test_every_call_says_how_it_wants_its_answer(graph: Graph) -> None:
+    await ask(graph.client.app(TenantId(TENANT), USER))
+    headers = graph.answers.last.headers
+    assert set(headers["prefer"].split(", ")) == {
+        'IdType="ImmutableId"',
+        'outlook.timezone="UTC"',
+    }
+    assert headers["return-client-request-id"] == "true"
+    first_id = headers["client-request-id"]
+    await ask(graph.client.app(TenantId(TENANT), USER))
+    assert graph.answers.last.headers["client-request-id"] != first_id
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_what_may_be_repeated_is_tried_twice(
+    graph: Graph, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
+    graph.says(refused(status), httpx.Response(200, json={"id": "x"}))
+    assert await ask(graph.client.app(TenantId(TENANT), USER)) == {"id": "x"}
+    assert len(graph.answers.requests) == 2
+
+
+async def test_it_is_not_tried_a_third_time(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
+    graph.says(refused(503, "ErrorServerBusy"))
+    with pytest.raises(CalendarUnavailable):
+        await ask(graph.client.app(TenantId(TENANT), USER))
+    assert len(graph.answers.requests) == 2
+
+
+async def test_what_may_not_be_repeated_is_tried_once(graph: Graph) -> None:
+    graph.says(refused(503))
+    with pytest.raises(CalendarUnavailable):
+        await ask(graph.client.app(TenantId(TENANT), USER), repeatable=False)
+    assert len(graph.answers.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "broken", [httpx.ReadError("reset"), httpx.ConnectError("no"), httpx.RemoteProtocolError("x")]
+)
+async def test_a_broken_connection_is_tried_again(
+    graph: Graph, broken: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
+    graph.says(broken, httpx.Response(200, json={}))
+    await ask(graph.client.app(TenantId(TENANT), USER))
+    graph.says(broken)
+    with pytest.raises(CalendarUnavailable):
+        await ask(graph.client.app(TenantId(TENANT), USER))
+
+
+async def test_a_long_wait_is_not_waited_for(graph: Graph) -> None:
+    graph.says(refused(503, Retry_After="60"))
+    with pytest.raises(CalendarUnavailable) as caught:
+        await ask(graph.client.app(TenantId(TENANT), USER))
+    assert caught.value.retry_after_seconds == 60
+    assert len(graph.answers.requests) == 1
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("2.128", 2.128), ("0", 0.0), (None, None)])
+async def test_throttling_is_told_at_once(
+    graph: Graph, header: str | None, seconds: float | None
+) -> None:
+    headers = {"Retry_After": header} if header else {}
+    graph.says(refused(429, "TooManyRequests", **headers))
+    with pytest.raises(CalendarThrottled) as caught:
+        await ask(graph.client.app(TenantId(TENANT), USER))
+    assert caught.value.retry_after_seconds == seconds
+    assert caught.value.request_id == "r-1"
+    assert len(graph.answers.requests) == 1
+
+
+async def test_nobody_waits_longer_than_the_budget(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError(request)
+
+    graph.outbound.__dict__["transport"] = httpx.MockTransport(never)
+    monkeypatch.setattr(client_module, "CALL_SECONDS", 0.05)
+    caller = graph.client.app(TenantId(TENANT), USER)
+    request = EventItemRequestBuilder(caller.adapter, caller.path(event="x"))
+    started_at = time.monotonic()
+    with pytest.raises(CalendarUnavailable):
+        await caller.call(
+            request.to_get_request_information(),
+            repeatable=True,
+            call_seconds=0.05,
+            budget_seconds=0.1,
+        )
+    assert time.monotonic() - started_at < 5
+
+
+async def test_a_stale_token_is_renewed_once(graph: Graph) -> None:
+    graph.says(
+        refused(401, "InvalidAuthenticationToken", "Lifetime validation failed"),
+        httpx.Response(200, json={}),
+    )
+    await ask(graph.client.app(TenantId(TENANT), USER), repeatable=False)
+    sent = [request.headers["authorization"] for request in graph.answers.requests]
+    assert sent == ["Bearer app-0", "Bearer app-1"]
+
+
+async def test_a_token_that_stays_refused_is_the_apps_own_trouble(graph: Graph) -> None:
+    graph.says(refused(401, "InvalidAuthenticationToken"))
+    with pytest.raises(CalendarRefused) as caught:
+        await ask(graph.client.app(TenantId(TENANT), USER))
+    assert caught.value.status == 401
+    with pytest.raises(SignInAgain):
+        await ask(graph.client.acting(Acting(MAILBOX, "their token")))
+
+
+async def test_a_challenge_is_met_and_else_passed_on(graph: Graph) -> None:
+    encoded = base64.b64encode(CHALLENGE.encode()).decode()
+    header = f'Bearer realm="", error="insufficient_claims", claims="{encoded}"'
+    graph.says(refused(401, "x", WWW_Authenticate=header))
+    with pytest.raises(SignInAgain) as caught:
+        await ask(graph.client.acting(Acting(MAILBOX, "their token")))
+    assert caught.value.claims == CHALLENGE
+    assert graph.credentials.the_user.claims == [None, CHALLENGE]
+
+
+async def test_an_answer_that_is_no_json_is_no_answer(graph: Graph) -> None:
+    graph.says(httpx.Response(200, text="<html>hello</html>"))
+    with pytest.raises(CalendarUnavailable):
+        await ask(graph.client.app(TenantId(TENANT), USER))
+
+
+async def test_tokens_go_to_graph_alone(graph: Graph) -> None:
+    caller = graph.client.app(TenantId(TENANT), USER)
+    builder = EventItemRequestBuilder(caller.adapter, {}).with_url("https://evil.example/x")
+    await caller.call(builder.to_get_request_information())
+    assert "authorization" not in graph.answers.last.headers
+
+
+ROWS: list[tuple[int, str, type[SchedulingError]]] = [
+    (400, "ErrorInvalidIdMalformed", EventGone),
+    (400, "ErrorPropertyValidationFailure", CalendarRefused),
+    (400, "ErrorInvalidRequest", CalendarRefused),
+    (400, "BadRequest", CalendarRefused),
+    (400, "RequestBodyRead", CalendarRefused),
+    (400, "TimeZoneNotSupportedException", CalendarRefused),
+    (400, "ErrorDuplicateTransactionId", CalendarRefused),
+    (409, "ErrorDuplicateTransactionId", CalendarRefused),
+    (400, "ErrorOccurrenceCrossingBoundary", CalendarRefused),
+    (401, "InvalidAuthenticationToken", SignInAgain),
+    (403, "ErrorAccessDenied", ConsentMissing),
+    (403, "Authorization_RequestDenied", ConsentMissing),
+    (403, "AccessDenied", ConsentMissing),
+    (403, "Forbidden", ConsentMissing),
+    (404, "ErrorItemNotFound", EventGone),
+    (404, "ErrorInvalidUser", MailboxUnusable),
+    (404, "Request_ResourceNotFound", MailboxUnusable),
+    (404, "ResourceNotFound", EventGone),
+    (404, "MailboxNotEnabledForRESTAPI", MailboxUnusable),
+    (404, "ErrorNonExistentMailbox", MailboxUnusable),
+    (409, "ErrorIrresolvableConflict", CalendarUnavailable),
+    (412, "ErrorIrresolvableConflict", CalendarUnavailable),
+    (409, "ErrorItemSave", CalendarUnavailable),
+    (410, "syncStateNotFound", EventGone),
+    (429, "TooManyRequests", CalendarThrottled),
+    (429, "ApplicationThrottled", CalendarThrottled),
+    (429, "activityLimitReached", CalendarThrottled),
+    (500, "ErrorInternalServerError", CalendarUnavailable),
+    (500, "generalException", CalendarUnavailable),
+    (503, "MailboxInfoStale", CalendarUnavailable),
+    (503, "ErrorMailboxMoveInProgress", CalendarUnavailable),
+    (503, "UnknownError", CalendarUnavailable),
+    (504, "ErrorTimeoutExpired", CalendarUnavailable),
+    (400, "ExtensionError", CalendarRefused),
+    (403, "ExtensionError", ConsentMissing),
+    (404, "ExtensionError", MailboxUnusable),
+    (400, "", CalendarRefused),
+    (404, "NeverHeardOf", EventGone),
+    (418, "NeverHeardOf", CalendarRefused),
+    (599, "NeverHeardOf", CalendarUnavailable),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "kind"), ROWS, ids=str)
+def test_each_code_has_a_meaning(status: int, code: str, kind: type[SchedulingError]) -> None:
+    for written in (code, code.lower()):
+        response = refused(status, written)
+        raised = graph_error(read_refusal(status, response.headers, response.content))
+        assert type(raised) is kind
+        if isinstance(raised, CalendarError):
+            assert (raised.status, raised.request_id) == (status, "r-1")
+        if isinstance(raised, ConsentMissing | MailboxUnusable):
+            assert raised.remedy
+
+
+def test_codes_are_known_without_case() -> None:
+    assert all(code == code.lower() for code in CODES)
+
+
+def test_an_access_policy_has_its_own_remedy() -> None:
+    message = "Access to OData is disabled: [RAOP] : Blocked by tenant configured AppOnly ..."
+    response = refused(403, "ErrorAccessDenied", message)
+    raised = graph_error(read_refusal(403, response.headers, response.content))
+    assert "access policy" in str(raised.remedy)
+
+
+@pytest.mark.parametrize("member", ["innerError", "innererror", "InnerError"])
+def test_the_request_id_is_read_from_the_body_too(member: str) -> None:
+    body = {"error": {"code": "x", member: {"request-id": "r-2"}}}
+    assert read_refusal(400, {}, json.dumps(body).encode()).request_id == "r-2"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error": "text"}', b'{"error": null}'])
+def test_an_error_without_a_body_is_read_by_its_status(body: bytes) -> None:
+    assert isinstance(graph_error(read_refusal(502, {}, body)), CalendarUnavailable)
+    assert isinstance(graph_error(read_refusal(403, {}, body)), ConsentMissing)

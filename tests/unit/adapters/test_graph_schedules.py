@@ -1,0 +1,249 @@
+"""How getSchedule is asked and read."""
+
+import json
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.adapters.graph.schedules import (
+    REASONS,
+    GraphSchedules,
+    halves,
+    joined,
+    schedules_of,
+)
+from shared.availability.model import GRID, BusyStatus, Schedule, Unknown, UnknownReason
+from shared.errors import CalendarRefused, CalendarUnavailable, MailboxUnusable
+from shared.ids import Mailbox, ObjectId, TenantId
+from shared.organizations.model import Acting
+from shared.timespan import TimeSpan
+from tests.unit.adapters.conftest import Graph
+from tests.unit.adapters.test_graph_client import refused
+from tests.unit.adapters.worlds import TENANT, USER
+
+SAMPLES = Path(__file__).parents[4] / "shared" / "graph" / "samples"
+ACTING = Acting(Mailbox(TenantId(TENANT), ObjectId(USER)), "their token")
+HOUR = TimeSpan.lasting(datetime(2026, 3, 1, 9, 0, tzinfo=UTC), timedelta(hours=1))
+
+
+def answer(*value: dict[str, Any]) -> bytes:
+    return json.dumps({"value": value}).encode()
+
+
+def one(told: dict[str, Any], window: TimeSpan = HOUR) -> Schedule:
+    (schedule,) = schedules_of(answer({"scheduleId": "ada@x.com"} | told), ["ada@x.com"], window)
+    return schedule
+
+
+def item(status: str, start: str = "09:10", end: str = "09:20") -> dict[str, Any]:
+    return {
+        "status": status,
+        "start": {"dateTime": f"2026-03-01T{start}:00.0000000", "timeZone": "UTC"},
+        "end": {"dateTime": f"2026-03-01T{end}:00.0000000", "timeZone": "UTC"},
+    }
+
+
+async def test_one_call_asks_for_everybody(graph: Graph) -> None:
+    graph.says(
+        httpx.Response(
+            200,
+            content=answer(
+                {"scheduleId": "BEN@x.com", "availabilityView": "0" * 12},
+                {"scheduleId": "ada@X.com", "availabilityView": "2" * 12},
+            ),
+        )
+    )
+    found = await GraphSchedules(graph.client).read(ACTING, ["ada@x.com", "ben@x.com"], HOUR)
+    assert [(s.address, s.view) for s in found] == [
+        ("ada@x.com", "2" * 12),
+        ("ben@x.com", "0" * 12),
+    ]
+    assert len(graph.answers.requests) == 1
+    assert graph.answers.last.url.path == "/v1.0/me/calendar/getSchedule"
+    asked = {name.lower(): value for name, value in graph.answers.body().items()}
+    assert asked == {
+        "schedules": ["ada@x.com", "ben@x.com"],
+        "starttime": {"dateTime": "2026-03-01T09:00:00", "timeZone": "UTC"},
+        "endtime": {"dateTime": "2026-03-01T10:00:00", "timeZone": "UTC"},
+        "availabilityviewinterval": 5,
+    }
+
+
+def test_the_view_is_taken_as_it_is_and_items_are_not_looked_at() -> None:
+    schedule = one({"availabilityView": "012301234012", "scheduleItems": [{"broken": True}]})
+    assert schedule.view == "012301234012"
+    assert schedule.items == ()
+
+
+@pytest.mark.parametrize("view", [None, "", "0" * 11, "0" * 13, "00000x000000"])
+def test_without_a_whole_view_items_count(view: str | None) -> None:
+    schedule = one({"availabilityView": view, "scheduleItems": [item("busy"), item("free")]})
+    assert schedule.view is None
+    assert [(i.status, i.span.duration) for i in schedule.items] == [
+        (BusyStatus.BUSY, timedelta(minutes=10))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "busy"),
+    [
+        ("free", None),
+        ("workingElsewhere", None),
+        ("Tentative", BusyStatus.TENTATIVE),
+        ("busy", BusyStatus.BUSY),
+        ("oof", BusyStatus.OUT_OF_OFFICE),
+        ("unknown", BusyStatus.BUSY),
+        ("somethingNew", BusyStatus.BUSY),
+    ],
+)
+def test_each_status_of_an_item(status: str, busy: BusyStatus | None) -> None:
+    schedule = one({"scheduleItems": [item(status)]})
+    assert [i.status for i in schedule.items] == ([busy] if busy else [])
+    assert schedule.unknown is None
+
+
+@pytest.mark.parametrize("told", [{}, {"scheduleItems": []}, {"availabilityView": ""}])
+def test_nothing_said_is_not_free(told: dict[str, Any]) -> None:
+    assert one(told).unknown == Unknown(UnknownReason.NO_ANSWER)
+
+
+def test_who_is_left_out_is_not_free() -> None:
+    (schedule,) = schedules_of(answer(), ["ada@x.com"], HOUR)
+    assert schedule.unknown == Unknown(UnknownReason.NO_ANSWER)
+
+
+@pytest.mark.parametrize(("code", "reason"), REASONS.items())
+def test_each_error_of_a_mailbox_says_why(code: str, reason: UnknownReason) -> None:
+    told = {"error": {"responseCode": code, "message": "…"}, "scheduleItems": []}
+    assert one(told).unknown == Unknown(reason, code)
+
+
+def test_an_error_nobody_knows_is_not_reachable() -> None:
+    told = {"error": {"responseCode": "ErrorNew"}, "availabilityView": "0" * 12}
+    assert one(told).unknown == Unknown(UnknownReason.NOT_REACHABLE, "ErrorNew")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"value": [1]}'])
+def test_what_is_no_answer_is_worth_trying_again(body: bytes) -> None:
+    with pytest.raises(CalendarUnavailable):
+        schedules_of(body, ["ada@x.com"], HOUR)
+
+
+def test_working_hours_in_a_windows_zone() -> None:
+    told = {
+        "daysOfWeek": ["monday", "Tuesday"],
+        "startTime": "08:30:00.0000000",
+        "endTime": "17:00:00.0000000",
+        "timeZone": {"name": "W. Europe Standard Time"},
+    }
+    hours = one({"availabilityView": "0" * 12, "workingHours": told}).hours
+    assert hours is not None
+    assert (hours.days, hours.start, hours.end) == (frozenset({0, 1}), time(8, 30), time(17))
+    assert str(hours.zone) == "Europe/Berlin"
+    assert hours.zone_name == "W. Europe Standard Time"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        {},
+        {"daysOfWeek": [], "startTime": "x", "endTime": "y", "timeZone": {"name": "UTC"}},
+        {
+            "daysOfWeek": ["monday"],
+            "startTime": "08:00:00",
+            "endTime": "09:00:00",
+            "timeZone": {"name": "Middle-earth Standard Time"},
+        },
+    ],
+)
+def test_hours_that_cannot_be_read_are_no_hours(told: Any) -> None:
+    assert one({"availabilityView": "0" * 12, "workingHours": told}).hours is None
+
+
+def test_the_documented_answer() -> None:
+    path = SAMPLES / "getschedule-two-users.json"
+    if not path.exists():
+        pytest.skip("the documented answers of Graph are not at hand")
+    body = json.dumps(json.loads(path.read_text())["response"]).encode()
+    window = TimeSpan.lasting(datetime(2019, 3, 15, 16, tzinfo=UTC), 9 * GRID)
+    adele, megan = schedules_of(body, ["AdeleV@contoso.com", "meganb@contoso.com"], window)
+    assert (adele.view, megan.view) == ("000220130", "200120010")
+    assert adele.hours is not None
+    assert megan.hours is not None
+    # One mailbox names its zone, the other describes it: the same one.
+    for month in (1, 7):
+        moment = datetime(2019, month, 15, 12, tzinfo=UTC)
+        local = [h.zone.utcoffset(moment.replace(tzinfo=None)) for h in (adele.hours, megan.hours)]
+        assert local[0] == local[1]
+
+
+def test_items_in_another_zone_are_understood() -> None:
+    told = item("busy")
+    for end in ("start", "end"):
+        told[end]["timeZone"] = "Pacific Standard Time"
+    schedule = one({"scheduleItems": [told]})
+    assert schedule.items[0].span.start == datetime(2026, 3, 1, 17, 10, tzinfo=UTC)
+
+
+async def test_too_many_entries_are_asked_for_in_halves(graph: Graph) -> None:
+    window = TimeSpan.lasting(HOUR.start, timedelta(days=42))
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        asked = {k.lower(): v for k, v in json.loads(request.content).items()}
+        start, end = (
+            datetime.fromisoformat(asked[k]["dateTime"]) for k in ("starttime", "endtime")
+        )
+        if end - start > timedelta(days=15):
+            return refused(400, "5006", "The result set contains too many calendar entries.")
+        digit = "2" if start.day % 2 else "0"
+        view = digit * ((end - start) // GRID)
+        return httpx.Response(
+            200, content=answer({"scheduleId": "ada@x.com", "availabilityView": view})
+        )
+
+    graph.does(answered)
+    (schedule,) = await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], window)
+    assert schedule.view is not None
+    assert len(schedule.view) == window.duration // GRID
+    assert len(graph.answers.requests) == 7
+
+
+async def test_a_calendar_full_to_bursting_is_unknown(graph: Graph) -> None:
+    graph.says(refused(400, "5006"))
+    window = TimeSpan.lasting(HOUR.start, timedelta(days=42))
+    found = await GraphSchedules(graph.client).read(ACTING, ["Ada@x.com", "ben@x.com"], window)
+    assert [s.unknown for s in found] == [Unknown(UnknownReason.TOO_MANY_ENTRIES, "5006")] * 2
+    assert [s.address for s in found] == ["ada@x.com", "ben@x.com"]
+    assert len(graph.answers.requests) == 4
+
+
+async def test_other_refusals_are_told(graph: Graph) -> None:
+    graph.says(refused(404, "MailboxNotEnabledForRESTAPI"))
+    with pytest.raises(MailboxUnusable):
+        await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], HOUR)
+    graph.says(refused(400, "ErrorTimeIntervalTooBig"))
+    with pytest.raises(CalendarRefused):
+        await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], HOUR)
+
+
+@given(st.integers(2, 42 * 288))
+def test_halves_are_on_the_grid_and_miss_nothing(cells: int) -> None:
+    window = TimeSpan.lasting(HOUR.start, cells * GRID)
+    first, second = halves(window)
+    assert (first.start, first.end, second.end) == (window.start, second.start, window.end)
+    assert not first.duration % GRID
+
+
+def test_unknown_in_one_half_is_unknown() -> None:
+    known = Schedule("a", view="0")
+    unknown = Schedule("a", unknown=Unknown(UnknownReason.NO_ACCESS))
+    for pair in ((known, unknown), (unknown, known)):
+        (whole,) = joined([pair[0]], [pair[1]])
+        assert whole.unknown == unknown.unknown
+        assert whole.view is None

@@ -1,0 +1,179 @@
+"""How Graph is asked to call us."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.adapters.graph.people import GraphPeople
+from shared.adapters.graph.subscriptions import GraphSubscriptionService
+from shared.errors import (
+    CalendarRefused,
+    CalendarThrottled,
+    ConsentMissing,
+    EventGone,
+    MailboxUnusable,
+)
+from shared.ids import Mailbox, ObjectId, SubscriptionId, TenantId
+from tests.unit.adapters.conftest import Graph
+from tests.unit.adapters.test_graph_client import refused
+from tests.unit.adapters.worlds import NOW, TENANT, USER
+
+MAILBOX = Mailbox(TenantId(TENANT), ObjectId(USER))
+EXPIRES = NOW + timedelta(minutes=10_000)
+URL = "https://app.example/api/graph/notifications"
+
+
+def created(id_: str = "s-1") -> httpx.Response:
+    told = {"id": id_, "expirationDateTime": "2026-03-08T07:40:00Z"}
+    return httpx.Response(201, json=told)
+
+
+def service(graph: Graph) -> GraphSubscriptionService:
+    return GraphSubscriptionService(graph.client, "https://app.example")
+
+
+async def test_subscribing(graph: Graph) -> None:
+    graph.says(created())
+    found = await service(graph).create(MAILBOX, "v1.state", EXPIRES)
+    assert found == ("s-1", datetime(2026, 3, 8, 7, 40, tzinfo=UTC))
+    body = graph.answers.body()
+    body.pop("@odata.type", None)
+    assert datetime.fromisoformat(body.pop("expirationDateTime")) == EXPIRES
+    assert body == {
+        "changeType": "updated,deleted",
+        "notificationUrl": URL,
+        "lifecycleNotificationUrl": "https://app.example/api/graph/lifecycle",
+        "resource": f"/users/{USER}/events",
+        "clientState": "v1.state",
+    }
+    # Without this header notifications would carry ids that change when an event is moved.
+    assert 'IdType="ImmutableId"' in graph.answers.last.headers["prefer"]
+    assert len(graph.answers.requests) == 1
+
+
+async def test_one_that_exists_at_our_url_is_replaced(graph: Graph) -> None:
+    def told(id_: str, resource: str, url: str) -> dict[str, Any]:
+        return {"id": id_, "resource": resource, "notificationUrl": url, "clientState": None}
+
+    first = {
+        "value": [told("other", "/users/other/events", URL)],
+        "@odata.nextLink": "https://graph.microsoft.com/v1.0/subscriptions?$skiptoken=a%2Bb",
+    }
+    second = {
+        "value": [
+            told("old", f"users/{USER.upper()}/Events", URL),
+            told("elsewhere", f"/users/{USER}/events", "https://elsewhere.example"),
+        ]
+    }
+    graph.says(
+        refused(409, "ObjectIdentifierInUse"),
+        httpx.Response(200, json=first),
+        httpx.Response(200, json=second),
+        httpx.Response(204),
+        created("new"),
+    )
+    assert (await service(graph).create(MAILBOX, "v1.state", EXPIRES))[0] == "new"
+    methods = [(r.method, r.url.path.rsplit("/", 1)[-1]) for r in graph.answers.requests]
+    assert methods == [
+        ("POST", "subscriptions"),
+        ("GET", "subscriptions"),
+        ("GET", "subscriptions"),
+        ("DELETE", "old"),
+        ("POST", "subscriptions"),
+    ]
+    assert "skiptoken=a%2Bb" in str(graph.answers.requests[2].url)
+
+
+async def test_one_that_exists_elsewhere_is_left_alone(graph: Graph) -> None:
+    graph.says(refused(409, "ObjectIdentifierInUse"), httpx.Response(200, json={"value": []}))
+    with pytest.raises(CalendarRefused):
+        await service(graph).create(MAILBOX, "v1.state", EXPIRES)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "ValidationError", CalendarRefused),
+        (400, "InvalidRequest", CalendarRefused),
+        (403, "ExtensionError", ConsentMissing),
+        (404, "ExtensionError", MailboxUnusable),
+        (404, "ResourceNotFound", EventGone),
+        (404, "Request_ResourceNotFound", MailboxUnusable),
+        (429, "TooManyRequests", CalendarThrottled),
+    ],
+)
+async def test_subscribing_is_refused(
+    graph: Graph, status: int, code: str, kind: type[Exception]
+) -> None:
+    graph.says(refused(status, code))
+    with pytest.raises(kind):
+        await service(graph).create(MAILBOX, "v1.state", EXPIRES)
+    assert len(graph.answers.requests) == 1
+
+
+async def test_renewing_many_in_one_request(graph: Graph) -> None:
+    def answered(request: httpx.Request) -> httpx.Response:
+        parts = json.loads(request.content)["requests"]
+        assert [(p["method"], p["url"]) for p in parts] == [
+            ("PATCH", f"/subscriptions/s-{n}") for n in range(4)
+        ]
+        assert all(p["headers"]["content-type"] == "application/json" for p in parts)
+        assert all(
+            datetime.fromisoformat(p["body"]["expirationDateTime"]) == EXPIRES for p in parts
+        )
+        renewed = {"id": "s-0", "expirationDateTime": "2026-03-08T07:40:00.0000000Z"}
+        denied = {"error": {"code": "Forbidden"}}
+        responses = [
+            {"id": parts[0]["id"], "status": 200, "body": renewed},
+            {"id": parts[1]["id"], "status": 404, "body": {"error": {"code": "ResourceNotFound"}}},
+            {"id": parts[2]["id"], "status": 403, "body": denied},
+            {"id": parts[3]["id"], "status": 400, "body": {"error": {"code": "InvalidRequest"}}},
+        ]
+        return httpx.Response(200, json={"responses": responses})
+
+    graph.does(answered)
+    ids = [SubscriptionId(f"s-{n}") for n in range(4)]
+    renewed, gone, denied, refused_ = await service(graph).renew(TenantId(TENANT), ids, EXPIRES)
+    assert renewed == datetime(2026, 3, 8, 7, 40, tzinfo=UTC)
+    assert isinstance(gone, EventGone)
+    assert isinstance(denied, ConsentMissing)
+    assert isinstance(refused_, EventGone)
+    assert len(graph.answers.requests) == 1
+
+
+async def test_ending_one_that_is_gone_is_no_error(graph: Graph) -> None:
+    graph.says(refused(404, "ResourceNotFound"))
+    await service(graph).delete(TenantId(TENANT), SubscriptionId("s-1"))
+    graph.says(refused(403, "Forbidden"))
+    with pytest.raises(ConsentMissing):
+        await service(graph).delete(TenantId(TENANT), SubscriptionId("s-1"))
+
+
+async def test_people_are_found_by_address(graph: Graph) -> None:
+    told = {"id": USER.upper(), "mail": "Ada@X.com", "displayName": "Ada"}
+    graph.says(httpx.Response(200, json={"value": [told]}))
+    person = await GraphPeople(graph.client).find(TenantId(TENANT), "o'hara@x.com")
+    assert person is not None
+    assert (person.object_id, person.address) == (USER, "ada@x.com")
+    assert graph.answers.last.url.params["$filter"] == (
+        "mail eq 'o''hara@x.com' or userPrincipalName eq 'o''hara@x.com'"
+    )
+    graph.says(httpx.Response(200, json={"value": []}))
+    assert await GraphPeople(graph.client).find(TenantId(TENANT), "x@x.com") is None
+
+
+async def test_nobody_has_an_unknown_id(graph: Graph) -> None:
+    graph.says(refused(404, "Request_ResourceNotFound"))
+    assert await GraphPeople(graph.client).get(MAILBOX) is None
+
+
+async def test_a_mailbox_is_probed(graph: Graph) -> None:
+    graph.says(httpx.Response(200, json={"id": "x"}))
+    await GraphPeople(graph.client).probe_mailbox(MAILBOX)
+    assert graph.answers.last.url.path == f"/v1.0/users/{USER}/calendar"
+    graph.says(refused(404, "MailboxNotEnabledForRESTAPI"))
+    with pytest.raises(MailboxUnusable):
+        await GraphPeople(graph.client).probe_mailbox(MAILBOX)

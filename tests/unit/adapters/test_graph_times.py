@@ -1,0 +1,92 @@
+"""Graph's ways to write a time."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.adapters.graph.times import read_instant, read_span, read_time, write_time
+from shared.errors import CalendarUnavailable
+
+INSTANTS = st.integers(0, 20 * 365 * 24 * 60).map(
+    lambda minutes: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+)
+ZONES = ["UTC", "Europe/Berlin", "W. Europe Standard Time", "America/New_York", "Asia/Kolkata"]
+ZONES += ["Pacific/Chatham", "Australia/Lord_Howe", "Africa/Casablanca", "Pacific Standard Time"]
+ZONES += ["America/Caracas", "Antarctica/Troll", "Etc/GMT+3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2019-08-01T07:06:24.5046431Z", datetime(2019, 8, 1, 7, 6, 24, 504643, UTC)),
+        ("2019-08-01T07:06:24Z", datetime(2019, 8, 1, 7, 6, 24, tzinfo=UTC)),
+        ("2026-03-08T09:00:00.0000000+00:00", datetime(2026, 3, 8, 9, tzinfo=UTC)),
+        ("2026-03-08T10:00:00+01:00", datetime(2026, 3, 8, 9, tzinfo=UTC)),
+        ("2026-03-08T09:00:00", datetime(2026, 3, 8, 9, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", None),
+        ("4501-01-01T00:00:00Z", None),
+        (None, None),
+    ],
+)
+def test_reads_instants(text: str | None, instant: datetime | None) -> None:
+    assert read_instant(text) == instant
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2019-13-01T00:00:00Z"])
+def test_an_instant_that_is_none_is_told(text: str) -> None:
+    with pytest.raises(CalendarUnavailable):
+        read_instant(text)
+
+
+def test_reads_what_is_in_another_zone() -> None:
+    told = {"dateTime": "2019-08-15T12:00:00.0000000", "timeZone": "Pacific Standard Time"}
+    assert read_time(told) == datetime(2019, 8, 15, 19, tzinfo=UTC)
+    assert read_time(told).tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{}, {"dateTime": None}, {"dateTime": "x"}, {"dateTime": "2020-01-01T00:00", "timeZone": "?"}],
+)
+def test_a_time_that_is_none_is_told(told: dict[str, Any]) -> None:
+    with pytest.raises(CalendarUnavailable):
+        read_time(told)
+
+
+def test_a_span_that_ends_before_it_starts_is_told() -> None:
+    at = {"dateTime": "2026-03-01T09:00:00.0000000", "timeZone": "UTC"}
+    with pytest.raises(CalendarUnavailable):
+        read_span(at, at)
+
+
+def test_writes_the_wall_clock_and_the_windows_name() -> None:
+    written = write_time(datetime(2026, 7, 1, 9, tzinfo=UTC), "Europe/Berlin")
+    assert (written.date_time, written.time_zone) == (
+        "2026-07-01T11:00:00",
+        "W. Europe Standard Time",
+    )
+
+
+def test_an_unknown_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="zone"):
+        write_time(datetime(2026, 7, 1, 9, tzinfo=UTC), "Europe/Atlantis")
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_an_hour_that_comes_twice_is_not_mistaken(fold: int) -> None:
+    wall = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold)
+    instant = wall.astimezone(UTC)
+    written = write_time(instant, "Europe/Berlin")
+    assert written.time_zone == "UTC"
+    assert read_time({"dateTime": written.date_time, "timeZone": written.time_zone}) == instant
+
+
+@given(INSTANTS, st.sampled_from(ZONES))
+def test_what_is_written_is_read_again(instant: datetime, zone: str) -> None:
+    written = write_time(instant, zone)
+    again = read_time({"dateTime": written.date_time, "timeZone": written.time_zone})
+    assert abs(again - instant) < timedelta(seconds=1)
