@@ -15,7 +15,8 @@ from local.graph.errors import GraphError, Json
 from local.graph.faults import FaultRule
 from local.graph.notifications import LifecycleEvent
 from local.graph.outlook import NoSuchEvent
-from local.graph.times import instant_text, parse_instant
+from local.graph.times import instant_text, parse_instant, zone_named
+from local.world import MailboxKind, Person
 
 if TYPE_CHECKING:
     from local.graph.simulator import GraphSimulator
@@ -40,6 +41,8 @@ def control_routes(simulator: "GraphSimulator") -> list[web.RouteDef]:
         ("POST", "/clock/advance", control.advance),
         ("POST", "/run-due", control.run_due),
         ("POST", "/settle", control.settle),
+        ("GET", "/people", control.list_people),
+        ("PATCH", "/people/{who}", control.change_person),
         ("GET", "/people/{who}/events", control.list_events),
         ("GET", "/people/{who}/events/{which}", control.show_event),
         ("POST", "/people/{who}/acts/{act}", control.act),
@@ -122,6 +125,23 @@ class _Control:
         else:
             await self._simulator.settle(timedelta(seconds=float(seconds)))
         return {"now": instant_text(self._site.clock.now())}
+
+    async def list_people(self, _: web.Request) -> list[Json]:
+        return [_person_json(person) for person in self._site.world.people()]
+
+    async def change_person(self, request: web.Request) -> Json:
+        person = self._site.world.person(request.match_info["who"])
+        for name, value in (await _body(request)).items():
+            if name == "kind":
+                person.kind = MailboxKind(value)
+            elif name == "zone" and isinstance(value, str):
+                zone_named(value)
+                person.zone = value
+            elif name in {"teams", "assigned", "in_scope"} and isinstance(value, bool):
+                setattr(person, name, value)
+            else:
+                raise _Refused(f"{name} cannot be set to {value!r}")
+        return _person_json(person)
 
     async def list_events(self, request: web.Request) -> list[Json]:
         now = self._site.clock.now()
@@ -240,6 +260,22 @@ class _Control:
 
     async def expire_delta(self, _: web.Request) -> None:
         self._site.delta.expire()
+
+
+def _person_json(person: Person) -> Json:
+    return {
+        "key": person.key,
+        "id": person.object_id,
+        "tenant": person.tenant_id,
+        "name": person.name,
+        "address": person.address,
+        "kind": person.kind.value,
+        "zone": person.zone,
+        "teams": person.teams,
+        "assigned": person.assigned,
+        "in_scope": person.in_scope,
+        "about": person.about,
+    }
 
 
 async def _body(request: web.Request) -> Json:

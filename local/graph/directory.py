@@ -169,19 +169,10 @@ def find_person(site: Site, call: Call, identifier: str) -> Person:
     Raises:
         GraphError: 404 of the directory.
     """
-    person = person_in(site.world.tenants[call.caller.tenant_id], identifier)
+    person = site.people.find(call.caller.tenant_id, identifier)
     if person is None:
         raise resource_not_found(identifier)
     return person
-
-
-def person_in(tenant: Tenant, identifier: str) -> Person | None:
-    """Return somebody by object id or user principal name, without case."""
-    wanted = identifier.casefold()
-    for person in tenant.people:
-        if wanted in {person.object_id.casefold(), person.address.casefold()}:
-            return person
-    return None
 
 
 def _shown(site: Site, call: Call, person: Person, *, own: bool) -> Json:

@@ -14,6 +14,9 @@ Behaviour = Literal["status", "reset", "lost", "delay"]
 """Answer an error; break the connection before or after the effect; only be slow."""
 
 _CODES: Final = {
+    401: ("InvalidAuthenticationToken", "Lifetime validation failed, the token is expired."),
+    403: ("ErrorAccessDenied", "Access is denied. Check credentials and try again."),
+    404: ("ErrorItemNotFound", "The specified object was not found in the store."),
     429: ("TooManyRequests", "Please retry again later."),
     500: ("InternalServerError", "An internal server error occurred. The operation failed."),
     502: ("UnknownError", ""),
@@ -41,6 +44,8 @@ class FaultRule:
     """Seconds, also a fraction; ``date`` for an HTTP date; None for no header."""
     retry_after_seconds: float = 10
     """How far ahead the HTTP date lies."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Sent along with a status: a claims challenge, for example."""
     delay_seconds: float = 0.0
     """Real seconds to wait before anything else."""
     after: int = 0
@@ -69,7 +74,7 @@ class FaultRule:
         """Return the error it answers."""
         code, message = _CODES.get(self.status, ("UnknownError", ""))
         headers = retry_after_header(self.retry_after, now, self.retry_after_seconds)
-        return GraphError(self.status, self.code or code, message, headers=headers)
+        return GraphError(self.status, self.code or code, message, headers=headers | self.headers)
 
     def as_json(self) -> dict[str, Any]:
         """Return the rule with what it has done so far."""

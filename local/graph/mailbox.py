@@ -7,11 +7,13 @@ from datetime import date, datetime, timedelta
 from itertools import count
 from typing import Final
 
+from local.clock import CloudClock
 from local.graph.errors import Json, item_not_found
 from local.graph.ids import calendar_id, change_key, item_id, parse_item_id
+from local.graph.people import People
 from local.graph.series import Recurrence
 from local.graph.times import NEVER, Moment
-from local.world import Person, World
+from local.world import Person
 
 CALENDAR: Final = "Calendar"
 """The default calendar's name."""
@@ -282,8 +284,9 @@ ChangeListener = Callable[[Mailbox, Event, str], None]
 class Store:
     """All mailboxes of the world."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, clock: CloudClock, people: People) -> None:
+        self._clock = clock
+        self._people = people
         self._mailboxes: dict[str, Mailbox] = {}
         self._versions = count(1)
         self._listeners: list[ChangeListener] = []
@@ -296,10 +299,8 @@ class Store:
 
     def at(self, address: str) -> Mailbox | None:
         """Return the mailbox at an SMTP address, if it belongs to this world."""
-        try:
-            return self.mailbox(self._world.person(address))
-        except KeyError:
-            return None
+        person = self._people.at(address)
+        return self.mailbox(person) if person else None
 
     def mailbox_of(self, event: Event) -> Mailbox:
         """Return the mailbox *event* is in, or was."""
@@ -321,7 +322,7 @@ class Store:
     def changed(self, event: Event, change: str) -> None:
         """Give *event* a new version and tell everybody."""
         event.version = self.next_version()
-        event.modified_at = self._world.clock.now()
+        event.modified_at = self._clock.now()
         if event.master:
             event.master.version = event.version
         mailbox = self._mailboxes[event.mailbox_id]

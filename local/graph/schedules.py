@@ -92,7 +92,7 @@ def _schedule(
     minutes: int,
     zone: str | None,
 ) -> Json:
-    person = _person(site, call, address)
+    person = site.people.find(call.caller.tenant_id, address)
     error = _error(site, person, address)
     if error or person is None:
         return {"scheduleId": address, "scheduleItems": [], "error": error}
@@ -109,11 +109,6 @@ def _schedule(
         # Whole, also where they begin before or end after the window.
         answer["scheduleItems"] = [_item(event, call, mailbox, zone) for event in events]
     return answer | {"workingHours": working_hours_json(person)}
-
-
-def _person(site: Site, call: Call, address: str) -> Person | None:
-    people = site.world.tenants[call.caller.tenant_id].people
-    return next((p for p in people if p.address.casefold() == address.casefold()), None)
 
 
 def _error(site: Site, person: Person | None, address: str) -> Json | None:

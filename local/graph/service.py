@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 
 from local.graph.call import Call, Reply, segments_of
-from local.graph.directory import person_in
 from local.graph.errors import (
     ConnectionLost,
     GraphError,
@@ -103,7 +102,7 @@ class Service:
         if user == "me" and caller.user_id is None:
             raise bad_request("/me request is only valid with delegated authentication flow.")
         wanted = str(caller.user_id) if user == "me" else user
-        person = person_in(self._site.world.tenants[caller.tenant_id], wanted)
+        person = self._site.people.find(caller.tenant_id, wanted)
         if person is None:
             raise invalid_user(wanted)
         by_name = wanted.casefold() == person.address.casefold()

@@ -23,6 +23,7 @@ from local.graph.mailbox import Store
 from local.graph.notifications import Notifier
 from local.graph.online import OnlineMeetings
 from local.graph.outlook import Outlook
+from local.graph.people import People
 from local.graph.recording import Recorded, Recorder, kept_headers
 from local.graph.service import Service
 from local.graph.site import Site
@@ -62,7 +63,8 @@ class GraphSimulator:
         clock, chance = world.clock, random.Random(seed)
         self.switches = switches or Switches()
         agenda = Agenda(clock)
-        store = Store(world)
+        people = People(world)
+        store = Store(clock, people)
         post = PostOffice(clock, agenda, self.switches)
         online = OnlineMeetings(store, agenda, self.switches, chance)
         exchange = Exchange(clock, store, post, online, self.switches)
@@ -73,6 +75,7 @@ class GraphSimulator:
         store.on_change(notifier.on_change)
         self.site = Site(
             world=world,
+            people=people,
             clock=clock,
             chance=chance,
             switches=self.switches,

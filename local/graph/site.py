@@ -18,6 +18,7 @@ from local.graph.mail import PostOffice
 from local.graph.mailbox import Store
 from local.graph.notifications import Notifier
 from local.graph.online import OnlineMeetings
+from local.graph.people import People
 from local.graph.recording import Recorder
 from local.graph.subscriptions import Subscriptions
 from local.graph.switches import Switches
@@ -30,6 +31,7 @@ class Site:
     """The parts, by name."""
 
     world: World
+    people: People
     clock: CloudClock
     chance: random.Random
     switches: Switches

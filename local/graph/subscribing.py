@@ -2,7 +2,6 @@
 
 from local.graph.auth import Identity
 from local.graph.call import Call, Reply
-from local.graph.directory import person_in
 from local.graph.errors import GraphError, Json, bad_request, resource_not_found
 from local.graph.permissions import SUBSCRIBE
 from local.graph.site import Site, link_to
@@ -139,7 +138,7 @@ def _owner(site: Site, caller: Identity, resource: object) -> Person:
     if identifier is None and caller.user_id is None:
         raise bad_request("Resource 'me' needs a signed-in user.", code="InvalidRequest")
     wanted = identifier or str(caller.user_id)
-    person = person_in(site.world.tenants[caller.tenant_id], wanted)
+    person = site.people.find(caller.tenant_id, wanted)
     if person is None:
         raise resource_not_found(wanted, code="ResourceNotFound")
     try:

@@ -75,12 +75,13 @@ class Subscriptions:
 
     clock: CloudClock
     _by_id: dict[str, Subscription] = field(default_factory=dict)
-    _of_mailbox: dict[str, set[str]] = field(default_factory=dict)
+    _of_mailbox: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Ids per mailbox, in order."""
 
     def add(self, subscription: Subscription) -> None:
         """Begin to keep one."""
         self._by_id[subscription.id] = subscription
-        self._of_mailbox.setdefault(subscription.mailbox_id, set()).add(subscription.id)
+        self._of_mailbox.setdefault(subscription.mailbox_id, {})[subscription.id] = None
 
     def find(self, identifier: str) -> Subscription | None:
         """Return one that is alive."""
@@ -95,12 +96,12 @@ class Subscriptions:
     def remove(self, subscription: Subscription) -> None:
         """Forget it."""
         self._by_id.pop(subscription.id, None)
-        self._of_mailbox.get(subscription.mailbox_id, set()).discard(subscription.id)
+        self._of_mailbox.get(subscription.mailbox_id, {}).pop(subscription.id, None)
 
     def about(self, mailbox_id: str) -> list[Subscription]:
         """Return those about one mailbox, oldest first."""
-        known = self._of_mailbox.get(mailbox_id, set())
-        return [one for one in self.all() if one.id in known] if known else []
+        known = [self.find(one) for one in self._of_mailbox.get(mailbox_id, ())]
+        return [one for one in known if one]
 
     def all(self) -> Iterator[Subscription]:
         """Yield all that are alive, oldest first."""

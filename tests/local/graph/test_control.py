@@ -135,3 +135,25 @@ async def test_unknown_subscriptions_have_no_lifecycle(graph: Graph) -> None:
     await graph.control("POST", "/subscriptions/nonsense/lifecycle/missed", expect=404)
     assert await graph.control("GET", "/subscriptions") == []
     assert (await graph.control("GET", "/notifications"))["posts"] == 0
+
+
+async def test_a_mailbox_can_go_away_and_come_back(graph: Graph) -> None:
+    await session(graph)
+    shown = await graph.control("PATCH", "/people/ada", {"kind": "unlicensed"})
+    assert shown["kind"] == "unlicensed"
+    status, body, _ = await graph.call("GET", "/me/events")
+    assert (status, body["error"]["code"]) == (404, "MailboxNotEnabledForRESTAPI")
+    await graph.control("PATCH", "/people/ada", {"kind": "online", "teams": False})
+    await graph.call("GET", "/me/events", expect=200)
+    await graph.control("PATCH", "/people/ada", {"kind": "imaginary"}, expect=400)
+    await graph.control("PATCH", "/people/ada", {"teams": "perhaps"}, expect=400)
+    people = await graph.control("GET", "/people")
+    assert [one["teams"] for one in people if one["key"] == "ada"] == [False]
+
+
+async def test_a_claims_challenge_is_injected(graph: Graph) -> None:
+    challenge = {"WWW-Authenticate": 'Bearer error="insufficient_claims", claims="e30="'}
+    await graph.control("POST", "/faults", {"status": 401, "headers": challenge})
+    status, body, headers = await graph.call("GET", "/me")
+    assert (status, body["error"]["code"]) == (401, "InvalidAuthenticationToken")
+    assert "insufficient_claims" in headers["WWW-Authenticate"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.local.graph.conftest import SESSION, Graph, a_meeting
+from tests.local.graph.conftest import SESSION, Graph, a_meeting, person
 from tests.local.graph.test_schedules import at
 
 IMMUTABLE = {"Prefer": 'IdType="ImmutableId"'}
@@ -410,3 +410,41 @@ async def test_open_extensions(graph: Graph) -> None:
     assert made["id"] == "microsoft.graph.openTypeExtension.x.y"
     shown = await graph.call("GET", f"{path}/x.y", expect=200)
     assert shown["a"] == 1
+
+
+async def test_deleted_items_may_be_readable_by_immutable_id(graph: Graph) -> None:
+    event = await graph.call("POST", "/me/events", a_meeting(), headers=IMMUTABLE, expect=201)
+    await graph.call("DELETE", f"/me/events/{event['id']}", expect=204)
+    status, _, _ = await graph.call("GET", f"/me/events/{event['id']}")
+    assert status == 404
+    graph.simulator.switches.deleted_items_readable = True
+    await graph.get("ada", event["id"])
+
+
+async def test_an_organizer_may_hear_of_a_deleted_copy(graph: Graph) -> None:
+    event = await graph.book()
+    await graph.simulator.settle()
+    graph.simulator.switches.organizer_hears_of_deletion = True
+    graph.simulator.outlook.delete("bob", event["iCalUId"])
+    await graph.simulator.settle()
+    assert await response_of(graph, event) == {"bob@contoso.test": "declined"}
+
+
+async def test_transactions_may_be_forgotten_with_their_event(graph: Graph) -> None:
+    body = a_meeting(transactionId="t-1")
+    event = await graph.call("POST", "/me/events", body, expect=201)
+    await graph.call("DELETE", f"/me/events/{event['id']}", expect=204)
+    status, _, _ = await graph.call("POST", "/me/events", body)
+    assert status == 400
+    graph.simulator.switches.remember_transactions = False
+    await graph.call("POST", "/me/events", body, expect=201)
+
+
+async def test_people_who_join_later_are_found(graph: Graph) -> None:
+    late = person("dora")
+    graph.world.tenants[late.tenant_id].people.append(late)
+    await graph.call("GET", "/users/Dora@contoso.test", expect=200)
+    late.address = "dora.new@contoso.test"
+    status, _, _ = await graph.call("GET", "/users/dora@contoso.test")
+    assert status == 404
+    await graph.call("GET", "/users/dora.new@contoso.test", expect=200)

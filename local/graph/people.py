@@ -1,0 +1,41 @@
+"""Finds people by object id or address quickly, in worlds of any size."""
+
+from dataclasses import dataclass, field
+
+from local.world import MailboxKind, Person, World
+
+
+@dataclass(slots=True)
+class People:
+    """An index over the world's people. It notices when they change: a miss looks at all again."""
+
+    world: World
+    _known: dict[tuple[str, str], Person] = field(default_factory=dict)
+
+    def at(self, address: str) -> Person | None:
+        """Return whose mailbox mail to *address* reaches; a guest elsewhere is not meant."""
+        return self._find("", address)
+
+    def find(self, tenant_id: str, identifier: str) -> Person | None:
+        """Return somebody of a tenant by object id or user principal name, in any case."""
+        return self._find(tenant_id, identifier)
+
+    def _find(self, tenant_id: str, identifier: str) -> Person | None:
+        wanted = identifier.casefold()
+        person = self._known.get((tenant_id, wanted))
+        if person is None or wanted not in _names(person):
+            self._learn()
+            person = self._known.get((tenant_id, wanted))
+        return person
+
+    def _learn(self) -> None:
+        self._known.clear()
+        for person in self.world.people():
+            for name in _names(person):
+                self._known[person.tenant_id, name] = person
+                if person.kind is not MailboxKind.ABSENT or ("", name) not in self._known:
+                    self._known["", name] = person
+
+
+def _names(person: Person) -> tuple[str, str]:
+    return person.address.casefold(), person.object_id.casefold()
