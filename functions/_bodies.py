@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP: the models that parse requests, build replies and make OpenAPI."""
+"""What goes in and out over HTTP: models that parse requests, build replies, make OpenAPI."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +17,14 @@ from pydantic import (
 )
 
 from functions._problems import instant
-from shared.availability.model import Obstacle, UnknownReason
+from shared.availability.finding import (
+    Availability,
+    AvailabilityRequest,
+)
+from shared.availability.finding import (
+    ParticipantTime as FoundTime,
+)
+from shared.availability.model import Obstacle, UnknownReason, WorkingHours
 from shared.organizations.model import (
     AccessMode,
     Background,
@@ -81,7 +88,7 @@ ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
 
 
 def _clean(text: str) -> str:
-    if any(ord(c) < 32 and c not in "\n\t" or ord(c) == 127 for c in text):
+    if any((ord(c) < 32 and c not in "\n\t") or ord(c) == 127 for c in text):
         raise ValueError("must not contain control characters")
     return text
 
@@ -269,6 +276,18 @@ class AvailabilityQuery(Body):
         if self.to - self.from_ > timedelta(days=42):
             raise ValueError("to may be at most 42 days after from")
         return self
+
+    def to_request(self) -> AvailabilityRequest:
+        """Return what the use-case understands."""
+        return AvailabilityRequest(
+            window=TimeSpan(self.from_, self.to),
+            duration=timedelta(minutes=self.duration_minutes),
+            step=timedelta(minutes=self.step_minutes) if self.step_minutes else None,
+            time_zone=self.time_zone,
+            include_unknown=self.include_unknown,
+            at_least=self.at_least,
+            explain=self.explain,
+        )
 
 
 class SlotBody(Reply):
@@ -551,3 +570,70 @@ def organization_brief(organization: Organization) -> OrganizationBrief:
     )
 
 
+def availability_body(found: Availability) -> AvailabilityBody:
+    """Return *found* as it is told."""
+    return AvailabilityBody(
+        start=found.window.start,
+        end=found.window.end,
+        duration_minutes=found.rules.duration // timedelta(minutes=1),
+        step_minutes=found.rules.step // timedelta(minutes=1),
+        time_zone=str(found.rules.zone),
+        slots=[
+            SlotBody(
+                start=slot.span.start,
+                end=slot.span.end,
+                confirmed_for=list(slot.confirmed_for),
+                unknown_for=list(slot.unknown_for),
+            )
+            for slot in found.slots
+        ],
+        participants=[_participant_time(time, found.window.start) for time in found.participants],
+        explanation=None
+        if found.refusals is None
+        else [
+            RefusalBody(
+                start=refusal.start,
+                obstacles=[
+                    ObstacleBody(obstacle=obstacle, participants=list(people))
+                    for obstacle, people in refusal.obstacles
+                ],
+            )
+            for refusal in found.refusals
+        ],
+    )
+
+
+def _participant_time(time: FoundTime, at: datetime) -> ParticipantTime:
+    person, unknown = time.participant, time.unknown
+    return ParticipantTime(
+        address=person.address,
+        object_id=person.object_id,
+        role=person.role,
+        status="unknown" if unknown else "known",
+        busy=[
+            BusyBody(start=b.span.start, end=b.span.end, status=b.status.value) for b in time.busy
+        ],
+        working_hours=_working_hours(time.hours, at) if time.hours else None,
+        unknown=UnknownBody(
+            reason=unknown.reason,
+            detail=unknown.detail,
+            remedy=unknown.remedy,
+            code=unknown.code or None,
+        )
+        if unknown
+        else None,
+    )
+
+
+def _working_hours(hours: WorkingHours, at: datetime) -> WorkingHoursBody:
+    offset = at.astimezone(hours.zone).utcoffset() or timedelta()
+    return WorkingHoursBody(
+        days=[_DAYS[day] for day in sorted(hours.days)],
+        start=hours.start.isoformat(timespec="minutes"),
+        end=hours.end.isoformat(timespec="minutes"),
+        time_zone=hours.zone_name,
+        utc_offset_minutes=offset // timedelta(minutes=1),
+    )
+
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

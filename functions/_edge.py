@@ -174,12 +174,12 @@ def parse_body(req: func.HttpRequest, model: type[M]) -> M:
 
 def path_parameter(req: func.HttpRequest, name: str) -> str:
     """Return a part of the path."""
-    return req.route_params[name]
+    return str(req.route_params[name])
 
 
 def idempotency_key(req: func.HttpRequest) -> str:
     """Return the Idempotency-Key. Raises Invalid if it is missing or odd."""
-    key = req.headers.get("idempotency-key", "")
+    key = str(req.headers.get("idempotency-key", ""))
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise Invalid(
             "header.Idempotency-Key",

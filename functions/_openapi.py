@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document, made from the functions' own routes and models at build time.
 
-``python -m functions._openapi`` prints it; ``make openapi`` writes it; CI checks that it is current.
+``python -m functions._openapi`` prints it; ``make openapi`` writes it; CI checks that it is
+current.
 """
 
 import json
@@ -41,7 +42,9 @@ _CALLERS: Final[dict[str, list[dict[str, list[str]]]]] = {
 def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
     """Return the document of every function of *app* that carries an `Operation`."""
     operations = list(_operations(app))
-    models = {m for _, _, _, op in operations for m in (op.reply, op.body, op.query) if m} | {Problem}
+    models = {m for _, _, _, op in operations for m in (op.reply, op.body, op.query) if m} | {
+        Problem
+    }
     ordered = sorted(models, key=lambda m: m.__name__)
     _, definitions = models_json_schema(
         [(m, "serialization" if _is_reply(m, operations) else "validation") for m in ordered],
@@ -93,19 +96,22 @@ def render(app: func.FunctionApp, version: str) -> str:
 
 def _operations(app: func.FunctionApp) -> Iterable[tuple[str, str, str, Operation]]:
     for function in app.get_functions():
-        operation = getattr(function.get_user_function(), "operation", None)
+        operation: Operation | None = getattr(function.get_user_function(), "operation", None)
         trigger = function.get_trigger()
         if operation is None or trigger is None:
             continue
         binding = trigger.get_dict_repr()
         for method in binding["methods"]:
             path = "/" + re.sub(r"{(\w+)[^}]*}", r"{\1}", binding["route"])
-            yield path, str(getattr(method, "value", method)).lower(), function.get_function_name(), operation
+            yield (
+                path,
+                str(getattr(method, "value", method)).lower(),
+                str(function.get_function_name()),
+                operation,
+            )
 
 
-def _is_reply(
-    model: type[BaseModel], operations: list[tuple[str, str, str, Operation]]
-) -> bool:
+def _is_reply(model: type[BaseModel], operations: list[tuple[str, str, str, Operation]]) -> bool:
     return model is Problem or any(op.reply is model for _, _, _, op in operations)
 
 

@@ -60,7 +60,9 @@ PROBLEMS: Final[Mapping[type[SchedulingError], Problem]] = {
     CalendarRefused: Problem(502, "/problems/calendar-refused", "Outlook refused"),
     CalendarError: Problem(503, "/problems/calendar-unavailable", "The calendar did not answer"),
     StoreUnavailable: Problem(503, "/problems/store-unavailable", "The storage did not answer"),
-    Misconfigured: Problem(500, "/problems/misconfigured", "The service is not set up", speaks=False),
+    Misconfigured: Problem(
+        500, "/problems/misconfigured", "The service is not set up", speaks=False
+    ),
     SchedulingError: Problem(500, "/problems/unexpected", "Something went wrong", speaks=False),
 }
 

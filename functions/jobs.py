@@ -1,5 +1,9 @@
 """Queue: verify a booking, subscribe, renew or reconcile a batch, purge."""
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
 import azure.functions as func
 
 from shared.errors import CalendarThrottled, Invalid, NotFound
@@ -7,6 +11,9 @@ from shared.logs import log_event, log_trouble
 from shared.wiring import wiring
 
 bp = func.Blueprint()
+
+_WAIT_SECONDS: Final = 30
+"""How long a job waits where Graph asks to wait without saying how long."""
 
 
 @bp.queue_trigger(arg_name="msg", queue_name="jobs", connection="STORAGE")
@@ -29,4 +36,6 @@ async def do_job(msg: func.QueueMessage) -> None:
     try:
         await do(job, organization, books=adapters.books, following=adapters.following)
     except CalendarThrottled as throttled:
-        await adapters.put_back(job, throttled.retry_after_seconds)
+        wait = timedelta(seconds=throttled.retry_after_seconds or _WAIT_SECONDS)
+        await adapters.jobs.put(replace(job, attempt=job.attempt + 1), delay=wait)
+        log_event("job.put_back", job=job.kind, retry_after_ms=wait // timedelta(milliseconds=1))

@@ -2,14 +2,20 @@
 
 import json
 import time
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import azure.functions as func
 
 from shared.logs import log_event, log_trouble
 
+if TYPE_CHECKING:
+    from shared.notifications.intake import Notice
+
 bp = func.Blueprint()
+
+_WAIT_SECONDS: Final = 30
+"""How long a message waits where Graph asks to wait without saying how long."""
 
 
 @bp.route("graph/notifications", methods=["POST"])
@@ -41,14 +47,16 @@ async def follow_outlook(msg: func.QueueMessage) -> None:
     try:
         await dispatch(
             changes,
-            received_at,
+            datetime.fromisoformat(received_at),
             books=adapters.books,
             following=adapters.following,
             organizations=adapters.organizations,
         )
     except CalendarThrottled as throttled:
         # Back on the queue for exactly as long as asked: five quick attempts would all be refused.
-        await adapters.outbox.put_back(changes, received_at, throttled.retry_after_seconds)
+        wait = timedelta(seconds=throttled.retry_after_seconds or _WAIT_SECONDS)
+        await adapters.outbox.put(changes, received_at, delay=wait)
+        log_event("notification.put_back", retry_after_ms=wait // timedelta(milliseconds=1))
 
 
 async def _receive(req: func.HttpRequest) -> func.HttpResponse:
@@ -88,7 +96,7 @@ async def _receive(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(status_code=202)
 
 
-def _notices(body: bytes) -> "tuple[list[Any], int]":
+def _notices(body: bytes) -> "tuple[list[Notice], int]":
     """Return what can be read of a delivery, and how many of its items cannot."""
     try:
         items = json.loads(body)["value"]
@@ -100,7 +108,7 @@ def _notices(body: bytes) -> "tuple[list[Any], int]":
     return notices, len(items) - len(notices)
 
 
-def _notice(item: object) -> "Any | None":
+def _notice(item: object) -> "Notice | None":
     from shared.ids import EventId, SubscriptionId
     from shared.notifications.intake import Notice
     from shared.notifications.model import ChangedEvent

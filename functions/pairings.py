@@ -1,6 +1,7 @@
 """HTTP: who I am, and whom I may meet."""
 
 import azure.functions as func
+from shared.organizations.diagnosis import diagnose_participant
 
 from functions._bodies import MeBody, PageQuery, PairingBody, PairingList, me_body
 from functions._edge import (
@@ -14,7 +15,6 @@ from functions._edge import (
 )
 from shared.ids import PairingId
 from shared.organizations.access import ensure_usable
-from shared.organizations.diagnosis import diagnose_participant
 from shared.pairings.membership import own_pairing
 from shared.wiring import wiring
 
@@ -22,9 +22,7 @@ bp = func.Blueprint()
 
 
 @bp.route("me", methods=["GET"])
-@http_endpoint(
-    Operation("Who I am, and whether my mailbox is usable", "participant", reply=MeBody)
-)
+@http_endpoint(Operation("Who I am, and whether my mailbox is usable", "participant", reply=MeBody))
 async def show_me(req: func.HttpRequest) -> func.HttpResponse:
     """Say who calls and what, if anything, keeps their mailbox from being used."""
     participation = await authorize(req)

@@ -40,5 +40,7 @@ async def show_health(_req: func.HttpRequest) -> func.HttpResponse:
 async def show_openapi(_req: func.HttpRequest) -> func.HttpResponse:
     """Serve the OpenAPI 3.1 document, which was generated from the models at build time."""
     return func.HttpResponse(
-        _DOCUMENT.read_bytes(), mimetype="application/json", headers={"cache-control": "max-age=300"}
+        _DOCUMENT.read_bytes(),
+        mimetype="application/json",
+        headers={"cache-control": "max-age=300"},
     )

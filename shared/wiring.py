@@ -1,6 +1,5 @@
 """The composition root: which adapter stands behind which port."""
 
-from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,8 @@ from shared.settings import Settings
 # Adapters are imported where they are made: a cold start of the webhook's handshake loads none, and
 # nothing loads the Graph SDK before the first call to Graph.
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.adapters.app_credentials import AppCredentials
     from shared.adapters.client_states import KeyedClientStates
     from shared.adapters.entra import EntraTokens
@@ -70,7 +71,7 @@ class Wiring:
         return KeyVaultSecrets(
             self.settings,
             lambda: self.credentials.managed_identity,
-            transport=lambda: self.credentials.transport(),
+            transport=lambda: self.credentials.transport(),  # noqa: PLW0108 - made when asked
         )
 
     @cached_property
@@ -145,7 +146,7 @@ class Wiring:
         return Queues(
             self.settings.storage_queues_url,
             lambda: self.credentials.managed_identity,
-            transport=lambda: self.credentials.transport(),
+            transport=lambda: self.credentials.transport(),  # noqa: PLW0108 - made when asked
         )
 
     @cached_property

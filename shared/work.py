@@ -8,9 +8,7 @@ from shared.sessions.ports import Job, JobKind
 from shared.subscriptions.upkeep import Following, ensure_subscription, renew_batch
 
 
-async def do(
-    job: Job, organization: Organization, *, books: Books, following: Following
-) -> None:
+async def do(job: Job, organization: Organization, *, books: Books, following: Following) -> None:
     """Do *job*.
 
     Raises:

@@ -65,6 +65,10 @@ class KeyedClientStates:
                 return None
         return Mailbox(TenantId(tenant_id), ObjectId(object_id))
 
+    async def ping(self) -> None:
+        """Return if the key can be had, else raise Misconfigured or StoreUnavailable."""
+        await self._keys()
+
     @staticmethod
     def _fits(mac: str, keys: list[bytes], tenant_id: str, object_id: str, nonce: str) -> bool:
         # Every key is tried, so that how long it takes says nothing about which one fits.

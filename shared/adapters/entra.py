@@ -122,6 +122,10 @@ class EntraTokens:
         self._clock = clock
         self._keys = SigningKeys(settings.cloud.login_url, outbound, clock)
 
+    async def ping(self) -> None:
+        """Return if there are signing keys, else raise CalendarUnavailable."""
+        await self._keys.find("")
+
     async def verify(self, raw: str) -> VerifiedToken:
         """Return what *raw* proves.
 

@@ -8,8 +8,9 @@ inside base64, the host's default. Its payload lies one level down: a top-level 
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import Invalid, StoreUnavailable
@@ -40,60 +41,115 @@ MESSAGE_BYTES: Final = 48 * 1024
 _VERSION: Final = 1
 _CALL_SECONDS: Final = 6.0
 """Longest wait for a queue, a retry included: Graph wants its answer within ten seconds."""
+_WAIT: Final[Mapping[str, int]] = {"connection_timeout": 2, "read_timeout": 3}
+"""Seconds of one attempt; given with each call, as a lent transport has its own."""
 _MAX_DELAY: Final = timedelta(days=6)
 """A message lives seven days and must be seen before it dies."""
 
-QueueServices = Callable[[], "QueueServiceClient"]
-"""Returns the client of the process, which it makes the first time."""
 
+class Queues:
+    """The queues of one storage account. Belongs to the loop it is first used on.
 
-def queue_service(
-    url: str,
-    credential: "AsyncTokenCredential | AzureNamedKeyCredential",
-    transport: "AsyncHttpTransport[Any, Any] | None" = None,
-) -> "QueueServiceClient":
-    """Return the client of one process and loop; whoever asked closes it.
-
-    *transport* lends it the connections of the process; without, it makes its own. Loads the SDK.
+    *credential* and *transport* are called when the first message is sent; the transport lends the
+    connections of the process, and without it the client makes its own.
     """
-    from azure.storage.queue.aio import QueueServiceClient
 
-    options: dict[str, Any] = {"transport": transport} if transport else {}
-    return QueueServiceClient(
-        url,
-        credential=credential,
-        # One more try, up to two seconds later.
-        retry_total=1,
-        initial_backoff=0,
-        increment_base=1,
-        random_jitter_range=1,
-        **options,
-    )
+    def __init__(
+        self,
+        url: str,
+        credential: "Callable[[], AsyncTokenCredential | AzureNamedKeyCredential]",
+        *,
+        transport: "Callable[[], AsyncHttpTransport[Any, Any]] | None" = None,
+    ) -> None:
+        self._url = url
+        self._credential = credential
+        self._transport = transport
+
+    async def send(self, queue: str, message: bytes, delay: timedelta = timedelta()) -> None:
+        """Send *message* to *queue*, which is made the first time it is missed.
+
+        Raises:
+            StoreUnavailable
+        """
+        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+        from azure.storage.queue import TextBase64EncodePolicy
+
+        client = self._service.get_queue_client(
+            queue, message_encode_policy=TextBase64EncodePolicy()
+        )
+        seconds = max(0, round(delay.total_seconds()))
+
+        async def send() -> None:
+            await client.send_message(message.decode(), visibility_timeout=seconds, **_WAIT)
+
+        with _answering(queue):
+            async with asyncio.timeout(_CALL_SECONDS):
+                try:
+                    await send()
+                except ResourceNotFoundError:
+                    with suppress(ResourceExistsError):  # somebody else missed it too
+                        await client.create_queue(**_WAIT)
+                    await send()
+
+    async def ping(self) -> None:
+        """Return if the queues answer, else raise StoreUnavailable. Looks at one of them."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with _answering(JOBS), suppress(ResourceNotFoundError):
+            async with asyncio.timeout(_CALL_SECONDS):
+                await self._service.get_queue_client(JOBS).get_queue_properties(**_WAIT)
+
+    async def aclose(self) -> None:
+        """Close the client, if one was made."""
+        if "_service" in self.__dict__:
+            await self._service.close()
+
+    @cached_property
+    def _service(self) -> "QueueServiceClient":
+        from azure.storage.queue.aio import QueueServiceClient
+
+        options: dict[str, Any] = {"transport": self._transport()} if self._transport else {}
+        return QueueServiceClient(
+            self._url,
+            credential=self._credential(),
+            # One more try, up to two seconds later.
+            retry_total=1,
+            initial_backoff=0,
+            increment_base=1,
+            random_jitter_range=1,
+            **options,
+        )
 
 
 class StorageOutbox:
     """Implements `Outbox` on Queue Storage."""
 
-    def __init__(self, services: QueueServices) -> None:
-        self._queue = _Queue(NOTIFICATIONS, services)
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
 
-    async def put(self, changes: Sequence[MailboxChanges], received_at: str) -> int:
+    async def put(
+        self,
+        changes: Sequence[MailboxChanges],
+        received_at: str,
+        *,
+        delay: timedelta = timedelta(),
+    ) -> int:
         """Queue *changes* as few messages within the size limit; return how many messages."""
         messages = notification_messages(changes, received_at)
         for message in messages:
-            await self._queue.send(message)
+            await self._queues.send(NOTIFICATIONS, message, min(delay, _MAX_DELAY))
         return len(messages)
 
 
 class StorageJobs:
     """Implements `Jobs` on Queue Storage."""
 
-    def __init__(self, services: QueueServices) -> None:
-        self._queue = _Queue(JOBS, services)
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
 
     async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:
         """Queue *job*, to be seen after *delay*: at most six days."""
-        await self._queue.send(job_message(job), min(delay, _MAX_DELAY))
+        await self._queues.send(JOBS, job_message(job), min(delay, _MAX_DELAY))
 
 
 def notification_messages(changes: Iterable[MailboxChanges], received_at: str) -> list[bytes]:
@@ -159,38 +215,17 @@ def parse_job(message: bytes) -> Job:
         raise _not_ours() from error
 
 
-class _Queue:
-    """Sends messages to one queue, which is made the first time it is missed."""
+@contextmanager
+def _answering(queue: str) -> Iterator[None]:
+    """Translate the SDK's errors."""
+    from azure.core.exceptions import AzureError
 
-    def __init__(self, name: str, services: QueueServices) -> None:
-        self._name = name
-        self._services = services
-
-    async def send(self, message: bytes, delay: timedelta = timedelta()) -> None:
-        """Send *message*. Raises StoreUnavailable."""
-        from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
-        from azure.storage.queue import TextBase64EncodePolicy
-
-        queue = self._services().get_queue_client(
-            self._name, message_encode_policy=TextBase64EncodePolicy()
-        )
-        options: dict[str, Any] = {
-            "visibility_timeout": max(0, round(delay.total_seconds())),
-            "connection_timeout": 2,
-            "read_timeout": 3,
-        }
-        try:
-            async with asyncio.timeout(_CALL_SECONDS):
-                try:
-                    await queue.send_message(message.decode(), **options)
-                except ResourceNotFoundError:
-                    with suppress(ResourceExistsError):  # somebody else missed it too
-                        await queue.create_queue()
-                    await queue.send_message(message.decode(), **options)
-        except (AzureError, TimeoutError) as error:
-            raise StoreUnavailable(
-                f"The queue {self._name} did not take a message ({type(error).__name__})."
-            ) from error
+    try:
+        yield
+    except (AzureError, TimeoutError) as error:
+        raise StoreUnavailable(
+            f"The queue {queue} did not answer ({type(error).__name__})."
+        ) from error
 
 
 def _parts(changes: Iterable[MailboxChanges], limit: int) -> Iterator[bytes]:

@@ -1,18 +1,20 @@
 """Re-reading upcoming sessions by the clock: what push missed is found here. And purging."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shared.attendees.recording import apply, record, session_of
 from shared.due import DueKind
-from shared.errors import CalendarThrottled, EventGone, SchedulingError, StaleRow
-from shared.ids import EventId, Mailbox
+from shared.errors import CalendarThrottled, EventGone, StaleRow
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions.booking import Books, verify
-from shared.sessions.model import Cause, Session, SessionState
+from shared.sessions.model import Cause, SeenEvent, Session, SessionState
 from shared.sessions.ports import Job, JobKind
 from shared.sessions.rhythm import next_reconciliation
 from shared.sessions.work import batches, due_items, job_of
+
+if TYPE_CHECKING:
+    from shared.ids import EventId, Mailbox
 
 _PAGE: Final = 2_000
 
@@ -39,12 +41,13 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
         for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True)
         if (session := await session_of(mailbox, session_id, books=books)) is not None
     ]
-    changed, failures = 0, []
-    for session, seen in zip(readable := _readable(sessions), await _read(readable, books)):
-        if isinstance(seen, SchedulingError) and not isinstance(seen, EventGone):
+    changed, failures = 0, list[Exception]()
+    readable = _readable(sessions)
+    for session, seen in zip(readable, await _read(readable, books), strict=True):
+        if isinstance(seen, Exception) and not isinstance(seen, EventGone):
             failures.append(seen)
             continue
-        event = None if isinstance(seen, Exception) else seen
+        event = None if isinstance(seen, EventGone) else seen
         try:
             now_known = await apply(session, event, organization, Cause.RECONCILIATION, books=books)
         except StaleRow:
@@ -83,11 +86,11 @@ def _readable(sessions: list[Session]) -> list[Session]:
     return [s for s in sessions if s.event_id is not None and s.state is SessionState.SCHEDULED]
 
 
-async def _read(sessions: list[Session], books: Books) -> list[object]:
+async def _read(sessions: list[Session], books: Books) -> list[SeenEvent | Exception]:
     wanted: list[tuple[Mailbox, EventId]] = [
         (s.organizer, s.event_id) for s in sessions if s.event_id is not None
     ]
-    return list(await books.calendar.read_many(wanted)) if wanted else []
+    return await books.calendar.read_many(wanted) if wanted else []
 
 
 async def _next_time(session: Session, organization: Organization, books: Books) -> None:

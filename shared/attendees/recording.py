@@ -140,7 +140,7 @@ async def _follow_up(
             action=difference,
             cause=cause,
             state=session.state,
-            **({"lag_ms": lag_ms} if lag_ms is not None else {}),
+            lag_ms=lag_ms or 0,
         )
 
 

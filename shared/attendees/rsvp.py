@@ -7,8 +7,8 @@ within one scheduling silence never erases an answer, and new times start from s
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from shared.sessions.model import (
     Attendee,
@@ -21,6 +21,9 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Difference(StrEnum):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from shared.attendees.recording import record_change
 from shared.errors import ConsentMissing, MailboxUnusable, NotFound, StaleRow
@@ -11,13 +12,15 @@ from shared.notifications.model import MailboxChanges
 from shared.organizations.model import Organization
 from shared.organizations.ports import OrganizationStore
 from shared.sessions.booking import Books
-from shared.sessions.model import Session
 from shared.subscriptions.upkeep import (
     Following,
     ensure_subscription,
     reconcile_mailbox,
     renew_now,
 )
+
+if TYPE_CHECKING:
+    from shared.sessions.model import Session
 
 
 async def dispatch(
@@ -82,9 +85,7 @@ async def _lifecycle(
             await renew_now(known, organization, following=following)
 
 
-async def _note_push(
-    change: MailboxChanges, received_at: datetime, following: Following
-) -> None:
+async def _note_push(change: MailboxChanges, received_at: datetime, following: Following) -> None:
     """Remember once a minute at most that push works for this mailbox."""
     known = await following.subscriptions.get(change.mailbox)
     if known is None or (

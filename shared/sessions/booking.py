@@ -6,16 +6,16 @@ derived from the idempotency key, so a retry finds what was left at any step and
 """
 
 import asyncio
-import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.availability.finding import Occasion, read_schedules
+from shared.availability.finding import Occasion, read_schedules, rules_for
 from shared.availability.model import SlotRules
 from shared.availability.ports import Schedules
+from shared.availability.working_hours import zone_of
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
@@ -102,8 +102,8 @@ class Books:
 
 def session_id_for(participation: Participation, pairing_id: PairingId, key: str) -> SessionId:
     """Return the id that this caller's *key* stands for: the same for every retry."""
-    name = "\n".join(
-        (participation.organization.id, pairing_id, participation.mailbox.object_id, key)
+    name = (
+        f"{participation.organization.id}\n{pairing_id}\n{participation.mailbox.object_id}\n{key}"
     )
     return SessionId(str(uuid.uuid5(_NAMESPACE, name)))
 
@@ -199,15 +199,11 @@ async def announce(session: Session, organization: Organization, *, books: Books
             tasks.create_task(books.sessions.settle(mailbox, session))
         tasks.create_task(books.due.put(due))
         tasks.create_task(
-            books.jobs.put(
-                Job(JobKind.SUBSCRIBE, session.organization_id, (session.organizer,))
-            )
+            books.jobs.put(Job(JobKind.SUBSCRIBE, session.organization_id, (session.organizer,)))
         )
 
 
-async def _left_behind(
-    mailbox: Mailbox, session_id: SessionId, books: Books
-) -> Session | None:
+async def _left_behind(mailbox: Mailbox, session_id: SessionId, books: Books) -> Session | None:
     try:
         return await books.sessions.get(mailbox, session_id)
     except NotFound:
@@ -223,7 +219,12 @@ async def _reserve(
 ) -> Session:
     """Check that the time is free and hold it for everybody."""
     now = books.clock.now()
-    rules = rules_for(participation.organization, request.duration, request.time_zone, now)
+    rules = rules_for(
+        participation.organization.settings,
+        duration=request.duration,
+        now=now,
+        zone=zone_of(request.time_zone),
+    )
     ensure_bookable(request.span, rules)
     window = around(request.span, rules)
     occasion = await see_occasion(participation, pairing, window, books=books)
@@ -321,22 +322,6 @@ async def see_occasion(
     return occasion.without(freed.span) if freed else occasion
 
 
-def rules_for(
-    organization: Organization, duration: timedelta, time_zone: str, now: datetime
-) -> SlotRules:
-    """Return what a slot of *duration* must fulfil in *organization* at *now*."""
-    settings = organization.settings
-    return SlotRules(
-        duration=duration,
-        step=timedelta(minutes=settings.step_minutes),
-        earliest_start=now + settings.minimum_notice,
-        latest_start=now + settings.horizon,
-        buffer_before=settings.buffer_before,
-        buffer_after=settings.buffer_after,
-        tentative_is_busy=settings.tentative_is_busy,
-    )
-
-
 def ensure_bookable(span: TimeSpan, rules: SlotRules) -> None:
     """Raise Invalid if *span* breaks a rule that has nothing to do with anybody's calendar."""
     if span.start < rules.earliest_start:
@@ -399,9 +384,3 @@ def _scheduled(session: Session, now: datetime) -> Change:
         session.pairing_id,
         session.id,
     )
-
-
-def fingerprint(parts: Mapping[str, object]) -> str:
-    """Return a hash of a request's *parts* that tells one request from another."""
-    text = "\n".join(f"{name}={parts[name]!r}" for name in sorted(parts))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -7,6 +7,8 @@ times the session holds both, the old ones for good and the new ones until the h
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from shared.availability.finding import rules_for
+from shared.availability.working_hours import zone_of
 from shared.changes.model import Change, ChangeKind
 from shared.errors import (
     CalendarRefused,
@@ -31,7 +33,6 @@ from shared.sessions.booking import (
     announce,
     around,
     ensure_bookable,
-    rules_for,
     see_occasion,
 )
 from shared.sessions.lifecycle import Action
@@ -93,7 +94,12 @@ async def reschedule(
         raise Conflict("The session is over.")
     if wanted.span == session.span:
         return session
-    rules = rules_for(participation.organization, wanted.span.duration, wanted.time_zone, now)
+    rules = rules_for(
+        participation.organization.settings,
+        duration=wanted.span.duration,
+        now=now,
+        zone=zone_of(wanted.time_zone),
+    )
     ensure_bookable(wanted.span, rules)
     occasion = await see_occasion(
         participation, pairing, around(wanted.span, rules), books=books, freed=session
@@ -285,7 +291,7 @@ async def _record_moved(
     organization: Organization,
     books: Books,
 ) -> Session:
-    """Record the new times. A row that changed meanwhile is read again: their order is Outlook's."""
+    """Record the new times; a row that changed meanwhile is read again."""
     while session.pending_span == seen.span:
         moved = replace(
             session,

@@ -21,9 +21,7 @@ def reconcile_every(starts_in: timedelta, background: Background) -> timedelta:
     return next((every for within, every in _RHYTHM if starts_in <= within), _BEYOND_EVERY)
 
 
-def next_reconciliation(
-    session: Session, background: Background, now: datetime
-) -> DueItem | None:
+def next_reconciliation(session: Session, background: Background, now: datetime) -> DueItem | None:
     """Return when *session* is to be read next; None when it is over or cancelled."""
     if session.state is not SessionState.SCHEDULED or session.span.end <= now:
         return None

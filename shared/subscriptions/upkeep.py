@@ -76,9 +76,7 @@ async def enqueue_renewals(*, following: Following) -> int:
     Their `Due` rows stay until the batch is done: a batch that is lost comes due again.
     """
     count = 0
-    async for page in following.due.due(
-        DueKind.RENEWAL, following.clock.now(), page=_PAGE * BATCH
-    ):
+    async for page in following.due.due(DueKind.RENEWAL, following.clock.now(), page=_PAGE * BATCH):
         for batch in batches(page):
             await following.jobs.put(job_of(JobKind.RENEW, batch))
             count += len(batch)

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ def test_subtract_is_set_difference(free: list[TimeSpan], busy: list[TimeSpan]) 
 def test_merging_keeps_every_minute_and_leaves_gaps(found: list[TimeSpan]) -> None:
     merged = merge(found)
     assert minutes(merged) == minutes(found)
-    assert all(a.end < b.start for a, b in zip(merged, merged[1:], strict=False))
+    assert all(a.end < b.start for a, b in pairwise(merged))
 
 
 def test_an_empty_span_cannot_exist() -> None:

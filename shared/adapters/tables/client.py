@@ -19,7 +19,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.data.tables import TableEntity, UpdateMode
 from azure.data.tables.aio import TableClient, TableServiceClient
 
-from shared.adapters.tables.keys import Key, Rows
+from shared.adapters.tables.keys import ORGANIZATIONS, Key, Rows
 from shared.adapters.tables.values import check_schema
 from shared.errors import StaleRow, StoreUnavailable
 
@@ -229,6 +229,14 @@ class Tables:
             limit,
             select=select,
         )
+
+    async def ping(self) -> None:
+        """Return if the tables answer, else raise StoreUnavailable. Reads a row that is absent."""
+        await self.get(ORGANIZATIONS, Key("ping", "ping"), ["schema"])
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        await self._service.close()
 
     def _client(self, table: str) -> TableClient:
         if table not in self._clients:
