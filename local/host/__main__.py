@@ -1,0 +1,127 @@
+"""Runs an Azure Functions app: ``python -m local.host --app-dir FOLDER``.
+
+Once it listens it prints one line of JSON to standard output::
+
+    {"url": "http://127.0.0.1:7071", "functions": ["health"], "failure": null,
+     "function_key": "…", "master_key": "…", "pid": 4711}
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from local.host.console import announce, set_up_logging
+from local.host.cors import Cors
+from local.host.host import GRACE, DevelopmentHost
+from local.host.static import StaticSite
+
+_HOST_ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run until SIGINT or SIGTERM."""
+    options = _parser().parse_args(arguments)
+    app_dir: Path = options.app_dir.resolve()
+    started_in = Path.cwd()
+    _leave(app_dir)
+    set_up_logging()
+    asyncio.run(_run(options, app_dir, started_in))
+    # A sync function that never ends would keep the interpreter waiting.
+    if any(each.name.startswith("worker") for each in threading.enumerate()):
+        sys.stderr.flush()
+        os._exit(0)
+
+
+async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    host = DevelopmentHost(
+        app_dir,
+        address=options.host,
+        port=options.port,
+        certificate=options.certificate and (started_in / options.certificate),
+        key=options.key and (started_in / options.key),
+        cors=Cors(options.cors, supports_credentials=options.cors_credentials),
+        sites=options.static,
+        function_key=options.function_key,
+        master_key=options.master_key,
+        polls_queues=not options.no_queues,
+        runs_timers=not options.no_timers,
+        delivers_twice=options.deliver_twice,
+        keeps_chunked_bodies=options.keep_chunked_bodies,
+        grace=timedelta(seconds=options.grace),
+        on_timeout=lambda: _restart(host, started_in),
+    )
+    async with host:
+        announce(
+            url=host.url,
+            functions=[each.name for each in host.functions],
+            failure=str(host.failure) if host.failure else None,
+            function_key=host.keys.function,
+            master_key=host.keys.master,
+            pid=os.getpid(),
+        )
+        await stopped.wait()
+
+
+def _restart(host: DevelopmentHost, started_in: Path) -> None:
+    """Begin anew on the same port, as Azure kills the worker process: all that runs dies."""
+    os.chdir(started_in)
+    sys.stderr.flush()
+    again = ["--port", str(host.port)]
+    again += ["--function-key", host.keys.function, "--master-key", host.keys.master]
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *again])  # noqa: S606
+
+
+def _leave(app_dir: Path) -> None:
+    """Go where the app is, and let it import nothing from where the host is."""
+    if app_dir != _HOST_ROOT:
+        sys.path[:] = [each for each in sys.path if Path(each).resolve() != _HOST_ROOT]
+    os.chdir(app_dir)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local.host", description=__doc__)
+    add = parser.add_argument
+    add("--app-dir", type=Path, default=Path(), help="where function_app.py and host.json are")
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=int, default=0, help="0 takes a free one")
+    add("--certificate", type=Path, help="PEM; with it the host speaks HTTPS")
+    add("--key", type=Path, help="PEM, the certificate's key")
+    add("--cors", type=_origins, default=[], help="origins, separated by commas, or *")
+    add("--cors-credentials", action="store_true", help="let pages send credentials")
+    add("--static", type=_site, action="append", default=[], metavar="DIR=/PATH",
+        help="serve web pages beside the functions")  # fmt: skip
+    add("--function-key", help="what opens functions of level `function`; random without")
+    add("--master-key", help="what opens everything; random without")
+    add("--no-queues", action="store_true", help="do not poll queues")
+    add("--no-timers", action="store_true", help="run timers by hand alone")
+    add("--deliver-twice", action="store_true", help="run each queue message again after success")
+    add("--keep-chunked-bodies", action="store_true",
+        help="hand over request bodies without Content-Length, which Azure may lose")  # fmt: skip
+    add("--grace", type=float, default=GRACE.total_seconds(),
+        help="seconds that running invocations get when the host stops")  # fmt: skip
+    return parser
+
+
+def _origins(text: str) -> list[str]:
+    return [each.strip().rstrip("/") for each in text.split(",") if each.strip()]
+
+
+def _site(text: str) -> StaticSite:
+    try:
+        return StaticSite.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Finds storage queues by the name of a connection, as the host reads it from the settings.
+
+``NAME`` (or ``AzureWebJobsNAME``) is a connection string; else ``NAME__queueServiceUri`` with
+``NAME__credential=managedidentity`` and ``NAME__clientId`` says where and as whom.
+
+Source: https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
+from azure.storage.queue.aio import QueueClient, QueueServiceClient
+
+HOST_STORAGE: Final = "AzureWebJobsStorage"
+# What `UseDevelopmentStorage=true` stands for: the emulator's well-known account.
+_DEVELOPMENT: Final = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
+    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
+)
+
+
+def check_connection(name: str, settings: Mapping[str, str]) -> None:
+    """Raise ValueError, naming what is missing, if the connection *name* is not in *settings*."""
+    if _connection_string(name, settings) is None and _service_uri(name, settings) is None:
+        raise ValueError(
+            f"the connection {name!r} is not set: neither the setting {name!r} (a connection"
+            f" string) nor {name}__queueServiceUri exists"
+        )
+    way = settings.get(f"{name}__credential", "managedidentity")
+    if way.lower() != "managedidentity":
+        raise ValueError(f"{name}__credential={way!r}: only managedidentity is supported")
+
+
+class Connections:
+    """The queue services of one host, each opened on first use."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        """Look connections up in *settings*."""
+        self._settings = settings
+        self._services: dict[str, QueueServiceClient] = {}
+        self._credentials: list[AsyncTokenCredential] = []
+
+    def queue(self, connection: str, queue: str) -> QueueClient:
+        """Return a client of *queue* that leaves contents as they are."""
+        if connection not in self._services:
+            self._services[connection] = self._open(connection)
+        return self._services[connection].get_queue_client(queue)
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        for service in self._services.values():
+            await service.close()
+        for credential in self._credentials:
+            await credential.close()
+
+    def _open(self, name: str) -> QueueServiceClient:
+        # aiohttp reads SSL_CERT_FILE when it is imported, which may be before it was set.
+        verify: dict[str, Any] = {
+            "connection_verify": self._settings.get("SSL_CERT_FILE") or True,
+            "retry_total": 1,  # a poll that fails is followed by another
+        }
+        text = _connection_string(name, self._settings)
+        if text is not None:
+            return QueueServiceClient.from_connection_string(text, **verify)
+        uri = _service_uri(name, self._settings)
+        if uri is None:
+            raise ValueError(f"the connection {name!r} is not set")
+        credential = self._credential(name, verify)
+        self._credentials.append(credential)
+        return QueueServiceClient(uri, credential=credential, **verify)
+
+    def _credential(self, name: str, verify: dict[str, Any]) -> AsyncTokenCredential:
+        client_id = self._settings.get(f"{name}__clientId") or self._settings.get("AZURE_CLIENT_ID")
+        if f"{name}__credential" in self._settings:
+            return ManagedIdentityCredential(client_id=client_id, **verify)
+        return DefaultAzureCredential(managed_identity_client_id=client_id, **verify)
+
+
+def _connection_string(name: str, settings: Mapping[str, str]) -> str | None:
+    text = settings.get(f"AzureWebJobs{name}") or settings.get(name)
+    if text and text.strip().rstrip(";").lower() == "usedevelopmentstorage=true":
+        return _DEVELOPMENT
+    return text or None
+
+
+def _service_uri(name: str, settings: Mapping[str, str]) -> str | None:
+    uri = settings.get(f"{name}__queueServiceUri")
+    account = settings.get(f"{name}__accountName")
+    # An account's name alone works for the host's own storage only.
+    if not uri and account and name == HOST_STORAGE:
+        return f"https://{account}.queue.core.windows.net"
+    return uri or None

@@ -1,0 +1,275 @@
+"""The development host: an Azure Functions app on a laptop, no kinder than Azure."""
+
+import asyncio
+import logging
+import os
+import secrets
+import ssl
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Self
+
+from aiohttp import web
+
+from local.host.configuration import read_options
+from local.host.connections import Connections
+from local.host.cors import Cors
+from local.host.edge import Edge, Keys
+from local.host.errors import AppRefused
+from local.host.importing import fresh_modules, import_app
+from local.host.indexing import IndexedFunction, QueueBinding, TimerSchedule, index
+from local.host.invoking import Invocation, Invoker
+from local.host.queueing import Queue, StorageQueue
+from local.host.queues import QueueListener
+from local.host.static import StaticSite
+from local.host.timers import TimerListener
+from local.host.worker import Worker
+
+GRACE: Final = timedelta(seconds=5)
+"""How long running invocations may take to end when the host stops."""
+# Kestrel takes 32 KiB of headers; aiohttp would stop at 8.
+_MAX_HEADER_BYTES: Final = 32 * 1024
+
+_log: Final = logging.getLogger(__name__)
+
+
+class DevelopmentHost:
+    """Runs the app in a folder while its block runs.
+
+    In use::
+
+        async with DevelopmentHost(app_dir, {"STORAGE": connection_string}) as host:
+            reply = await client.get(f"{host.url}/api/health")
+
+    An app that Azure would refuse does not raise: `failure` says why, every URL is a 404.
+    """
+
+    def __init__(
+        self,
+        app_dir: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        cors: Cors | None = None,
+        sites: Sequence[StaticSite] = (),
+        function_key: str | None = None,
+        master_key: str | None = None,
+        polls_queues: bool = True,
+        runs_timers: bool = True,
+        delivers_twice: bool = False,
+        keeps_chunked_bodies: bool = False,
+        grace: timedelta = GRACE,
+        on_invocation: Callable[[Invocation], None] | None = None,
+        on_timeout: Callable[[], None] | None = None,
+        open_queue: Callable[[QueueBinding], Queue] | None = None,
+    ) -> None:
+        """Prepare to run the app in *app_dir*.
+
+        *environment*: settings on top of the process's own, for as long as the block runs.
+        *port*: 0 takes a free one. *certificate* and *key*: PEM files; with them it is HTTPS.
+        *polls_queues*, *runs_timers*: without them only `drain_queues` and `invoke_timer` do.
+        *open_queue*: where queues are, if not where the settings say.
+        """
+        self.keys = Keys(
+            function_key or secrets.token_urlsafe(), master_key or secrets.token_urlsafe()
+        )
+        self.functions: Sequence[IndexedFunction] = ()
+        """Those that run, in the order in which routes are tried."""
+        self.failure: AppRefused | None = None
+        """Why the app does not run."""
+        self._app_dir = app_dir.resolve()
+        self._environment = dict(environment or {})
+        self._address, self._port = address, port
+        self._tls = _tls(certificate, key)
+        self._edge = Edge(
+            self.keys, cors or Cors(()), sites, keeps_chunked_bodies=keeps_chunked_bodies
+        )
+        self._polls_queues, self._runs_timers = polls_queues, runs_timers
+        self._delivers_twice = delivers_twice
+        self._grace = grace
+        self._on_invocation, self._on_timeout = on_invocation, on_timeout
+        self._open_queue = open_queue
+        self._stack = AsyncExitStack()
+        self._worker = Worker()
+        self._invoker: Invoker | None = None
+        self._queues: dict[str, QueueListener] = {}
+        self._timers: dict[str, TimerListener] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:PORT``, without a slash at the end."""
+        return f"{'https' if self._tls else 'http'}://{self._address}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many invocations of each function have ended."""
+        return self._invoker.counts if self._invoker else Counter()
+
+    async def __aenter__(self) -> Self:
+        self._stack.enter_context(_environment(self._environment))
+        self._stack.enter_context(fresh_modules(self._app_dir))
+        try:
+            self._worker.start()
+            self._stack.push_async_callback(self._worker.stop)
+            await self._load()
+            await self._serve()
+            self._stack.push_async_callback(self._wind_down)
+            self._listen()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def drain_queues(self) -> int:
+        """Handle every message visible now, and what those send on. Return how many there were.
+
+        QueueFailed if the storage does not answer.
+        """
+        total = 0
+        while found := sum([await each.drain() for each in self._queues.values()]):
+            total += found
+        return total
+
+    async def invoke_timer(self, name: str, *, past_due: bool = False) -> None:
+        """Run the timer function *name* now and wait for its end.
+
+        Raises:
+            KeyError: there is no such timer.
+            Exception: whatever it raised.
+        """
+        await self._timers[name].run(past_due=past_due)
+
+    # --- start
+
+    async def _load(self) -> None:
+        settings = dict(os.environ)
+        try:
+            options = read_options(self._app_dir, settings)
+            registered = await self._worker.run(lambda: import_app(self._app_dir))
+            self.functions = index(registered, options, settings)
+        except AppRefused as refused:
+            self.failure = refused
+            self._edge.failure = str(refused)
+            _report(refused)
+            return
+        connections = Connections(settings)
+        self._stack.push_async_callback(connections.close)
+
+        def open_queue(binding: QueueBinding) -> Queue:
+            return StorageQueue(connections.queue(binding.connection, binding.queue))
+
+        opener = self._open_queue or open_queue
+        invoker = Invoker(
+            self._worker,
+            options,
+            open_queue=opener,
+            on_invocation=self._on_invocation,
+            on_timeout=self._on_timeout,
+        )
+        for each in self.functions:
+            if isinstance(each.trigger, QueueBinding):
+                self._queues[each.name] = QueueListener(
+                    each,
+                    each.trigger,
+                    options.queues,
+                    invoker,
+                    open_queue=opener,
+                    delivers_twice=self._delivers_twice,
+                )
+            elif isinstance(each.trigger, TimerSchedule):
+                self._timers[each.name] = TimerListener(each, each.trigger, invoker)
+        self._invoker = self._edge.invoker = invoker
+        self._edge.options = options
+        self._edge.functions = self.functions
+        self._edge.run_by_hand = self._run_by_hand
+
+    async def _serve(self) -> None:
+        runner = web.AppRunner(
+            self._edge.app(),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=self._grace.total_seconds(),
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+        )
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, self._address, self._port, ssl_context=self._tls).start()
+        self._port = runner.addresses[0][1]
+        self._runner = runner
+
+    def _listen(self) -> None:
+        if self._polls_queues:
+            self._tasks += [asyncio.create_task(each.listen()) for each in self._queues.values()]
+        if self._runs_timers:
+            self._tasks += [asyncio.create_task(each.listen()) for each in self._timers.values()]
+
+    async def _run_by_hand(self, function: IndexedFunction, given: str) -> None:
+        if function.name in self._timers:
+            await self._timers[function.name].run()
+        else:
+            await self._queues[function.name].run_once(given)
+
+    # --- stop
+
+    async def _wind_down(self) -> None:
+        """Take nothing new, give running invocations a moment to end."""
+        if self._runner:
+            for site in list(self._runner.sites):
+                await site.stop()
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        if self._invoker and not await self._invoker.is_idle(self._grace):
+            _log.warning("Invocations still run after %s: they are abandoned", self._grace)
+        for listener in self._queues.values():
+            listener.abandon()
+            await listener.settle()
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _report(refused: AppRefused) -> None:
+    """Say why no function exists, with the traceback of the app's own error if there is one."""
+    cause = refused.__cause__
+    lines = "".join(traceback.format_exception(cause)) if cause else ""
+    _log.error("No functions found: every URL is a 404.\n%s%s", lines, refused)

@@ -1,0 +1,217 @@
+"""Imports the app's `function_app.py` as the worker does, and says where its modules came from.
+
+The app shares this process, so its modules are set aside again when the host closes: the next host
+imports a fresh copy, as a new worker process would.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import azure.functions as func
+from azure.functions.decorators.function_app import Function
+
+from local.host.errors import AppRefused
+
+SCRIPT: Final = "function_app"
+# The program that imports the app is not part of it, though it may live in the same folder.
+_HOST_PACKAGES: Final = frozenset({__name__.partition(".")[0], "tests", "conftest", "__main__"})
+# What Microsoft ships beside the worker, with what azure-functions itself needs.
+_SHIPPED: Final = frozenset({"azure-functions", "grpcio", "protobuf", "werkzeug", "markupsafe"})
+# Where a package built with its requirements carries them.
+_PACKAGES: Final = Path(".python_packages/lib/site-packages")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@contextmanager
+def fresh_modules(app_dir: Path) -> Iterator[None]:
+    """Let imports find the app in *app_dir*, and forget its modules afterwards."""
+    before = _taken_out(app_dir)
+    paths = [str(app_dir)]
+    if (app_dir / _PACKAGES).is_dir():
+        paths.append(str(app_dir / _PACKAGES))
+    sys.path[:0] = paths
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        _taken_out(app_dir)
+        sys.modules.update(before)
+        for each in paths:
+            sys.path.remove(each)
+            sys.path_importer_cache.pop(each, None)
+
+
+def import_app(app_dir: Path) -> list[Function]:
+    """Import `function_app.py` of *app_dir* and return its registered functions.
+
+    Raises:
+        AppRefused: what the worker or the host would not take. An error of the app's own code is
+            its cause, with its traceback.
+    """
+    if not (app_dir / f"{SCRIPT}.py").is_file():
+        raise AppRefused(f"{SCRIPT}.py is missing in {app_dir}")
+    before = set(sys.modules)
+    try:
+        module = importlib.import_module(SCRIPT)
+        functions = list(_only_app(module).get_functions())
+    except SystemExit as error:
+        raise AppRefused("sys.exit at import: it kills the worker") from error
+    except ImportError as error:
+        raise AppRefused(f"{SCRIPT}.py cannot be imported: {error}{_advice(error)}") from error
+    except Exception as error:
+        raise AppRefused(
+            f"{SCRIPT}.py cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not functions:
+        raise AppRefused(f"{SCRIPT}.py registers no function")
+    _check_origins(app_dir, set(sys.modules) - before)
+    return functions
+
+
+def _only_app(module: ModuleType) -> func.FunctionRegister:
+    apps = [each for each in vars(module).values() if isinstance(each, func.FunctionRegister)]
+    if not apps:
+        raise AppRefused(f"{SCRIPT}.py defines no FunctionApp at its top level")
+    if len(apps) > 1:
+        raise AppRefused(f"{SCRIPT}.py defines more than one FunctionApp at its top level")
+    return apps[0]
+
+
+def _advice(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return " (is it in requirements.txt?)"
+    return ""
+
+
+def _taken_out(app_dir: Path) -> dict[str, ModuleType]:
+    """Take the modules that came from *app_dir* out of `sys.modules` and return them."""
+    found = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] not in _HOST_PACKAGES and _is_of(module, app_dir)
+    }
+    for name in found:
+        del sys.modules[name]
+    return found
+
+
+def _is_of(module: ModuleType, app_dir: Path) -> bool:
+    file = _file(module) or _first_folder(module)
+    return file is not None and _is_in(file, app_dir) and not _is_installed(file)
+
+
+# --- where modules come from
+
+
+def _check_origins(app_dir: Path, names: set[str]) -> None:
+    """Refuse modules that the deployed app would not have.
+
+    Modules that the host had imported before cannot be judged; a run of the unpacked package in an
+    interpreter of its own shows those too.
+    """
+    ignored = _ignored(app_dir)
+    allowed: frozenset[str] | None = None
+    owners: dict[str, list[str]] = {}
+    for name in sorted(names):
+        file = _file(sys.modules.get(name))
+        if file is None or _is_standard(file):
+            continue
+        if _is_installed(file):
+            if allowed is None:
+                allowed = _required(app_dir)
+                owners = dict(importlib.metadata.packages_distributions()) if allowed else {}
+            _check_required(name, owners, allowed)
+        elif not _is_in(file, app_dir):
+            raise AppRefused(
+                f"module {name!r} comes from {file}, outside the app:"
+                " .pth files and editable installs do not work on Azure"
+            )
+        else:
+            _check_packaged(name, file.relative_to(app_dir.resolve()), ignored)
+
+
+def _check_required(
+    name: str, owners: dict[str, list[str]], allowed: frozenset[str] | None
+) -> None:
+    owning = {_canonical(each) for each in owners.get(name.partition(".")[0], [])}
+    if allowed and owning and not owning & (allowed | _SHIPPED):
+        raise AppRefused(
+            f"module {name!r} belongs to {', '.join(sorted(owning))},"
+            " which requirements.txt does not bring"
+        )
+
+
+def _check_packaged(name: str, path: Path, ignored: list[str]) -> None:
+    for pattern in ignored:
+        wanted = pattern.strip("/")
+        if fnmatch(path.as_posix(), wanted) or fnmatch(path.parts[0], wanted):
+            raise AppRefused(
+                f"module {name!r} is left out of the package: .funcignore says {pattern!r}"
+            )
+
+
+def _ignored(app_dir: Path) -> list[str]:
+    try:
+        lines = (app_dir / ".funcignore").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#!"]
+
+
+def _required(app_dir: Path) -> frozenset[str]:
+    """Return the distributions that requirements.txt brings, those they need included.
+
+    Markers and extras are not weighed: a few too many names, never one too few.
+    """
+    try:
+        lines = (app_dir / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return frozenset()
+    waiting = {_canonical(found[0]) for line in lines if (found := _NAME.match(line))}
+    known: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        known.add(name)
+        try:
+            needs = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        waiting |= {_canonical(found[0]) for each in needs if (found := _NAME.match(each))} - known
+    return frozenset(known)
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _file(module: ModuleType | None) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if file else None
+
+
+def _first_folder(module: ModuleType) -> Path | None:
+    """Return the folder of a namespace package, which has no file."""
+    return next((Path(each).resolve() for each in getattr(module, "__path__", ())), None)
+
+
+def _is_in(file: Path, folder: Path) -> bool:
+    return file.is_relative_to(folder.resolve())
+
+
+def _is_installed(file: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(file.parts))
+
+
+def _is_standard(file: Path) -> bool:
+    libraries = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    return not _is_installed(file) and any(_is_in(file, Path(each)) for each in libraries)

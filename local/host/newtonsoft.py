@@ -1,0 +1,67 @@
+"""JSON as the host's Newtonsoft.Json changes it on the way through.
+
+The host parses strings that look like JSON and prints them again: objects indented, dates with
+another zone or fewer digits. Code that must arrive unchanged gives bytes.
+
+Source: the host's `FunctionBinding.ReadAsEnumerable` and `HttpBinding.CreateResult` (4.1037).
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+_DATE: Final = re.compile(
+    r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,7})?(Z|[+-]\d{2}:?\d{2})?", re.ASCII
+)
+
+
+def looks_like_json(text: str) -> bool:
+    """Whether the host takes *text* for an object or an array."""
+    text = text.strip()
+    return text[:1] + text[-1:] in {"{}", "[]"} and len(text) > 1
+
+
+def parse(text: str, *, rewrites_dates: bool = True) -> Any:  # noqa: ANN401  # any JSON
+    """Return the JSON value *text*. ValueError if it is none."""
+    value = json.loads(text)
+    return _with_dates_rewritten(value) if rewrites_dates else value
+
+
+def as_text(value: Any) -> str:  # noqa: ANN401  # any JSON
+    """Return what `JToken.ToString()` makes of *value*: strings bare, the rest indented JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value)
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def compact(value: Any) -> str:  # noqa: ANN401  # any JSON
+    """Return *value* as the host's HTTP formatter prints it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _with_dates_rewritten(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {name: _with_dates_rewritten(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_dates_rewritten(each) for each in value]
+    if isinstance(value, str) and (found := _DATE.fullmatch(value)):
+        return _rewritten(found)
+    return value
+
+
+def _rewritten(found: re.Match[str]) -> str:
+    """Return a date as a host in UTC prints it: its own zone, no trailing zeros."""
+    seconds, fraction, zone = found.groups()
+    digits = (fraction or "").rstrip("0").rstrip(".")
+    if zone in {None, "Z"}:
+        return f"{seconds}{digits}{zone or ''}"
+    try:
+        moment = datetime.fromisoformat(seconds + zone).astimezone(UTC)
+    except ValueError:
+        return found[0]
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{digits}+00:00"

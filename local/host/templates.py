@@ -1,0 +1,229 @@
+"""Route templates as ASP.NET Core reads them: literals, parameters, constraints, defaults.
+
+Source: https://learn.microsoft.com/aspnet/core/fundamentals/routing#route-templates
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Self
+from urllib.parse import unquote
+
+Constraint = Callable[[str], bool]
+
+_PARAMETER: Final = re.compile(
+    r"\{(?P<catch>\*{0,2})(?P<name>[A-Za-z_][\w-]*)(?P<rules>(?::[^:{}=?()]+(?:\([^)]*\))?)*)"
+    r"(?:=(?P<default>[^?{}]*))?(?P<optional>\?)?\}"
+)
+_RULE: Final = re.compile(r":([^:()]+)(?:\(([^)]*)\))?")
+_GUID: Final = re.compile(r"\{?[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\}?", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One ``{name:constraint=default}``."""
+
+    name: str
+    rules: tuple[Constraint, ...] = ()
+    default: str | None = None
+    is_optional: bool = False
+    is_catch_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What stands between two slashes."""
+
+    pattern: re.Pattern[str]
+    """Matches the decoded text; one group per parameter."""
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def whole(self) -> Parameter | None:
+        """The parameter this segment is, if it is nothing else."""
+        is_whole = len(self.parameters) == 1 and self.pattern.pattern == "(.+)"
+        return self.parameters[0] if is_whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTemplate:
+    """A route, prefix included."""
+
+    text: str
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the template that *text* writes. ValueError says what is wrong with it."""
+        if "//" in text or text.startswith("~"):
+            raise ValueError(f"{text!r} holds an empty segment or starts with '~'")
+        segments = tuple(_segment(part) for part in text.strip("/").split("/") if part)
+        names = [parameter.name.lower() for each in segments for parameter in each.parameters]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{text!r} names a parameter twice")
+        for each in segments[:-1]:
+            if each.whole and each.whole.is_catch_all:
+                raise ValueError(f"{text!r}: a catch-all parameter must be the last segment")
+        return cls(text, segments)
+
+    def match(self, path: Sequence[str]) -> dict[str, str] | None:
+        """Return the parameters out of the decoded segments of a *path*, None if it differs."""
+        values: dict[str, str] = {}
+        for position, segment in enumerate(self.segments):
+            whole = segment.whole
+            if whole and whole.is_catch_all:
+                rest = "/".join(path[position:]) or whole.default
+                return _with(values, whole, rest) if _all(whole, rest) else None
+            if position >= len(path):
+                if whole is None or not (whole.is_optional or whole.default is not None):
+                    return None
+                values = _with(values, whole, whole.default)
+                continue
+            found = segment.pattern.fullmatch(path[position])
+            if not found:
+                return None
+            for parameter, value in zip(segment.parameters, found.groups(), strict=True):
+                if not _all(parameter, value):
+                    return None
+                values[parameter.name] = value
+        return values if len(path) <= len(self.segments) else None
+
+
+def split_path(raw_path: str) -> list[str]:
+    """Return the segments of the path of a request, decoded. Kestrel leaves ``%2F`` as it is."""
+    path = raw_path.partition("?")[0]
+    return [
+        "%2F".join(unquote(piece) for piece in re.split("%2[fF]", part))
+        for part in path.strip("/").split("/")
+        if part
+    ]
+
+
+def _with(values: dict[str, str], parameter: Parameter, value: str | None) -> dict[str, str]:
+    return values if value is None else {**values, parameter.name: value}
+
+
+def _all(parameter: Parameter, value: str | None) -> bool:
+    return value is None or all(rule(value) for rule in parameter.rules)
+
+
+def _segment(text: str) -> Segment:
+    pattern, parameters, position = "", [], 0
+    for found in _PARAMETER.finditer(text):
+        pattern += _literal(text[position : found.start()])
+        # Greedy from the right, as ASP.NET Core reads `{name}.{extension}`.
+        pattern += "(.+)"
+        parameters.append(_parameter(found))
+        position = found.end()
+    pattern += _literal(text[position:])
+    if len(parameters) > 1 and "(.+)(.+)" in pattern:
+        raise ValueError(f"{text!r}: two parameters need a literal between them")
+    if pattern != "(.+)" and any(p.is_catch_all or p.is_optional for p in parameters):
+        raise ValueError(f"{text!r}: an optional or catch-all parameter fills its whole segment")
+    return Segment(re.compile(pattern, re.IGNORECASE | re.DOTALL), tuple(parameters))
+
+
+def _literal(text: str) -> str:
+    if set(text) & set("{}?*"):
+        raise ValueError(f"{text!r} is neither a literal nor a parameter")
+    return re.escape(text)
+
+
+def _parameter(found: re.Match[str]) -> Parameter:
+    rules = [_rule(name.strip(), argument) for name, argument in _RULE.findall(found["rules"])]
+    if found["optional"] and found["default"] is not None:
+        raise ValueError(f"{found[0]!r} is optional and has a default")
+    return Parameter(
+        found["name"],
+        tuple(rules),
+        found["default"],
+        is_optional=bool(found["optional"]),
+        is_catch_all=bool(found["catch"]),
+    )
+
+
+def _rule(name: str, argument: str) -> Constraint:
+    if name in _PLAIN and not argument:
+        return _PLAIN[name]
+    try:
+        if name == "regex":
+            expression = re.compile(argument, re.IGNORECASE)
+            return lambda value: bool(expression.search(value))
+        numbers = [int(each) for each in argument.split(",")]
+        if name in _ONE_NUMBER and len(numbers) == 1:
+            return _ONE_NUMBER[name](numbers[0])
+        if name in _TWO_NUMBERS and len(numbers) == 2:
+            return _TWO_NUMBERS[name](numbers[0], numbers[1])
+    except (ValueError, re.error) as error:
+        raise ValueError(f"constraint {name!r}: {error}") from error
+    raise ValueError(f"there is no constraint {name!r}")
+
+
+def _is_whole(bits: int) -> Constraint:
+    limit = 1 << (bits - 1)
+    return lambda value: (
+        bool(re.fullmatch(r"[+-]?\d{1,20}", value)) and -limit <= int(value) < limit
+    )
+
+
+def _is_moment(value: str) -> bool:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _at_least(limit: int) -> Constraint:
+    return lambda value: _is_whole(64)(value) and int(value) >= limit
+
+
+def _at_most(limit: int) -> Constraint:
+    return lambda value: _is_whole(64)(value) and int(value) <= limit
+
+
+def _within(least: int, most: int) -> Constraint:
+    return lambda value: _at_least(least)(value) and _at_most(most)(value)
+
+
+def _length_of(length: int) -> Constraint:
+    return lambda value: len(value) == length
+
+
+def _length_within(least: int, most: int) -> Constraint:
+    return lambda value: least <= len(value) <= most
+
+
+def _longer(least: int) -> Constraint:
+    return lambda value: len(value) >= least
+
+
+def _shorter(most: int) -> Constraint:
+    return lambda value: len(value) <= most
+
+
+_PLAIN: Final[dict[str, Constraint]] = {
+    "int": _is_whole(32),
+    "long": _is_whole(64),
+    "guid": lambda value: bool(_GUID.fullmatch(value)),
+    "bool": lambda value: value.lower() in {"true", "false"},
+    "alpha": lambda value: bool(re.fullmatch("[A-Za-z]*", value)),
+    "datetime": _is_moment,
+    "decimal": lambda value: bool(_NUMBER.fullmatch(value)),
+    "double": lambda value: bool(_NUMBER.fullmatch(value)),
+    "float": lambda value: bool(_NUMBER.fullmatch(value)),
+    "required": bool,
+}
+_ONE_NUMBER: Final[dict[str, Callable[[int], Constraint]]] = {
+    "min": _at_least,
+    "max": _at_most,
+    "length": _length_of,
+    "minlength": _longer,
+    "maxlength": _shorter,
+}
+_TWO_NUMBERS: Final[dict[str, Callable[[int, int], Constraint]]] = {
+    "range": _within,
+    "length": _length_within,
+}
