@@ -125,7 +125,8 @@ def read_details(details: Details, body: Json) -> set[str]:
     """
     before = details.copy()
     for name, read in _READERS.items():
-        if name in body:
+        # Null means "as it is" where a value is a flag or one of a few words.
+        if name in body and (body[name] is not None or not isinstance(read, _Flag | _Choice)):
             read(details, body[name])
     if body.get("recurrence") is not None:
         details.recurrence = parse_recurrence(

@@ -75,6 +75,7 @@ class Exchange:
                 )
         event = self._blank(mailbox, calendar)
         read_details(event.details, {"body": {"content": ""}} | body)
+        self._name(event.details.attendees)
         read_personal(event, body)
         event.transaction_id = str(transaction_id) if transaction_id is not None else None
         self._online.arrange(mailbox, event)
@@ -287,6 +288,7 @@ class Exchange:
         details = event.details
         self._online.arrange(mailbox, event)
         added = [a for a in details.attendees if not before.attendee(a.address)]
+        self._name(added)
         removed = [a for a in before.attendees if not details.attendee(a.address)]
         kept = [a for a in details.attendees if before.attendee(a.address)]
         if changed & _TIMES:
@@ -301,6 +303,13 @@ class Exchange:
             self._tell(event, kept, "update", changed=told)
         self._tell(event, added, "invitation")
         self._tell(event, removed, "cancellation")
+
+    def _name(self, attendees: list[Attendee]) -> None:
+        """Give those who came by address alone the name that the address book has."""
+        for attendee in attendees:
+            mailbox = self._store.at(attendee.address)
+            if mailbox and attendee.is_at(attendee.name):
+                attendee.name = mailbox.person.name
 
     def _pending_exceptions(self, event: Event) -> list[Event]:
         return [one for one in event.exceptions.values() if one.response == "notResponded"]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from local.graph.agenda import Agenda
 from local.graph.auth import Authority, TokenKeys
@@ -156,7 +157,7 @@ class GraphSimulator:
             method=request.method,
             path=path,
             query=lowered(request.rel_url),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers=_joined(request.headers),
             raw_body=await request.read(),
             root=f"{root}/v1.0",
         )
@@ -190,6 +191,11 @@ class GraphSimulator:
             )
         )
         return reply
+
+
+def _joined(headers: CIMultiDictProxy[str]) -> dict[str, str]:
+    """Return headers by lower-case name; several of one name, such as Prefer, as one list."""
+    return {name.lower(): ", ".join(headers.getall(name)) for name in set(headers)}
 
 
 def _parsed(raw: bytes) -> Any:  # noqa: ANN401 - any JSON

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from tests.local.graph.conftest import SESSION, Graph, a_meeting, person
 from tests.local.graph.test_schedules import at
@@ -73,6 +74,31 @@ async def test_prefer_is_honoured_and_named(graph: Graph) -> None:
     assert shown["body"] == {"contentType": "text", "content": "Hello"}
     assert "outlook.timezone" in sent["Preference-Applied"]
     assert sent["client-request-id"] == "c-1"
+
+
+async def test_several_prefer_headers_count_as_one(graph: Graph) -> None:
+    headers = CIMultiDict(
+        [
+            ("Authorization", f"Bearer {graph.token()}"),
+            ("Prefer", 'IdType="ImmutableId"'),
+            ("Prefer", 'outlook.timezone="Europe/Berlin"'),
+        ]
+    )
+    url = f"{graph.url}/v1.0/me/events"
+    async with graph.session.post(url, json=a_meeting(), headers=headers) as answer:
+        event = await answer.json()
+    assert event["id"].startswith("AAkALg")
+    assert event["start"]["timeZone"] == "Europe/Berlin"
+
+
+async def test_null_leaves_flags_as_they_are_and_names_come_from_the_book(graph: Graph) -> None:
+    attendees = [{"emailAddress": {"address": "bob@contoso.test"}}]
+    event = await graph.book(
+        "ada", isOnlineMeeting=True, onlineMeetingProvider=None, attendees=attendees
+    )
+    assert event["onlineMeetingProvider"] == "teamsForBusiness"
+    assert event["attendees"][0]["emailAddress"]["name"] == "Bob Test"
+    assert event["attendees"][0]["type"] == "required"
 
 
 async def test_invitees_get_a_copy_with_an_own_id_after_a_delay(graph: Graph) -> None:
