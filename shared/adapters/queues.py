@@ -41,7 +41,7 @@ MESSAGE_BYTES: Final = 48 * 1024
 _VERSION: Final = 1
 _CALL_SECONDS: Final = 6.0
 """Longest wait for a queue, a retry included: Graph wants its answer within ten seconds."""
-_WAIT: Final[Mapping[str, int]] = {"connection_timeout": 2, "read_timeout": 3}
+_WAIT: Final[dict[str, Any]] = {"connection_timeout": 2, "read_timeout": 3}
 """Seconds of one attempt; given with each call, as a lent transport has its own."""
 _MAX_DELAY: Final = timedelta(days=6)
 """A message lives seven days and must be seen before it dies."""

@@ -1,7 +1,7 @@
 """How values are written into rows: text, numbers and booleans that any tool can read."""
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -67,7 +67,7 @@ def read_cursor(given: str) -> str:
     """Return what `cursor` hid, or raise Invalid."""
     try:
         if len(given) <= _CURSOR_LIMIT:
-            return urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode()
+            return b64decode(given + "=" * (-len(given) % 4), altchars=b"-_", validate=True).decode()
     except ValueError:
         pass
     raise Invalid("query.cursor", "This cursor was not given out here.")

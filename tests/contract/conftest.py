@@ -1,0 +1,149 @@
+"""Each port's suite runs on its fake and on its adapter, which speaks to a real Azurite.
+
+Where Azurite is missing these tests fail, with what to do: half a contract proves nothing.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import ResourceNotFoundError
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.data.tables.aio import TableServiceClient
+
+from local.azurite import ACCOUNT, Azurite, azurite
+from local.certificate import LocalCertificate, ensure_certificate
+from shared.adapters.queues import Queues
+from shared.adapters.tables.changes import TableChanges
+from shared.adapters.tables.client import Tables, table_service
+from shared.adapters.tables.due import TableDue
+from shared.adapters.tables.keys import DUE, ORGANIZATIONS
+from shared.adapters.tables.organizations import TableOrganizations
+from shared.adapters.tables.pairings import TablePairings
+from shared.adapters.tables.sessions import TableSessions
+from shared.adapters.tables.subscriptions import TableSubscriptions
+from shared.changes.ports import ChangeStore
+from shared.due import DueStore
+from shared.organizations.ports import OrganizationStore
+from shared.pairings.ports import PairingStore
+from shared.sessions.ports import SessionStore
+from shared.subscriptions.ports import SubscriptionStore
+from tests.fakes import (
+    InMemoryChanges,
+    InMemoryDue,
+    InMemoryOrganizations,
+    InMemoryPairings,
+    InMemorySessions,
+    InMemorySubscriptions,
+)
+
+# The emulator's account and key are public, the same everywhere:
+# https://learn.microsoft.com/azure/storage/common/storage-use-azurite#well-known-storage-account-and-key
+KEY = AzureNamedKeyCredential(
+    ACCOUNT,
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+)
+
+Kind = Literal["in memory", "storage"]
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> LocalCertificate:
+    return ensure_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def storage(certificate: LocalCertificate) -> AsyncIterator[Azurite]:
+    async with azurite(certificate) as running:
+        yield running
+
+
+@pytest.fixture
+async def transport(certificate: LocalCertificate) -> AsyncIterator[AioHttpTransport]:
+    connector = aiohttp.TCPConnector(ssl=certificate.client_context())
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        yield AioHttpTransport(session=session, session_owner=False)
+
+
+@pytest.fixture
+async def service(
+    storage: Azurite, transport: AioHttpTransport
+) -> AsyncIterator[TableServiceClient]:
+    async with table_service(storage.tables_url, KEY, transport) as client:
+        yield client
+
+
+@pytest.fixture
+def tables(service: TableServiceClient) -> Tables:
+    return Tables(service)
+
+
+@pytest.fixture
+async def queues(storage: Azurite, transport: AioHttpTransport) -> AsyncIterator[Queues]:
+    queues = Queues(storage.queues_url, lambda: KEY, transport=lambda: transport)
+    yield queues
+    await queues.aclose()
+
+
+@pytest.fixture(params=["in memory", "storage"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return "in memory" if request.param == "in memory" else "storage"
+
+
+@pytest.fixture
+def on_storage(kind: Kind, request: pytest.FixtureRequest) -> Tables | None:
+    """Return the tables where the adapter is under test; the fake needs no Azurite."""
+    if kind == "in memory":
+        return None
+    tables: Tables = request.getfixturevalue("tables")
+    return tables
+
+
+@pytest.fixture
+def sessions(on_storage: Tables | None) -> SessionStore:
+    return TableSessions(on_storage) if on_storage else InMemorySessions()
+
+
+@pytest.fixture
+def pairings(on_storage: Tables | None) -> PairingStore:
+    return TablePairings(on_storage) if on_storage else InMemoryPairings()
+
+
+@pytest.fixture
+def subscriptions(on_storage: Tables | None) -> SubscriptionStore:
+    return TableSubscriptions(on_storage) if on_storage else InMemorySubscriptions()
+
+
+@pytest.fixture
+def changes(on_storage: Tables | None) -> ChangeStore:
+    return TableChanges(on_storage) if on_storage else InMemoryChanges()
+
+
+@pytest.fixture
+async def organizations(
+    on_storage: Tables | None, request: pytest.FixtureRequest
+) -> OrganizationStore:
+    if on_storage is None:
+        return InMemoryOrganizations()
+    await _empty(request, ORGANIZATIONS)
+    return TableOrganizations(on_storage)
+
+
+@pytest.fixture
+async def due(on_storage: Tables | None, request: pytest.FixtureRequest) -> DueStore:
+    if on_storage is None:
+        return InMemoryDue()
+    await _empty(request, DUE)
+    return TableDue(on_storage)
+
+
+async def _empty(request: pytest.FixtureRequest, table: str) -> None:
+    """Drop a table whose rows all tests share; the adapter makes it again."""
+    service: TableServiceClient = request.getfixturevalue("service")
+    try:
+        await service.delete_table(table)
+    except ResourceNotFoundError:
+        return

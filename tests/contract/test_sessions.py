@@ -1,0 +1,679 @@
+"""What a `SessionStore` promises."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import Invalid, NotFound, SlotTaken, StaleRow
+from shared.ids import ICalUid, Mailbox, SeriesId, SessionId
+from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.holding import MAX_HELD_DAYS
+from shared.sessions.model import (
+    HOLD_FOR,
+    AttendeeResponse,
+    Hold,
+    OnlineMeeting,
+    OnlineMeetingReason,
+    OnlineMeetingState,
+    ResponseState,
+    Session,
+    SessionState,
+)
+from shared.sessions.ports import SessionStore
+from shared.timespan import TimeSpan
+from tests.builders import (
+    NOW,
+    a_hold,
+    a_mailbox,
+    a_session,
+    a_session_id,
+    a_span,
+    a_uuid,
+    an_attendee,
+    an_event_id,
+    at,
+)
+
+WEEK = TimeSpan(at(0), at(0, day=7))
+
+
+async def booked(sessions: SessionStore, session: Session) -> Session:
+    """Book as the use-case does: holds, the session, confirmed, settled."""
+    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
+    for mailbox in session.holders[:-1]:
+        await sessions.hold(mailbox, hold, session.organizer, NOW)
+    opened = await sessions.open(replace(session, state=SessionState.REQUESTED), NOW)
+    confirmed = await sessions.save(
+        replace(
+            opened,
+            state=SessionState.SCHEDULED,
+            event_id=session.event_id or an_event_id(),
+            held_until=None,
+        )
+    )
+    for mailbox in session.holders[:-1]:
+        await sessions.settle(mailbox, confirmed)
+    return confirmed
+
+
+async def spans(
+    sessions: SessionStore, mailbox: Mailbox, *, window: TimeSpan = WEEK
+) -> list[TimeSpan]:
+    return [hold.span for hold in await sessions.holds(mailbox, window, NOW)]
+
+
+async def page(sessions: SessionStore, mailbox: Mailbox, **wanted: object) -> list[SessionId]:
+    found, _ = await sessions.of_mailbox(
+        mailbox,
+        **{"since": None, "until": None, "after": None, "limit": 100, **wanted},  # type: ignore[arg-type]  # keywords by name
+    )
+    return [session.id for session in found]
+
+
+def attendee_of(session: Session) -> Mailbox:
+    return session.holders[0]
+
+
+# --- holding
+
+
+async def test_a_hold_keeps_others_out(sessions: SessionStore) -> None:
+    mentor, hold = a_mailbox(), a_hold()
+    await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+    with pytest.raises(SlotTaken):
+        await sessions.hold(mentor, a_hold(), a_mailbox(mentor.tenant_id), NOW)
+    assert await sessions.holds(mentor, WEEK, NOW) == [hold]
+
+
+async def test_a_refused_hold_changes_nothing(sessions: SessionStore) -> None:
+    mentor, refused = a_mailbox(), a_hold(a_span(minutes=24 * 60))
+    await sessions.hold(mentor, a_hold(), a_mailbox(mentor.tenant_id), NOW)
+    with pytest.raises(SlotTaken):
+        await sessions.hold(mentor, refused, a_mailbox(mentor.tenant_id), NOW)
+    assert await spans(sessions, mentor) == [a_span()]
+    assert await page(sessions, mentor) == []
+
+
+async def test_touching_holds_do_not_collide(sessions: SessionStore) -> None:
+    mentor = a_mailbox()
+    first, second = a_span(at(10, day=1)), a_span(at(10, 30, day=1))
+    for span in (second, first):
+        await sessions.hold(mentor, a_hold(span), a_mailbox(mentor.tenant_id), NOW)
+    assert await spans(sessions, mentor) == [first, second]
+
+
+async def test_a_hold_that_ran_out_counts_no_more(sessions: SessionStore) -> None:
+    mentor, expired = a_mailbox(), a_hold(counts_until=NOW + timedelta(minutes=1))
+    fresh = a_hold(counts_until=NOW + timedelta(hours=1))
+    later = NOW + timedelta(minutes=1)
+    await sessions.hold(mentor, expired, a_mailbox(mentor.tenant_id), NOW)
+    assert await sessions.holds(mentor, WEEK, later) == []
+    await sessions.hold(mentor, fresh, a_mailbox(mentor.tenant_id), later)
+    assert await sessions.holds(mentor, WEEK, later) == [fresh]
+
+
+async def test_a_hold_of_the_same_session_is_replaced(sessions: SessionStore) -> None:
+    mentor, organizer, session_id = a_mailbox(), a_mailbox(), a_session_id()
+    organizer = a_mailbox(mentor.tenant_id)
+    first = a_hold(a_span(at(10, day=1)), session_id=session_id)
+    moved = a_hold(a_span(at(15, day=3)), session_id=session_id)
+    await sessions.hold(mentor, first, organizer, NOW)
+    await sessions.hold(mentor, first, organizer, NOW)
+    await sessions.hold(mentor, moved, organizer, NOW)
+    assert await sessions.holds(mentor, WEEK, NOW) == [moved]
+
+
+async def test_a_late_hold_does_not_weaken_a_confirmed_one(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    again = Hold(session.id, session.span, NOW + timedelta(minutes=1))
+    await sessions.hold(attendee_of(session), again, session.organizer, NOW)
+    assert [h.counts_until for h in await sessions.holds(attendee_of(session), WEEK, NOW)] == [None]
+
+
+@pytest.mark.parametrize("start", [at(23, 45, day=1), at(0, 15, day=2)])
+async def test_a_session_over_midnight_holds_both_days(
+    sessions: SessionStore, start: object
+) -> None:
+    mentor, over_midnight = a_mailbox(), a_span(at(23, 30, day=1), 60)
+    await sessions.hold(mentor, a_hold(over_midnight), a_mailbox(mentor.tenant_id), NOW)
+    with pytest.raises(SlotTaken):
+        await sessions.hold(
+            mentor,
+            a_hold(a_span(start, 5)),  # type: ignore[arg-type]  # a datetime
+            a_mailbox(mentor.tenant_id),
+            NOW,
+        )
+    assert await spans(sessions, mentor) == [over_midnight]
+    second_day = TimeSpan(at(0, day=2), at(0, 10, day=2))
+    assert await spans(sessions, mentor, window=second_day) == [over_midnight]
+
+
+async def test_only_holds_that_touch_the_window_are_told(sessions: SessionStore) -> None:
+    mentor, span = a_mailbox(), a_span(at(10, day=1), 30)
+    await sessions.hold(mentor, a_hold(span), a_mailbox(mentor.tenant_id), NOW)
+    for window, touches in (
+        (TimeSpan(at(9, day=1), at(10, day=1)), False),
+        (TimeSpan(at(10, 29, day=1), at(11, day=1)), True),
+        (TimeSpan(at(10, 30, day=1), at(11, day=1)), False),
+        (TimeSpan(at(0, day=2), at(0, day=3)), False),
+    ):
+        assert bool(await spans(sessions, mentor, window=window)) is touches
+
+
+async def test_of_many_who_want_one_slot_exactly_one_gets_it(sessions: SessionStore) -> None:
+    mentor = a_mailbox()
+
+    async def attempt(hold: Hold) -> bool:
+        try:
+            await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+        except SlotTaken:
+            return False
+        return True
+
+    wanted = [a_hold(a_span(at(10, 5 * n, day=1))) for n in range(6)] + [
+        a_hold() for _ in range(14)
+    ]
+    got = await asyncio.gather(*map(attempt, wanted))
+    held = await sessions.holds(mentor, WEEK, NOW)
+    assert sorted(hold.session_id for hold in held) == sorted(
+        hold.session_id for hold, won in zip(wanted, got, strict=True) if won
+    )
+    # Half an hour each within an hour: two at most, and no two overlap.
+    assert 1 <= len(held) <= 2
+    assert not any(a.span.overlaps(b.span) for a in held for b in held if a != b)
+
+
+async def test_many_who_want_different_slots_of_a_day_all_get_them(sessions: SessionStore) -> None:
+    mentor = a_mailbox()
+    wanted = [a_hold(a_span(at(8 + n // 2, 30 * (n % 2), day=1))) for n in range(12)]
+    await asyncio.gather(
+        *(sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW) for hold in wanted)
+    )
+    assert await sessions.holds(mentor, WEEK, NOW) == wanted
+
+
+# --- opening and reading
+
+
+async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> None:
+    attendee = a_mailbox()
+    session = a_session(
+        attendee,
+        attendees=(
+            an_attendee(attendee),
+            an_attendee(
+                required=False,
+                forwarded=True,
+                response=AttendeeResponse(
+                    ResponseState.TENTATIVE, at(9), proposed=a_span(at(16, day=2)), reset=True
+                ),
+            ),
+        ),
+        online_meeting=OnlineMeeting(
+            OnlineMeetingChoice.SKYPE,
+            OnlineMeetingState.READY,
+            "https://teams.example/l/meetup-join/19%3ameeting?context=%7b%22x%22%7d",
+            OnlineMeetingReason.SKYPE_RETIRED,
+        ),
+        fingerprint="f" * 64,
+        unknown_for=("zoë@fabrikam.example",),
+        event_id=an_event_id(),
+        ical_uid=ICalUid("040000008200E00074C5B7101A82E008"),
+        event_etag='W/"DwAAABYAAAC=="',
+        event_modified_at=at(9) + timedelta(microseconds=123457),
+        scheduling=3,
+        conflicts_with=(a_session_id(), a_session_id()),
+        series_id=SeriesId(a_uuid()),
+        occurrence=7,
+        pending_span=a_span(at(11, day=2)),
+    )
+    opened = await sessions.open(session, NOW)
+    assert opened.version
+    assert opened == replace(session, version=opened.version)
+    assert await sessions.get(session.organizer, session.id) == opened
+
+
+async def test_a_session_with_hundreds_of_attendees_is_kept(sessions: SessionStore) -> None:
+    attendees = tuple(an_attendee(forwarded=True) for _ in range(500))
+    opened = await sessions.open(a_session(attendees=attendees), NOW)
+    assert (await sessions.get(opened.organizer, opened.id)).attendees == attendees
+
+
+async def test_an_attendee_finds_the_organizers_session(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    assert await sessions.get(attendee_of(session), session.id) == session
+
+
+async def test_what_is_not_there_is_not_found(sessions: SessionStore) -> None:
+    with pytest.raises(NotFound):
+        await sessions.get(a_mailbox(), a_session_id())
+
+
+async def test_a_stranger_finds_nothing(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    with pytest.raises(NotFound):
+        await sessions.get(a_mailbox(session.tenant_id), session.id)
+
+
+async def test_opening_takes_the_organizers_time(sessions: SessionStore) -> None:
+    session = await sessions.open(a_session(), NOW)
+    with pytest.raises(SlotTaken):
+        await sessions.open(a_session(organizer=session.organizer), NOW)
+    with pytest.raises(SlotTaken):
+        await sessions.hold(session.organizer, a_hold(), attendee_of(session), NOW)
+
+
+async def test_opening_twice_is_stale(sessions: SessionStore) -> None:
+    session = a_session()
+    await sessions.open(session, NOW)
+    with pytest.raises(StaleRow):
+        await sessions.open(session, NOW)
+
+
+async def test_of_many_who_open_one_session_one_does(sessions: SessionStore) -> None:
+    session = a_session()
+    answers = await asyncio.gather(
+        *(sessions.open(session, NOW) for _ in range(8)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, Session) for answer in answers) == 1
+    assert sum(isinstance(answer, StaleRow) for answer in answers) == 7
+
+
+async def test_a_requested_session_that_died_frees_its_time(sessions: SessionStore) -> None:
+    dead = await sessions.open(a_session(), NOW)
+    later = NOW + HOLD_FOR
+    other = a_session(organizer=dead.organizer, held_until=later + HOLD_FOR)
+    await sessions.open(other, later)
+    assert [h.session_id for h in await sessions.holds(dead.organizer, WEEK, later)] == [other.id]
+
+
+# --- saving
+
+
+async def test_saving_a_stale_session_is_refused(sessions: SessionStore) -> None:
+    session = await sessions.open(a_session(), NOW)
+    saved = await sessions.save(replace(session, scheduling=1))
+    with pytest.raises(StaleRow):
+        await sessions.save(replace(session, scheduling=2))
+    assert await sessions.get(session.organizer, session.id) == saved
+
+
+async def test_saving_what_is_gone_is_stale(sessions: SessionStore) -> None:
+    session = await sessions.open(a_session(), NOW)
+    await sessions.release(session.organizer, session.id)
+    with pytest.raises(StaleRow):
+        await sessions.save(session)
+
+
+async def test_of_many_who_save_one_does(sessions: SessionStore) -> None:
+    session = await sessions.open(a_session(), NOW)
+    answers = await asyncio.gather(
+        *(
+            sessions.save(replace(session, state=SessionState.SCHEDULED, scheduling=n))
+            for n in range(6)
+        ),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(answer, Session) for answer in answers) == 1
+    assert sum(isinstance(answer, StaleRow) for answer in answers) == 5
+
+
+async def test_confirming_makes_the_hold_count_for_good(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    much_later = NOW + timedelta(days=1)
+    for mailbox in session.holders:
+        assert await sessions.holds(mailbox, WEEK, much_later) == [Hold(session.id, session.span)]
+
+
+async def test_saving_other_times_moves_the_hold(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    elsewhere = a_span(at(23, 30, day=3), 60)
+    await sessions.save(replace(session, span=elsewhere, scheduling=1))
+    assert await spans(sessions, session.organizer) == [elsewhere]
+    assert await page(sessions, session.organizer, until=at(0, day=3)) == []
+    assert await page(sessions, session.organizer, since=at(0, day=3)) == [session.id]
+
+
+async def test_a_pending_time_is_held_besides(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    wanted = a_span(at(15, day=2))
+    until = NOW + HOLD_FOR
+    pending = await sessions.save(replace(session, pending_span=wanted, held_until=until))
+    assert await sessions.holds(session.organizer, WEEK, NOW) == [
+        Hold(session.id, session.span),
+        Hold(session.id, wanted, until),
+    ]
+    assert await spans(sessions, session.organizer) == [session.span, wanted]
+    assert [h.span for h in await sessions.holds(session.organizer, WEEK, until)] == [session.span]
+    await sessions.save(replace(pending, span=wanted, pending_span=None, held_until=None))
+    assert await spans(sessions, session.organizer) == [wanted]
+
+
+async def test_cancelling_frees_the_time_and_stays_listed(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    cancelled = await sessions.save(replace(session, state=SessionState.CANCELLED))
+    await sessions.settle(attendee_of(session), cancelled)
+    for mailbox in session.holders:
+        assert await spans(sessions, mailbox) == []
+        assert await page(sessions, mailbox) == [session.id]
+
+
+async def test_an_answer_changes_nobodys_time(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    address = session.attendees[0].address
+    accepted = AttendeeResponse(ResponseState.ACCEPTED, at(9))
+    saved = await sessions.save(session.with_response(address, accepted))
+    assert (await sessions.get(attendee_of(session), session.id)).attendees[0].response == accepted
+    assert saved.version != session.version
+    assert await spans(sessions, session.organizer) == [session.span]
+
+
+async def test_a_session_stretched_over_months_is_kept(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    stretched = TimeSpan(session.span.start, session.span.start + timedelta(days=200))
+    saved = await sessions.save(replace(session, span=stretched))
+    await sessions.settle(attendee_of(session), saved)
+    for mailbox in session.holders:
+        assert await spans(sessions, mailbox) == [stretched]
+        beyond = TimeSpan(stretched.end - timedelta(days=1), stretched.end)
+        assert await spans(sessions, mailbox, window=beyond) == []
+    shortened = await sessions.save(replace(saved, span=session.span))
+    assert await spans(sessions, shortened.organizer) == [session.span]
+    assert (stretched.end - stretched.start).days > MAX_HELD_DAYS
+
+
+# --- the event index
+
+
+async def test_an_event_leads_to_its_session(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    assert session.event_id is not None
+    assert await sessions.of_event(session.organizer, session.event_id) == session
+
+
+async def test_an_event_of_somebody_else_leads_nowhere(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    assert session.event_id is not None
+    assert await sessions.of_event(attendee_of(session), session.event_id) is None
+    assert await sessions.of_event(session.organizer, an_event_id()) is None
+
+
+async def test_another_event_takes_the_place_of_the_first(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    assert session.event_id is not None
+    second = an_event_id()
+    saved = await sessions.save(replace(session, event_id=second))
+    assert await sessions.of_event(session.organizer, session.event_id) is None
+    assert await sessions.of_event(session.organizer, second) == saved
+
+
+# --- attendees' mailboxes
+
+
+async def test_settling_moves_an_attendees_time(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    mentor = attendee_of(session)
+    elsewhere = a_span(at(9, day=4))
+    moved = await sessions.save(replace(session, span=elsewhere, changed_at=at(9)))
+    await sessions.settle(mentor, moved)
+    await sessions.settle(mentor, moved)
+    assert await spans(sessions, mentor) == [elsewhere]
+    assert await page(sessions, mentor, since=at(0, day=4)) == [session.id]
+
+
+async def test_settling_records_even_what_collides(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    mentor = attendee_of(session)
+    other = a_hold(a_span(at(9, day=4)))
+    await sessions.hold(mentor, other, a_mailbox(mentor.tenant_id), NOW)
+    moved = await sessions.save(replace(session, span=other.span, changed_at=at(9)))
+    await sessions.settle(mentor, moved)
+    assert await spans(sessions, mentor) == [other.span, other.span]
+
+
+async def test_settling_late_does_not_undo_what_came_after(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    mentor = attendee_of(session)
+    moved = await sessions.save(
+        replace(session, span=a_span(at(9, day=4)), changed_at=NOW + timedelta(seconds=1))
+    )
+    await sessions.settle(mentor, moved)
+    await sessions.settle(mentor, session)
+    assert await spans(sessions, mentor) == [moved.span]
+
+
+async def test_settling_a_mailbox_that_never_held_makes_it_hold(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    newcomer = a_mailbox(session.tenant_id)
+    await sessions.settle(newcomer, session)
+    assert await spans(sessions, newcomer) == [session.span]
+    assert await sessions.get(newcomer, session.id) == session
+
+
+async def test_settling_the_organizer_is_no_matter(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    await sessions.settle(session.organizer, session)
+    assert await sessions.get(session.organizer, session.id) == session
+
+
+async def test_moving_holds_the_new_time_besides_the_old(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    to = Hold(session.id, a_span(at(23, 45, day=2)), NOW + HOLD_FOR)
+    for mailbox in session.holders:
+        await sessions.move(mailbox, session, to, NOW)
+        await sessions.move(mailbox, session, to, NOW)
+        assert await sessions.holds(mailbox, WEEK, NOW) == [Hold(session.id, session.span), to]
+        assert await page(sessions, mailbox) == [session.id]
+    # The organizer's row is as it was: the caller goes on with the version at hand.
+    await sessions.save(replace(session, pending_span=to.span, held_until=to.counts_until))
+
+
+async def test_moving_by_a_little_does_not_collide_with_itself(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    to = Hold(session.id, a_span(session.span.start + timedelta(minutes=15)), NOW + HOLD_FOR)
+    await sessions.move(attendee_of(session), session, to, NOW)
+    assert await spans(sessions, attendee_of(session)) == [session.span, to.span]
+
+
+async def test_moving_again_lets_the_first_target_go(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    mentor = attendee_of(session)
+    for hour in (9, 11):
+        to = Hold(session.id, a_span(at(hour, day=5)), NOW + HOLD_FOR)
+        await sessions.move(mentor, session, to, NOW)
+    assert await spans(sessions, mentor) == [session.span, a_span(at(11, day=5))]
+
+
+async def test_moving_onto_somebody_is_refused(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    mentor, other = attendee_of(session), a_hold(a_span(at(9, day=4)))
+    await sessions.hold(mentor, other, a_mailbox(mentor.tenant_id), NOW)
+    with pytest.raises(SlotTaken):
+        await sessions.move(mentor, session, replace(other, session_id=session.id), NOW)
+    assert await spans(sessions, mentor) == [session.span, other.span]
+
+
+async def test_a_move_that_came_to_nothing_is_settled_away(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_FOR)
+    for mailbox in session.holders:
+        await sessions.move(mailbox, session, to, NOW)
+    saved = await sessions.save(replace(session, pending_span=to.span, held_until=to.counts_until))
+    undone = await sessions.save(replace(saved, pending_span=None, held_until=None))
+    await sessions.settle(attendee_of(session), undone)
+    for mailbox in session.holders:
+        assert await spans(sessions, mailbox) == [session.span]
+
+
+async def test_moving_a_session_that_is_gone_is_stale(sessions: SessionStore) -> None:
+    session = a_session(state=SessionState.SCHEDULED)
+    with pytest.raises(StaleRow):
+        await sessions.move(session.organizer, session, a_hold(session_id=session.id), NOW)
+
+
+# --- letting go
+
+
+async def test_releasing_twice_is_fine(sessions: SessionStore) -> None:
+    mentor, hold = a_mailbox(), a_hold()
+    await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+    await sessions.release(mentor, hold.session_id)
+    await sessions.release(mentor, hold.session_id)
+    assert await spans(sessions, mentor) == []
+    await sessions.hold(mentor, a_hold(), a_mailbox(mentor.tenant_id), NOW)
+
+
+async def test_releasing_leaves_other_sessions_alone(sessions: SessionStore) -> None:
+    mentor = a_mailbox()
+    first, second = a_hold(a_span(at(9, day=1))), a_hold(a_span(at(10, day=1)))
+    for hold in (first, second):
+        await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+    await sessions.release(mentor, first.session_id)
+    assert await sessions.holds(mentor, WEEK, NOW) == [second]
+
+
+async def test_undoing_a_booking_leaves_nothing(sessions: SessionStore) -> None:
+    session = a_session()
+    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
+    await sessions.hold(attendee_of(session), hold, session.organizer, NOW)
+    await sessions.open(session, NOW)
+    for mailbox in session.holders:
+        await sessions.release(mailbox, session.id)
+    for mailbox in session.holders:
+        assert await spans(sessions, mailbox) == []
+        assert await page(sessions, mailbox) == []
+    await booked(sessions, session)
+
+
+async def test_a_booking_that_was_confirmed_is_not_undone(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    with pytest.raises(StaleRow):
+        await sessions.release(session.organizer, session.id)
+    assert await sessions.get(session.organizer, session.id) == session
+
+
+async def test_purging_removes_every_row_and_counts_them(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session(span=a_span(at(23, 30, day=1), 60)))
+    # Two mailboxes: the row itself, the time index and two days; the organizer's event besides.
+    assert await sessions.purge(session) == 2 * 4 + 1
+    assert await sessions.purge(session) == 0
+    assert session.event_id is not None
+    assert await sessions.of_event(session.organizer, session.event_id) is None
+    for mailbox in session.holders:
+        assert await spans(sessions, mailbox) == []
+        assert await page(sessions, mailbox) == []
+        with pytest.raises(NotFound):
+            await sessions.get(mailbox, session.id)
+
+
+async def test_purging_leaves_a_day_that_others_hold(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    other = a_session(organizer=session.organizer, span=a_span(at(15, day=1)))
+    await sessions.open(other, NOW)
+    # The organizer's day stays: own row, index and event there; three rows at the attendee.
+    assert await sessions.purge(session) == 3 + 3
+    assert await spans(sessions, session.organizer) == [other.span]
+
+
+# --- what a dead process leaves
+
+
+async def test_a_hold_without_a_session_is_no_session(sessions: SessionStore) -> None:
+    mentor, hold = a_mailbox(), a_hold()
+    await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+    assert await page(sessions, mentor) == []
+    with pytest.raises(NotFound):
+        await sessions.get(mentor, hold.session_id)
+
+
+async def test_a_retry_goes_on_from_a_hold_left_behind(sessions: SessionStore) -> None:
+    session = a_session()
+    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
+    await sessions.hold(attendee_of(session), hold, session.organizer, NOW)
+    retried = await booked(sessions, session)
+    assert await spans(sessions, attendee_of(session)) == [session.span]
+    assert await page(sessions, attendee_of(session)) == [retried.id]
+
+
+# --- listing
+
+
+async def test_sessions_are_listed_by_start_in_pages(sessions: SessionStore) -> None:
+    organizer = a_mailbox()
+    starts = [at(hour, day=day) for day in (3, 1, 2) for hour in (15, 9, 12)]
+    for start in starts:
+        await sessions.open(a_session(organizer=organizer, span=a_span(start)), NOW)
+    seen, cursor, pages = [], None, 0
+    while True:
+        found, cursor = await sessions.of_mailbox(
+            organizer, since=None, until=None, after=cursor, limit=4
+        )
+        seen += [session.span.start for session in found]
+        pages += 1
+        if cursor is None:
+            break
+    assert (seen, pages) == (sorted(starts), 3)
+
+
+async def test_a_page_that_holds_just_all_has_no_cursor(sessions: SessionStore) -> None:
+    organizer = a_mailbox()
+    for hour in (9, 10):
+        await sessions.open(a_session(organizer=organizer, span=a_span(at(hour))), NOW)
+    _, cursor = await sessions.of_mailbox(organizer, since=None, until=None, after=None, limit=2)
+    assert cursor is None
+
+
+async def test_a_window_is_half_open(sessions: SessionStore) -> None:
+    organizer = a_mailbox()
+    ids = [
+        (await sessions.open(a_session(organizer=organizer, span=a_span(at(hour))), NOW)).id
+        for hour in (9, 10, 11)
+    ]
+    assert await page(sessions, organizer, since=at(9), until=at(11)) == ids[:2]
+    assert await page(sessions, organizer, since=at(10)) == ids[1:]
+    assert await page(sessions, organizer, until=at(10)) == ids[:1]
+
+
+async def test_own_and_others_sessions_are_listed_together(sessions: SessionStore) -> None:
+    me = a_mailbox()
+    mine = await booked(sessions, a_session(organizer=me, span=a_span(at(9, day=1))))
+    theirs = await booked(sessions, a_session(me, span=a_span(at(11, day=1))))
+    found, _ = await sessions.of_mailbox(me, since=None, until=None, after=None, limit=10)
+    assert found == [mine, theirs]
+
+
+async def test_a_session_that_moved_out_of_the_window_is_not_shown_in_it(
+    sessions: SessionStore,
+) -> None:
+    session = await booked(sessions, a_session())
+    await sessions.save(replace(session, span=a_span(at(9, day=5))))
+    # The attendee's index is not settled yet.
+    assert await page(sessions, attendee_of(session), until=at(0, day=3)) == []
+
+
+@pytest.mark.parametrize("cursor", ["%", "é", "AAAA" * 1000, "gICA"])
+async def test_a_foreign_cursor_is_invalid(sessions: SessionStore, cursor: str) -> None:
+    with pytest.raises(Invalid):
+        await sessions.of_mailbox(a_mailbox(), since=None, until=None, after=cursor, limit=1)
+
+
+async def test_a_year_of_weekly_sessions_is_held_and_listed(sessions: SessionStore) -> None:
+    organizer, mentor = (pair := a_session()).organizer, attendee_of(pair)
+    series = SeriesId(a_uuid())
+    for week in range(52):
+        await booked(
+            sessions,
+            a_session(
+                mentor,
+                organizer=organizer,
+                span=a_span(at(10, day=1 + 7 * week)),
+                series_id=series,
+                occurrence=week,
+            ),
+        )
+    found, _ = await sessions.of_mailbox(mentor, since=None, until=None, after=None, limit=60)
+    assert [session.occurrence for session in found] == list(range(52))
+    year = TimeSpan(at(0), at(0, day=366))
+    assert len(await sessions.holds(organizer, year, NOW)) == 52
