@@ -1,0 +1,275 @@
+"""The app proves itself, by itself and for users, and a rotation loses nothing."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
+
+from local.entra.directory import Flow
+from local.entra.tokens import Forgery
+from local.seed import CONTOSO_ID, NORTHWIND_ID
+from shared.adapters.graph.people import GraphPeople
+from shared.adapters.key_vault import KEEP_SECONDS
+from shared.errors import (
+    CalendarUnavailable,
+    ConsentMissing,
+    Misconfigured,
+    NotAuthenticated,
+    SignInAgain,
+    StoreUnavailable,
+)
+from shared.ids import TenantId
+from shared.organizations.model import Acting
+from shared.organizations.ports import CallerKind
+from shared.wiring import Wiring
+from tests.contract.microsoft.conftest import Microsoft
+
+FORGERIES = [
+    # A tenant nobody here knows signs as well as any other: that it is no customer is for those to
+    # see who know the customers.
+    f
+    for f in Forgery
+    if f not in {Forgery.NONE, Forgery.UNKNOWN_TENANT}
+]
+
+
+def a_certificate() -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    return certificate, key
+
+
+def as_pem(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> str:
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def as_pfx(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> str:
+    """Return what Key Vault gives out for a certificate it made itself."""
+    packed = pkcs12.serialize_key_and_certificates(
+        b"app", key, certificate, None, serialization.NoEncryption()
+    )
+    return base64.b64encode(packed).decode()
+
+
+async def reaches_graph(wiring: Wiring, microsoft: Microsoft) -> None:
+    """Call Graph as the app and as a user."""
+    people = GraphPeople(wiring.graph)
+    await people.probe_mailbox(microsoft.mailbox("ada"))
+    await people.probe_own_mailbox(microsoft.acting("ada"))
+
+
+@pytest.fixture
+async def wire(microsoft: Microsoft) -> AsyncIterator[Callable[[str], Wiring]]:
+    made: list[Wiring] = []
+
+    def make(credential: str) -> Wiring:
+        made.append(microsoft.wiring(credential))
+        return made[-1]
+
+    yield make
+    for wiring in made:
+        await wiring.aclose()
+
+
+async def test_with_the_managed_identity(
+    microsoft: Microsoft, wire: Callable[[str], Wiring]
+) -> None:
+    await reaches_graph(wire("managed-identity"), microsoft)
+    assert microsoft.vault.reads == []
+
+
+@pytest.mark.parametrize("written", [as_pem, as_pfx])
+async def test_with_a_certificate(
+    microsoft: Microsoft,
+    wire: Callable[[str], Wiring],
+    written: Callable[[x509.Certificate, rsa.RSAPrivateKey], str],
+) -> None:
+    certificate, key = a_certificate()
+    microsoft.entra.registration.certificates.append(certificate)
+    microsoft.vault.vault.put("app-certificate", written(certificate, key))
+    await reaches_graph(wire("certificate"), microsoft)
+
+
+async def test_with_a_secret(microsoft: Microsoft, wired: Wiring) -> None:
+    await reaches_graph(wired, microsoft)
+    assert microsoft.vault.reads == ["app-secret"]
+
+
+async def test_a_token_is_asked_for_once(microsoft: Microsoft, wired: Wiring) -> None:
+    identity = wired.credentials.app(TenantId(CONTOSO_ID))
+    scope = f"{wired.settings.cloud.graph_url}/.default"
+    tokens = await asyncio.gather(*(identity.get_token(scope) for _ in range(20)))
+    assert len({token.token for token in tokens}) == 1
+    assert len([flow for flow, _ in microsoft.entra.requests if flow == "client_credentials"]) == 1
+
+
+async def test_a_rotated_secret_loses_no_request(microsoft: Microsoft, wired: Wiring) -> None:
+    await reaches_graph(wired, microsoft)
+    microsoft.vault.vault.put("app-secret", "the second secret")
+    microsoft.entra.registration.secrets.clear()
+    microsoft.entra.registration.secrets["the second secret"] = None
+    await wired.credentials.app(TenantId(CONTOSO_ID)).forget()
+    await reaches_graph(wired, microsoft)
+
+
+async def test_a_secret_nobody_renewed_is_the_operators_trouble(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    microsoft.entra.registration.secrets.clear()
+    with pytest.raises(Misconfigured) as caught:
+        await reaches_graph(wired, microsoft)
+    assert caught.value.remedy
+    assert len(microsoft.entra.requests) == 1  # the same secret is not tried again
+
+
+async def test_an_outage_of_key_vault_is_survived(microsoft: Microsoft, wired: Wiring) -> None:
+    secrets = wired.secrets
+    await secrets.get("app-secret")
+    secrets._monotonic = lambda: KEEP_SECONDS * 10e6
+    microsoft.vault.weather.is_down = True
+    assert (await secrets.get("app-secret")).value == "the first secret"
+    with pytest.raises(StoreUnavailable):
+        await secrets.get("client-state-key")
+
+
+async def test_a_secret_that_is_not_there(microsoft: Microsoft, wired: Wiring) -> None:
+    with pytest.raises(Misconfigured):
+        await wired.secrets.get("nothing")
+    with pytest.raises(Misconfigured):
+        await wired.secrets.versions("nothing")
+    microsoft.vault.weather.forbids = True
+    with pytest.raises(Misconfigured):
+        await wired.secrets.get("app-secret")
+
+
+async def test_versions_are_newest_first(microsoft: Microsoft, wired: Wiring) -> None:
+    vault, clock = microsoft.vault.vault, microsoft.world.clock
+    for value in ("second", "third", "fourth"):
+        clock.advance(timedelta(seconds=2))
+        vault.put("client-state-key", value, enabled=value != "third")
+    found = await wired.secrets.versions("client-state-key", 2)
+    assert [secret.value for secret in found] == ["fourth", "second"]
+
+
+async def test_a_client_state_survives_a_rotation(microsoft: Microsoft, wired: Wiring) -> None:
+    mailbox = microsoft.mailbox("ada")
+    state = await wired.client_states.make(mailbox, "bm9uY2U")
+    microsoft.world.clock.advance(timedelta(seconds=2))
+    microsoft.vault.vault.put("client-state-key", "the second key")
+    other = microsoft.wiring()
+    assert await other.client_states.verify(mailbox.tenant_id, state) == mailbox
+    newer = await other.client_states.make(mailbox, "bm9uY2U")
+    await other.aclose()
+    assert newer != state
+    assert await wired.client_states.verify(mailbox.tenant_id, newer) == mailbox
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (65001, ConsentMissing),
+        (50105, ConsentMissing),
+        (7000222, Misconfigured),
+        (50013, NotAuthenticated),
+        (50076, SignInAgain),
+        (53003, ConsentMissing),
+    ],
+)
+async def test_each_refusal_of_entra(
+    microsoft: Microsoft, wired: Wiring, code: int, kind: type[Exception]
+) -> None:
+    microsoft.entra.fail(code, flow=Flow.ON_BEHALF_OF, times=None)
+    with pytest.raises(kind):
+        await GraphPeople(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
+
+
+async def test_a_challenge_reaches_the_caller(microsoft: Microsoft, wired: Wiring) -> None:
+    microsoft.entra.demand_claims(CONTOSO_ID)
+    with pytest.raises(SignInAgain) as caught:
+        await GraphPeople(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
+    assert caught.value.claims
+    assert "acrs" in caught.value.claims
+
+
+async def test_a_tenant_that_never_consented(microsoft: Microsoft, wired: Wiring) -> None:
+    with pytest.raises(ConsentMissing) as caught:
+        await GraphPeople(wired.graph).probe_mailbox(microsoft.mailbox("nils"))
+    assert caught.value.aadsts == 700016
+    assert microsoft.mailbox("nils").tenant_id == NORTHWIND_ID
+
+
+async def test_entra_down_is_worth_trying_again(microsoft: Microsoft, wired: Wiring) -> None:
+    microsoft.entra.is_down = True
+    with pytest.raises(CalendarUnavailable):
+        await GraphPeople(wired.graph).probe_mailbox(microsoft.mailbox("ada"))
+
+
+async def test_the_managed_identity_down_is_worth_trying_again(
+    microsoft: Microsoft, wire: Callable[[str], Wiring]
+) -> None:
+    microsoft.identity.is_down = True
+    with pytest.raises((CalendarUnavailable, Misconfigured)):
+        await reaches_graph(wire("managed-identity"), microsoft)
+
+
+async def test_two_users_never_share_a_token(microsoft: Microsoft, wired: Wiring) -> None:
+    people = GraphPeople(wired.graph)
+    for who in ("ada", "ben", "ada"):
+        await people.probe_own_mailbox(microsoft.acting(who))
+    seen = [r.identity.user_id for r in microsoft.graph.requests.entries if r.identity]
+    assert seen == [microsoft.person(who).object_id for who in ("ada", "ben", "ada")]
+
+
+async def test_the_simulated_tokens_are_checked(microsoft: Microsoft, wired: Wiring) -> None:
+    raw = microsoft.entra.token_for(microsoft.person("ada"))
+    token = await wired.tokens.verify(raw)
+    assert token.kind is CallerKind.USER
+    assert token.object_id == microsoft.person("ada").object_id
+    platform = await wired.tokens.verify(microsoft.entra.platform_token())
+    assert platform.kind is CallerKind.PLATFORM
+
+
+@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+async def test_no_forgery_passes(microsoft: Microsoft, wired: Wiring, forgery: Forgery) -> None:
+    ada = microsoft.person("ada")
+    with pytest.raises(NotAuthenticated):
+        await wired.tokens.verify(microsoft.entra.token_for(ada, forgery=forgery))
+
+
+async def test_rolled_keys_are_found(microsoft: Microsoft, wired: Wiring) -> None:
+    await wired.tokens.verify(microsoft.entra.platform_token())
+    microsoft.entra.roll_keys()
+    wired.tokens._keys._look_at = None  # five minutes later
+    await wired.tokens.verify(microsoft.entra.platform_token())
+
+
+async def test_an_assertion_that_is_garbage_is_not_believed(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    with pytest.raises(NotAuthenticated):
+        await GraphPeople(wired.graph).probe_own_mailbox(
+            Acting(microsoft.mailbox("ada"), "garbage")
+        )
