@@ -1,0 +1,155 @@
+"""Azurite, Microsoft's emulator of Table Storage and queues, as a child process.
+
+It takes real bearer tokens (``--oauth basic``), which it accepts over TLS alone.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from local.certificate import LocalCertificate
+from local.serving import HOST
+
+HERE: Final = Path(__file__).parent
+ACCOUNT: Final = "devstoreaccount1"
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 5.0
+# What Azurite prints per service once it listens, with the port the system gave it.
+_LISTENING: Final = re.compile(r"Azurite (\w+) service is successfully listening at \S+:(\d+)")
+_WANTED: Final = frozenset({"Queue", "Table"})
+
+
+class AzuriteUnavailable(Exception):
+    """Azurite could not be started; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Azurite:
+    """A running Azurite."""
+
+    tables_url: str
+    """``https://127.0.0.1:PORT/devstoreaccount1``.
+
+    By address: `TableServiceClient` takes ``localhost`` for the emulator of Cosmos DB, unless the
+    port is 10002, and asks for tokens of that service.
+    """
+    queues_url: str
+    pid: int
+
+
+@asynccontextmanager
+async def azurite(
+    certificate: LocalCertificate, *, keep: Path | None = None
+) -> AsyncIterator[Azurite]:
+    """Run Azurite while the block runs. *keep*: a folder for its data, which is lost without.
+
+    Raises:
+        AzuriteUnavailable: Node or the package is missing, or it ended instead of listening.
+    """
+    process = await _start(certificate, keep)
+    # Also read while it runs: a full pipe would stop it.
+    reader: asyncio.Task[None] | None = None
+    try:
+        ports = await _ports(process)
+        await asyncio.gather(*(_answers(port, certificate) for port in ports.values()))
+        reader = asyncio.create_task(_drain(process))
+        yield Azurite(
+            tables_url=f"https://{HOST}:{ports['Table']}/{ACCOUNT}",
+            queues_url=f"https://{HOST}:{ports['Queue']}/{ACCOUNT}",
+            pid=process.pid,
+        )
+    finally:
+        await _stop(process)
+        if reader:
+            await reader
+
+
+async def _start(certificate: LocalCertificate, keep: Path | None) -> asyncio.subprocess.Process:
+    node = shutil.which("node")
+    if node is None:
+        raise AzuriteUnavailable("Node.js is missing: the storage emulator runs on it.")
+    if not (HERE / "node_modules" / "azurite").is_dir():
+        raise AzuriteUnavailable("Azurite is not installed: run `make setup`.")
+    return await asyncio.create_subprocess_exec(
+        node,
+        str(HERE / "azurite.cjs"),
+        *_arguments(certificate, keep),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        # A process group of its own: Ctrl-C in the terminal is ours to pass on, in order.
+        start_new_session=True,
+        env={**os.environ, "NODE_NO_WARNINGS": "1"},
+    )
+
+
+def _arguments(certificate: LocalCertificate, keep: Path | None) -> list[str]:
+    return [
+        "--silent",
+        "--disableTelemetry",
+        # Newer SDKs speak newer versions than the newest Azurite for Node 20 knows.
+        "--skipApiVersionCheck",
+        *("--oauth", "basic"),
+        *("--cert", str(certificate.certificate), "--key", str(certificate.key)),
+        *("--blobHost", HOST, "--queueHost", HOST, "--tableHost", HOST),
+        # The system chooses: two clouds on one machine never fight.
+        *("--blobPort", "0", "--queuePort", "0", "--tablePort", "0"),
+        *(("--location", str(keep)) if keep else ("--inMemoryPersistence",)),
+    ]
+
+
+async def _ports(process: asyncio.subprocess.Process) -> dict[str, int]:
+    """Return the port of each service, once all listen."""
+    output = cast("asyncio.StreamReader", process.stdout)  # a pipe was asked for
+    ports: dict[str, int] = {}
+    said: list[str] = []
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not ports.keys() >= _WANTED:
+                line = (await output.readline()).decode(errors="replace")
+                if not line:
+                    raise AzuriteUnavailable(f"Azurite ended: {' '.join(said[-5:]) or 'no word'}")
+                said.append(line.strip())
+                if found := _LISTENING.search(line):
+                    ports[found[1]] = int(found[2])
+    except TimeoutError as error:
+        raise AzuriteUnavailable(f"Azurite did not listen within {START_SECONDS:.0f} s.") from error
+    return ports
+
+
+async def _answers(port: int, certificate: LocalCertificate) -> None:
+    """Return when *port* speaks TLS with our certificate."""
+    context = certificate.client_context()
+    try:
+        _, writer = await asyncio.open_connection(HOST, port, ssl=context)
+    except (OSError, ssl.SSLError) as error:
+        raise AzuriteUnavailable(f"Azurite does not answer on port {port}: {error}") from error
+    writer.close()
+    with contextlib.suppress(OSError, ssl.SSLError):
+        await writer.wait_closed()
+
+
+async def _drain(process: asyncio.subprocess.Process) -> None:
+    output = cast("asyncio.StreamReader", process.stdout)
+    while await output.read(65536):
+        pass
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """End it: asked first, so that it writes what is to be kept, then made to."""
+    cast("asyncio.StreamWriter", process.stdin).close()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
