@@ -1,4 +1,4 @@
-"""The one clock of the local cloud: real time, shifted by as much as a test or a person asks for."""
+"""The one clock of the local cloud: real time, shifted as far as a test or a person asks for."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ class CloudClock:
     """Now, as the simulated services see it."""
 
     def __init__(self, start_at: datetime | None = None) -> None:
-        """*start_at* freezes time there: it then moves by `advance` alone. Without it, time flows."""
+        """*start_at* freezes time: it then moves by `advance` alone. Without it, time flows."""
         self._frozen_at = start_at
         self._shift = timedelta()
 

@@ -1,6 +1,7 @@
-"""Who exists in the simulated Office 365: tenants, people and what is special about their mailboxes.
+"""Who exists in the simulated Office 365: tenants, people, what is special about their mailboxes.
 
-The simulators of Entra and Graph share one `World`; each keeps what is its own (tokens, events) itself.
+The simulators of Entra and Graph share one `World`; what is its own (tokens, events) each keeps
+itself.
 """
 
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ class WorkingHours:
 
 @dataclass(slots=True)
 class CustomZone:
-    """A `customTimeZone` as the live service sends it: UTC = local + bias (+ daylight_bias in summer).
+    """A `customTimeZone` as the live service sends it: UTC = local + bias (+ daylight_bias).
 
     *standard* and *daylight* are (month, day_occurrence, day_of_week, time) of the yearly changes.
     """
@@ -68,6 +69,8 @@ class Person:
     """Inside the Exchange scope (RBAC) or access policy of the app; matters for app-only calls."""
     about: str = ""
     """What is special about them, in a line."""
+    admin: bool = False
+    """May approve apps for the whole tenant."""
 
 
 @dataclass(slots=True)
@@ -99,7 +102,7 @@ class World:
             yield from tenant.people
 
     def person(self, who: str) -> Person:
-        """Find somebody by key, address (without case) or object id. KeyError if there is nobody."""
+        """Find somebody by key, address (any case) or object id. KeyError if there is nobody."""
         for person in self.people():
             if who in (person.key, person.object_id) or who.casefold() == person.address.casefold():
                 return person

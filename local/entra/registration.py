@@ -1,0 +1,62 @@
+"""The app registration: how the app may prove itself, and what it asks for."""
+
+import base64
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+DELEGATED: Final = frozenset({"Calendars.ReadWrite", "User.ReadBasic.All"})
+APPLICATION: Final = frozenset({"Calendars.Read", "User.ReadBasic.All"})
+OPEN_ID: Final = frozenset({"openid", "profile", "email", "offline_access"})
+USER_SCOPE: Final = "access_as_user"
+PLATFORM_ROLE: Final = "Platform.Manage"
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedCredential:
+    """Whose tokens count as the app's own proof. Compared letter by letter, as Entra does."""
+
+    issuer: str
+    subject: str
+    audience: str
+
+
+@dataclass(slots=True)
+class Registration:
+    """What the app's owner set up, in the home tenant."""
+
+    client_id: str
+    delegated: set[str] = field(default_factory=lambda: set(DELEGATED))
+    """Graph's delegated permissions that the registration lists."""
+    application: set[str] = field(default_factory=lambda: set(APPLICATION))
+    """Graph's application permissions that it lists."""
+    secrets: dict[str, datetime | None] = field(default_factory=dict)
+    """Client secrets and when they expire (None: never)."""
+    certificates: list[x509.Certificate] = field(default_factory=list)
+    federated: list[FederatedCredential] = field(default_factory=list)
+    redirect_uris: set[str] = field(default_factory=set)
+    """Where browsers may be sent. Empty: anywhere on this machine."""
+    issues_v1_tokens: bool = False
+    """`requestedAccessTokenVersion` was never set to 2, the mistake most often made."""
+
+    @property
+    def app_id_uri(self) -> str:
+        """The resource's name in scopes."""
+        return f"api://{self.client_id}"
+
+    def certificate_of(self, sha256: str | None, sha1: str | None) -> x509.Certificate | None:
+        """Return the registered certificate with this `x5t#S256` or `x5t`."""
+        for certificate in self.certificates:
+            if sha256 and sha256.rstrip("=") == thumbprint(certificate, hashes.SHA256()):
+                return certificate
+            if sha1 and sha1.rstrip("=") == thumbprint(certificate, hashes.SHA1()):  # noqa: S303
+                return certificate
+        return None
+
+
+def thumbprint(certificate: x509.Certificate, algorithm: hashes.HashAlgorithm) -> str:
+    """Return the certificate's hash as a JWT header carries it."""
+    return base64.urlsafe_b64encode(certificate.fingerprint(algorithm)).rstrip(b"=").decode()
