@@ -1,5 +1,6 @@
 """What goes in and out over HTTP: models that parse requests, build replies, make OpenAPI."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -25,12 +26,14 @@ from shared.availability.finding import (
     ParticipantTime as FoundTime,
 )
 from shared.availability.model import Obstacle, UnknownReason, WorkingHours
+from shared.organizations.diagnosis import Finding, FindingState
 from shared.organizations.model import (
     AccessMode,
     Background,
     ConsentState,
     OnlineMeetingChoice,
     Organization,
+    Participation,
 )
 from shared.pairings.model import Pairing, ParticipantRole
 from shared.sessions.booking import BookingRequest
@@ -164,13 +167,31 @@ class FindingBody(Reply):
     """One sentence for people."""
     code: str | None = None
     """Microsoft's word for it: an error code or an AADSTS number."""
+    ailment: str | None = None
+    """Our stable word for what is wrong."""
     who: str | None = None
-    """Who must act."""
+    """Who must act: `entra_admin`, `exchange_admin`, `user`, `platform`, `us` or `nobody`."""
     remedy: str | None = None
     takes: str | None = None
     """How long it takes to have an effect."""
     link: str | None = None
     request_id: str | None = None
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        """Return the body of *finding*."""
+        return cls(
+            capability=finding.capability,
+            state=finding.state.value,
+            meaning=finding.meaning,
+            code=finding.code,
+            ailment=finding.ailment,
+            who=finding.who,
+            remedy=finding.remedy,
+            takes=finding.takes,
+            link=finding.link,
+            request_id=finding.request_id,
+        )
 
 
 class MailboxBody(Reply):
@@ -637,3 +658,16 @@ def _working_hours(hours: WorkingHours, at: datetime) -> WorkingHoursBody:
 
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def me_body(participation: Participation, findings: Sequence[Finding]) -> MeBody:
+    """Return who calls and whether their mailbox is usable: only if everything is known to work."""
+    return MeBody(
+        tenant_id=participation.mailbox.tenant_id,
+        object_id=participation.mailbox.object_id,
+        organization=organization_brief(participation.organization),
+        mailbox=MailboxBody(
+            usable=all(finding.state is FindingState.WORKS for finding in findings),
+            findings=[FindingBody.of(finding) for finding in findings],
+        ),
+    )

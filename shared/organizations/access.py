@@ -37,5 +37,3 @@ async def verified(bearer: str | None, tokens: Tokens) -> VerifiedToken:
     if not bearer:
         raise NotAuthenticated("A bearer token is missing.")
     return await tokens.verify(bearer)
-
-

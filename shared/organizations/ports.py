@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from shared.ids import ObjectId, OrganizationId, TenantId
-from shared.organizations.model import Organization
+from shared.ids import Mailbox, ObjectId, OrganizationId, TenantId
+from shared.organizations.model import Acting, Organization
 
 
 class OrganizationStore(Protocol):
@@ -73,4 +73,115 @@ class Tokens(Protocol):
             NotAuthenticated: signature, issuer, audience, times, version, scope or role is wrong.
             CalendarUnavailable: the signing keys cannot be had right now.
         """
+        ...
+
+
+class Capability(StrEnum):
+    """What the app must be able to do in a tenant."""
+
+    TOKEN = "token"
+    """Get a token of its own for the tenant."""
+    PROFILES = "profiles"
+    SCHEDULE = "schedule"
+    READ_EVENTS = "read_events"
+    WRITE_AS_USER = "write_as_user"
+    WRITE_AS_APP = "write_as_app"
+    """In application mode."""
+    SUBSCRIBE = "subscribe"
+
+
+class Hint(StrEnum):
+    """What the adapter saw that is neither a status nor a code."""
+
+    ACCESS_POLICY = "access_policy"
+    """Exchange named its application access policy."""
+    MISCONFIGURED = "misconfigured"
+    """This deployment has no credential to ask with."""
+    HANDSHAKE = "handshake"
+    """Graph could not reach our webhook."""
+    NO_MAILBOX = "no_mailbox"
+    """The subscription service was told by Outlook that there is no such mailbox."""
+    SHARED = "shared"
+    CHALLENGED = "challenged"
+    """Entra demands more of the user than their token shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the directory tells about a person. None: it may not be read, so it is not known."""
+
+    address: str
+    """SMTP address, or the user principal name where there is none."""
+    is_guest: bool = False
+    is_shared: bool | None = None
+    is_synced: bool | None = None
+    """Comes from a directory on premises."""
+    has_exchange_plan: bool | None = None
+    is_enabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one trial showed."""
+
+    capability: Capability
+    ok: bool | None
+    """None: no answer, or one that says nothing either way."""
+    status: int = 0
+    """HTTP's; 0: no answer."""
+    code: str = ""
+    """Graph's error code, or Entra's `error`."""
+    aadsts: int | None = None
+    request_id: str = ""
+    as_user: bool = False
+    """Tried on-behalf-of a user."""
+    hint: Hint | None = None
+    account: Account | None = field(default=None, repr=False)
+    """Of `PROFILES` for a mailbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppFacts:
+    """What remedies name of this deployment."""
+
+    client_id: str
+    login_url: str
+    portal_url: str
+    """Where administrators of this cloud work: the Entra admin center."""
+    public_url: str
+
+
+class Probes(Protocol):
+    """Tries out single capabilities, live. What is refused is evidence, not an error.
+
+    Trials on-behalf-of a user raise SignInAgain and NotAuthenticated, which only the user can mend.
+    """
+
+    @property
+    def app(self) -> AppFacts:
+        """Return the facts that remedies name."""
+        ...
+
+    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> Evidence:
+        """Get a token of the app's own; *fresh*: not a kept one. Not ok if of another tenant."""
+        ...
+
+    async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> Evidence:
+        """Look somebody up, or *mailbox*'s owner, with all the directory tells of them."""
+        ...
+
+    async def schedule(self, acting: Acting) -> Evidence:
+        """Read the acting mailbox's own free/busy."""
+        ...
+
+    async def read_events(self, acting: Acting) -> Evidence:
+        """Read the id of one event."""
+        ...
+
+    async def write(self, acting: Acting) -> Evidence:
+        """Try to write, in a way that changes nothing."""
+        ...
+
+    async def subscribe(self, mailbox: Mailbox) -> Evidence:
+        """Subscribe to the mailbox for a moment, with the real handshake."""
         ...

@@ -1,0 +1,353 @@
+"""The consent doctor: tries each capability an organization needs and says what is wrong.
+
+Nothing is concluded from what a token claims, only from what calls answer: a tenant that narrows
+the app in Exchange has no roles in the token at all.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from shared.ids import Mailbox
+from shared.organizations.model import (
+    AccessMode,
+    Acting,
+    Background,
+    ConsentState,
+    Organization,
+    Participation,
+)
+from shared.organizations.ports import (
+    Account,
+    AppFacts,
+    Capability,
+    Evidence,
+    Hint,
+    Probes,
+)
+from shared.organizations.remedies import (
+    BY_AADSTS,
+    BY_CODE,
+    LOST_CONSENT,
+    REMEDIES,
+    UNCERTAIN,
+    Ailment,
+    Remedy,
+    Who,
+)
+
+
+class FindingState(StrEnum):
+    """Whether a capability is there."""
+
+    WORKS = "works"
+    FAILS = "fails"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one capability is like, and what to do about it."""
+
+    capability: Capability
+    state: FindingState
+    meaning: str
+    """One sentence for people."""
+    ailment: Ailment | None = None
+    who: Who | None = None
+    remedy: str | None = None
+    takes: str | None = None
+    link: str | None = None
+    code: str | None = None
+    """Graph's error code, or `AADSTS` and a number."""
+    request_id: str | None = None
+
+
+_MEANS: Final[Mapping[Capability, str]] = {
+    Capability.TOKEN: "The app gets tokens for the tenant.",
+    Capability.PROFILES: "The app can look people up.",
+    Capability.SCHEDULE: "Free and busy times can be read.",
+    Capability.READ_EVENTS: "Calendar entries can be read.",
+    Capability.WRITE_AS_USER: "Sessions can be written into the calendar in the user's name.",
+    Capability.WRITE_AS_APP: "Sessions can be written into the calendar by the app.",
+    Capability.SUBSCRIBE: "Changes in the calendar are reported to this service.",
+}
+"""What it means that a capability works."""
+
+_AT_ONCE: Final = 3
+"""Outlook takes four requests at once per app and mailbox; one is left to the person."""
+
+
+async def diagnose(
+    organization: Organization, mailbox: Mailbox | None, *, probes: Probes
+) -> list[Finding]:
+    """Return what works for *organization*, for its tenant and for one named *mailbox*.
+
+    The token comes first, as everything needs it; the rest is tried at the same time. Never raises
+    for what Graph or Entra answer.
+    """
+    wanted = needed(organization)
+    patient = _Patient(organization, mailbox, probes.app)
+    if organization.tenant_id is None:
+        return [patient.ill(capability, Ailment.NO_TENANT) for capability in wanted]
+    token = await probes.token(organization.tenant_id, fresh=True)
+    if token.ok is not True:
+        others = [c for c in wanted if c is not Capability.TOKEN]
+        return [
+            patient.finding(token),
+            *(patient.ill(capability, Ailment.NOT_TRIED) for capability in others),
+        ]
+    tried = dict(
+        await _together(
+            (c, evidence) for c in wanted if (evidence := _probe(c, organization, mailbox, probes))
+        )
+    )
+    seen = {Capability.TOKEN: token, **tried}
+    return [
+        patient.finding(seen[capability], seen)
+        if capability in seen
+        else patient.ill(capability, _untried(capability, seen, mailbox))
+        for capability in wanted
+    ]
+
+
+async def diagnose_participant(participation: Participation, *, probes: Probes) -> list[Finding]:
+    """Return the caller's own part: whether their calendar can be read, and written as them.
+
+    Raises:
+        SignInAgain, NotAuthenticated: the caller must bring another token.
+    """
+    organization, acting = participation.organization, participation.acting
+    patient = _Patient(organization, participation.mailbox, probes.app, is_person=True)
+    writing = Capability.WRITE_AS_USER if acting.assertion is not None else Capability.WRITE_AS_APP
+    if organization.consent in {ConsentState.WITHDRAWN, ConsentState.DECLINED}:
+        return [
+            patient.ill(capability, Ailment.CONSENT_WITHDRAWN)
+            for capability in (Capability.READ_EVENTS, writing)
+        ]
+    seen = dict(
+        await _together(
+            [
+                (Capability.READ_EVENTS, probes.read_events(acting)),
+                (writing, probes.write(acting)),
+            ]
+        )
+    )
+    return [patient.finding(evidence, seen) for evidence in seen.values()]
+
+
+def needed(organization: Organization) -> tuple[Capability, ...]:
+    """Return what *organization*'s modes need."""
+    settings = organization.settings
+    writes_itself = settings.access_mode is AccessMode.APPLICATION
+    return (
+        Capability.TOKEN,
+        Capability.PROFILES,
+        Capability.READ_EVENTS,
+        Capability.SCHEDULE,
+        *((Capability.SUBSCRIBE,) if settings.background is Background.PUSH else ()),
+        Capability.WRITE_AS_APP if writes_itself else Capability.WRITE_AS_USER,
+    )
+
+
+def ailment_of(
+    evidence: Evidence,
+    seen: Mapping[Capability, Evidence] = {},
+    consent: ConsentState = ConsentState.PENDING,
+) -> Ailment:
+    """Return what *evidence* of a failure shows, in the light of what else was *seen*."""
+    found = _plain_ailment(evidence, seen)
+    was_granted = consent in {ConsentState.GRANTED, ConsentState.WITHDRAWN}
+    if found is Ailment.CONSENT_MISSING and was_granted:
+        return Ailment.CONSENT_WITHDRAWN
+    if found in {Ailment.MAILBOX_NOT_HOSTED, Ailment.ACCOUNT_GONE}:
+        return _of_mailbox(found, seen.get(Capability.PROFILES))
+    return found
+
+
+def has_lost_consent(evidence: Iterable[Evidence]) -> bool:
+    """Tell whether *evidence* of the token or the directory says that the tenant keeps us out."""
+    return any(
+        each.ok is False
+        and each.capability in {Capability.TOKEN, Capability.PROFILES}
+        and ailment_of(each) in LOST_CONSENT
+        for each in evidence
+    )
+
+
+def _plain_ailment(evidence: Evidence, seen: Mapping[Capability, Evidence]) -> Ailment:
+    if evidence.aadsts is not None and evidence.aadsts in BY_AADSTS:
+        return BY_AADSTS[evidence.aadsts]
+    if evidence.hint in _BY_HINT:
+        return _BY_HINT[evidence.hint]
+    if evidence.status == 429:
+        return Ailment.THROTTLED
+    if (code := evidence.code.lower()) in BY_CODE:
+        return BY_CODE[code]
+    if evidence.ok is None or evidence.status == 0 or evidence.status >= 500:
+        return Ailment.NO_ANSWER
+    if evidence.capability is Capability.SUBSCRIBE:
+        return _of_subscribing(evidence, seen)
+    if evidence.status == 403:
+        return _of_denial(evidence, seen)
+    return Ailment.UNKNOWN_REFUSAL
+
+
+_BY_HINT: Final[Mapping[Hint | None, Ailment]] = {
+    Hint.ACCESS_POLICY: Ailment.ACCESS_POLICY,
+    Hint.MISCONFIGURED: Ailment.CREDENTIAL_ABSENT,
+    Hint.HANDSHAKE: Ailment.WEBHOOK_UNREACHABLE,
+    Hint.NO_MAILBOX: Ailment.MAILBOX_NOT_HOSTED,
+    Hint.SHARED: Ailment.SHARED_MAILBOX,
+    Hint.CHALLENGED: Ailment.SIGN_IN_AGAIN,
+}
+
+
+def _of_denial(evidence: Evidence, seen: Mapping[Capability, Evidence]) -> Ailment:
+    """Return what a 403 means: the directory cannot be scoped, mailboxes can."""
+    if evidence.as_user:
+        return Ailment.USER_PERMISSION_MISSING
+    directory = seen.get(Capability.PROFILES, evidence)
+    if evidence.capability is Capability.PROFILES or directory.status == 403:
+        return Ailment.PERMISSION_MISSING
+    return Ailment.OUT_OF_SCOPE
+
+
+def _of_subscribing(evidence: Evidence, seen: Mapping[Capability, Evidence]) -> Ailment:
+    reading = seen.get(Capability.READ_EVENTS)
+    if reading is not None and reading.ok is False:
+        return _plain_ailment(reading, seen)
+    return Ailment.SUBSCRIPTIONS_REFUSED if reading else _of_denial(evidence, seen)
+
+
+def _of_mailbox(found: Ailment, directory: Evidence | None) -> Ailment:
+    """Return why there is no mailbox, as far as the directory tells."""
+    if directory is None or directory.account is None:
+        gone = directory is not None and directory.ok is False and directory.status == 404
+        return Ailment.ACCOUNT_GONE if gone else found
+    return _of_account(directory.account)
+
+
+def _of_account(account: Account) -> Ailment:
+    if account.is_guest:
+        return Ailment.GUEST
+    if account.is_enabled is False:
+        return Ailment.ACCOUNT_DISABLED
+    if account.has_exchange_plan is False:
+        return Ailment.MAILBOX_ON_PREMISES if account.is_synced else Ailment.MAILBOX_UNLICENSED
+    return Ailment.MAILBOX_NOT_HOSTED
+
+
+def _untried(
+    capability: Capability, seen: Mapping[Capability, Evidence], mailbox: Mailbox | None
+) -> Ailment:
+    if capability is not Capability.WRITE_AS_USER:
+        return Ailment.NEEDS_MAILBOX
+    directory = seen.get(Capability.PROFILES)
+    if mailbox and directory and directory.account and directory.account.is_shared:
+        return Ailment.SHARED_MAILBOX
+    return Ailment.NEEDS_PERSON
+
+
+def _probe(
+    capability: Capability, organization: Organization, mailbox: Mailbox | None, probes: Probes
+) -> Awaitable[Evidence] | None:
+    """Return the trial of *capability* by the app itself; None if there can be none."""
+    tenant_id = organization.tenant_id
+    if tenant_id is None or capability in {Capability.TOKEN, Capability.WRITE_AS_USER}:
+        return None
+    if capability is Capability.PROFILES:
+        return probes.profiles(tenant_id, mailbox)
+    if mailbox is None:
+        return None
+    acting = Acting(mailbox)
+    if capability is Capability.READ_EVENTS:
+        return probes.read_events(acting)
+    if capability is Capability.SCHEDULE:
+        return probes.schedule(acting)
+    if capability is Capability.SUBSCRIBE:
+        return probes.subscribe(mailbox)
+    return probes.write(acting)
+
+
+async def _together(
+    trials: Iterable[tuple[Capability, Awaitable[Evidence]]],
+) -> list[tuple[Capability, Evidence]]:
+    """Await all *trials* together; what one of them raises is raised when all have ended."""
+    started = list(trials)
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(trial: Awaitable[Evidence]) -> Evidence:
+        async with turn:
+            return await trial
+
+    outcomes = await asyncio.gather(*(one(trial) for _, trial in started), return_exceptions=True)
+    found = []
+    for (capability, _), outcome in zip(started, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        found.append((capability, outcome))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Patient:
+    """Whom the findings are about: fills in the table's words."""
+
+    organization: Organization
+    mailbox: Mailbox | None
+    app: AppFacts
+    is_person: bool = False
+    """Told to the participant, not to the platform."""
+
+    def finding(self, evidence: Evidence, seen: Mapping[Capability, Evidence] = {}) -> Finding:
+        """Return what *evidence* means."""
+        if evidence.ok:
+            return Finding(evidence.capability, FindingState.WORKS, _MEANS[evidence.capability])
+        ailment = ailment_of(evidence, seen, self.organization.consent)
+        return self.ill(evidence.capability, ailment, evidence, seen)
+
+    def ill(
+        self,
+        capability: Capability,
+        ailment: Ailment,
+        evidence: Evidence | None = None,
+        seen: Mapping[Capability, Evidence] = {},
+    ) -> Finding:
+        """Return the table's row of *ailment* for *capability*."""
+        row = REMEDIES[ailment]
+        words = self._words(evidence, seen)
+        return Finding(
+            capability=capability,
+            state=FindingState.UNKNOWN if ailment in UNCERTAIN else FindingState.FAILS,
+            meaning=row.meaning.format_map(words),
+            ailment=ailment,
+            who=row.who,
+            remedy=self._advice(row).format_map(words),
+            takes=row.takes,
+            link=row.link.format_map(words) if row.link and not self.is_person else None,
+            code=(words["code"] or None) if evidence else None,
+            request_id=(evidence.request_id or None) if evidence else None,
+        )
+
+    def _advice(self, row: Remedy) -> str:
+        return row.to_person if self.is_person else row.remedy
+
+    def _words(
+        self, evidence: Evidence | None, seen: Mapping[Capability, Evidence]
+    ) -> dict[str, str]:
+        directory = seen.get(Capability.PROFILES)
+        account = directory.account if directory else None
+        object_id = self.mailbox.object_id if self.mailbox else "<object id>"
+        aadsts = evidence.aadsts if evidence else None
+        return {
+            "client_id": self.app.client_id,
+            "organization_id": self.organization.id,
+            "portal": self.app.portal_url,
+            "tenant_id": self.organization.tenant_id or "<tenant id>",
+            "object_id": object_id,
+            "address": account.address if account else object_id,
+            "code": f"AADSTS{aadsts}" if aadsts else evidence.code if evidence else "",
+        }

@@ -1,0 +1,523 @@
+"""What can be wrong with a tenant or a mailbox, what it means, who must do what: a table.
+
+The rules in `diagnosis` pick an ailment out of what was seen; everything people read about it is
+here. ``{client_id}``, ``{organization_id}``, ``{tenant_id}``, ``{object_id}``, ``{address}``,
+``{code}`` and ``{portal}`` are filled in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Who(StrEnum):
+    """Who must act."""
+
+    ENTRA_ADMIN = "entra_admin"
+    """The customer's administrator of Entra."""
+    EXCHANGE_ADMIN = "exchange_admin"
+    """The customer's administrator of Exchange Online."""
+    USER = "user"
+    PLATFORM = "platform"
+    """The mentoring platform, over this API."""
+    US = "us"
+    """Whoever operates this deployment."""
+    NOBODY = "nobody"
+    """It passes by itself."""
+
+
+class Ailment(StrEnum):
+    """What is wrong. The names are stable."""
+
+    CONSENT_MISSING = "consent_missing"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    CONSENT_DECLINED = "consent_declined"
+    APPROVAL_NEEDED = "approval_needed"
+    APP_GONE = "app_gone"
+    APP_DISABLED = "app_disabled"
+    PERMISSION_MISSING = "permission_missing"
+    USER_PERMISSION_MISSING = "user_permission_missing"
+    NOT_ASSIGNED = "not_assigned"
+    CONDITIONAL_ACCESS = "conditional_access"
+    SIGN_IN_AGAIN = "sign_in_again"
+    TENANT_UNKNOWN = "tenant_unknown"
+    FOREIGN_ACCOUNT = "foreign_account"
+    SECRET_WRONG = "secret_wrong"
+    SECRET_EXPIRED = "secret_expired"
+    CERTIFICATE_UNKNOWN = "certificate_unknown"
+    FEDERATION_WRONG = "federation_wrong"
+    REGISTRATION_WRONG = "registration_wrong"
+    CREDENTIAL_ABSENT = "credential_absent"
+    MAILBOX_NOT_HOSTED = "mailbox_not_hosted"
+    MAILBOX_ON_PREMISES = "mailbox_on_premises"
+    MAILBOX_UNLICENSED = "mailbox_unlicensed"
+    ACCOUNT_GONE = "account_gone"
+    ACCOUNT_DISABLED = "account_disabled"
+    GUEST = "guest"
+    SHARED_MAILBOX = "shared_mailbox"
+    MAILBOX_STALE = "mailbox_stale"
+    OUT_OF_SCOPE = "out_of_scope"
+    ACCESS_POLICY = "access_policy"
+    SUBSCRIPTIONS_REFUSED = "subscriptions_refused"
+    WEBHOOK_UNREACHABLE = "webhook_unreachable"
+    THROTTLED = "throttled"
+    NO_ANSWER = "no_answer"
+    NOT_TRIED = "not_tried"
+    NEEDS_PERSON = "needs_person"
+    NEEDS_MAILBOX = "needs_mailbox"
+    NO_TENANT = "no_tenant"
+    UNKNOWN_REFUSAL = "unknown_refusal"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What people are told about one ailment."""
+
+    meaning: str
+    """One sentence."""
+    who: Who
+    remedy: str
+    """The exact steps or command."""
+    takes: str
+    """How long it takes to have an effect."""
+    link: str | None = None
+    to_person: str = "Ask your administrator; they see the reason in the app's diagnosis."
+    """What a participant is told to do."""
+
+
+_APP: Final = (
+    "{portal}/{tenant_id}/#view/Microsoft_AAD_IAM/ManagedAppMenuBlade/~/{blade}/appId/{client_id}"
+)
+_OVERVIEW: Final = _APP.replace("{blade}", "Overview")
+_PERMISSIONS: Final = _APP.replace("{blade}", "Permissions")
+_ASSIGNMENTS: Final = _APP.replace("{blade}", "Users")
+_PROPERTIES: Final = _APP.replace("{blade}", "Properties")
+_REGISTRATION: Final = (
+    "{portal}/#view/Microsoft_AAD_RegisteredApps/ApplicationMenuBlade/~/Credentials/appId/"
+    "{client_id}"
+)
+_USER: Final = (
+    "{portal}/{tenant_id}/#view/Microsoft_AAD_UsersAndTenants/UserProfileMenuBlade/~/overview"
+    "/userId/{object_id}"
+)
+_CONDITIONAL_ACCESS: Final = (
+    "{portal}/{tenant_id}/#view/Microsoft_AAD_ConditionalAccess/ConditionalAccessBlade/~/Policies"
+)
+_NEW_LINK: Final = (
+    "Make a new link with POST organizations/{organization_id}/consent-link and send it to the "
+    "customer's administrator, who opens it and approves once."
+)
+_SPREADS: Final = "A minute or two; a token issued before may keep the old rights for an hour."
+_ASK_ADMIN: Final = "Ask your administrator to approve this app for your organization."
+_SUPPORT: Final = (
+    "Look the code up at https://login.microsoftonline.com/error?code={code}; Microsoft's support "
+    "asks for the request id."
+)
+
+REMEDIES: Final[Mapping[Ailment, Remedy]] = {
+    # --- the tenant's approval
+    Ailment.CONSENT_MISSING: Remedy(
+        "The customer's administrator has not approved the app yet.",
+        Who.ENTRA_ADMIN,
+        _NEW_LINK,
+        _SPREADS,
+        _PERMISSIONS,
+        _ASK_ADMIN,
+    ),
+    Ailment.CONSENT_WITHDRAWN: Remedy(
+        "The customer's administrator has taken back the approval of the app.",
+        Who.ENTRA_ADMIN,
+        _NEW_LINK,
+        _SPREADS,
+        _PERMISSIONS,
+        _ASK_ADMIN,
+    ),
+    Ailment.CONSENT_DECLINED: Remedy(
+        "The administrator who opened the link declined the approval.",
+        Who.ENTRA_ADMIN,
+        "Clear up what kept them from it, then: " + _NEW_LINK,
+        _SPREADS,
+        None,
+        _ASK_ADMIN,
+    ),
+    Ailment.APPROVAL_NEEDED: Remedy(
+        "In this tenant only an administrator may approve the app, and none has.",
+        Who.ENTRA_ADMIN,
+        "Approve the waiting request, or open the organization's consent link. " + _NEW_LINK,
+        _SPREADS,
+        _PERMISSIONS,
+        _ASK_ADMIN,
+    ),
+    Ailment.APP_GONE: Remedy(
+        "The app does not exist in the tenant: it was never approved there, or it was removed.",
+        Who.ENTRA_ADMIN,
+        _NEW_LINK + " Approving creates the enterprise application {client_id} anew.",
+        _SPREADS,
+        None,
+        _ASK_ADMIN,
+    ),
+    Ailment.APP_DISABLED: Remedy(
+        "The app is switched off in the tenant.",
+        Who.ENTRA_ADMIN,
+        "Enterprise applications > the app > Properties > 'Enabled for users to sign-in?': Yes. "
+        "Or: Update-MgServicePrincipal -ServicePrincipalId (Get-MgServicePrincipal -Filter "
+        "\"appId eq '{client_id}'\").Id -AccountEnabled:$true",
+        "A few minutes.",
+        _PROPERTIES,
+        "Ask your administrator to switch this app on again.",
+    ),
+    Ailment.PERMISSION_MISSING: Remedy(
+        "The app is in the tenant, but lacks the application permission that this needs.",
+        Who.ENTRA_ADMIN,
+        "Enterprise applications > the app > Permissions > 'Grant admin consent'. Or: " + _NEW_LINK,
+        _SPREADS,
+        _PERMISSIONS,
+        _ASK_ADMIN,
+    ),
+    Ailment.USER_PERMISSION_MISSING: Remedy(
+        "The app may not write into calendars on behalf of the tenant's users.",
+        Who.ENTRA_ADMIN,
+        "Grant the delegated permission Calendars.ReadWrite to all users: Enterprise applications "
+        "> the app > Permissions > 'Grant admin consent'. Or: " + _NEW_LINK,
+        _SPREADS,
+        _PERMISSIONS,
+        _ASK_ADMIN,
+    ),
+    Ailment.NOT_ASSIGNED: Remedy(
+        "The tenant lets only assigned people use the app, and this person is not one of them.",
+        Who.ENTRA_ADMIN,
+        "Enterprise applications > the app > Users and groups: add the person or their group "
+        "(members of nested groups do not count). Or: New-MgUserAppRoleAssignment -UserId "
+        "{object_id} -PrincipalId {object_id} -ResourceId (Get-MgServicePrincipal -Filter "
+        "\"appId eq '{client_id}'\").Id -AppRoleId 00000000-0000-0000-0000-000000000000",
+        "A few minutes; the person then signs in again.",
+        _ASSIGNMENTS,
+        "Ask your administrator to assign you to this app.",
+    ),
+    Ailment.CONDITIONAL_ACCESS: Remedy(
+        "A conditional access policy of the tenant blocks the app.",
+        Who.ENTRA_ADMIN,
+        "Sign-in logs > the failed sign-in > Conditional Access names the policy. Let it allow the "
+        "app {client_id}, or the situation this person signs in from.",
+        "A few minutes; up to a day for some location policies.",
+        _CONDITIONAL_ACCESS,
+        "Sign in from a device and place your organization allows, or ask your administrator.",
+    ),
+    Ailment.SIGN_IN_AGAIN: Remedy(
+        "Entra wants this person to prove more before the app may act for them.",
+        Who.USER,
+        "Sign in again; the frontend passes on the claims challenge.",
+        "At once.",
+        None,
+        "Sign in again.",
+    ),
+    Ailment.TENANT_UNKNOWN: Remedy(
+        "There is no tenant {tenant_id} in this cloud.",
+        Who.PLATFORM,
+        "Check the id: Entra admin center > Overview > Tenant ID. Customers of a national cloud "
+        "need a deployment in that cloud. Then create the organization anew.",
+        "At once.",
+        None,
+        "Tell the mentoring platform: your organization is registered with a wrong tenant.",
+    ),
+    Ailment.FOREIGN_ACCOUNT: Remedy(
+        "The account belongs to another tenant and is not known in this one.",
+        Who.USER,
+        "Sign in with an account of this organization.",
+        "At once.",
+        None,
+        "Sign in with your account of this organization.",
+    ),
+    # --- this deployment's own credential
+    Ailment.SECRET_WRONG: Remedy(
+        "Entra refuses the app's client secret.",
+        Who.US,
+        "Make a new secret at the app registration {client_id} and put its value (not its id) into "
+        "Key Vault; no restart is needed.",
+        "At once.",
+        _REGISTRATION,
+        "Nothing: the operator of this service must mend it.",
+    ),
+    Ailment.SECRET_EXPIRED: Remedy(
+        "The app's client secret has expired.",
+        Who.US,
+        "az ad app credential reset --id {client_id} --append, then put the new value into Key "
+        "Vault; no restart is needed.",
+        "At once.",
+        _REGISTRATION,
+        "Nothing: the operator of this service must mend it.",
+    ),
+    Ailment.CERTIFICATE_UNKNOWN: Remedy(
+        "Entra does not know the app's certificate.",
+        Who.US,
+        "Upload the certificate that Key Vault holds to the app registration {client_id}.",
+        "A minute.",
+        _REGISTRATION,
+        "Nothing: the operator of this service must mend it.",
+    ),
+    Ailment.FEDERATION_WRONG: Remedy(
+        "No federated credential of the app registration fits the app's managed identity.",
+        Who.US,
+        "az ad app federated-credential list --id {client_id}: issuer, subject (the identity's "
+        "principal id) and audience must fit letter by letter.",
+        "A few minutes.",
+        _REGISTRATION,
+        "Nothing: the operator of this service must mend it.",
+    ),
+    Ailment.REGISTRATION_WRONG: Remedy(
+        "The app registration does not list a permission or right that the app needs.",
+        Who.US,
+        "Complete the API permissions of the app registration {client_id}, then let every customer "
+        "approve again.",
+        _SPREADS,
+        _REGISTRATION,
+        "Nothing: the operator of this service must mend it.",
+    ),
+    Ailment.CREDENTIAL_ABSENT: Remedy(
+        "This deployment has nothing to prove itself to Entra with.",
+        Who.US,
+        "Check APP_CREDENTIAL, the secret or certificate it names in Key Vault, and that the app's "
+        "managed identity is assigned and may read Key Vault.",
+        "At once.",
+        _REGISTRATION,
+        "Nothing: the operator of this service must mend it.",
+    ),
+    # --- the mailbox
+    Ailment.MAILBOX_NOT_HOSTED: Remedy(
+        "The mailbox is not in Exchange Online, has no licence, was deleted, or is being made.",
+        Who.EXCHANGE_ADMIN,
+        "Get-EXORecipient {object_id} shows where it is. RecipientTypeDetails MailUser: it is on "
+        "premises, move it to Exchange Online (New-MoveRequest). No recipient: assign a licence "
+        "with Exchange Online.",
+        "A new mailbox: minutes to a day. A move: hours.",
+        _USER,
+        "Your mailbox is not in Exchange Online, or has no licence. Ask your administrator.",
+    ),
+    Ailment.MAILBOX_ON_PREMISES: Remedy(
+        "The mailbox lies on an on-premises server, where Graph does not reach it.",
+        Who.EXCHANGE_ADMIN,
+        "Move it to Exchange Online: New-MoveRequest -Identity {object_id} -Remote. Until then the "
+        "person can be invited, but cannot organize.",
+        "Hours, depending on its size.",
+        _USER,
+        "Your mailbox is still on your organization's own server: you can be invited to sessions, "
+        "but not book them. Ask your administrator.",
+    ),
+    Ailment.MAILBOX_UNLICENSED: Remedy(
+        "The person has no licence with Exchange Online, and so no mailbox.",
+        Who.ENTRA_ADMIN,
+        "Assign one: Set-MgUserLicense -UserId {object_id} -AddLicenses "
+        "@{{SkuId = '<sku>'}} -RemoveLicenses @()",
+        "Minutes to a day, until the mailbox is made.",
+        _USER,
+        "You have no mailbox licence. Ask your administrator.",
+    ),
+    Ailment.ACCOUNT_GONE: Remedy(
+        "The tenant has no such account: it was deleted, or the id is of somebody else.",
+        Who.PLATFORM,
+        "Check the object id {object_id} in the pairing. Accounts deleted in the last 30 days can "
+        "be restored: Restore-MgDirectoryDeletedItem -DirectoryObjectId {object_id}",
+        "A restored mailbox: up to an hour.",
+        _USER,
+        "Your account was not found. Ask your administrator.",
+    ),
+    Ailment.ACCOUNT_DISABLED: Remedy(
+        "The account is blocked from signing in.",
+        Who.ENTRA_ADMIN,
+        "Update-MgUser -UserId {object_id} -AccountEnabled:$true",
+        "A few minutes.",
+        _USER,
+        "Your account is blocked. Ask your administrator.",
+    ),
+    Ailment.GUEST: Remedy(
+        "The person is a guest: their mailbox is in another tenant.",
+        Who.PLATFORM,
+        "Name them in the pairing by address alone, without object id: they are then invited by "
+        "mail and their time counts as unknown.",
+        "At once.",
+        _USER,
+        "You are a guest here: you can be invited to sessions, but not book them.",
+    ),
+    Ailment.SHARED_MAILBOX: Remedy(
+        "It is a shared mailbox: nobody signs in as it, so nobody can book in its name.",
+        Who.PLATFORM,
+        "Put the person's own account into the pairing in place of the shared mailbox.",
+        "At once.",
+        _USER,
+        "This is a shared mailbox. Sign in with your own account.",
+    ),
+    Ailment.MAILBOX_STALE: Remedy(
+        "The mailbox is being moved, or Graph's memory of where it is lags behind.",
+        Who.NOBODY,
+        "Wait and look again. If it lasts for a day, ask Microsoft's support about "
+        "MailboxInfoStale, with the request id.",
+        "Usually minutes.",
+        None,
+        "Your mailbox is being moved. Try again later.",
+    ),
+    Ailment.OUT_OF_SCOPE: Remedy(
+        "Exchange does not let the app into this mailbox: it is outside the scope that the tenant "
+        "gave it, or the calendar permission was not granted at all.",
+        Who.EXCHANGE_ADMIN,
+        "Test-ServicePrincipalAuthorization -Identity {client_id} -Resource {address} shows the "
+        "scope; put the person directly into its group. If the app is not scoped in Exchange, "
+        "grant Calendars.Read in Entra instead.",
+        "30 minutes to 2 hours.",
+        "https://learn.microsoft.com/exchange/permissions-exo/application-rbac",
+        "Your organization lets this app into some mailboxes only, not yours. Ask your "
+        "administrator.",
+    ),
+    Ailment.ACCESS_POLICY: Remedy(
+        "An application access policy of Exchange keeps the app out of this mailbox.",
+        Who.EXCHANGE_ADMIN,
+        "Test-ApplicationAccessPolicy -AppId {client_id} -Identity {address}; then "
+        "Add-DistributionGroupMember -Identity <the policy's group> -Member {address}",
+        "Over an hour.",
+        "https://learn.microsoft.com/exchange/permissions-exo/application-rbac",
+        "Your organization lets this app into some mailboxes only, not yours. Ask your "
+        "administrator.",
+    ),
+    # --- following
+    Ailment.SUBSCRIPTIONS_REFUSED: Remedy(
+        "Reading works, but Graph refuses to tell about changes in this mailbox.",
+        Who.PLATFORM,
+        "Set the organization to polling: PATCH organizations/{organization_id} "
+        '{{"settings": {{"background": "poll"}}}}. Answers then arrive within about five minutes in place of seconds.',
+        "At once.",
+        None,
+        "Nothing: answers given in Outlook arrive here a few minutes later.",
+    ),
+    Ailment.WEBHOOK_UNREACHABLE: Remedy(
+        "Graph could not reach this deployment's webhook to shake hands.",
+        Who.US,
+        "PUBLIC_URL must be reachable from the internet over HTTPS and answer within ten seconds: "
+        "check the URL, its certificate and network rules.",
+        "At once.",
+        None,
+        "Nothing: the operator of this service must mend it.",
+    ),
+    # --- nobody's fault, or not known
+    Ailment.THROTTLED: Remedy(
+        "Microsoft asks to wait: too many requests at once.",
+        Who.NOBODY,
+        "Look again in a few minutes.",
+        "Minutes.",
+        None,
+        "Try again in a few minutes.",
+    ),
+    Ailment.NO_ANSWER: Remedy(
+        "Microsoft's service did not answer.",
+        Who.NOBODY,
+        "Look again in a few minutes; https://status.cloud.microsoft tells of outages.",
+        "Minutes.",
+        "https://status.cloud.microsoft",
+        "Try again in a few minutes.",
+    ),
+    Ailment.NOT_TRIED: Remedy(
+        "It cannot be tried before the app gets a token for the tenant.",
+        Who.NOBODY,
+        "Mend the token first.",
+        "At once.",
+    ),
+    Ailment.NEEDS_PERSON: Remedy(
+        "Only a participant's own sign-in can show it: nothing else may write in their name.",
+        Who.USER,
+        "Let the participant open the platform; GET me tells them and you.",
+        "At once.",
+    ),
+    Ailment.NEEDS_MAILBOX: Remedy(
+        "It can be tried in a mailbox only, and none was named.",
+        Who.PLATFORM,
+        "Name one: GET organizations/{organization_id}/diagnostics?mailbox=<object id>",
+        "At once.",
+    ),
+    Ailment.NO_TENANT: Remedy(
+        "The organization's tenant is not known before an administrator has approved the app.",
+        Who.ENTRA_ADMIN,
+        _NEW_LINK,
+        _SPREADS,
+        None,
+        _ASK_ADMIN,
+    ),
+    Ailment.UNKNOWN_REFUSAL: Remedy(
+        "Microsoft refused for a reason that this service does not know ({code}).",
+        Who.US,
+        _SUPPORT,
+        "Not known.",
+        None,
+        "Ask your administrator; the code may help them.",
+    ),
+}
+
+UNCERTAIN: Final = frozenset(
+    {
+        Ailment.THROTTLED,
+        Ailment.NO_ANSWER,
+        Ailment.MAILBOX_STALE,
+        Ailment.NOT_TRIED,
+        Ailment.NEEDS_PERSON,
+        Ailment.NEEDS_MAILBOX,
+    }
+)
+"""Ailments that leave open whether it works."""
+
+BY_AADSTS: Final[Mapping[int, Ailment]] = {
+    65001: Ailment.CONSENT_MISSING,
+    500011: Ailment.CONSENT_MISSING,
+    65004: Ailment.CONSENT_DECLINED,
+    90094: Ailment.APPROVAL_NEEDED,
+    90095: Ailment.APPROVAL_NEEDED,
+    700016: Ailment.APP_GONE,
+    7000112: Ailment.APP_DISABLED,
+    50105: Ailment.NOT_ASSIGNED,
+    53003: Ailment.CONDITIONAL_ACCESS,
+    50173: Ailment.SIGN_IN_AGAIN,
+    70043: Ailment.SIGN_IN_AGAIN,
+    50079: Ailment.SIGN_IN_AGAIN,
+    50076: Ailment.SIGN_IN_AGAIN,
+    50074: Ailment.SIGN_IN_AGAIN,
+    50158: Ailment.SIGN_IN_AGAIN,
+    90002: Ailment.TENANT_UNKNOWN,
+    50020: Ailment.FOREIGN_ACCOUNT,
+    50034: Ailment.ACCOUNT_GONE,
+    50057: Ailment.ACCOUNT_DISABLED,
+    7000215: Ailment.SECRET_WRONG,
+    7000222: Ailment.SECRET_EXPIRED,
+    7000218: Ailment.CREDENTIAL_ABSENT,
+    700027: Ailment.CERTIFICATE_UNKNOWN,
+    70021: Ailment.FEDERATION_WRONG,
+    700211: Ailment.FEDERATION_WRONG,
+    700212: Ailment.FEDERATION_WRONG,
+    700213: Ailment.FEDERATION_WRONG,
+    700229: Ailment.FEDERATION_WRONG,
+    7000114: Ailment.REGISTRATION_WRONG,
+    650056: Ailment.REGISTRATION_WRONG,
+    650057: Ailment.REGISTRATION_WRONG,
+}
+"""Entra's numbers: https://learn.microsoft.com/entra/identity-platform/reference-error-codes"""
+
+BY_CODE: Final[Mapping[str, Ailment]] = {
+    "mailboxnotenabledforrestapi": Ailment.MAILBOX_NOT_HOSTED,
+    "errornonexistentmailbox": Ailment.MAILBOX_NOT_HOSTED,
+    "errorinvaliduser": Ailment.ACCOUNT_GONE,
+    "request_resourcenotfound": Ailment.ACCOUNT_GONE,
+    "resourcenotfound": Ailment.ACCOUNT_GONE,
+    "erroraccountdisabled": Ailment.ACCOUNT_DISABLED,
+    "mailboxinfostale": Ailment.MAILBOX_STALE,
+    # getSchedule's own, inside a 200
+    "errormailrecipientnotfound": Ailment.ACCOUNT_GONE,
+    "errornofreebusyaccess": Ailment.OUT_OF_SCOPE,
+}
+"""Graph's codes, lower case."""
+
+LOST_CONSENT: Final = frozenset(
+    {
+        Ailment.CONSENT_MISSING,
+        Ailment.APPROVAL_NEEDED,
+        Ailment.APP_GONE,
+        Ailment.APP_DISABLED,
+        Ailment.PERMISSION_MISSING,
+    }
+)
+"""What the app's own token or the directory says when the tenant does not let the app in."""
