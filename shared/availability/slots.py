@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 from itertools import groupby
-from operator import and_, or_
-from typing import Final, TypeVar
+from operator import or_
+from typing import Final, NamedTuple, TypeVar
 
 from shared.availability.masks import (
     busy_mask,
@@ -74,12 +74,12 @@ def find_slots(
     it). *quorum*: by default everybody is required.
     """
     offer = _offer(schedules, window, rules, within, quorum, held)
-    strangers = tuple(p.address for p in offer.people if not p.is_known)
-    rows = list(zip((p.address for p in offer.people), offer.able, strict=True))
+    found = offer.slots()
+    unknown = tuple(person.address for person in offer.people if not person.is_known)
     duration, start = rules.duration, window.start
     return [
-        Slot(TimeSpan.lasting(start + index * GRID, duration), confirmed, strangers)
-        for index, confirmed in _labelled(offer.slots, rows)
+        Slot(TimeSpan.lasting(start + index * GRID, duration), confirmed, unknown)
+        for index, confirmed in _labelled(found, offer.confirmed(found))
     ]
 
 
@@ -98,7 +98,7 @@ def explain(
     would not end in the window are no candidates, so not told of.
     """
     offer = _offer(schedules, window, rules, within, quorum, held)
-    refused = offer.candidates & ~offer.slots
+    refused = offer.candidates & ~offer.slots()
     rows: list[tuple[tuple[Obstacle, str], int]] = [
         ((Obstacle.NOTICE, ""), refused & offer.too_soon),
         ((Obstacle.HORIZON, ""), refused & offer.too_far),
@@ -130,9 +130,9 @@ def check(
     """
     if span.duration != rules.duration or not window.covers(span):
         raise ValueError("a span of the rules' duration inside the window can be checked")
-    people = _people(schedules, window, rules, held)
-    required = (quorum or _everybody(schedules)).required
     shape = _Shape.of(window, rules)
+    people = _people(schedules, window, rules, held, shape)
+    required = (quorum or _everybody(schedules)).required
     start = (span.start - window.start) // GRID
     found: list[tuple[Obstacle, str]] = [
         (obstacle, person.address)
@@ -161,7 +161,7 @@ def nearest(slots: Iterable[Slot], start: datetime, count: int) -> list[Slot]:
 
 def busy_spans(schedule: Schedule, window: TimeSpan) -> list[BusySpan]:
     """Return the busy time of *schedule*, read for *window*, by start; nothing overlaps."""
-    view = digits_of(schedule, window)
+    view = _digits(schedule, window, cell_count(window))
     if view is None:
         return []
     return [
@@ -179,29 +179,7 @@ def why_unknown(schedule: Schedule, window: TimeSpan) -> Unknown | None:
     A view that does not reach the window's end says nothing: which part is missing is anyone's
     guess.
     """
-    if schedule.unknown:
-        return schedule.unknown
-    if schedule.view is not None and len(schedule.view) < cell_count(window):
-        return Unknown(UnknownReason.NO_ANSWER)
-    return None
-
-
-def digits_of(schedule: Schedule, window: TimeSpan) -> str | None:
-    """Return a view, a digit for each cell of *window*; made of items if there is none.
-
-    None: unknown. The strongest status that touches a cell is the cell's.
-    """
-    if why_unknown(schedule, window):
-        return None
-    if schedule.view is not None:
-        return schedule.view[: cell_count(window)]
-    digits = bytearray(b"0") * cell_count(window)
-    for status, digit in _DIGITS.items():
-        for item in schedule.items:
-            if item.status is status:
-                cells = cells_touched(item.span, window)
-                digits[cells.start : cells.stop] = digit * len(cells)
-    return digits.decode()
+    return _why_unknown(schedule, cell_count(window))
 
 
 def freed(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
@@ -210,7 +188,7 @@ def freed(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
     A view does not tell whose an entry is: what else somebody took on at that very time is not
     seen. Out of office is never ours, so it stays.
     """
-    view = digits_of(schedule, window)
+    view = _digits(schedule, window, cell_count(window))
     if view is None:
         return schedule
     cells = cells_touched(span, window)
@@ -226,16 +204,15 @@ class _Shape:
     length: int
     before: int
     after: int
+    everything: int
+    """A mask of all cells."""
 
     @classmethod
     def of(cls, window: TimeSpan, rules: SlotRules) -> "_Shape":
         # A buffer that ends within a cell takes all of it.
         before, after = (-(-b // GRID) for b in (rules.buffer_before, rules.buffer_after))
-        return cls(cell_count(window), rules.duration // GRID, before, after)
-
-    @property
-    def everything(self) -> int:
-        return (1 << self.cells) - 1
+        cells = cell_count(window)
+        return cls(cells, rules.duration // GRID, before, after, (1 << cells) - 1)
 
     @property
     def unread(self) -> int:
@@ -244,8 +221,7 @@ class _Shape:
         return self.everything & ~(((1 << max(0, read)) - 1) << self.before)
 
 
-@dataclass(frozen=True, slots=True)
-class _Person:
+class _Person(NamedTuple):
     """Somebody's time, in masks of cells."""
 
     address: str
@@ -293,55 +269,46 @@ class _Offer:
     """On a step, and the session lies in the window."""
     too_soon: int
     too_far: int
-    able: list[int]
-    """For each of *people*: when nothing is in their way."""
 
-    @property
     def slots(self) -> int:
-        return self._timely & self._required_able & self._enough
+        """Return the starts that are offered."""
+        timely = self.candidates & ~self.too_soon & ~self.too_far
+        return timely & _together(self._indispensable()).able(self.shape) & self._enough()
+
+    def confirmed(self, slots: int) -> list[tuple[str, int]]:
+        """Return those known to be free at some of *slots*, and at which."""
+        always = self._indispensable()
+        return [
+            (person.address, slots if person in always else person.able(self.shape))
+            for person in self.people
+            if person.is_known
+        ]
 
     def blocking(self) -> list[int]:
         """Return for each of *people* the starts at which it is told what is in their way."""
-        too_few = self.shape.everything & ~self._enough
-        everything = self.shape.everything
-        excused = self._excused
+        always, everything = self._indispensable(), self.shape.everything
+        too_few = everything & ~self._enough()
         return [
-            everything & ~able & (everything if self._counts(p, excused=excused) else too_few)
-            for p, able in zip(self.people, self.able, strict=True)
+            (everything if person in always else too_few) & ~person.able(self.shape)
+            for person in self.people
         ]
 
-    @property
-    def _timely(self) -> int:
-        return self.candidates & ~self.too_soon & ~self.too_far
+    def _indispensable(self) -> list[_Person]:
+        """Return those without whom there is no slot, whoever else is free."""
+        required = [p for p in self.people if p.address in self.quorum.required]
+        if self.quorum.include_unknown and any(p.is_known for p in required):
+            return [person for person in required if person.is_known]
+        return required
 
-    @property
-    def _excused(self) -> bool:
-        """Whether the unknown do not block: wanted, and somebody required is known."""
-        return self.quorum.include_unknown and any(
-            p.is_known and p.address in self.quorum.required for p in self.people
-        )
-
-    def _counts(self, person: _Person, *, excused: bool) -> bool:
-        return person.address in self.quorum.required and (person.is_known or not excused)
-
-    @property
-    def _required_able(self) -> int:
-        excused = self._excused
-        counting = (
-            able
-            for person, able in zip(self.people, self.able, strict=True)
-            if self._counts(person, excused=excused)
-        )
-        return reduce(and_, counting, self.shape.everything)
-
-    @property
     def _enough(self) -> int:
-        """Starts at which at least so many as wanted are able."""
+        """Return the starts at which at least so many as wanted are free."""
         wanted = self.quorum.at_least or 0
         reached = [self.shape.everything] + [0] * wanted
-        for able in self.able:
-            for count in range(wanted, 0, -1):
-                reached[count] |= reached[count - 1] & able
+        if wanted:
+            for person in self.people:
+                able = person.able(self.shape)
+                for count in range(wanted, 0, -1):
+                    reached[count] |= reached[count - 1] & able
         return reached[wanted]
 
 
@@ -354,38 +321,76 @@ def _offer(
     held: Held,
 ) -> _Offer:
     shape = _Shape.of(window, rules)
-    people = _people(schedules, window, rules, held)
     return _Offer(
         shape=shape,
-        people=people,
+        people=_people(schedules, window, rules, held, shape),
         quorum=quorum or _everybody(schedules),
         candidates=_candidates(window, within or window, rules, shape),
         too_soon=(1 << _cells_before(rules.earliest_start, window, shape)) - 1,
         too_far=_after(rules.latest_start, window, shape),
-        able=[person.able(shape) for person in people],
     )
 
 
+def _together(people: Iterable[_Person]) -> _Person:
+    """Return the person who is free and works whenever all of *people* are and do."""
+    busy, held, working, is_known = 0, 0, -1, True
+    for person in people:
+        busy |= person.busy
+        held |= person.held
+        working &= person.working
+        is_known &= person.is_known
+    return _Person("", is_known, busy, held, working)
+
+
 def _people(
-    schedules: Sequence[Schedule], window: TimeSpan, rules: SlotRules, held: Held
+    schedules: Sequence[Schedule],
+    window: TimeSpan,
+    rules: SlotRules,
+    held: Held,
+    shape: _Shape,
 ) -> list[_Person]:
-    everything = (1 << cell_count(window)) - 1
-    people = []
+    people: list[_Person] = []
     for schedule in schedules:
-        address, view = schedule.address, digits_of(schedule, window)
+        address, view = schedule.address, _digits(schedule, window, shape.cells)
         if view is None:
-            people.append(_Person(address, is_known=False, busy=0, held=0, working=0))
+            people.append(_Person(address, False, 0, 0, 0))
             continue
+        busy = busy_mask(view, tentative_is_busy=rules.tentative_is_busy)
+        taken = held.get(address)
         people.append(
             _Person(
                 address,
-                is_known=True,
-                busy=busy_mask(view, tentative_is_busy=rules.tentative_is_busy),
-                held=mask_touched(held.get(address, ()), window),
-                working=working_mask(schedule.hours, window) if schedule.hours else everything,
+                True,
+                busy,
+                mask_touched(taken, window) if taken else 0,
+                working_mask(schedule.hours, window) if schedule.hours else shape.everything,
             )
         )
     return people
+
+
+def _digits(schedule: Schedule, window: TimeSpan, cells: int) -> str | None:
+    """Return a view, a digit for each of *window*'s *cells*; made of items if there is none.
+
+    None: unknown. The strongest status that touches a cell is the cell's.
+    """
+    if _why_unknown(schedule, cells):
+        return None
+    if schedule.view is not None:
+        return schedule.view[:cells]
+    digits = bytearray(b"0") * cells
+    for status, digit in _DIGITS.items():
+        for item in schedule.items:
+            if item.status is status:
+                touched = cells_touched(item.span, window)
+                digits[touched.start : touched.stop] = digit * len(touched)
+    return digits.decode()
+
+
+def _why_unknown(schedule: Schedule, cells: int) -> Unknown | None:
+    if schedule.unknown is None and schedule.view is not None and len(schedule.view) < cells:
+        return Unknown(UnknownReason.NO_ANSWER)
+    return schedule.unknown
 
 
 def _everybody(schedules: Sequence[Schedule]) -> Quorum:
@@ -417,7 +422,8 @@ def _labelled(
     Labels change rarely from one cell to the next, so they are collected only where they do.
     """
     rows = [(label, mask) for label, mask in rows if mask & at]
-    changes = reduce(or_, (mask ^ mask << 1 for _, mask in rows), 0)
+    # Those that hold wherever it matters do not change there.
+    changes = reduce(or_, (mask ^ mask << 1 for _, mask in rows if ~mask & at), 0)
     edges = bin(changes)[:1:-1]
     last = -1
     labels: tuple[_Label, ...] = ()

@@ -312,6 +312,10 @@ def test_a_buffer_that_was_not_read_is_unknown() -> None:
     (first,) = explain([Schedule("a", view=a_view())], MORNING, rules)
     assert first.obstacles == ((Obstacle.UNKNOWN, ("a",)),)
 
+    rules = some_rules(buffer_after=timedelta(minutes=5))
+    (last,) = explain([Schedule("a", view=a_view())], MORNING, rules)
+    assert (last.start, last.obstacles) == (NINE + 2 * HOUR, ((Obstacle.UNKNOWN, ("a",)),))
+
 
 def test_what_another_session_holds_blocks() -> None:
     held = {"a": [TimeSpan.lasting(NINE, HOUR)], "somebody else": [MORNING]}
