@@ -59,16 +59,16 @@ _REPEATABLE: Final = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful answer of Graph. *headers* have lower-case names."""
+    """A successful answer of Graph, of a call or of one request of a batch."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    body: bytes | Mapping[str, Any] | None
+    """As it came; out of a batch it comes parsed."""
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> Mapping[str, Any]:
         """Return the body, an object. CalendarUnavailable if it is none, as a proxy's page is."""
         try:
-            told = json.loads(self.body)
+            told = json.loads(self.body) if isinstance(self.body, bytes) else self.body
         except ValueError:
             told = None
         if not isinstance(told, dict):
@@ -197,7 +197,7 @@ class Caller:
             unavailable.__cause__ = error
             return unavailable
         if response.is_success:
-            return Answer(response.status_code, response.headers, response.content)
+            return Answer(response.status_code, response.content)
         refusal = read_refusal(response.status_code, response.headers, response.content)
         log_event(
             "graph.refused",

@@ -80,6 +80,7 @@ SELECT: Final = [
     "seriesMasterId",
 ]
 """What is read of an event. Nothing that `Calendars.ReadBasic` could not read; no texts."""
+_SELECTED: Final = ",".join(SELECT)
 OFFER_KEPT_SECONDS: Final = 3600.0
 """How long it is believed which online meetings a calendar allows."""
 _OFFERS_KEPT: Final = 10_000
@@ -151,10 +152,7 @@ class GraphCalendar:
         if len(tenants) > 1:
             raise ValueError("a batch is read in one tenant")
         caller = self._client.app(tenants.pop())
-        requests = [
-            _reading(self._client.app(mailbox.tenant_id, mailbox.object_id), event_id)
-            for mailbox, event_id in events
-        ]
+        requests = [_part(caller, mailbox, event_id) for mailbox, event_id in events]
         try:
             outcomes = await send_batch(caller, requests)
         except Failed as failed:
@@ -365,6 +363,15 @@ def _reading(caller: Caller, event_id: EventId) -> RequestInformation:
     builder = EventItemRequestBuilder(caller.adapter, caller.path(event=event_id))
     wanted = EventItemRequestBuilder.EventItemRequestBuilderGetQueryParameters(select=SELECT)
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+
+
+def _part(caller: Caller, mailbox: Mailbox, event_id: EventId) -> RequestInformation:
+    """Return what reads an event, as part of a batch."""
+    path = caller.path(user=mailbox.object_id, event=event_id)
+    request = EventItemRequestBuilder(caller.adapter, path).to_get_request_information()
+    # The template is expanded letter by letter: the same list twenty times is half of the cost.
+    request.url = f"{request.url}?$select={_SELECTED}"
+    return request
 
 
 def _searching(caller: Caller, condition: str, select: list[str]) -> RequestInformation:

