@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -64,11 +64,14 @@ async def spans(
     return [hold.span for hold in await sessions.holds(mailbox, window, NOW)]
 
 
-async def page(sessions: SessionStore, mailbox: Mailbox, **wanted: object) -> list[SessionId]:
-    found, _ = await sessions.of_mailbox(
-        mailbox,
-        **{"since": None, "until": None, "after": None, "limit": 100, **wanted},  # type: ignore[arg-type]  # keywords by name
-    )
+async def page(
+    sessions: SessionStore,
+    mailbox: Mailbox,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[SessionId]:
+    found, _ = await sessions.of_mailbox(mailbox, since=since, until=until, after=None, limit=100)
     return [session.id for session in found]
 
 
@@ -134,14 +137,14 @@ async def test_a_late_hold_does_not_weaken_a_confirmed_one(sessions: SessionStor
 
 @pytest.mark.parametrize("start", [at(23, 45, day=1), at(0, 15, day=2)])
 async def test_a_session_over_midnight_holds_both_days(
-    sessions: SessionStore, start: object
+    sessions: SessionStore, start: datetime
 ) -> None:
     mentor, over_midnight = a_mailbox(), a_span(at(23, 30, day=1), 60)
     await sessions.hold(mentor, a_hold(over_midnight), a_mailbox(mentor.tenant_id), NOW)
     with pytest.raises(SlotTaken):
         await sessions.hold(
             mentor,
-            a_hold(a_span(start, 5)),  # type: ignore[arg-type]  # a datetime
+            a_hold(a_span(start, 5)),
             a_mailbox(mentor.tenant_id),
             NOW,
         )

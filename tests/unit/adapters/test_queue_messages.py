@@ -120,10 +120,8 @@ GARBAGE = (
     b'{"v":1,"n":[["t",null,"s",[],[]]],"at":""}',
     b'{"v":1,"job":null}',
     b'{"v":1,"job":{"kind":"dance"}}',
-    b'{"v":1,"job":{"kind":"verify","organization":"o","mailboxes":[["t"]],"sessions":[]'
-    b',"due":[],"attempt":0}}',
-    b'{"v":1,"job":{"kind":"verify","organization":"o","mailboxes":[],"sessions":[],'
-    b'"due":["soon"],"attempt":0}}',
+    job_message(Job(JobKind.VERIFY, OrganizationId("o"), ())).replace(b"[]", b'[["t"]]', 1),
+    job_message(Job(JobKind.VERIFY, OrganizationId("o"), ())).replace(b"[]", b'["soon"]'),
     b"[" * 100_000,
 )
 

@@ -1,0 +1,83 @@
+"""Which time a session takes, and when holds collide."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.sessions.holding import (
+    MAX_HELD_DAYS,
+    colliding,
+    held_days,
+    holds_besides,
+    holds_of,
+    is_confirmed,
+)
+from shared.sessions.model import HOLD_FOR, Hold, SessionState
+from shared.timespan import TimeSpan
+from tests.builders import NOW, a_hold, a_session, a_span, at
+
+starts = st.integers(0, 40).map(lambda n: at(0) + timedelta(hours=n))
+spans = st.builds(TimeSpan.lasting, starts, st.integers(1, 80).map(lambda n: timedelta(hours=n)))
+
+
+def test_a_requested_session_holds_until_it_runs_out() -> None:
+    session = a_session(held_until=NOW + timedelta(minutes=3))
+    assert holds_of(session) == (Hold(session.id, session.span, NOW + timedelta(minutes=3)),)
+
+
+def test_what_nobody_confirmed_never_counts_for_good() -> None:
+    session = a_session(held_until=None)
+    assert holds_of(session)[0].counts_until == session.changed_at + HOLD_FOR
+    moving = a_session(state=SessionState.SCHEDULED, pending_span=a_span(at(15, day=2)))
+    assert holds_of(moving)[1].counts_until == moving.changed_at + HOLD_FOR
+
+
+def test_a_scheduled_session_holds_for_good() -> None:
+    session = a_session(state=SessionState.SCHEDULED)
+    assert holds_of(session) == (Hold(session.id, session.span),)
+
+
+def test_a_cancelled_session_holds_nothing() -> None:
+    session = a_session(state=SessionState.CANCELLED, pending_span=a_span())
+    assert holds_of(session) == ()
+
+
+def test_besides_its_own_time_it_holds_one_other() -> None:
+    session = a_session(state=SessionState.SCHEDULED, pending_span=a_span(at(15, day=2)))
+    to = a_hold(session_id=session.id)
+    assert holds_besides(session, to) == (Hold(session.id, session.span), to)
+    assert holds_besides(replace(session, state=SessionState.CANCELLED), to) == (to,)
+
+
+def test_days_are_capped() -> None:
+    year = TimeSpan(at(0), at(0, day=365))
+    assert held_days([year]) == year.days()[:MAX_HELD_DAYS]
+    assert held_days([]) == []
+
+
+@given(spans, spans)
+def test_spans_that_overlap_share_a_held_day(one: TimeSpan, other: TimeSpan) -> None:
+    """Hence the rows of a span's days are all that has to be looked at."""
+    if one.overlaps(other):
+        assert set(held_days([one])) & set(held_days([other]))
+
+
+@given(spans, spans, st.integers(-1, 1))
+def test_holds_collide_if_they_overlap_and_count(
+    held: TimeSpan, wanted: TimeSpan, minutes: int
+) -> None:
+    hold = a_hold(held, counts_until=NOW + timedelta(minutes=minutes))
+    found = colliding([hold], wanted, a_hold().session_id, NOW)
+    assert (found == hold) is (held.overlaps(wanted) and minutes > 0)
+    assert colliding([hold], wanted, hold.session_id, NOW) is None
+
+
+def test_only_the_same_span_for_good_is_confirmed() -> None:
+    wanted = a_hold()
+    confirmed = replace(wanted, counts_until=None)
+    assert is_confirmed([confirmed], wanted)
+    assert not is_confirmed([wanted], wanted)
+    assert not is_confirmed([replace(confirmed, span=a_span(at(12, day=1)))], wanted)
+    assert not is_confirmed([replace(confirmed, session_id=a_hold().session_id)], wanted)
