@@ -4,6 +4,7 @@ from shared.attendees.reconciliation import purge_batch, reconcile_batch
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions.booking import Books, verify
+from shared.sessions.changing import settle_change
 from shared.sessions.ports import Job, JobKind
 from shared.subscriptions.upkeep import Following, ensure_subscription, renew_batch
 
@@ -17,6 +18,8 @@ async def do(job: Job, organization: Organization, *, books: Books, following: F
     match job.kind:
         case JobKind.VERIFY:
             await verify(job, organization, books=books)
+        case JobKind.SETTLE:
+            await settle_change(job, organization, books=books)
         case JobKind.SUBSCRIBE:
             await ensure_subscription(job.mailboxes[0], organization, following=following)
         case JobKind.RENEW:

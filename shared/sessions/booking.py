@@ -125,6 +125,7 @@ async def book(
     if session is None:
         try:
             session = await _reserve(participation, pairing, request, session_id, books)
+            return await _create(participation, pairing, request, session, books)
         except (SlotTaken, SlotUnknown, StaleRow):
             # Perhaps taken by the same request, sent twice at once: then its answer is ours.
             session = await _left_behind(participation.mailbox, session_id, books)
@@ -144,11 +145,6 @@ async def verify(job: Job, organization: Organization, *, books: Books) -> None:
     session = await _left_behind(organizer, session_id, books)
     if session is None:
         await _release(job.mailboxes, session_id, books)
-    elif session.pending_span is not None:
-        # shared/sessions/changing.py goes on from here; it stands on this module.
-        from shared.sessions.changing import settle_change
-
-        await settle_change(session, organization, books=books)
     elif session.state is not SessionState.REQUESTED:
         await announce(session, organization, books=books)
     elif (seen := await books.calendar.find(organizer, session_id)) is not None:
@@ -179,7 +175,7 @@ async def confirm(
         try:
             session = await books.sessions.save(confirmed)
         except StaleRow:
-            session = await books.sessions.get(session.organizer, session.id)
+            session = await _reread(session, books)
             continue
         # After the row: a change tells of what can be read. Lost only if this process dies here.
         await books.changes.append([_scheduled(session, now)])
@@ -201,6 +197,14 @@ async def announce(session: Session, organization: Organization, *, books: Books
         tasks.create_task(
             books.jobs.put(Job(JobKind.SUBSCRIBE, session.organization_id, (session.organizer,)))
         )
+
+
+async def _reread(session: Session, books: Books) -> Session:
+    """Return the row as it is now, or held anew if the same request, lost elsewhere, removed it."""
+    try:
+        return await books.sessions.get(session.organizer, session.id)
+    except NotFound:
+        return await _hold_all(session, books)
 
 
 async def _left_behind(mailbox: Mailbox, session_id: SessionId, books: Books) -> Session | None:
@@ -237,8 +241,8 @@ async def _reserve(
     try:
         return await _hold_all(session, books)
     except SlotTaken as lost:
-        if await _left_behind(session.organizer, session.id, books) is None:
-            await _release(session.holders, session.id, books)
+        # The same request, sent twice at once, may lose its row by this: `confirm` holds it anew.
+        await _release(session.holders, session.id, books)
         alternatives = await alternatives_to(
             occasion, session.span.start, session.id, rules, books=books
         )
@@ -246,23 +250,38 @@ async def _reserve(
 
 
 async def _hold_all(session: Session, books: Books) -> Session:
-    """Hold the span of everybody, the organizer last: their row is what a retry finds."""
+    """Hold the span of everybody, and store the session with the organizer's.
+
+    Always in the same order of mailboxes, whoever organizes: two who book each other at the same
+    instant meet at the same mailbox first, and one of them wins.
+    """
     now = books.clock.now()
     hold = Hold(session.id, session.span, now + HOLD_FOR)
-    for mailbox in session.holders[:-1]:
-        await books.sessions.hold(mailbox, hold, session.organizer, now)
-    return await books.sessions.open(replace(session, held_until=hold.counts_until), now)
+    opened = replace(session, held_until=hold.counts_until)
+    for mailbox in sorted(session.holders):
+        if mailbox == session.organizer:
+            opened = await books.sessions.open(opened, now)
+        else:
+            await books.sessions.hold(mailbox, hold, session.organizer, now)
+    return opened
 
 
 async def _hold_again(session: Session, books: Books) -> Session:
-    """Make sure that a retry still holds the time: the first attempt's holds may have run out."""
+    """Make sure that a retry holds the time: the first attempt may not have got so far.
+
+    Raises SlotTaken if its holds had run out, and somebody else was faster.
+    """
     now = books.clock.now()
-    if session.held_until and session.held_until - now > HOLD_FOR / 2:
-        return session
     hold = Hold(session.id, session.span, now + HOLD_FOR)
-    for mailbox in session.holders[:-1]:
-        await books.sessions.hold(mailbox, hold, session.organizer, now)
-    return await books.sessions.save(replace(session, held_until=hold.counts_until))
+    for mailbox in sorted(session.holders):
+        if mailbox == session.organizer:
+            await books.sessions.move(mailbox, session, hold, now)
+        else:
+            await books.sessions.hold(mailbox, hold, session.organizer, now)
+    try:
+        return await books.sessions.save(replace(session, held_until=hold.counts_until))
+    except StaleRow:
+        return await books.sessions.get(session.organizer, session.id)
 
 
 async def _create(
@@ -288,7 +307,13 @@ async def _create(
         # A definite no: nothing was created, so nothing stays held.
         await _release(session.holders, session.id, books)
         raise
-    return await confirm(session, seen, participation.organization, books=books)
+    try:
+        return await confirm(session, seen, participation.organization, books=books)
+    except SlotTaken:
+        # The row was lost, and the time with it: the event must not outlive them.
+        await books.calendar.cancel(participation.acting, seen.event_id, "")
+        await _release(session.holders, session.id, books)
+        raise
 
 
 async def _release(holders: Sequence[Mailbox], session_id: SessionId, books: Books) -> None:

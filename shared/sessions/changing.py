@@ -1,6 +1,6 @@
 """Moving and cancelling a session, answering an invitation, taking up a proposed time.
 
-The same protocol as booking: verify message, new holds, Outlook, rows. Until Outlook has the new
+The same protocol as booking: settling message, new holds, Outlook, rows. Until Outlook has the new
 times the session holds both, the old ones for good and the new ones until the hold runs out.
 """
 
@@ -45,6 +45,7 @@ from shared.sessions.model import (
     ResponseState,
     SeenEvent,
     Session,
+    SessionState,
 )
 from shared.sessions.ports import Job, JobKind
 from shared.timespan import TimeSpan
@@ -85,7 +86,7 @@ async def reschedule(
         NotAllowed: the caller is not the organizer.
         SlotTaken, SlotUnknown: with alternatives; the old time stays held.
         Invalid, Conflict, StaleRow
-        CalendarUnavailable, CalendarThrottled: perhaps moved; the verify job finds out.
+        CalendarUnavailable, CalendarThrottled: perhaps moved; the settling job finds out.
     """
     _ensure_organizer(participation, session)
     lifecycle.after(session.state, Action.RESCHEDULE)
@@ -111,7 +112,7 @@ async def reschedule(
         held_until=now + HOLD_FOR,
         unknown_for=tuple(unknown),
     )
-    await _queue_verify(session, books)
+    await _queue_settling(session, books)
     try:
         moving = await _hold_both(moving, books)
     except SlotTaken as lost:
@@ -131,7 +132,7 @@ async def cancel(
         return session
     if session.event_id is None:
         raise Conflict("The session is still being booked.")
-    await _queue_verify(session, books)
+    await _queue_settling(session, books)
     try:
         await books.calendar.cancel(participation.acting, session.event_id, comment)
     except EventGone:
@@ -188,9 +189,16 @@ async def accept_proposal(
     return await reschedule(participation, pairing, session, wanted, books=books)
 
 
-async def settle_change(session: Session, organization: Organization, *, books: Books) -> None:
+async def settle_change(job: Job, organization: Organization, *, books: Books) -> None:
     """Finish or undo a reschedule or cancellation that died: Outlook says which."""
+    try:
+        session = await books.sessions.get(job.mailboxes[-1], job.session_ids[0])
+    except NotFound:
+        return
     if session.event_id is None:
+        return
+    if session.state is SessionState.CANCELLED:
+        await announce(session, organization, books=books)
         return
     try:
         seen = await books.calendar.read(session.organizer, session.event_id)
@@ -237,20 +245,20 @@ def _ensure_organizer(participation: Participation, session: Session) -> None:
         )
 
 
-async def _queue_verify(session: Session, books: Books) -> None:
+async def _queue_settling(session: Session, books: Books) -> None:
     await books.jobs.put(
-        Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
+        Job(JobKind.SETTLE, session.organization_id, session.holders, (session.id,)),
         delay=VERIFY_AFTER,
     )
 
 
 async def _hold_both(moving: Session, books: Books) -> Session:
-    """Hold the new time besides the old one: everybody's first, the row of the organizer last."""
+    """Hold the new time besides the old one, everybody's in the order that booking has too."""
     if moving.pending_span is None:
         raise ValueError("nothing to hold")
     hold = Hold(moving.id, moving.pending_span, moving.held_until)
     now = books.clock.now()
-    for mailbox in moving.holders:
+    for mailbox in sorted(moving.holders):
         await books.sessions.move(mailbox, moving, hold, now)
     return await books.sessions.save(moving)
 

@@ -48,8 +48,8 @@ class SessionStore(Protocol):
         """Make an attendee's *mailbox* say what *session* says: holds, pointer, time index.
 
         Never refuses: it records what is so (moved in Outlook, confirmed, cancelled). Once settled
-        with a later *changed_at* it stays as it is: workers overtake each other. For the organizer's
-        own mailbox there is nothing to do, `save` did it.
+        with a later *changed_at* it stays as it is: workers overtake each other. For the
+        organizer's own mailbox there is nothing to do, `save` did it.
         """
         ...
 
@@ -163,7 +163,9 @@ class JobKind(StrEnum):
     """What the `jobs` queue carries."""
 
     VERIFY = "verify"
-    """See whether a booking or a change under way got through; finish it or undo it."""
+    """See whether a booking got through; finish it or undo it."""
+    SETTLE = "settle"
+    """See whether a reschedule or a cancellation got through; finish it or undo it."""
     SUBSCRIBE = "subscribe"
     """Make sure that a mailbox has a subscription."""
     RENEW = "renew"

@@ -1,0 +1,224 @@
+"""A fake Outlook: people's calendars, behind the ports `Schedules` and `Calendar`."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.availability.model import GRID, Schedule, Unknown
+from shared.errors import CalendarRefused, EventGone
+from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
+from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.sessions.model import (
+    AttendeeResponse,
+    EventDraft,
+    ResponseState,
+    SeenAttendee,
+    SeenEvent,
+    Session,
+)
+from shared.timespan import TimeSpan
+from tests.fakes import FakeClock
+
+
+@dataclass
+class FakeEvent:
+    """An event on its organizer's copy."""
+
+    seen: SeenEvent
+    organizer: Mailbox
+    session_id: SessionId
+    is_gone: bool = False
+
+
+@dataclass
+class FakeOutlook:
+    """Everybody's calendar. *addresses*: whose mailbox an address is."""
+
+    clock: FakeClock
+    addresses: dict[str, ObjectId] = field(default_factory=dict)
+    events: list[FakeEvent] = field(default_factory=list)
+    busy: dict[str, list[TimeSpan]] = field(default_factory=dict)
+    unknown: dict[str, Unknown] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    gives_links: bool = True
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    # --- Schedules
+
+    async def read(
+        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+    ) -> list[Schedule]:
+        """Return views that show busy time and every event that is still there."""
+        self.calls.append("getSchedule")
+        return [self._schedule(address, window) for address in addresses]
+
+    def _schedule(self, address: str, window: TimeSpan) -> Schedule:
+        if address in self.unknown:
+            return Schedule(address, unknown=self.unknown[address])
+        taken = [*self.busy.get(address, ()), *self._meetings(address)]
+        cells = (window.end - window.start) // GRID
+        view = "".join(
+            "2" if any(t.overlaps(TimeSpan.lasting(at, GRID)) for t in taken) else "0"
+            for at in (window.start + n * GRID for n in range(cells))
+        )
+        return Schedule(address, view=view)
+
+    def _meetings(self, address: str) -> list[TimeSpan]:
+        owner = self.addresses.get(address)
+        return [
+            event.seen.span
+            for event in self.events
+            if not event.is_gone
+            and (
+                event.organizer.object_id == owner
+                or any(
+                    a.address == address and a.response.state is not ResponseState.DECLINED
+                    for a in event.seen.attendees
+                )
+            )
+        ]
+
+
+@dataclass
+class FakeCalendar:
+    """The `Calendar` port of a `FakeOutlook`."""
+
+    outlook: FakeOutlook
+
+    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+        """Create it, or find that the same transaction created it before."""
+        self.outlook.calls.append("create")
+        known = self._find(acting.mailbox, draft.session_id)
+        if known:
+            return known.seen
+        number = next(self.outlook._numbers)
+        seen = SeenEvent(
+            EventId(f"event-{number}"),
+            ICalUid(f"ical-{number}"),
+            f"etag-{number}",
+            draft.span,
+            is_cancelled=False,
+            attendees=tuple(
+                SeenAttendee(a.address, AttendeeResponse(), a.required) for a in draft.attendees
+            ),
+            is_online_meeting=draft.online_meeting is not OnlineMeetingChoice.NONE,
+            join_url="https://teams.example/1" if self.outlook.gives_links else None,
+            modified_at=self.outlook.clock.now(),
+        )
+        self.outlook.events.append(FakeEvent(seen, acting.mailbox, draft.session_id))
+        return seen
+
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
+        """Find the event by its tag."""
+        self.outlook.calls.append("find")
+        known = self._find(mailbox, session_id)
+        return known.seen if known and not known.is_gone else None
+
+    async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
+        """Read it."""
+        self.outlook.calls.append("read")
+        return self._of(mailbox, event_id).seen
+
+    async def read_many(
+        self, events: Sequence[tuple[Mailbox, EventId]]
+    ) -> list[SeenEvent | Exception]:
+        """Read them in one request."""
+        self.outlook.calls.append("read_many")
+        answers: list[SeenEvent | Exception] = []
+        for mailbox, event_id in events:
+            try:
+                answers.append(self._of(mailbox, event_id).seen)
+            except EventGone as gone:
+                answers.append(gone)
+        return answers
+
+    async def reschedule(
+        self, acting: Acting, event_id: EventId, span: TimeSpan, time_zone: str
+    ) -> SeenEvent:
+        """Move it; answers are taken back."""
+        self.outlook.calls.append("reschedule")
+        return self.moved(self._of(acting.mailbox, event_id), span)
+
+    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+        """Cancel it."""
+        self.outlook.calls.append("cancel")
+        self._of(acting.mailbox, event_id).is_gone = True
+
+    async def respond(
+        self,
+        acting: Acting,
+        session: Session,
+        answer: ResponseState,
+        comment: str,
+        proposed: TimeSpan | None,
+    ) -> None:
+        """Answer; the organizer's copy has it at once."""
+        self.outlook.calls.append("respond")
+        if session.event_id is None:
+            raise EventGone("there is no copy")
+        address = next(
+            a for a, who in self.outlook.addresses.items() if who == acting.mailbox.object_id
+        )
+        self.answered(self._of(session.organizer, session.event_id), address, answer, proposed)
+
+    async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
+        """Return Teams."""
+        return frozenset({OnlineMeetingChoice.TEAMS})
+
+    # --- what people do
+
+    def moved(self, event: FakeEvent, span: TimeSpan) -> SeenEvent:
+        """Give *event* new times."""
+        reset = tuple(
+            replace(a, response=AttendeeResponse(reset=True)) for a in event.seen.attendees
+        )
+        return self._write(event, replace(event.seen, span=span, attendees=reset))
+
+    def answered(
+        self,
+        event: FakeEvent,
+        address: str,
+        answer: ResponseState,
+        proposed: TimeSpan | None = None,
+    ) -> SeenEvent:
+        """Let *address* answer."""
+        response = AttendeeResponse(answer, self.outlook.clock.now(), proposed)
+        attendees = tuple(
+            replace(a, response=response) if a.address == address else a
+            for a in event.seen.attendees
+        )
+        return self._write(event, replace(event.seen, attendees=attendees))
+
+    def _write(self, event: FakeEvent, seen: SeenEvent) -> SeenEvent:
+        number = next(self.outlook._numbers)
+        now: datetime = self.outlook.clock.now()
+        event.seen = replace(seen, etag=f"etag-{number}", modified_at=now)
+        return event.seen
+
+    def _find(self, mailbox: Mailbox, session_id: SessionId) -> FakeEvent | None:
+        return next(
+            (
+                e
+                for e in self.outlook.events
+                if e.organizer == mailbox and e.session_id == session_id
+            ),
+            None,
+        )
+
+    def _of(self, mailbox: Mailbox, event_id: EventId) -> FakeEvent:
+        for event in self.outlook.events:
+            if event.organizer == mailbox and event.seen.event_id == event_id:
+                if event.is_gone:
+                    break
+                return event
+        raise EventGone("not there", code="ErrorItemNotFound", status=404)
+
+
+class RefusingCalendar(FakeCalendar):
+    """A calendar that will not have it."""
+
+    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+        """Refuse."""
+        self.outlook.calls.append("create")
+        raise CalendarRefused("no", code="ErrorAccessDenied", status=403)

@@ -1,0 +1,114 @@
+"""A mentor and a mentee, their calendars, and everything that sessions need, in memory."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from shared.ids import Mailbox
+from shared.organizations.model import (
+    Acting,
+    ConsentState,
+    Organization,
+    OrganizationSettings,
+    Participation,
+)
+from shared.pairings.model import Pairing
+from shared.sessions.booking import BookingRequest, Books
+from tests.builders import a_mailbox, a_pairing, an_organization, at
+from tests.fakes import (
+    FakeClock,
+    InMemoryChanges,
+    InMemoryDue,
+    InMemoryJobs,
+    InMemorySessions,
+)
+from tests.outlook import FakeCalendar, FakeOutlook
+
+
+@dataclass
+class Desk:
+    """What a test books on."""
+
+    organization: Organization
+    pairing: Pairing
+    mentor: Mailbox
+    mentee: Mailbox
+    clock: FakeClock
+    outlook: FakeOutlook
+    calendar: FakeCalendar
+    sessions: InMemorySessions
+    jobs: InMemoryJobs
+    changes: InMemoryChanges
+    due: InMemoryDue
+
+    @property
+    def books(self) -> Books:
+        """Return the ports together."""
+        return Books(
+            schedules=self.outlook,
+            calendar=self.calendar,
+            sessions=self.sessions,
+            jobs=self.jobs,
+            changes=self.changes,
+            due=self.due,
+            clock=self.clock,
+        )
+
+    def acting(self, mailbox: Mailbox) -> Participation:
+        """Return somebody signed in."""
+        return Participation(self.organization, Acting(mailbox, "token"))
+
+    def address(self, mailbox: Mailbox) -> str:
+        """Return somebody's address."""
+        found = self.pairing.participant(mailbox.object_id)
+        assert found is not None
+        return found.address
+
+
+def a_desk() -> Desk:
+    """Return a new one, on a Monday morning."""
+    clock = FakeClock()
+    mentor = a_mailbox()
+    mentee = a_mailbox(mentor.tenant_id)
+    organization = an_organization(
+        tenant_id=mentor.tenant_id,
+        consent=ConsentState.GRANTED,
+        settings=OrganizationSettings(minimum_notice=timedelta()),
+    )
+    pairing = a_pairing(mentor, mentee, organization_id=organization.id)
+    outlook = FakeOutlook(
+        clock, {p.address: p.object_id for p in pairing.participants if p.object_id}
+    )
+    return Desk(
+        organization,
+        pairing,
+        mentor,
+        mentee,
+        clock,
+        outlook,
+        FakeCalendar(outlook),
+        InMemorySessions(),
+        InMemoryJobs(),
+        InMemoryChanges(),
+        InMemoryDue(),
+    )
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """Provide a new desk."""
+    return a_desk()
+
+
+def a_request(key: str = "key", hour: int = 10, **changes: object) -> BookingRequest:
+    """Return a wish for half an hour tomorrow."""
+    given: dict[str, object] = {
+        "key": key,
+        "fingerprint": f"{key}-{hour}",
+        "start": at(hour, day=1),
+        "duration": timedelta(minutes=30),
+        "time_zone": "Europe/Berlin",
+        **changes,
+    }
+    return BookingRequest(**given)  # type: ignore[arg-type]  # a builder's keywords
