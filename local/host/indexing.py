@@ -344,7 +344,7 @@ def _route(name: str, trigger: Any, options: HostOptions) -> HttpRoute:  # noqa:
     try:
         template = RouteTemplate.parse("/".join(filter(None, [options.route_prefix, route])))
     except ValueError as error:
-        raise FunctionRefused(name, f"the route {route!r} is refused: {error}") from error
+        raise FunctionRefused(name, f"the route {route!r} is refused: {error}") from None
     methods = trigger.methods or ()
     return HttpRoute(
         template,
@@ -361,7 +361,7 @@ def _queue(name: str, binding: Any, settings: Mapping[str, str]) -> QueueBinding
     try:
         check_connection(connection, settings)
     except ValueError as error:
-        raise FunctionRefused(name, str(error)) from error
+        raise FunctionRefused(name, str(error)) from None
     return QueueBinding(queue, connection)
 
 
@@ -375,7 +375,7 @@ def _timer(
     try:
         schedule = Ncrontab.parse(text)
     except ValueError as error:
-        raise FunctionRefused(name, f"the schedule is refused: {error}") from error
+        raise FunctionRefused(name, f"the schedule is refused: {error}") from None
     return TimerSchedule(schedule, bool(trigger.run_on_startup), _retry(name, function))
 
 
@@ -397,7 +397,7 @@ def _resolved(name: str, text: str, settings: Mapping[str, str]) -> str:
     except KeyError as error:
         raise FunctionRefused(
             name, f"{text!r} does not resolve: there is no setting {error.args[0]!r}"
-        ) from error
+        ) from None
 
 
 def _check_unique(functions: Sequence[IndexedFunction]) -> None:

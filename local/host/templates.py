@@ -151,7 +151,7 @@ def _rule(name: str, argument: str) -> Constraint:
         if name == "regex":
             expression = re.compile(argument, re.IGNORECASE)
             return lambda value: bool(expression.search(value))
-        numbers = [int(each) for each in argument.split(",")]
+        numbers = [int(each) for each in argument.split(",")] if argument else []
         if name in _ONE_NUMBER and len(numbers) == 1:
             return _ONE_NUMBER[name](numbers[0])
         if name in _TWO_NUMBERS and len(numbers) == 2:
