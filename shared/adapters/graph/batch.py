@@ -85,10 +85,10 @@ def _outcome(told: Mapping[str, Any] | None) -> Answer | Failed | CalendarUnavai
     if told is None:
         return CalendarUnavailable("Graph left a request of a batch unanswered.")
     status = int(told.get("status") or 0)
+    headers = {str(k).lower(): str(v) for k, v in (told.get("headers") or {}).items()}
     body = told.get("body")
     if 200 <= status < 300:
-        return Answer(status, body)
-    headers = {str(k).lower(): str(v) for k, v in (told.get("headers") or {}).items()}
+        return Answer(status, headers, body)
     return Failed(read_refusal(status, headers, body if isinstance(body, dict) else None))
 
 

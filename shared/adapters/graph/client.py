@@ -62,6 +62,8 @@ class Answer:
     """A successful answer of Graph, of a call or of one request of a batch."""
 
     status: int
+    headers: Mapping[str, str]
+    """With names in lower case."""
     body: bytes | Mapping[str, Any] | None
     """As it came; out of a batch it comes parsed."""
 
@@ -197,7 +199,7 @@ class Caller:
             unavailable.__cause__ = error
             return unavailable
         if response.is_success:
-            return Answer(response.status_code, response.content)
+            return Answer(response.status_code, response.headers, response.content)
         refusal = read_refusal(response.status_code, response.headers, response.content)
         log_event(
             "graph.refused",
