@@ -20,7 +20,7 @@ _CSP: Final = "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'
 
 @bp.route("health", methods=["GET"])
 @http_endpoint(Operation("Whether this deployment works", "nobody", reply=HealthBody))
-async def show_health(_req: func.HttpRequest) -> func.HttpResponse:
+async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Check what this deployment stands on; 503 if a part of it does not answer."""
     checks = await check_up(wiring().dependencies)
     is_well = all(state == "ok" for state in checks.values())
@@ -37,7 +37,7 @@ async def show_health(_req: func.HttpRequest) -> func.HttpResponse:
 
 @bp.route("openapi.json", methods=["GET"])
 @http_endpoint(Operation("This document", "nobody"))
-async def show_openapi(_req: func.HttpRequest) -> func.HttpResponse:
+async def show_openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Serve the OpenAPI 3.1 document, which was generated from the models at build time."""
     return func.HttpResponse(
         _DOCUMENT.read_bytes(),
