@@ -1,7 +1,7 @@
 """What the adapters do at the edges that no port shows: outages, leftovers, missing tables."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from azure.data.tables.aio import TableServiceClient
 from local.serving import serving, take_address
 from shared.adapters.tables import keys
 from shared.adapters.tables.changes import TableChanges
-from shared.adapters.tables.client import Put, Tables, table_service
+from shared.adapters.tables.client import UNSURE_TRIES, Put, Tables, Write, table_service
 from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.keys import MAILBOXES, ORGANIZATIONS, PAIRINGS, TABLES, Key
 from shared.adapters.tables.organizations import TableOrganizations
@@ -362,3 +362,74 @@ async def rows(tables: Tables, mailbox: Mailbox) -> list[tuple[str, dict[str, ob
 
 async def partition(tables: Tables, mailbox: Mailbox) -> list[str]:
     return [key for key, _ in await rows(tables, mailbox)]
+
+
+# --- changes that nobody confirmed
+
+
+class Deaf(Tables):
+    """Loses the answer to the next change of more than a row, which happens or does not."""
+
+    def __init__(self, service: TableServiceClient, *, happens: bool, times: int = 1) -> None:
+        super().__init__(service)
+        self._happens = happens
+        self.times = times
+
+    async def transact(self, table: str, changes: Sequence[Write]) -> list[str]:
+        if self.times == 0:
+            return await super().transact(table, changes)
+        self.times -= 1
+        if self._happens:
+            await super().transact(table, changes)
+        raise StoreUnavailable("No answer.")
+
+
+@pytest.mark.parametrize("happens", [True, False])
+async def test_a_booking_survives_lost_answers(
+    tables: Tables, service: TableServiceClient, *, happens: bool
+) -> None:
+    deaf = Deaf(service, happens=happens)
+    sessions, session = TableSessions(deaf), a_session()
+    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
+    await sessions.hold(session.holders[0], hold, session.organizer, NOW)
+    deaf.times = 1
+    opened = await sessions.open(session, NOW)
+    deaf.times = 1
+    saved = await sessions.save(
+        replace(opened, state=SessionState.SCHEDULED, event_id=an_event_id())
+    )
+    deaf.times = 1
+    await sessions.settle(session.holders[0], saved)
+    deaf.times = 1
+    answered = await sessions.save(replace(saved, scheduling=1))
+    assert deaf.times == 0
+    seen = TableSessions(tables)
+    for mailbox in session.holders:
+        assert await seen.get(mailbox, session.id) == answered
+        assert await seen.holds(mailbox, WEEK, NOW) == [Hold(session.id, session.span)]
+
+
+async def test_a_change_with_a_lost_answer_is_appended_once(service: TableServiceClient) -> None:
+    deaf = Deaf(service, happens=True)
+    changes, organization = TableChanges(deaf), an_organization()
+    written = [a_change(organization.id) for _ in range(3)]
+    await changes.append(written[:2])
+    await changes.append(written[2:])
+    assert (await changes.after(organization.id, None, 10))[0] == written
+
+
+async def test_a_save_that_somebody_else_overtook_is_stale_also_without_an_answer(
+    tables: Tables, service: TableServiceClient
+) -> None:
+    opened = await TableSessions(tables).open(a_session(), NOW)
+    await TableSessions(tables).save(replace(opened, scheduling=1))
+    deaf = Deaf(service, happens=False)
+    with pytest.raises(StaleRow):
+        await TableSessions(deaf).save(replace(opened, scheduling=2))
+
+
+async def test_an_outage_ends_in_unavailable(service: TableServiceClient) -> None:
+    deaf = Deaf(service, happens=False, times=100)
+    with pytest.raises(StoreUnavailable):
+        await TableSessions(deaf).open(a_session(), NOW)
+    assert deaf.times == 100 - UNSURE_TRIES

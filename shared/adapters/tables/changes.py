@@ -9,17 +9,18 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from shared.adapters.tables import keys
 from shared.adapters.tables.client import (
     TRANSACTION_ROWS,
-    Overtaken,
     Put,
     Remove,
     Row,
     Tables,
     contended,
+    deciding_again,
 )
 from shared.adapters.tables.keys import CHANGES
 from shared.adapters.tables.values import cursor as opaque
@@ -87,21 +88,28 @@ class TableChanges:
 
     async def _append(self, organization_id: OrganizationId, changes: Sequence[Change]) -> None:
         key = keys.change_counter(organization_id)
+        # By it an append is known that happened without an answer.
+        token = uuid4().hex
+        first = 0
 
-        async def attempt() -> None:
+        async def attempt(unsure: int) -> None:
+            nonlocal first
+            if unsure:
+                row = await self._tables.get(CHANGES, keys.change(organization_id, first))
+                if row and row.values["token"] == token:
+                    return
             counter = await self._tables.get(CHANGES, key)
             last = int(counter.values["last"]) if counter else 0
+            first = last + 1
             numbered = [
-                Put(keys.change(organization_id, last + n), _values(change))
-                for n, change in enumerate(changes, 1)
+                Put(keys.change(organization_id, number), _values(change, token))
+                for number, change in enumerate(changes, first)
             ]
             values = present({"last": last + len(changes)})
-            try:
+            with deciding_again():
                 await self._tables.transact(
                     CHANGES, [Put(key, values, counter.etag if counter else None), *numbered]
                 )
-            except StaleRow as error:
-                raise Overtaken(str(error)) from error
 
         await contended(attempt)
 
@@ -117,9 +125,10 @@ def _number(given: str) -> int:
     return int(text)
 
 
-def _values(change: Change) -> dict[str, Any]:
+def _values(change: Change, token: str) -> dict[str, Any]:
     return present(
         {
+            "token": token,
             "at": instant(change.at),
             "kind": change.kind.value,
             "cause": str(change.cause),

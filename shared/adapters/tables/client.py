@@ -6,8 +6,16 @@ Azure the template makes them.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -28,12 +36,14 @@ if TYPE_CHECKING:
 
 _CALL_SECONDS: Final = 8.0
 """No call lasts longer, retries included: somebody waits for the answer."""
-_WAIT: Final[Mapping[str, float]] = {"connection_timeout": 2, "read_timeout": 3}
+_WAIT: Final[dict[str, Any]] = {"connection_timeout": 2, "read_timeout": 3}
 """Seconds that one attempt may take; given with each call, as a lent transport has its own."""
 _RETRY_ON: Final = frozenset({401, 403, 408, 429})
 """Refusals that pass: throttling, and roles that Azure has not spread yet."""
 TRIES: Final = 12
 """How often a change is tried that others keep getting ahead of."""
+UNSURE_TRIES: Final = 3
+"""How often a change is tried that the service does not answer."""
 TRANSACTION_ROWS: Final = 100
 
 _T = TypeVar("_T")
@@ -136,28 +146,40 @@ class Tables:
         """Write one row and return its etag."""
         return (await self.transact(table, [change]))[0]
 
-    async def remove(self, table: str, key: Key) -> bool:
-        """Remove the row at *key*, if there is one; tell whether there was."""
-        try:
-            await self.transact(table, [Remove(key)])
-        except StaleRow:
-            return False
-        return True
+    async def remove(self, table: str, key: Key, etag: str | None = None) -> None:
+        """Remove the row at *key*, with *etag* only that version; absent is no error."""
+
+        async def call() -> None:
+            await self._client(table).delete_entity(
+                key.partition, key.row, **_condition(etag), **_WAIT
+            )
+
+        await self._answer(table, call)
 
     async def transact(self, table: str, changes: Sequence[Write]) -> list[str]:
         """Make all *changes* of one partition, or none; return the etag of each row written.
 
-        Never sent twice: who is told StoreUnavailable does not know whether it happened, reads, and
-        decides again.
+        What is conditional is never sent twice: sent again after it happened it would be refused.
+        Who is told StoreUnavailable does not know, reads, and decides again.
         """
-        if not changes:
-            return []
+        options = dict(_WAIT)
+        if not all(isinstance(change, Put) and change.force for change in changes):
+            options["retry_total"] = 0
         operations = [_operation(change) for change in changes]
 
         async def call() -> list[str]:
-            answers = await self._client(table).submit_transaction(
-                operations, retry_total=0, **_WAIT
-            )
+            match operations:
+                case []:
+                    return []
+                # By itself a row costs half of what it costs in a transaction.
+                case [("update", entity, condition)]:
+                    answers = [
+                        await self._client(table).update_entity(entity, **condition, **options)
+                    ]
+                case [("upsert", entity, mode)]:
+                    answers = [await self._client(table).upsert_entity(entity, **mode, **options)]
+                case _:
+                    answers = await self._client(table).submit_transaction(operations, **options)
             return [answer.get("etag", "") for answer in answers]
 
         return await self._answer(table, call)
@@ -261,22 +283,44 @@ class Tables:
             await self._service.create_table(table, **_WAIT)
 
 
-async def contended(attempt: Callable[[], Awaitable[_T]]) -> _T:
-    """Repeat *attempt*, which reads and writes anew, while others get ahead of it (`Overtaken`).
+class Overtaken(StaleRow):
+    """Inside the adapters: a row changed between reading and writing; read again."""
 
-    Raises StoreUnavailable when that never ends.
+
+class Unsure(Overtaken):
+    """Inside the adapters: nobody said whether the change was made; read again."""
+
+
+async def contended(attempt: Callable[[int], Awaitable[_T]]) -> _T:
+    """Repeat *attempt*, which reads and writes anew, while it raises Overtaken or Unsure.
+
+    Its argument: how many earlier attempts may have happened after all. Raises StoreUnavailable
+    when it never ends.
     """
+    unsure = 0
     for tried in range(TRIES):
         try:
-            return await attempt()
+            return await attempt(unsure)
+        except Unsure as error:
+            unsure += 1
+            if unsure == UNSURE_TRIES:
+                raise StoreUnavailable(str(error)) from error
         except Overtaken:
-            # Jitter: those who collided must not meet again.
-            await asyncio.sleep(random.uniform(0, min(0.005 * 2**tried, 0.25)))  # noqa: S311
+            pass
+        # Jitter: those who collided must not meet again.
+        await asyncio.sleep(random.uniform(0, min(0.005 * 2**tried, 0.25)))  # noqa: S311
     raise StoreUnavailable("Too many changes at once in one mailbox or organization.")
 
 
-class Overtaken(StaleRow):
-    """Inside the adapters: a row changed between reading and writing; read again."""
+@contextmanager
+def deciding_again() -> Iterator[None]:
+    """Turn a refused or unanswered change into what `contended` repeats."""
+    try:
+        yield
+    except StaleRow as error:
+        raise Overtaken(str(error)) from error
+    except StoreUnavailable as error:
+        raise Unsure(str(error)) from error
 
 
 async def together(calls: Iterable[Awaitable[_T]]) -> list[_T]:
@@ -308,11 +352,7 @@ def transactions(changes: Iterable[Write]) -> list[list[Write]]:
 
 def _operation(change: Write) -> tuple[str, dict[str, Any], dict[str, Any]]:
     entity: dict[str, Any] = {"PartitionKey": change.key.partition, "RowKey": change.key.row}
-    condition: dict[str, Any] = (
-        {"etag": change.etag, "match_condition": MatchConditions.IfNotModified}
-        if change.etag
-        else {}
-    )
+    condition = _condition(change.etag)
     if isinstance(change, Remove):
         return ("delete", entity, condition)
     entity |= change.values
@@ -321,6 +361,10 @@ def _operation(change: Write) -> tuple[str, dict[str, Any], dict[str, Any]]:
     if change.etag is None:
         return ("create", entity, {})
     return ("update", entity, {"mode": UpdateMode.REPLACE} | condition)
+
+
+def _condition(etag: str | None) -> dict[str, Any]:
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
 
 
 def _row(entity: TableEntity, key: Key | None = None) -> Row:

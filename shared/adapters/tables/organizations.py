@@ -7,12 +7,13 @@ over, and if its maker was only slow, its last step fails and it takes its organ
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Overtaken, Put, Remove, Row, Tables, contended
+from shared.adapters.tables.client import Put, Row, Tables, contended, deciding_again
 from shared.adapters.tables.keys import ORGANIZATIONS
 from shared.adapters.tables.values import cursor, instant, moment, present, read_cursor
 from shared.errors import Conflict, NotFound, StaleRow
@@ -92,7 +93,7 @@ class TableOrganizations:
         tenant_id = organization.tenant_id
         claim = None
         if tenant_id and not (before and before.tenant_id == tenant_id):
-            claim = await contended(lambda: self._claim(tenant_id, organization.id))
+            claim = await contended(lambda _: self._claim(tenant_id, organization.id))
         key = keys.organization(organization.id)
         try:
             version = await self._tables.put(
@@ -120,17 +121,15 @@ class TableOrganizations:
             if claimant and claimant.id != organization_id:
                 raise Conflict("The tenant belongs to another organization.")
         values = present({"organization_id": organization_id})
-        try:
+        with deciding_again():
             etag = await self._tables.put(
                 ORGANIZATIONS, Put(key, values, found.etag if found else None)
             )
-        except StaleRow as error:
-            raise Overtaken(str(error)) from error
         return Put(key, values, etag)
 
     async def _take_back(self, written: Row, before: Organization | None) -> None:
         if before is None:
-            await self._tables.transact(ORGANIZATIONS, [Remove(written.key, written.etag)])
+            await self._tables.remove(ORGANIZATIONS, written.key, written.etag)
         else:
             await self._tables.put(ORGANIZATIONS, Put(written.key, _values(before), written.etag))
 
@@ -138,10 +137,8 @@ class TableOrganizations:
         claim = await self._tables.get(ORGANIZATIONS, keys.tenant_claim(tenant_id))
         if claim is None or claim.values["organization_id"] != organization_id:
             return
-        try:
-            await self._tables.transact(ORGANIZATIONS, [Remove(claim.key, claim.etag)])
-        except StaleRow:
-            return  # taken over by another organization: theirs now
+        with suppress(StaleRow):  # taken over by another organization: theirs now
+            await self._tables.remove(ORGANIZATIONS, claim.key, claim.etag)
 
     async def _claimant(self, claim: Row, tenant_id: TenantId) -> Organization | None:
         """Return the organization that a claim is good for."""

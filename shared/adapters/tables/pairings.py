@@ -7,19 +7,12 @@ index rows of the new, the pairing, then away with those of the people who left.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import (
-    Overtaken,
-    Put,
-    Remove,
-    Row,
-    Tables,
-    contended,
-    together,
-)
+from shared.adapters.tables.client import Put, Row, Tables, contended, deciding_again, together
 from shared.adapters.tables.keys import MAILBOXES, PAIRINGS
 from shared.adapters.tables.values import compact, cursor, present, read_cursor
 from shared.errors import NotFound, StaleRow
@@ -43,7 +36,7 @@ class TablePairings:
     async def put(self, pairing: Pairing) -> Pairing:
         """Store it, new or in place of what was there, and the index rows of its people."""
 
-        async def attempt() -> Pairing:
+        async def attempt(_: int) -> Pairing:
             key = keys.pairing(pairing.organization_id, pairing.id)
             row = await self._tables.get(PAIRINGS, key)
             if pairing.version and (row is None or row.etag != pairing.version):
@@ -53,12 +46,10 @@ class TablePairings:
             # Under the version seen now: somebody who is put back meanwhile keeps the row.
             departures = await self._index_rows(leaving, pairing.id)
             await self._index(staying, pairing)
-            try:
+            with deciding_again():
                 version = await self._tables.put(
                     PAIRINGS, Put(key, _values(pairing), row.etag if row else None)
                 )
-            except StaleRow as error:
-                raise Overtaken(str(error)) from error
             await self._remove(departures)
             return replace(pairing, version=version)
 
@@ -124,10 +115,8 @@ class TablePairings:
 
     async def _remove(self, rows: Iterable[Row]) -> None:
         async def remove(row: Row) -> None:
-            try:
-                await self._tables.transact(MAILBOXES, [Remove(row.key, row.etag)])
-            except StaleRow:
-                return  # gone already, or put back by somebody: theirs to keep
+            with suppress(StaleRow):  # put back by somebody: theirs to keep
+                await self._tables.remove(MAILBOXES, row.key, row.etag)
 
         await together(remove(row) for row in rows)
 

@@ -67,7 +67,9 @@ def read_cursor(given: str) -> str:
     """Return what `cursor` hid, or raise Invalid."""
     try:
         if len(given) <= _CURSOR_LIMIT:
-            return b64decode(given + "=" * (-len(given) % 4), altchars=b"-_", validate=True).decode()
+            return b64decode(
+                given + "=" * (-len(given) % 4), altchars=b"-_", validate=True
+            ).decode()
     except ValueError:
         pass
     raise Invalid("query.cursor", "This cursor was not given out here.")
