@@ -44,7 +44,7 @@ class HostOptions:
     """`host.json` after the settings' overrides."""
 
     route_prefix: str = "api"
-    """Without slashes at its ends; may be empty."""
+    """Lower case, without slashes at its ends; may be empty."""
     custom_headers: tuple[tuple[str, str], ...] = ()
     function_timeout: timedelta | None = DEFAULT_TIMEOUT
     """None: no limit (`-1`)."""
@@ -67,7 +67,7 @@ def read_options(app_dir: Path, settings: Mapping[str, str]) -> HostOptions:
     headers = _section(http, "customHeaders")
     bundle = _section(document, "extensionBundle")
     return HostOptions(
-        route_prefix=str(http.get("routePrefix", "api")).strip("/"),
+        route_prefix=str(http.get("routePrefix", "api")).strip("/").lower(),
         custom_headers=tuple((str(name), str(value)) for name, value in headers.items()),
         function_timeout=_timeout(document.get("functionTimeout")),
         has_bundle=bool(bundle.get("id")) and bool(bundle.get("version")),

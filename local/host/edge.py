@@ -84,11 +84,14 @@ class Edge:
             params = route.template.match(path)
             if params is not None:
                 return await self._call(request, function, route, params)
-        for site in self.sites:
-            page = site.answer(request)
-            if page is not None:
-                return page
-        return web.Response(status=404)
+        return self._page(request, path) or web.Response(status=404)
+
+    def _page(self, request: web.Request, path: list[str]) -> web.StreamResponse | None:
+        prefix = split_path(self.options.route_prefix)
+        # An unknown route of the API is a 404, never a page that routes by itself.
+        if prefix and [each.lower() for each in path[: len(prefix)]] == prefix:
+            return None
+        return next(filter(None, (site.answer(request) for site in self.sites)), None)
 
     async def _call(
         self,

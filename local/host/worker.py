@@ -7,6 +7,7 @@ Source: azure-functions-python-worker, `dispatcher.py`.
 
 import asyncio
 import inspect
+import logging
 import os
 import threading
 import uuid
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 invocation_id: Final[ContextVar[str]] = ContextVar("invocation_id", default="")
 _thread_local: Final = threading.local()
+_STOP_SECONDS: Final = 2.0
+_log: Final = logging.getLogger(__name__)
 _registry: Final[Callable[[], Any]] = func.get_binding_registry  # untyped
 
 
@@ -95,9 +98,14 @@ class Worker:
             ) from None
 
     async def stop(self) -> None:
-        """Cancel what still runs and end the thread."""
-        await asyncio.wrap_future(self._submit(self._cancelled()))
+        """Cancel what still runs and end the thread; leave it alone if the app blocks its loop."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            cancelled = asyncio.wrap_future(self._submit(self._cancelled()))
+            await asyncio.wait_for(cancelled, _STOP_SECONDS)
+        except TimeoutError:
+            _log.warning("The app does not let go of its event loop: it is left behind")
+            return
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
 

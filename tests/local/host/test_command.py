@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession, TCPConnector
 
 from local.certificate import LocalCertificate
@@ -154,11 +155,13 @@ async def test_after_a_timeout_it_starts_anew_on_the_same_port(tmp_path: Path) -
     assert "Timeout value of 0:00:00.3" in errors
 
 
-async def test_a_thread_that_never_ends_does_not_keep_it(tmp_path: Path) -> None:
-    code = """
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_what_never_ends_does_not_keep_it(tmp_path: Path, kind: str) -> None:
+    code = f"""
         import threading
         @app.route("stuck")
-        def stuck(req: func.HttpRequest) -> str:
+        {kind} stuck(req: func.HttpRequest) -> str:
+            print('{{"is": "stuck"}}', flush=True)
             threading.Event().wait()
             return ""
     """
@@ -167,9 +170,16 @@ async def test_a_thread_that_never_ends_does_not_keep_it(tmp_path: Path) -> None
         fetching(host.ready["url"]) as client,
     ):
         stuck = asyncio.create_task(client.get("/api/stuck"))
-        # A second answer proves that the first request was read.
-        assert (await client.get("/nowhere")).status == 404
+        assert await host.said() == {"is": "stuck"}
         status, _ = await host.stop()
         await asyncio.wait([stuck])
         stuck.exception()
     assert status == 0
+
+
+@pytest.mark.skipif(not (ROOT / "host.json").is_file(), reason="the product has no host.json")
+async def test_the_product_is_an_app_that_azure_would_load() -> None:
+    quiet = ("--no-queues", "--no-timers")
+    async with command(ROOT, *quiet, STORAGE="UseDevelopmentStorage=true") as host:
+        assert host.ready["failure"] is None
+        assert "show_health" in host.ready["functions"]

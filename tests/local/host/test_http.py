@@ -333,6 +333,7 @@ async def test_pages_are_served_beside_the_functions(tmp_path: Path) -> None:
         assert (await client.get("/book/42")).status == 404
         assert (await client.get("/%2e%2e/secret.txt")).status == 404
         assert (await client.get("/api/echo")).status == 200
+        assert (await client.get("/API/unknown", headers=page)).status == 404
 
 
 # --- the admin API
