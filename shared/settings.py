@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.errors import Misconfigured
@@ -25,6 +25,8 @@ class Cloud:
     graph_url: str
     token_exchange_audience: str
     key_vault_scope: str = "https://vault.azure.net/.default"
+    portal_url: str = "https://entra.microsoft.com"
+    """The Entra admin center, for links in remedies."""
 
 
 # Roots and audiences: https://learn.microsoft.com/graph/deployments
@@ -38,16 +40,19 @@ CLOUDS: Mapping[str, Cloud] = {
         "https://login.microsoftonline.us",
         "https://graph.microsoft.us",
         "api://AzureADTokenExchangeUSGov",
+        portal_url="https://entra.microsoft.us",
     ),
     "us-gov-l5": Cloud(
         "https://login.microsoftonline.us",
         "https://dod-graph.microsoft.us",
         "api://AzureADTokenExchangeUSGov",
+        portal_url="https://entra.microsoft.us",
     ),
     "china": Cloud(
         "https://login.chinacloudapi.cn",
         "https://microsoftgraph.chinacloudapi.cn",
         "api://AzureADTokenExchangeChina",
+        portal_url="https://entra.microsoftonline.cn",
     ),
 }
 
@@ -113,10 +118,10 @@ def _cloud(environment: Mapping[str, str]) -> Cloud:
     if name not in CLOUDS:
         raise Misconfigured(f"The setting CLOUD is one of {', '.join(CLOUDS)}.")
     known = CLOUDS[name]
-    return Cloud(
+    return replace(
+        known,
         login_url=(environment.get("LOGIN_URL") or known.login_url).rstrip("/"),
         graph_url=(environment.get("GRAPH_URL") or known.graph_url).rstrip("/"),
-        token_exchange_audience=known.token_exchange_audience,
     )
 
 

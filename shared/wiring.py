@@ -121,7 +121,7 @@ class Wiring:
         """Return what tries out each capability."""
         from shared.adapters.graph.probes import GraphProbes
 
-        return GraphProbes(self.graph, self.credentials)
+        return GraphProbes(self.graph, self.credentials, self.settings)
 
     # --- towards our storage
 

@@ -183,7 +183,7 @@ def _shown(site: Site, call: Call, person: Person, *, own: bool) -> Json:
         "givenName": given,
         "surname": family or None,
         "mail": person.address,
-        "userPrincipalName": person.address,
+        "userPrincipalName": _principal_name(site, person),
         "businessPhones": [],
     }
     wanted = [name.strip() for name in call.query.get("$select", "").split(",") if name.strip()]
@@ -207,6 +207,14 @@ def _shown(site: Site, call: Call, person: Person, *, own: bool) -> Json:
                 f"Could not find a property named '{name}' on type 'microsoft.graph.user'.",
             )
     return {by_name[name.casefold()]: full[by_name[name.casefold()]] for name in wanted}
+
+
+def _principal_name(site: Site, person: Person) -> str:
+    """Return the name a person signs in with; a guest's is made of the address elsewhere."""
+    if person.kind is not MailboxKind.ABSENT:
+        return person.address
+    domain = site.world.tenants[person.tenant_id].domain
+    return f"{person.address.replace('@', '_')}#EXT#@{domain}"
 
 
 def _has_plan(person: Person) -> bool:

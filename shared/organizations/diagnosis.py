@@ -212,6 +212,9 @@ def _of_denial(evidence: Evidence, seen: Mapping[Capability, Evidence]) -> Ailme
     directory = seen.get(Capability.PROFILES, evidence)
     if evidence.capability is Capability.PROFILES or directory.status == 403:
         return Ailment.PERMISSION_MISSING
+    reading = seen.get(Capability.READ_EVENTS)
+    if evidence.capability is Capability.WRITE_AS_APP and reading and reading.ok:
+        return Ailment.PERMISSION_MISSING
     return Ailment.OUT_OF_SCOPE
 
 

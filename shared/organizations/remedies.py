@@ -383,7 +383,8 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
         "Reading works, but Graph refuses to tell about changes in this mailbox.",
         Who.PLATFORM,
         "Set the organization to polling: PATCH organizations/{organization_id} "
-        '{{"settings": {{"background": "poll"}}}}. Answers then arrive within about five minutes in place of seconds.',
+        '{{"settings": {{"background": "poll"}}}}. Answers then take up to five minutes in place '
+        "of seconds.",
         "At once.",
         None,
         "Nothing: answers given in Outlook arrive here a few minutes later.",

@@ -1,0 +1,392 @@
+"""The consent doctor, on tenants that are ill in every way the table of remedies knows."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from local.graph.faults import FaultRule
+from local.seed import CONTOSO_ID, NORTHWIND_ID
+from local.world import MailboxKind
+from shared.errors import NotAuthenticated, SignInAgain
+from shared.ids import OrganizationId, TenantId
+from shared.organizations.diagnosis import (
+    Finding,
+    FindingState,
+    diagnose,
+    diagnose_participant,
+)
+from shared.organizations.model import (
+    AccessMode,
+    Background,
+    ConsentState,
+    Organization,
+    OrganizationSettings,
+    Participation,
+)
+from shared.organizations.ports import Capability
+from shared.organizations.remedies import REMEDIES, Ailment, Who
+from shared.wiring import Wiring
+from tests.builders import NOW
+from tests.contract.microsoft.conftest import SECRET, Microsoft
+
+FULL_DIRECTORY = {"Calendars.Read", "User.ReadBasic.All", "User.Read.All", "MailboxSettings.Read"}
+
+
+def organization(tenant_id: str = CONTOSO_ID, **settings: Any) -> Organization:
+    return Organization(
+        OrganizationId("contoso"),
+        TenantId(tenant_id),
+        NOW,
+        ConsentState.GRANTED,
+        settings=OrganizationSettings(**settings),
+    )
+
+
+def application_mode(microsoft: Microsoft) -> Organization:
+    microsoft.entra.registration.application.add("Calendars.ReadWrite")
+    microsoft.entra.grant(CONTOSO_ID)
+    return organization(access_mode=AccessMode.APPLICATION)
+
+
+def by_capability(findings: list[Finding]) -> dict[Capability, Finding]:
+    return {finding.capability: finding for finding in findings}
+
+
+async def test_a_healthy_tenant_works_as_far_as_the_app_can_tell(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    findings = await diagnose(organization(), microsoft.mailbox("ada"), probes=wired.probes)
+    states = {finding.capability: finding.state for finding in findings}
+    assert states == {
+        Capability.TOKEN: FindingState.WORKS,
+        Capability.PROFILES: FindingState.WORKS,
+        Capability.READ_EVENTS: FindingState.WORKS,
+        Capability.SCHEDULE: FindingState.WORKS,
+        Capability.SUBSCRIBE: FindingState.WORKS,
+        Capability.WRITE_AS_USER: FindingState.UNKNOWN,
+    }
+
+
+async def test_a_healthy_tenant_in_application_mode_works_whole(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    customer = application_mode(microsoft)
+    findings = await diagnose(customer, microsoft.mailbox("ada"), probes=wired.probes)
+    assert {finding.state for finding in findings} == {FindingState.WORKS}
+    assert Capability.WRITE_AS_APP in by_capability(findings)
+
+
+async def test_trying_leaves_nothing_behind(microsoft: Microsoft, wired: Wiring) -> None:
+    customer = application_mode(microsoft)
+    await diagnose(customer, microsoft.mailbox("ada"), probes=wired.probes)
+    changes = [
+        (entry.method, entry.operation, entry.status)
+        for entry in microsoft.graph.requests.entries
+        if entry.method != "GET" and entry.status < 300 and "getSchedule" not in entry.path
+    ]
+    assert changes == [
+        ("POST", "subscriptions", 201),
+        ("DELETE", "subscriptions/{subscription}", 204),
+    ]
+
+
+async def test_polling_needs_no_subscription(microsoft: Microsoft, wired: Wiring) -> None:
+    customer = organization(background=Background.POLL)
+    findings = await diagnose(customer, microsoft.mailbox("ada"), probes=wired.probes)
+    assert Capability.SUBSCRIBE not in by_capability(findings)
+
+
+async def test_without_a_mailbox_the_tenant_alone_is_tried(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    found = by_capability(await diagnose(organization(), None, probes=wired.probes))
+    assert found[Capability.PROFILES].state is FindingState.WORKS
+    assert found[Capability.READ_EVENTS].ailment is Ailment.NEEDS_MAILBOX
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to make the tenant ill, and what the doctor must say."""
+
+    ailment: Ailment
+    capability: Capability
+    make_ill: Callable[[Microsoft], object]
+    who: str = "ada"
+    settings: dict[str, Any] | None = None
+    consent: ConsentState = ConsentState.GRANTED
+
+
+def fail(code: int) -> Callable[[Microsoft], object]:
+    return lambda microsoft: microsoft.entra.fail(code, times=None)
+
+
+def granted(*application: str) -> Callable[[Microsoft], object]:
+    def make_ill(microsoft: Microsoft) -> None:
+        microsoft.entra.app_in(CONTOSO_ID).application = set(application)
+
+    return make_ill
+
+
+def disabled(microsoft: Microsoft) -> None:
+    microsoft.entra.app_in(CONTOSO_ID).enabled = False
+
+
+def wrong_secret(microsoft: Microsoft) -> None:
+    del microsoft.entra.registration.secrets[SECRET]
+
+
+def expired_secret(microsoft: Microsoft) -> None:
+    microsoft.entra.registration.secrets[SECRET] = microsoft.world.clock.now()
+
+
+def no_secret(microsoft: Microsoft) -> None:
+    microsoft.vault.vault.secrets.clear()
+
+
+def policy(microsoft: Microsoft) -> None:
+    microsoft.graph.switches.access_policy = [CONTOSO_ID]
+
+
+def scoped(microsoft: Microsoft) -> None:
+    """Narrow the app in Exchange and take the calendar permission back in Entra."""
+    granted("User.ReadBasic.All")(microsoft)
+    microsoft.graph.switches.rbac = {CONTOSO_ID: ["Calendars.Read"]}
+
+
+def scoped_without_subscriptions(microsoft: Microsoft) -> None:
+    scoped(microsoft)
+    microsoft.graph.switches.rbac_subscriptions = False
+
+
+def answers(status: int, path: str, code: str | None = None) -> Callable[[Microsoft], object]:
+    return lambda microsoft: microsoft.graph.faults.add(
+        FaultRule(path=path, status=status, code=code)
+    )
+
+
+def require_assignment(microsoft: Microsoft) -> None:
+    microsoft.entra.app_in(CONTOSO_ID).assignment_required = True
+
+
+def without_delegated(microsoft: Microsoft) -> None:
+    microsoft.entra.app_in(CONTOSO_ID).delegated = {"Calendars.Read", "User.ReadBasic.All"}
+
+
+def shared(microsoft: Microsoft) -> None:
+    granted(*FULL_DIRECTORY)(microsoft)
+    microsoft.person("ada").kind = MailboxKind.SHARED
+
+
+def nobody(microsoft: Microsoft) -> None:
+    ada = microsoft.person("ada")
+    microsoft.world.tenants[CONTOSO_ID].people.remove(ada)
+
+
+TOKEN, PROFILES, READ = Capability.TOKEN, Capability.PROFILES, Capability.READ_EVENTS
+SCHEDULE, SUBSCRIBE, AS_USER = (
+    Capability.SCHEDULE,
+    Capability.SUBSCRIBE,
+    Capability.WRITE_AS_USER,
+)
+APPLICATION = {"access_mode": AccessMode.APPLICATION}
+
+CASES = [
+    Case(Ailment.CONSENT_MISSING, TOKEN, fail(65001), consent=ConsentState.PENDING),
+    Case(Ailment.CONSENT_MISSING, TOKEN, fail(500011), consent=ConsentState.PENDING),
+    Case(Ailment.CONSENT_WITHDRAWN, TOKEN, fail(65001)),
+    Case(Ailment.CONSENT_DECLINED, TOKEN, fail(65004)),
+    Case(Ailment.APPROVAL_NEEDED, TOKEN, fail(90094)),
+    Case(Ailment.APPROVAL_NEEDED, TOKEN, fail(90095)),
+    Case(Ailment.APP_GONE, TOKEN, lambda m: m.entra.withdraw(CONTOSO_ID)),
+    Case(Ailment.APP_DISABLED, TOKEN, disabled),
+    Case(Ailment.CONDITIONAL_ACCESS, TOKEN, fail(53003)),
+    Case(Ailment.SECRET_WRONG, TOKEN, wrong_secret),
+    Case(Ailment.SECRET_EXPIRED, TOKEN, expired_secret),
+    Case(Ailment.CERTIFICATE_UNKNOWN, TOKEN, fail(700027)),
+    Case(Ailment.FEDERATION_WRONG, TOKEN, fail(70021)),
+    Case(Ailment.REGISTRATION_WRONG, TOKEN, fail(650057)),
+    Case(Ailment.CREDENTIAL_ABSENT, TOKEN, fail(7000218)),
+    Case(Ailment.CREDENTIAL_ABSENT, TOKEN, no_secret),
+    Case(Ailment.NO_ANSWER, TOKEN, lambda m: setattr(m.entra, "is_down", True)),
+    Case(Ailment.NOT_TRIED, READ, disabled),
+    Case(Ailment.PERMISSION_MISSING, PROFILES, granted()),
+    Case(Ailment.PERMISSION_MISSING, READ, granted()),
+    Case(Ailment.OUT_OF_SCOPE, READ, scoped, who="ruth"),
+    Case(Ailment.OUT_OF_SCOPE, SUBSCRIBE, scoped, who="ruth"),
+    Case(Ailment.ACCESS_POLICY, READ, policy, who="ruth"),
+    Case(Ailment.ACCESS_POLICY, SCHEDULE, policy, who="ruth"),
+    Case(Ailment.SUBSCRIPTIONS_REFUSED, SUBSCRIBE, scoped_without_subscriptions),
+    Case(Ailment.SUBSCRIPTIONS_REFUSED, SUBSCRIBE, answers(403, "/subscriptions")),
+    Case(
+        Ailment.WEBHOOK_UNREACHABLE,
+        SUBSCRIBE,
+        lambda m: setattr(m.webhook, "shakes_hands", False),
+    ),
+    Case(Ailment.MAILBOX_NOT_HOSTED, READ, lambda _: None, who="oskar"),
+    Case(Ailment.MAILBOX_NOT_HOSTED, SUBSCRIBE, lambda _: None, who="lena"),
+    Case(Ailment.MAILBOX_ON_PREMISES, READ, granted(*FULL_DIRECTORY), who="oskar"),
+    Case(Ailment.MAILBOX_UNLICENSED, READ, granted(*FULL_DIRECTORY), who="lena"),
+    Case(Ailment.GUEST, READ, lambda _: None, who="gil"),
+    Case(Ailment.ACCOUNT_GONE, PROFILES, nobody),
+    Case(Ailment.ACCOUNT_GONE, READ, nobody),
+    Case(Ailment.ACCOUNT_DISABLED, READ, answers(403, "/events", "ErrorAccountDisabled")),
+    Case(Ailment.SHARED_MAILBOX, AS_USER, shared),
+    Case(Ailment.MAILBOX_STALE, READ, answers(503, "/events", "MailboxInfoStale")),
+    Case(Ailment.THROTTLED, READ, answers(429, "/events")),
+    Case(Ailment.NO_ANSWER, READ, answers(503, "/events")),
+    Case(Ailment.UNKNOWN_REFUSAL, READ, answers(418, "/events", "Teapot")),
+    Case(Ailment.NEEDS_PERSON, AS_USER, lambda _: None),
+    Case(Ailment.PERMISSION_MISSING, Capability.WRITE_AS_APP, lambda _: None, settings=APPLICATION),
+]
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{case.ailment}-{case.capability}-{n}" for n, case in enumerate(CASES)]
+)
+async def test_each_ailment_is_recognized(microsoft: Microsoft, wired: Wiring, case: Case) -> None:
+    mailbox = microsoft.mailbox(case.who)
+    case.make_ill(microsoft)
+    customer = replace(organization(**(case.settings or {})), consent=case.consent)
+    found = by_capability(await diagnose(customer, mailbox, probes=wired.probes))
+    finding = found[case.capability]
+    assert finding.ailment is case.ailment
+    assert finding.meaning
+    assert finding.remedy
+    assert not re.search(r"\{[a-z_]*\}", f"{finding.meaning} {finding.remedy} {finding.link}")
+    assert finding.who is REMEDIES[case.ailment].who
+
+
+def test_every_row_of_the_table_has_its_case() -> None:
+    elsewhere = {
+        Ailment.NOT_ASSIGNED,
+        Ailment.USER_PERMISSION_MISSING,
+        Ailment.TENANT_UNKNOWN,
+        Ailment.NO_TENANT,
+        Ailment.NEEDS_MAILBOX,
+        # A demand for more of the user is raised, a foreign account never gets this far: their
+        # words serve where Entra says so without a challenge.
+        Ailment.SIGN_IN_AGAIN,
+        Ailment.FOREIGN_ACCOUNT,
+    }
+    assert set(REMEDIES) == set(Ailment)
+    assert {case.ailment for case in CASES} | elsewhere == set(Ailment)
+
+
+async def test_an_unknown_tenant_is_told_as_such(wired: Wiring) -> None:
+    customer = organization("0f0f0f0f-0000-4000-8000-000000000000")
+    found = by_capability(await diagnose(customer, None, probes=wired.probes))
+    assert found[TOKEN].ailment is Ailment.TENANT_UNKNOWN
+    assert found[TOKEN].code == "AADSTS90002"
+
+
+async def test_an_organization_without_a_tenant_needs_consent_first(wired: Wiring) -> None:
+    customer = replace(organization(), tenant_id=None)
+    findings = await diagnose(customer, None, probes=wired.probes)
+    assert {finding.ailment for finding in findings} == {Ailment.NO_TENANT}
+
+
+async def test_a_tenant_that_never_approved_is_told_as_such(wired: Wiring) -> None:
+    customer = replace(organization(NORTHWIND_ID), consent=ConsentState.PENDING)
+    found = by_capability(await diagnose(customer, None, probes=wired.probes))
+    assert found[TOKEN].ailment is Ailment.APP_GONE
+    assert found[TOKEN].who is Who.ENTRA_ADMIN
+
+
+async def test_a_scoped_tenant_works_for_those_in_scope(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    scoped(microsoft)
+    mailbox = microsoft.mailbox("ada")
+    found = by_capability(await diagnose(organization(), mailbox, probes=wired.probes))
+    assert found[READ].state is FindingState.WORKS
+
+
+async def test_remedies_name_the_app_the_tenant_and_the_person(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    policy(microsoft)
+    ruth = microsoft.person("ruth")
+    mailbox = microsoft.mailbox("ruth")
+    found = by_capability(await diagnose(organization(), mailbox, probes=wired.probes))
+    remedy = found[READ].remedy
+    assert remedy
+    assert microsoft.world.client_id in remedy
+    assert ruth.address in remedy
+    assert found[READ].request_id
+
+
+# --- a participant's own part
+
+
+def participation(microsoft: Microsoft, who: str, **settings: Any) -> Participation:
+    return Participation(organization(**settings), microsoft.acting(who))
+
+
+async def test_a_healthy_participant_can_be_read_and_written(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    findings = await diagnose_participant(participation(microsoft, "ada"), probes=wired.probes)
+    assert {f.capability: f.state for f in findings} == {
+        READ: FindingState.WORKS,
+        AS_USER: FindingState.WORKS,
+    }
+
+
+async def test_nothing_is_asked_of_graph_once_consent_is_withdrawn(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    mine = participation(microsoft, "ada")
+    withdrawn = replace(mine.organization, consent=ConsentState.WITHDRAWN)
+    findings = await diagnose_participant(
+        replace(mine, organization=withdrawn), probes=wired.probes
+    )
+    assert {f.ailment for f in findings} == {Ailment.CONSENT_WITHDRAWN}
+    assert not microsoft.entra.requests
+
+
+@pytest.mark.parametrize(
+    ("who", "make_ill", "ailment"),
+    [
+        ("oskar", lambda _: None, Ailment.MAILBOX_NOT_HOSTED),
+        ("ruth", require_assignment, Ailment.NOT_ASSIGNED),
+        ("ada", without_delegated, Ailment.USER_PERMISSION_MISSING),
+        ("ada", fail(65001), Ailment.CONSENT_WITHDRAWN),
+        ("ada", fail(53003), Ailment.CONDITIONAL_ACCESS),
+        ("ada", fail(50173), Ailment.SIGN_IN_AGAIN),
+    ],
+)
+async def test_a_participant_is_told_in_plain_words(
+    microsoft: Microsoft,
+    wired: Wiring,
+    who: str,
+    make_ill: Callable[[Microsoft], object],
+    ailment: Ailment,
+) -> None:
+    mine = participation(microsoft, who)
+    make_ill(microsoft)
+    found = by_capability(await diagnose_participant(mine, probes=wired.probes))
+    assert found[AS_USER].ailment is ailment
+    assert found[AS_USER].remedy == REMEDIES[ailment].to_person
+    assert found[AS_USER].link is None
+
+
+async def test_a_demand_for_another_sign_in_reaches_the_caller(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    mine = participation(microsoft, "ada")
+    microsoft.entra.demand_claims(CONTOSO_ID)
+    with pytest.raises(SignInAgain) as raised:
+        await diagnose_participant(mine, probes=wired.probes)
+    assert raised.value.claims
+
+
+async def test_a_token_that_entra_does_not_take_reaches_the_caller(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    mine = participation(microsoft, "ada")
+    fail(500133)(microsoft)
+    with pytest.raises(NotAuthenticated):
+        await diagnose_participant(mine, probes=wired.probes)
