@@ -4,6 +4,7 @@ Making a TLS context costs 15 ms and a client 2.5 ms, so everything that leaves 
 these; the Azure SDKs' own transport (aiohttp) borrows the context.
 """
 
+import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx
+
+# These write URLs, which search by address, and Entra's texts, which name accounts, into the log.
+# What is worth a line of them is written by the adapters, with facts that cannot hold such things.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("azure").setLevel(logging.ERROR)
 
 
 class Outbound:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -241,6 +242,33 @@ async def test_two_users_never_share_a_token(microsoft: Microsoft, wired: Wiring
         await people.probe_own_mailbox(microsoft.acting(who))
     seen = [r.identity.user_id for r in microsoft.graph.requests.entries if r.identity]
     assert seen == [microsoft.person(who).object_id for who in ("ada", "ben", "ada")]
+
+
+async def test_identities_that_are_not_used_are_let_go(
+    microsoft: Microsoft, wired: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.adapters.app_credentials.KEEP_IDENTITIES", 2)
+    people, acting = (
+        GraphPeople(wired.graph),
+        [microsoft.acting(w) for w in ("ada", "ben", "priya")],
+    )
+    for one in (*acting, acting[0]):
+        await people.probe_own_mailbox(one)
+    assert len(wired.credentials._identities) == 2
+
+
+async def test_logs_name_nobody(
+    microsoft: Microsoft, wired: Wiring, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    microsoft.entra.fail(50020, flow=Flow.ON_BEHALF_OF)
+    ada = microsoft.person("ada")
+    with pytest.raises(NotAuthenticated):
+        await GraphPeople(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
+    await GraphPeople(wired.graph).find(TenantId(CONTOSO_ID), ada.address)
+    assert ada.address not in caplog.text
+    assert "%40" not in caplog.text
+    assert "@" not in caplog.text
 
 
 async def test_the_simulated_tokens_are_checked(microsoft: Microsoft, wired: Wiring) -> None:
