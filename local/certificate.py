@@ -51,7 +51,7 @@ def ensure_certificate(folder: Path) -> LocalCertificate:
     paths = LocalCertificate(
         certificate=folder / "localhost.pem",
         key=folder / "localhost-key.pem",
-        authority=folder / "authority.pem",
+        authority=folder / "ca.pem",
         trust=folder / "trust.pem",
     )
     if not _is_usable(paths):

@@ -10,10 +10,10 @@ from typing import Final
 
 from aiohttp import web
 
-from local.entra.tokens import SOVEREIGN_EXCHANGES, TokenMint
+from local.entra.tokens import EXCHANGE_AUDIENCES, TokenMint
 
 API_VERSION: Final = "2019-08-01"
-RESOURCES: Final = SOVEREIGN_EXCHANGES | {"https://storage.azure.com", "https://vault.azure.net"}
+RESOURCES: Final = EXCHANGE_AUDIENCES | {"https://storage.azure.com", "https://vault.azure.net"}
 
 
 @dataclass(frozen=True, slots=True)

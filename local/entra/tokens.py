@@ -19,7 +19,7 @@ from local.entra.registration import PLATFORM_ROLE, USER_SCOPE, Registration
 from local.world import Person, World
 
 LIFE: Final = timedelta(seconds=3599)
-SOVEREIGN_EXCHANGES: Final = frozenset(
+EXCHANGE_AUDIENCES: Final = frozenset(
     {
         "api://AzureADTokenExchange",
         "api://AzureADTokenExchangeUSGov",
@@ -136,7 +136,7 @@ class TokenMint:
         the tenant's v2.0 issuer, which is the one federated credentials name.
         """
         tenant_id = self._world.home_tenant_id
-        version = "2.0" if audience in SOVEREIGN_EXCHANGES else "1.0"
+        version = "2.0" if audience in EXCHANGE_AUDIENCES else "1.0"
         claims = self._common(tenant_id, audience, version=version)
         return self.sign(
             claims

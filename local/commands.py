@@ -1,0 +1,113 @@
+"""``people``, ``token``, ``act`` and ``environment``: what one asks of a running cloud."""
+
+import shlex
+import ssl
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local.seed import seeded_pairings, seeded_world, zone_of
+from local.state import RunningCloud, running_cloud
+from local.world import World
+
+PLATFORM = "platform"
+"""Who is no person: the platform's backend."""
+ACTS = ("accept", "decline", "tentative", "propose", "move", "cancel", "delete")
+TIMED = frozenset({"propose", "move"})
+
+
+class CommandFailed(Exception):
+    """The cloud refused; the message says what."""
+
+
+def list_people() -> str:
+    """Return a table of everybody, tenant by tenant, with their pairings. Needs no cloud."""
+    world = seeded_world()
+    lines = []
+    for tenant in world.tenants.values():
+        if not tenant.people:
+            continue
+        lines += ["", f"{tenant.name} ({tenant.domain})"]
+        lines += [
+            f"  {each.key:<8}{each.address:<28}{each.zone:<26}{each.name}, {each.about}"
+            for each in tenant.people
+        ]
+    lines += ["", "Pairings", *_pairings(world)]
+    return "\n".join(lines).strip("\n")
+
+
+def _pairings(world: World) -> list[str]:
+    return [
+        f"  {each.id:<14}{each.organization_id:<10}"
+        + ", ".join(f"{world.person(one.address).key} ({one.role})" for one in each.participants)
+        for each in seeded_pairings(world)
+    ]
+
+
+def token(who: str, *, forgery: str = "none", cloud: Path | None = None) -> str:
+    """Return a bearer token for our API: of a person, or of the platform."""
+    running = running_cloud(cloud)
+    asked = {} if who == PLATFORM else {"person": who, "forgery": forgery}
+    answer = _post(running, f"{running.login_url}/_control/tokens", asked)
+    return str(answer["access_token"])
+
+
+def act(
+    who: str,
+    what: str,
+    session: str,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    comment: str = "",
+    send: bool = True,
+    decline: bool = False,
+    on: str | None = None,
+    cloud: Path | None = None,
+) -> str:
+    """Do in "Outlook" what people do there. Returns what was done, in a line."""
+    if what in TIMED and start is None:
+        raise CommandFailed(f"{what} needs --start, such as 2026-11-30T10:00")
+    running = running_cloud(cloud)
+    body: dict[str, Any] = {"session": session, "comment": comment, "send": send, "on": on}
+    if what == "propose":
+        body["decline"] = decline
+    for name, given in (("start", start), ("end", end)):
+        if given:
+            body[name] = _instant(given, who).isoformat()
+    _post(running, f"{running.graph_url}/_control/people/{who}/acts/{what}", body)
+    return f"{who}: {what} {session}"
+
+
+def environment(cloud: Path | None = None) -> str:
+    """Return the app's settings as lines for a shell."""
+    settings = running_cloud(cloud).environment
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in settings.items())
+
+
+def _instant(text: str, who: str) -> datetime:
+    """Return *text* as an instant; without an offset it is in the person's own zone."""
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandFailed(f"{text} is not a time such as 2026-11-30T10:00") from error
+    if given.tzinfo:
+        return given
+    try:
+        return given.replace(tzinfo=zone_of(seeded_world().person(who)))
+    except KeyError as error:
+        raise CommandFailed(f"nobody is called {who}") from error
+
+
+def _post(running: RunningCloud, url: str, body: dict[str, Any]) -> dict[str, Any]:
+    context = ssl.create_default_context(cafile=running.ca)
+    try:
+        answer = httpx.post(url, json=body, verify=context, timeout=10, trust_env=False)
+    except httpx.HTTPError as error:
+        raise CommandFailed(f"the local cloud does not answer: {error}") from error
+    told: dict[str, Any] = answer.json()
+    if answer.is_error:
+        raise CommandFailed(str(told.get("error") or told.get("errors") or told))
+    return told
