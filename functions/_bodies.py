@@ -1,12 +1,12 @@
 """What goes in and out over HTTP: models that parse requests, build replies, make OpenAPI."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -48,33 +48,38 @@ from shared.sessions.model import (
 from shared.timespan import TimeSpan
 
 Step = Literal[5, 10, 15, 30, 60]
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)", re.ASCII
+)
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
-def _in_utc(value: datetime) -> datetime:
-    try:
-        moment = value.astimezone(UTC)
-    except OverflowError:
-        moment = _EARLIEST - timedelta(days=1)
-    if not _EARLIEST <= moment <= _LATEST:
-        raise ValueError("must be between the years 2000 and 2200")
-    return moment
-
-
-def _text_only(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("must be RFC 3339 text with an offset, such as 2026-03-02T09:00:00+01:00")  # noqa: TRY004  # pydantic turns only ValueError into an error of the field
-    return value
+def _parsed(value: object) -> datetime:
+    """Return an instant in UTC. pydantic by itself would take numbers and naive times as well."""
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        try:
+            moment = datetime.fromisoformat(value.upper().replace(",", ".")).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValueError("is no time that exists") from None
+        if not _EARLIEST <= moment <= _LATEST:
+            raise ValueError("must be between the years 2000 and 2200")
+        return moment
+    raise ValueError("must be RFC 3339 text with an offset, such as 2026-03-02T09:00:00+01:00")
 
 
 Instant = Annotated[
-    AwareDatetime,
-    BeforeValidator(_text_only),
-    AfterValidator(_in_utc),
+    datetime,
+    BeforeValidator(_parsed),
     PlainSerializer(instant, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""An instant: RFC 3339 with an offset in, `Z` out."""
+"""An instant in a request: RFC 3339 with an offset."""
+Moment = Annotated[
+    datetime,
+    PlainSerializer(instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""An instant in a reply: RFC 3339 with `Z`."""
 
 
 def _known_zone(name: str) -> str:
@@ -137,8 +142,8 @@ class Problem(Reply):
 class SpanBody(Reply):
     """A stretch of time, half-open."""
 
-    start: Instant
-    end: Instant
+    start: Moment
+    end: Moment
 
     @classmethod
     def of(cls, span: TimeSpan) -> Self:
@@ -314,8 +319,8 @@ class AvailabilityQuery(Body):
 class SlotBody(Reply):
     """A time that can be booked."""
 
-    start: Instant
-    end: Instant
+    start: Moment
+    end: Moment
     confirmed_for: list[str]
     """Addresses of those known to be free."""
     unknown_for: list[str]
@@ -324,8 +329,8 @@ class SlotBody(Reply):
 class BusyBody(Reply):
     """Time somebody has given away: when and how, never what for."""
 
-    start: Instant
-    end: Instant
+    start: Moment
+    end: Moment
     status: Literal["tentative", "busy", "out_of_office"]
 
 
@@ -371,15 +376,15 @@ class ObstacleBody(Reply):
 class RefusalBody(Reply):
     """A start that is not offered."""
 
-    start: Instant
+    start: Moment
     obstacles: list[ObstacleBody]
 
 
 class AvailabilityBody(Reply):
     """When a pairing can meet."""
 
-    start: Instant
-    end: Instant
+    start: Moment
+    end: Moment
     duration_minutes: int
     step_minutes: int
     time_zone: str
@@ -451,7 +456,7 @@ class AttendeeBody(Reply):
     object_id: str | None
     required: bool
     response: ResponseState
-    responded_at: Instant | None
+    responded_at: Moment | None
     proposed: SpanBody | None
     """Another time they propose."""
     forwarded: bool
@@ -496,8 +501,8 @@ class SessionBody(Reply):
     id: str
     pairing_id: str
     state: SessionState
-    start: Instant
-    end: Instant
+    start: Moment
+    end: Moment
     time_zone: str
     organizer_id: str
     is_organizer: bool
@@ -510,8 +515,8 @@ class SessionBody(Reply):
     conflicts_with: list[str]
     series_id: str | None
     occurrence: int | None
-    created_at: Instant
-    changed_at: Instant
+    created_at: Moment
+    changed_at: Moment
 
     @classmethod
     def of(cls, session: Session, me: str) -> Self:
@@ -576,7 +581,7 @@ class HealthBody(Reply):
 
     status: Literal["ok", "degraded"]
     version: str
-    time: Instant
+    time: Moment
     checks: dict[str, str]
     """Part by part: `ok`, or what is wrong."""
 

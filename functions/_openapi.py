@@ -52,7 +52,8 @@ def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
     )
     paths: dict[str, dict[str, Any]] = {}
     for path, method, name, operation in operations:
-        paths.setdefault(path, {})[method] = _operation(path, name, operation)
+        schema = definitions["$defs"][operation.query.__name__] if operation.query else None
+        paths.setdefault(path, {})[method] = _operation(path, name, operation, schema)
     queries = {op.query.__name__ for _, _, _, op in operations if op.query}
     return {
         "openapi": "3.1.0",
@@ -115,12 +116,14 @@ def _is_reply(model: type[BaseModel], operations: list[tuple[str, str, str, Oper
     return model is Problem or any(op.reply is model for _, _, _, op in operations)
 
 
-def _operation(path: str, name: str, operation: Operation) -> dict[str, Any]:
+def _operation(
+    path: str, name: str, operation: Operation, query: dict[str, Any] | None
+) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": name,
         "summary": operation.summary,
         "security": _CALLERS[operation.caller],
-        "parameters": [*_path_parameters(path), *_headers(operation), *_query(operation)],
+        "parameters": [*_path_parameters(path), *_headers(operation), *_query(query)],
         "responses": _responses(path, operation),
     }
     if operation.body:
@@ -157,10 +160,9 @@ def _headers(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def _query(operation: Operation) -> list[dict[str, Any]]:
-    if operation.query is None:
+def _query(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
+    if schema is None:
         return []
-    schema = operation.query.model_json_schema()
     required = schema.get("required", [])
     return [
         {

@@ -1,7 +1,6 @@
 """HTTP: who I am, and whom I may meet."""
 
 import azure.functions as func
-from shared.organizations.diagnosis import diagnose_participant
 
 from functions._bodies import MeBody, PageQuery, PairingBody, PairingList, me_body
 from functions._edge import (
@@ -15,6 +14,7 @@ from functions._edge import (
 )
 from shared.ids import PairingId
 from shared.organizations.access import ensure_usable
+from shared.organizations.diagnosis import diagnose_participant
 from shared.pairings.membership import own_pairing
 from shared.wiring import wiring
 

@@ -7,11 +7,11 @@ import secrets
 import ssl
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from aiohttp import web
 
@@ -28,6 +28,8 @@ from local.host.queues import QueueListener
 from local.host.static import StaticSite
 from local.host.timers import TimerListener
 from local.host.worker import Worker
+
+T = TypeVar("T")
 
 GRACE: Final = timedelta(seconds=5)
 """How long running invocations may take to end when the host stops."""
@@ -136,6 +138,10 @@ class DevelopmentHost:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    async def run_in_app(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await *work* on the app's own loop, where its connections live."""
+        return await asyncio.wrap_future(self._worker.submit(work))
 
     async def drain_queues(self) -> int:
         """Handle every message visible now, and what those send on. Return how many there were.

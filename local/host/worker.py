@@ -76,7 +76,7 @@ class Worker:
         async def acted() -> T:
             return action()
 
-        return await asyncio.wrap_future(self._submit(acted()))
+        return await asyncio.wrap_future(self.submit(acted()))
 
     async def invoke(self, call: Call, timeout: timedelta | None) -> Result:  # noqa: ASYNC109  # the host's functionTimeout, not the caller's
         """Run one invocation.
@@ -85,7 +85,7 @@ class Worker:
             FunctionTimedOut: *timeout* passed. The invocation goes on: nobody tells Python.
             Exception: what the function raised, or the worker made of its result.
         """
-        future = asyncio.wrap_future(self._submit(self._invoked(call)))
+        future = asyncio.wrap_future(self.submit(self._invoked(call)))
         try:
             seconds = timeout.total_seconds() if timeout else None
             return await asyncio.wait_for(asyncio.shield(future), seconds)
@@ -101,7 +101,7 @@ class Worker:
         """Cancel what still runs and end the thread; leave it alone if the app blocks its loop."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         try:
-            cancelled = asyncio.wrap_future(self._submit(self._cancelled()))
+            cancelled = asyncio.wrap_future(self.submit(self._cancelled()))
             await asyncio.wait_for(cancelled, _STOP_SECONDS)
         except TimeoutError:
             _log.warning("The app does not let go of its event loop: it is left behind")
@@ -118,7 +118,8 @@ class Worker:
             asyncio.set_event_loop(None)
             self._loop.close()
 
-    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run *work* on the app's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _cancelled(self) -> None:

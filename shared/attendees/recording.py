@@ -85,6 +85,9 @@ async def apply(
     saved = await books.sessions.save(merged.session)
     if merged.differences:
         await _follow_up(saved, merged, seen, organization, cause, now, books)
+    for mailbox in set(session.holders) - set(saved.holders):
+        # Taken off the meeting in Outlook: their time is their own again.
+        await books.sessions.release(mailbox, session.id)
     return saved
 
 

@@ -323,7 +323,13 @@ async def _release(holders: Sequence[Mailbox], session_id: SessionId, books: Boo
 
 
 async def alternatives_to(
-    occasion: Occasion, start: datetime, session_id: SessionId, rules: SlotRules, *, books: Books
+    occasion: Occasion,
+    start: datetime,
+    session_id: SessionId,
+    rules: SlotRules,
+    *,
+    books: Books,
+    include_unknown: bool = False,
 ) -> list[TimeSpan]:
     """Return the slots next to *start* that nobody holds, out of the answer already at hand."""
     now = books.clock.now()
@@ -331,7 +337,9 @@ async def alternatives_to(
     for address, mailbox in occasion.mailboxes.items():
         holds = await books.sessions.holds(mailbox, occasion.window, now)
         held[address] = [hold.span for hold in holds if hold.session_id != session_id]
-    return occasion.nearest(start, rules, held=held, count=_ALTERNATIVES)
+    return occasion.nearest(
+        start, rules, held=held, count=_ALTERNATIVES, include_unknown=include_unknown
+    )
 
 
 async def see_occasion(
