@@ -5,6 +5,7 @@ All simulators run in one process and one loop, each on its own port of this mac
 
 import base64
 import json
+import os
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -32,7 +33,8 @@ from local.serving import serving, take_address
 from local.world import MailboxKind, World
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-FOLDER: Final = ROOT / ".local"
+FOLDER: Final = Path(os.environ.get("LOCAL_CLOUD_FOLDER") or ROOT / ".local")
+"""Certificate, where the cloud is, kept data."""
 WEEKS: Final = 13
 """How far calendars are filled: as far ahead as a session may be booked."""
 KEYS: Final = ("client-state-key", "consent-state-key")

@@ -1,0 +1,321 @@
+"""What people do at Entra: sign in, approve the app; and on-behalf-of with what they brought."""
+
+import base64
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+import pytest
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity.aio import OnBehalfOfCredential
+
+from local.entra.directory import Flow
+from local.entra.simulator import CHALLENGE
+from local.entra.tokens import Forgery
+from local.seed import CONTOSO_ID, FABRIKAM_ID, NORTHWIND_ID
+from tests.local.conftest import GRAPH, Cloud
+
+BACK = "https://localhost:7071/"
+VERIFIER = "v" * 43
+CHALLENGE_OF_VERIFIER = (
+    base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
+)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
+
+
+# --- on behalf of
+
+
+def on_behalf_of(cloud: Cloud, assertion: str, tenant: str = CONTOSO_ID) -> OnBehalfOfCredential:
+    return OnBehalfOfCredential(
+        tenant,
+        cloud.world.client_id,
+        client_secret="right",
+        user_assertion=assertion,
+        authority=cloud.entra.root_url,
+        disable_instance_discovery=True,
+        **cloud.trusted,
+    )
+
+
+async def test_on_behalf_of_carries_the_user_and_the_granted_scopes(cloud: Cloud) -> None:
+    ada = cloud.world.person("ada")
+    async with on_behalf_of(cloud, cloud.entra.token_for(ada)) as credential:
+        claims = claims_of((await credential.get_token(f"{GRAPH}/.default")).token)
+    assert (claims["oid"], claims["tid"], claims["aud"]) == (ada.object_id, CONTOSO_ID, GRAPH)
+    assert claims["scp"] == "Calendars.ReadWrite User.ReadBasic.All"
+
+
+@pytest.mark.parametrize(
+    ("forgery", "code"),
+    [
+        (Forgery.WRONG_AUDIENCE, 500131),
+        (Forgery.GRAPH_AUDIENCE, 500131),
+        (Forgery.EXPIRED, 500133),
+        (Forgery.FOREIGN_KEY, 50013),
+        (Forgery.UNKNOWN_KEY, 50013),
+        (Forgery.UNSIGNED, 50013),
+        (Forgery.TAMPERED, 50013),
+        (Forgery.APP_ONLY, 7000114),
+    ],
+)
+async def test_on_behalf_of_refuses_what_it_did_not_issue_for_us(
+    cloud: Cloud, forgery: Forgery, code: int
+) -> None:
+    token = cloud.entra.token_for(cloud.world.person("ada"), forgery=forgery)
+    async with on_behalf_of(cloud, token) as credential:
+        with pytest.raises(ClientAuthenticationError, match=f"AADSTS{code}:"):
+            await credential.get_token(f"{GRAPH}/.default")
+
+
+async def test_on_behalf_of_needs_the_users_own_tenant(cloud: Cloud) -> None:
+    token = cloud.entra.token_for(cloud.world.person("ada"))
+    async with on_behalf_of(cloud, token, FABRIKAM_ID) as credential:
+        with pytest.raises(ClientAuthenticationError, match="AADSTS50020:"):
+            await credential.get_token(f"{GRAPH}/.default")
+
+
+async def test_without_consent_to_the_scope_there_is_no_token(cloud: Cloud) -> None:
+    token = cloud.entra.token_for(cloud.world.person("ada"))
+    async with on_behalf_of(cloud, token) as credential:
+        with pytest.raises(ClientAuthenticationError, match="AADSTS65001:"):
+            await credential.get_token(f"{GRAPH}/Mail.Read")
+        cloud.entra.app_in(CONTOSO_ID).delegated.clear()
+        with pytest.raises(ClientAuthenticationError, match="AADSTS65001:"):
+            await credential.get_token(f"{GRAPH}/.default")
+
+
+async def test_people_outside_the_group_are_refused_where_assignment_is_required(
+    cloud: Cloud,
+) -> None:
+    cloud.entra.app_in(CONTOSO_ID).assignment_required = True
+    async with on_behalf_of(cloud, cloud.entra.token_for(cloud.world.person("ada"))) as inside:
+        await inside.get_token(f"{GRAPH}/.default")
+    async with on_behalf_of(cloud, cloud.entra.token_for(cloud.world.person("ruth"))) as outside:
+        with pytest.raises(ClientAuthenticationError, match="AADSTS50105:"):
+            await outside.get_token(f"{GRAPH}/.default")
+
+
+async def test_a_claims_challenge_is_met_by_signing_in_with_the_claims(cloud: Cloud) -> None:
+    cloud.entra.demand_claims(CONTOSO_ID)
+    ada = cloud.world.person("ada")
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "client_id": cloud.world.client_id,
+        "client_secret": "right",
+        "requested_token_use": "on_behalf_of",
+        "scope": f"{GRAPH}/.default",
+    }
+    status, body = await cloud.token(CONTOSO_ID, **form, assertion=cloud.entra.token_for(ada))
+    assert (status, body["error"], body["suberror"]) == (
+        400,
+        "interaction_required",
+        "basic_action",
+    )
+    assert body["claims"] == CHALLENGE
+    signed_in = await sign_in(cloud, "ada", claims=body["claims"])
+    token = (await redeem(cloud, signed_in["code"]))[1]["access_token"]
+    status, _ = await cloud.token(CONTOSO_ID, **form, assertion=token)
+    assert status == 200
+
+
+# --- sign-in
+
+
+async def authorize(cloud: Cloud, tenant: str = "organizations", **query: str) -> tuple[int, str]:
+    """Ask the authorize page; return status and body, or the address it leads to."""
+    asked = {
+        "client_id": cloud.world.client_id,
+        "response_type": "code",
+        "redirect_uri": BACK,
+        "response_mode": "fragment",
+        "scope": f"api://{cloud.world.client_id}/access_as_user openid profile offline_access",
+        "state": "a state & more",
+        "nonce": "once",
+        "code_challenge": CHALLENGE_OF_VERIFIER,
+        "code_challenge_method": "S256",
+        **query,
+    }
+    url = f"{cloud.entra.root_url}/{tenant}/oauth2/v2.0/authorize"
+    async with cloud.browser.get(url, params=asked, allow_redirects=False) as answer:
+        return answer.status, answer.headers.get("Location") or await answer.text()
+
+
+async def sign_in(cloud: Cloud, person: str, **query: str) -> dict[str, str]:
+    """Choose a person and return what the app is told."""
+    status, target = await authorize(cloud, person=person, **query)
+    assert status == 302, target
+    assert target.startswith(f"{BACK}#")
+    return {name: values[0] for name, values in parse_qs(urlsplit(target).fragment).items()}
+
+
+async def redeem(cloud: Cloud, code: str, **form: str) -> tuple[int, dict[str, Any]]:
+    return await cloud.token(
+        "organizations",
+        **{
+            "grant_type": "authorization_code",
+            "client_id": cloud.world.client_id,
+            "code": code,
+            "redirect_uri": BACK,
+            "code_verifier": VERIFIER,
+            "client_info": "1",
+            **form,
+        },
+    )
+
+
+async def test_the_page_lists_the_people_of_the_tenant(cloud: Cloud) -> None:
+    status, page = await authorize(cloud, CONTOSO_ID)
+    assert status == 200
+    assert "Ada Lindqvist" in page
+    assert "Faye" not in page
+
+
+async def test_signing_in_gives_the_frontend_all_it_needs(cloud: Cloud) -> None:
+    told = await sign_in(cloud, "ben")
+    assert told["state"] == "a state & more"
+    status, body = await redeem(cloud, told["code"])
+    ben = cloud.world.person("ben")
+    assert status == 200
+    assert body["scope"].split()[0] == f"api://{cloud.world.client_id}/access_as_user"
+    access, identity = claims_of(body["access_token"]), claims_of(body["id_token"])
+    assert (access["aud"], access["scp"], access["oid"]) == (
+        cloud.world.client_id,
+        "access_as_user",
+        ben.object_id,
+    )
+    assert (identity["nonce"], identity["preferred_username"]) == ("once", ben.address)
+    padded = body["client_info"] + "=" * (-len(body["client_info"]) % 4)
+    assert json.loads(base64.urlsafe_b64decode(padded)) == {
+        "uid": ben.object_id,
+        "utid": CONTOSO_ID,
+    }
+    status, again = await cloud.token(
+        "organizations",
+        grant_type="refresh_token",
+        client_id=cloud.world.client_id,
+        refresh_token=body["refresh_token"],
+        scope=f"{cloud.world.client_id}/.default openid",
+    )
+    assert (status, claims_of(again["access_token"])["oid"]) == (200, ben.object_id)
+
+
+async def test_a_code_is_redeemed_once_and_with_its_verifier(cloud: Cloud) -> None:
+    code = (await sign_in(cloud, "ben"))["code"]
+    assert (await redeem(cloud, code, code_verifier="other"))[1]["error_codes"] == [501481]
+    assert (await redeem(cloud, code))[0] == 200
+    assert (await redeem(cloud, code))[1]["error_codes"] == [54005]
+
+
+async def test_a_code_grows_old(cloud: Cloud) -> None:
+    code = (await sign_in(cloud, "ben"))["code"]
+    cloud.world.clock.advance(timedelta(minutes=10))
+    assert (await redeem(cloud, code))[1]["error_codes"] == [70008]
+
+
+@pytest.mark.parametrize(
+    ("person", "change", "code"),
+    [
+        ("nils", {}, "AADSTS90094"),
+        ("ruth", {"assignment_required": True}, "AADSTS50105"),
+        ("ada", {"enabled": False}, "AADSTS7000112"),
+    ],
+)
+async def test_who_may_not_sign_in_is_told_why_and_can_go_back(
+    cloud: Cloud, person: str, change: dict[str, bool], code: str
+) -> None:
+    for name, value in change.items():
+        setattr(cloud.entra.app_in(CONTOSO_ID), name, value)
+    status, page = await authorize(cloud, person=person)
+    assert (status, code in page, "error=access_denied" in page) == (400, True, True)
+
+
+async def test_nobody_is_sent_to_an_address_that_is_not_registered(cloud: Cloud) -> None:
+    status, page = await authorize(cloud, redirect_uri="https://evil.example/", person="ada")
+    assert (status, "AADSTS50011" in page) == (400, True)
+
+
+async def test_a_silent_request_needs_somebody_signed_in(cloud: Cloud) -> None:
+    status, target = await authorize(cloud, prompt="none")
+    assert (status, "error=login_required" in target) == (302, True)
+    await sign_in(cloud, "ben")
+    status, target = await authorize(cloud, prompt="none")
+    assert (status, "code=" in target) == (302, True)
+
+
+async def test_a_forced_error_hits_the_redeeming_of_codes(cloud: Cloud) -> None:
+    cloud.entra.fail(53003, flow=Flow.CODE)
+    code = (await sign_in(cloud, "ben"))["code"]
+    assert (await redeem(cloud, code))[1]["error_codes"] == [53003]
+
+
+async def test_browsers_of_other_origins_may_read_tokens_and_metadata(cloud: Cloud) -> None:
+    headers = {"Origin": "https://localhost:7071", "Access-Control-Request-Method": "POST"}
+    url = f"{cloud.entra.root_url}/common/oauth2/v2.0/token"
+    async with cloud.browser.options(url, headers=headers) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    async with cloud.browser.post(url, headers=headers, data={}) as answer:
+        assert answer.status == 400
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+# --- admin consent
+
+
+async def consent(cloud: Cloud, tenant: str, **form: str) -> dict[str, str]:
+    """Decide on the consent page; return what the callback is told."""
+    url = f"{cloud.entra.root_url}/{tenant}/v2.0/adminconsent"
+    asked = {
+        "client_id": cloud.world.client_id,
+        "scope": f"{GRAPH}/.default",
+        "redirect_uri": "https://localhost:7071/api/consent/callback",
+        "state": "12345",
+    }
+    async with cloud.browser.get(url, params=asked) as answer:
+        assert answer.status == 200
+        assert "Calendars.ReadWrite" in await answer.text()
+    async with cloud.browser.post(url, data=asked | form, allow_redirects=False) as answer:
+        assert answer.status == 302, await answer.text()
+        parts = urlsplit(answer.headers["Location"])
+    assert parts.path == "/api/consent/callback"
+    return {name: values[0] for name, values in parse_qs(parts.query).items()}
+
+
+async def test_an_admin_grants_what_the_registration_lists(cloud: Cloud) -> None:
+    told = await consent(cloud, "organizations", decision="grant", person="vera")
+    assert told == {
+        "admin_consent": "True",
+        "tenant": NORTHWIND_ID,
+        "scope": f"{GRAPH}/.default",
+        "state": "12345",
+    }
+    assert cloud.entra.app_in(NORTHWIND_ID).application == {"Calendars.Read", "User.ReadBasic.All"}
+
+
+async def test_a_refusal_says_consent_and_error_at_once(cloud: Cloud) -> None:
+    told = await consent(cloud, "northwind.example", decision="refuse")
+    assert (told["admin_consent"], told["error"]) == ("True", "consent_required")
+    assert told["error_description"].startswith("AADSTS65004: ")
+    assert not cloud.entra.app_in(NORTHWIND_ID).exists
+
+
+async def test_only_an_admin_of_the_tenant_can_consent(cloud: Cloud) -> None:
+    url = f"{cloud.entra.root_url}/{NORTHWIND_ID}/v2.0/adminconsent"
+    asked = {
+        "client_id": cloud.world.client_id,
+        "scope": f"{GRAPH}/.default",
+        "redirect_uri": "https://localhost:7071/api/consent/callback",
+        "decision": "grant",
+    }
+    for person in ("nils", "ines", "nobody"):
+        form = asked | {"person": person}
+        async with cloud.browser.post(url, data=form, allow_redirects=False) as answer:
+            assert answer.status == 400
+    assert not cloud.entra.app_in(NORTHWIND_ID).exists
