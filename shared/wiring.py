@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from shared.checkup import Probe
     from shared.due import DueStore
     from shared.notifications.ports import Outbox
-    from shared.organizations.ports import OrganizationStore, Probes
+    from shared.organizations.ports import AppFacts, OrganizationStore, Probes, Seals
     from shared.pairings.ports import PairingStore
     from shared.sessions.booking import Books
     from shared.sessions.ports import Calendar, Jobs, SessionStore
@@ -46,6 +46,20 @@ class Wiring:
     def authorization_url(self) -> str:
         """Return where a client signs people in, for challenges."""
         return f"{self.settings.cloud.login_url}/common/oauth2/v2.0/authorize"
+
+    @property
+    def app(self) -> "AppFacts":
+        """Return what links and remedies name of this deployment."""
+        from shared.organizations.ports import AppFacts
+
+        cloud = self.settings.cloud
+        return AppFacts(
+            client_id=self.settings.app_client_id,
+            login_url=cloud.login_url,
+            graph_url=cloud.graph_url,
+            portal_url=cloud.portal_url,
+            public_url=self.settings.public_url,
+        )
 
     # --- towards Microsoft
 
@@ -89,6 +103,13 @@ class Wiring:
         return KeyedClientStates(self.secrets)
 
     @cached_property
+    def consent_seals(self) -> "Seals":
+        """Return what signs the state of consent links."""
+        from shared.adapters.seals import KeyedSeals
+
+        return KeyedSeals(self.secrets, "consent-state-key")
+
+    @cached_property
     def graph(self) -> "GraphClient":
         """Return the process's way to Graph."""
         from shared.adapters.graph.client import GraphClient
@@ -121,7 +142,7 @@ class Wiring:
         """Return what tries out each capability."""
         from shared.adapters.graph.probes import GraphProbes
 
-        return GraphProbes(self.graph, self.credentials, self.settings)
+        return GraphProbes(self.graph, self.credentials, self.app)
 
     # --- towards our storage
 

@@ -24,7 +24,9 @@ async def platform_caller(bearer: str | None, *, tokens: Tokens) -> PlatformCall
 
 
 def ensure_usable(organization: Organization) -> None:
-    """Raise NotAllowed while Graph calls for *organization* could only fail."""
+    """Raise NotAllowed while nothing may be done, or could be, for *organization*'s people."""
+    if organization.is_closing:
+        raise NotAllowed("Your organization is leaving this service: its sessions are removed.")
     if organization.consent in {ConsentState.WITHDRAWN, ConsentState.DECLINED}:
         raise NotAllowed(
             "An administrator of your organization has taken back the approval of this app.",

@@ -30,7 +30,6 @@ from shared.organizations.ports import (
 from shared.organizations.remedies import (
     BY_AADSTS,
     BY_CODE,
-    LOST_CONSENT,
     REMEDIES,
     UNCERTAIN,
     Ailment,
@@ -113,6 +112,12 @@ async def diagnose(
     ]
 
 
+async def diagnose_tenant(organization: Organization, *, probes: Probes) -> list[Finding]:
+    """Return whether the tenant lets the app in at all: its token, and a call it is good for."""
+    findings = await diagnose(organization, None, probes=probes)
+    return [f for f in findings if f.capability in {Capability.TOKEN, Capability.PROFILES}]
+
+
 async def diagnose_participant(participation: Participation, *, probes: Probes) -> list[Finding]:
     """Return the caller's own part: whether their calendar can be read, and written as them.
 
@@ -165,16 +170,6 @@ def ailment_of(
     if found in {Ailment.MAILBOX_NOT_HOSTED, Ailment.ACCOUNT_GONE}:
         return _of_mailbox(found, seen.get(Capability.PROFILES))
     return found
-
-
-def has_lost_consent(evidence: Iterable[Evidence]) -> bool:
-    """Tell whether *evidence* of the token or the directory says that the tenant keeps us out."""
-    return any(
-        each.ok is False
-        and each.capability in {Capability.TOKEN, Capability.PROFILES}
-        and ailment_of(each) in LOST_CONSENT
-        for each in evidence
-    )
 
 
 def _plain_ailment(evidence: Evidence, seen: Mapping[Capability, Evidence]) -> Ailment:

@@ -88,6 +88,10 @@ class Organization:
     consent: ConsentState = ConsentState.PENDING
     consent_changed_at: datetime | None = None
     settings: OrganizationSettings = field(default_factory=OrganizationSettings)
+    consent_nonce: str | None = field(default=None, repr=False)
+    """Names the one consent link that counts; None once it was used."""
+    is_closing: bool = False
+    """Offboarding has begun: nothing new is started for it."""
     version: str = ""
     """The stored row's etag; empty before it is stored."""
 

@@ -76,6 +76,21 @@ class Tokens(Protocol):
         ...
 
 
+class Seals(Protocol):
+    """Signs short texts that travel through other hands, such as the state of a consent link.
+
+    Every method may raise StoreUnavailable, Misconfigured.
+    """
+
+    async def seal(self, text: str) -> str:
+        """Return *text*, readable, with a signature: letters, digits, dots, ``-`` and ``_``."""
+        ...
+
+    async def unseal(self, sealed: str) -> str | None:
+        """Return the text, or None if it was not sealed here. Current and previous key count."""
+        ...
+
+
 class Capability(StrEnum):
     """What the app must be able to do in a tenant."""
 
@@ -142,10 +157,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class AppFacts:
-    """What remedies name of this deployment."""
+    """What links and remedies name of this deployment. URLs end without a slash."""
 
     client_id: str
     login_url: str
+    graph_url: str
     portal_url: str
     """Where administrators of this cloud work: the Entra admin center."""
     public_url: str

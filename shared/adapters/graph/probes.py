@@ -29,7 +29,6 @@ from shared.ids import Mailbox, TenantId
 from shared.logs import log_event
 from shared.organizations.model import Acting
 from shared.organizations.ports import Account, AppFacts, Capability, Evidence, Hint
-from shared.settings import Settings
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -49,23 +48,15 @@ _FULL: Final = "id,userType,accountEnabled,onPremisesSyncEnabled,assignedPlans"
 class GraphProbes:
     """The `Probes` port."""
 
-    def __init__(
-        self, client: GraphClient, credentials: AppCredentials, settings: Settings
-    ) -> None:
+    def __init__(self, client: GraphClient, credentials: AppCredentials, app: AppFacts) -> None:
         self._client = client
         self._credentials = credentials
-        self._settings = settings
+        self._app = app
 
     @property
     def app(self) -> AppFacts:
         """Return the facts that remedies name."""
-        cloud = self._settings.cloud
-        return AppFacts(
-            client_id=self._settings.app_client_id,
-            login_url=cloud.login_url,
-            portal_url=cloud.portal_url,
-            public_url=self._settings.public_url,
-        )
+        return self._app
 
     async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> Evidence:
         """Get a token of the app's own; *fresh*: not a kept one. Not ok if of another tenant."""
@@ -73,7 +64,7 @@ class GraphProbes:
         if fresh:
             await identity.forget()
         try:
-            token = await identity.get_token(f"{self._settings.cloud.graph_url}/.default")
+            token = await identity.get_token(f"{self._app.graph_url}/.default")
         except SchedulingError as error:
             return _evidence(Capability.TOKEN, error, as_user=False)
         if (named := _tenant_in(token)) not in {None, tenant_id}:
@@ -152,7 +143,7 @@ class GraphProbes:
         wanted = {
             # Not what real subscriptions ask for: a second one of the same kind may be refused.
             "changeType": "deleted",
-            "notificationUrl": f"{self._settings.public_url}/api/graph/notifications",
+            "notificationUrl": f"{self._app.public_url}/api/graph/notifications",
             "resource": f"/users/{mailbox.object_id}/events",
             "expirationDateTime": expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             # Of no mailbox: what it brings is dropped.

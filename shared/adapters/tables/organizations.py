@@ -170,6 +170,8 @@ def _values(organization: Organization) -> dict[str, Any]:
             "online_meeting": settings.online_meeting.value,
             "retention_seconds": _seconds(settings.retention),
             "owner_address": settings.owner_address,
+            "consent_nonce": organization.consent_nonce,
+            "is_closing": organization.is_closing or None,
         }
     )
 
@@ -184,6 +186,8 @@ def _organization(row: Row) -> Organization:
         consent=ConsentState(values["consent"]),
         consent_changed_at=moment(changed_at) if changed_at else None,
         settings=_settings(values),
+        consent_nonce=values.get("consent_nonce"),
+        is_closing=values.get("is_closing", False),
         version=row.etag,
     )
 

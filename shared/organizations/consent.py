@@ -1,0 +1,308 @@
+"""Consent: the organization's own link, what comes back from it, and the proof of it all.
+
+The browser that comes back proves nothing: anybody can call the callback with any tenant. What
+counts is a token of the app's own for that tenant, and a call that it is good for.
+
+Source: https://learn.microsoft.com/entra/identity-platform/v2-admin-consent
+"""
+
+import asyncio
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urlencode
+
+from shared.clock import Clock
+from shared.errors import Conflict, NotFound, StaleRow
+from shared.ids import OrganizationId, TenantId
+from shared.logs import log_event
+from shared.organizations.diagnosis import Finding, FindingState, diagnose_tenant
+from shared.organizations.model import ConsentState, Organization
+from shared.organizations.ports import AppFacts, Capability, OrganizationStore, Probes, Seals
+from shared.organizations.remedies import LOST_CONSENT, Ailment
+
+LINK_LIFE: Final = timedelta(days=7)
+"""How long a consent link may be used."""
+PAUSES: Final = (0.5, 1.5, 2.5)
+"""Seconds between proofs in one request: consent takes a moment to spread."""
+
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DECLINED: Final = frozenset({"access_denied", "permission_denied", "consent_declined"})
+_SPREADING: Final = frozenset(
+    {
+        Ailment.CONSENT_MISSING,
+        Ailment.CONSENT_WITHDRAWN,
+        Ailment.APP_GONE,
+        Ailment.PERMISSION_MISSING,
+        Ailment.NO_ANSWER,
+        Ailment.THROTTLED,
+    }
+)
+"""What may pass by waiting a little longer after the admin has approved."""
+
+
+class ConsentOutcome(StrEnum):
+    """What became of a visit to the callback."""
+
+    GRANTED = "granted"
+    SPREADING = "spreading"
+    """Approved, but Microsoft does not show it yet: come back with the same link."""
+    UNPROVEN = "unproven"
+    """Approved, and still the app is kept out, for the reason in *finding*."""
+    DECLINED = "declined"
+    REFUSED = "refused"
+    """Entra did not even ask the admin; *code* says why."""
+    WRONG_TENANT = "wrong_tenant"
+    TENANT_TAKEN = "tenant_taken"
+    USED = "used"
+    EXPIRED = "expired"
+    TAMPERED = "tampered"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentLink:
+    """Where to send the customer's administrator."""
+
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentAnswer:
+    """What the browser brings back from Entra. None of it is believed."""
+
+    state: str | None
+    tenant: str | None
+    admin_consent: str | None
+    error: str | None
+    error_description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What became of it, and for which organization."""
+
+    outcome: ConsentOutcome
+    organization: Organization | None = None
+    finding: Finding | None = None
+    code: str | None = None
+    """Entra's `error`, with the AADSTS number where there is one; nothing else of its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consenting:
+    """The ports that consent needs, together."""
+
+    organizations: OrganizationStore
+    seals: Seals
+    probes: Probes
+    clock: Clock
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+async def make_consent_link(
+    organization: Organization,
+    *,
+    app: AppFacts,
+    organizations: OrganizationStore,
+    seals: Seals,
+    clock: Clock,
+) -> ConsentLink:
+    """Return a new link for *organization*'s administrator; any link made before stops counting.
+
+    Raises:
+        StaleRow: the organization is being changed right now.
+        StoreUnavailable, Misconfigured: the key in Key Vault cannot be had.
+    """
+    nonce = secrets.token_urlsafe(16)
+    expires_at = (clock.now() + LINK_LIFE).replace(microsecond=0)
+    state = await seals.seal(json.dumps([organization.id, nonce, int(expires_at.timestamp())]))
+    await organizations.save(replace(organization, consent_nonce=nonce))
+    query = urlencode(
+        {
+            "client_id": app.client_id,
+            # All that the registration lists: the only scope that brings application permissions.
+            "scope": f"{app.graph_url}/.default",
+            "redirect_uri": f"{app.public_url}/api/consent/callback",
+            "state": state,
+        }
+    )
+    tenant = organization.tenant_id or "organizations"
+    log_event("consent.link_made", organization_id=organization.id)
+    return ConsentLink(f"{app.login_url}/{tenant}/v2.0/adminconsent?{query}", expires_at)
+
+
+async def conclude_consent(answer: ConsentAnswer, *, ports: Consenting) -> Conclusion:
+    """Return what *answer* leads to, after proving what it claims; remember it.
+
+    The link is used up by a proven grant alone: an admin who declined, or whose consent has not
+    spread yet, may come back with it until it expires.
+
+    Raises:
+        StoreUnavailable, Misconfigured: nothing was decided.
+    """
+    conclusion = await _concluded(answer, ports)
+    log_event(
+        "consent.concluded",
+        state=conclusion.outcome,
+        organization_id=conclusion.organization.id if conclusion.organization else "",
+        code=conclusion.code or "",
+    )
+    return conclusion
+
+
+async def examine_tenant(
+    organization: Organization, *, organizations: OrganizationStore, probes: Probes, clock: Clock
+) -> Organization:
+    """Return *organization* with the state of consent that the tenant itself shows right now."""
+    findings = await diagnose_tenant(organization, probes=probes)
+    return await note_consent(organization, findings, organizations=organizations, clock=clock)
+
+
+async def note_consent(
+    organization: Organization,
+    findings: Iterable[Finding],
+    *,
+    organizations: OrganizationStore,
+    clock: Clock,
+) -> Organization:
+    """Remember what *findings* show of the consent: that it is there, or that it is gone.
+
+    What one person or mailbox meets with changes nothing here.
+    """
+    shown = shown_consent(findings)
+    if shown is None or shown is organization.consent:
+        return organization
+    if shown is ConsentState.WITHDRAWN and organization.consent is not ConsentState.GRANTED:
+        return organization
+    changed = replace(organization, consent=shown, consent_changed_at=clock.now())
+    try:
+        saved = await organizations.save(changed)
+    except StaleRow:
+        return organization  # somebody else changes it: the next look will show it
+    log_event("consent.changed", organization_id=organization.id, state=shown)
+    return saved
+
+
+def shown_consent(findings: Iterable[Finding]) -> ConsentState | None:
+    """Return what the app's token and the directory show; None: neither way."""
+    own = {
+        finding.capability: finding
+        for finding in findings
+        if finding.capability in {Capability.TOKEN, Capability.PROFILES}
+    }
+    if any(finding.ailment in _LOST for finding in own.values()):
+        return ConsentState.WITHDRAWN
+    works = {c for c, finding in own.items() if finding.state is FindingState.WORKS}
+    return ConsentState.GRANTED if len(works) == 2 else None
+
+
+_LOST: Final = LOST_CONSENT | {Ailment.CONSENT_WITHDRAWN}
+
+
+async def _concluded(answer: ConsentAnswer, ports: Consenting) -> Conclusion:
+    opened = await _opened(answer.state, ports)
+    if isinstance(opened, Conclusion):
+        return opened
+    organization = opened
+    # First: a refusal carries `admin_consent=True` as well.
+    if answer.error:
+        return await _refused(organization, answer, ports)
+    tenant = (answer.tenant or "").lower()
+    if not _GUID.fullmatch(tenant) or (answer.admin_consent or "").lower() != "true":
+        return Conclusion(ConsentOutcome.TAMPERED)
+    tenant_id = TenantId(tenant)
+    if organization.tenant_id not in {None, tenant_id}:
+        return Conclusion(ConsentOutcome.WRONG_TENANT, organization)
+    other = await ports.organizations.of_tenant(tenant_id)
+    if other is not None and other.id != organization.id:
+        return Conclusion(ConsentOutcome.TENANT_TAKEN, organization)
+    return await _proven(organization, tenant_id, ports)
+
+
+async def _opened(state: str | None, ports: Consenting) -> Organization | Conclusion:
+    """Return the organization whose link this is, or why the link does not count."""
+    text = await ports.seals.unseal(state) if state else None
+    if text is None:
+        return Conclusion(ConsentOutcome.TAMPERED)
+    organization_id, nonce, expires = json.loads(text)
+    try:
+        organization = await ports.organizations.get(OrganizationId(organization_id))
+    except NotFound:
+        return Conclusion(ConsentOutcome.EXPIRED)
+    if ports.clock.now().timestamp() >= expires:
+        return Conclusion(ConsentOutcome.EXPIRED, organization)
+    if organization.consent_nonce is None or not secrets.compare_digest(
+        organization.consent_nonce, nonce
+    ):
+        return Conclusion(ConsentOutcome.USED, organization)
+    return organization
+
+
+async def _refused(
+    organization: Organization, answer: ConsentAnswer, ports: Consenting
+) -> Conclusion:
+    error = (answer.error or "").lower()
+    code = _code(error, answer.error_description or "")
+    if error not in _DECLINED and "65004" not in code:
+        return Conclusion(ConsentOutcome.REFUSED, organization, code=code)
+    # A consent that is there is not lost because somebody declined to give it once more.
+    if organization.consent is ConsentState.PENDING:
+        declined = replace(
+            organization,
+            consent=ConsentState.DECLINED,
+            consent_changed_at=ports.clock.now(),
+        )
+        try:
+            organization = await ports.organizations.save(declined)
+        except StaleRow:
+            organization = await ports.organizations.get(organization.id)
+    return Conclusion(ConsentOutcome.DECLINED, organization, code=code)
+
+
+async def _proven(organization: Organization, tenant_id: TenantId, ports: Consenting) -> Conclusion:
+    claimed = replace(organization, tenant_id=tenant_id)
+    findings = await diagnose_tenant(claimed, probes=ports.probes)
+    for pause in PAUSES:
+        if not _is_spreading(findings):
+            break
+        await ports.pause(pause)
+        findings = await diagnose_tenant(claimed, probes=ports.probes)
+    if shown_consent(findings) is ConsentState.GRANTED:
+        return await _granted(claimed, ports)
+    if _is_spreading(findings):
+        return Conclusion(ConsentOutcome.SPREADING, organization)
+    wrong = next(f for f in findings if f.state is not FindingState.WORKS)
+    return Conclusion(ConsentOutcome.UNPROVEN, organization, finding=wrong, code=wrong.code)
+
+
+async def _granted(claimed: Organization, ports: Consenting) -> Conclusion:
+    granted = replace(
+        claimed,
+        consent=ConsentState.GRANTED,
+        consent_changed_at=ports.clock.now(),
+        consent_nonce=None,
+    )
+    try:
+        return Conclusion(ConsentOutcome.GRANTED, await ports.organizations.save(granted))
+    except StaleRow:
+        # A reload at the same time was first, or the platform changed something.
+        return Conclusion(ConsentOutcome.SPREADING, claimed)
+    except Conflict:
+        return Conclusion(ConsentOutcome.TENANT_TAKEN, claimed)
+
+
+def _is_spreading(findings: Iterable[Finding]) -> bool:
+    return any(finding.ailment in _SPREADING for finding in findings)
+
+
+def _code(error: str, description: str) -> str:
+    """Return what may be shown of Entra's refusal: its words come out of the address bar."""
+    known = error if re.fullmatch(r"[a-z_]{1,40}", error) else "error"
+    number = re.search(r"AADSTS(\d{4,8})", description)
+    return f"{known} (AADSTS{number[1]})" if number else known
