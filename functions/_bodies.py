@@ -37,6 +37,7 @@ from shared.organizations.model import (
 )
 from shared.pairings.model import Pairing, ParticipantRole
 from shared.sessions.booking import BookingRequest
+from shared.sessions.changing import Answer, Reschedule
 from shared.sessions.model import (
     Attendee,
     OnlineMeetingReason,
@@ -397,10 +398,20 @@ class AvailabilityBody(Reply):
 # --- sessions
 
 
+def _on_grid(start: datetime) -> datetime:
+    if start.minute % 5 or start.second or start.microsecond:
+        raise ValueError("must be on a multiple of five minutes")
+    return start
+
+
+GridInstant = Annotated[Instant, AfterValidator(_on_grid)]
+"""An instant on a multiple of five minutes."""
+
+
 class BookingBody(Body):
     """A session to book."""
 
-    start: Instant
+    start: GridInstant
     """On a multiple of five minutes; see the organization's notice and horizon."""
     duration_minutes: int = Field(ge=15, le=480, multiple_of=5)
     time_zone: ZoneName
@@ -415,13 +426,6 @@ class BookingBody(Body):
     accept_unknown: bool = False
     """Book although somebody's availability is unknown."""
 
-    @field_validator("start")
-    @classmethod
-    def _on_grid(cls, start: datetime) -> datetime:
-        if start.minute % 5 or start.second or start.microsecond:
-            raise ValueError("must be on a multiple of five minutes")
-        return start
-
     def to_request(self, key: str, fingerprint: str) -> BookingRequest:
         """Return what the use-case understands."""
         return BookingRequest(
@@ -435,6 +439,66 @@ class BookingBody(Body):
             location=self.location,
             online_meeting=self.online_meeting,
             accept_unknown=self.accept_unknown,
+        )
+
+
+class RescheduleBody(Body):
+    """New times for a session."""
+
+    start: GridInstant
+    duration_minutes: int | None = Field(default=None, ge=15, le=480, multiple_of=5)
+    """Default: as long as it is now."""
+    time_zone: ZoneName | None = None
+    """Default: the session's."""
+    accept_unknown: bool = False
+
+    def to_request(self, session: Session) -> Reschedule:
+        """Return what the use-case understands."""
+        minutes = self.duration_minutes
+        duration = timedelta(minutes=minutes) if minutes else session.span.duration
+        return Reschedule(
+            TimeSpan.lasting(self.start, duration),
+            self.time_zone or session.time_zone,
+            accept_unknown=self.accept_unknown,
+        )
+
+
+class CancelBody(Body):
+    """A cancellation."""
+
+    comment: Text = Field(default="", max_length=2000)
+    """Goes to the attendees, is not kept here."""
+
+
+class ProposedBody(Body):
+    """Another time that an attendee proposes."""
+
+    start: GridInstant
+    end: GridInstant
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not timedelta(minutes=15) <= self.end - self.start <= timedelta(minutes=480):
+            raise ValueError("end must be 15 to 480 minutes after start")
+        return self
+
+
+class AnswerBody(Body):
+    """An attendee's answer."""
+
+    response: Literal["accepted", "tentative", "declined"]
+    comment: Text = Field(default="", max_length=2000)
+    """Goes to the organizer, is not kept here."""
+    proposed: ProposedBody | None = None
+    """Another time; not with `accepted`."""
+
+    def to_request(self) -> Answer:
+        """Return what the use-case understands."""
+        other = self.proposed
+        return Answer(
+            ResponseState(self.response),
+            self.comment,
+            TimeSpan(other.start, other.end) if other else None,
         )
 
 

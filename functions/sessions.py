@@ -4,10 +4,19 @@ import hashlib
 
 import azure.functions as func
 
-from functions._bodies import BookingBody, SessionBody, SessionList, SessionsQuery
+from functions._bodies import (
+    AnswerBody,
+    BookingBody,
+    CancelBody,
+    RescheduleBody,
+    SessionBody,
+    SessionList,
+    SessionsQuery,
+)
 from functions._edge import (
     Operation,
     authorize,
+    ensure_match,
     etag_of,
     http_endpoint,
     idempotency_key,
@@ -17,8 +26,12 @@ from functions._edge import (
     reply,
 )
 from shared.ids import ObjectId, PairingId, SessionId
+from shared.organizations.access import ensure_usable
+from shared.organizations.model import Participation
 from shared.pairings.membership import own_pairing
+from shared.pairings.model import Pairing
 from shared.sessions.booking import book
+from shared.sessions.changing import accept_proposal, cancel, reschedule, respond
 from shared.sessions.listing import list_sessions
 from shared.sessions.model import Session
 from shared.wiring import wiring
@@ -87,6 +100,93 @@ async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
         participation.mailbox, SessionId(path_parameter(req, "session_id"))
     )
     return _shown(session, participation.mailbox.object_id, req=req)
+
+
+@bp.route("sessions/{session_id}", methods=["PATCH"])
+@http_endpoint(
+    Operation(
+        "Reschedule a session",
+        "participant",
+        body=RescheduleBody,
+        reply=SessionBody,
+        guarded=True,
+        problems=(400, 409, 412, 413, 415, 422, 502),
+    )
+)
+async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
+    """Move a session the caller organizes; its attendees' answers start from silence."""
+    participation, body = await authorize(req), parse_body(req, RescheduleBody)
+    session, pairing = await _own(req, participation)
+    ensure_match(req, etag_of(session.version))
+    moved = await reschedule(
+        participation, pairing, session, body.to_request(session), books=wiring().books
+    )
+    return _shown(moved, participation.mailbox.object_id)
+
+
+@bp.route("sessions/{session_id}/cancel", methods=["POST"])
+@http_endpoint(
+    Operation(
+        "Cancel a session",
+        "participant",
+        body=CancelBody,
+        reply=SessionBody,
+        problems=(400, 409, 413, 415, 422, 502),
+    )
+)
+async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
+    """Cancel a session the caller organizes; Outlook tells the attendees. Twice is fine."""
+    participation, body = await authorize(req), parse_body(req, CancelBody)
+    session, _ = await _own(req, participation)
+    cancelled = await cancel(participation, session, body.comment, books=wiring().books)
+    return _shown(cancelled, participation.mailbox.object_id)
+
+
+@bp.route("sessions/{session_id}/response", methods=["POST"])
+@http_endpoint(
+    Operation(
+        "Answer an invitation",
+        "participant",
+        body=AnswerBody,
+        reply=SessionBody,
+        status=202,
+        problems=(400, 409, 413, 415, 422, 502),
+    )
+)
+async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer in the caller's own mailbox; the session shows it once the organizer's copy does."""
+    participation, body = await authorize(req), parse_body(req, AnswerBody)
+    session, _ = await _own(req, participation)
+    answered = await respond(participation, session, body.to_request(), books=wiring().books)
+    return _shown(answered, participation.mailbox.object_id, status=202)
+
+
+@bp.route("sessions/{session_id}/proposals/{attendee}/accept", methods=["POST"])
+@http_endpoint(
+    Operation(
+        "Take a proposed time",
+        "participant",
+        reply=SessionBody,
+        problems=(409, 422, 502),
+    )
+)
+async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
+    """Move a session the caller organizes to the time that an attendee proposed."""
+    participation = await authorize(req)
+    session, pairing = await _own(req, participation)
+    moved = await accept_proposal(
+        participation, pairing, session, path_parameter(req, "attendee"), books=wiring().books
+    )
+    return _shown(moved, participation.mailbox.object_id)
+
+
+async def _own(req: func.HttpRequest, participation: Participation) -> tuple[Session, Pairing]:
+    """Return the session in the path, if it is the caller's, and its pairing."""
+    ensure_usable(participation.organization)
+    session_id = SessionId(path_parameter(req, "session_id"))
+    session = await wiring().sessions.get(participation.mailbox, session_id)
+    pairing = await wiring().pairings.get(participation.organization.id, session.pairing_id)
+    return session, pairing
 
 
 def _shown(
