@@ -24,7 +24,7 @@ $(VENV)/.ready: requirements-dev.txt
 	@touch $@
 
 local/node_modules/.ready: local/package-lock.json
-	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' 2>/dev/null || { echo "Node 20 or newer is needed."; exit 1; }
+	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { echo "Node 20 or newer is needed."; exit 1; }
 	@echo "Installing Azurite ..."
 	@npm ci --prefix local --no-audit --no-fund --loglevel=error
 	@touch $@

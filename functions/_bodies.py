@@ -660,14 +660,14 @@ def organization_brief(organization: Organization) -> OrganizationBrief:
     )
 
 
-def availability_body(found: Availability) -> AvailabilityBody:
+def availability_body(found: Availability, time_zone: str) -> AvailabilityBody:
     """Return *found* as it is told."""
     return AvailabilityBody(
         start=found.window.start,
         end=found.window.end,
         duration_minutes=found.rules.duration // timedelta(minutes=1),
         step_minutes=found.rules.step // timedelta(minutes=1),
-        time_zone=str(found.rules.zone),
+        time_zone=time_zone,
         slots=[
             SlotBody(
                 start=slot.span.start,

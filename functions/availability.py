@@ -38,4 +38,4 @@ async def show_availability(req: func.HttpRequest) -> func.HttpResponse:
         pairings=wiring().pairings,
     )
     found = await offer_slots(participation, pairing, query.to_request(), books=wiring().books)
-    return reply(availability_body(found))
+    return reply(availability_body(found, query.time_zone))
