@@ -164,6 +164,7 @@ class LocalCloud:
             granted_roles=lambda tenant_id: self.entra.app_in(tenant_id).application,
             background=self._background,
             on_exchange=self._on_exchange,
+            webhook_trust=self.certificate.client_context(),
         )
         self.key_vault = KeyVaultSimulator(
             self.world.clock,

@@ -2,6 +2,7 @@
 
 import json
 import random
+import ssl
 from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 from typing import Any, Final
@@ -52,6 +53,7 @@ class GraphSimulator:
         seed: int = 0,
         background: bool = True,
         allow_http: bool = False,
+        webhook_trust: ssl.SSLContext | None = None,
     ) -> None:
         """Put it together.
 
@@ -59,7 +61,7 @@ class GraphSimulator:
         Graph's own name and id, and the address it is reached at. *granted_roles* tells which
         application permissions a tenant granted, for diagnostics. *background*: do what comes
         due by itself, else only `run_due`, `settle` and `advance` do. *allow_http*: webhooks
-        need no TLS.
+        need no TLS. *webhook_trust*: whose certificates webhooks may show.
         """
         clock, chance = world.clock, random.Random(seed)
         self.switches = switches or Switches()
@@ -70,7 +72,7 @@ class GraphSimulator:
         online = OnlineMeetings(store, agenda, self.switches, chance)
         exchange = Exchange(clock, store, post, online, self.switches)
         inbox = Inbox(clock, store, exchange, self.switches)
-        subscriptions, webhooks = Subscriptions(clock), Webhooks()
+        subscriptions, webhooks = Subscriptions(clock), Webhooks(webhook_trust)
         notifier = Notifier(clock, agenda, self.switches, subscriptions, webhooks, chance)
         post.deliver_to(inbox.receive)
         store.on_change(notifier.on_change)

@@ -29,7 +29,9 @@ class Answer:
 class Webhooks:
     """An HTTP client for the endpoints of subscribers."""
 
-    def __init__(self) -> None:
+    def __init__(self, trust: ssl.SSLContext | None = None) -> None:
+        """*trust*: whose certificates count; without, what SSL_CERT_FILE or the system says."""
+        self._trust = trust
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -74,8 +76,9 @@ class Webhooks:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            # Made here, not at import: SSL_CERT_FILE then names the local certificate.
-            connector = aiohttp.TCPConnector(ssl=ssl.create_default_context())
+            # Made here, not at import: SSL_CERT_FILE may then name the local certificate.
+            trust = self._trust or ssl.create_default_context()
+            connector = aiohttp.TCPConnector(ssl=trust)
             self._session = aiohttp.ClientSession(connector=connector)
         return self._session
 
