@@ -11,10 +11,10 @@ import asyncio
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from local.host.console import announce, set_up_logging
@@ -32,14 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started_in = Path.cwd()
     _leave(app_dir)
     set_up_logging()
-    asyncio.run(_run(options, app_dir, started_in))
-    # A sync function that never ends would keep the interpreter waiting.
-    if any(each.name.startswith("worker") for each in threading.enumerate()):
-        sys.stderr.flush()
-        os._exit(0)
+    app_modules = asyncio.run(_run(options, app_dir, started_in))
+    # As Azure ends a worker: nobody closes the app's connections for it, and a sync function that
+    # never ends does not keep the interpreter waiting.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0 if app_modules else 1)
 
 
-async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> None:
+async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> list[ModuleType]:
+    """Return all modules that were loaded: what the app holds lives as long as they do."""
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -70,6 +72,7 @@ async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> 
             pid=os.getpid(),
         )
         await stopped.wait()
+        return list(sys.modules.values())
 
 
 def _restart(host: DevelopmentHost, started_in: Path) -> None:
