@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Final, cast
 
 from local.cloud import ROOT
+from local.serving import HOST
 
 STOP_SECONDS: Final = 8.0
 
@@ -28,7 +29,7 @@ async def child(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, **environment, **_without_proxy()},
         # Ctrl-C in the terminal is ours to pass on.
         start_new_session=True,
     )
@@ -44,6 +45,12 @@ async def first_line(process: asyncio.subprocess.Process) -> str:
     if not line:
         raise ChildFailed(f"The process ended with {await process.wait()}; see above.")
     return line
+
+
+def _without_proxy() -> dict[str, str]:
+    """Return settings that keep requests to this machine away from a company's proxy."""
+    names = ",".join(filter(None, [os.environ.get("NO_PROXY"), "localhost", HOST]))
+    return {"NO_PROXY": names, "no_proxy": names}
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

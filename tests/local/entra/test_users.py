@@ -1,17 +1,24 @@
 """What people do at Entra: sign in, approve the app; and on-behalf-of with what they brought."""
 
+import asyncio
 import base64
 import hashlib
+import html
 import json
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
+import msal  # type: ignore[import-untyped]  # ships no types
 import pytest
+import requests
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity.aio import OnBehalfOfCredential
+from yarl import URL
 
+from local.certificate import LocalCertificate
 from local.entra.directory import Flow
 from local.entra.simulator import CHALLENGE
 from local.entra.tokens import Forgery
@@ -319,3 +326,35 @@ async def test_only_an_admin_of_the_tenant_can_consent(cloud: Cloud) -> None:
         async with cloud.browser.post(url, data=form, allow_redirects=False) as answer:
             assert answer.status == 400
     assert not cloud.entra.app_in(NORTHWIND_ID).exists
+
+
+async def test_msal_signs_in_and_renews_silently(
+    cloud: Cloud, certificate: LocalCertificate
+) -> None:
+    """Microsoft's own library checks state, nonce and claims, as its sister in browsers does."""
+    scope = f"api://{cloud.world.client_id}/access_as_user"
+    http = requests.Session()
+    # Else the server's side is still open when the test's loop ends.
+    http.headers["Connection"] = "close"
+    http.trust_env, http.verify = False, str(certificate.authority)
+    app = await asyncio.to_thread(
+        msal.PublicClientApplication,
+        cloud.world.client_id,
+        authority=f"{cloud.entra.root_url}/organizations",
+        instance_discovery=False,
+        http_client=http,
+    )
+    flow = app.initiate_auth_code_flow([scope], redirect_uri=BACK, response_mode="form_post")
+    chosen = f"{flow['auth_uri']}&person=ben"
+    async with cloud.browser.get(URL(chosen, encoded=True)) as answer:
+        fields = re.findall(r'name="(\w+)" value="([^"]*)"', await answer.text())
+    back = {name: html.unescape(value) for name, value in fields}
+    result = await asyncio.to_thread(app.acquire_token_by_auth_code_flow, flow, back)
+    assert result.get("error_description") is None
+    (account,) = app.get_accounts()
+    assert account["username"] == "ben@contoso.example"
+    again = await asyncio.to_thread(
+        app.acquire_token_silent, [scope], account=account, force_refresh=True
+    )
+    http.close()
+    assert claims_of(again["access_token"])["oid"] == cloud.world.person("ben").object_id
