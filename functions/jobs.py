@@ -20,7 +20,7 @@ _WAIT_SECONDS: Final = 30
 async def do_job(msg: func.QueueMessage) -> None:
     """Do one piece of work that was put off."""
     from shared.adapters.queues import parse_job
-    from shared.work import do
+    from shared.work import do, drop
 
     adapters = wiring()
     try:
@@ -31,7 +31,7 @@ async def do_job(msg: func.QueueMessage) -> None:
     try:
         organization = await adapters.organizations.get(job.organization_id)
     except NotFound:
-        log_event("job.dropped", job=job.kind, reason="organization is gone")
+        await drop(job, due=adapters.due)
         return
     try:
         await do(job, organization, books=adapters.books, following=adapters.following)

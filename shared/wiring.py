@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from shared.availability.ports import Schedules
     from shared.changes.ports import ChangeStore
     from shared.checkup import Probe
+    from shared.consent_watch import ConsentWatch
     from shared.due import DueStore
     from shared.notifications.ports import Outbox
+    from shared.offboarding import Leaving
+    from shared.organizations.consent import Consenting
     from shared.organizations.ports import AppFacts, OrganizationStore, Probes, Seals
-    from shared.pairings.ports import PairingStore
+    from shared.pairings.ports import PairingStore, People
     from shared.sessions.booking import Books
     from shared.sessions.ports import Calendar, Jobs, SessionStore
     from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
@@ -114,7 +117,28 @@ class Wiring:
         """Return the process's way to Graph."""
         from shared.adapters.graph.client import GraphClient
 
-        return GraphClient(self.settings, self.credentials, self.outbound)
+        return GraphClient(
+            self.settings, self.credentials, self.outbound, self.consent_watch.suspect
+        )
+
+    @cached_property
+    def consent_watch(self) -> "ConsentWatch":
+        """Return what notices that a tenant has shut the app out."""
+        from shared.consent_watch import ConsentWatch
+
+        return ConsentWatch(
+            organizations=lambda: self.organizations,
+            probes=lambda: self.probes,
+            changes=lambda: self.changes,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def people(self) -> "People":
+        """Return the tenants' directories."""
+        from shared.adapters.graph.people import GraphPeople
+
+        return GraphPeople(self.graph)
 
     @cached_property
     def schedules(self) -> "Schedules":
@@ -255,6 +279,37 @@ class Wiring:
             sessions=self.sessions,
             due=self.due,
             jobs=self.jobs,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def consenting(self) -> "Consenting":
+        """Return what consent needs."""
+        from shared.organizations.consent import Consenting
+
+        return Consenting(
+            organizations=self.organizations,
+            seals=self.consent_seals,
+            probes=self.probes,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def leaving(self) -> "Leaving":
+        """Return what offboarding needs."""
+        from shared.adapters.tables.leaving import TableTenantRows
+        from shared.offboarding import Leaving
+
+        return Leaving(
+            organizations=self.organizations,
+            pairings=self.pairings,
+            sessions=self.sessions,
+            subscriptions=self.subscriptions,
+            changes=self.changes,
+            due=self.due,
+            rows=TableTenantRows(self.tables),
+            graph=self.graph_subscriptions,
+            calendar=self.calendar,
             clock=self.clock,
         )
 

@@ -1,20 +1,42 @@
 """Which use-case does which job."""
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
 from shared.attendees.reconciliation import purge_batch, reconcile_batch
+from shared.due import DueKind, DueStore
 from shared.logs import log_event
+from shared.organizations.access import is_stopped
 from shared.organizations.model import Organization
 from shared.sessions.booking import Books, verify
 from shared.sessions.changing import settle_change
 from shared.sessions.ports import Job, JobKind
+from shared.sessions.work import due_items
 from shared.subscriptions.upkeep import Following, ensure_subscription, renew_batch
+
+_RESUMED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SUBSCRIBE}
+"""Jobs that nothing else brings back."""
+_DUE: Final = {
+    JobKind.RENEW: DueKind.RENEWAL,
+    JobKind.RECONCILE: DueKind.RECONCILIATION,
+    JobKind.PURGE: DueKind.PURGE,
+}
+_RESUME_AFTER: Final = timedelta(hours=1)
 
 
 async def do(job: Job, organization: Organization, *, books: Books, following: Following) -> None:
-    """Do *job*.
+    """Do *job*. While an organization's approval is gone, only what needs no Graph is done.
 
     Raises:
         CalendarThrottled, CalendarUnavailable, StoreUnavailable: it is to come back.
     """
+    if is_stopped(organization) and job.kind is not JobKind.PURGE:
+        # Renewals and reconciliations come due again by themselves.
+        if job.kind in _RESUMED and not organization.is_closing:
+            await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
+        log_event("job.stopped", job=job.kind, organization_id=organization.id)
+        return
     match job.kind:
         case JobKind.VERIFY:
             await verify(job, organization, books=books)
@@ -38,3 +60,10 @@ async def do(job: Job, organization: Organization, *, books: Books, following: F
             await purge_batch(job, organization, books=books)
         case JobKind.DELIVER:
             log_event("job.dropped", job=job.kind)
+
+
+async def drop(job: Job, *, due: DueStore) -> None:
+    """Forget *job* and what reminds of it: its organization is gone."""
+    if job.kind in _DUE:
+        await due.done(due_items(_DUE[job.kind], job))
+    log_event("job.dropped", job=job.kind, reason="organization is gone")

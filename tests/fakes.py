@@ -366,6 +366,16 @@ class InMemorySubscriptions:
         await _turn()
         self._subscriptions.pop(mailbox, None)
 
+    async def of_tenant(self, tenant_id: TenantId) -> AsyncIterator[list[Subscription]]:
+        await _turn()
+        found = [
+            subscription
+            for mailbox, subscription in sorted(self._subscriptions.items())
+            if mailbox.tenant_id == tenant_id
+        ]
+        if found:
+            yield found
+
 
 class InMemoryDue:
     """A `DueStore`."""
@@ -416,6 +426,10 @@ class InMemoryChanges:
         feed = self._feeds[organization_id]
         page = [number for number in feed if number > last][:limit]
         return [feed[n] for n in page], opaque(str(page[-1])) if page else cursor
+
+    async def recent(self, organization_id: OrganizationId, limit: int) -> Sequence[Change]:
+        await _turn()
+        return list(self._feeds[organization_id].values())[-limit:]
 
     async def forget(
         self, organization_id: OrganizationId, *, before: datetime | None = None

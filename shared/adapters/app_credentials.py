@@ -21,6 +21,7 @@ from shared.adapters.key_vault import KeyVaultSecrets, Secret
 from shared.adapters.outbound import Outbound
 from shared.errors import CalendarUnavailable, Misconfigured
 from shared.ids import ObjectId, TenantId
+from shared.organizations.ports import CredentialInUse
 from shared.settings import AppCredential, Settings
 
 if TYPE_CHECKING:
@@ -216,6 +217,18 @@ class AppCredentials:
             case AppCredential.SECRET:
                 secret = await self._secrets.get(self._settings.app_secret_name, fresh=fresh)
                 return _Proof(secret.version, {"client_secret": secret.value})
+
+    async def in_use(self) -> CredentialInUse:
+        """Return what the app proves itself with right now. Raises as `proof` does."""
+        kind = self._settings.app_credential
+        if kind is AppCredential.MANAGED_IDENTITY:
+            return CredentialInUse(kind.value, None)
+        name = (
+            self._settings.app_certificate_name
+            if kind is AppCredential.CERTIFICATE
+            else self._settings.app_secret_name
+        )
+        return CredentialInUse(kind.value, (await self._secrets.get(name)).expires_at)
 
     def make(
         self, tenant_id: TenantId, proof: _Proof, assertion: str | None

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ class Secret:
     version: str
     content_type: str = ""
     """``application/x-pkcs12`` or ``application/x-pem-file`` where it is a certificate."""
+    expires_at: datetime | None = None
+    """What the vault was told; a certificate's own end for a certificate."""
 
 
 @dataclass(slots=True)
@@ -171,4 +174,5 @@ def _secret(found: Any) -> Secret:  # noqa: ANN401 - a KeyVaultSecret, whose par
         value=found.value or "",
         version=found.properties.version or "",
         content_type=found.properties.content_type or "",
+        expires_at=found.properties.expires_on,
     )

@@ -25,6 +25,10 @@ class ChangeStore(Protocol):
         """
         ...
 
+    async def recent(self, organization_id: OrganizationId, limit: int) -> Sequence[Change]:
+        """Return the last *limit* changes, oldest first."""
+        ...
+
     async def forget(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:

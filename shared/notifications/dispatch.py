@@ -9,6 +9,7 @@ from shared.attendees.recording import record_change
 from shared.errors import ConsentMissing, MailboxUnusable, NotFound, StaleRow
 from shared.logs import log_event
 from shared.notifications.model import MailboxChanges
+from shared.organizations.access import is_stopped
 from shared.organizations.model import Organization
 from shared.organizations.ports import OrganizationStore
 from shared.sessions.booking import Books
@@ -40,7 +41,7 @@ async def dispatch(
     """
     for change in changes:
         organization = await organizations.of_tenant(change.mailbox.tenant_id)
-        if organization is None:
+        if organization is None or is_stopped(organization):
             continue
         await _follow(change, organization, books)
         await _lifecycle(change, organization, following)

@@ -23,6 +23,14 @@ async def platform_caller(bearer: str | None, *, tokens: Tokens) -> PlatformCall
     return PlatformCaller(token.object_id)
 
 
+def is_stopped(organization: Organization) -> bool:
+    """Tell whether nothing may be asked of Graph for *organization*: it left, or took us out."""
+    return organization.is_closing or organization.consent in {
+        ConsentState.WITHDRAWN,
+        ConsentState.DECLINED,
+    }
+
+
 def ensure_usable(organization: Organization) -> None:
     """Raise NotAllowed while nothing may be done, or could be, for *organization*'s people."""
     if organization.is_closing:

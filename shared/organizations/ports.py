@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -88,6 +89,24 @@ class Seals(Protocol):
 
     async def unseal(self, sealed: str) -> str | None:
         """Return the text, or None if it was not sealed here. Current and previous key count."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialInUse:
+    """What the app proves itself with right now."""
+
+    kind: str
+    """`managed-identity`, `certificate` or `secret`."""
+    expires_at: datetime | None
+    """None for the managed identity, where nothing expires, or if the vault was not told."""
+
+
+class Credential(Protocol):
+    """The app's own credential."""
+
+    async def in_use(self) -> CredentialInUse:
+        """Return it. Raises StoreUnavailable, Misconfigured."""
         ...
 
 

@@ -1,10 +1,36 @@
 """What pairings need from outside."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from shared.ids import Mailbox, OrganizationId, PairingId
+from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, TenantId
 from shared.pairings.model import Pairing
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user of a tenant's directory. *name* is for showing at once; it is never stored."""
+
+    object_id: ObjectId
+    address: str
+    """SMTP address, lower case; the user principal name where there is no mail address."""
+    name: str
+
+
+class People(Protocol):
+    """The tenant's directory, as `User.ReadBasic.All` shows it.
+
+    Every method may raise CalendarThrottled, CalendarUnavailable, CalendarRefused, ConsentMissing.
+    """
+
+    async def get(self, mailbox: Mailbox) -> Person | None:
+        """Return whose object id it is; None if the tenant has no such user."""
+        ...
+
+    async def find(self, tenant_id: TenantId, address: str) -> Person | None:
+        """Return who has *address* as mail address or user principal name; None: nobody."""
+        ...
 
 
 class PairingStore(Protocol):

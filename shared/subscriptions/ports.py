@@ -1,6 +1,6 @@
 """What following mailboxes needs from outside."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,6 +21,10 @@ class SubscriptionStore(Protocol):
 
     async def delete(self, mailbox: Mailbox) -> None:
         """Remove it; absent is no error."""
+        ...
+
+    def of_tenant(self, tenant_id: TenantId) -> AsyncIterator[list[Subscription]]:
+        """Yield the rows of all mailboxes of a tenant, in pages; reads no other tenant's."""
         ...
 
 

@@ -87,7 +87,9 @@ async def renew_batch(job: Job, organization: Organization, *, following: Follow
     """Renew, recreate or remove the subscriptions of up to 20 mailboxes of one tenant."""
     now = following.clock.now()
     rows = [row for m in job.mailboxes if (row := await following.subscriptions.get(m))]
-    needed = {row.mailbox: bool(await _upcoming(row.mailbox, following)) for row in rows}
+    # An organization that was set to polling keeps no subscription.
+    pushes = organization.settings.background is Background.PUSH
+    needed = {row.mailbox: pushes and bool(await _upcoming(row.mailbox, following)) for row in rows}
     plan = plan_renewals(rows, needed, now)
     done = Renewed()
     await _renew(plan.renew, organization, following, done)

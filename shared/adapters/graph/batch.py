@@ -45,6 +45,8 @@ async def send_batch(
     if pause is not None:
         await asyncio.sleep(pause)
         answers |= await _send(caller, again, ends_at)
+    if any(isinstance(a, Failed) and a.refusal.status == 403 for a in answers.values()):
+        await caller.suspect()
     return [answers[n] for n in parts]
 
 

@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -35,7 +35,13 @@ from shared.adapters.app_credentials import AppCredentials, Identity
 from shared.adapters.graph.errors import Refusal, graph_error, read_refusal
 from shared.adapters.graph.retry import next_delay
 from shared.adapters.outbound import Outbound
-from shared.errors import CalendarError, CalendarRefused, CalendarUnavailable, SignInAgain
+from shared.errors import (
+    CalendarError,
+    CalendarRefused,
+    CalendarUnavailable,
+    ConsentMissing,
+    SignInAgain,
+)
 from shared.ids import TenantId
 from shared.logs import log_event
 from shared.organizations.model import Acting
@@ -127,6 +133,27 @@ class Caller:
             CalendarUnavailable: there was no answer in time.
             What `Identity.get_token` raises.
         """
+        try:
+            return await self._send(request, repeatable, call_seconds, budget_seconds)
+        except ConsentMissing:
+            await self.suspect()
+            raise
+        except Failed as failed:
+            if failed.refusal.status == 403:
+                await self.suspect()
+            raise
+
+    async def suspect(self) -> None:
+        """Have it looked at whether the tenant still lets the app in: something was denied."""
+        await self._client.suspect(self._identity.tenant_id)
+
+    async def _send(
+        self,
+        request: "RequestInformation",
+        repeatable: bool,  # noqa: FBT001 - named where it comes in
+        call_seconds: float,
+        budget_seconds: float,
+    ) -> Answer:
         self._address(request)
         ends_at = time.monotonic() + budget_seconds
         attempt = 0
@@ -214,10 +241,23 @@ class Caller:
 class GraphClient:
     """One process's way to Graph. Makes no connection until something is sent."""
 
-    def __init__(self, settings: Settings, credentials: AppCredentials, outbound: Outbound) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: AppCredentials,
+        outbound: Outbound,
+        suspect: Callable[[TenantId], Awaitable[None]] | None = None,
+    ) -> None:
+        """*suspect*: told of tenants where something was denied, once for each denial."""
         self.cloud = settings.cloud
+        self._suspect = suspect
         self._credentials = credentials
         self._outbound = outbound
+
+    async def suspect(self, tenant_id: TenantId) -> None:
+        """Tell whoever wants to know that something was denied in a tenant."""
+        if self._suspect is not None:
+            await self._suspect(tenant_id)
 
     def acting(self, acting: Acting) -> Caller:
         """Return Graph as *acting* sees it: as that user if they signed in, else as the app."""

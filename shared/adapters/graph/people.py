@@ -1,7 +1,6 @@
 """Who somebody is in a tenant, and whether Graph reaches their mailbox."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from kiota_abstractions.base_request_configuration import RequestConfiguration
@@ -12,23 +11,14 @@ from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 from shared.adapters.graph.client import Caller, Failed, GraphClient
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.organizations.model import Acting
+from shared.pairings.ports import Person
 
 SELECT: Final = ["id", "mail", "userPrincipalName", "displayName"]
 """What `User.ReadBasic.All` lets the app read and somebody here needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A user of a tenant's directory. *name* is for showing at once; it is never stored."""
-
-    object_id: ObjectId
-    address: str
-    """SMTP address, lower case; the user principal name where there is no mail address."""
-    name: str
-
-
 class GraphPeople:
-    """Looks people up by the app's own identity.
+    """Looks people up by the app's own identity (the `People` port).
 
     Every method may raise CalendarThrottled, CalendarUnavailable, CalendarRefused, ConsentMissing.
     """

@@ -63,6 +63,17 @@ class TableChanges:
             return [], cursor
         return [_change(row, organization_id) for row in rows], _cursor(rows[-1])
 
+    async def recent(self, organization_id: OrganizationId, limit: int) -> Sequence[Change]:
+        """Return the last *limit* changes, oldest first."""
+        counter = await self._tables.get(CHANGES, keys.change_counter(organization_id))
+        if counter is None:
+            return []
+        before = max(0, int(counter.values["last"]) - limit)
+        rows = await self._tables.between(
+            CHANGES, keys.changes_after(organization_id, before), limit
+        )
+        return [_change(row, organization_id) for row in rows]
+
     async def forget(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:

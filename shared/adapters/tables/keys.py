@@ -14,7 +14,15 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from shared.due import DueItem, DueKind
-from shared.ids import EventId, Mailbox, OrganizationId, PairingId, SessionId, TenantId
+from shared.ids import (
+    EventId,
+    Mailbox,
+    ObjectId,
+    OrganizationId,
+    PairingId,
+    SessionId,
+    TenantId,
+)
 
 ORGANIZATIONS: Final = "Organizations"
 PAIRINGS: Final = "Pairings"
@@ -64,6 +72,17 @@ def pairings(organization_id: OrganizationId, *, after: str = "") -> Rows:
 def mailbox(box: Mailbox) -> str:
     """Return the partition of everything about one mailbox."""
     return f"{_safe(box.tenant_id)};{_safe(box.object_id)}"
+
+
+def mailboxes(tenant_id: TenantId) -> "Buckets":
+    """Return the partitions of all mailboxes of a tenant."""
+    return Buckets(f"{_safe(tenant_id)};", f"{_safe(tenant_id)};{_END}")
+
+
+def mailbox_of(key: Key) -> Mailbox:
+    """Return whose partition a row of `MAILBOXES` is in: ids are GUIDs, nothing is escaped."""
+    tenant_id, _, object_id = key.partition.partition(";")
+    return Mailbox(TenantId(tenant_id), ObjectId(object_id))
 
 
 def pairing_of(box: Mailbox, pairing_id: PairingId) -> Key:

@@ -1,15 +1,18 @@
 """The subscription of each mailbox: a row in the mailbox's own partition."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from shared.adapters.tables import keys
 from shared.adapters.tables.client import Put, Row, Tables
 from shared.adapters.tables.keys import MAILBOXES
 from shared.adapters.tables.values import instant, moment, present
-from shared.ids import Mailbox, OrganizationId, SubscriptionId
+from shared.ids import Mailbox, OrganizationId, SubscriptionId, TenantId
 from shared.subscriptions.model import Subscription, SubscriptionState
+
+_PAGE: Final = 1_000
 
 
 class TableSubscriptions:
@@ -32,6 +35,17 @@ class TableSubscriptions:
     async def delete(self, mailbox: Mailbox) -> None:
         """Remove it; absent is no error."""
         await self._tables.remove(MAILBOXES, keys.subscription(mailbox))
+
+    async def of_tenant(self, tenant_id: TenantId) -> AsyncIterator[list[Subscription]]:
+        """Yield the rows of all mailboxes of a tenant, in pages; reads no other tenant's."""
+        pages = self._tables.pages(
+            MAILBOXES,
+            "PartitionKey gt @first and PartitionKey lt @last and RowKey eq 'subscription'",
+            keys.mailboxes(tenant_id)._asdict(),
+            size=_PAGE,
+        )
+        async for rows in pages:
+            yield [_subscription(row, keys.mailbox_of(row.key)) for row in rows]
 
 
 def _values(subscription: Subscription) -> dict[str, Any]:

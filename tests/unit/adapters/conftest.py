@@ -16,6 +16,8 @@ from tests.unit.adapters.worlds import Answers, some_settings
 class FakeIdentity:
     """Gives a new token each time it was made to forget."""
 
+    tenant_id = "tenant"
+
     def __init__(self, name: str, *, is_user: bool) -> None:
         self.name = name
         self.is_user = is_user

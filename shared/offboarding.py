@@ -1,0 +1,267 @@
+"""An organization leaves: everything of it is removed here and at Graph, and counted.
+
+Every step may be repeated, and finds what an earlier run left: the organization's own row, which
+says that it is leaving, goes last.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from shared.changes.ports import ChangeStore
+from shared.clock import Clock
+from shared.due import DueItem, DueKind, DueStore
+from shared.errors import (
+    CalendarRefused,
+    Conflict,
+    ConsentMissing,
+    EventGone,
+    MailboxUnusable,
+    NotFound,
+)
+from shared.ids import Mailbox, OrganizationId, TenantId
+from shared.logs import log_event
+from shared.organizations.model import AccessMode, Acting, Organization
+from shared.organizations.ports import OrganizationStore
+from shared.pairings.ports import PairingStore
+from shared.sessions.model import Session, SessionState
+from shared.sessions.ports import Calendar, SessionStore
+from shared.sessions.rhythm import purge_item
+from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
+from shared.subscriptions.renewal import renewal_due_at
+
+PATIENCE: Final = timedelta(seconds=100)
+"""How long one request works: gateways give up after 230 seconds."""
+_AT_ONCE: Final = 8
+"""Mailboxes at the same time."""
+_PAGE: Final = 100
+_COMMENT: Final = "The mentoring programme's calendar service has ended."
+
+
+class TenantRows(Protocol):
+    """The rows of a tenant's mailboxes. Every method may raise StoreUnavailable."""
+
+    def mailboxes(self, tenant_id: TenantId) -> AsyncIterator[Mailbox]:
+        """Yield each mailbox of the tenant that has rows, once; reads no other tenant's."""
+        ...
+
+    async def erase(self, mailbox: Mailbox) -> Mapping[str, int]:
+        """Remove every row of *mailbox*; return how many of each kind. Twice is fine."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The ports that offboarding needs, together."""
+
+    organizations: OrganizationStore
+    pairings: PairingStore
+    sessions: SessionStore
+    subscriptions: SubscriptionStore
+    changes: ChangeStore
+    due: DueStore
+    rows: TenantRows
+    graph: GraphSubscriptions
+    calendar: Calendar
+    clock: Clock
+
+
+@dataclass(slots=True)
+class Removal:
+    """What was removed in one run."""
+
+    is_complete: bool = False
+    """False: there is more, run it again."""
+    subscriptions: int = 0
+    """Ended at Graph."""
+    subscriptions_left: int = 0
+    """Graph did not let us: they end by themselves within a week, and what they say is dropped."""
+    sessions: int = 0
+    sessions_cancelled: int = 0
+    """In the calendars; only when asked to."""
+    sessions_not_cancelled: int = 0
+    """Graph refused: their organizers must."""
+    pairings: int = 0
+    mailboxes: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    """Rows of mailboxes, by kind."""
+    due: int = 0
+    changes: int = 0
+    organizations: int = 0
+
+
+async def offboard(
+    organization_id: OrganizationId, *, cancel_sessions: bool, leaving: Leaving
+) -> Removal:
+    """Remove all that there is of an organization, as far as the time of one request goes.
+
+    One that is gone already is no error: then there is nothing to count.
+
+    Raises:
+        Conflict: *cancel_sessions* in an organization where only its people may write.
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: run it again later.
+    """
+    removal = Removal()
+    try:
+        organization = await leaving.organizations.get(organization_id)
+    except NotFound:
+        removal.is_complete = True
+        return removal
+    if cancel_sessions and organization.settings.access_mode is not AccessMode.APPLICATION:
+        raise Conflict(
+            "In this organization only its people may cancel their sessions, not the service.",
+            remedy="Let the organizers cancel, or repeat without cancel_sessions: the meetings then"
+            " stay in the calendars.",
+        )
+    # From here on nothing new is begun for it.
+    if not organization.is_closing:
+        organization = await leaving.organizations.save(replace(organization, is_closing=True))
+    ends_at = leaving.clock.now() + PATIENCE
+    if not await _clear_mailboxes(organization, removal, ends_at, leaving, cancel=cancel_sessions):
+        return _told(organization_id, removal)
+    if not await _clear_pairings(organization_id, removal, ends_at, leaving):
+        return _told(organization_id, removal)
+    removal.changes = await leaving.changes.forget(organization_id)
+    await leaving.organizations.delete(organization_id)
+    removal.organizations = 1
+    removal.is_complete = True
+    return _told(organization_id, removal)
+
+
+def _told(organization_id: OrganizationId, removal: Removal) -> Removal:
+    log_event(
+        "organization.removed" if removal.is_complete else "organization.leaving",
+        organization_id=organization_id,
+        removed=removal.mailboxes,
+        count=sum(removal.rows.values()),
+    )
+    return removal
+
+
+async def _clear_mailboxes(
+    organization: Organization,
+    removal: Removal,
+    ends_at: datetime,
+    leaving: Leaving,
+    *,
+    cancel: bool,
+) -> bool:
+    """Clear every mailbox of the tenant; tell whether that was all of them."""
+    if organization.tenant_id is None:
+        return True
+    several: list[Mailbox] = []
+    async for mailbox in leaving.rows.mailboxes(organization.tenant_id):
+        several.append(mailbox)
+        if len(several) == _AT_ONCE:
+            await _clear(several, organization, removal, leaving, cancel=cancel)
+            several = []
+        if leaving.clock.now() >= ends_at:
+            return False
+    await _clear(several, organization, removal, leaving, cancel=cancel)
+    return True
+
+
+async def _clear(
+    mailboxes: Sequence[Mailbox],
+    organization: Organization,
+    removal: Removal,
+    leaving: Leaving,
+    *,
+    cancel: bool,
+) -> None:
+    outcomes = await asyncio.gather(
+        *(
+            _clear_mailbox(mailbox, organization, removal, leaving, cancel=cancel)
+            for mailbox in mailboxes
+        ),
+        return_exceptions=True,
+    )
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _clear_mailbox(
+    mailbox: Mailbox,
+    organization: Organization,
+    removal: Removal,
+    leaving: Leaving,
+    *,
+    cancel: bool,
+) -> None:
+    """Clear one mailbox: first what leads to Graph, then the rows that tell of it."""
+    reminders = await _end_subscription(mailbox, organization, removal, leaving)
+    async for session in _organized(mailbox, leaving):
+        removal.sessions += 1
+        reminders.append(purge_item(session, organization.settings))
+        if cancel and _is_upcoming(session, leaving.clock.now()):
+            await _cancel(session, removal, leaving)
+    await leaving.due.done(reminders)
+    removal.due += len(reminders)
+    removal.rows.update(await leaving.rows.erase(mailbox))
+    removal.mailboxes += 1
+
+
+async def _end_subscription(
+    mailbox: Mailbox, organization: Organization, removal: Removal, leaving: Leaving
+) -> list[DueItem]:
+    """End the mailbox's subscription; return what reminds of it."""
+    subscription = await leaving.subscriptions.get(mailbox)
+    if subscription is None:
+        return []
+    if subscription.id is not None:
+        try:
+            await leaving.graph.delete(mailbox.tenant_id, subscription.id)
+            removal.subscriptions += 1
+        except (ConsentMissing, CalendarRefused, MailboxUnusable):
+            # The tenant lets us in no more; Graph ends what nobody renews.
+            removal.subscriptions_left += 1
+    due_at = renewal_due_at(subscription)
+    return [DueItem(due_at, DueKind.RENEWAL, organization.id, mailbox)] if due_at else []
+
+
+async def _organized(mailbox: Mailbox, leaving: Leaving) -> AsyncIterator[Session]:
+    cursor: str | None = None
+    while True:
+        page, cursor = await leaving.sessions.of_mailbox(
+            mailbox, since=None, until=None, after=cursor, limit=_PAGE
+        )
+        for session in page:
+            if session.organizer == mailbox:
+                yield session
+        if cursor is None:
+            return
+
+
+def _is_upcoming(session: Session, now: datetime) -> bool:
+    return session.state is SessionState.SCHEDULED and session.span.end > now
+
+
+async def _cancel(session: Session, removal: Removal, leaving: Leaving) -> None:
+    if session.event_id is None:
+        return
+    try:
+        await leaving.calendar.cancel(Acting(session.organizer), session.event_id, _COMMENT)
+    except EventGone:
+        return  # cancelled in Outlook already
+    except (ConsentMissing, CalendarRefused, MailboxUnusable):
+        removal.sessions_not_cancelled += 1
+    else:
+        removal.sessions_cancelled += 1
+
+
+async def _clear_pairings(
+    organization_id: OrganizationId, removal: Removal, ends_at: datetime, leaving: Leaving
+) -> bool:
+    while True:
+        page, _ = await leaving.pairings.of_organization(organization_id, after=None, limit=_PAGE)
+        if not page:
+            return True
+        for pairing in page:
+            await leaving.pairings.delete(organization_id, pairing.id)
+            removal.pairings += 1
+        if leaving.clock.now() >= ends_at:
+            return False

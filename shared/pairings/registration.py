@@ -1,0 +1,140 @@
+"""Registering who may meet: addresses become people of the tenant, and people get addresses."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from shared.errors import Conflict, Invalid, NotFound, PreconditionFailed, StaleRow
+from shared.ids import Mailbox, ObjectId, PairingId, TenantId
+from shared.organizations.model import ConsentState, Organization
+from shared.pairings.model import Pairing, Participant, ParticipantRole
+from shared.pairings.ports import PairingStore, People, Person
+
+_AT_ONCE: Final = 4
+"""Look-ups in the directory at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedParticipant:
+    """Somebody as the platform names them: by address, by object id, or by both."""
+
+    role: ParticipantRole
+    address: str | None
+    object_id: ObjectId | None
+    required: bool = True
+
+
+async def register_pairing(
+    organization: Organization,
+    pairing_id: PairingId,
+    named: Sequence[NamedParticipant],
+    *,
+    version: str | None,
+    people: People,
+    pairings: PairingStore,
+) -> tuple[Pairing, bool]:
+    """Store the pairing, new or in place of what was there; return it, and whether it is new.
+
+    Whoever is named by address alone is looked up in the tenant: nobody there means somebody from
+    outside, who is invited by mail. Whoever is named by both is believed.
+
+    Raises:
+        Invalid: a participant is nobody, or named twice.
+        Conflict: somebody must be looked up, and the tenant has not approved the app.
+        PreconditionFailed: *version* is not the stored one.
+        CalendarThrottled, CalendarUnavailable, ConsentMissing: the directory does not answer.
+    """
+    if organization.is_closing:
+        raise Conflict("The organization is being removed.")
+    tenant_id = _tenant(organization, named)
+    resolved = await _resolved(tenant_id, named, people)
+    _check(resolved)
+    known = await _known(organization, pairing_id, pairings)
+    if version is not None and (known is None or known.version != version):
+        raise PreconditionFailed("It changed since you read it.")
+    pairing = Pairing(
+        pairing_id,
+        organization.id,
+        tenant_id,
+        tuple(resolved),
+        version=known.version if known and version is not None else "",
+    )
+    try:
+        return await pairings.put(pairing), known is None
+    except StaleRow as stale:
+        raise PreconditionFailed("It changed since you read it.") from stale
+
+
+def _tenant(organization: Organization, named: Sequence[NamedParticipant]) -> TenantId:
+    needs_directory = any(not (who.address and who.object_id) for who in named)
+    approved = organization.consent is ConsentState.GRANTED
+    if organization.tenant_id is None or (needs_directory and not approved):
+        raise Conflict(
+            "People can be looked up only after the tenant's administrator has approved the app.",
+            remedy="Send the administrator the consent link; or, if the organization's tenant is "
+            "known, name each participant by address and object id.",
+        )
+    return organization.tenant_id
+
+
+async def _resolved(
+    tenant_id: TenantId, named: Sequence[NamedParticipant], people: People
+) -> list[Participant]:
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def resolve(index: int, who: NamedParticipant) -> Participant:
+        async with turn:
+            return await _participant(tenant_id, index, who, people)
+
+    # Not a TaskGroup: the first error as it is, and of several the first person's.
+    outcomes = await asyncio.gather(
+        *(resolve(index, who) for index, who in enumerate(named)), return_exceptions=True
+    )
+    found = []
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        found.append(outcome)
+    return found
+
+
+async def _participant(
+    tenant_id: TenantId, index: int, who: NamedParticipant, people: People
+) -> Participant:
+    participant = Participant(who.role, (who.address or "").lower(), who.object_id, who.required)
+    if who.address and who.object_id:
+        return participant
+    if who.object_id:
+        person = await people.get(Mailbox(tenant_id, who.object_id))
+        return replace(participant, address=_person(person, index).address)
+    person = await people.find(tenant_id, participant.address)
+    return replace(participant, object_id=person.object_id if person else None)
+
+
+def _person(person: Person | None, index: int) -> Person:
+    if person is None:
+        raise Invalid(
+            f"body.participants.{index}.object_id", "is nobody in the organization's tenant"
+        )
+    return person
+
+
+def _check(participants: Sequence[Participant]) -> None:
+    seen: set[str] = set()
+    for index, participant in enumerate(participants):
+        names = {participant.address, *([participant.object_id] if participant.object_id else [])}
+        if names & seen:
+            raise Invalid(f"body.participants.{index}", "names somebody a second time")
+        seen |= names
+    if not any(participant.object_id for participant in participants):
+        raise Invalid("body.participants", "holds nobody of the organization's tenant")
+
+
+async def _known(
+    organization: Organization, pairing_id: PairingId, pairings: PairingStore
+) -> Pairing | None:
+    try:
+        return await pairings.get(organization.id, pairing_id)
+    except NotFound:
+        return None
