@@ -294,7 +294,7 @@ class AvailabilityQuery(Body):
     @field_validator("step_minutes", mode="before")
     @classmethod
     def _number(cls, value: Any) -> Any:  # noqa: ANN401  # what pydantic hands over
-        return int(value) if isinstance(value, str) and value.isdecimal() else value
+        return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,2}", value) else value
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

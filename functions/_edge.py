@@ -24,7 +24,7 @@ from functions._problems import (
     problem_headers,
     problem_of,
 )
-from shared.errors import Invalid, PreconditionFailed, SchedulingError
+from shared.errors import Invalid, NotFound, PreconditionFailed, SchedulingError
 from shared.ids import ObjectId, OrganizationId
 from shared.logs import log_event, log_trouble
 from shared.organizations.access import platform_caller
@@ -33,7 +33,13 @@ from shared.pairings.membership import participant_caller
 from shared.wiring import wiring
 
 MAX_BODY_BYTES: Final = 64 * 1024
+_MAX_ERRORS: Final = 50
+"""How many wrong fields one answer names."""
 _ACTING_HEADER: Final = "acting-participant"
+_ACTING: Final = re.compile(
+    r"([\w.\-]{1,64})/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})", re.ASCII
+)
+_ID: Final = re.compile(r"[\w.\-]{1,64}", re.ASCII)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _NO_TRACE: Final = "0" * 32
@@ -132,10 +138,10 @@ def _acting(req: func.HttpRequest) -> tuple[OrganizationId, ObjectId] | None:
     named = req.headers.get(_ACTING_HEADER)
     if named is None:
         return None
-    organization_id, slash, object_id = named.partition("/")
-    if not (organization_id and slash and object_id):
+    found = _ACTING.fullmatch(named)
+    if found is None:
         raise Invalid("header.Acting-Participant", "must be {organization id}/{object id}")
-    return OrganizationId(organization_id), ObjectId(object_id.lower())
+    return OrganizationId(found[1]), ObjectId(found[2].lower())
 
 
 # --- requests
@@ -177,6 +183,17 @@ def path_parameter(req: func.HttpRequest, name: str) -> str:
     return str(req.route_params[name])
 
 
+def path_id(req: func.HttpRequest, name: str) -> str:
+    """Return the id in the path. Raises NotFound for what no id looks like.
+
+    Ids become keys of the storage, which has limits of its own: nothing else may reach it.
+    """
+    found = path_parameter(req, name)
+    if not _ID.fullmatch(found):
+        raise NotFound("There is no such thing.")
+    return found
+
+
 def idempotency_key(req: func.HttpRequest) -> str:
     """Return the Idempotency-Key. Raises Invalid if it is missing or odd."""
     key = str(req.headers.get("idempotency-key", ""))
@@ -205,7 +222,7 @@ def _refuse(error: ValidationError, where: str) -> NoReturn:
                 "field": ".".join([where, *(_field_name(part) for part in detail["loc"])]),
                 "message": detail["msg"].removeprefix("Value error, "),
             }
-            for detail in error.errors(include_url=False, include_input=False)
+            for detail in error.errors(include_url=False, include_input=False)[:_MAX_ERRORS]
         ]
     ) from None
 

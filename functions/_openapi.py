@@ -190,7 +190,8 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
     statuses = {500, *operation.problems}
     if operation.caller != "nobody":
         statuses |= {401, 403, 503}
-    if "{" in path:
+    # A participant's route too: the Acting-Participant may be nobody.
+    if "{" in path or operation.caller == "participant":
         statuses.add(404)
     problem = {"application/problem+json": {"schema": {"$ref": _SCHEMAS + "Problem"}}}
     for status in sorted(str(s) for s in statuses if str(s) not in responses):

@@ -8,7 +8,7 @@ from functions._edge import (
     authorize,
     http_endpoint,
     parse_query,
-    path_parameter,
+    path_id,
     reply,
 )
 from shared.ids import PairingId
@@ -34,7 +34,7 @@ async def show_availability(req: func.HttpRequest) -> func.HttpResponse:
     participation, query = await authorize(req), parse_query(req, AvailabilityQuery)
     pairing = await own_pairing(
         participation,
-        PairingId(path_parameter(req, "pairing_id")),
+        PairingId(path_id(req, "pairing_id")),
         pairings=wiring().pairings,
     )
     found = await offer_slots(participation, pairing, query.to_request(), books=wiring().books)

@@ -9,7 +9,7 @@ from functions._edge import (
     etag_of,
     http_endpoint,
     parse_query,
-    path_parameter,
+    path_id,
     reply,
 )
 from shared.ids import PairingId
@@ -53,7 +53,7 @@ async def list_my_pairings(req: func.HttpRequest) -> func.HttpResponse:
 async def show_my_pairing(req: func.HttpRequest) -> func.HttpResponse:
     """Show a pairing the caller is in."""
     participation = await authorize(req)
-    pairing_id = PairingId(path_parameter(req, "pairing_id"))
+    pairing_id = PairingId(path_id(req, "pairing_id"))
     pairing = await own_pairing(participation, pairing_id, pairings=wiring().pairings)
     return reply(
         PairingBody.of(pairing, participation.mailbox.object_id),

@@ -22,6 +22,7 @@ from functions._edge import (
     idempotency_key,
     parse_body,
     parse_query,
+    path_id,
     path_parameter,
     reply,
 )
@@ -57,7 +58,7 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
     key, body = idempotency_key(req), parse_body(req, BookingBody)
     pairing = await own_pairing(
         participation,
-        PairingId(path_parameter(req, "pairing_id")),
+        PairingId(path_id(req, "pairing_id")),
         pairings=wiring().pairings,
     )
     fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
@@ -97,7 +98,7 @@ async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
     """Show a session the caller organizes or is invited to."""
     participation = await authorize(req)
     session = await wiring().sessions.get(
-        participation.mailbox, SessionId(path_parameter(req, "session_id"))
+        participation.mailbox, SessionId(path_id(req, "session_id"))
     )
     return _shown(session, participation.mailbox.object_id, req=req)
 
@@ -183,7 +184,7 @@ async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
 async def _own(req: func.HttpRequest, participation: Participation) -> tuple[Session, Pairing]:
     """Return the session in the path, if it is the caller's, and its pairing."""
     ensure_usable(participation.organization)
-    session_id = SessionId(path_parameter(req, "session_id"))
+    session_id = SessionId(path_id(req, "session_id"))
     session = await wiring().sessions.get(participation.mailbox, session_id)
     pairing = await wiring().pairings.get(participation.organization.id, session.pairing_id)
     return session, pairing

@@ -1,0 +1,274 @@
+"""The HTTP functions without a host: their real handlers on fake ports.
+
+The handlers ask `shared.wiring.wiring()` for their adapters. `on_fakes` has every module of the
+edge ask for a `FakeWiring` instead: the production class with the slots of its cached properties
+filled beforehand, so that what is composed out of ports is composed by production code, and what
+would leave this process is not there.
+"""
+
+import functools
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import azure.functions as func
+import pytest
+
+import function_app
+from functions._edge import Operation
+from local.host.templates import RouteTemplate, split_path
+from shared.errors import NotAuthenticated
+from shared.ids import Mailbox, ObjectId, TenantId
+from shared.organizations.ports import CallerKind, VerifiedToken
+from shared.settings import CLOUDS, Settings
+from shared.wiring import Wiring
+from tests.builders import a_tenant, a_uuid
+from tests.fake_probes import FakeProbes, FakeSeals
+from tests.fakes import (
+    FakeClock,
+    InMemoryOrganizations,
+    InMemoryOutbox,
+    InMemoryPairings,
+    InMemorySubscriptions,
+)
+from tests.openapi import OpenApi
+from tests.unit.sessions.conftest import Desk, a_desk
+
+SETTINGS: Final = Settings(
+    storage_tables_url="https://tables.test",
+    storage_queues_url="https://queues.test",
+    key_vault_url="https://vault.test",
+    managed_identity_client_id="22222222-aaaa-4aaa-8aaa-aaaaaaaaaaaa",
+    app_client_id="11111111-aaaa-4aaa-8aaa-aaaaaaaaaaaa",
+    platform_tenant_id="33333333-aaaa-4aaa-8aaa-aaaaaaaaaaaa",
+    platform_client_ids=frozenset(),
+    public_url="https://app.test",
+    cloud=CLOUDS["global"],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One HTTP function."""
+
+    name: str
+    methods: frozenset[str]
+    template: RouteTemplate
+    handler: Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+    operation: Operation | None
+    """None: Graph's webhook, which is not part of our API."""
+
+
+@functools.cache
+def endpoints() -> tuple[Endpoint, ...]:
+    """Return every HTTP function of the app, in the order in which the host tries them."""
+    found = []
+    for function in function_app.app.get_functions():
+        trigger = function.get_trigger()
+        if trigger is None or trigger.type != "httpTrigger":
+            continue
+        binding = trigger.get_dict_repr()
+        handler = function.get_user_function()
+        found.append(
+            Endpoint(
+                str(function.get_function_name()),
+                frozenset(str(getattr(m, "value", m)) for m in binding["methods"]),
+                RouteTemplate.parse(str(binding["route"])),
+                handler,
+                getattr(handler, "operation", None),
+            )
+        )
+    return tuple(sorted(found, key=lambda each: each.name.lower()))
+
+
+class FakeTokens:
+    """`Tokens` that are looked up in a table."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, VerifiedToken] = {}
+
+    async def verify(self, raw: str) -> VerifiedToken:
+        if raw not in self.known:
+            raise NotAuthenticated("This token proves nothing here.")
+        return self.known[raw]
+
+    async def ping(self) -> None:
+        """Be there."""
+
+
+class FakeClientStates:
+    """`ClientStates` without a secret."""
+
+    async def make(self, mailbox: Mailbox, nonce: str) -> str:
+        return f"v1.{mailbox.object_id}.{nonce}.fake"
+
+    async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
+        version, _, rest = client_state.partition(".")
+        object_id, _, tail = rest.partition(".")
+        is_ours = version == "v1" and tail.endswith(".fake")
+        return Mailbox(TenantId(tenant_id), ObjectId(object_id)) if is_ours else None
+
+    async def ping(self) -> None:
+        """Be there."""
+
+
+async def _there() -> None:
+    """Answer a ping."""
+
+
+class FakeWiring(Wiring):
+    """The composition root on fakes alone. What is not filled here would be None's attribute."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(SETTINGS, desk.clock)
+        self.desk = desk
+        self.__dict__ |= {
+            "outbound": None,
+            "credentials": None,
+            "secrets": None,
+            "graph": None,
+            "tables": SimpleNamespace(ping=_there),
+            "queues": SimpleNamespace(ping=_there),
+            "tokens": FakeTokens(),
+            "client_states": FakeClientStates(),
+            "consent_seals": FakeSeals(),
+            "schedules": desk.outlook,
+            "calendar": desk.calendar,
+            "graph_subscriptions": None,
+            "probes": FakeProbes(),
+            "organizations": InMemoryOrganizations(),
+            "pairings": InMemoryPairings(),
+            "sessions": desk.sessions,
+            "subscriptions": InMemorySubscriptions(),
+            "due": desk.due,
+            "changes": desk.changes,
+            "jobs": desk.jobs,
+            "outbox": InMemoryOutbox(),
+        }
+
+
+@contextmanager
+def on_fakes(adapters: Wiring) -> Iterator[None]:
+    """Let the edge find *adapters* wherever it asks for the wiring, while the block runs."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, module in list(sys.modules.items()):
+            if (name.startswith("functions.") or name == "shared.wiring") and hasattr(
+                module, "wiring"
+            ):
+                patched.setattr(module, "wiring", lambda: adapters)
+        yield
+
+
+@dataclass
+class Api:
+    """Calls the functions as the host would, and checks every reply against `openapi.json`."""
+
+    adapters: FakeWiring
+    openapi: OpenApi
+    tokens: dict[str, str] = field(default_factory=dict)
+    """Who → bearer token: `mentor`, `mentee`, `stranger` (of no organization), `platform`."""
+
+    @property
+    def desk(self) -> Desk:
+        return self.adapters.desk
+
+    @property
+    def clock(self) -> FakeClock:
+        return self.desk.clock
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        who: str | None = "mentee",
+        body: object = None,
+        content: bytes | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> func.HttpResponse:
+        """Call the function behind *method* and *path*, which may carry a query of its own.
+
+        *body* goes out as JSON with its media type, *content* as it is without one.
+        """
+        url = urlsplit(path)
+        endpoint, parameters = route(method, url.path)
+        sent = {"content-type": "application/json"} if body is not None else {}
+        if who is not None:
+            sent["authorization"] = f"Bearer {self.tokens[who]}"
+        sent |= {name.lower(): value for name, value in (headers or {}).items()}
+        request = func.HttpRequest(
+            method,
+            f"https://app.test/api/{path}",
+            headers=sent,
+            params=as_the_host([*parse_qsl(url.query, keep_blank_values=True), *query]),
+            route_params=parameters,
+            body=content if content is not None else encoded(body),
+        )
+        response = await endpoint.handler(request)
+        if endpoint.operation is not None:
+            self.openapi.check(
+                method,
+                endpoint.template.text,
+                response.status_code,
+                response.mimetype,
+                response.get_body(),
+            )
+        return response
+
+
+async def an_api() -> Api:
+    """Return the edge on a new desk: a mentor, a mentee, one pairing."""
+    desk = a_desk()
+    adapters = FakeWiring(desk)
+    desk.organization = await adapters.organizations.create(desk.organization)
+    desk.pairing = await adapters.pairings.put(desk.pairing)
+    api = Api(adapters, OpenApi.committed())
+    stranger = Mailbox(a_tenant(), ObjectId(a_uuid()))
+    for who, mailbox, kind in (
+        ("mentor", desk.mentor, CallerKind.USER),
+        ("mentee", desk.mentee, CallerKind.USER),
+        ("stranger", stranger, CallerKind.USER),
+        ("platform", stranger, CallerKind.PLATFORM),
+    ):
+        raw = f"token-of-{who}"
+        api.tokens[who] = raw
+        adapters.tokens.known[raw] = VerifiedToken(  # type: ignore[attr-defined]  # the fake's
+            kind, mailbox.tenant_id, mailbox.object_id, raw
+        )
+    return api
+
+
+def route(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
+    """Return the function that the host would choose, and the parameters out of the path."""
+    segments = split_path(path)
+    for endpoint in endpoints():
+        parameters = endpoint.template.match(segments)
+        if parameters is not None and method in endpoint.methods:
+            return endpoint, parameters
+    raise LookupError(f"no function answers {method} {path}")
+
+
+def as_the_host(query: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the query as the host hands it over: no empty values, repeated ones joined."""
+    joined: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name, value in query:
+        known = names.setdefault(name.lower(), name)
+        joined[known] = f"{joined[known]},{value}" if known in joined else value
+    return {name: value for name, value in joined.items() if value}
+
+
+def encoded(body: object) -> bytes:
+    """Return *body* as JSON; nothing for None."""
+    return b"" if body is None else json.dumps(body).encode()
+
+
+def told(response: func.HttpResponse) -> Any:
+    """Return the JSON of a reply."""
+    return json.loads(response.get_body())

@@ -1,0 +1,161 @@
+"""Headers, paths and callers: odd ones are a 4xx, and ids of others tell nothing."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.builders import at
+from tests.edge.api import Api, told
+
+BODY: dict[str, Any] = {
+    "start": at(10, day=1).isoformat(),
+    "duration_minutes": 30,
+    "time_zone": "Europe/Berlin",
+}
+ODD_IDS = [
+    "no-such",
+    "Ünïcödé",
+    "会議",
+    "😀",
+    "a b",
+    "a'b",
+    'a"b',
+    "a/b",
+    "a\\b",
+    "a#b",
+    "a?b",
+    "a%b",
+    "%2F",
+    "..",
+    "nul\x00",
+    "bell\x07",
+    "' or PartitionKey ne '",
+    "~",
+    ";",
+    "\u202e",
+    "x" * 2000,
+    "é" * 600,
+]
+
+
+@pytest.mark.parametrize("odd", ODD_IDS, ids=lambda odd: repr(odd)[:20])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "pairings/{}", None),
+        ("GET", "pairings/{}/availability?from=2026-03-03T08:00:00Z&to=2026-03-03T17:00:00Z", None),
+        ("POST", "pairings/{}/sessions", BODY),
+        ("GET", "sessions/{}", None),
+        ("PATCH", "sessions/{}", {"start": BODY["start"]}),
+        ("POST", "sessions/{}/cancel", {}),
+        ("POST", "sessions/{}/response", {"response": "accepted"}),
+        ("POST", "sessions/{}/proposals/someone/accept", None),
+    ],
+)
+async def test_an_odd_id_is_nobodys(
+    api: Api, method: str, path: str, body: object, odd: str
+) -> None:
+    response = await api.call(
+        method,
+        path.format(quote(odd, safe="")),
+        body=body,
+        headers={"idempotency-key": "one", "if-match": "*"},
+    )
+    assert response.status_code == 404
+    assert odd not in response.get_body().decode()
+
+
+@pytest.mark.parametrize("odd", ODD_IDS, ids=lambda odd: repr(odd)[:20])
+async def test_an_odd_attendee_is_nobody(api: Api, odd: str) -> None:
+    session = told(await booked(api, "one"))
+    path = f"sessions/{session['id']}/proposals/{quote(odd, safe='')}/accept"
+    assert (await api.call("POST", path)).status_code == 404
+
+
+async def booked(api: Api, key: str | None) -> Any:
+    headers = {} if key is None else {"idempotency-key": key}
+    path = f"pairings/{api.desk.pairing.id}/sessions"
+    return await api.call("POST", path, body=BODY, headers=headers)
+
+
+@pytest.mark.parametrize("key", [None, "", " ", "a b", "x" * 129, "ключ", "a\tb", "\x00"])
+async def test_a_booking_wants_a_plain_idempotency_key(api: Api, key: str | None) -> None:
+    response = await booked(api, key)
+    assert response.status_code == 422
+    assert [e["field"] for e in told(response)["errors"]] == ["header.Idempotency-Key"]
+
+
+async def test_a_key_belongs_to_one_request(api: Api) -> None:
+    first = told(await booked(api, "one"))
+    again = await booked(api, "one")
+    assert (again.status_code, told(again)["id"]) == (201, first["id"])
+    other = await api.call(
+        "POST",
+        f"pairings/{api.desk.pairing.id}/sessions",
+        body={**BODY, "duration_minutes": 45},
+        headers={"idempotency-key": "one"},
+    )
+    assert (other.status_code, told(other)["type"]) == (422, "/problems/key-reused")
+
+
+@pytest.mark.parametrize("match", ['"x"', "W/", ",,,", "é", '"' * 5000, "  "])
+async def test_a_strange_etag_matches_nothing(api: Api, match: str) -> None:
+    path = f"sessions/{told(await booked(api, 'one'))['id']}"
+    moved = await api.call(
+        "PATCH", path, body={"start": BODY["start"]}, headers={"if-match": match}
+    )
+    assert moved.status_code == 412
+    shown = await api.call("GET", path, headers={"if-none-match": match})
+    assert shown.status_code == 200
+
+
+async def test_moving_a_session_wants_its_etag(api: Api) -> None:
+    path = f"sessions/{told(await booked(api, 'one'))['id']}"
+    response = await api.call("PATCH", path, body={"start": BODY["start"]})
+    assert response.status_code == 422
+    assert [e["field"] for e in told(response)["errors"]] == ["header.If-Match"]
+
+
+async def test_what_the_caller_has_is_not_sent_again(api: Api) -> None:
+    path = f"sessions/{told(await booked(api, 'one'))['id']}"
+    etag = (await api.call("GET", path)).headers["etag"]
+    for known in (etag, f"W/{etag}", f'"other", {etag}'):
+        response = await api.call("GET", path, headers={"if-none-match": known})
+        assert (response.status_code, response.get_body()) == (304, b"")
+        assert response.headers["etag"] == etag
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer no such", "bearer\x00"]
+)
+async def test_without_a_token_nothing_is_told(api: Api, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"authorization": authorization}
+    response = await api.call("GET", "me", who=None, headers=headers)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer ")
+
+
+async def test_the_token_is_looked_at_before_the_request(api: Api) -> None:
+    path = f"pairings/{api.desk.pairing.id}/sessions"
+    response = await api.call("POST", path, who=None, content=b"{", headers={})
+    assert response.status_code == 401
+
+
+async def test_a_stranger_is_not_authenticated(api: Api) -> None:
+    assert (await api.call("GET", "pairings", who="stranger")).status_code == 401
+
+
+@pytest.mark.parametrize("named", ["", "x", "/", "a/", "/b", "é/b", "x" * 3000 + "/b", "a/b\x00"])
+async def test_an_odd_acting_participant_is_refused(api: Api, named: str) -> None:
+    headers = {"acting-participant": named}
+    response = await api.call("GET", "pairings", who="platform", headers=headers)
+    assert response.status_code == 422
+    assert [e["field"] for e in told(response)["errors"]] == ["header.Acting-Participant"]
+
+
+async def test_a_trace_goes_on_and_a_strange_one_is_replaced(api: Api) -> None:
+    known = "4bf92f3577b34da6a3ce929d0e0e4736"
+    for given, follows in ((f"00-{known}-00f067aa0ba902b7-01", True), (f"00-{known}", False)):
+        response = await api.call("GET", "pairings", headers={"traceparent": given})
+        assert (response.headers["x-trace-id"] == known) is follows
