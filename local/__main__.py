@@ -1,9 +1,14 @@
 """The local cloud's command line: ``python -m local``."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+if __name__ == "__main__":
+    # Until a cloud runs there is nothing to tidy up: Ctrl-C then ends us without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from local.commands import ACTS, CommandFailed, act, environment, list_people, token
 from local.entra.tokens import Forgery

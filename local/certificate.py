@@ -4,6 +4,7 @@ Made at start, kept in a folder that git ignores, used again while valid. Client
 ``SSL_CERT_FILE`` alone, so no client of the app has a switch that weakens TLS.
 """
 
+import fcntl
 import ipaddress
 import os
 import ssl
@@ -54,9 +55,12 @@ def ensure_certificate(folder: Path) -> LocalCertificate:
         authority=folder / "ca.pem",
         trust=folder / "trust.pem",
     )
-    if not _is_usable(paths):
-        folder.mkdir(parents=True, exist_ok=True)
-        _make(paths)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two clouds that start at once must not end up with one's key and the other's certificate.
+    with (folder / "certificate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_usable(paths):
+            _make(paths)
     return paths
 
 
@@ -177,8 +181,8 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Replace *path* at once, so that a second start at the same time never reads half a file."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    """Replace *path* at once: whoever reads it meanwhile gets the old file whole."""
+    temporary = path.with_suffix(".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

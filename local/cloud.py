@@ -38,6 +38,8 @@ FOLDER: Final = Path(os.environ.get("LOCAL_CLOUD_FOLDER") or ROOT / ".local")
 WEEKS: Final = 13
 """How far calendars are filled: as far ahead as a session may be booked."""
 KEYS: Final = ("client-state-key", "consent-state-key")
+JUMP: Final = timedelta(days=400)
+"""How far the world's clock may be advanced under a running app."""
 PLATFORM_SECRET: Final = "platform-secret"
 _CERTIFICATE_LIFE: Final = timedelta(days=365)
 
@@ -174,6 +176,7 @@ class LocalCloud:
             token_keys=self.entra.public_keys,
             readers={IDENTITY.principal_id},
         )
+        self.entra.mint.graph_slack = JUMP
         self.identity = self.entra.identity_endpoint(IDENTITY)
         self._set_up_directory()
         self._fill_vault()

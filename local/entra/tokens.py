@@ -67,6 +67,9 @@ class TokenMint:
         self._keys = keys
         self.root_url = root_url
         self.life = LIFE
+        self.graph_slack = timedelta()
+        """How much longer Graph takes a token than the app was told. The world's clock may jump,
+        which the app, whose clock does not, cannot know; a live token must then stay good."""
 
     # --- by purpose
 
@@ -111,7 +114,7 @@ class TokenMint:
         """Return a delegated token for Graph."""
         return self.sign(
             {
-                **self._common(person.tenant_id, audience),
+                **self._common(person.tenant_id, audience, slack=self.graph_slack),
                 **self._about(person),
                 "azp": self._registration.client_id,
                 "azpacr": "2",
@@ -122,7 +125,8 @@ class TokenMint:
 
     def for_graph_as_app(self, tenant_id: str, audience: str, roles: Iterable[str]) -> str:
         """Return an app-only token for Graph; without roles if nothing was granted."""
-        return self._for_app(tenant_id, audience, self._registration.client_id, roles)
+        client_id = self._registration.client_id
+        return self._for_app(tenant_id, audience, client_id, roles, slack=self.graph_slack)
 
     def id_token(self, person: Person, nonce: str | None) -> str:
         """Return what the frontend learns of who signed in."""
@@ -242,7 +246,14 @@ class TokenMint:
 
     # --- parts
 
-    def _common(self, tenant_id: str, audience: str, *, version: str = "2.0") -> dict[str, Any]:
+    def _common(
+        self,
+        tenant_id: str,
+        audience: str,
+        *,
+        version: str = "2.0",
+        slack: timedelta = timedelta(),
+    ) -> dict[str, Any]:
         issued = int(self._issued_at().timestamp())
         issuer = (
             f"{self.root_url}/{tenant_id}/v2.0"
@@ -254,7 +265,7 @@ class TokenMint:
             "iss": issuer,
             "iat": issued,
             "nbf": issued,
-            "exp": self._valid_until(),
+            "exp": self._valid_until() + int(slack.total_seconds()),
             "tid": tenant_id,
             "uti": secrets.token_urlsafe(16),
             "rh": "0.AAAA.",
@@ -281,12 +292,20 @@ class TokenMint:
             "preferred_username": person.address,
         }
 
-    def _for_app(self, tenant_id: str, audience: str, client_id: str, roles: Iterable[str]) -> str:
+    def _for_app(
+        self,
+        tenant_id: str,
+        audience: str,
+        client_id: str,
+        roles: Iterable[str],
+        *,
+        slack: timedelta = timedelta(),
+    ) -> str:
         principal = service_principal_id(tenant_id, client_id)
         granted = sorted(roles)
         return self.sign(
             {
-                **self._common(tenant_id, audience),
+                **self._common(tenant_id, audience, slack=slack),
                 "azp": client_id,
                 "azpacr": "2",
                 "idtyp": "app",

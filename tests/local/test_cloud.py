@@ -1,6 +1,7 @@
 """The whole cloud in one process: what it sets up, and that its parts fit each other."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,11 @@ async def test_the_identity_endpoint_wants_its_header_and_its_identity(folder: P
                     token = (await answer.json())["access_token"]
         claims = jwt.decode(token, options={"verify_signature": False})
         assert (claims["aud"], claims["oid"]) == (asked["resource"], IDENTITY.principal_id)
+
+
+async def test_what_the_app_holds_stays_good_when_the_worlds_clock_jumps(folder: Path) -> None:
+    async with LocalCloud(folder=folder) as cloud:
+        ada = cloud.world.person("ada")
+        token = cloud.entra.mint.for_graph_as_user(ada, cloud.graph_url, ["User.ReadBasic.All"])
+        await cloud.graph.advance(timedelta(days=30))
+        assert cloud.graph.site.authority.identify(f"Bearer {token}").user_id == ada.object_id
