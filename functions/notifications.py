@@ -1,9 +1,10 @@
 """HTTP: Graph's webhook (validate, enqueue, 202) · queue: handle one message."""
 
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import azure.functions as func
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 bp = func.Blueprint()
 
+MAX_BODY_BYTES: Final = 1024 * 1024
+"""Far more than the hundred notifications that Graph sends at once."""
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _WAIT_SECONDS: Final = 30
 """How long a message waits where Graph asks to wait without saying how long."""
 
@@ -69,8 +73,12 @@ async def _receive(req: func.HttpRequest) -> func.HttpResponse:
             charset="utf-8",
             headers={"x-content-type-options": "nosniff"},
         )
-    started = time.perf_counter()
-    notices, garbage = _notices(req.get_body())
+    started, body = time.perf_counter(), req.get_body()
+    if len(body) > MAX_BODY_BYTES:
+        # Anybody can post here, and what is parsed keeps everything else waiting.
+        log_event("webhook.too_large", count=len(body))
+        return func.HttpResponse(status_code=413)
+    notices, garbage = _notices(body)
     from shared.errors import StoreUnavailable
     from shared.notifications.intake import take_in
     from shared.wiring import wiring
@@ -117,9 +125,9 @@ def _notice(item: object) -> "Notice | None":
         return None
     tenant_id, state = item.get("tenantId"), item.get("clientState")
     subscription_id = item.get("subscriptionId")
-    if not (isinstance(tenant_id, str) and isinstance(state, str) and len(state) <= 128):
+    if not (isinstance(tenant_id, str) and _GUID.fullmatch(tenant_id)):
         return None
-    if not isinstance(subscription_id, str):
+    if not (_is_plain(state) and len(state) <= 128 and _is_plain(subscription_id)):
         return None
     proof = (tenant_id.lower(), state, SubscriptionId(subscription_id))
     lifecycle = item.get("lifecycleEvent")
@@ -135,10 +143,15 @@ def _notice(item: object) -> "Notice | None":
 def _event(item: dict[str, Any]) -> tuple[str | None, str | None]:
     """Return the event's id and etag: from `resourceData`, else the id out of `resource`."""
     data = item.get("resourceData")
-    if isinstance(data, dict) and isinstance(data.get("id"), str) and data["id"]:
+    if isinstance(data, dict) and _is_plain(data.get("id")):
         etag = data.get("@odata.etag")
-        return data["id"], etag if isinstance(etag, str) else None
+        return data["id"], etag if _is_plain(etag) else None
     resource = item.get("resource")
-    if isinstance(resource, str) and "/events/" in resource.lower():
+    if _is_plain(resource) and "/events/" in resource.lower():
         return resource.rsplit("/", 1)[1] or None, None
     return None, None
+
+
+def _is_plain(value: object) -> TypeGuard[str]:
+    """Tell whether *value* is text such as ids are; lone surrogates could not even be hashed."""
+    return isinstance(value, str) and value != "" and value.isascii()

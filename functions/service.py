@@ -15,7 +15,6 @@ bp = func.Blueprint()
 
 VERSION: Final = "0.1.0"
 _DOCUMENT: Final = Path(__file__).parent / "openapi.json"
-_CSP: Final = "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'"
 
 
 @bp.route("health", methods=["GET"])

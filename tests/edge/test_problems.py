@@ -1,0 +1,137 @@
+"""Errors as problem+json: the table, the documents, and what is never told."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions._problems import ALL, PROBLEMS
+from shared import errors
+from shared.errors import (
+    CalendarRefused,
+    CalendarThrottled,
+    CalendarUnavailable,
+    ConsentMissing,
+    MailboxUnusable,
+    Misconfigured,
+    SchedulingError,
+    SignInAgain,
+    StoreUnavailable,
+)
+from tests.edge.api import Api, told
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "problems.md"
+
+
+def test_every_problem_is_documented_and_none_besides() -> None:
+    rows = re.findall(
+        r"^\| `(/problems/[a-z-]+)` \| (\d+) \|", DOCUMENTED.read_text(), re.MULTILINE
+    )
+    assert len(rows) == len(set(rows))
+    assert {(path, int(status)) for path, status in rows} == {(p.type, p.status) for p in ALL}
+
+
+def test_every_error_of_ours_has_a_problem() -> None:
+    kinds = [each for each in vars(errors).values() if isinstance(each, type)]
+    ours = [each for each in kinds if issubclass(each, SchedulingError)]
+    # The base stands for what nobody named.
+    specific = set(PROBLEMS) - {SchedulingError}
+    assert [each for each in ours if not specific & set(each.__mro__)] == [SchedulingError]
+
+
+class Raising:
+    """A port that raises whatever it is asked."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, _: str) -> Any:
+        async def refuse(*_: object, **__: object) -> None:
+            raise self._error
+
+        return refuse
+
+
+async def met(api: Api, error: Exception) -> Any:
+    api.adapters.__dict__["pairings"] = Raising(error)
+    return await api.call("GET", "pairings")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SignInAgain("more", claims='{"access_token":{}}'), 401),
+        (ConsentMissing("no", aadsts=65001), 403),
+        (StoreUnavailable("down"), 503),
+        (CalendarUnavailable("down"), 503),
+        (Misconfigured("The setting X is missing."), 500),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_every_error_is_told_as_the_table_says(
+    api: Api, error: Exception, status: int
+) -> None:
+    response = await met(api, error)
+    assert response.status_code == status
+    assert told(response)["status"] == status
+    assert response.headers["x-trace-id"] == told(response)["trace_id"]
+
+
+async def test_a_wait_is_told_in_whole_seconds_and_never_too_short(api: Api) -> None:
+    api.adapters.__dict__["schedules"] = Raising(CalendarThrottled("w", retry_after_seconds=1.2))
+    response = await api.call(
+        "GET",
+        f"pairings/{api.desk.pairing.id}/availability",
+        query=[("from", "2026-03-03T08:00:00Z"), ("to", "2026-03-03T17:00:00Z")],
+    )
+    assert (response.status_code, response.headers["retry-after"]) == (503, "2")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            CalendarRefused("no", code="ErrorX", request_id="r-1"),
+            {"code": "ErrorX", "request_id": "r-1"},
+        ),
+        (
+            MailboxUnusable("no", code="MailboxNotEnabledForRESTAPI"),
+            {"code": "MailboxNotEnabledForRESTAPI"},
+        ),
+    ],
+)
+async def test_microsofts_words_go_along(api: Api, error: Any, words: dict[str, str]) -> None:
+    api.adapters.__dict__["schedules"] = Raising(error)
+    response = await api.call(
+        "GET",
+        f"pairings/{api.desk.pairing.id}/availability",
+        query=[("from", "2026-03-03T08:00:00Z"), ("to", "2026-03-03T17:00:00Z")],
+    )
+    assert words.items() <= told(response).items()
+
+
+async def test_an_error_of_ours_tells_nothing_but_is_logged(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        response = await met(api, RuntimeError("secret"))
+    assert response.status_code == 500
+    assert told(response)["type"] == "/problems/unexpected"
+    assert b"secret" not in response.get_body()
+    trace = response.headers["x-trace-id"]
+    assert f"http.failed function=list_my_pairings trace_id={trace}" in caplog.text
+    assert "RuntimeError: secret" in caplog.text
+
+
+async def test_a_request_is_one_line_without_a_person(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        await api.call("GET", "pairings")
+    (line,) = [r.message for r in caplog.records if r.message.startswith("http.replied")]
+    assert re.fullmatch(
+        r"http\.replied function=list_my_pairings status=200 duration_ms=\d+ trace_id=[0-9a-f]{32}",
+        line,
+    )

@@ -1,0 +1,145 @@
+"""Graph's webhook: the handshake, and deliveries of which nothing is believed."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from shared.errors import StoreUnavailable
+from tests.builders import a_uuid
+from tests.edge.api import Api, encoded
+from tests.fakes import InMemoryOutbox
+
+ROUTES = ["graph/notifications", "graph/lifecycle"]
+
+
+def outbox(api: Api) -> InMemoryOutbox:
+    found: InMemoryOutbox = api.adapters.__dict__["outbox"]
+    return found
+
+
+def a_notification(api: Api, **changes: Any) -> dict[str, Any]:
+    """Return one as Graph writes it."""
+    mentee = api.desk.mentee
+    return {
+        "subscriptionId": a_uuid(),
+        "subscriptionExpirationDateTime": "2026-03-09T08:00:00Z",
+        "tenantId": mentee.tenant_id,
+        "clientState": f"v1.{mentee.object_id}.n.fake",
+        "changeType": "updated",
+        "resource": f"Users/{mentee.object_id}/Events/AAMk",
+        "resourceData": {"@odata.type": "#Microsoft.Graph.Event", "@odata.etag": "e", "id": "AAMk"},
+        **changes,
+    }
+
+
+async def delivered(api: Api, body: object, route: str = ROUTES[0]) -> int:
+    content = body if isinstance(body, bytes) else encoded(body)
+    status: int = (await api.call("POST", route, who=None, content=content)).status_code
+    return status
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    "token", ["Validation: 1+1=2 é", "<script>alert(1)</script>", "{}", "a,b", "x" * 2000]
+)
+async def test_the_handshake_is_echoed_as_plain_text(api: Api, route: str, token: str) -> None:
+    response = await api.call("POST", f"{route}?validationToken={quote(token)}", who=None)
+    assert (response.status_code, response.get_body().decode()) == (200, token)
+    assert response.mimetype == "text/plain"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_what_proves_itself_is_queued_once_for_each_mailbox(api: Api) -> None:
+    known = a_notification(api)
+    both = [known, known | {"resourceData": {"id": "AAMk2"}}, known]
+    assert await delivered(api, {"value": both}) == 202
+    ((changes, _),) = outbox(api).put_changes
+    assert changes.mailbox == api.desk.mentee
+    assert [event.event_id for event in changes.events] == ["AAMk", "AAMk2"]
+
+
+async def test_a_lifecycle_notification_is_queued(api: Api) -> None:
+    missed = a_notification(api, lifecycleEvent="missed", resourceData=None)
+    assert await delivered(api, {"value": [missed]}, ROUTES[1]) == 202
+    ((changes, _),) = outbox(api).put_changes
+    assert changes.lifecycle == ("missed",)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"value": ' + b"9" * 5000 + b"}",
+        [],
+        None,
+        1,
+        {},
+        {"value": None},
+        {"value": {"a": 1}},
+        {"value": [None, 1, "x", [], {}]},
+        {"validationTokens": ["x"], "value": []},
+    ],
+    ids=lambda body: repr(body)[:24],
+)
+async def test_garbage_is_dropped_and_acknowledged(api: Api, body: object) -> None:
+    assert await delivered(api, body) == 202
+    assert outbox(api).put_changes == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"clientState": "v1.somebody.n.wrong"},
+        {"clientState": None},
+        {"clientState": "x" * 129},
+        {"clientState": "\ud800"},
+        {"clientState": 1},
+        {"tenantId": None},
+        {"tenantId": "no-tenant"},
+        {"tenantId": "\ud800"},
+        {"tenantId": ["x"]},
+        {"subscriptionId": None},
+        {"subscriptionId": "\ud800"},
+        {"resourceData": None, "resource": None},
+        {"resourceData": {}, "resource": "Users/x/Messages/y"},
+        {"resourceData": {"id": "\ud800"}, "resource": ""},
+        {"resourceData": {"id": 7}, "resource": "Users/x/Events/"},
+    ],
+    ids=str,
+)
+async def test_what_proves_nothing_is_dropped_and_acknowledged(
+    api: Api, changes: dict[str, Any]
+) -> None:
+    good, bad = a_notification(api), a_notification(api, **changes)
+    assert await delivered(api, {"value": [bad, good]}) == 202
+    assert len(outbox(api).put_changes) == 1
+
+
+async def test_an_event_is_found_in_the_resource_too(api: Api) -> None:
+    assert await delivered(api, {"value": [a_notification(api, resourceData=None)]}) == 202
+    ((changes, _),) = outbox(api).put_changes
+    assert [(e.event_id, e.etag) for e in changes.events] == [("AAMk", None)]
+
+
+async def test_more_than_graph_ever_sends_is_not_parsed(api: Api) -> None:
+    body = json.dumps({"value": [a_notification(api)]}).encode().ljust(1024 * 1024 + 1)
+    assert await delivered(api, body) == 413
+    assert outbox(api).put_changes == []
+
+
+async def test_nothing_is_acknowledged_while_the_queue_is_down(api: Api) -> None:
+    class Down:
+        async def put(self, *_: object, **__: object) -> int:
+            raise StoreUnavailable("down")
+
+    api.adapters.__dict__["outbox"] = Down()
+    response = await api.call(
+        "POST", ROUTES[0], who=None, content=encoded({"value": [a_notification(api)]})
+    )
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
