@@ -195,7 +195,10 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
         statuses.add(404)
     problem = {"application/problem+json": {"schema": {"$ref": _SCHEMAS + "Problem"}}}
     for status in sorted(str(s) for s in statuses if str(s) not in responses):
-        responses[status] = {"description": _ERRORS[status], "content": problem}
+        # People read pages: what goes wrong is told on one, too.
+        is_page = operation.media_type == "text/html" and int(status) in operation.problems
+        content = ok["content"] if is_page else problem
+        responses[status] = {"description": _ERRORS[status], "content": content}
     return responses
 
 

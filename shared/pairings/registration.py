@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared.errors import Conflict, Invalid, NotFound, PreconditionFailed, StaleRow
+from shared.errors import Conflict, Invalid
 from shared.ids import Mailbox, ObjectId, PairingId, TenantId
 from shared.organizations.model import ConsentState, Organization
 from shared.pairings.model import Pairing, Participant, ParticipantRole
@@ -30,11 +30,10 @@ async def register_pairing(
     pairing_id: PairingId,
     named: Sequence[NamedParticipant],
     *,
-    version: str | None,
     people: People,
     pairings: PairingStore,
-) -> tuple[Pairing, bool]:
-    """Store the pairing, new or in place of what was there; return it, and whether it is new.
+) -> Pairing:
+    """Store the pairing, new or in place of what was there.
 
     Whoever is named by address alone is looked up in the tenant: nobody there means somebody from
     outside, who is invited by mail. Whoever is named by both is believed.
@@ -42,7 +41,6 @@ async def register_pairing(
     Raises:
         Invalid: a participant is nobody, or named twice.
         Conflict: somebody must be looked up, and the tenant has not approved the app.
-        PreconditionFailed: *version* is not the stored one.
         CalendarThrottled, CalendarUnavailable, ConsentMissing: the directory does not answer.
     """
     if organization.is_closing:
@@ -50,20 +48,7 @@ async def register_pairing(
     tenant_id = _tenant(organization, named)
     resolved = await _resolved(tenant_id, named, people)
     _check(resolved)
-    known = await _known(organization, pairing_id, pairings)
-    if version is not None and (known is None or known.version != version):
-        raise PreconditionFailed("It changed since you read it.")
-    pairing = Pairing(
-        pairing_id,
-        organization.id,
-        tenant_id,
-        tuple(resolved),
-        version=known.version if known and version is not None else "",
-    )
-    try:
-        return await pairings.put(pairing), known is None
-    except StaleRow as stale:
-        raise PreconditionFailed("It changed since you read it.") from stale
+    return await pairings.put(Pairing(pairing_id, organization.id, tenant_id, tuple(resolved)))
 
 
 def _tenant(organization: Organization, named: Sequence[NamedParticipant]) -> TenantId:
@@ -129,12 +114,3 @@ def _check(participants: Sequence[Participant]) -> None:
         seen |= names
     if not any(participant.object_id for participant in participants):
         raise Invalid("body.participants", "holds nobody of the organization's tenant")
-
-
-async def _known(
-    organization: Organization, pairing_id: PairingId, pairings: PairingStore
-) -> Pairing | None:
-    try:
-        return await pairings.get(organization.id, pairing_id)
-    except NotFound:
-        return None

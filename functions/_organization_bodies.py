@@ -1,0 +1,490 @@
+"""What goes in and out of the platform's routes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+
+from functions._bodies import Body, FindingBody, Moment, PairingBody, Reply, Step
+from shared.changes.model import Change, ChangeKind
+from shared.doctor import Visit
+from shared.ids import ObjectId, TenantId
+from shared.offboarding import Removal
+from shared.organizations.consent import ConsentAnswer, ConsentLink
+from shared.organizations.diagnosis import FindingState
+from shared.organizations.model import (
+    AccessMode,
+    Background,
+    ConsentState,
+    OnlineMeetingChoice,
+    Organization,
+    OrganizationSettings,
+)
+from shared.pairings.model import MAX_PARTICIPANTS, ParticipantRole
+from shared.pairings.registration import NamedParticipant
+from shared.sync_health import SeenBy, SyncHealth
+
+_GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_ADDRESS = r"^[^@\s<>,;]+@[^@\s<>,;]+$"
+
+Guid = Annotated[str, Field(pattern=_GUID), AfterValidator(str.lower)]
+Address = Annotated[str, Field(pattern=_ADDRESS, max_length=320), AfterValidator(str.lower)]
+
+
+# --- organizations
+
+
+class SettingsChange(Body):
+    """Settings to set; what is absent stays, or has its default in a new organization."""
+
+    access_mode: AccessMode | None = None
+    """`delegated` (default): people write with their own sign-in. `application`: the app does."""
+    background: Background | None = None
+    """`push` (default): Graph tells of changes. `poll`: they are looked for every five minutes."""
+    tentative_is_busy: bool | None = None
+    """Whether tentative entries block a slot; default true."""
+    minimum_notice_minutes: int | None = Field(default=None, ge=0, le=14 * 24 * 60)
+    """How soon a session may start; default 120."""
+    horizon_days: int | None = Field(default=None, ge=1, le=365)
+    """How far ahead a session may start; default 90."""
+    buffer_before_minutes: int | None = Field(default=None, ge=0, le=120, multiple_of=5)
+    """Free time kept before a session; default 0."""
+    buffer_after_minutes: int | None = Field(default=None, ge=0, le=120, multiple_of=5)
+    """Free time kept after a session; default 0."""
+    step_minutes: Step | None = None
+    """Distance between the starts of slots; default 15."""
+    online_meeting: OnlineMeetingChoice | None = None
+    """What a booking gets that does not say; default `auto`."""
+    retention_days: int | None = Field(default=None, ge=1, le=365)
+    """How long an ended session is kept; default 30."""
+    owner_address: Address | None = None
+    """Whom events about trouble name; default nobody. null takes it away."""
+
+    def applied_to(self, settings: OrganizationSettings) -> OrganizationSettings:
+        """Return *settings* with the changes."""
+        changes: dict[str, Any] = {}
+        for name in self.model_fields_set:
+            value = getattr(self, name)
+            if value is None and name != "owner_address":
+                continue
+            known = _DURATIONS.get(name)
+            changes[known[0] if known else name] = value * known[1] if known else value
+        return replace(settings, **changes)
+
+
+_MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
+_DURATIONS = {
+    "minimum_notice_minutes": ("minimum_notice", _MINUTE),
+    "horizon_days": ("horizon", _DAY),
+    "buffer_before_minutes": ("buffer_before", _MINUTE),
+    "buffer_after_minutes": ("buffer_after", _MINUTE),
+    "retention_days": ("retention", _DAY),
+}
+
+
+class SettingsBody(Reply):
+    """All settings of an organization."""
+
+    access_mode: AccessMode
+    background: Background
+    tentative_is_busy: bool
+    minimum_notice_minutes: int
+    horizon_days: int
+    buffer_before_minutes: int
+    buffer_after_minutes: int
+    step_minutes: int
+    online_meeting: OnlineMeetingChoice
+    retention_days: int
+    owner_address: str | None
+
+    @classmethod
+    def of(cls, settings: OrganizationSettings) -> Self:
+        """Return the body of *settings*."""
+        return cls(
+            access_mode=settings.access_mode,
+            background=settings.background,
+            tentative_is_busy=settings.tentative_is_busy,
+            minimum_notice_minutes=settings.minimum_notice // _MINUTE,
+            horizon_days=settings.horizon // _DAY,
+            buffer_before_minutes=settings.buffer_before // _MINUTE,
+            buffer_after_minutes=settings.buffer_after // _MINUTE,
+            step_minutes=settings.step_minutes,
+            online_meeting=settings.online_meeting,
+            retention_days=settings.retention // _DAY,
+            owner_address=settings.owner_address,
+        )
+
+
+class NewOrganization(Body):
+    """A customer to take on."""
+
+    tenant_id: Guid | None = None
+    """The customer's Entra tenant. Name it where you know it: then no other can answer the link."""
+    settings: SettingsChange = SettingsChange()
+
+    @property
+    def tenant(self) -> TenantId | None:
+        """Return the tenant, if it is named."""
+        return TenantId(self.tenant_id) if self.tenant_id else None
+
+
+class OrganizationChange(Body):
+    """What to change."""
+
+    settings: SettingsChange
+
+
+class OrganizationBody(Reply):
+    """A customer."""
+
+    id: str
+    tenant_id: str | None
+    """null until an administrator has approved, unless it was named."""
+    consent: ConsentState
+    consent_changed_at: Moment | None
+    is_closing: bool
+    """Its removal has begun."""
+    created_at: Moment
+    settings: SettingsBody
+
+    @classmethod
+    def of(cls, organization: Organization) -> Self:
+        """Return the body of *organization*."""
+        return cls(
+            id=organization.id,
+            tenant_id=organization.tenant_id,
+            consent=organization.consent,
+            consent_changed_at=organization.consent_changed_at,
+            is_closing=organization.is_closing,
+            created_at=organization.created_at,
+            settings=SettingsBody.of(organization.settings),
+        )
+
+
+class OrganizationList(Reply):
+    """A page of organizations."""
+
+    items: list[OrganizationBody]
+    next: str | None
+    """Cursor of the next page."""
+
+
+class RemovalQuery(Body):
+    """How to remove an organization."""
+
+    cancel_sessions: bool = False
+    """Also cancel upcoming sessions in the calendars; in application mode only."""
+
+
+class RemovalBody(Reply):
+    """What was removed by this request."""
+
+    complete: bool
+    """false: there is more than one request can do. Repeat it."""
+    subscriptions: int
+    """Ended at Graph."""
+    subscriptions_left: int
+    """Graph did not let us; they end by themselves within a week."""
+    sessions: int
+    sessions_cancelled: int
+    sessions_not_cancelled: int
+    """Graph refused: their organizers must cancel them."""
+    pairings: int
+    mailboxes: int
+    rows: dict[str, int]
+    """Rows of mailboxes, by kind."""
+    reminders: int
+    changes: int
+    organizations: int
+
+    @classmethod
+    def of(cls, removal: Removal) -> Self:
+        """Return the body of *removal*."""
+        return cls(
+            complete=removal.is_complete,
+            subscriptions=removal.subscriptions,
+            subscriptions_left=removal.subscriptions_left,
+            sessions=removal.sessions,
+            sessions_cancelled=removal.sessions_cancelled,
+            sessions_not_cancelled=removal.sessions_not_cancelled,
+            pairings=removal.pairings,
+            mailboxes=removal.mailboxes,
+            rows=dict(sorted(removal.rows.items())),
+            reminders=removal.due,
+            changes=removal.changes,
+            organizations=removal.organizations,
+        )
+
+
+# --- consent
+
+
+class ConsentLinkBody(Reply):
+    """Where to send the customer's administrator. It replaces every link made before."""
+
+    url: str
+    expires_at: Moment
+
+    @classmethod
+    def of(cls, link: ConsentLink) -> Self:
+        """Return the body of *link*."""
+        return cls(url=link.url, expires_at=link.expires_at)
+
+
+class ConsentQuery(Body):
+    """What the browser brings back from Entra, which may add to it."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True, frozen=True)
+
+    state: str | None = None
+    tenant: str | None = None
+    admin_consent: str | None = None
+    error: str | None = None
+    error_description: str | None = None
+
+    def to_answer(self) -> ConsentAnswer:
+        """Return what the use-case understands."""
+        return ConsentAnswer(
+            state=self.state,
+            tenant=self.tenant,
+            admin_consent=self.admin_consent,
+            error=self.error,
+            error_description=self.error_description,
+        )
+
+
+# --- diagnostics and health
+
+
+class DiagnosticsQuery(Body):
+    """Whose mailbox to try."""
+
+    mailbox: str | None = Field(default=None, max_length=320)
+    """Object id or address of one person; without, only the tenant is tried."""
+
+    @field_validator("mailbox")
+    @classmethod
+    def _named(cls, mailbox: str | None) -> str | None:
+        import re
+
+        if mailbox and not (re.fullmatch(_GUID, mailbox) or re.fullmatch(_ADDRESS, mailbox)):
+            raise ValueError("must be an object id or an address")
+        return mailbox
+
+
+class DiagnosticsBody(Reply):
+    """What works and what does not, who must act, and how."""
+
+    organization_id: str
+    consent: ConsentState
+    mailbox: str | None
+    """Object id of whom it was tried with."""
+    checked_at: Moment
+    healthy: bool
+    """Whether nothing is known to fail."""
+    findings: list[FindingBody]
+
+    @classmethod
+    def of(cls, visit: Visit, checked_at: datetime) -> Self:
+        """Return the body of *visit*."""
+        return cls(
+            organization_id=visit.organization.id,
+            consent=visit.organization.consent,
+            mailbox=visit.mailbox.object_id if visit.mailbox else None,
+            checked_at=checked_at,
+            healthy=not any(f.state is FindingState.FAILS for f in visit.findings),
+            findings=[FindingBody.of(finding) for finding in visit.findings],
+        )
+
+
+class ConsentHealth(Reply):
+    """The approval."""
+
+    state: ConsentState
+    changed_at: Moment | None
+
+
+class CredentialHealth(Reply):
+    """What the app proves itself with."""
+
+    kind: str
+    """`managed-identity`, `certificate` or `secret`."""
+    expires_at: Moment | None
+
+
+class SubscriptionsHealth(Reply):
+    """How the mailboxes of organizers are followed."""
+
+    active: int
+    polling: int
+    """Graph refuses a subscription: they are read by the clock."""
+    expired: int
+    oldest_renewal_at: Moment | None
+    next_due_at: Moment | None
+    last_push_at: Moment | None
+
+
+class SeenByBody(Reply):
+    """Changes found in one way, and how long after they happened in Outlook."""
+
+    count: int
+    lag_p50_ms: int | None
+    lag_p99_ms: int | None
+    last_at: Moment | None
+
+    @classmethod
+    def of(cls, seen: SeenBy) -> Self:
+        """Return the body of *seen*."""
+        return cls(
+            count=seen.count,
+            lag_p50_ms=seen.lag_p50_ms,
+            lag_p99_ms=seen.lag_p99_ms,
+            last_at=seen.last_at,
+        )
+
+
+class ChangesHealth(Reply):
+    """The last thousand changes."""
+
+    since: Moment | None
+    push: SeenByBody
+    reconciliation: SeenByBody
+
+
+class OrganizationHealthBody(Reply):
+    """How well an organization is followed."""
+
+    organization_id: str
+    consent: ConsentHealth
+    background: Background
+    credential: CredentialHealth | None
+    """null: Key Vault does not show it."""
+    subscriptions: SubscriptionsHealth
+    changes: ChangesHealth
+
+    @classmethod
+    def of(cls, health: SyncHealth) -> Self:
+        """Return the body of *health*."""
+        organization, followed = health.organization, health.subscriptions
+        credential = health.credential
+        return cls(
+            organization_id=organization.id,
+            consent=ConsentHealth(
+                state=organization.consent, changed_at=organization.consent_changed_at
+            ),
+            background=organization.settings.background,
+            credential=CredentialHealth(kind=credential.kind, expires_at=credential.expires_at)
+            if credential
+            else None,
+            subscriptions=SubscriptionsHealth(
+                active=followed.active,
+                polling=followed.polling,
+                expired=followed.expired,
+                oldest_renewal_at=followed.oldest_renewal_at,
+                next_due_at=followed.next_due_at,
+                last_push_at=followed.last_push_at,
+            ),
+            changes=ChangesHealth(
+                since=health.counted_since,
+                push=SeenByBody.of(health.by_push),
+                reconciliation=SeenByBody.of(health.by_reconciliation),
+            ),
+        )
+
+
+# --- pairings
+
+
+class NamedParticipantBody(Body):
+    """Somebody who may meet: named by address, by object id, or by both."""
+
+    role: ParticipantRole
+    address: Address | None = None
+    """Alone: looked up in the tenant; whoever is not there is from outside."""
+    object_id: Guid | None = None
+    """Alone: the address is looked up."""
+    required: bool = True
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        if self.address is None and self.object_id is None:
+            raise ValueError("needs an address or an object_id")
+        return self
+
+
+class PairingInput(Body):
+    """Who may meet: in place of whoever might before."""
+
+    participants: list[NamedParticipantBody] = Field(min_length=2, max_length=MAX_PARTICIPANTS)
+
+    def to_named(self) -> list[NamedParticipant]:
+        """Return what the use-case understands."""
+        return [
+            NamedParticipant(
+                who.role,
+                who.address,
+                ObjectId(who.object_id) if who.object_id else None,
+                who.required,
+            )
+            for who in self.participants
+        ]
+
+
+class OrganizationPairingList(Reply):
+    """A page of an organization's pairings."""
+
+    items: list[PairingBody]
+    next: str | None
+
+
+# --- changes
+
+
+class ChangesQuery(Body):
+    """From where on."""
+
+    cursor: str | None = Field(default=None, max_length=512)
+    """Out of the answer before; without, from the beginning."""
+    limit: int = Field(default=100, ge=1, le=500)
+
+
+class ChangeBody(Reply):
+    """One thing that happened."""
+
+    at: Moment
+    kind: ChangeKind
+    cause: Literal["api", "outlook", "reconciliation"]
+    pairing_id: str | None
+    session_id: str | None
+    lag_ms: int | None
+    """How long after it happened in Outlook it was seen here."""
+    detail: str
+
+    @classmethod
+    def of(cls, change: Change) -> Self:
+        """Return the body of *change*."""
+        return cls.model_validate(
+            {
+                "at": change.at,
+                "kind": change.kind,
+                "cause": str(change.cause),
+                "pairing_id": change.pairing_id,
+                "session_id": change.session_id,
+                "lag_ms": change.lag_ms,
+                "detail": change.detail,
+            }
+        )
+
+
+class ChangeList(Reply):
+    """Changes in order. Keep *next* and ask with it again: nothing is ever missed."""
+
+    items: list[ChangeBody]
+    next: str | None
+
+    @classmethod
+    def of(cls, changes: Sequence[Change], cursor: str | None) -> Self:
+        """Return the body of *changes*, and the cursor after them."""
+        return cls(items=[ChangeBody.of(change) for change in changes], next=cursor)

@@ -1,0 +1,332 @@
+"""HTTP: the platform's own routes: organizations, their consent, pairings, changes, health."""
+
+import re
+import uuid
+from dataclasses import replace
+from typing import Final
+
+import azure.functions as func
+
+from functions._bodies import PageQuery, PairingBody
+from functions._consent_page import consent_page, unavailable_page
+from functions._edge import (
+    Operation,
+    authorize_platform,
+    ensure_match,
+    etag_of,
+    http_endpoint,
+    parse_body,
+    parse_query,
+    path_parameter,
+    reply,
+)
+from functions._organization_bodies import (
+    ChangeList,
+    ChangesQuery,
+    ConsentLinkBody,
+    ConsentQuery,
+    DiagnosticsBody,
+    DiagnosticsQuery,
+    NewOrganization,
+    OrganizationBody,
+    OrganizationChange,
+    OrganizationHealthBody,
+    OrganizationList,
+    OrganizationPairingList,
+    PairingInput,
+    RemovalBody,
+    RemovalQuery,
+)
+from shared.doctor import see_doctor
+from shared.errors import Invalid, Misconfigured, StoreUnavailable
+from shared.ids import OrganizationId, PairingId
+from shared.logs import log_trouble
+from shared.offboarding import offboard
+from shared.organizations.consent import conclude_consent, make_consent_link
+from shared.organizations.model import Organization, OrganizationSettings
+from shared.pairings.registration import register_pairing
+from shared.sync_health import sync_health
+from shared.wiring import wiring
+
+bp = func.Blueprint()
+
+_PAIRING_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BODY: Final = (400, 413, 415, 422)
+
+
+@bp.route("organizations", methods=["POST"])
+@http_endpoint(
+    Operation(
+        "Take on a customer",
+        "platform",
+        body=NewOrganization,
+        reply=OrganizationBody,
+        status=201,
+        problems=(*_BODY, 409),
+    )
+)
+async def create_organization(req: func.HttpRequest) -> func.HttpResponse:
+    """Create an organization; its administrator's approval comes next."""
+    await authorize_platform(req)
+    body = parse_body(req, NewOrganization)
+    organization = Organization(
+        id=OrganizationId(str(uuid.uuid4())),
+        tenant_id=body.tenant,
+        created_at=wiring().clock.now(),
+        settings=body.settings.applied_to(OrganizationSettings()),
+    )
+    created = await wiring().organizations.create(organization)
+    return _shown(created, status=201)
+
+
+@bp.route("organizations", methods=["GET"])
+@http_endpoint(
+    Operation("All customers", "platform", query=PageQuery, reply=OrganizationList, problems=(422,))
+)
+async def list_organizations(req: func.HttpRequest) -> func.HttpResponse:
+    """List organizations by id."""
+    await authorize_platform(req)
+    query = parse_query(req, PageQuery)
+    found, cursor = await wiring().organizations.list(after=query.cursor, limit=query.limit)
+    return reply(OrganizationList(items=[OrganizationBody.of(o) for o in found], next=cursor))
+
+
+@bp.route("organizations/{organization_id}", methods=["GET"])
+@http_endpoint(Operation("One customer", "platform", reply=OrganizationBody, cached=True))
+async def show_organization(req: func.HttpRequest) -> func.HttpResponse:
+    """Show an organization with its consent and settings."""
+    return _shown(await _organization(req), req=req)
+
+
+@bp.route("organizations/{organization_id}", methods=["PATCH"])
+@http_endpoint(
+    Operation(
+        "Change a customer's settings",
+        "platform",
+        body=OrganizationChange,
+        reply=OrganizationBody,
+        guarded=True,
+        problems=(*_BODY, 409, 412),
+    )
+)
+async def change_organization(req: func.HttpRequest) -> func.HttpResponse:
+    """Change settings; what is absent stays."""
+    organization = await _organization(req)
+    ensure_match(req, etag_of(organization.version))
+    body = parse_body(req, OrganizationChange)
+    changed = replace(organization, settings=body.settings.applied_to(organization.settings))
+    return _shown(await wiring().organizations.save(changed))
+
+
+@bp.route("organizations/{organization_id}", methods=["DELETE"])
+@http_endpoint(
+    Operation(
+        "Remove a customer with all that is kept of it",
+        "platform",
+        query=RemovalQuery,
+        reply=RemovalBody,
+        problems=(409, 422),
+    )
+)
+async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
+    """Remove an organization; repeat it until it is complete. Meetings stay, unless asked."""
+    await authorize_platform(req)
+    query = parse_query(req, RemovalQuery)
+    removal = await offboard(
+        OrganizationId(path_parameter(req, "organization_id")),
+        cancel_sessions=query.cancel_sessions,
+        leaving=wiring().leaving,
+    )
+    return reply(RemovalBody.of(removal))
+
+
+@bp.route("organizations/{organization_id}/consent-link", methods=["POST"])
+@http_endpoint(
+    Operation(
+        "A new link for the customer's administrator",
+        "platform",
+        reply=ConsentLinkBody,
+        problems=(409,),
+    )
+)
+async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
+    """Make the organization's own consent link; links made before stop counting."""
+    organization = await _organization(req)
+    link = await make_consent_link(
+        organization,
+        app=wiring().app,
+        organizations=wiring().organizations,
+        seals=wiring().consent_seals,
+        clock=wiring().clock,
+    )
+    return reply(ConsentLinkBody.of(link))
+
+
+@bp.route("consent/callback", methods=["GET"])
+@http_endpoint(
+    Operation(
+        "Where Entra sends the administrator back to",
+        "nobody",
+        query=ConsentQuery,
+        media_type="text/html",
+        problems=(400, 409, 503),
+    )
+)
+async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
+    """Prove what the administrator's browser brings, and say in words what became of it."""
+    answer = parse_query(req, ConsentQuery).to_answer()
+    try:
+        return consent_page(await conclude_consent(answer, ports=wiring().consenting))
+    except (StoreUnavailable, Misconfigured):
+        # A person looks at this: a page, not a problem document.
+        log_trouble("consent.not_concluded")
+        return unavailable_page()
+
+
+@bp.route("organizations/{organization_id}/diagnostics", methods=["GET"])
+@http_endpoint(
+    Operation(
+        "What works in the customer's tenant, and the exact fix for what does not",
+        "platform",
+        query=DiagnosticsQuery,
+        reply=DiagnosticsBody,
+        problems=(422,),
+    )
+)
+async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
+    """Try each capability, live, for the tenant and for one mailbox."""
+    organization, query = await _organization(req), parse_query(req, DiagnosticsQuery)
+    adapters = wiring()
+    visit = await see_doctor(
+        organization,
+        query.mailbox,
+        people=adapters.people,
+        probes=adapters.probes,
+        organizations=adapters.organizations,
+        changes=adapters.changes,
+        clock=adapters.clock,
+    )
+    return reply(DiagnosticsBody.of(visit, adapters.clock.now()))
+
+
+@bp.route("organizations/{organization_id}/health", methods=["GET"])
+@http_endpoint(
+    Operation("How well the customer is followed", "platform", reply=OrganizationHealthBody)
+)
+async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
+    """Show consent, credential, subscriptions, and how changes were found."""
+    organization, adapters = await _organization(req), wiring()
+    health = await sync_health(
+        organization,
+        now=adapters.clock.now(),
+        subscriptions=adapters.subscriptions,
+        changes=adapters.changes,
+        credential=adapters.credentials,
+    )
+    return reply(OrganizationHealthBody.of(health))
+
+
+@bp.route("organizations/{organization_id}/changes", methods=["GET"])
+@http_endpoint(
+    Operation(
+        "What happened to the customer's sessions, in order",
+        "platform",
+        query=ChangesQuery,
+        reply=ChangeList,
+        problems=(422,),
+    )
+)
+async def list_organization_changes(req: func.HttpRequest) -> func.HttpResponse:
+    """List what happened after the cursor, oldest first."""
+    organization, query = await _organization(req), parse_query(req, ChangesQuery)
+    changes, cursor = await wiring().changes.after(organization.id, query.cursor, query.limit)
+    return reply(ChangeList.of(changes, cursor))
+
+
+@bp.route("organizations/{organization_id}/pairings", methods=["GET"])
+@http_endpoint(
+    Operation(
+        "A customer's pairings",
+        "platform",
+        query=PageQuery,
+        reply=OrganizationPairingList,
+        problems=(422,),
+    )
+)
+async def list_organization_pairings(req: func.HttpRequest) -> func.HttpResponse:
+    """List the organization's pairings by id."""
+    organization, query = await _organization(req), parse_query(req, PageQuery)
+    found, cursor = await wiring().pairings.of_organization(
+        organization.id, after=query.cursor, limit=query.limit
+    )
+    return reply(
+        OrganizationPairingList(items=[PairingBody.of(p, None) for p in found], next=cursor)
+    )
+
+
+@bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["PUT"])
+@http_endpoint(
+    Operation(
+        "Say who may meet",
+        "platform",
+        body=PairingInput,
+        reply=PairingBody,
+        problems=(*_BODY, 409, 502),
+    )
+)
+async def put_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
+    """Register up to 20 people, or put them in place of whoever was registered."""
+    organization = await _organization(req)
+    body = parse_body(req, PairingInput)
+    pairing_id = path_parameter(req, "pairing_id")
+    if not _PAIRING_ID.fullmatch(pairing_id):
+        raise Invalid("path.pairing_id", "has 1 to 64 letters, digits, dots, - and _")
+    pairing = await register_pairing(
+        organization,
+        PairingId(pairing_id),
+        body.to_named(),
+        people=wiring().people,
+        pairings=wiring().pairings,
+    )
+    return reply(PairingBody.of(pairing, None), etag=etag_of(pairing.version))
+
+
+@bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["GET"])
+@http_endpoint(
+    Operation("One of a customer's pairings", "platform", reply=PairingBody, cached=True)
+)
+async def show_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
+    """Show a pairing."""
+    organization = await _organization(req)
+    pairing = await wiring().pairings.get(
+        organization.id, PairingId(path_parameter(req, "pairing_id"))
+    )
+    return reply(PairingBody.of(pairing, None), etag=etag_of(pairing.version), req=req)
+
+
+@bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["DELETE"])
+@http_endpoint(Operation("These people meet no more", "platform", status=204))
+async def remove_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
+    """Remove a pairing; sessions that were booked stay. Absent is no error."""
+    organization = await _organization(req)
+    await wiring().pairings.delete(organization.id, PairingId(path_parameter(req, "pairing_id")))
+    return func.HttpResponse(status_code=204)
+
+
+async def _organization(req: func.HttpRequest) -> Organization:
+    """Return the organization in the path. Raises NotAuthenticated to all but the platform."""
+    await authorize_platform(req)
+    return await wiring().organizations.get(OrganizationId(path_parameter(req, "organization_id")))
+
+
+def _shown(
+    organization: Organization, *, status: int = 200, req: func.HttpRequest | None = None
+) -> func.HttpResponse:
+    headers = {"location": f"/api/organizations/{organization.id}"} if status == 201 else None
+    return reply(
+        OrganizationBody.of(organization),
+        status=status,
+        etag=etag_of(organization.version),
+        headers=headers,
+        req=req,
+    )

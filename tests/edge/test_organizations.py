@@ -1,0 +1,498 @@
+"""The platform's routes: organizations, consent, pairings, diagnostics, health, removal."""
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from shared.ids import Mailbox, ObjectId, TenantId
+from shared.organizations.consent import ConsentOutcome
+from shared.organizations.model import ConsentState, Organization
+from shared.organizations.ports import Capability, CredentialInUse, Evidence
+from shared.pairings.ports import Person
+from tests.builders import NOW, a_change, a_subscription, a_tenant, a_uuid
+from tests.edge.api import Api, told
+
+GONE = Evidence(Capability.TOKEN, ok=False, status=400, aadsts=700016, request_id="r-1")
+
+
+class FakePeople:
+    """A directory of a few people."""
+
+    def __init__(self) -> None:
+        self.known: list[tuple[TenantId, Person]] = []
+
+    def add(self, tenant_id: TenantId, address: str) -> Person:
+        person = Person(ObjectId(a_uuid()), address, "Somebody")
+        self.known.append((tenant_id, person))
+        return person
+
+    async def get(self, mailbox: Mailbox) -> Person | None:
+        return self._first(mailbox.tenant_id, lambda p: p.object_id == mailbox.object_id)
+
+    async def find(self, tenant_id: TenantId, address: str) -> Person | None:
+        return self._first(tenant_id, lambda p: p.address == address)
+
+    def _first(self, tenant_id: TenantId, fits: Any) -> Person | None:
+        return next((p for tenant, p in self.known if tenant == tenant_id and fits(p)), None)
+
+
+class FakeCredential:
+    async def in_use(self) -> CredentialInUse:
+        return CredentialInUse("secret", NOW)
+
+
+@pytest.fixture
+def people(api: Api) -> FakePeople:
+    directory = FakePeople()
+    api.adapters.__dict__["people"] = directory
+    api.adapters.__dict__["credentials"] = FakeCredential()
+    return directory
+
+
+async def created(api: Api, **body: Any) -> dict[str, Any]:
+    answer = await api.call("POST", "organizations", who="platform", body=body)
+    assert answer.status_code == 201
+    shown: dict[str, Any] = told(answer)
+    assert answer.headers["location"] == f"/api/organizations/{shown['id']}"
+    return shown
+
+
+async def connected(api: Api, **changes: Any) -> Organization:
+    """Return an organization whose tenant has approved."""
+    shown = await created(api, tenant_id=a_tenant())
+    organization = await api.adapters.organizations.get(shown["id"])
+    return await api.adapters.organizations.save(
+        replace(organization, consent=ConsentState.GRANTED, **changes)
+    )
+
+
+# --- who may
+
+
+@pytest.mark.parametrize("who", [None, "mentee", "stranger"])
+async def test_only_the_platform_gets_in(api: Api, who: str | None) -> None:
+    organization = api.desk.organization
+    for method, path in (
+        ("GET", "organizations"),
+        ("POST", "organizations"),
+        ("GET", f"organizations/{organization.id}"),
+        ("PATCH", f"organizations/{organization.id}"),
+        ("DELETE", f"organizations/{organization.id}"),
+        ("POST", f"organizations/{organization.id}/consent-link"),
+        ("GET", f"organizations/{organization.id}/diagnostics"),
+        ("GET", f"organizations/{organization.id}/health"),
+        ("GET", f"organizations/{organization.id}/changes"),
+        ("GET", f"organizations/{organization.id}/pairings"),
+        ("PUT", f"organizations/{organization.id}/pairings/one"),
+        ("GET", f"organizations/{organization.id}/pairings/{api.desk.pairing.id}"),
+        ("DELETE", f"organizations/{organization.id}/pairings/{api.desk.pairing.id}"),
+    ):
+        refused = await api.call(method, path, who=who, body={})
+        assert refused.status_code == 401, path
+        assert refused.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert await api.adapters.pairings.get(organization.id, api.desk.pairing.id)
+
+
+async def test_an_organization_that_is_not_there_is_not_found(api: Api, people: FakePeople) -> None:
+    for method, path in (
+        ("GET", "organizations/none"),
+        ("PATCH", "organizations/none"),
+        ("POST", "organizations/none/consent-link"),
+        ("GET", "organizations/none/diagnostics"),
+        ("GET", "organizations/none/health"),
+        ("GET", "organizations/none/changes"),
+        ("GET", "organizations/none/pairings"),
+        ("PUT", "organizations/none/pairings/one"),
+        ("GET", "organizations/none/pairings/one"),
+        ("DELETE", "organizations/none/pairings/one"),
+    ):
+        absent = await api.call(method, path, who="platform", body={"settings": {}})
+        assert absent.status_code == 404, path
+    assert not people.known
+
+
+# --- organizations
+
+
+async def test_a_new_organization_has_the_documented_defaults(api: Api) -> None:
+    shown = await created(api)
+    assert shown["settings"] == {
+        "access_mode": "delegated",
+        "background": "push",
+        "tentative_is_busy": True,
+        "minimum_notice_minutes": 120,
+        "horizon_days": 90,
+        "buffer_before_minutes": 0,
+        "buffer_after_minutes": 0,
+        "step_minutes": 15,
+        "online_meeting": "auto",
+        "retention_days": 30,
+        "owner_address": None,
+    }
+    assert (shown["tenant_id"], shown["consent"], shown["is_closing"]) == (None, "pending", False)
+
+
+async def test_every_setting_can_be_set_and_read_back(api: Api) -> None:
+    wanted = {
+        "access_mode": "application",
+        "background": "poll",
+        "tentative_is_busy": False,
+        "minimum_notice_minutes": 30,
+        "horizon_days": 10,
+        "buffer_before_minutes": 5,
+        "buffer_after_minutes": 10,
+        "step_minutes": 60,
+        "online_meeting": "teams",
+        "retention_days": 7,
+        "owner_address": "Owner@Contoso.example",
+    }
+    shown = await created(api, settings=wanted)
+    assert shown["settings"] == wanted | {"owner_address": "owner@contoso.example"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"minimum_notice_minutes": -1},
+        {"minimum_notice_minutes": 20161},
+        {"horizon_days": 0},
+        {"horizon_days": 366},
+        {"buffer_before_minutes": 7},
+        {"buffer_after_minutes": 125},
+        {"step_minutes": 7},
+        {"retention_days": 0},
+        {"retention_days": 366},
+        {"owner_address": "nobody"},
+        {"access_mode": "root"},
+        {"nonsense": 1},
+    ],
+)
+async def test_settings_have_bounds(api: Api, wrong: dict[str, Any]) -> None:
+    refused = await api.call("POST", "organizations", who="platform", body={"settings": wrong})
+    assert refused.status_code == 422
+    assert told(refused)["errors"][0]["field"] == f"body.settings.{next(iter(wrong))}"
+
+
+async def test_a_tenant_belongs_to_one_organization(api: Api) -> None:
+    tenant = a_tenant()
+    await created(api, tenant_id=tenant)
+    again = await api.call("POST", "organizations", who="platform", body={"tenant_id": tenant})
+    assert again.status_code == 409
+
+
+async def test_organizations_are_listed_in_pages(api: Api) -> None:
+    ids = {(await created(api))["id"] for _ in range(3)} | {api.desk.organization.id}
+    first = told(await api.call("GET", "organizations?limit=3", who="platform"))
+    rest = await api.call("GET", f"organizations?cursor={first['next']}", who="platform")
+    assert {o["id"] for o in first["items"] + told(rest)["items"]} == ids
+
+
+async def test_a_change_needs_the_version_that_was_seen(api: Api) -> None:
+    path = f"organizations/{(await created(api))['id']}"
+    seen = await api.call("GET", path, who="platform")
+    change = {"settings": {"retention_days": 5, "owner_address": "a@b.example"}}
+    missing = await api.call("PATCH", path, who="platform", body=change)
+    headers = {"if-match": seen.headers["etag"]}
+    changed = await api.call("PATCH", path, who="platform", body=change, headers=headers)
+    stale = await api.call("PATCH", path, who="platform", body=change, headers=headers)
+    assert (missing.status_code, changed.status_code, stale.status_code) == (422, 200, 412)
+    settings = told(changed)["settings"]
+    assert (settings["retention_days"], settings["horizon_days"]) == (5, 90)
+    assert changed.headers["etag"] != seen.headers["etag"]
+
+
+async def test_an_owner_can_be_taken_away(api: Api) -> None:
+    shown = await created(api, settings={"owner_address": "a@b.example"})
+    changed = await api.call(
+        "PATCH",
+        f"organizations/{shown['id']}",
+        who="platform",
+        body={"settings": {"owner_address": None}},
+        headers={"if-match": "*"},
+    )
+    assert told(changed)["settings"]["owner_address"] is None
+
+
+async def test_who_has_seen_it_gets_304(api: Api) -> None:
+    path = f"organizations/{(await created(api))['id']}"
+    etag = (await api.call("GET", path, who="platform")).headers["etag"]
+    again = await api.call("GET", path, who="platform", headers={"if-none-match": etag})
+    assert again.status_code == 304
+
+
+# --- consent
+
+
+async def visit(api: Api, organization_id: str, **query: str) -> Any:
+    """Make a link and come back from it with *query*."""
+    link = await api.call("POST", f"organizations/{organization_id}/consent-link", who="platform")
+    assert link.status_code == 200
+    state = parse_qs(urlsplit(told(link)["url"]).query)["state"][0]
+    return await back(api, state=state, **query)
+
+
+async def back(api: Api, **query: str) -> Any:
+    return await api.call("GET", "consent/callback", who=None, query=list(query.items()))
+
+
+async def test_an_administrator_approves_and_is_told_so(api: Api) -> None:
+    shown = await created(api)
+    tenant = a_tenant()
+    page = await visit(api, shown["id"], tenant=tenant, admin_consent="True", scope="x")
+    now = told(await api.call("GET", f"organizations/{shown['id']}", who="platform"))
+    assert page.status_code == 200
+    assert "Your organization is connected" in page.get_body().decode()
+    assert (now["consent"], now["tenant_id"]) == ("granted", tenant)
+
+
+async def test_the_page_runs_nothing_and_is_kept_nowhere(api: Api) -> None:
+    page = await back(api, state="nonsense")
+    assert page.status_code == 400
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "unsafe" not in page.headers["content-security-policy"]
+    assert page.headers["cache-control"] == "no-store"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert "<script" not in page.get_body().decode()
+
+
+async def test_what_the_address_bar_says_is_never_repeated(api: Api) -> None:
+    shown = await created(api)
+    evil = "<img src=x onerror=alert(1)>"
+    page = await visit(
+        api, shown["id"], error=evil, error_description=f"AADSTS65004: {evil}", tenant=evil
+    )
+    assert "onerror" not in page.get_body().decode()
+
+
+async def test_an_approval_that_spreads_slowly_makes_the_page_come_back(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.organizations.consent.PAUSES", ())
+    api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]  # the fake's
+    shown = await created(api)
+    page = await visit(api, shown["id"], tenant=a_tenant(), admin_consent="True")
+    assert page.status_code == 200
+    assert page.headers["refresh"] == "20"
+
+
+async def test_why_the_tenant_still_keeps_the_app_out_is_told(api: Api) -> None:
+    api.adapters.probes.ill[Capability.TOKEN] = replace(  # type: ignore[attr-defined]
+        GONE, aadsts=7000112
+    )
+    shown = await created(api)
+    page = await visit(api, shown["id"], tenant=a_tenant(), admin_consent="True")
+    text = page.get_body().decode()
+    assert page.status_code == 409
+    assert "switched off in the tenant" in text
+    assert "AADSTS7000112" in text
+
+
+async def test_every_outcome_has_its_words() -> None:
+    from functions._consent_page import PAGES
+
+    assert set(PAGES) == set(ConsentOutcome)
+
+
+# --- diagnostics
+
+
+async def test_diagnostics_say_who_must_do_what(api: Api, people: FakePeople) -> None:
+    organization = await connected(api)
+    api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]
+    path = f"organizations/{organization.id}/diagnostics"
+    report = told(await api.call("GET", path, who="platform"))
+    token = report["findings"][0]
+    assert (report["healthy"], report["consent"]) == (False, "withdrawn")
+    assert (token["ailment"], token["who"], token["code"]) == (
+        "app_gone",
+        "entra_admin",
+        "AADSTS700016",
+    )
+    assert token["request_id"] == "r-1"
+    assert not people.known
+
+
+async def test_a_withdrawal_that_is_seen_is_told_in_the_feed_once(
+    api: Api, people: FakePeople
+) -> None:
+    organization = await connected(api)
+    api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]
+    for _ in range(2):
+        await api.call("GET", f"organizations/{organization.id}/diagnostics", who="platform")
+    feed = told(await api.call("GET", f"organizations/{organization.id}/changes", who="platform"))
+    assert [(c["kind"], c["detail"]) for c in feed["items"]] == [
+        ("organization.trouble", "consent_withdrawn")
+    ]
+    assert people is api.adapters.people
+
+
+async def test_a_person_is_named_by_address_or_object_id(api: Api, people: FakePeople) -> None:
+    organization = await connected(api)
+    assert organization.tenant_id
+    ada = people.add(organization.tenant_id, "ada@contoso.example")
+    path = f"organizations/{organization.id}/diagnostics"
+    for name in (ada.address, ada.object_id):
+        report = told(await api.call("GET", f"{path}?mailbox={name}", who="platform"))
+        assert report["mailbox"] == ada.object_id
+    nobody = await api.call("GET", f"{path}?mailbox=no@contoso.example", who="platform")
+    nonsense = await api.call("GET", f"{path}?mailbox=nonsense", who="platform")
+    assert (nobody.status_code, nonsense.status_code) == (422, 422)
+
+
+# --- health
+
+
+async def test_health_counts_subscriptions_and_changes(api: Api, people: FakePeople) -> None:
+    organization = await connected(api)
+    assert organization.tenant_id
+    mailbox = Mailbox(organization.tenant_id, ObjectId(a_uuid()))
+    await api.adapters.subscriptions.save(a_subscription(mailbox=mailbox, last_push_at=NOW))
+    await api.adapters.subscriptions.save(a_subscription())  # somebody else's
+    await api.adapters.changes.append(
+        [a_change(organization.id, cause="outlook", lag_ms=lag) for lag in (1000, 2000, 3000, None)]
+        + [a_change(organization.id, cause="reconciliation", lag_ms=60_000)]
+        + [a_change(organization.id)]
+    )
+    health = told(await api.call("GET", f"organizations/{organization.id}/health", who="platform"))
+    assert health["subscriptions"]["active"] == 1
+    assert health["subscriptions"]["last_push_at"] == "2026-03-02T08:00:00Z"
+    assert health["changes"]["push"] | {"last_at": None} == {
+        "count": 4,
+        "lag_p50_ms": 2000,
+        "lag_p99_ms": 3000,
+        "last_at": None,
+    }
+    assert health["changes"]["reconciliation"]["count"] == 1
+    assert health["credential"]["kind"] == "secret"
+    assert people is api.adapters.people
+
+
+# --- pairings
+
+
+def wanted(*named: dict[str, Any]) -> dict[str, Any]:
+    roles = ["mentor", *["mentee"] * (len(named) - 1)]
+    return {"participants": [{"role": role} | who for role, who in zip(roles, named, strict=True)]}
+
+
+async def put(api: Api, organization: Organization, *named: dict[str, Any]) -> Any:
+    path = f"organizations/{organization.id}/pairings/pair-7"
+    return await api.call("PUT", path, who="platform", body=wanted(*named))
+
+
+async def test_addresses_become_people_and_people_get_addresses(
+    api: Api, people: FakePeople
+) -> None:
+    organization = await connected(api)
+    assert organization.tenant_id
+    ada = people.add(organization.tenant_id, "ada@contoso.example")
+    ben = people.add(organization.tenant_id, "ben@contoso.example")
+    stored = await put(
+        api,
+        organization,
+        {"address": "Ada@Contoso.example"},
+        {"object_id": ben.object_id.upper()},
+        {"address": "outside@partner.example", "required": False},
+    )
+    assert stored.status_code == 200
+    assert [(p["address"], p["object_id"]) for p in told(stored)["participants"]] == [
+        (ada.address, ada.object_id),
+        (ben.address, ben.object_id),
+        ("outside@partner.example", None),
+    ]
+
+
+async def test_who_is_named_by_both_needs_no_directory(api: Api, people: FakePeople) -> None:
+    shown = await created(api, tenant_id=a_tenant())
+    organization = await api.adapters.organizations.get(shown["id"])
+    both = [
+        {"address": f"{name}@contoso.example", "object_id": a_uuid()} for name in ("ada", "ben")
+    ]
+    assert (await put(api, organization, *both)).status_code == 200
+    alone = await put(api, organization, both[0], {"address": "x@contoso.example"})
+    assert alone.status_code == 409
+    assert told(alone)["remedy"]
+    assert not people.known
+
+
+async def test_a_pairing_is_checked_as_a_whole(api: Api, people: FakePeople) -> None:
+    organization = await connected(api)
+    assert organization.tenant_id
+    ada = people.add(organization.tenant_id, "ada@contoso.example")
+    by_id, by_address = {"object_id": ada.object_id}, {"address": ada.address}
+    for named in (
+        [by_id],
+        [by_id, by_address],
+        [by_id, {"object_id": a_uuid()}],
+        [by_id, {"address": "no address"}],
+        [by_id, {}],
+        [{"address": "one@partner.example"}, {"address": "two@partner.example"}],
+        [{"address": f"n{n}@partner.example"} for n in range(20)] + [by_id],
+    ):
+        refused = await put(api, organization, *named)
+        assert refused.status_code == 422, named
+        assert told(refused)["errors"][0]["field"].startswith("body.participants")
+
+
+async def test_twenty_people_may_meet(api: Api, people: FakePeople) -> None:
+    organization = await connected(api)
+    assert organization.tenant_id
+    ada = people.add(organization.tenant_id, "ada@contoso.example")
+    others = [{"address": f"n{n}@partner.example"} for n in range(19)]
+    stored = await put(api, organization, {"object_id": ada.object_id}, *others)
+    assert len(told(stored)["participants"]) == 20
+
+
+@pytest.mark.parametrize("pairing_id", ["a b", "x" * 65, "ü", "a;b"])
+async def test_odd_pairing_ids_are_refused(api: Api, people: FakePeople, pairing_id: str) -> None:
+    organization = await connected(api)
+    assert organization.tenant_id
+    ada = people.add(organization.tenant_id, "ada@contoso.example")
+    refused = await api.call(
+        "PUT",
+        f"organizations/{organization.id}/pairings/{pairing_id}",
+        who="platform",
+        body=wanted({"object_id": ada.object_id}, {"address": "out@partner.example"}),
+    )
+    assert refused.status_code == 422
+
+
+async def test_pairings_are_shown_listed_and_removed(api: Api, people: FakePeople) -> None:
+    organization = api.desk.organization
+    path = f"organizations/{organization.id}/pairings"
+    listed = told(await api.call("GET", path, who="platform"))
+    one = f"{path}/{api.desk.pairing.id}"
+    shown = await api.call("GET", one, who="platform")
+    assert listed["items"] == [told(shown)]
+    for _ in range(2):
+        assert (await api.call("DELETE", one, who="platform")).status_code == 204
+    assert (await api.call("GET", one, who="platform")).status_code == 404
+    assert not people.known
+
+
+async def test_another_organizations_pairing_is_not_found(api: Api, people: FakePeople) -> None:
+    other = await connected(api)
+    absent = await api.call(
+        "GET", f"organizations/{other.id}/pairings/{api.desk.pairing.id}", who="platform"
+    )
+    assert absent.status_code == 404
+    assert not people.known
+
+
+# --- stopping
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"consent": ConsentState.WITHDRAWN}, {"is_closing": True}],
+    ids=["withdrawn", "closing"],
+)
+async def test_people_are_told_that_their_organization_is_stopped(
+    api: Api, changes: dict[str, Any]
+) -> None:
+    organization = await api.adapters.organizations.get(api.desk.organization.id)
+    await api.adapters.organizations.save(replace(organization, **changes))
+    refused = await api.call("GET", f"pairings/{api.desk.pairing.id}")
+    assert refused.status_code == 403
