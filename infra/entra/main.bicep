@@ -1,0 +1,105 @@
+metadata name = 'Mentor Calendar: app registration'
+metadata description = 'The one multi-tenant app registration. Apart from the Azure resources: what-if and stacks do not know Graph resources, and somebody else may be allowed to run it.'
+
+extension microsoftGraphV1
+
+@description('Optional. What admins and users see when they approve.')
+param displayName string = 'Mentor Calendar'
+
+@description('Optional. Immutable key of the registration: the same again updates it.')
+param uniqueName string = 'mentor-calendar'
+
+@description('Required. Where the API is, without https:// and path: the app\'s host name.')
+param apiHost string
+
+@description('Optional. Addresses of pages that sign people in (SPA redirect URIs).')
+param pageUris array = []
+
+@description('Optional. Object id of the app\'s user-assigned identity; empty when it proves itself by certificate or secret.')
+param identityPrincipalId string = ''
+
+@description('Optional. Serve organizations in application mode: the app itself may write into calendars.')
+param applicationMode bool = false
+
+@description('Optional. All organizations are polled: the app itself reads without bodies, and cannot subscribe.')
+param pollOnly bool = false
+
+var graphAppId = '00000003-0000-0000-c000-000000000000'
+// docs/permissions.md says which call needs each; a test compares.
+var delegated = ['openid', 'profile', 'offline_access', 'User.Read', 'Calendars.ReadWrite', 'User.ReadBasic.All']
+var reading = pollOnly ? ['Calendars.ReadBasic.All'] : ['Calendars.Read']
+var application = concat(reading, ['User.ReadBasic.All'], applicationMode ? ['Calendars.ReadWrite'] : [])
+// An application permission is granted as ReadBasic.All, and listed by that name.
+var delegatedAccess = map(filter(graph.oauth2PermissionScopes, x => contains(delegated, x.value)), x => { id: x.id, type: 'Scope' })
+var applicationAccess = map(filter(graph.appRoles, x => contains(application, x.value)), x => { id: x.id, type: 'Role' })
+
+resource graph 'Microsoft.Graph/servicePrincipals@v1.0' existing = {
+  appId: graphAppId
+}
+
+resource registration 'Microsoft.Graph/applications@v1.0' = {
+  displayName: displayName
+  uniqueName: uniqueName
+  signInAudience: 'AzureADMultipleOrgs'
+  web: {
+    redirectUris: ['https://${apiHost}/api/consent/callback']
+    implicitGrantSettings: {
+      enableAccessTokenIssuance: false
+      enableIdTokenIssuance: false
+    }
+  }
+  spa: { redirectUris: pageUris }
+  api: {
+    requestedAccessTokenVersion: 2
+    oauth2PermissionScopes: [
+      {
+        id: guid(uniqueName, 'access_as_user')
+        value: 'access_as_user'
+        type: 'User'
+        isEnabled: true
+        adminConsentDisplayName: 'Book mentoring sessions for you'
+        adminConsentDescription: 'See when people who may meet are free, and book their mentoring sessions in their own name.'
+        userConsentDisplayName: 'Book mentoring sessions for you'
+        userConsentDescription: 'See when you are free, and book your mentoring sessions in your own name.'
+      }
+    ]
+  }
+  appRoles: [
+    {
+      id: guid(uniqueName, 'Platform.Manage')
+      value: 'Platform.Manage'
+      displayName: 'Manage organizations and pairings'
+      description: 'For the mentoring platform\'s own backend.'
+      allowedMemberTypes: ['Application']
+      isEnabled: true
+    }
+  ]
+  requiredResourceAccess: [
+    {
+      resourceAppId: graphAppId
+      resourceAccess: concat(delegatedAccess, applicationAccess)
+    }
+  ]
+  // Customers cannot add credentials to their copy of the app.
+  servicePrincipalLockConfiguration: {
+    isEnabled: true
+    allProperties: true
+  }
+
+  resource identity 'federatedIdentityCredentials@v1.0' = if (!empty(identityPrincipalId)) {
+    name: '${registration.uniqueName}/function-app-identity'
+    audiences: ['api://AzureADTokenExchange']
+    issuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+    subject: identityPrincipalId
+  }
+}
+
+resource servicePrincipal 'Microsoft.Graph/servicePrincipals@v1.0' = {
+  appId: registration.appId
+}
+
+@description('Client id: APP_CLIENT_ID of the deployment.')
+output clientId string = registration.appId
+
+@description('Object id of the enterprise app in the platform\'s tenant.')
+output servicePrincipalId string = servicePrincipal.id

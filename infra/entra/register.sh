@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The app registration without the Microsoft Graph Bicep extension: the same as main.bicep beside it.
+#   infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]
+# Safe to run again. Needs: az login, and the right to register applications.
+set -euo pipefail
+
+host=${1:?usage: infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]}
+principal=${2:-}
+modes=" ${*:3} "
+name='Mentor Calendar'
+graph=00000003-0000-0000-c000-000000000000
+
+# Delegated (Scope): what happens in the signed-in user's name. docs/permissions.md has the reasons.
+scopes=(
+  37f7f235-527c-4136-accd-4a02d197296e # openid
+  14dad69e-099b-42c9-810b-d002981feec1 # profile
+  7427e0e9-2fba-42fe-b0c0-848c9e6a8182 # offline_access
+  e1fe6dd8-ba31-4d61-89e7-88639da4683d # User.Read
+  1ec239c2-d7c9-4623-a91a-a9775856bb36 # Calendars.ReadWrite
+  b340eb25-3456-403f-be2f-af7a0d370277 # User.ReadBasic.All
+)
+# Application (Role): what the app does by itself.
+roles=(97235f07-e226-4f63-ace3-39588e11d3a1) # User.ReadBasic.All
+case $modes in
+  *' poll '*) roles+=(8ba4a692-bc31-4128-9094-475872af8a53) ;; # Calendars.ReadBasic.All
+  *) roles+=(798ee544-9d2d-430c-a058-570e29e34338) ;; # Calendars.Read
+esac
+case $modes in *' application '*) roles+=(ef54d2bf-783f-4e0f-bca1-3210c0444d99) ;; esac # Calendars.ReadWrite
+
+access=$(
+  for id in "${scopes[@]}"; do echo "{\"id\":\"$id\",\"type\":\"Scope\"}"; done
+  for id in "${roles[@]}"; do echo "{\"id\":\"$id\",\"type\":\"Role\"}"; done
+)
+required="[{\"resourceAppId\":\"$graph\",\"resourceAccess\":[$(paste -sd, <<<"$access")]}]"
+
+app=$(az ad app list --display-name "$name" --query '[0].appId' --output tsv)
+if [ -z "$app" ]; then
+  app=$(az ad app create --display-name "$name" --sign-in-audience AzureADMultipleOrgs \
+    --requested-access-token-version 2 --query appId --output tsv)
+fi
+az ad app update --id "$app" --identifier-uris "api://$app" \
+  --web-redirect-uris "https://$host/api/consent/callback" \
+  --required-resource-accesses "$required"
+
+object=$(az ad app show --id "$app" --query id --output tsv)
+scope=$(az ad app show --id "$app" --query "api.oauth2PermissionScopes[?value=='access_as_user'].id | [0]" --output tsv)
+role=$(az ad app show --id "$app" --query "appRoles[?value=='Platform.Manage'].id | [0]" --output tsv)
+az rest --method PATCH --url "https://graph.microsoft.com/v1.0/applications/$object" --headers Content-Type=application/json --body "{
+  \"api\": {\"requestedAccessTokenVersion\": 2, \"oauth2PermissionScopes\": [{
+    \"id\": \"${scope:-$(uuidgen)}\", \"value\": \"access_as_user\", \"type\": \"User\", \"isEnabled\": true,
+    \"adminConsentDisplayName\": \"Book mentoring sessions for you\",
+    \"adminConsentDescription\": \"See when people who may meet are free, and book their mentoring sessions in their own name.\",
+    \"userConsentDisplayName\": \"Book mentoring sessions for you\",
+    \"userConsentDescription\": \"See when you are free, and book your mentoring sessions in your own name.\"}]},
+  \"appRoles\": [{
+    \"id\": \"${role:-$(uuidgen)}\", \"value\": \"Platform.Manage\", \"isEnabled\": true, \"allowedMemberTypes\": [\"Application\"],
+    \"displayName\": \"Manage organizations and pairings\",
+    \"description\": \"For the mentoring platform's own backend.\"}],
+  \"servicePrincipalLockConfiguration\": {\"isEnabled\": true, \"allProperties\": true}}"
+
+az ad sp show --id "$app" >/dev/null 2>&1 || az ad sp create --id "$app" >/dev/null
+
+if [ -n "$principal" ]; then
+  tenant=$(az account show --query tenantId --output tsv)
+  known=$(az ad app federated-credential list --id "$app" --query "[?name=='function-app-identity'] | length(@)" --output tsv)
+  if [ "$known" = 0 ]; then
+    az ad app federated-credential create --id "$app" --parameters "{
+      \"name\": \"function-app-identity\", \"audiences\": [\"api://AzureADTokenExchange\"], \"subject\": \"$principal\",
+      \"issuer\": \"https://login.microsoftonline.com/$tenant/v2.0\"}" >/dev/null
+  fi
+fi
+
+echo "APP_CLIENT_ID=$app"

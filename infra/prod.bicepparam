@@ -1,0 +1,16 @@
+using 'main.bicep'
+
+param environmentName = 'prod'
+param appClientId = readEnvironmentVariable('APP_CLIENT_ID')
+param platformTenantId = readEnvironmentVariable('PLATFORM_TENANT_ID')
+param platformClientIds = readEnvironmentVariable('PLATFORM_CLIENT_IDS', '')
+param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
+param instanceMemoryMB = 2048
+param maximumInstanceCount = 100
+param httpConcurrency = 16
+// Two, so that one serves while the other is updated; and what zone redundancy asks for at least.
+param alwaysReadyHttp = 2
+param logRetentionDays = 90
+// By choice: zones where the region has them, private endpoints for storage and vault.
+param zoneRedundant = false
+param privateEndpoints = false
