@@ -94,11 +94,17 @@ def _advice(error: ImportError) -> str:
 
 
 def _taken_out(app_dir: Path) -> dict[str, ModuleType]:
-    """Take the modules that came from *app_dir* out of `sys.modules` and return them."""
+    """Take the modules that came from *app_dir* out of `sys.modules` and return them.
+
+    With them what another app brought under the same names: it would be taken for this one's.
+    """
+    own_names = {SCRIPT} | {path.stem for path in app_dir.glob("*.py")}
+    own_names |= {path.parent.name for path in app_dir.glob("*/__init__.py")}
     found = {
         name: module
         for name, module in sys.modules.items()
-        if name.partition(".")[0] not in _HOST_PACKAGES and _is_of(module, app_dir)
+        if (top := name.partition(".")[0]) not in _HOST_PACKAGES
+        and (top in own_names or _is_of(module, app_dir))
     }
     for name in found:
         del sys.modules[name]
