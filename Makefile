@@ -66,3 +66,7 @@ format: setup ## Format and mend what can be mended
 
 clean: ## Remove what was built and installed
 	@rm -rf $(VENV) local/node_modules .local build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+az-check: ## Show the docs' az commands to the real CLI's parser (large, slow)
+	@test -x build/azure-cli/bin/python || { $(PYTHON) -m venv build/azure-cli && build/azure-cli/bin/pip install --quiet azure-cli==2.91.0; }
+	@build/azure-cli/bin/python infra/check_az.py
