@@ -18,6 +18,8 @@ param privateOnly bool = false
 param workspaceId string
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
+  // checkov:skip=CKV_AZURE_109: denied with privateEndpoints; else identities alone keep others out
+  // checkov:skip=CKV_AZURE_189: the same
   name: name
   location: location
   tags: tags
