@@ -169,7 +169,7 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
         "nobody",
         query=ConsentQuery,
         media_type="text/html",
-        problems=(400, 409, 503),
+        problems=(400, 409, 422, 503),
     )
 )
 async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:

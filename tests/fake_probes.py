@@ -1,11 +1,15 @@
-"""Stand-ins for what the consent and its doctor ask of Microsoft."""
+"""Stand-ins for what the platform's routes ask of Microsoft and of a tenant's rows."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from shared.ids import Mailbox, TenantId
+from shared.ids import Mailbox, ObjectId, SubscriptionId, TenantId
 from shared.organizations.model import Acting
-from shared.organizations.ports import AppFacts, Capability, Evidence
+from shared.organizations.ports import AppFacts, Capability, CredentialInUse, Evidence
+from shared.pairings.ports import Person
+from tests.builders import NOW, a_uuid
+from tests.fakes import InMemorySessions, InMemorySubscriptions
 
 APP = AppFacts(
     client_id="11111111-aaaa-4aaa-8aaa-aaaaaaaaaaaa",
@@ -71,3 +75,93 @@ class Pauses:
     async def __call__(self, seconds: float) -> None:
         self.seconds.append(seconds)
         self._meanwhile()
+
+
+class FakePeople:
+    """A directory of the people that were added (the `People` port)."""
+
+    def __init__(self) -> None:
+        self.known: list[tuple[TenantId, Person]] = []
+
+    def add(self, tenant_id: TenantId, address: str) -> Person:
+        person = Person(ObjectId(a_uuid()), address, "Somebody")
+        self.known.append((tenant_id, person))
+        return person
+
+    async def get(self, mailbox: Mailbox) -> Person | None:
+        return next(
+            (
+                person
+                for tenant_id, person in self.known
+                if Mailbox(tenant_id, person.object_id) == mailbox
+            ),
+            None,
+        )
+
+    async def find(self, tenant_id: TenantId, address: str) -> Person | None:
+        return next((p for t, p in self.known if (t, p.address) == (tenant_id, address)), None)
+
+
+class FakeCredential:
+    """A secret that expires."""
+
+    async def in_use(self) -> CredentialInUse:
+        return CredentialInUse("secret", NOW)
+
+
+class FakeGraphSubscriptions:
+    """Graph's side of subscriptions: remembers what was ended, or denies with *error*."""
+
+    def __init__(self) -> None:
+        self.ended: list[SubscriptionId] = []
+        self.error: Exception | None = None
+
+    async def create(
+        self,
+        mailbox: Mailbox,
+        client_state: str,
+        expires_at: datetime,
+    ) -> tuple[SubscriptionId, datetime]:
+        self._deny()
+        return SubscriptionId(a_uuid()), expires_at
+
+    async def renew(
+        self,
+        tenant_id: TenantId,
+        ids: Sequence[SubscriptionId],
+        expires_at: datetime,
+    ) -> list[datetime | Exception]:
+        self._deny()
+        return [expires_at for _ in ids]
+
+    async def delete(self, tenant_id: TenantId, subscription_id: SubscriptionId) -> None:
+        self._deny()
+        self.ended.append(subscription_id)
+
+    def _deny(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+class InMemoryTenantRows:
+    """`TenantRows` over the other stand-ins."""
+
+    def __init__(self, sessions: InMemorySessions, subscriptions: InMemorySubscriptions) -> None:
+        self._sessions = sessions._partitions
+        self._subscriptions = subscriptions._subscriptions
+
+    async def mailboxes(self, tenant_id: TenantId) -> AsyncIterator[Mailbox]:
+        for mailbox in sorted({*self._sessions, *self._subscriptions}):
+            if mailbox.tenant_id == tenant_id:
+                yield mailbox
+
+    async def erase(self, mailbox: Mailbox) -> Mapping[str, int]:
+        partition = self._sessions.pop(mailbox, None)
+        subscription = self._subscriptions.pop(mailbox, None)
+        counts = {
+            "session": len(partition.known) if partition else 0,
+            "event": len(partition.events) if partition else 0,
+            "day": len(partition.days) if partition else 0,
+            "subscription": int(subscription is not None),
+        }
+        return {kind: count for kind, count in counts.items() if count}

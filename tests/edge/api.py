@@ -24,11 +24,19 @@ from functions._edge import Operation
 from local.host.templates import RouteTemplate, split_path
 from shared.errors import NotAuthenticated
 from shared.ids import Mailbox, ObjectId, TenantId
+from shared.offboarding import Leaving
 from shared.organizations.ports import CallerKind, VerifiedToken
 from shared.settings import CLOUDS, Settings
 from shared.wiring import Wiring
 from tests.builders import a_tenant, a_uuid
-from tests.fake_probes import FakeProbes, FakeSeals
+from tests.fake_probes import (
+    FakeCredential,
+    FakeGraphSubscriptions,
+    FakePeople,
+    FakeProbes,
+    FakeSeals,
+    InMemoryTenantRows,
+)
 from tests.fakes import (
     FakeClock,
     InMemoryOrganizations,
@@ -129,7 +137,7 @@ class FakeWiring(Wiring):
         self.desk = desk
         self.__dict__ |= {
             "outbound": None,
-            "credentials": None,
+            "credentials": FakeCredential(),
             "secrets": None,
             "graph": None,
             "tables": SimpleNamespace(ping=_there),
@@ -139,7 +147,8 @@ class FakeWiring(Wiring):
             "consent_seals": FakeSeals(),
             "schedules": desk.outlook,
             "calendar": desk.calendar,
-            "graph_subscriptions": None,
+            "graph_subscriptions": FakeGraphSubscriptions(),
+            "people": FakePeople(),
             "probes": FakeProbes(),
             "organizations": InMemoryOrganizations(),
             "pairings": InMemoryPairings(),
@@ -150,6 +159,18 @@ class FakeWiring(Wiring):
             "jobs": desk.jobs,
             "outbox": InMemoryOutbox(),
         }
+        self.__dict__["leaving"] = Leaving(
+            organizations=self.organizations,
+            pairings=self.pairings,
+            sessions=self.sessions,
+            subscriptions=self.subscriptions,
+            changes=self.changes,
+            due=self.due,
+            rows=InMemoryTenantRows(desk.sessions, self.__dict__["subscriptions"]),
+            graph=self.graph_subscriptions,
+            calendar=self.calendar,
+            clock=self.clock,
+        )
 
 
 @contextmanager

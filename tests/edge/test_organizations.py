@@ -6,48 +6,20 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from shared.ids import Mailbox, ObjectId, TenantId
+from shared.ids import Mailbox, ObjectId
 from shared.organizations.consent import ConsentOutcome
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import Capability, CredentialInUse, Evidence
-from shared.pairings.ports import Person
+from shared.organizations.ports import Capability, Evidence
 from tests.builders import NOW, a_change, a_subscription, a_tenant, a_uuid
 from tests.edge.api import Api, told
+from tests.fake_probes import FakePeople
 
 GONE = Evidence(Capability.TOKEN, ok=False, status=400, aadsts=700016, request_id="r-1")
 
 
-class FakePeople:
-    """A directory of a few people."""
-
-    def __init__(self) -> None:
-        self.known: list[tuple[TenantId, Person]] = []
-
-    def add(self, tenant_id: TenantId, address: str) -> Person:
-        person = Person(ObjectId(a_uuid()), address, "Somebody")
-        self.known.append((tenant_id, person))
-        return person
-
-    async def get(self, mailbox: Mailbox) -> Person | None:
-        return self._first(mailbox.tenant_id, lambda p: p.object_id == mailbox.object_id)
-
-    async def find(self, tenant_id: TenantId, address: str) -> Person | None:
-        return self._first(tenant_id, lambda p: p.address == address)
-
-    def _first(self, tenant_id: TenantId, fits: Any) -> Person | None:
-        return next((p for tenant, p in self.known if tenant == tenant_id and fits(p)), None)
-
-
-class FakeCredential:
-    async def in_use(self) -> CredentialInUse:
-        return CredentialInUse("secret", NOW)
-
-
 @pytest.fixture
 def people(api: Api) -> FakePeople:
-    directory = FakePeople()
-    api.adapters.__dict__["people"] = directory
-    api.adapters.__dict__["credentials"] = FakeCredential()
+    directory: FakePeople = api.adapters.__dict__["people"]
     return directory
 
 
