@@ -191,8 +191,10 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
     if operation.caller != "nobody":
         statuses |= {401, 403, 503}
     # A participant's route too: the Acting-Participant may be nobody.
-    if "{" in path or operation.caller == "participant":
+    if "{" in path:
         statuses.add(404)
+    if operation.caller == "participant":
+        statuses |= {404, 422}  # an Acting-Participant who is nobody, or no name at all
     problem = {"application/problem+json": {"schema": {"$ref": _SCHEMAS + "Problem"}}}
     for status in sorted(str(s) for s in statuses if str(s) not in responses):
         # People read pages: what goes wrong is told on one, too.
