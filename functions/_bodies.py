@@ -648,6 +648,8 @@ class HealthBody(Reply):
     time: Moment
     checks: dict[str, str]
     """Part by part: `ok`, or what is wrong."""
+    poison: dict[str, int]
+    """Messages that failed five times and wait to be looked at, by queue."""
 
 
 def organization_brief(organization: Organization) -> OrganizationBrief:

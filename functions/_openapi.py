@@ -188,6 +188,8 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
     if operation.cached:
         responses["304"] = {"description": "The caller has it already."}
     statuses = {500, *operation.problems}
+    if operation.query or operation.caller == "participant":  # its Acting-Participant
+        statuses.add(422)
     if operation.caller != "nobody":
         statuses |= {401, 403, 503}
     # A participant's route too: the Acting-Participant may be nobody.

@@ -11,8 +11,13 @@ bp = func.Blueprint()
 
 @bp.timer_trigger(arg_name="timer", schedule="30 */5 * * * *", run_on_startup=False)
 async def reconcile_sessions(timer: func.TimerRequest) -> None:
-    """Queue sessions whose time to be read again has come, and ended ones to be removed."""
+    """Queue sessions whose time to be read again has come, and ended ones to be removed.
+
+    And count what was set aside: the queues' own figures come too late for an alert.
+    """
     adapters = wiring()
     count = await enqueue_reconciliations(books=adapters.books)
     purged = await enqueue_purges(books=adapters.books)
     log_event("reconciliation.queued", due=count, purged=purged, overdue=int(timer.past_due))
+    for queue, waiting in (await adapters.queues.poisoned()).items():
+        log_event("poison.counted", queue=queue, count=waiting)

@@ -29,6 +29,7 @@ async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG0
             version=VERSION,
             time=datetime.now(UTC),
             checks=checks,
+            poison=await wiring().queues.poisoned() if checks["queues"] == "ok" else {},
         ),
         status=200 if is_well else 503,
     )

@@ -11,6 +11,13 @@ bp = func.Blueprint()
 
 @bp.timer_trigger(arg_name="timer", schedule="0 7,22,37,52 * * * *", run_on_startup=False)
 async def renew_subscriptions(timer: func.TimerRequest) -> None:
-    """Queue what has reached half of its life; batches of 20 do the rest."""
-    count = await enqueue_renewals(following=wiring().following)
+    """Queue what has reached half of its life; batches of 20 do the rest.
+
+    And look how long the app's own credential lives.
+    """
+    adapters = wiring()
+    count = await enqueue_renewals(following=adapters.following)
     log_event("renewal.queued", due=count, overdue=int(timer.past_due))
+    expires_at = (await adapters.credentials.in_use()).expires_at
+    if expires_at is not None:
+        log_event("credential.checked", days_left=(expires_at - adapters.clock.now()).days)

@@ -99,6 +99,22 @@ class Queues:
             async with asyncio.timeout(_CALL_SECONDS):
                 await self._service.get_queue_client(JOBS).get_queue_properties(**_WAIT)
 
+    async def poisoned(self) -> dict[str, int]:
+        """Return about how many messages nobody could handle, by queue. Raises StoreUnavailable."""
+        return {queue: await self._length(f"{queue}-poison") for queue in QUEUES}
+
+    async def _length(self, queue: str) -> int:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with _answering(queue):
+            async with asyncio.timeout(_CALL_SECONDS):
+                try:
+                    client = self._service.get_queue_client(queue)
+                    found = await client.get_queue_properties(**_WAIT)
+                except ResourceNotFoundError:
+                    return 0  # made when the first message is set aside
+        return found.approximate_message_count or 0
+
     async def aclose(self) -> None:
         """Close the client, if one was made."""
         if "_service" in self.__dict__:

@@ -174,9 +174,7 @@ def test_silence_never_erases_an_answer() -> None:
 
 
 def test_new_times_start_from_silence() -> None:
-    session = _session().with_response(
-        _PEOPLE[0], AttendeeResponse(ResponseState.ACCEPTED, _ZERO)
-    )
+    session = _session().with_response(_PEOPLE[0], AttendeeResponse(ResponseState.ACCEPTED, _ZERO))
     outlook = _Outlook(_span(2), dict.fromkeys(_PEOPLE, AttendeeResponse(reset=True)), changes=5)
     merged = merge(session, outlook.shown())
     assert merged.session.attendees[0].response.state is ResponseState.PENDING

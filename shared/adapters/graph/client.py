@@ -235,6 +235,12 @@ class Caller:
             request_id=refusal.request_id,
             duration_ms=round(1000 * (time.monotonic() - started_at)),
         )
+        if refusal.status == 429:
+            log_event(
+                "graph.throttled",
+                operation=_operation(request),
+                retry_after_ms=round(1000 * (refusal.retry_after_seconds or 0)),
+            )
         return Failed(refusal)
 
 
@@ -306,6 +312,13 @@ class GraphClient:
 
 
 _NATIVE: Final = ResponseHandlerOption(NativeResponseHandler())
+
+
+def _operation(request: "RequestInformation") -> str:
+    """Return what was asked for, without anybody's ids: ``GET /users/{user}/events/{event}``."""
+    path = (request.url_template or "").partition("{?")[0].removeprefix("{+baseurl}")
+    method = request.http_method.value if request.http_method else ""
+    return f"{method} {path.replace('%2Did', '')}"
 
 
 def _no_answer(message: str) -> CalendarUnavailable:
