@@ -155,9 +155,11 @@ async def _clear_mailboxes(
     several: list[Mailbox] = []
     async for mailbox in leaving.rows.mailboxes(organization.tenant_id):
         several.append(mailbox)
-        if len(several) == _AT_ONCE:
-            await _clear(several, organization, removal, leaving, cancel=cancel)
-            several = []
+        if len(several) < _AT_ONCE:
+            continue
+        await _clear(several, organization, removal, leaving, cancel=cancel)
+        several = []
+        # After some work always, so that every run gets further.
         if leaving.clock.now() >= ends_at:
             return False
     await _clear(several, organization, removal, leaving, cancel=cancel)

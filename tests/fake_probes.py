@@ -151,7 +151,8 @@ class InMemoryTenantRows:
         self._subscriptions = subscriptions._subscriptions
 
     async def mailboxes(self, tenant_id: TenantId) -> AsyncIterator[Mailbox]:
-        for mailbox in sorted({*self._sessions, *self._subscriptions}):
+        used = {mailbox for mailbox, partition in self._sessions.items() if partition.known}
+        for mailbox in sorted(used | {*self._subscriptions}):
             if mailbox.tenant_id == tenant_id:
                 yield mailbox
 

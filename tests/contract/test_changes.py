@@ -135,3 +135,15 @@ async def test_a_foreign_cursor_is_invalid(
 ) -> None:
     with pytest.raises(Invalid):
         await changes.after(organization_id, cursor, 1)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10])
+async def test_the_last_changes_come_oldest_first(changes: ChangeStore, limit: int) -> None:
+    organization_id = OrganizationId(a_uuid())
+    written = [a_change(organization_id) for _ in range(5)]
+    await changes.append(written)
+    assert list(await changes.recent(organization_id, limit)) == written[-limit:]
+
+
+async def test_an_empty_feed_has_no_last_changes(changes: ChangeStore) -> None:
+    assert not await changes.recent(OrganizationId(a_uuid()), 10)

@@ -23,6 +23,8 @@ async def test_an_organization_is_read_back_whole(organizations: OrganizationSto
     organization = an_organization(
         consent=ConsentState.GRANTED,
         consent_changed_at=NOW,
+        consent_nonce="n0nce",
+        is_closing=True,
         settings=OrganizationSettings(
             access_mode=AccessMode.APPLICATION,
             background=Background.POLL,

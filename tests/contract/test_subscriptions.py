@@ -8,7 +8,7 @@ import pytest
 from shared.errors import StaleRow
 from shared.subscriptions.model import Subscription, SubscriptionState
 from shared.subscriptions.ports import SubscriptionStore
-from tests.builders import NOW, a_mailbox, a_subscription
+from tests.builders import NOW, a_mailbox, a_subscription, a_tenant
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,15 @@ async def test_deleting_twice_is_fine(subscriptions: SubscriptionStore) -> None:
     assert await subscriptions.get(saved.mailbox) is None
     with pytest.raises(StaleRow):
         await subscriptions.save(saved)
+
+
+async def test_a_tenants_subscriptions_are_found_and_no_others(
+    subscriptions: SubscriptionStore,
+) -> None:
+    tenant_id = a_tenant()
+    ours = [
+        await subscriptions.save(a_subscription(mailbox=a_mailbox(tenant_id))) for _ in range(3)
+    ]
+    await subscriptions.save(a_subscription())
+    found = [one async for page in subscriptions.of_tenant(tenant_id) for one in page]
+    assert sorted(found, key=lambda s: s.mailbox) == sorted(ours, key=lambda s: s.mailbox)

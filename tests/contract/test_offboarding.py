@@ -1,0 +1,307 @@
+"""Leaving: nothing of an organization is left, nothing of another is touched, repeats are fine."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.adapters.tables.client import Tables
+from shared.adapters.tables.leaving import TableTenantRows
+from shared.changes.ports import ChangeStore
+from shared.due import DueKind, DueStore
+from shared.errors import CalendarThrottled, Conflict, ConsentMissing, EventGone, NotFound
+from shared.ids import EventId, Mailbox, ObjectId
+from shared.offboarding import PATIENCE, Leaving, offboard
+from shared.organizations.model import (
+    AccessMode,
+    Acting,
+    ConsentState,
+    Organization,
+    OrganizationSettings,
+)
+from shared.organizations.ports import OrganizationStore
+from shared.pairings.model import Pairing
+from shared.pairings.ports import PairingStore
+from shared.sessions.model import Session, SessionState
+from shared.sessions.ports import SessionStore
+from shared.sessions.rhythm import purge_item
+from shared.subscriptions.model import Subscription
+from shared.subscriptions.ports import SubscriptionStore
+from tests.builders import (
+    a_change,
+    a_pairing,
+    a_session,
+    a_span,
+    a_subscription,
+    a_uuid,
+    an_event_id,
+    an_organization,
+    at,
+)
+from tests.fake_probes import FakeGraphSubscriptions, InMemoryTenantRows
+from tests.fakes import FakeClock, InMemorySessions, InMemorySubscriptions
+
+DELEGATED = OrganizationSettings()
+APPLICATION = OrganizationSettings(access_mode=AccessMode.APPLICATION)
+
+
+class FakeCalendar:
+    """Cancels, or denies with *error*."""
+
+    def __init__(self) -> None:
+        self.cancelled: list[EventId] = []
+        self.error: Exception | None = None
+
+    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+        assert acting.assertion is None
+        assert comment
+        if self.error is not None:
+            raise self.error
+        self.cancelled.append(event_id)
+
+
+class SlowClock(FakeClock):
+    """Every look at it costs a minute."""
+
+    def now(self) -> Any:
+        self.advance(timedelta(minutes=1))
+        return super().now()
+
+
+@pytest.fixture
+def graph() -> FakeGraphSubscriptions:
+    return FakeGraphSubscriptions()
+
+
+@pytest.fixture
+def calendar() -> FakeCalendar:
+    return FakeCalendar()
+
+
+@pytest.fixture
+def leaving(
+    on_storage: Tables | None,
+    organizations: OrganizationStore,
+    pairings: PairingStore,
+    sessions: SessionStore,
+    subscriptions: SubscriptionStore,
+    changes: ChangeStore,
+    due: DueStore,
+    graph: FakeGraphSubscriptions,
+    calendar: FakeCalendar,
+) -> Leaving:
+    if on_storage is not None:
+        rows: Any = TableTenantRows(on_storage)
+    else:
+        assert isinstance(sessions, InMemorySessions)
+        assert isinstance(subscriptions, InMemorySubscriptions)
+        rows = InMemoryTenantRows(sessions, subscriptions)
+    return Leaving(
+        organizations,
+        pairings,
+        sessions,
+        subscriptions,
+        changes,
+        due,
+        rows,
+        graph,
+        calendar,  # type: ignore[arg-type]  # the one method that leaving needs
+        FakeClock(),
+    )
+
+
+class Customer:
+    """An organization with a pairing, a session, a subscription, reminders and a change."""
+
+    def __init__(self, leaving: Leaving, settings: OrganizationSettings) -> None:
+        self.leaving = leaving
+        self.organization: Organization = an_organization(
+            consent=ConsentState.GRANTED, settings=settings
+        )
+        tenant_id = self.organization.tenant_id
+        assert tenant_id
+        self.mentor = Mailbox(tenant_id, ObjectId(a_uuid()))
+        self.mentee = Mailbox(tenant_id, ObjectId(a_uuid()))
+        self.pairing: Pairing = a_pairing(
+            self.mentor, self.mentee, organization_id=self.organization.id
+        )
+        self.session: Session = a_session(
+            self.mentor,
+            organizer=self.mentee,
+            organization_id=self.organization.id,
+            span=a_span(at(10, day=1)),
+        )
+        self.subscription: Subscription = a_subscription(
+            organization_id=self.organization.id, mailbox=self.mentee
+        )
+
+    async def move_in(self) -> "Customer":
+        ports, now = self.leaving, self.leaving.clock.now()
+        self.organization = await ports.organizations.create(self.organization)
+        self.pairing = await ports.pairings.put(self.pairing)
+        opened = await ports.sessions.open(self.session, now)
+        booked = replace(
+            opened, state=SessionState.SCHEDULED, event_id=an_event_id(), held_until=None
+        )
+        self.session = await ports.sessions.save(booked)
+        await ports.sessions.settle(self.mentor, self.session)
+        self.subscription = await ports.subscriptions.save(self.subscription)
+        await ports.changes.append([a_change(self.organization.id)])
+        await ports.due.put([purge_item(self.session, self.organization.settings)])
+        return self
+
+    async def is_untouched(self) -> bool:
+        ports = self.leaving
+        assert await ports.organizations.get(self.organization.id) == self.organization
+        assert (await ports.sessions.get(self.mentor, self.session.id)).id == self.session.id
+        assert await ports.subscriptions.get(self.mentee) == self.subscription
+        assert await ports.pairings.get(self.organization.id, self.pairing.id) == self.pairing
+        found, _ = await ports.changes.after(self.organization.id, None, 10)
+        return len(found) == 1
+
+    async def is_gone(self) -> bool:
+        ports = self.leaving
+        with pytest.raises(NotFound):
+            await ports.organizations.get(self.organization.id)
+        for mailbox in (self.mentor, self.mentee):
+            with pytest.raises(NotFound):
+                await ports.sessions.get(mailbox, self.session.id)
+            own, _ = await ports.pairings.of_mailbox(
+                self.organization.id, mailbox, after=None, limit=5
+            )
+            assert not own
+        assert await ports.subscriptions.get(self.mentee) is None
+        found, _ = await ports.changes.after(self.organization.id, None, 10)
+        assert self.organization.tenant_id
+        rows = [m async for m in ports.rows.mailboxes(self.organization.tenant_id)]
+        return not found and not rows
+
+
+async def a_customer(leaving: Leaving, settings: OrganizationSettings = DELEGATED) -> Customer:
+    return await Customer(leaving, settings).move_in()
+
+
+async def test_nothing_is_left_and_nobody_else_is_touched(
+    leaving: Leaving, graph: FakeGraphSubscriptions, calendar: FakeCalendar
+) -> None:
+    ours, theirs = await a_customer(leaving), await a_customer(leaving)
+    removal = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    assert removal.is_complete
+    assert (removal.subscriptions, removal.sessions, removal.pairings) == (1, 1, 1)
+    assert (removal.mailboxes, removal.changes, removal.organizations) == (2, 1, 1)
+    assert removal.rows["session"] == 2
+    assert await ours.is_gone()
+    assert await theirs.is_untouched()
+    assert graph.ended == [ours.subscription.id]
+    assert not calendar.cancelled
+
+
+async def test_reminders_of_what_is_gone_go_too(leaving: Leaving) -> None:
+    ours = await a_customer(leaving)
+    await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    assert await leaving.due.oldest(DueKind.PURGE) is None
+
+
+async def test_leaving_twice_is_not_an_error(leaving: Leaving) -> None:
+    ours = await a_customer(leaving)
+    await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    again = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    assert again.is_complete
+    assert (again.organizations, again.mailboxes) == (0, 0)
+
+
+async def test_sessions_of_pairings_that_are_gone_are_found(leaving: Leaving) -> None:
+    ours = await a_customer(leaving)
+    await leaving.pairings.delete(ours.organization.id, ours.pairing.id)
+    removal = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    assert removal.sessions == 1
+    assert await ours.is_gone()
+
+
+async def test_the_tenant_may_come_back_elsewhere(leaving: Leaving) -> None:
+    ours = await a_customer(leaving)
+    await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    again = an_organization(tenant_id=ours.organization.tenant_id)
+    assert await leaving.organizations.create(again)
+
+
+async def test_meetings_are_cancelled_only_when_asked(
+    leaving: Leaving, calendar: FakeCalendar
+) -> None:
+    ours = await a_customer(leaving, APPLICATION)
+    removal = await offboard(ours.organization.id, cancel_sessions=True, leaving=leaving)
+    assert removal.sessions_cancelled == 1
+    assert calendar.cancelled == [ours.session.event_id]
+
+
+async def test_people_who_write_themselves_must_cancel_themselves(leaving: Leaving) -> None:
+    ours = await a_customer(leaving)
+    with pytest.raises(Conflict):
+        await offboard(ours.organization.id, cancel_sessions=True, leaving=leaving)
+    assert await ours.is_untouched()
+
+
+@pytest.mark.parametrize(
+    ("error", "not_cancelled"),
+    [(ConsentMissing("denied"), 1), (EventGone("gone"), 0)],
+    ids=["denied", "gone"],
+)
+async def test_a_meeting_that_cannot_be_cancelled_is_counted(
+    leaving: Leaving, calendar: FakeCalendar, error: Exception, not_cancelled: int
+) -> None:
+    ours = await a_customer(leaving, APPLICATION)
+    calendar.error = error
+    removal = await offboard(ours.organization.id, cancel_sessions=True, leaving=leaving)
+    assert removal.sessions_not_cancelled == not_cancelled
+    assert removal.sessions_cancelled == 0
+    assert await ours.is_gone()
+
+
+async def test_a_tenant_that_lets_us_in_no_more_can_still_leave(
+    leaving: Leaving, graph: FakeGraphSubscriptions
+) -> None:
+    ours = await a_customer(leaving)
+    graph.error = ConsentMissing("gone")
+    removal = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    assert (removal.subscriptions, removal.subscriptions_left) == (0, 1)
+    assert await ours.is_gone()
+
+
+async def test_what_was_interrupted_goes_on(
+    leaving: Leaving, graph: FakeGraphSubscriptions
+) -> None:
+    ours = await a_customer(leaving)
+    graph.error = CalendarThrottled("wait")
+    with pytest.raises(CalendarThrottled):
+        await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    assert (await leaving.organizations.get(ours.organization.id)).is_closing
+    graph.error = None
+    removal = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    assert removal.is_complete
+    assert await ours.is_gone()
+
+
+async def test_a_large_one_takes_several_requests(leaving: Leaving) -> None:
+    ours = await a_customer(leaving)
+    assert ours.organization.tenant_id
+    for _ in range(20):
+        mailbox = Mailbox(ours.organization.tenant_id, ObjectId(a_uuid()))
+        await leaving.subscriptions.save(a_subscription(mailbox=mailbox))
+    assert timedelta(minutes=2) > PATIENCE
+    slow = replace(leaving, clock=SlowClock())
+    runs = 1
+    while not (
+        await offboard(ours.organization.id, cancel_sessions=False, leaving=slow)
+    ).is_complete:
+        runs += 1
+        assert runs < 10
+    assert runs == 2
+    assert await ours.is_gone()
+
+
+async def test_one_that_was_never_connected_can_leave(leaving: Leaving) -> None:
+    organization = await leaving.organizations.create(an_organization(tenant_id=None))
+    removal = await offboard(organization.id, cancel_sessions=False, leaving=leaving)
+    assert removal.is_complete
+    assert removal.organizations == 1
