@@ -1,0 +1,392 @@
+"""A customer comes, is narrowed, falls ill, takes the approval back, and leaves."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from local.entra.tokens import Forgery
+from local.seed import CONTOSO_ID, FABRIKAM_ID, NORTHWIND_ID
+from shared.adapters.tables.keys import TABLES
+from tests.e2e.conftest import ROOT, Stage
+
+ORGANIZATION = "contoso"
+
+
+class Platform:
+    """The mentoring platform's backend, and the administrators it sends links to."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self._stage.cloud.entra.platform_token()}"}
+        headers |= options.pop("headers", {})
+        return await self._stage.http.request(method, f"/api/{path}", headers=headers, **options)
+
+    async def told(self, method: str, path: str, expect: int = 200, **options: Any) -> Any:
+        answer = await self.call(method, path, **options)
+        assert answer.status_code == expect, answer.text
+        return answer.json()
+
+    async def link(self, organization_id: str) -> str:
+        made = await self.told("POST", f"organizations/{organization_id}/consent-link")
+        return str(made["url"])
+
+    async def visit(self, link: str, decision: str, admin: str) -> httpx.Response:
+        """Open *link* as *admin*, decide, and return the page at the end of the way."""
+        form = {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
+        decided = await self._stage.http.post(
+            link.partition("?")[0], data=form | {"decision": decision, "person": admin}
+        )
+        assert decided.status_code == 302, decided.text
+        return await self._stage.http.get(decided.headers["location"])
+
+    async def ailments(self, organization_id: str, mailbox: str = "") -> dict[str, str]:
+        """Return what the doctor finds, by capability."""
+        query = {"mailbox": mailbox} if mailbox else {}
+        path = f"organizations/{organization_id}/diagnostics"
+        report = await self.told("GET", path, params=query)
+        return {f["capability"]: f["ailment"] or f["state"] for f in report["findings"]}
+
+
+@pytest.fixture
+def platform(stage: Stage) -> Platform:
+    return Platform(stage)
+
+
+async def test_a_customer_is_taken_on_with_one_link(stage: Stage, platform: Platform) -> None:
+    made = await platform.told("POST", "organizations", 201, json={})
+    organization_id = made["id"]
+    link = await platform.link(organization_id)
+
+    declined = await platform.visit(link, "refuse", "vera")
+    assert "Nothing was approved" in declined.text
+    shown = await platform.told("GET", f"organizations/{organization_id}")
+    assert shown["consent"] == "declined"
+
+    page = await platform.visit(link, "grant", "vera")
+    assert page.status_code == 200
+    assert "Your organization is connected" in page.text
+    assert "script" not in page.text
+    shown = await platform.told("GET", f"organizations/{organization_id}")
+    assert (shown["consent"], shown["tenant_id"]) == ("granted", NORTHWIND_ID)
+    again = await platform.visit(link, "grant", "vera")
+    assert "nothing more to do" in again.text
+
+    nils, noor = stage.cloud.world.person("nils"), stage.cloud.world.person("noor")
+    await platform.told(
+        "PUT",
+        f"organizations/{organization_id}/pairings/first",
+        json={
+            "participants": [
+                {"role": "mentor", "address": nils.address},
+                {"role": "mentee", "object_id": noor.object_id},
+            ]
+        },
+    )
+    me = (await stage.call("noor", "GET", "me")).json()
+    assert me["mailbox"]["usable"], me
+    session = await stage.book("noor", "first")
+    assert session["state"] == "scheduled"
+    assert await platform.ailments(organization_id, nils.address) == {
+        "token": "works",
+        "profiles": "works",
+        "read_events": "works",
+        "schedule": "works",
+        "subscribe": "works",
+        "write_as_user": "needs_person",
+    }
+
+
+async def test_an_approval_that_proves_nothing_connects_nobody(
+    stage: Stage, platform: Platform
+) -> None:
+    named = await platform.told("POST", "organizations", 201, json={"tenant_id": NORTHWIND_ID})
+    link = await platform.link(named["id"])
+    state = parse_qs(urlsplit(link).query)["state"][0]
+    callback = "/api/consent/callback"
+
+    async def back(**query: str) -> httpx.Response:
+        return await stage.http.get(callback, params=query)
+
+    other = await back(state=state, tenant=FABRIKAM_ID, admin_consent="True")
+    assert other.status_code == 409
+    assert "another organization" in other.text
+    forged = await back(state=f"{state}x", tenant=NORTHWIND_ID, admin_consent="True")
+    assert forged.status_code == 400
+    # A callback that nobody's approval stands behind, with a good state.
+    bare = await back(state=state, tenant=NORTHWIND_ID, admin_consent="True")
+    assert "Almost done" in bare.text
+    assert bare.headers["refresh"]
+    shown = await platform.told("GET", f"organizations/{named['id']}")
+    assert shown["consent"] == "pending"
+
+    unnamed = await platform.told("POST", "organizations", 201, json={})
+    taken = await platform.visit(await platform.link(unnamed["id"]), "grant", "ines")
+    assert taken.status_code == 409
+    assert "connected already" in taken.text
+
+
+async def test_a_withdrawal_is_noticed_shown_and_stops_calls(
+    stage: Stage, platform: Platform
+) -> None:
+    session = await stage.book()
+    await stage.settled()
+    stage.cloud.entra.withdraw(CONTOSO_ID)
+    refused = await stage.call("ben", "POST", f"sessions/{session['id']}/cancel", json={})
+    assert refused.status_code in {401, 403, 502}, refused.text
+    shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
+    if shown["consent"] != "withdrawn":
+        # The user's token was still good for the call: the app's own look settles it.
+        assert (await platform.ailments(ORGANIZATION))["token"] == "app_gone"
+        shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
+    assert shown["consent"] == "withdrawn"
+    feed = await platform.told("GET", f"organizations/{ORGANIZATION}/changes")
+    assert feed["items"][-1]["detail"] == "consent_withdrawn"
+
+    asked = len(stage.cloud.entra.requests)
+    me = (await stage.call("ben", "GET", "me")).json()
+    assert me["mailbox"]["findings"][0]["ailment"] == "consent_withdrawn"
+    assert (await stage.call("ben", "GET", "pairings")).status_code == 403
+    assert len(stage.cloud.entra.requests) == asked
+
+    page = await platform.visit(await platform.link(ORGANIZATION), "grant", "ines")
+    assert "Your organization is connected" in page.text
+    assert (await stage.call("ben", "GET", "pairings")).status_code == 200
+
+
+async def test_narrowing_by_assignment_stops_only_those_outside(
+    stage: Stage, platform: Platform
+) -> None:
+    stage.cloud.entra.app_in(CONTOSO_ID).assignment_required = True
+    ruth = (await stage.call("ruth", "GET", "me")).json()["mailbox"]
+    ben = (await stage.call("ben", "GET", "me")).json()["mailbox"]
+    assert not ruth["usable"]
+    assert {f["ailment"] for f in ruth["findings"]} == {"not_assigned"}
+    assert ben["usable"]
+    shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
+    assert shown["consent"] == "granted"
+    assert (await stage.book())["state"] == "scheduled"
+
+
+async def test_narrowing_in_exchange_stops_only_those_outside(
+    stage: Stage, platform: Platform
+) -> None:
+    stage.cloud.entra.app_in(CONTOSO_ID).application = {"User.ReadBasic.All"}
+    stage.cloud.graph.switches.rbac = {CONTOSO_ID: ["Calendars.Read"]}
+    ada, ruth = (stage.cloud.world.person(who) for who in ("ada", "ruth"))
+    assert (await platform.ailments(ORGANIZATION, ada.address))["read_events"] == "works"
+    assert (await platform.ailments(ORGANIZATION, ruth.address))["read_events"] == "out_of_scope"
+    session = await stage.book()
+    await stage.settled()
+    stage.cloud.graph.outlook.accept("ada", session["id"])
+    await stage.settled()
+    seen = (await stage.call("ben", "GET", f"sessions/{session['id']}")).json()
+    assert seen["attendees"][0]["response"] == "accepted"
+    shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
+    assert shown["consent"] == "granted"
+
+
+async def test_in_application_mode_the_platform_names_who_acts(
+    stage: Stage, platform: Platform
+) -> None:
+    ben, faye = (stage.cloud.world.person(who) for who in ("ben", "faye"))
+    as_ben = {"acting-participant": f"{ORGANIZATION}/{ben.object_id}"}
+    assert (await platform.call("GET", "pairings", headers=as_ben)).status_code == 403
+    await platform.told(
+        "PATCH",
+        f"organizations/{ORGANIZATION}",
+        json={"settings": {"access_mode": "application"}},
+        headers={"if-match": "*"},
+    )
+    stage.cloud.entra.registration.application.add("Calendars.ReadWrite")
+    stage.cloud.entra.grant(CONTOSO_ID)
+    listed = await platform.told("GET", "pairings", headers=as_ben)
+    assert "ada-ben" in {pairing["id"] for pairing in listed["items"]}
+    me = await platform.told("GET", "me", headers=as_ben)
+    assert me["mailbox"]["usable"], me
+    slot = (await stage.slots("ben"))[0]
+    body = {"start": slot["start"], "duration_minutes": 30, "time_zone": "Europe/Berlin"}
+    booked = await platform.told(
+        "POST",
+        "pairings/ada-ben/sessions",
+        201,
+        json=body,
+        headers=as_ben | {"idempotency-key": "one"},
+    )
+    assert booked["organizer_id"] == ben.object_id
+    assert (await platform.call("GET", "me")).status_code == 401
+    for stranger in (faye.object_id, "0f0f0f0f-0000-4000-8000-000000000000"):
+        named = {"acting-participant": f"{ORGANIZATION}/{stranger}"}
+        assert (await platform.call("GET", "pairings", headers=named)).status_code == 404
+    assert (await stage.call("ben", "GET", "me", headers=as_ben)).status_code == 403
+
+
+FORGERIES = [forgery for forgery in Forgery if forgery is not Forgery.NONE]
+
+
+async def test_no_forged_token_opens_anything(stage: Stage) -> None:
+    ben = stage.cloud.world.person("ben")
+    routes = [("GET", "pairings"), ("GET", "me"), ("GET", "organizations")]
+    for forgery in FORGERIES:
+        token = stage.cloud.entra.token_for(ben, forgery=forgery)
+        for method, path in routes:
+            refused = await stage.http.request(
+                method, f"/api/{path}", headers={"authorization": f"Bearer {token}"}
+            )
+            assert refused.status_code == 401, (forgery, path, refused.text)
+            assert refused.headers["www-authenticate"].startswith("Bearer "), forgery
+    for headers in ({}, {"authorization": "Basic YTpi"}, {"authorization": "Bearer nonsense"}):
+        refused = await stage.http.get("/api/pairings", headers=headers)
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith("Bearer ")
+
+
+async def test_a_demand_for_another_factor_comes_back_as_a_challenge(stage: Stage) -> None:
+    slot = (await stage.slots())[0]
+    stage.cloud.entra.demand_claims(CONTOSO_ID)
+    body = {"start": slot["start"], "duration_minutes": 30, "time_zone": "Europe/Berlin"}
+    booking = {"json": body, "headers": {"idempotency-key": "one"}}
+    for challenged in (
+        await stage.call("ben", "GET", "me"),
+        await stage.call("ben", "POST", "pairings/ada-ben/sessions", **booking),
+    ):
+        assert challenged.status_code == 401, challenged.text
+        assert 'error="insufficient_claims"' in challenged.headers["www-authenticate"]
+        assert 'claims="' in challenged.headers["www-authenticate"]
+
+
+async def test_no_route_shows_another_organizations_things(
+    stage: Stage, platform: Platform
+) -> None:
+    """Every participant's route of the document, asked by Fabrikam for what is Contoso's."""
+    session = await stage.book()
+    ada = stage.cloud.world.person("ada")
+    values = {
+        "pairing_id": "ada-ben",
+        "session_id": session["id"],
+        "attendee": ada.object_id,
+        "organization_id": ORGANIZATION,
+    }
+    document = json.loads((ROOT / "functions" / "openapi.json").read_text())
+    asked = 0
+    for template, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if not operation["security"]:
+                continue
+            path = re.sub(r"{(\w+)}", lambda m: values.get(m[1], session["id"]), template)
+            body = _example(operation, session)
+            answer = await stage.call(
+                "faye",
+                method.upper(),
+                path.removeprefix("/"),
+                json=body,
+                params=_query(operation, session),
+                headers={"idempotency-key": "one", "if-match": "*"},
+            )
+            is_platforms = operation["security"] == [{"platform": []}]
+            expected = {401} if is_platforms else {404} if "{" in template else {200}
+            assert answer.status_code in expected, (method, template, answer.text)
+            assert session["id"] not in answer.text.replace(path, ""), (method, template)
+            assert ada.object_id not in answer.text, (method, template)
+            asked += 1
+    assert asked > 20
+    unchanged = (await stage.call("ben", "GET", f"sessions/{session['id']}")).json()
+    assert unchanged["state"] == "scheduled"
+    as_faye = {"acting-participant": f"fabrikam/{ada.object_id}"}
+    assert (await platform.call("GET", "pairings", headers=as_faye)).status_code == 404
+
+
+def _query(operation: dict[str, Any], session: dict[str, Any]) -> dict[str, str]:
+    """Return a query that the operation takes."""
+    known = {"from": session["start"], "to": session["end"], "duration_minutes": "30"}
+    return {
+        parameter["name"]: known[parameter["name"]]
+        for parameter in operation["parameters"]
+        if parameter["in"] == "query" and parameter["required"]
+    }
+
+
+def _example(operation: dict[str, Any], session: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a body that the operation takes, so that it is refused for no other reason."""
+    if "requestBody" not in operation:
+        return None
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    span = {"start": session["start"], "duration_minutes": 30, "time_zone": "Europe/Berlin"}
+    bodies: dict[str, dict[str, Any]] = {
+        "BookingBody": span,
+        "RescheduleBody": {"start": session["start"]},
+        "CancelBody": {},
+        "AnswerBody": {"response": "accepted"},
+    }
+    name = schema.rpartition("/")[2]
+    return bodies.get(name, {})
+
+
+async def test_health_shows_how_changes_were_found(stage: Stage, platform: Platform) -> None:
+    session = await stage.book()
+    await stage.settled()
+    stage.cloud.graph.outlook.accept("ada", session["id"])
+    await stage.settled()
+    health = await platform.told("GET", f"organizations/{ORGANIZATION}/health")
+    assert health["consent"]["state"] == "granted"
+    assert health["credential"] == {"kind": "managed-identity", "expires_at": None}
+    assert health["subscriptions"]["active"] == 1
+    assert health["subscriptions"]["next_due_at"]
+    assert health["subscriptions"]["last_push_at"]
+    assert health["changes"]["push"]["count"] >= 1
+    assert health["changes"]["push"]["lag_p50_ms"] is not None
+    other = await platform.told("GET", "organizations/fabrikam/health")
+    assert other["subscriptions"]["active"] == 0
+
+
+async def test_leaving_removes_everything_and_keeps_the_meetings(
+    stage: Stage, platform: Platform
+) -> None:
+    texts = ("Secret title", "Secret agenda", "Secret room")
+    session = await stage.book(title=texts[0], agenda=texts[1], location=texts[2])
+    await stage.settled()
+    theirs = await stage.book("hugo", "faye-hugo")
+    await stage.settled()
+    rows = await _all_rows(stage)
+    for private in (*texts, "Ada Lindqvist", "Ben Adeyemi", "Bearer"):
+        assert private not in rows
+    assert session["id"] in rows
+
+    removed = await platform.told("DELETE", f"organizations/{ORGANIZATION}")
+    assert removed["complete"]
+    assert (removed["subscriptions"], removed["sessions"]) == (1, 1)
+    assert removed["pairings"] == 9
+    assert (await platform.call("GET", f"organizations/{ORGANIZATION}")).status_code == 404
+    assert (await stage.call("ben", "GET", "pairings")).status_code == 401
+    again = await platform.told("DELETE", f"organizations/{ORGANIZATION}")
+    assert again["complete"]
+    assert again["organizations"] == 0
+
+    left = await _all_rows(stage, but=("Due",))
+    assert session["id"] not in left
+    assert CONTOSO_ID not in left
+    assert theirs["id"] in left
+    assert not stage.cloud.graph.outlook.find("ben", session["id"]).is_cancelled
+
+
+async def _all_rows(stage: Stage, but: tuple[str, ...] = ()) -> str:
+    """Return everything that the tables hold, as text."""
+    import sys
+
+    async def read() -> str:
+        tables = sys.modules["shared.wiring"].wiring().tables
+        found = []
+        for table in TABLES:
+            if table in but:
+                continue
+            async for page in tables.pages(table, "PartitionKey ge @all", {"all": ""}, size=1000):
+                found += [f"{table} {row.key} {dict(row.values)}" for row in page]
+        return "\n".join(found)
+
+    text: str = await stage.host.run_in_app(read())
+    return text
