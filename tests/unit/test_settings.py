@@ -1,0 +1,59 @@
+"""One setting chooses the cloud: where people sign in, where Graph is, whose proof counts."""
+
+import pytest
+
+from shared.errors import Misconfigured
+from shared.settings import CLOUDS, Settings
+
+NEEDED = {
+    "STORAGE_TABLES_URL": "https://tables.test/",
+    "STORAGE_QUEUES_URL": "https://queues.test",
+    "KEY_VAULT_URL": "https://vault.test",
+    "MANAGED_IDENTITY_CLIENT_ID": "identity",
+    "APP_CLIENT_ID": "APP",
+    "PLATFORM_TENANT_ID": "TENANT",
+    "PUBLIC_URL": "https://app.test/",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "login", "graph", "audience"),
+    [
+        ("global", "login.microsoftonline.com", "graph.microsoft.com", ""),
+        ("us-gov-l4", "login.microsoftonline.us", "graph.microsoft.us", "USGov"),
+        ("us-gov-l5", "login.microsoftonline.us", "dod-graph.microsoft.us", "USGov"),
+        ("china", "login.chinacloudapi.cn", "microsoftgraph.chinacloudapi.cn", "China"),
+    ],
+)
+def test_one_setting_chooses_the_cloud(name: str, login: str, graph: str, audience: str) -> None:
+    cloud = Settings.from_environment(NEEDED | {"CLOUD": name}).cloud
+    assert cloud.login_url == f"https://{login}"
+    assert cloud.graph_url == f"https://{graph}"
+    assert cloud.token_exchange_audience == f"api://AzureADTokenExchange{audience}"
+    assert cloud.portal_url.startswith("https://entra.")
+
+
+def test_no_cloud_means_the_global_one() -> None:
+    assert Settings.from_environment(NEEDED).cloud == CLOUDS["global"]
+
+
+def test_roots_can_be_replaced_one_by_one() -> None:
+    cloud = Settings.from_environment(NEEDED | {"LOGIN_URL": "https://localhost:1/"}).cloud
+    assert cloud.login_url == "https://localhost:1"
+    assert cloud.graph_url == CLOUDS["global"].graph_url
+
+
+def test_an_unknown_cloud_is_named() -> None:
+    with pytest.raises(Misconfigured, match="CLOUD"):
+        Settings.from_environment(NEEDED | {"CLOUD": "mars"})
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_missing_setting_is_named(name: str) -> None:
+    with pytest.raises(Misconfigured, match=name):
+        Settings.from_environment(NEEDED | {name: "  "})
+
+
+def test_an_odd_credential_is_named() -> None:
+    with pytest.raises(Misconfigured, match="APP_CREDENTIAL"):
+        Settings.from_environment(NEEDED | {"APP_CREDENTIAL": "password"})

@@ -1,0 +1,71 @@
+"""Jobs of organizations that took their approval back, are leaving, or are gone."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from shared.due import DueItem, DueKind
+from shared.organizations.model import ConsentState, Organization
+from shared.sessions.ports import Job, JobKind
+from shared.sessions.work import job_of
+from shared.subscriptions.upkeep import Following
+from shared.work import do, drop
+from tests.builders import a_due_item, a_mailbox, an_organization
+from tests.fakes import InMemoryDue
+from tests.unit.sessions.conftest import Desk, a_desk
+
+WAITING = [JobKind.VERIFY, JobKind.SETTLE, JobKind.SUBSCRIBE]
+COMING_BACK = [JobKind.RENEW, JobKind.RECONCILE]
+
+
+def a_job(kind: JobKind) -> Job:
+    return Job(kind, an_organization().id, (a_mailbox(),))
+
+
+async def done(desk: Desk, kind: JobKind, organization: Organization) -> list[Any]:
+    """Do a job, which must not touch anything; return what was put back."""
+    await do(a_job(kind), organization, books=desk.books, following=cast("Following", None))
+    return desk.jobs.put_jobs
+
+
+@pytest.mark.parametrize("kind", WAITING)
+async def test_what_nothing_else_brings_back_waits_for_the_approval(kind: JobKind) -> None:
+    (put,) = await done(a_desk(), kind, an_organization(consent=ConsentState.WITHDRAWN))
+    job, delay = put
+    assert job.kind is kind
+    assert job.attempt == 1
+    assert delay.total_seconds() == 3600
+
+
+@pytest.mark.parametrize("kind", COMING_BACK)
+async def test_what_comes_due_again_is_let_go(kind: JobKind) -> None:
+    assert not await done(a_desk(), kind, an_organization(consent=ConsentState.WITHDRAWN))
+
+
+@pytest.mark.parametrize("kind", [*WAITING, *COMING_BACK])
+async def test_nothing_is_begun_for_an_organization_that_leaves(kind: JobKind) -> None:
+    assert not await done(a_desk(), kind, an_organization(is_closing=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "due_kind"),
+    [
+        (JobKind.RENEW, DueKind.RENEWAL),
+        (JobKind.RECONCILE, DueKind.RECONCILIATION),
+        (JobKind.PURGE, DueKind.PURGE),
+    ],
+)
+async def test_reminders_of_an_organization_that_is_gone_are_removed(
+    kind: JobKind, due_kind: DueKind
+) -> None:
+    item: DueItem = a_due_item(kind=due_kind, key="" if kind is JobKind.RENEW else "session")
+    other = replace(item, mailbox=a_mailbox())
+    due = InMemoryDue()
+    await due.put([item, other])
+    await drop(job_of(kind, [item]), due=due)
+    assert await due.oldest(due_kind) == other
+
+
+async def test_other_jobs_of_an_organization_that_is_gone_are_forgotten() -> None:
+    await drop(a_job(JobKind.VERIFY), due=InMemoryDue())
