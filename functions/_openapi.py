@@ -4,11 +4,15 @@
 current.
 """
 
+import ast
+import inspect
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, cast
 
 import azure.functions as func
 from pydantic import BaseModel
@@ -50,6 +54,8 @@ def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
         [(m, "serialization" if _is_reply(m, operations) else "validation") for m in ordered],
         ref_template=_SCHEMAS + "{model}",
     )
+    for model in {*ordered, *_within(ordered)}:
+        _describe(model, definitions["$defs"].get(model.__name__, {}))
     paths: dict[str, dict[str, Any]] = {}
     for path, method, name, operation in operations:
         schema = definitions["$defs"][operation.query.__name__] if operation.query else None
@@ -88,6 +94,37 @@ def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def _within(models: Iterable[type[BaseModel]]) -> set[type[BaseModel]]:
+    """Return every model of the modules that *models* come from: those inside of others too."""
+    modules = {sys.modules[model.__module__] for model in models}
+    return {
+        found
+        for module in modules
+        for found in vars(module).values()
+        if isinstance(found, type) and issubclass(found, BaseModel)
+    }
+
+
+def _describe(model: type[BaseModel], schema: dict[str, Any]) -> None:
+    """Put the docstring under each field of *model* into *schema*.
+
+    Here and not by pydantic's own setting, which reads source files whenever a worker starts.
+    """
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    if not isinstance(tree, ast.ClassDef):
+        return
+    for field, text in pairwise(tree.body):
+        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+            continue
+        if (known := model.model_fields.get(field.target.id)) is None:
+            continue
+        name = known.alias or field.target.id
+        is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if is_text and name in schema.get("properties", {}):
+            said = ast.literal_eval(cast("ast.Expr", text).value)
+            schema["properties"][name]["description"] = inspect.cleandoc(str(said))
 
 
 def render(app: func.FunctionApp, version: str) -> str:
