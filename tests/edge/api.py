@@ -129,6 +129,11 @@ async def _there() -> None:
     """Answer a ping."""
 
 
+async def _none() -> dict[str, int]:
+    """Have no poisoned messages."""
+    return {}
+
+
 class FakeWiring(Wiring):
     """The composition root on fakes alone. What is not filled here would be None's attribute."""
 
@@ -141,7 +146,7 @@ class FakeWiring(Wiring):
             "secrets": None,
             "graph": None,
             "tables": SimpleNamespace(ping=_there),
-            "queues": SimpleNamespace(ping=_there),
+            "queues": SimpleNamespace(ping=_there, poisoned=_none),
             "tokens": FakeTokens(),
             "client_states": FakeClientStates(),
             "consent_seals": FakeSeals(),
