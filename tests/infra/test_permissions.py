@@ -1,0 +1,37 @@
+"""What is registered, documented and simulated are the same permissions."""
+
+import re
+from pathlib import Path
+
+from local.entra import registration
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = (ROOT / "docs" / "permissions.md").read_text()
+TEMPLATE = (ROOT / "infra" / "entra" / "main.bicep").read_text()
+
+
+def documented(title: str) -> set[str]:
+    """Return the permissions in the first column of the table under *title*."""
+    section = DOCUMENT.split(f"## {title}")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def registered(name: str) -> set[str]:
+    """Return every permission in a variable of the template."""
+    (line,) = re.findall(rf"^var {name} = (.+)$", TEMPLATE, re.MULTILINE)
+    return set(re.findall(r"'([A-Za-z_.]+)'", line))
+
+
+def test_every_delegated_permission_is_explained() -> None:
+    assert documented("In the name of the signed-in user (delegated)") == registered("delegated")
+
+
+def test_every_application_permission_is_explained() -> None:
+    asked = registered("reading") | registered("application")
+    assert documented("By itself (application)") == asked
+
+
+def test_the_simulated_registration_asks_for_no_more() -> None:
+    assert registered("delegated") >= registration.DELEGATED
+    assert registered("reading") | registered("application") >= registration.APPLICATION
