@@ -363,6 +363,8 @@ class OrganizationHealthBody(Reply):
     """null: Key Vault does not show it."""
     subscriptions: SubscriptionsHealth
     changes: ChangesHealth
+    throttled: int
+    """How often Graph asked the answering instance to wait, in this tenant, since it started."""
 
     @classmethod
     def of(cls, health: SyncHealth) -> Self:
@@ -391,6 +393,7 @@ class OrganizationHealthBody(Reply):
                 push=SeenByBody.of(health.by_push),
                 reconciliation=SeenByBody.of(health.by_reconciliation),
             ),
+            throttled=health.throttled,
         )
 
 

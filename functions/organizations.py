@@ -222,6 +222,7 @@ async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
         subscriptions=adapters.subscriptions,
         changes=adapters.changes,
         credential=adapters.credentials,
+        throttled=adapters.throttled,
     )
     return reply(OrganizationHealthBody.of(health))
 

@@ -1,6 +1,6 @@
 """How well one organization is followed: what an operator's dashboard shows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -8,6 +8,7 @@ from typing import Final
 from shared.changes.model import Change
 from shared.changes.ports import ChangeStore
 from shared.errors import Misconfigured, StoreUnavailable
+from shared.ids import TenantId
 from shared.organizations.model import Organization
 from shared.organizations.ports import Credential, CredentialInUse
 from shared.sessions.model import Cause
@@ -56,6 +57,8 @@ class SyncHealth:
     by_reconciliation: SeenBy
     counted_since: datetime | None
     """When the oldest of the counted changes happened."""
+    throttled: int
+    """How often Graph asked this process to wait, in this tenant, since it started."""
 
 
 async def sync_health(
@@ -65,6 +68,7 @@ async def sync_health(
     subscriptions: SubscriptionStore,
     changes: ChangeStore,
     credential: Credential,
+    throttled: Mapping[TenantId, int],
 ) -> SyncHealth:
     """Return how *organization* does at *now*. Raises StoreUnavailable."""
     recent = await changes.recent(organization.id, RECENT)
@@ -79,6 +83,7 @@ async def sync_health(
         by_push=seen_by(Cause.OUTLOOK, recent),
         by_reconciliation=seen_by(Cause.RECONCILIATION, recent),
         counted_since=recent[0].at if recent else None,
+        throttled=throttled.get(organization.tenant_id, 0) if organization.tenant_id else 0,
     )
 
 

@@ -9,6 +9,7 @@ from shared.settings import Settings
 # Adapters are imported where they are made: a cold start of the webhook's handshake loads none, and
 # nothing loads the Graph SDK before the first call to Graph.
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Mapping
 
     from shared.adapters.app_credentials import AppCredentials
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from shared.checkup import Probe
     from shared.consent_watch import ConsentWatch
     from shared.due import DueStore
+    from shared.ids import TenantId
     from shared.notifications.ports import Outbox
     from shared.offboarding import Leaving
     from shared.organizations.consent import Consenting
@@ -118,8 +120,19 @@ class Wiring:
         from shared.adapters.graph.client import GraphClient
 
         return GraphClient(
-            self.settings, self.credentials, self.outbound, self.consent_watch.suspect
+            self.settings,
+            self.credentials,
+            self.outbound,
+            self.consent_watch.suspect,
+            self.throttled,
         )
+
+    @cached_property
+    def throttled(self) -> "Counter[TenantId]":
+        """Return how often Graph asked this process to wait, by tenant."""
+        from collections import Counter
+
+        return Counter()
 
     @cached_property
     def consent_watch(self) -> "ConsentWatch":

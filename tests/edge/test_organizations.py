@@ -327,6 +327,7 @@ async def test_health_counts_subscriptions_and_changes(api: Api, people: FakePeo
         + [a_change(organization.id, cause="reconciliation", lag_ms=60_000)]
         + [a_change(organization.id)]
     )
+    api.adapters.throttled[organization.tenant_id] = 3
     health = told(await api.call("GET", f"organizations/{organization.id}/health", who="platform"))
     assert health["subscriptions"]["active"] == 1
     assert health["subscriptions"]["last_push_at"] == "2026-03-02T08:00:00Z"
@@ -338,6 +339,7 @@ async def test_health_counts_subscriptions_and_changes(api: Api, people: FakePeo
     }
     assert health["changes"]["reconciliation"]["count"] == 1
     assert health["credential"]["kind"] == "secret"
+    assert health["throttled"] == 3
     assert people is api.adapters.people
 
 

@@ -64,7 +64,9 @@ async def _send(
         )
     ).json()
     answered = {str(one.get("id")): one for one in told.get("responses") or ()}
-    return {n: _outcome(answered.get(n)) for n in parts}
+    outcomes = {n: _outcome(answered.get(n)) for n in parts}
+    caller.count_throttled(o.refusal for o in outcomes.values() if isinstance(o, Failed))
+    return outcomes
 
 
 def _part(number: str, request: RequestInformation) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -147,6 +148,12 @@ class Caller:
         """Have it looked at whether the tenant still lets the app in: something was denied."""
         await self._client.suspect(self._identity.tenant_id)
 
+    def count_throttled(self, refusals: Iterable[Refusal]) -> None:
+        """Count those of *refusals* by which Graph asked to wait."""
+        times = sum(refusal.status == 429 for refusal in refusals)
+        if times:
+            self._client.throttled[self._identity.tenant_id] += times
+
     async def _send(
         self,
         request: "RequestInformation",
@@ -228,6 +235,7 @@ class Caller:
         if response.is_success:
             return Answer(response.status_code, response.headers, response.content)
         refusal = read_refusal(response.status_code, response.headers, response.content)
+        self.count_throttled([refusal])
         log_event(
             "graph.refused",
             status=refusal.status,
@@ -253,9 +261,11 @@ class GraphClient:
         credentials: AppCredentials,
         outbound: Outbound,
         suspect: Callable[[TenantId], Awaitable[None]] | None = None,
+        throttled: Counter[TenantId] | None = None,
     ) -> None:
-        """*suspect*: told of tenants where something was denied, once for each denial."""
+        """*suspect*: told of tenants where something was denied. *throttled*: counts 429s."""
         self.cloud = settings.cloud
+        self.throttled: Counter[TenantId] = throttled if throttled is not None else Counter()
         self._suspect = suspect
         self._credentials = credentials
         self._outbound = outbound

@@ -284,3 +284,10 @@ def test_the_request_id_is_read_from_the_body_too(member: str) -> None:
 def test_an_error_without_a_body_is_read_by_its_status(body: bytes) -> None:
     assert isinstance(graph_error(read_refusal(502, {}, body)), CalendarUnavailable)
     assert isinstance(graph_error(read_refusal(403, {}, body)), ConsentMissing)
+
+
+async def test_being_asked_to_wait_is_counted(graph: Graph) -> None:
+    graph.says(refused(429, "TooManyRequests"))
+    with pytest.raises(CalendarThrottled):
+        await ask(graph.client.app(TenantId(TENANT), USER))
+    assert graph.client.throttled.total() == 1
