@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from shared.attendees.recording import apply, record, session_of
+from shared.attendees.recording import apply, record, session_of, settle_others
 from shared.due import DueKind
 from shared.errors import CalendarThrottled, EventGone, StaleRow
 from shared.logs import log_event
@@ -53,8 +53,12 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
         except StaleRow:
             now_known = await record(session, organization, Cause.RECONCILIATION, books=books)
         changed += now_known.changed_at != session.changed_at
+        # A worker may have died after the row and before the others' holds.
+        await settle_others(now_known, books=books)
         await _next_time(now_known, organization, books)
     for session in sessions:
+        if session.state is SessionState.CANCELLED:
+            await settle_others(session, books=books)
         if session.state is SessionState.REQUESTED:
             await verify(
                 Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),

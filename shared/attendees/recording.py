@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from shared.attendees.conflicts import note_conflicts
 from shared.attendees.rsvp import Difference, Merged, merge
 from shared.changes.model import Change, ChangeKind
 from shared.errors import EventGone, NotFound, StaleRow
@@ -82,6 +83,8 @@ async def apply(
     now = books.clock.now()
     if merged.differences:
         merged = replace(merged, session=replace(merged.session, changed_at=now))
+        # Told before it is saved: a worker that dies in between tells it twice, none forgets it.
+        await books.changes.append(_told(merged, seen, cause, now))
     saved = await books.sessions.save(merged.session)
     if merged.differences:
         await _follow_up(saved, merged, seen, organization, cause, now, books)
@@ -114,28 +117,13 @@ async def _follow_up(
     now: datetime,
     books: Books,
 ) -> None:
-    modified_at = seen.modified_at if seen else None
-    lag_ms = round((now - modified_at).total_seconds() * 1000) if modified_at else None
-    await books.changes.append(
-        Change(
-            session.organization_id,
-            now,
-            _KINDS[difference],
-            cause,
-            session.pairing_id,
-            session.id,
-            lag_ms,
-        )
-        for difference in merged.differences
-    )
     if moves_holds(merged.differences):
-        async with asyncio.TaskGroup() as tasks:
-            for mailbox in session.holders[:-1]:
-                tasks.create_task(books.sessions.settle(mailbox, session))
-            due = [purge_item(session, organization.settings)]
-            if again := next_reconciliation(session, organization.settings.background, now):
-                due.append(again)
-            tasks.create_task(books.due.put(due))
+        await settle_others(session, books=books)
+        await note_conflicts(session, cause, books=books)
+        due = [purge_item(session, organization.settings)]
+        if again := next_reconciliation(session, organization.settings.background, now):
+            due.append(again)
+        await books.due.put(due)
     for difference in merged.differences:
         log_event(
             "change.seen",
@@ -143,8 +131,35 @@ async def _follow_up(
             action=difference,
             cause=cause,
             state=session.state,
-            lag_ms=lag_ms or 0,
+            lag_ms=_lag_ms(seen, now) or 0,
         )
+
+
+async def settle_others(session: Session, *, books: Books) -> None:
+    """Make the attendees' mailboxes say what *session*'s row says; a read each if they do."""
+    async with asyncio.TaskGroup() as tasks:
+        for mailbox in session.holders[:-1]:
+            tasks.create_task(books.sessions.settle(mailbox, session))
+
+
+def _told(merged: Merged, seen: SeenEvent | None, cause: Cause, now: datetime) -> list[Change]:
+    session = merged.session
+    return [
+        Change(
+            session.organization_id,
+            now,
+            _KINDS[difference],
+            cause,
+            session.pairing_id,
+            session.id,
+            _lag_ms(seen, now),
+        )
+        for difference in merged.differences
+    ]
+
+
+def _lag_ms(seen: SeenEvent | None, now: datetime) -> int | None:
+    return round((now - seen.modified_at).total_seconds() * 1000) if seen else None
 
 
 def moves_holds(differences: Sequence[Difference]) -> bool:

@@ -1,0 +1,89 @@
+"""Sessions that a move in Outlook made overlap: said on both, and taken back when it is over.
+
+What we book cannot overlap, since holds keep others out. Outlook asks nobody.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from shared.changes.model import Change, ChangeKind
+from shared.errors import NotFound, StaleRow
+from shared.ids import SessionId
+from shared.logs import log_event
+from shared.sessions.booking import Books
+from shared.sessions.model import Cause, Session, SessionState
+
+
+async def note_conflicts(session: Session, cause: Cause, *, books: Books) -> Session:
+    """Compare *session* with what its people's mailboxes hold; return it as it is stored then."""
+    overlapping = await _overlapping(session, books)
+    before = set(session.conflicts_with)
+    if overlapping.keys() == before:
+        return session
+    session = await _written(session, lambda _: tuple(sorted(overlapping)), books)
+    for other_id in overlapping.keys() - before:
+        other = await _written(overlapping[other_id], _with(session.id), books)
+        await _tell(other, cause, books)
+    for other_id in before - overlapping.keys():
+        try:
+            other = await books.sessions.get(session.organizer, other_id)
+        except NotFound:
+            continue  # purged, or of people whom only the other attendees know
+        await _written(other, _without(session.id), books)
+    if overlapping:
+        await _tell(session, cause, books)
+    log_event("session.conflicts", session_id=session.id, count=len(overlapping))
+    return session
+
+
+async def _overlapping(session: Session, books: Books) -> dict[SessionId, Session]:
+    """Return the other scheduled sessions that share time and a person with *session*."""
+    found: dict[SessionId, Session] = {}
+    if session.state is not SessionState.SCHEDULED:
+        return found
+    now = books.clock.now()
+    for mailbox in session.holders:
+        for hold in await books.sessions.holds(mailbox, session.span, now):
+            if hold.session_id == session.id or hold.session_id in found:
+                continue
+            if hold.counts_until is not None or not hold.span.overlaps(session.span):
+                continue  # a booking under way looks at calendars itself
+            try:
+                found[hold.session_id] = await books.sessions.get(mailbox, hold.session_id)
+            except NotFound:
+                continue
+    return found
+
+
+def _with(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:
+    return lambda other: tuple(sorted({*other.conflicts_with, session_id}))
+
+
+def _without(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:
+    return lambda other: tuple(sorted({*other.conflicts_with} - {session_id}))
+
+
+async def _written(
+    session: Session, conflicts: Callable[[Session], tuple[SessionId, ...]], books: Books
+) -> Session:
+    while (wanted := conflicts(session)) != session.conflicts_with:
+        try:
+            return await books.sessions.save(replace(session, conflicts_with=wanted))
+        except StaleRow:
+            session = await books.sessions.get(session.organizer, session.id)
+    return session
+
+
+async def _tell(session: Session, cause: Cause, books: Books) -> None:
+    await books.changes.append(
+        [
+            Change(
+                session.organization_id,
+                books.clock.now(),
+                ChangeKind.CONFLICT,
+                cause,
+                session.pairing_id,
+                session.id,
+            )
+        ]
+    )

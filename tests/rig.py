@@ -1,0 +1,558 @@
+"""The whole following of Outlook on simulated time: days pass in seconds.
+
+Real: the functions, every use-case, the Graph and Entra adapters over TLS against the simulators.
+In memory: tables and queues, as a few hundred sessions times many faults make tens of thousands of
+storage operations; the fakes are held to the real adapters by the contract tests.
+"""
+
+import asyncio
+import base64
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import azure.functions as func
+import pytest
+from aiohttp import web
+
+import shared.wiring
+from functions import jobs, notifications, reconciliation, subscriptions
+from local.clock import CloudClock
+from local.cloud import LocalCloud
+from local.seed import seeded_pairings, seeded_world
+from local.serving import serving, take_address
+from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobs, StorageOutbox
+from shared.errors import StoreUnavailable
+from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
+from shared.organizations.model import (
+    Acting,
+    ConsentState,
+    Organization,
+    OrganizationSettings,
+    Participation,
+)
+from shared.pairings.model import Pairing, Participant, ParticipantRole
+from shared.sessions.booking import BookingRequest, book
+from shared.sessions.model import Cause, ResponseState, Session, SessionState
+from shared.settings import Settings
+from shared.timespan import TimeSpan
+from shared.wiring import Wiring
+from tests.fakes import (
+    InMemoryChanges,
+    InMemoryDue,
+    InMemoryOrganizations,
+    InMemoryPairings,
+    InMemorySessions,
+    InMemorySubscriptions,
+)
+
+MONDAY = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
+RECONCILED_WITHIN = timedelta(hours=6, minutes=10)
+"""The longest rhythm, and a tick of the timer."""
+_STEP = timedelta(minutes=1)
+_VISIBLE_AGAIN = timedelta(seconds=30)
+_ATTEMPTS = 5
+_LOGGER = "mentor_calendar"
+
+
+class Killed(BaseException):
+    """The worker process is gone."""
+
+
+@dataclass
+class Trouble:
+    """What is wrong with our own side right now."""
+
+    random: random.Random
+    webhook_down: bool = False
+    storage_down: bool = False
+    dies_with: float = 0.0
+    """Chance that the worker dies at an effect of handling a message."""
+    is_working: bool = False
+    """Only handling a message dies: an HTTP caller would see it."""
+
+    def strike(self) -> None:
+        """Raise what is due at an effect."""
+        if self.storage_down:
+            raise StoreUnavailable("The storage is away.")
+        if self.is_working and self.dies_with and self.random.random() < self.dies_with:
+            raise Killed
+
+
+class Troubled:
+    """A store every call of which may meet trouble, before or after its effect."""
+
+    def __init__(self, store: Any, trouble: Trouble) -> None:
+        self._store, self._trouble = store, trouble
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        if name == "due":
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._trouble.strike()
+            result = await method(*args, **kwargs)
+            self._trouble.strike()
+            return result
+
+        return call
+
+
+@dataclass
+class Message:
+    """A message on a queue."""
+
+    queue: str
+    body: bytes
+    visible_at: datetime
+    attempts: int = 0
+
+
+@dataclass
+class FakeQueues:
+    """Storage queues on simulated time."""
+
+    clock: CloudClock
+    trouble: Trouble
+    waiting: list[Message] = field(default_factory=list)
+    poison: list[Message] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
+
+    async def send(self, queue: str, message: bytes, delay: timedelta = timedelta()) -> None:
+        """Take a message, as the real adapter hands it over."""
+        self.trouble.strike()
+        self.sent[queue] += 1
+        self.waiting.append(Message(queue, message, self.clock.now() + delay))
+
+    async def aclose(self) -> None:
+        """Have nothing to close."""
+
+    async def poisoned(self) -> dict[str, int]:
+        """Count what was set aside."""
+        counts = Counter(message.queue for message in self.poison)
+        return {queue: counts[queue] for queue in (NOTIFICATIONS, JOBS)}
+
+    def visible(self) -> list[Message]:
+        """Return what can be handled now."""
+        return [m for m in self.waiting if m.visible_at <= self.clock.now()]
+
+
+class RigWiring(Wiring):
+    """Production's wiring, on simulated time, with tables and queues in memory."""
+
+    def __init__(self, settings: Settings, rig: "Rig") -> None:
+        super().__init__(settings, rig.clock)
+        self._rig = rig
+
+    @cached_property
+    def queues(self) -> Any:
+        return self._rig.queues
+
+    @cached_property
+    def organizations(self) -> Any:
+        return self._rig.organizations
+
+    @cached_property
+    def pairings(self) -> Any:
+        return self._rig.pairings
+
+    @cached_property
+    def sessions(self) -> Any:
+        return Troubled(self._rig.sessions, self._rig.trouble)
+
+    @cached_property
+    def subscriptions(self) -> Any:
+        return Troubled(self._rig.subscriptions, self._rig.trouble)
+
+    @cached_property
+    def due(self) -> Any:
+        return Troubled(self._rig.due, self._rig.trouble)
+
+    @cached_property
+    def changes(self) -> Any:
+        return Troubled(self._rig.changes, self._rig.trouble)
+
+    @cached_property
+    def jobs(self) -> Any:
+        return StorageJobs(self._rig.queues)  # type: ignore[arg-type]  # stands in for Queues
+
+    @cached_property
+    def outbox(self) -> Any:
+        return StorageOutbox(self._rig.queues)  # type: ignore[arg-type]  # the same
+
+
+@dataclass
+class Rig:
+    """A running system on simulated time."""
+
+    cloud: LocalCloud
+    settings: Settings
+    trouble: Trouble
+    queues: FakeQueues
+    organization: Organization
+    pairs: list[tuple[Pairing, str, str]]
+    """Each pairing with the keys of its mentee (who books) and mentor."""
+    sessions: InMemorySessions = field(default_factory=InMemorySessions)
+    subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
+    due: InMemoryDue = field(default_factory=InMemoryDue)
+    changes: InMemoryChanges = field(default_factory=InMemoryChanges)
+    organizations: InMemoryOrganizations = field(default_factory=InMemoryOrganizations)
+    pairings: InMemoryPairings = field(default_factory=InMemoryPairings)
+    twice: bool = False
+    """Every message is handled by two workers at once."""
+    booked: list[tuple[Session, str, str]] = field(default_factory=list)
+    _wirings: list[Wiring] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """Exceptions that reached the host, by kind."""
+
+    @property
+    def clock(self) -> CloudClock:
+        """Return the one clock."""
+        return self.cloud.world.clock
+
+    def start_anew(self) -> Wiring:
+        """Begin a new worker process: nothing is remembered but what is stored."""
+        self.wiring = RigWiring(self.settings, self)
+        self._wirings.append(self.wiring)
+        return self.wiring
+
+    async def aclose(self) -> None:
+        """Close what every worker process left open."""
+        for wiring in self._wirings:
+            await wiring.aclose()
+
+    # --- the platform's side
+
+    async def book(self, count: int, rng: random.Random) -> None:
+        """Book *count* sessions over the next two weeks, wherever there is room."""
+        number = 0
+        while len(self.booked) < count:
+            number += 1
+            pairing, mentee, mentor = rng.choice(self.pairs)
+            start = MONDAY + timedelta(days=rng.randint(1, 12), minutes=30 * rng.randint(4, 20))
+            person = self.cloud.world.person(mentee)
+            acting = Acting(
+                pairing.mailbox(pairing.participants[1]) or _never(),
+                self.cloud.entra.token_for(person),
+            )
+            request = BookingRequest(
+                key=f"key-{number}",
+                fingerprint=f"{number}",
+                start=start,
+                duration=timedelta(minutes=30),
+                time_zone="UTC",
+            )
+            try:
+                session = await book(
+                    Participation(self.organization, acting),
+                    pairing,
+                    request,
+                    books=self.wiring.books,
+                )
+            except Exception as error:  # taken slots and injected refusals
+                if number > count * 30:
+                    raise AssertionError("no room for so many sessions") from error
+                continue
+            self.booked.append((session, mentee, mentor))
+
+    # --- Outlook's side
+
+    def act(self, rng: random.Random) -> None:
+        """Let somebody do something in Outlook to one of the sessions, if it can be done."""
+        session, mentee, mentor = rng.choice(self.booked)
+        outlook = self.cloud.graph.outlook
+        start = MONDAY + timedelta(days=rng.randint(13, 20), minutes=30 * rng.randint(4, 20))
+        end = start + timedelta(minutes=30)
+        acts: list[Callable[[], Any]] = [
+            lambda: outlook.accept(mentor, session.id),
+            lambda: outlook.accept(mentor, session.id),
+            lambda: outlook.decline(mentor, session.id),
+            lambda: outlook.tentative(mentor, session.id),
+            lambda: outlook.propose(mentor, session.id, start, end),
+            lambda: outlook.move(mentee, session.id, start, end),
+            lambda: outlook.edit(mentee, session.id, subject="Other words"),
+            lambda: outlook.cancel(mentee, session.id),
+            lambda: outlook.delete(mentee, session.id, hard=rng.random() < 0.5),
+        ]
+        act = rng.choices(acts, weights=[6, 6, 3, 3, 3, 5, 2, 1, 1])[0]
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001  # a declined copy is gone, a cancelled event too
+            logging.getLogger(__name__).debug("not possible: %r", error)
+
+    # --- time
+
+    async def pass_time(self, by: timedelta, *, then: Callable[[], None] | None = None) -> None:
+        """Let *by* pass in steps of a minute: mail, notifications, queues and timers."""
+        for _ in range(by // _STEP):
+            await self.cloud.graph.advance(_STEP)
+            await self.work()
+            await self._tick()
+            if then:
+                then()
+
+    async def work(self) -> None:
+        """Handle every message that is visible, until none is."""
+        while found := self.queues.visible():
+            for message in found:
+                self.queues.waiting.remove(message)
+            for message in found:
+                await self._handle(message)
+
+    async def _handle(self, message: Message) -> None:
+        message.attempts += 1
+        workers = [self._run(message) for _ in range(2 if self.twice else 1)]
+        self.trouble.is_working = True
+        outcomes = await asyncio.gather(*map(_lived, workers))
+        self.trouble.is_working = False
+        errors = [outcome for outcome in outcomes if outcome is not None]
+        self.failures += [type(error).__name__ for error in errors if not _is_death(error)]
+        if any(map(_is_death, errors)):
+            self.start_anew()
+        if not errors:
+            return
+        if message.attempts >= _ATTEMPTS:
+            self.queues.poison.append(message)
+        else:
+            message.visible_at = self.clock.now() + _VISIBLE_AGAIN
+            self.queues.waiting.append(message)
+
+    async def _run(self, message: Message) -> None:
+        body = func.QueueMessage(id="1", body=base64.b64decode(base64.b64encode(message.body)))
+        name = notifications.follow_outlook if message.queue == NOTIFICATIONS else jobs.do_job
+        await _function(name)(body)
+
+    async def _tick(self) -> None:
+        minute = self.clock.now().minute
+        timer: Any = type("Timer", (), {"past_due": False})()
+        for function, every, at in (
+            (reconciliation.reconcile_sessions, 5, 0),
+            (subscriptions.renew_subscriptions, 15, 7),
+        ):
+            if minute % every == at % every:
+                try:
+                    await _function(function)(timer)
+                except StoreUnavailable:
+                    self.failures.append("StoreUnavailable")
+        await self.work()
+
+    # --- what must be true in the end
+
+    async def differences(self) -> list[str]:
+        """Return every way in which a session is not what the organizer's calendar says."""
+        found = await self._wrong_holds()
+        for session, mentee, _ in self.booked:
+            stored = self.sessions._stored(session.organizer, session.id)
+            assert stored is not None
+            try:
+                event = self.cloud.graph.outlook.find(mentee, session.id)
+                shown = self.cloud.graph.outlook.shown(event)
+            except Exception:  # noqa: BLE001  # not in the calendar any more
+                shown = None
+            if shown is None or shown.get("isCancelled"):
+                if stored.state is not SessionState.CANCELLED:
+                    found.append(f"{session.id}: gone in Outlook, {stored.state} here")
+                continue
+            found += [f"{session.id}: {each}" for each in _compare(stored, shown)]
+        return found
+
+    async def _wrong_holds(self) -> list[str]:
+        """Return where a mailbox holds other times than its sessions take."""
+        found = []
+        year = TimeSpan(MONDAY - timedelta(days=30), MONDAY + timedelta(days=60))
+        for session, _, _ in self.booked:
+            stored = await self.sessions.get(session.organizer, session.id)
+            is_on = stored.state is SessionState.SCHEDULED
+            for mailbox in stored.holders:
+                holds = await self.sessions.holds(mailbox, year, self.clock.now())
+                held = {hold.span for hold in holds if hold.session_id == stored.id}
+                if held != ({stored.span} if is_on else set()):
+                    found.append(f"{session.id}: {len(held)} wrong holds")
+        return found
+
+    async def seen(self) -> dict[str, Any]:
+        """Return how changes were found: counts by cause, lags in seconds."""
+        feed, _ = await self.changes.after(self.organization.id, None, 100_000)
+        changes = [
+            change for change in feed if change.cause in {Cause.OUTLOOK, Cause.RECONCILIATION}
+        ]
+        lags = sorted(c.lag_ms / 1000 for c in changes if c.lag_ms is not None)
+        return {
+            "changes": len(changes),
+            "push": sum(c.cause == Cause.OUTLOOK for c in changes),
+            "reconciliation": sum(c.cause == Cause.RECONCILIATION for c in changes),
+            "lag_p50": lags[len(lags) // 2] if lags else 0.0,
+            "lag_p99": lags[int(len(lags) * 0.99)] if lags else 0.0,
+        }
+
+
+def _compare(stored: Session, shown: dict[str, Any]) -> Iterator[str]:
+    start = datetime.fromisoformat(shown["start"]["dateTime"][:19]).replace(tzinfo=UTC)
+    if stored.state is not SessionState.SCHEDULED:
+        yield f"in the calendar, {stored.state} here"
+    if stored.span.start != start:
+        yield f"starts {start} in Outlook, {stored.span.start} here"
+    words = {
+        "accepted": ResponseState.ACCEPTED,
+        "tentativelyAccepted": ResponseState.TENTATIVE,
+        "declined": ResponseState.DECLINED,
+    }
+    answers = {
+        a["emailAddress"]["address"].lower(): words.get(
+            a["status"]["response"], ResponseState.PENDING
+        )
+        for a in shown["attendees"]
+    }
+    for attendee in stored.attendees:
+        if answers.get(attendee.address) is not attendee.response.state:
+            yield f"{answers.get(attendee.address)} in Outlook, {attendee.response.state} here"
+    if stored.pending_span is not None:
+        yield "a move is pending"
+
+
+async def _lived(work: Awaitable[None]) -> BaseException | None:
+    """Do *work* as the host does: whatever it raises, the host lives on."""
+    try:
+        await work
+    except BaseException as error:  # noqa: BLE001  # a death of the worker too
+        return error
+    return None
+
+
+def _function(builder: Any) -> Any:
+    return builder._function.get_user_function()
+
+
+def _is_death(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_death(each) for each in error.exceptions)
+    return isinstance(error, Killed)
+
+
+def _never() -> Any:
+    raise AssertionError("everybody here has a mailbox")
+
+
+@asynccontextmanager
+async def a_rig(folder: Path, seed: int = 0) -> AsyncIterator[Rig]:
+    """Run cloud and app on simulated time until the block ends."""
+    clock = CloudClock(MONDAY)
+    world = seeded_world(clock)
+    rigs: list[Rig] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        rig = rigs[0]
+        if rig.trouble.webhook_down:
+            return web.Response(status=503)
+        function = (
+            notifications.receive_lifecycle
+            if request.path.endswith("lifecycle")
+            else notifications.receive_notifications
+        )
+        reply = await _function(function)(
+            func.HttpRequest(
+                "POST",
+                str(request.url),
+                headers=dict(request.headers),
+                params=dict(request.query),
+                body=await request.read(),
+            )
+        )
+        return web.Response(
+            status=reply.status_code, body=reply.get_body(), content_type="text/plain"
+        )
+
+    async with AsyncExitStack() as stack:
+        cloud = LocalCloud(folder=folder, world=world, background=False)
+        address = take_address()
+        port = address.taken.getsockname()[1]
+        address.taken.close()
+        cloud.public_url = f"https://localhost:{port}"
+        await stack.enter_async_context(cloud)
+        app = web.Application(client_max_size=10_000_000)
+        app.router.add_post("/api/graph/{kind}", receive)
+        await stack.enter_async_context(
+            serving(app, take_address(cloud.certificate.server_context(), port))
+        )
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in cloud.environment.items():
+            patched.setenv(name, value)
+        rig = _rig(cloud, Trouble(random.Random(seed)))
+        rigs.append(rig)
+        rig.start_anew()
+        for module in (shared.wiring, jobs, reconciliation, subscriptions):
+            patched.setattr(module, "wiring", lambda: rig.wiring)
+        cloud.graph.switches.endpoint_states = False
+        await rig.organizations.create(rig.organization)
+        for pairing, _, _ in rig.pairs:
+            await rig.pairings.put(pairing)
+        try:
+            yield rig
+        finally:
+            await rig.aclose()
+
+
+def _rig(cloud: LocalCloud, trouble: Trouble) -> Rig:
+    seeds = [p for p in seeded_pairings(cloud.world) if p.organization_id == "contoso"]
+    organization = Organization(
+        OrganizationId("contoso"),
+        TenantId(seeds[0].tenant_id),
+        MONDAY,
+        ConsentState.GRANTED,
+        settings=OrganizationSettings(minimum_notice=timedelta()),
+    )
+    pairs = [
+        (
+            Pairing(
+                PairingId(seed.id),
+                organization.id,
+                TenantId(seed.tenant_id),
+                tuple(
+                    Participant(
+                        ParticipantRole(p.role),
+                        p.address.lower(),
+                        ObjectId(p.object_id) if p.object_id else None,
+                    )
+                    for p in seed.participants
+                ),
+            ),
+            seed.id.split("-")[1],
+            seed.id.split("-")[0],
+        )
+        for seed in seeds
+        if seed.id in {"ada-ben", "ada-priya", "dana-tashi", "layla-misaki"}
+    ]
+    return Rig(
+        cloud,
+        Settings.from_environment(cloud.environment),
+        trouble,
+        FakeQueues(cloud.world.clock, trouble),
+        organization,
+        pairs,
+    )
+
+
+@contextmanager
+def logged_exceptions() -> Iterator[list[str]]:
+    """Collect every traceback that the app logs while the block runs."""
+    found: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info and record.exc_info[0]:
+                found.append(f"{record.getMessage()}: {record.exc_info[0].__name__}")
+
+    listener = Listener()
+    logging.getLogger(_LOGGER).addHandler(listener)
+    try:
+        yield found
+    finally:
+        logging.getLogger(_LOGGER).removeHandler(listener)

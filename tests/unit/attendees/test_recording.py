@@ -1,0 +1,122 @@
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.attendees.reconciliation import reconcile_batch
+from shared.attendees.recording import record, record_change
+from shared.changes.model import ChangeKind
+from shared.ids import EventId
+from shared.sessions.booking import book
+from shared.sessions.model import Cause, ResponseState, Session, SessionState
+from shared.sessions.ports import Job, JobKind
+from shared.timespan import TimeSpan
+from tests.builders import a_span, at
+from tests.unit.sessions.conftest import Desk, a_desk, a_request
+
+
+async def _booked(desk: Desk, key: str = "key", hour: int = 10) -> Session:
+    return await book(
+        desk.acting(desk.mentee), desk.pairing, a_request(key, hour), books=desk.books
+    )
+
+
+async def _kinds(desk: Desk) -> list[ChangeKind]:
+    changes, _ = await desk.changes.after(desk.organization.id, None, 100)
+    return [change.kind for change in changes]
+
+
+async def test_a_foreign_event_costs_no_call() -> None:
+    desk = a_desk()
+    await _booked(desk)
+    desk.outlook.calls.clear()
+    seen = await record_change(
+        desk.mentee, EventId("other"), "etag", desk.organization, books=desk.books
+    )
+    assert seen is None
+    assert desk.outlook.calls == []
+
+
+async def test_an_echo_of_our_own_write_costs_no_call() -> None:
+    desk = a_desk()
+    session = await _booked(desk)
+    assert session.event_id
+    desk.outlook.calls.clear()
+    await record_change(
+        desk.mentee, session.event_id, session.event_etag, desk.organization, books=desk.books
+    )
+    assert desk.outlook.calls == []
+
+
+async def test_an_answer_costs_one_call_and_is_told_once() -> None:
+    desk = a_desk()
+    session = await _booked(desk)
+    assert session.event_id
+    desk.outlook.calls.clear()
+    desk.clock.advance(timedelta(minutes=5))
+    seen = desk.calendar.answered(
+        desk.outlook.events[0], desk.address(desk.mentor), ResponseState.ACCEPTED
+    )
+    for _ in range(2):
+        await record_change(
+            desk.mentee, session.event_id, seen.etag, desk.organization, books=desk.books
+        )
+    assert desk.outlook.calls == ["read"]
+    stored = await desk.sessions.get(desk.mentor, session.id)
+    assert stored.attendees[0].response.state is ResponseState.ACCEPTED
+    assert await _kinds(desk) == [ChangeKind.SCHEDULED, ChangeKind.RESPONDED]
+
+
+async def test_an_event_that_is_gone_cancels_and_frees_the_time() -> None:
+    desk = a_desk()
+    session = await _booked(desk)
+    desk.outlook.events[0].is_gone = True
+    cancelled = await record(session, desk.organization, Cause.OUTLOOK, books=desk.books)
+    assert cancelled.state is SessionState.CANCELLED
+    for mailbox in (desk.mentor, desk.mentee):
+        assert await desk.sessions.holds(mailbox, session.span, desk.clock.now()) == []
+
+
+async def test_an_overlap_that_outlook_made_is_said_on_both_and_taken_back() -> None:
+    desk = a_desk()
+    first, second = await _booked(desk), await _booked(desk, "other", 14)
+    assert second.event_id
+    desk.clock.advance(timedelta(minutes=1))
+    seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
+    await record_change(
+        desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books
+    )
+    assert (await desk.sessions.get(desk.mentor, first.id)).conflicts_with == (second.id,)
+    assert (await desk.sessions.get(desk.mentor, second.id)).conflicts_with == (first.id,)
+    assert (await _kinds(desk)).count(ChangeKind.CONFLICT) == 2
+    desk.clock.advance(timedelta(minutes=1))
+    seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(16, day=1)))
+    await record_change(
+        desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books
+    )
+    assert (await desk.sessions.get(desk.mentor, first.id)).conflicts_with == ()
+    assert (await desk.sessions.get(desk.mentor, second.id)).conflicts_with == ()
+
+
+async def test_reconciliation_mends_what_a_dead_worker_left() -> None:
+    desk = a_desk()
+    session = await _booked(desk)
+    moved = a_span(at(15, day=1))
+    desk.clock.advance(timedelta(minutes=1))
+    seen = desk.calendar.moved(desk.outlook.events[0], moved)
+    # The row was written, and then nothing more.
+    await desk.sessions.save(
+        replace(
+            session,
+            span=moved,
+            event_etag=seen.etag,
+            event_modified_at=seen.modified_at,
+            changed_at=desk.clock.now(),
+        )
+    )
+    await reconcile_batch(
+        Job(JobKind.RECONCILE, desk.organization.id, (session.organizer,), (session.id,)),
+        desk.organization,
+        books=desk.books,
+    )
+    day = TimeSpan(at(0, day=1), at(23, day=1))
+    held = await desk.sessions.holds(desk.mentor, day, desk.clock.now())
+    assert [hold.span for hold in held] == [moved]
