@@ -68,6 +68,8 @@ class Operation:
     cached: bool = False
     """Answers `If-None-Match` with 304."""
     problems: tuple[int, ...] = field(default=())
+    likewise: tuple[int, ...] = field(default=())
+    """Other statuses that come with the reply's body."""
     media_type: str = "application/json"
 
 

@@ -225,11 +225,10 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
     if operation.cached:
         responses["304"] = {"description": "The caller has it already."}
     statuses = {500, *operation.problems}
-    if operation.query or operation.caller == "participant":  # its Acting-Participant
+    if operation.query:
         statuses.add(422)
     if operation.caller != "nobody":
         statuses |= {401, 403, 503}
-    # A participant's route too: the Acting-Participant may be nobody.
     if "{" in path:
         statuses.add(404)
     if operation.caller == "participant":
@@ -240,6 +239,9 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
         is_page = operation.media_type == "text/html" and int(status) in operation.problems
         content = ok["content"] if is_page else problem
         responses[status] = {"description": _ERRORS[status], "content": content}
+    for status in map(str, operation.likewise):
+        told = responses.get(status, {"description": _ERRORS[status], "content": problem})
+        responses[status] = told | {"content": told["content"] | ok["content"]}
     return responses
 
 

@@ -18,7 +18,9 @@ _DOCUMENT: Final = Path(__file__).parent / "openapi.json"
 
 
 @bp.route("health", methods=["GET"])
-@http_endpoint(Operation("Whether this deployment works", "nobody", reply=HealthBody))
+@http_endpoint(
+    Operation("Whether this deployment works", "nobody", reply=HealthBody, likewise=(503,))
+)
 async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Check what this deployment stands on; 503 if a part of it does not answer."""
     checks = await check_up(wiring().dependencies)

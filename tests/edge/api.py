@@ -134,6 +134,11 @@ async def _none() -> dict[str, int]:
     return {}
 
 
+async def _none_poisoned() -> dict[str, int]:
+    """Return that every message could be handled."""
+    return {"jobs": 0, "notifications": 0}
+
+
 class FakeWiring(Wiring):
     """The composition root on fakes alone. What is not filled here would be None's attribute."""
 

@@ -1,0 +1,24 @@
+"""Health: what stands and what does not, without a word of why."""
+
+from types import SimpleNamespace
+
+from shared.errors import StoreUnavailable
+from tests.edge.api import Api, told
+
+
+async def test_all_is_well(api: Api) -> None:
+    response = await api.call("GET", "health", who=None)
+    assert response.status_code == 200
+    assert told(response)["status"] == "ok"
+    assert set(told(response)["checks"].values()) == {"ok"}
+
+
+async def test_a_part_that_does_not_answer_is_named(api: Api) -> None:
+    async def refuse() -> None:
+        raise StoreUnavailable("account mentorcal123 is down")
+
+    api.adapters.__dict__["tables"] = SimpleNamespace(ping=refuse)
+    response = await api.call("GET", "health", who=None)
+    assert response.status_code == 503
+    assert told(response)["checks"]["tables"] == "StoreUnavailable"
+    assert b"mentorcal123" not in response.get_body()
