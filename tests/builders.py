@@ -15,6 +15,7 @@ from shared.ids import (
     ObjectId,
     OrganizationId,
     PairingId,
+    SeriesId,
     SessionId,
     SubscriptionId,
     TenantId,
@@ -22,6 +23,8 @@ from shared.ids import (
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.sessions.model import HOLD_FOR, Attendee, Hold, Session, SessionState
+from shared.sessions.recurrence import Frequency, MonthlyBy
+from shared.sessions.series import Outcome, Planned, Series
 from shared.subscriptions.model import Subscription, SubscriptionState
 from shared.timespan import TimeSpan
 
@@ -95,6 +98,31 @@ def a_session(*attendees: Mailbox, **changes: Any) -> Session:
             "created_at": NOW,
             "changed_at": NOW,
             "held_until": NOW + HOLD_FOR if state is SessionState.REQUESTED else None,
+            **changes,
+        }
+    )
+
+
+def a_series(**changes: Any) -> Series:
+    """Return a weekly series of three, the second of which was not free."""
+    spans = [a_span(at(10, day=1 + 7 * week)) for week in range(3)]
+    planned = (
+        Planned(0, spans[0]),
+        Planned(1, spans[1], Outcome.MOVED, a_span(at(12, day=8)), (a_span(at(12, day=8)),)),
+        Planned(2, spans[2], Outcome.SKIPPED),
+    )
+    return Series(
+        **{
+            "id": SeriesId(a_uuid()),
+            "organization_id": OrganizationId(a_uuid()),
+            "pairing_id": PairingId("pair-1"),
+            "organizer": a_mailbox(),
+            "state": SessionState.REQUESTED,
+            "fingerprint": "f1ng3r",
+            "time_zone": "Europe/Berlin",
+            "frequency": Frequency.WEEKLY,
+            "monthly_by": MonthlyBy.DAY_OF_MONTH,
+            "planned": planned,
             **changes,
         }
     )

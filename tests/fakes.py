@@ -17,7 +17,15 @@ from shared.adapters.tables.values import read_cursor
 from shared.changes.model import Change
 from shared.due import DueItem, DueKind
 from shared.errors import Conflict, Invalid, NotFound, SlotTaken, StaleRow
-from shared.ids import EventId, Mailbox, OrganizationId, PairingId, SessionId, TenantId
+from shared.ids import (
+    EventId,
+    Mailbox,
+    OrganizationId,
+    PairingId,
+    SeriesId,
+    SessionId,
+    TenantId,
+)
 from shared.notifications.model import MailboxChanges
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing
@@ -30,6 +38,7 @@ from shared.sessions.holding import (
 )
 from shared.sessions.model import Hold, Session, SessionState
 from shared.sessions.ports import Job
+from shared.sessions.series import Series
 from shared.subscriptions.model import Subscription
 from shared.timespan import TimeSpan
 
@@ -69,6 +78,7 @@ class _Partition:
     known: dict[SessionId, _Known] = field(default_factory=dict)
     events: dict[EventId, SessionId] = field(default_factory=dict)
     days: dict[date, list[Hold]] = field(default_factory=dict)
+    series: dict[SeriesId, Series] = field(default_factory=dict)
 
     def held(self, days: Iterable[date]) -> set[Hold]:
         return {hold for day in days for hold in self.days.get(day, ())}
@@ -106,12 +116,14 @@ class InMemorySessions:
         partition.rewrite(hold.session_id, [hold])
         partition.known[hold.session_id] = _Known(organizer, hold.span.start)
 
-    async def open(self, session: Session, now: datetime) -> Session:
+    async def open(
+        self, session: Session, now: datetime, *, whatever_is_held: bool = False
+    ) -> Session:
         await _turn()
         partition = self._partitions[session.organizer]
         if session.id in partition.known:
             raise StaleRow("The session is there already.")
-        for hold in holds_of(session):
+        for hold in () if whatever_is_held else holds_of(session):
             partition.ensure_free(hold, now)
         return self._write(session)
 
@@ -163,6 +175,29 @@ class InMemorySessions:
         await _turn()
         session_id = self._partitions[mailbox].events.get(event_id)
         return self._stored(mailbox, session_id) if session_id else None
+
+    async def shown_by(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
+        known = self._partitions[mailbox].series.values()
+        series = next((one for one in known if one.event_id == event_id), None)
+        return series or await self.of_event(mailbox, event_id)
+
+    async def put_series(self, series: Series) -> Series:
+        await _turn()
+        partition = self._partitions[series.organizer]
+        known = partition.series.get(series.id)
+        if (known.version if known else "") != series.version:
+            raise StaleRow("The series changed since it was read.")
+        partition.series[series.id] = replace(series, version=_version())
+        return partition.series[series.id]
+
+    async def get_series(self, mailbox: Mailbox, series_id: SeriesId) -> Series | None:
+        await _turn()
+        return self._partitions[mailbox].series.get(series_id)
+
+    async def remove_series(self, mailbox: Mailbox, series_id: SeriesId) -> int:
+        await _turn()
+        gone = self._partitions[mailbox].series.pop(series_id, None)
+        return 0 if gone is None else 2 if gone.event_id else 1
 
     async def of_mailbox(
         self,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.availability.model import GRID, Schedule, Unknown
+from shared.availability.working_hours import zone_of
 from shared.errors import CalendarRefused, EventGone
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
 from shared.organizations.model import Acting, OnlineMeetingChoice
@@ -17,6 +18,7 @@ from shared.sessions.model import (
     SeenEvent,
     Session,
 )
+from shared.sessions.recurrence import Pattern, Repeat, at_wall, dates_of, spans_of
 from shared.timespan import TimeSpan
 from tests.fakes import FakeClock
 
@@ -29,6 +31,10 @@ class FakeEvent:
     organizer: Mailbox
     session_id: SessionId
     is_gone: bool = False
+    pattern: Pattern | None = None
+    """Makes it a series' master: no meeting by itself."""
+    time_zone: str = "UTC"
+    master: "FakeEvent | None" = None
 
 
 @dataclass
@@ -70,6 +76,7 @@ class FakeOutlook:
             event.seen.span
             for event in self.events
             if not event.is_gone
+            and event.pattern is None
             and (
                 event.organizer.object_id == owner
                 or any(
@@ -106,8 +113,100 @@ class FakeCalendar:
             join_url="https://teams.example/1" if self.outlook.gives_links else None,
             modified_at=self.outlook.clock.now(),
         )
-        self.outlook.events.append(FakeEvent(seen, acting.mailbox, draft.session_id))
+        event = FakeEvent(
+            seen, acting.mailbox, draft.session_id, pattern=draft.pattern, time_zone=draft.time_zone
+        )
+        self.outlook.events.append(event)
+        if event.pattern:
+            self._expand(event, event.pattern)
         return seen
+
+    def _expand(self, master: FakeEvent, pattern: Pattern) -> None:
+        """Make the occurrences, from the master's times on."""
+        first, zone = master.seen.span, zone_of(master.time_zone)
+        repeat = Repeat(pattern.frequency, pattern.monthly_by, count=pattern.count)
+        if pattern.count == 1:
+            spans: tuple[TimeSpan, ...] = (first,)
+        elif pattern.first_on == pattern.anchor:
+            spans = spans_of(first.start, first.duration, zone, repeat)
+        else:
+            # From the anchor on, what comes before the first date left out.
+            dates = dates_of(pattern.anchor, replace(repeat, count=52))
+            days = [d for d in dates if d >= pattern.first_on][: pattern.count]
+            clock = first.start.astimezone(zone)
+            spans = tuple(
+                TimeSpan.lasting(at_wall(day, clock, zone), first.duration) for day in days
+            )
+        for span in spans:
+            day = span.start.astimezone(zone).date()
+            seen = replace(
+                master.seen,
+                # Like Exchange's, the ids of occurrences follow from their dates.
+                event_id=EventId(f"{master.seen.event_id}-{day}"),
+                ical_uid=ICalUid(f"{master.seen.ical_uid}-{day}"),
+                span=span,
+                series_master_id=master.seen.event_id,
+                original_start=span.start,
+            )
+            self.outlook.events.append(
+                FakeEvent(seen, master.organizer, SessionId(""), master=master)
+            )
+
+    async def instances(
+        self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
+    ) -> list[SeenEvent]:
+        """Return the occurrences that are still there."""
+        self.outlook.calls.append("instances")
+        master = self._of(mailbox, master_id)
+        return [
+            event.seen
+            for event in self.outlook.events
+            if event.master is master and not event.is_gone and event.seen.span.overlaps(window)
+        ]
+
+    async def reschedule_series(
+        self,
+        acting: Acting,
+        master_id: EventId,
+        first: TimeSpan,
+        time_zone: str,
+        pattern: Pattern,
+    ) -> SeenEvent:
+        """Make all occurrences anew."""
+        self.outlook.calls.append("reschedule_series")
+        master = self._of(acting.mailbox, master_id)
+        master.pattern, master.time_zone = pattern, time_zone
+        self.outlook.events[:] = [e for e in self.outlook.events if e.master is not master]
+        seen = self.moved(master, first)
+        self._expand(master, pattern)
+        return seen
+
+    async def reschedule_many(
+        self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+    ) -> list[SeenEvent | Exception]:
+        """Move them."""
+        self.outlook.calls.append("reschedule_many")
+        answers: list[SeenEvent | Exception] = []
+        for event_id, span in events:
+            try:
+                answers.append(self.moved(self._of(acting.mailbox, event_id), span))
+            except EventGone as gone:
+                answers.append(gone)
+        return answers
+
+    async def cancel_many(
+        self, acting: Acting, events: Sequence[EventId], comment: str
+    ) -> list[Exception | None]:
+        """Cancel them."""
+        self.outlook.calls.append("cancel_many")
+        answers: list[Exception | None] = []
+        for event_id in events:
+            try:
+                self._of(acting.mailbox, event_id).is_gone = True
+                answers.append(None)
+            except EventGone as gone:
+                answers.append(gone)
+        return answers
 
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
         """Find the event by its tag."""
@@ -143,7 +242,10 @@ class FakeCalendar:
     async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
         """Cancel it."""
         self.outlook.calls.append("cancel")
-        self._of(acting.mailbox, event_id).is_gone = True
+        event = self._of(acting.mailbox, event_id)
+        event.is_gone = True
+        for occurrence in self.outlook.events:
+            occurrence.is_gone |= occurrence.master is event
 
     async def respond(
         self,

@@ -16,6 +16,7 @@ from shared.ids import (
     TenantId,
 )
 from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.recurrence import Pattern
 from shared.timespan import TimeSpan
 
 HOLD_FOR = timedelta(minutes=10)
@@ -210,6 +211,8 @@ class EventDraft:
     time_zone: str
     attendees: tuple[Attendee, ...]
     online_meeting: OnlineMeetingChoice
+    pattern: Pattern | None = None
+    """Makes a series of it, *span* being the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +241,5 @@ class SeenEvent:
     session_id: SessionId | None = None
     """Our extended property, where it was asked for."""
     series_master_id: EventId | None = None
+    original_start: datetime | None = None
+    """Of an occurrence: when it would start by the pattern; None where Graph does not say."""

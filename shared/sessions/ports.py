@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from shared.ids import EventId, Mailbox, OrganizationId, SessionId
+from shared.ids import EventId, Mailbox, OrganizationId, SeriesId, SessionId
 from shared.organizations.model import Acting, OnlineMeetingChoice
 from shared.sessions.model import EventDraft, Hold, ResponseState, SeenEvent, Session
+from shared.sessions.recurrence import Pattern
+from shared.sessions.series import Series
 from shared.timespan import TimeSpan
 
 
@@ -28,10 +30,13 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def open(self, session: Session, now: datetime) -> Session:
+    async def open(
+        self, session: Session, now: datetime, *, whatever_is_held: bool = False
+    ) -> Session:
         """Take the span in the organizer's mailbox and store the new (requested) session.
 
-        Raises SlotTaken as `hold` does, StaleRow if the session is there already.
+        *whatever_is_held*: it records what is so in Outlook. Raises SlotTaken as `hold` does,
+        StaleRow if the session is there already.
         """
         ...
 
@@ -75,6 +80,28 @@ class SessionStore(Protocol):
 
     async def of_event(self, mailbox: Mailbox, event_id: EventId) -> Session | None:
         """Return the session that *event_id* of the organizer's *mailbox* shows, if it is ours."""
+        ...
+
+    async def shown_by(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
+        """Return whose event of the organizer's *mailbox* it is: of a session, or a series' master.
+
+        None: not ours. For that it reads one row.
+        """
+        ...
+
+    async def put_series(self, series: Series) -> Series:
+        """Store *series* and its master in the event index. Raises StaleRow: it changed, or exists.
+
+        A new one has no *version*.
+        """
+        ...
+
+    async def get_series(self, mailbox: Mailbox, series_id: SeriesId) -> Series | None:
+        """Return the series that *mailbox* organizes."""
+        ...
+
+    async def remove_series(self, mailbox: Mailbox, series_id: SeriesId) -> int:
+        """Remove the rows of the series itself; return how many. Twice is fine."""
         ...
 
     async def of_mailbox(
@@ -143,6 +170,38 @@ class Calendar(Protocol):
         """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
         ...
 
+    async def instances(
+        self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
+    ) -> list[SeenEvent]:
+        """Return the occurrences of a series in *window*, by the app's own identity.
+
+        One request for up to a hundred. Raises EventGone if the series is.
+        """
+        ...
+
+    async def reschedule_series(
+        self,
+        acting: Acting,
+        master_id: EventId,
+        first: TimeSpan,
+        time_zone: str,
+        pattern: Pattern,
+    ) -> SeenEvent:
+        """Give the whole series new times: what was changed of single dates is lost."""
+        ...
+
+    async def reschedule_many(
+        self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+    ) -> list[SeenEvent | Exception]:
+        """Give up to 52 events new times; each the event or its error."""
+        ...
+
+    async def cancel_many(
+        self, acting: Acting, events: Sequence[EventId], comment: str
+    ) -> list[Exception | None]:
+        """Cancel up to 52 meetings; each nothing or its error, EventGone among them."""
+        ...
+
     async def respond(
         self,
         acting: Acting,
@@ -166,6 +225,10 @@ class JobKind(StrEnum):
     """See whether a booking got through; finish it or undo it."""
     SETTLE = "settle"
     """See whether a reschedule or a cancellation got through; finish it or undo it."""
+    SERIES = "series"
+    """See whether a change of a series got through; finish it or undo it."""
+    FOLLOW_SERIES = "follow_series"
+    """Read a series' occurrences: their ids, and what people did to them."""
     SUBSCRIBE = "subscribe"
     """Make sure that a mailbox has a subscription."""
     RENEW = "renew"

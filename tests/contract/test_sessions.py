@@ -27,6 +27,7 @@ from tests.builders import (
     NOW,
     a_hold,
     a_mailbox,
+    a_series,
     a_session,
     a_session_id,
     a_span,
@@ -680,3 +681,50 @@ async def test_a_year_of_weekly_sessions_is_held_and_listed(sessions: SessionSto
     assert [session.occurrence for session in found] == list(range(52))
     year = TimeSpan(at(0), at(0, day=366))
     assert len(await sessions.holds(organizer, year, NOW)) == 52
+
+
+async def test_a_series_is_stored_and_found_by_its_event(sessions: SessionStore) -> None:
+    series = a_series(event_id=an_event_id())
+    stored = await sessions.put_series(series)
+    assert stored.version
+    assert replace(stored, version="") == series
+    assert await sessions.get_series(series.organizer, series.id) == stored
+    assert series.event_id
+    assert await sessions.shown_by(series.organizer, series.event_id) == stored
+    assert await sessions.of_event(series.organizer, series.event_id) is None
+
+
+async def test_a_series_is_stored_once_and_over_what_was_read(sessions: SessionStore) -> None:
+    series = a_series()
+    first = await sessions.put_series(series)
+    with pytest.raises(StaleRow):
+        await sessions.put_series(series)
+    second = await sessions.put_series(replace(first, state=SessionState.SCHEDULED))
+    with pytest.raises(StaleRow):
+        await sessions.put_series(first)
+    assert await sessions.get_series(series.organizer, series.id) == second
+
+
+async def test_removing_a_series_twice_is_fine(sessions: SessionStore) -> None:
+    event_id = an_event_id()
+    series = await sessions.put_series(a_series(event_id=event_id))
+    assert await sessions.remove_series(series.organizer, series.id) == 2
+    assert await sessions.remove_series(series.organizer, series.id) == 0
+    assert await sessions.get_series(series.organizer, series.id) is None
+    assert await sessions.shown_by(series.organizer, event_id) is None
+
+
+async def test_an_event_shows_a_session(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    assert session.event_id
+    assert await sessions.shown_by(session.organizer, session.event_id) == session
+    assert await sessions.shown_by(session.organizer, an_event_id()) is None
+
+
+async def test_what_outlook_has_is_opened_whatever_is_held(sessions: SessionStore) -> None:
+    first = await booked(sessions, a_session())
+    second = a_session(organizer=first.organizer)
+    with pytest.raises(SlotTaken):
+        await sessions.open(second, NOW)
+    opened = await sessions.open(second, NOW, whatever_is_held=True)
+    assert await spans(sessions, first.organizer) == [first.span, opened.span]

@@ -3,6 +3,7 @@
 import html
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from kiota_abstractions.base_request_configuration import RequestConfiguration
@@ -20,6 +21,9 @@ from msgraph.generated.models.single_value_legacy_extended_property import (
 )
 from msgraph.generated.models.time_slot import TimeSlot
 from msgraph.generated.users.item.calendar.calendar_request_builder import CalendarRequestBuilder
+from msgraph.generated.users.item.calendar_view.calendar_view_request_builder import (
+    CalendarViewRequestBuilder,
+)
 from msgraph.generated.users.item.events.events_request_builder import EventsRequestBuilder
 from msgraph.generated.users.item.events.item.accept.accept_post_request_body import (
     AcceptPostRequestBody,
@@ -42,14 +46,24 @@ from msgraph.generated.users.item.events.item.decline.decline_request_builder im
 from msgraph.generated.users.item.events.item.event_item_request_builder import (
     EventItemRequestBuilder,
 )
+from msgraph.generated.users.item.events.item.instances.instances_request_builder import (
+    InstancesRequestBuilder,
+)
 from msgraph.generated.users.item.events.item.tentatively_accept import (
     tentatively_accept_post_request_body,
     tentatively_accept_request_builder,
 )
 
-from shared.adapters.graph.batch import send_batch
+from shared.adapters.graph.batch import MOST, send_batch
 from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
-from shared.adapters.graph.times import NEVER, read_instant, read_span, write_time
+from shared.adapters.graph.times import (
+    NEVER,
+    read_instant,
+    read_span,
+    write_time,
+    write_wall,
+    zone_name,
+)
 from shared.errors import CalendarUnavailable, EventGone, SchedulingError
 from shared.ids import EventId, ICalUid, Mailbox, SessionId
 from shared.organizations.model import Acting, OnlineMeetingChoice
@@ -62,6 +76,7 @@ from shared.sessions.model import (
     SeenEvent,
     Session,
 )
+from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 from shared.timespan import TimeSpan
 
 PROPERTY_ID: Final = "String {66f5a359-4659-4830-9070-00040ec6ac6e} Name mentoringSessionId"
@@ -81,6 +96,8 @@ SELECT: Final = [
 ]
 """What is read of an event. Nothing that `Calendars.ReadBasic` could not read; no texts."""
 _SELECTED: Final = ",".join(SELECT)
+_OF_AN_INSTANCE: Final = [*SELECT, "originalStart"]
+_INSTANCES_PAGE: Final = 100
 OFFER_KEPT_SECONDS: Final = 3600.0
 """How long it is believed which online meetings a calendar allows."""
 _OFFERS_KEPT: Final = 10_000
@@ -91,6 +108,7 @@ _PROVIDERS: Final[Mapping[OnlineMeetingChoice, OnlineMeetingProviderType | None]
     OnlineMeetingChoice.TEAMS: OnlineMeetingProviderType.TeamsForBusiness,
     OnlineMeetingChoice.SKYPE: OnlineMeetingProviderType.SkypeForBusiness,
 }
+_WEEKS: Final = ("first", "second", "third", "fourth", "last")
 _OFFERED: Final = {
     "teamsforbusiness": OnlineMeetingChoice.TEAMS,
     "skypeforbusiness": OnlineMeetingChoice.SKYPE,
@@ -169,6 +187,76 @@ class GraphCalendar:
         answer = await caller.call(builder.to_patch_request_information(patch))
         return seen_event(answer.json())
 
+    async def instances(
+        self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
+    ) -> list[SeenEvent]:
+        """Return the occurrences of a series in *window*, by the app's own identity."""
+        caller = self._client.app(mailbox.tenant_id, mailbox.object_id)
+        builder = InstancesRequestBuilder(caller.adapter, caller.path(event=master_id))
+        wanted = InstancesRequestBuilder.InstancesRequestBuilderGetQueryParameters(
+            start_date_time=_instant(window.start),
+            end_date_time=_instant(window.end),
+            select=_OF_AN_INSTANCE,
+            top=_INSTANCES_PAGE,
+        )
+        request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+        seen: list[SeenEvent] = []
+        while True:
+            told = (await caller.call(request, repeatable=True)).json()
+            seen += [seen_event(event) for event in told.get("value") or ()]
+            following = told.get("@odata.nextLink")
+            if not following:
+                return seen
+            request = builder.with_url(following).to_get_request_information()
+
+    async def reschedule_series(
+        self,
+        acting: Acting,
+        master_id: EventId,
+        first: TimeSpan,
+        time_zone: str,
+        pattern: Pattern,
+    ) -> SeenEvent:
+        """Give the whole series new times: what was changed of single dates is lost."""
+        caller = self._client.acting(acting)
+        builder = EventItemRequestBuilder(caller.adapter, caller.path(event=master_id))
+        patch = Event(
+            start=write_wall(first.start, time_zone), end=write_wall(first.end, time_zone)
+        )
+        patch.additional_data = {"recurrence": recurrence_of(pattern, time_zone)}
+        answer = await caller.call(builder.to_patch_request_information(patch))
+        return seen_event(answer.json())
+
+    async def reschedule_many(
+        self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+    ) -> list[SeenEvent | Exception]:
+        """Give up to 52 events new times; each the event or its error."""
+        caller = self._client.acting(acting)
+
+        def patched(event_id: EventId, span: TimeSpan) -> RequestInformation:
+            path = caller.path(user=acting.mailbox.object_id, event=event_id)
+            patch = Event(
+                start=write_time(span.start, time_zone), end=write_time(span.end, time_zone)
+            )
+            return EventItemRequestBuilder(caller.adapter, path).to_patch_request_information(patch)
+
+        outcomes = await _in_batches(caller, [patched(*event) for event in events])
+        return [_seen_or_error(caller, outcome) for outcome in outcomes]
+
+    async def cancel_many(
+        self, acting: Acting, events: Sequence[EventId], comment: str
+    ) -> list[Exception | None]:
+        """Cancel up to 52 meetings; each nothing or its error, EventGone among them."""
+        caller = self._client.acting(acting)
+
+        def cancelled(event_id: EventId) -> RequestInformation:
+            path = caller.path(user=acting.mailbox.object_id, event=event_id)
+            body = CancelPostRequestBody(comment=comment)
+            return CancelRequestBuilder(caller.adapter, path).to_post_request_information(body)
+
+        outcomes = await _in_batches(caller, [cancelled(event_id) for event_id in events])
+        return [_error_of(caller, outcome) for outcome in outcomes]
+
     async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
         """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
         caller = self._client.acting(acting)
@@ -189,7 +277,11 @@ class GraphCalendar:
         The copy has an id of its own; what both calendars share is the iCalUId.
         """
         caller = self._client.acting(acting)
-        event_id = await self._copy(caller, session.ical_uid)
+        event_id = await (
+            self._copy_of_occurrence(caller, session)
+            if session.series_id
+            else self._copy(caller, session.ical_uid)
+        )
         request = _response(caller, event_id, answer, comment, proposed, session.time_zone)
         await caller.call(request)
 
@@ -257,6 +349,22 @@ class GraphCalendar:
                 return EventId(event["id"])
         raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
+    @staticmethod
+    async def _copy_of_occurrence(caller: Caller, session: Session) -> EventId:
+        """Find it by the time it is at: lists of events know series, not their occurrences."""
+        builder = CalendarViewRequestBuilder(caller.adapter, caller.path())
+        wanted = CalendarViewRequestBuilder.CalendarViewRequestBuilderGetQueryParameters(
+            start_date_time=_instant(session.span.start),
+            end_date_time=_instant(session.span.end),
+            select=["id", "iCalUId"],
+            top=_INSTANCES_PAGE,
+        )
+        request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+        for event in (await caller.call(request, repeatable=True)).json().get("value") or ():
+            if event.get("iCalUId") == session.ical_uid:
+                return EventId(event["id"])
+        raise EventGone("The invitation is not in this calendar.", code="no_copy")
+
 
 def event_of(draft: EventDraft) -> Event:
     """Return *draft* as Graph's event, with the session's id as transaction and as our tag."""
@@ -270,6 +378,11 @@ def event_of(draft: EventDraft) -> Event:
             SingleValueLegacyExtendedProperty(id=PROPERTY_ID, value=draft.session_id)
         ],
     )
+    if draft.pattern:
+        event.start = write_wall(draft.span.start, draft.time_zone)
+        event.end = write_wall(draft.span.end, draft.time_zone)
+        # The SDK's models of it would be eight modules more, for six words.
+        event.additional_data = {"recurrence": recurrence_of(draft.pattern, draft.time_zone)}
     if draft.agenda:
         event.body = ItemBody(content_type=BodyType.Html, content=agenda_html(draft.agenda))
     if draft.location:
@@ -278,6 +391,32 @@ def event_of(draft: EventDraft) -> Event:
         event.is_online_meeting = True
         event.online_meeting_provider = _PROVIDERS[draft.online_meeting]
     return event
+
+
+def recurrence_of(pattern: Pattern, time_zone: str) -> dict[str, Any]:
+    """Return *pattern* as Graph's ``patternedRecurrence``.
+
+    Source: https://learn.microsoft.com/graph/api/resources/patternedrecurrence
+    """
+    day = pattern.anchor.strftime("%A").lower()
+    told: dict[str, Any]
+    if pattern.frequency is not Frequency.MONTHLY:
+        interval = 1 if pattern.frequency is Frequency.WEEKLY else 2
+        told = {"type": "weekly", "interval": interval, "daysOfWeek": [day]}
+    elif pattern.monthly_by is MonthlyBy.DAY_OF_MONTH:
+        told = {"type": "absoluteMonthly", "interval": 1, "dayOfMonth": pattern.anchor.day}
+    else:
+        week = _WEEKS[pattern.week_of_month - 1]
+        told = {"type": "relativeMonthly", "interval": 1, "daysOfWeek": [day], "index": week}
+    return {
+        "pattern": told,
+        "range": {
+            "type": "numbered",
+            "startDate": pattern.first_on.isoformat(),
+            "numberOfOccurrences": pattern.count,
+            "recurrenceTimeZone": zone_name(time_zone),
+        },
+    }
 
 
 def agenda_html(agenda: str) -> str:
@@ -314,6 +453,7 @@ def seen_event(told: Mapping[str, Any], *, session_id: SessionId | None = None) 
             modified_at=read_instant(told["lastModifiedDateTime"]) or NEVER,
             session_id=session_id,
             series_master_id=EventId(m) if (m := told.get("seriesMasterId")) else None,
+            original_start=read_instant(told.get("originalStart")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise CalendarUnavailable("Graph's answer lacks a part of the event.") from error
@@ -426,6 +566,30 @@ def _seen_or_error(
         return seen_event(outcome.json())
     except SchedulingError as error:
         return error
+
+
+async def _in_batches(
+    caller: Caller, requests: Sequence[RequestInformation]
+) -> list[Answer | Failed | CalendarUnavailable]:
+    """Send *requests*, twenty at a time. A batch that failed is the answer to each of its parts."""
+    outcomes: list[Answer | Failed | CalendarUnavailable] = []
+    for start in range(0, len(requests), MOST):
+        part = requests[start : start + MOST]
+        try:
+            outcomes += await send_batch(caller, part)
+        except (Failed, CalendarUnavailable) as failed:
+            outcomes += [failed] * len(part)
+    return outcomes
+
+
+def _error_of(caller: Caller, outcome: Answer | Failed | CalendarUnavailable) -> Exception | None:
+    if isinstance(outcome, Failed):
+        return caller.error(outcome.refusal)
+    return outcome if isinstance(outcome, CalendarUnavailable) else None
+
+
+def _instant(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _quoted(text: str) -> str:

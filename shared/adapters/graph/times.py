@@ -76,6 +76,21 @@ def write_time(instant: datetime, zone_name: str = "UTC") -> DateTimeTimeZone:
     )
 
 
+def write_wall(instant: datetime, zone: str) -> DateTimeTimeZone:
+    """Write *instant* as the wall clock of *zone*, always: the times of a series follow its clock.
+
+    Which of two equal hours is meant is then Outlook's to say. A zone that Windows does not know is
+    sent by its IANA name, which Graph takes or refuses.
+    """
+    wall = instant.astimezone(zone_of(zone)).replace(tzinfo=None)
+    return DateTimeTimeZone(date_time=wall.isoformat(timespec="seconds"), time_zone=zone_name(zone))
+
+
+def zone_name(name: str) -> str:
+    """Return what Outlook calls the zone *name*, or *name* where Windows has no such zone."""
+    return _windows_name(name) or name
+
+
 @lru_cache(maxsize=512)
 def _windows_name(name: str) -> str | None:
     if name in _UTC_NAMES:

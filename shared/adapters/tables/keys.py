@@ -20,6 +20,7 @@ from shared.ids import (
     ObjectId,
     OrganizationId,
     PairingId,
+    SeriesId,
     SessionId,
     TenantId,
 )
@@ -100,8 +101,13 @@ def session(box: Mailbox, session_id: SessionId) -> Key:
     return Key(mailbox(box), f"session;{_safe(session_id)}")
 
 
+def series(box: Mailbox, series_id: SeriesId) -> Key:
+    """Return the key of a recurring booking."""
+    return Key(mailbox(box), f"series;{_safe(series_id)}")
+
+
 def event(box: Mailbox, event_id: EventId) -> Key:
-    """Return the key of the row that says which session an event is.
+    """Return the key of the row that says which session, or which series, an event is.
 
     Hashed: event ids are long, case-sensitive and hold characters that keys forbid.
     """

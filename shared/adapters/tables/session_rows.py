@@ -35,6 +35,8 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
+from shared.sessions.recurrence import Frequency, MonthlyBy
+from shared.sessions.series import Outcome, Planned, Series
 from shared.timespan import TimeSpan
 
 _T = TypeVar("_T")
@@ -104,6 +106,42 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         occurrence=values["occurrence"],
         pending_span=_span(values.get("pending_start"), values.get("pending_end")),
         held_until=_moment(values.get("held_until")),
+        version=version,
+    )
+
+
+def series_values(series: Series) -> dict[str, Any]:
+    """Return what is stored of *series*. Its organizer is the partition, its id the row."""
+    return present(
+        {
+            "series_id": series.id,
+            "organization_id": series.organization_id,
+            "pairing_id": series.pairing_id,
+            "state": series.state.value,
+            "fingerprint": series.fingerprint,
+            "time_zone": series.time_zone,
+            "frequency": series.frequency.value,
+            "monthly_by": series.monthly_by.value,
+            "event_id": series.event_id,
+        }
+    ) | long_text("planned", compact([_planned_values(p) for p in series.planned]))
+
+
+def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Series:
+    """Return the series that `series_values` wrote."""
+    planned = json.loads(read_long_text("planned", values))
+    return Series(
+        id=SeriesId(values["series_id"]),
+        organization_id=OrganizationId(values["organization_id"]),
+        pairing_id=PairingId(values["pairing_id"]),
+        organizer=organizer,
+        state=SessionState(values["state"]),
+        fingerprint=values["fingerprint"],
+        time_zone=values["time_zone"],
+        frequency=Frequency(values["frequency"]),
+        monthly_by=MonthlyBy(values["monthly_by"]),
+        planned=tuple(_planned(number, told) for number, told in enumerate(planned)),
+        event_id=_optional(EventId, values.get("event_id")),
         version=version,
     )
 
@@ -204,6 +242,30 @@ def _attendee(values: Mapping[str, Any]) -> Attendee:
         ),
         forwarded=values.get("forwarded", False),
     )
+
+
+def _planned_values(planned: Planned) -> list[Any]:
+    told: list[Any] = [planned.outcome.value, *_instants(planned.span)]
+    if planned.outcome is not Outcome.BOOKED:
+        told.append(_instants(planned.moved_to) if planned.moved_to else None)
+        told += [_instants(span) for span in planned.alternatives]
+    return told
+
+
+def _planned(number: int, told: Sequence[Any]) -> Planned:
+    outcome, start, end, *more = told
+    moved_to, *alternatives = more or [None]
+    return Planned(
+        number,
+        TimeSpan(moment(start), moment(end)),
+        Outcome(outcome),
+        _span(*moved_to) if moved_to else None,
+        tuple(TimeSpan(moment(begin), moment(end)) for begin, end in alternatives),
+    )
+
+
+def _instants(span: TimeSpan) -> list[str]:
+    return [instant(span.start), instant(span.end)]
 
 
 def _online_meeting(values: Mapping[str, Any]) -> OnlineMeeting:

@@ -19,6 +19,7 @@ from shared.adapters.tables.client import (
     Remove,
     Row,
     Tables,
+    Unsure,
     Write,
     contended,
     deciding_again,
@@ -31,12 +32,14 @@ from shared.adapters.tables.session_rows import (
     index_values,
     organizer_of,
     pointer_values,
+    series_of,
+    series_values,
     session_of,
     session_values,
 )
 from shared.adapters.tables.values import cursor, moment, present, read_cursor
-from shared.errors import NotFound, SlotTaken, StaleRow
-from shared.ids import EventId, Mailbox, SessionId
+from shared.errors import NotFound, SlotTaken, StaleRow, StoreUnavailable
+from shared.ids import EventId, Mailbox, SeriesId, SessionId
 from shared.sessions.holding import (
     colliding,
     held_days,
@@ -45,6 +48,7 @@ from shared.sessions.holding import (
     is_confirmed,
 )
 from shared.sessions.model import Hold, Session, SessionState
+from shared.sessions.series import Series
 from shared.timespan import TimeSpan
 
 
@@ -72,7 +76,9 @@ class TableSessions:
 
         await contended(attempt)
 
-    async def open(self, session: Session, now: datetime) -> Session:
+    async def open(
+        self, session: Session, now: datetime, *, whatever_is_held: bool = False
+    ) -> Session:
         """Take the span in the organizer's mailbox and store the new session."""
 
         async def attempt(unsure: int) -> Session:
@@ -82,7 +88,7 @@ class TableSessions:
                     return replace(session, version=entry.own.etag)
                 raise StaleRow("The session is there already.")
             wanted = holds_of(session)
-            for hold in wanted:
+            for hold in () if whatever_is_held else wanted:
                 entry.ensure_free(hold, now)
             etags = await self._commit(
                 [
@@ -169,14 +175,59 @@ class TableSessions:
 
     async def of_event(self, mailbox: Mailbox, event_id: EventId) -> Session | None:
         """Return the session that *event_id* of the organizer's *mailbox* shows."""
-        row = await self._tables.get(MAILBOXES, keys.event(mailbox, event_id), ["session_id"])
+        shown = await self.shown_by(mailbox, event_id)
+        return shown if isinstance(shown, Session) else None
+
+    async def shown_by(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
+        """Return whose event of the organizer's *mailbox* it is."""
+        row = await self._tables.get(
+            MAILBOXES, keys.event(mailbox, event_id), ["session_id", "series_id"]
+        )
         if row is None:
             return None
+        if series_id := row.values.get("series_id"):
+            return await self.get_series(mailbox, SeriesId(series_id))
         try:
             session = await self.get(mailbox, SessionId(row.values["session_id"]))
         except NotFound:
             return None
         return session if session.event_id == event_id else None
+
+    async def put_series(self, series: Series) -> Series:
+        """Store *series* and its master in the event index."""
+        key = keys.series(series.organizer, series.id)
+        changes: list[Write] = [Put(key, series_values(series), series.version or None)]
+        if series.event_id:
+            values = present({"series_id": series.id})
+            changes.append(Put(keys.event(series.organizer, series.event_id), values, force=True))
+
+        async def attempt(unsure: int) -> Series:
+            if unsure:
+                stored = await self.get_series(series.organizer, series.id)
+                if stored and replace(stored, version=series.version) == series:
+                    return stored
+            try:
+                etags = await self._tables.transact(MAILBOXES, changes)
+            except StoreUnavailable as error:
+                raise Unsure(str(error)) from error
+            return replace(series, version=etags[0])
+
+        return await contended(attempt)
+
+    async def get_series(self, mailbox: Mailbox, series_id: SeriesId) -> Series | None:
+        """Return the series that *mailbox* organizes."""
+        row = await self._tables.get(MAILBOXES, keys.series(mailbox, series_id))
+        return series_of(row.values, mailbox, row.etag) if row else None
+
+    async def remove_series(self, mailbox: Mailbox, series_id: SeriesId) -> int:
+        """Remove the rows of the series itself; return how many."""
+        series = await self.get_series(mailbox, series_id)
+        if series is None:
+            return 0
+        if series.event_id:
+            await self._tables.remove(MAILBOXES, keys.event(mailbox, series.event_id))
+        await self._tables.remove(MAILBOXES, keys.series(mailbox, series_id))
+        return 2 if series.event_id else 1
 
     async def of_mailbox(
         self,

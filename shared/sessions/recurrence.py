@@ -1,0 +1,166 @@
+"""On which dates a recurring session takes place, and at which instants. Pure.
+
+The clock on the organizer's wall decides: the hour stays the same when clocks change. An hour that
+is skipped starts as much later as the clocks jump; of an hour that comes twice the first one is
+meant. A month without the wished day takes its last one, as Outlook does.
+"""
+
+from calendar import monthrange
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from enum import StrEnum
+from itertools import count
+from typing import Final
+
+from shared.errors import Invalid
+from shared.timespan import TimeSpan
+
+MOST_OCCURRENCES: Final = 52
+_WEEK: Final = timedelta(days=7)
+
+
+class Frequency(StrEnum):
+    """How often."""
+
+    WEEKLY = "weekly"
+    BIWEEKLY = "biweekly"
+    MONTHLY = "monthly"
+
+
+class MonthlyBy(StrEnum):
+    """What the same day of another month is."""
+
+    DAY_OF_MONTH = "day_of_month"
+    """The 15th; the 31st is the last day of a shorter month."""
+    WEEKDAY = "weekday"
+    """The second Tuesday; a fifth one is the last one of each month."""
+    LAST_WEEKDAY = "last_weekday"
+    """The last Tuesday."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """How a session is wished to be repeated: by *count* or *until*, never both."""
+
+    frequency: Frequency
+    monthly_by: MonthlyBy = MonthlyBy.DAY_OF_MONTH
+    """Only for monthly."""
+    count: int | None = None
+    """How many in all, the first included."""
+    until: date | None = None
+    """The last date it may have, in the organizer's zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A series as a calendar has it: so many dates from the first one on."""
+
+    frequency: Frequency
+    monthly_by: MonthlyBy
+    anchor: date
+    """The date whose day of the month, or weekday in it, all the others share."""
+    first_on: date
+    count: int
+
+    @property
+    def week_of_month(self) -> int:
+        """Return which of its weekdays in a month *anchor* stands for: 1 to 4, or 5: the last."""
+        if self.monthly_by is MonthlyBy.LAST_WEEKDAY:
+            return 5
+        return (self.anchor.day - 1) // 7 + 1
+
+
+def spans_of(
+    start: datetime, duration: timedelta, zone: tzinfo, repeat: Repeat
+) -> tuple[TimeSpan, ...]:
+    """Return when the sessions are, the first one at *start*, whose clock in *zone* counts.
+
+    Raises:
+        Invalid: it is no series, a longer one than can be, or *start* is not a day of the pattern.
+    """
+    first = start.astimezone(zone)
+    dates = dates_of(first.date(), repeat)
+    # The first one is an instant, so it is meant as it was said, also in an hour that comes twice.
+    instants = (at_wall(day, first, zone) for day in dates[1:])
+    return tuple(TimeSpan.lasting(begin, duration) for begin in (start, *instants))
+
+
+def dates_of(first: date, repeat: Repeat) -> list[date]:
+    """Return the dates from *first* on.
+
+    Raises:
+        Invalid: fewer than two or more than `MOST_OCCURRENCES`, or *first* is no such weekday.
+    """
+    if (repeat.count is None) == (repeat.until is None):
+        raise Invalid("body.repeat", "Say either count or until.")
+    is_last = first.day > monthrange(first.year, first.month)[1] - 7
+    if repeat.monthly_by is MonthlyBy.LAST_WEEKDAY and not is_last:
+        raise Invalid("body.repeat.monthly_by", "The start is not on the last such weekday.")
+    dates: list[date] = []
+    wanted = repeat.count or MOST_OCCURRENCES + 1
+    for day in _candidates(first, repeat):
+        if len(dates) == wanted or (repeat.until and day > repeat.until):
+            break
+        dates.append(day)
+    field = "count" if repeat.count else "until"
+    if len(dates) > MOST_OCCURRENCES:
+        raise Invalid(f"body.repeat.{field}", f"A series has at most {MOST_OCCURRENCES} sessions.")
+    if len(dates) < 2:
+        raise Invalid(f"body.repeat.{field}", "A series has at least two sessions.")
+    return dates
+
+
+def at_wall(day: date, clock: datetime, zone: tzinfo) -> datetime:
+    """Return the instant at which clocks in *zone* show *clock*'s time on *day*."""
+    # fold=0: of an hour that comes twice the first, of a skipped one as much later.
+    wall = datetime.combine(day, clock.time().replace(fold=0), zone)
+    return wall.astimezone(UTC)
+
+
+def shifted(span: TimeSpan, moved_from: datetime, moved_to: TimeSpan, zone: tzinfo) -> TimeSpan:
+    """Return where *span* goes when *moved_from* goes to *moved_to*: as many days, that hour."""
+    to = moved_to.start.astimezone(zone)
+    days = to.date() - moved_from.astimezone(zone).date()
+    day = span.start.astimezone(zone).date() + days
+    return TimeSpan.lasting(at_wall(day, to, zone), moved_to.duration)
+
+
+def windows_over(spans: Sequence[TimeSpan], longest: timedelta) -> list[TimeSpan]:
+    """Return the fewest windows of up to *longest* in which every one of *spans* lies, by start.
+
+    Each begins some days before its first span and ends some days after its last one, as far as
+    there is room: that is where other times are looked for.
+    """
+    windows: list[TimeSpan] = []
+    for span in spans:
+        if windows and span.end <= windows[-1].start + longest:
+            end = min(span.end + _SLACK_AFTER, windows[-1].start + longest)
+            windows[-1] = TimeSpan(windows[-1].start, end)
+        else:
+            start = span.start - _SLACK_BEFORE
+            windows.append(TimeSpan(start, min(span.end + _SLACK_AFTER, start + longest)))
+    return windows
+
+
+_SLACK_BEFORE, _SLACK_AFTER = timedelta(days=3), timedelta(days=4)
+
+
+def _candidates(first: date, repeat: Repeat) -> Iterator[date]:
+    if repeat.frequency is Frequency.MONTHLY:
+        months = (divmod(first.year * 12 + first.month - 1 + n, 12) for n in count())
+        return (_day_in(year, month + 1, first, repeat.monthly_by) for year, month in months)
+    step = _WEEK if repeat.frequency is Frequency.WEEKLY else 2 * _WEEK
+    return (first + n * step for n in count())
+
+
+def _day_in(year: int, month: int, first: date, by: MonthlyBy) -> date:
+    days = monthrange(year, month)[1]
+    if by is MonthlyBy.DAY_OF_MONTH:
+        return date(year, month, min(first.day, days))
+    week = (first.day - 1) // 7
+    if by is MonthlyBy.LAST_WEEKDAY or week == 4:
+        last = date(year, month, days)
+        return last - timedelta(days=(last.weekday() - first.weekday()) % 7)
+    begin = date(year, month, 1)
+    return begin + timedelta(days=(first.weekday() - begin.weekday()) % 7, weeks=week)
