@@ -1,0 +1,96 @@
+"""Counts that carry no noise: modules of a cold start, calls to Graph per operation."""
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+
+from tests.e2e.conftest import ROOT, Stage
+
+_COUNT = """
+import json, sys
+{code}
+# Peak memory of this process alone; what getrusage says begins with its parent's.
+peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) // 1024
+print(json.dumps([sorted(sys.modules), peak]))
+"""
+
+
+def _loaded(code: str) -> tuple[list[str], int]:
+    done = subprocess.run(
+        [sys.executable, "-c", _COUNT.format(code=code)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    modules, megabytes = json.loads(done.stdout.splitlines()[-1])
+    return modules, megabytes
+
+
+def test_importing_the_app_loads_no_sdk() -> None:
+    modules, megabytes = _loaded("import function_app")
+    assert len(modules) <= 480
+    assert megabytes <= 50
+    heavy = ("msgraph", "azure.identity", "aiohttp", "azure.data", "azure.storage", "httpx")
+    assert [m for m in modules if m.startswith(heavy)] == []
+
+
+def test_the_handshake_loads_nothing_more() -> None:
+    before, _ = _loaded("import function_app")
+    handshake = """
+import asyncio
+import azure.functions as func
+import function_app
+from functions import notifications
+for builder in (notifications.receive_notifications, notifications.receive_lifecycle):
+    request = func.HttpRequest(
+        "POST", "/api/graph/notifications", params={"validationToken": "to<b>ken"}, body=b""
+    )
+    reply = asyncio.run(builder._function.get_user_function()(request))
+    assert (reply.status_code, reply.get_body(), reply.mimetype) == (200, b"to<b>ken", "text/plain")
+"""
+    after, _ = _loaded(handshake)
+    # What asyncio brings, and nothing of ours or of anybody's SDK.
+    more = {m.partition(".")[0] for m in set(after) - set(before)}
+    assert more.isdisjoint({"shared", "functions", "azure", "msgraph", "httpx", "aiohttp", "jwt"})
+
+
+async def test_calls_to_graph_per_operation(stage: Stage) -> None:
+    graph = stage.cloud.graph
+    graph.switches.duplicates = 0  # two copies at once may be read twice; nothing more comes of it
+
+    graph.requests.reset()
+    slots = await stage.slots()
+    assert graph.requests.count() == 1
+
+    graph.requests.reset()
+    reply = await stage.call(
+        "ben",
+        "POST",
+        "pairings/ada-ben/sessions",
+        json={
+            "start": slots[0]["start"],
+            "duration_minutes": 30,
+            "time_zone": "Europe/Berlin",
+            "online_meeting": "teams",
+        },
+        headers={"idempotency-key": "one"},
+    )
+    assert reply.status_code == 201
+    assert graph.requests.count() == 2
+    session = reply.json()["id"]
+    await stage.settled()
+
+    graph.requests.reset()
+    graph.outlook.accept("ada", session)
+    await stage.settled()
+    seen = (await stage.call("ben", "GET", f"sessions/{session}")).json()
+    assert seen["attendees"][0]["response"] == "accepted"
+    assert graph.requests.count("GET") == 1
+
+    graph.requests.reset()
+    start = stage.cloud.world.clock.now() + timedelta(days=20)
+    graph.outlook.busy("ben", start, start + timedelta(hours=1), subject="Something else")
+    await stage.settled()
+    assert graph.requests.count() == 0
