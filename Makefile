@@ -53,6 +53,9 @@ e2e: setup ## Tests of the whole app over HTTP
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks
 
+package: setup ## Build the deployment package into dist/
+	@$(RUN) -m deployment
+
 openapi: setup ## Write functions/openapi.json from the models
 	@$(RUN) -m functions._openapi > build-openapi.tmp && mv build-openapi.tmp functions/openapi.json
 

@@ -1,0 +1,81 @@
+"""Builds what is deployed: the app's files, and beside them the packages they need."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deployment.archive import Figures, write_archive
+from deployment.bill_of_materials import bill_of_materials
+from deployment.dependencies import compile_sources, find_interpreter, install, prune
+from deployment.ignoring import app_files
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+DEFAULT_PYTHON: Final = "3.13"
+NAME: Final = "mentor-calendar"
+SITE: Final = Path(".python_packages/lib/site-packages")
+"""Where the Functions host looks for packages that come along."""
+BILL: Final = "sbom.cdx.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What was built."""
+
+    archive: Path
+    bill: Path
+    figures: Figures
+
+
+def build(
+    out: Path,
+    *,
+    python: str = DEFAULT_PYTHON,
+    interpreter: Path | None = None,
+    root: Path = ROOT,
+) -> Package:
+    """Write ``mentor-calendar.zip`` and its bill of materials into *out*.
+
+    *python*: the version on Azure. *interpreter*: one of that version, to compile with; found
+    without.
+
+    Raises:
+        NoInterpreter: there is none.
+        subprocess.CalledProcessError: a tool failed, and said why.
+    """
+    compiler = interpreter or find_interpreter(python)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="package-") as temporary:
+        folder = Path(temporary)
+        sources = _copy_app(root, folder)
+        site = folder / SITE
+        install(root / "requirements.txt", site, python)
+        prune(site, sources)
+        bill = bill_of_materials(site, root / "requirements.txt", name=NAME, version=_version(root))
+        (folder / BILL).write_text(bill, encoding="utf-8")
+        compile_sources(folder, site, compiler)
+        archive = out / f"{NAME}.zip"
+        write_archive(folder, archive)
+    kept = out / BILL
+    kept.write_text(bill, encoding="utf-8")
+    return Package(archive, kept, Figures.of(archive))
+
+
+def _copy_app(root: Path, folder: Path) -> list[Path]:
+    """Copy the app from *root* to *folder*; return its Python files."""
+    sources = []
+    for file in app_files(root):
+        copy = folder / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / file, copy)
+        if copy.suffix == ".py":
+            sources.append(copy)
+    return sources
+
+
+def _version(root: Path) -> str:
+    import tomllib
+
+    document = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(document["project"]["version"])
