@@ -1,0 +1,152 @@
+/** Where things stand in the week: pure, in minutes of the viewer's wall clock. */
+import type { Availability, ParticipantTime, Refusal, Session, Slot } from "../api/client";
+import {
+  addDays,
+  type DateKey,
+  dateOf,
+  instantAt,
+  type Instant,
+  minuteOfDay,
+  type Piece,
+  pieces,
+  weekday,
+  type Zone,
+  zoneNamed,
+} from "../time/zones";
+
+const WEEKDAYS = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+
+export interface Block<T> extends Piece {
+  readonly what: T;
+}
+
+/** A time that can be chosen, or one that cannot and says why. */
+export interface Start {
+  readonly at: Instant;
+  readonly date: DateKey;
+  readonly minute: number;
+  readonly slot: Slot | null;
+  readonly refusal: Refusal | null;
+}
+
+export function zoneOf(person: ParticipantTime): Zone | null {
+  const hours = person.working_hours;
+  return hours && zoneNamed(hours.time_zone, hours.utc_offset_minutes);
+}
+
+/** Return when *person* works on *days*, as the viewer's clock shows it. */
+export function workingPieces(
+  person: ParticipantTime,
+  days: readonly DateKey[],
+  viewer: string,
+): Piece[] {
+  const hours = person.working_hours;
+  const zone = zoneOf(person);
+  const first = days[0];
+  const last = days.at(-1);
+  if (!hours || zone === null || !first || !last) return [];
+  const from = minutesOf(hours.start);
+  const to = minutesOf(hours.end);
+  const found: Piece[] = [];
+  // A day elsewhere may begin a day earlier or end a day later here.
+  for (let date = addDays(first, -2); date <= addDays(last, 1); date = addDays(date, 1)) {
+    if (!hours.days.includes(WEEKDAYS[weekday(date)] ?? "")) continue;
+    const ends = to > from ? date : addDays(date, 1);
+    found.push(...pieces(instantAt(date, from, zone), instantAt(ends, to, zone), viewer));
+  }
+  return found.filter((piece) => days.includes(piece.date));
+}
+
+function minutesOf(text: string): number {
+  const [hours = 0, minutes = 0] = text.split(":").map(Number);
+  return hours * 60 + minutes;
+}
+
+/** Return what to choose among on *days*, by time. */
+export function startsOf(
+  found: Availability | null,
+  days: readonly DateKey[],
+  viewer: string,
+): Start[] {
+  const starts = [
+    ...(found?.slots ?? []).map((slot) => start(slot.start, viewer, slot, null)),
+    ...(found?.explanation ?? []).map((refusal) => start(refusal.start, viewer, null, refusal)),
+  ];
+  return starts.filter((each) => days.includes(each.date)).sort((a, b) => a.at - b.at);
+}
+
+function start(text: string, viewer: string, slot: Slot | null, refusal: Refusal | null): Start {
+  const at = Date.parse(text);
+  return { at, date: dateOf(at, viewer), minute: minuteOfDay(at, viewer), slot, refusal };
+}
+
+export function busyBlocks(
+  person: ParticipantTime,
+  days: readonly DateKey[],
+  viewer: string,
+): Block<ParticipantTime["busy"][number]>[] {
+  return person.busy.flatMap((busy) =>
+    pieces(Date.parse(busy.start), Date.parse(busy.end), viewer)
+      .filter((piece) => days.includes(piece.date))
+      .map((piece) => ({ ...piece, what: busy })),
+  );
+}
+
+export function sessionBlocks(
+  sessions: readonly Session[],
+  days: readonly DateKey[],
+  viewer: string,
+): Block<Session>[] {
+  return sessions
+    .filter((session) => session.state !== "cancelled")
+    .flatMap((session) =>
+      pieces(Date.parse(session.start), Date.parse(session.end), viewer)
+        .filter((piece) => days.includes(piece.date))
+        .map((piece) => ({ ...piece, what: session })),
+    );
+}
+
+/** Return the minute to show first: a little before anything begins. */
+export function firstMinute(starts: readonly Start[], working: readonly Piece[]): number {
+  const slots = starts.filter((each) => each.slot).map((each) => each.minute);
+  const earliest = Math.min(...slots, ...working.map((piece) => piece.start));
+  return Number.isFinite(earliest) ? Math.max(0, earliest - 30) : 450;
+}
+
+export type Arrow = "up" | "down" | "before" | "after" | "first" | "last";
+
+/** Return which start an arrow key leads to from the one at *index*. */
+export function next(starts: readonly Start[], index: number, arrow: Arrow): number {
+  const from = starts[index];
+  if (!from) return 0;
+  switch (arrow) {
+    case "first":
+      return 0;
+    case "last":
+      return starts.length - 1;
+    case "up":
+      return Math.max(0, index - 1);
+    case "down":
+      return Math.min(starts.length - 1, index + 1);
+    default: {
+      const dates = [...new Set(starts.map((each) => each.date))];
+      const other = dates[dates.indexOf(from.date) + (arrow === "after" ? 1 : -1)];
+      if (!other) return index;
+      const gap = (each: Start) => Math.abs(each.minute - from.minute);
+      return starts.reduce(
+        (best, each, position) =>
+          each.date === other &&
+          (starts[best]?.date !== other || gap(each) < gap(starts[best] as Start))
+            ? position
+            : best,
+        index,
+      );
+    }
+  }
+}
+
+/** Return the minute on the grid of *step* nearest to *minute*, within the day. */
+export function snapped(minute: number, step: number, lasting: number): number {
+  const latest = Math.floor((1440 - lasting) / step) * step;
+  return Math.min(latest, Math.max(0, Math.round(minute / step) * step));
+}

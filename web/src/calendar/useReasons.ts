@@ -1,0 +1,18 @@
+import type { Refusal } from "../api/client";
+import { usePage } from "../page";
+import { nameOf } from "../people";
+import en from "../languages/en.json";
+import type { Key } from "../languages";
+
+/** Return a function that says why a start is not offered. */
+export function useReasons(): (refusal: Refusal) => string {
+  const { t, format } = usePage();
+  return (refusal) =>
+    format.list(
+      refusal.obstacles.map(({ obstacle, participants }) => {
+        const key = `why.${obstacle}`;
+        const names = format.list(participants.map(nameOf));
+        return key in en ? t(key as Key, { names }) : obstacle;
+      }),
+    );
+}

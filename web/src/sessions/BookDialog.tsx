@@ -1,0 +1,228 @@
+import { useState } from "preact/hooks";
+import { type Booking, body, type Pairing, type ParticipantTime, type Session } from "../api/client";
+import { ApiProblem, type Span } from "../api/problems";
+import { zoneOf } from "../calendar/layout";
+import { usePage } from "../page";
+import { Dialog } from "../parts/Dialog";
+import { dropDraft, useDraft } from "../parts/draft";
+import { Trouble } from "../parts/Trouble";
+import { useWork } from "../parts/useWork";
+import { nameOf } from "../people";
+
+export const DRAFT = "booking";
+const ONLINE = ["default", "auto", "teams", "none"] as const;
+
+/** What was chosen in the calendar. */
+export interface Asked {
+  pairing: string;
+  start: string;
+  duration: number;
+  unknownFor: string[];
+}
+
+interface Draft extends Asked {
+  title: string;
+  agenda: string;
+  online: (typeof ONLINE)[number];
+  location: string;
+  acceptUnknown: boolean;
+  /** Same content, same key: however often it is sent, there is one session. */
+  key: string;
+  /** What was sent under the key. */
+  sent: string;
+}
+
+interface Props {
+  pairing: Pairing;
+  people: readonly ParticipantTime[];
+  asked: Asked;
+  onClose: () => void;
+  onBooked: (session: Session) => void;
+  onConflict: () => void;
+}
+
+/** Book a session. What is typed survives errors, reloads and another sign-in. */
+export function BookDialog({ pairing, people, asked, onClose, onBooked, onConflict }: Props) {
+  const { t, format, api } = usePage();
+  const [draft, change] = useDraft<Draft>(DRAFT, {
+    title: "",
+    agenda: "",
+    online: "default",
+    location: "",
+    acceptUnknown: false,
+    key: "",
+    sent: "",
+    ...asked,
+  });
+  const [alternatives, setAlternatives] = useState<Span[] | null>(null);
+  const { isBusy, error, forget, run } = useWork();
+  const start = Date.parse(draft.start);
+  const end = start + draft.duration * 60_000;
+  const others = people.filter((person) => !pairing.participants.some((each) => each.is_me && each.address === person.address));
+  const unknownFor = unknownAt(draft, error);
+
+  const close = () => {
+    dropDraft(DRAFT);
+    onClose();
+  };
+
+  const send = () =>
+    run(async () => {
+      setAlternatives(null);
+      const booking: Booking = {
+        start: new Date(start).toISOString(),
+        duration_minutes: draft.duration,
+        time_zone: format.zone,
+        title: draft.title.trim() || null,
+        agenda: draft.agenda,
+        online_meeting: draft.online === "default" ? null : draft.online,
+        location: draft.location.trim() || null,
+        accept_unknown: draft.acceptUnknown,
+      };
+      const sent = JSON.stringify(booking);
+      const key = draft.key && draft.sent === sent ? draft.key : crypto.randomUUID();
+      change({ key, sent });
+      try {
+        const answer = await api.POST("/pairings/{pairing_id}/sessions", {
+          params: { path: { pairing_id: pairing.id }, header: { "Idempotency-Key": key } },
+          body: booking,
+        });
+        dropDraft(DRAFT);
+        onBooked(body(answer));
+      } catch (caught) {
+        if (caught instanceof ApiProblem && caught.status === 409) {
+          setAlternatives(caught.alternatives);
+          onConflict();
+        }
+        throw caught;
+      }
+    });
+
+  return (
+    <Dialog heading={t("book.heading")} onClose={close}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void send();
+        }}
+      >
+        <p class="when">
+          <b>
+            {format.day(start)}, {format.range(start, end)}
+          </b>
+          {others.map((person) => {
+            const zone = zoneOf(person);
+            if (zone === null || format.elsewhere(start, zone) === format.time(start)) return null;
+            return (
+              <span key={person.address} class="theirs">
+                {t("slot.theirs", { time: format.elsewhere(start, zone), name: nameOf(person.address) })}
+              </span>
+            );
+          })}
+        </p>
+        {Boolean(error) && <Trouble error={error} onRetry={() => void send()} />}
+        {alternatives && (
+          <div class="alternatives" role="group" aria-label={t("conflict.heading")}>
+            <p>{alternatives.length ? t("conflict.heading") : t("conflict.none")}</p>
+            {alternatives.map((span) => (
+              <button
+                key={span.start}
+                type="button"
+                onClick={() => {
+                  change({ start: span.start, unknownFor: [] });
+                  setAlternatives(null);
+                  forget();
+                }}
+              >
+                {format.date(Date.parse(span.start))}, {format.range(Date.parse(span.start), Date.parse(span.end))}
+              </button>
+            ))}
+          </div>
+        )}
+        <label>
+          {t("duration")}
+          <select
+            value={draft.duration}
+            onChange={(event) => change({ duration: Number(event.currentTarget.value) })}
+          >
+            {[...new Set([15, 30, 45, 60, 90, 120, draft.duration])].map((minutes) => (
+              <option key={minutes} value={minutes}>
+                {format.minutes(minutes)}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label>
+          {t("book.title")}
+          <input
+            type="text"
+            maxLength={255}
+            value={draft.title}
+            placeholder={t("book.titleHint")}
+            onInput={(event) => change({ title: event.currentTarget.value })}
+          />
+        </label>
+        <label>
+          {t("book.agenda")}
+          <textarea
+            rows={4}
+            maxLength={8000}
+            value={draft.agenda}
+            onInput={(event) => change({ agenda: event.currentTarget.value })}
+          />
+        </label>
+        <label>
+          {t("book.online")}
+          <select
+            value={draft.online}
+            onChange={(event) => change({ online: event.currentTarget.value as Draft["online"] })}
+          >
+            {ONLINE.map((each) => (
+              <option key={each} value={each}>
+                {t(`book.online.${each}`)}
+              </option>
+            ))}
+          </select>
+        </label>
+        {draft.online === "none" && (
+          <label>
+            {t("book.location")}
+            <input
+              type="text"
+              maxLength={255}
+              value={draft.location}
+              onInput={(event) => change({ location: event.currentTarget.value })}
+            />
+          </label>
+        )}
+        {unknownFor.length > 0 && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={draft.acceptUnknown}
+              onChange={(event) => change({ acceptUnknown: event.currentTarget.checked })}
+            />
+            {t("book.unknownFor", { names: format.list(unknownFor.map(nameOf)) })}
+          </label>
+        )}
+        <footer>
+          <button type="button" onClick={close}>
+            {t("close")}
+          </button>
+          <button type="submit" class="main" disabled={isBusy}>
+            {isBusy ? t("book.sending") : t("book.send")}
+          </button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}
+
+/** Return who is unknown: as the slot said, or as the refusal says. */
+function unknownAt(draft: Draft, error: unknown): string[] {
+  if (error instanceof ApiProblem && error.kind === "slot-unknown") {
+    const told = (error.body as { unknown?: { address: string }[] }).unknown ?? [];
+    return told.map((person) => person.address);
+  }
+  return draft.unknownFor;
+}
