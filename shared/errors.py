@@ -71,13 +71,19 @@ class Conflict(SchedulingError):
 
 
 class SlotTaken(Conflict):
-    """Somebody is not free then. *alternatives*: slots that were free, nearest first."""
+    """Somebody is not free then. *alternatives*: slots that were free, nearest first.
 
-    def __init__(self, message: str, *, alternatives: Sequence[Any] = ()) -> None:
+    *conflicts*: the dates of a series that are not free, each with its alternatives.
+    """
+
+    def __init__(
+        self, message: str, *, alternatives: Sequence[Any] = (), conflicts: Sequence[Any] = ()
+    ) -> None:
         super().__init__(
             message, remedy="Pick one of the alternatives, or ask for availability again."
         )
         self.alternatives = tuple(alternatives)
+        self.conflicts = tuple(conflicts)
 
 
 class SlotUnknown(Conflict):

@@ -4,18 +4,23 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from shared.attendees.links import look_for_link
 from shared.attendees.reconciliation import purge_batch, reconcile_batch
+from shared.attendees.recording import follow_series
 from shared.due import DueKind, DueStore
+from shared.ids import SeriesId
 from shared.logs import log_event
 from shared.organizations.access import is_stopped
 from shared.organizations.model import Organization
 from shared.sessions.booking import Books, verify
 from shared.sessions.changing import settle_change
+from shared.sessions.model import Cause
 from shared.sessions.ports import Job, JobKind
+from shared.sessions.series_changing import settle_series
 from shared.sessions.work import due_items
 from shared.subscriptions.upkeep import Following, ensure_subscription, renew_batch
 
-_RESUMED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SUBSCRIBE}
+_RESUMED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
 """Jobs that nothing else brings back."""
 _DUE: Final = {
     JobKind.RENEW: DueKind.RENEWAL,
@@ -42,6 +47,13 @@ async def do(job: Job, organization: Organization, *, books: Books, following: F
             await verify(job, organization, books=books)
         case JobKind.SETTLE:
             await settle_change(job, organization, books=books)
+        case JobKind.SERIES:
+            await settle_series(job, organization, books=books)
+            await _follow(job, organization, books)
+        case JobKind.FOLLOW_SERIES:
+            await _follow(job, organization, books)
+        case JobKind.LINK:
+            await look_for_link(job, organization, books=books)
         case JobKind.SUBSCRIBE:
             await ensure_subscription(job.mailboxes[0], organization, following=following)
         case JobKind.RENEW:
@@ -60,6 +72,12 @@ async def do(job: Job, organization: Organization, *, books: Books, following: F
             await purge_batch(job, organization, books=books)
         case JobKind.DELIVER:
             log_event("job.dropped", job=job.kind)
+
+
+async def _follow(job: Job, organization: Organization, books: Books) -> None:
+    series = await books.sessions.get_series(job.mailboxes[0], SeriesId(job.session_ids[0]))
+    if series is not None and series.event_id is not None:
+        await follow_series(series, organization, Cause.RECONCILIATION, books=books)
 
 
 async def drop(job: Job, *, due: DueStore) -> None:

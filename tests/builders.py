@@ -106,6 +106,7 @@ def a_session(*attendees: Mailbox, **changes: Any) -> Session:
 def a_series(**changes: Any) -> Series:
     """Return a weekly series of three, the second of which was not free."""
     spans = [a_span(at(10, day=1 + 7 * week)) for week in range(3)]
+    organizer = changes.pop("organizer", None) or a_mailbox()
     planned = (
         Planned(0, spans[0]),
         Planned(1, spans[1], Outcome.MOVED, a_span(at(12, day=8)), (a_span(at(12, day=8)),)),
@@ -116,8 +117,10 @@ def a_series(**changes: Any) -> Series:
             "id": SeriesId(a_uuid()),
             "organization_id": OrganizationId(a_uuid()),
             "pairing_id": PairingId("pair-1"),
-            "organizer": a_mailbox(),
+            "organizer": organizer,
+            "others": (a_mailbox(organizer.tenant_id),),
             "state": SessionState.REQUESTED,
+            "unknown_for": ("cleo@contoso.example",),
             "fingerprint": "f1ng3r",
             "time_zone": "Europe/Berlin",
             "frequency": Frequency.WEEKLY,

@@ -63,12 +63,13 @@ class FakeOutlook:
         if address in self.unknown:
             return Schedule(address, unknown=self.unknown[address])
         taken = [*self.busy.get(address, ()), *self._meetings(address)]
-        cells = (window.end - window.start) // GRID
-        view = "".join(
-            "2" if any(t.overlaps(TimeSpan.lasting(at, GRID)) for t in taken) else "0"
-            for at in (window.start + n * GRID for n in range(cells))
-        )
-        return Schedule(address, view=view)
+        view = bytearray(b"0") * ((window.end - window.start) // GRID)
+        for span in taken:
+            if part := span.cut(window):
+                first = (part.start - window.start) // GRID
+                last = -(-(part.end - window.start) // GRID)
+                view[first:last] = b"2" * (last - first)
+        return Schedule(address, view=view.decode())
 
     def _meetings(self, address: str) -> list[TimeSpan]:
         owner = self.addresses.get(address)

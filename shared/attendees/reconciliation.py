@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from shared.attendees.recording import apply, record, session_of, settle_others
 from shared.due import DueKind
 from shared.errors import CalendarThrottled, EventGone, StaleRow
+from shared.ids import SeriesId
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions.booking import Books, verify
@@ -84,6 +85,8 @@ async def purge_batch(job: Job, organization: Organization, *, books: Books) -> 
     for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True):
         session = await session_of(mailbox, session_id, books=books)
         if session is None:
+            # A series' own row comes due under its id, with the last of its sessions.
+            removed += await books.sessions.remove_series(mailbox, SeriesId(session_id))
             continue
         if session.span.end + organization.settings.retention <= books.clock.now():
             removed += await books.sessions.purge(session)

@@ -15,7 +15,10 @@ from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions.booking import Books
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
+from shared.sessions.occurrences import instances_of, occurrence_of, sessions_of
 from shared.sessions.rhythm import next_reconciliation, purge_item
+from shared.sessions.series import Series, matched
+from shared.together import together
 
 _ATTEMPTS: Final = 5
 """How often a lost race for the row is run again."""
@@ -36,15 +39,20 @@ async def record_change(
     organization: Organization,
     *,
     books: Books,
-) -> Session | None:
+) -> Session | Series | None:
     """Bring the session of *event_id* up to date; None, and no call to Graph, if it is not ours.
+
+    The master of a series stands for all of its dates, read in one request.
 
     *etag* as the notification has it; None where it says nothing certain.
 
     Raises:
         CalendarThrottled, CalendarUnavailable, StoreUnavailable: worth trying again later.
     """
-    session = await books.sessions.of_event(mailbox, event_id)
+    session = await books.sessions.shown_by(mailbox, event_id)
+    if isinstance(session, Series):
+        await follow_series(session, organization, Cause.OUTLOOK, books=books)
+        return session
     if session is None or session.state is SessionState.CANCELLED:
         return None
     if etag is not None and etag == session.event_etag:
@@ -66,6 +74,40 @@ async def record(
     raise StaleRow("The session is being changed by too many at once.")
 
 
+async def follow_series(
+    series: Series, organization: Organization, cause: Cause, *, books: Books
+) -> None:
+    """Bring every session of *series* up to date out of one read; learn the ids of their events.
+
+    What is over when it is missing in Outlook stays as it was: series are cut off behind.
+    """
+    # The rows are read before the events, always.
+    known = await sessions_of(series, sessions=books.sessions)
+    found = matched(series.planned, known, await instances_of(series, calendar=books.calendar))
+
+    async def one(session: Session) -> None:
+        seen = found.get(session.occurrence)
+        if session.state is not SessionState.SCHEDULED or (
+            seen is None and _is_over(session, books)
+        ):
+            return
+        if session.event_id is None:
+            if seen is None:
+                return  # not learned, not there: the job that settles knows why
+            session = replace(session, event_id=seen.event_id)
+        try:
+            await _apply(session, seen, organization, cause, books)
+        except StaleRow:
+            fresh = await books.sessions.get(session.organizer, session.id)
+            await record(fresh, organization, cause, books=books)
+
+    await together(map(one, known))
+
+
+def _is_over(session: Session, books: Books) -> bool:
+    return session.span.end <= books.clock.now()
+
+
 async def apply(
     session: Session,
     seen: SeenEvent | None,
@@ -75,6 +117,19 @@ async def apply(
     books: Books,
 ) -> Session:
     """Record what *seen* (None: the event is gone) says of *session*. Raises StaleRow."""
+    if seen is None and session.series_id and session.event_id is not None:
+        # Its id is another one since somebody moved the whole series, or it is gone.
+        seen = await occurrence_of(session, calendar=books.calendar, sessions=books.sessions)
+    return await _apply(session, seen, organization, cause, books)
+
+
+async def _apply(
+    session: Session,
+    seen: SeenEvent | None,
+    organization: Organization,
+    cause: Cause,
+    books: Books,
+) -> Session:
     if session.event_id is None or session.state is SessionState.CANCELLED:
         return session
     merged = merge(session, seen) if seen is not None else _gone(session)

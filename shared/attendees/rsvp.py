@@ -14,6 +14,7 @@ from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
     OnlineMeeting,
+    OnlineMeetingReason,
     OnlineMeetingState,
     ResponseState,
     SeenAttendee,
@@ -154,8 +155,13 @@ def _rank(response: AttendeeResponse) -> tuple[bool, float, str, str]:
 
 def _with_link(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
     if seen.join_url and seen.join_url != known.join_url:
+        # It came after all: of the reasons only the one for another provider than wanted stays.
+        is_other = known.reason is OnlineMeetingReason.SKYPE_RETIRED
         return replace(
-            known, state=OnlineMeetingState.READY, join_url=seen.join_url, reason=known.reason
+            known,
+            state=OnlineMeetingState.READY,
+            join_url=seen.join_url,
+            reason=known.reason if is_other else None,
         )
     return known
 

@@ -22,6 +22,7 @@ from shared.subscriptions.upkeep import (
 
 if TYPE_CHECKING:
     from shared.sessions.model import Session
+    from shared.sessions.series import Series
 
 
 async def dispatch(
@@ -52,7 +53,7 @@ async def dispatch(
 async def _follow(change: MailboxChanges, organization: Organization, books: Books) -> None:
     for event in change.events:
         try:
-            ours: Session | None = await record_change(
+            ours: Session | Series | None = await record_change(
                 change.mailbox,
                 event.event_id,
                 None if event.deleted else event.etag,

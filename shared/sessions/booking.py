@@ -27,19 +27,21 @@ from shared.errors import (
     KeyReused,
     MailboxUnusable,
     NotFound,
+    SchedulingError,
     SignInAgain,
     SlotTaken,
     SlotUnknown,
     StaleRow,
 )
-from shared.ids import Mailbox, PairingId, SessionId
+from shared.ids import Mailbox, PairingId, SeriesId, SessionId
 from shared.logs import log_event
-from shared.organizations.model import OnlineMeetingChoice, Organization, Participation
+from shared.organizations.model import Acting, OnlineMeetingChoice, Organization, Participation
 from shared.pairings.model import Pairing
 from shared.sessions import lifecycle
 from shared.sessions.lifecycle import Action
 from shared.sessions.model import (
     HOLD_FOR,
+    LINK_AFTER,
     VERIFY_AFTER,
     Attendee,
     Cause,
@@ -51,10 +53,13 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
-from shared.sessions.online_meeting import online_meeting_of
+from shared.sessions.online_meeting import instead_of_skype, online_meeting_of, why_none
 from shared.sessions.ports import Calendar, Job, JobKind, Jobs, SessionStore
+from shared.sessions.recurrence import Repeat
 from shared.sessions.rhythm import next_reconciliation, purge_item
+from shared.sessions.series import OnConflict
 from shared.timespan import TimeSpan
+from shared.together import together
 
 _NAMESPACE: Final = uuid.UUID("5b0f8f2e-4d0e-4d3c-9a39-7d1f6f0c2a11")
 _LOOK_BACK, _LOOK_AHEAD = timedelta(days=3), timedelta(days=7)
@@ -80,6 +85,10 @@ class BookingRequest:
     """None: as the organization has it."""
     accept_unknown: bool = False
     """Book although somebody's availability is unknown."""
+    repeat: Repeat | None = None
+    """Makes a series of it: `book_series`."""
+    on_conflict: OnConflict = OnConflict.REFUSE
+    """What becomes of dates of a series that are not free."""
 
     @property
     def span(self) -> TimeSpan:
@@ -121,37 +130,43 @@ async def book(
             goes on from here; if nobody repeats it, the verify job finishes or undoes it.
     """
     session_id = session_id_for(participation, pairing.id, request.key)
-    session = await _left_behind(participation.mailbox, session_id, books)
+    session = await left_behind(participation.mailbox, session_id, books)
     if session is None:
+        await _ensure_no_series(participation.mailbox, session_id, books)
         try:
             session = await _reserve(participation, pairing, request, session_id, books)
             return await _create(participation, pairing, request, session, books)
         except (SlotTaken, SlotUnknown, StaleRow):
             # Perhaps taken by the same request, sent twice at once: then its answer is ours.
-            session = await _left_behind(participation.mailbox, session_id, books)
+            session = await left_behind(participation.mailbox, session_id, books)
             if session is None:
                 raise
     if session.fingerprint != request.fingerprint:
         raise KeyReused("This Idempotency-Key was used for another request.")
     if session.state is not SessionState.REQUESTED:
         return session
-    session = await _hold_again(session, books)
+    session = await hold_again(session, books)
     return await _create(participation, pairing, request, session, books)
+
+
+async def _ensure_no_series(organizer: Mailbox, key: SessionId, books: Books) -> None:
+    if await books.sessions.get_series(organizer, SeriesId(key)):
+        raise KeyReused("This Idempotency-Key was used for another request.")
 
 
 async def verify(job: Job, organization: Organization, *, books: Books) -> None:
     """Finish or undo what died: run some minutes after every booking, and safe at any time."""
     organizer, session_id = job.mailboxes[-1], job.session_ids[0]
-    session = await _left_behind(organizer, session_id, books)
+    session = await left_behind(organizer, session_id, books)
     if session is None:
-        await _release(job.mailboxes, session_id, books)
+        await release(job.mailboxes, session_id, books)
     elif session.state is not SessionState.REQUESTED:
         await announce(session, organization, books=books)
     elif (seen := await books.calendar.find(organizer, session_id)) is not None:
         await confirm(session, seen, organization, books=books)
         log_event("booking.finished", session_id=session_id)
     else:
-        await _release(session.holders, session_id, books)
+        await release(session.holders, session_id, books)
         log_event("booking.undone", session_id=session_id)
 
 
@@ -168,7 +183,7 @@ async def confirm(
             ical_uid=seen.ical_uid,
             event_etag=seen.etag,
             event_modified_at=seen.modified_at,
-            online_meeting=online_meeting_of(session.online_meeting.wanted, seen),
+            online_meeting=online_meeting_of(session.online_meeting, seen),
             changed_at=now,
             held_until=None,
         )
@@ -178,10 +193,19 @@ async def confirm(
             session = await _reread(session, books)
             continue
         # After the row: a change tells of what can be read. Lost only if this process dies here.
-        await books.changes.append([_scheduled(session, now)])
+        await books.changes.append([scheduled(session, now)])
         log_event("session.booked", session_id=session.id, state=session.state)
+        await await_link([session], books=books)
     await announce(session, organization, books=books)
     return session
+
+
+async def await_link(sessions: Sequence[Session], *, books: Books) -> None:
+    """Have somebody look for the links that Outlook promised, and not only hope for a push."""
+    for session in sessions:
+        if session.online_meeting.state is OnlineMeetingState.PENDING:
+            job = Job(JobKind.LINK, session.organization_id, (session.organizer,), (session.id,))
+            await books.jobs.put(job, delay=LINK_AFTER[0])
 
 
 async def announce(session: Session, organization: Organization, *, books: Books) -> None:
@@ -204,10 +228,11 @@ async def _reread(session: Session, books: Books) -> Session:
     try:
         return await books.sessions.get(session.organizer, session.id)
     except NotFound:
-        return await _hold_all(session, books)
+        return await hold_all(session, books)
 
 
-async def _left_behind(mailbox: Mailbox, session_id: SessionId, books: Books) -> Session | None:
+async def left_behind(mailbox: Mailbox, session_id: SessionId, books: Books) -> Session | None:
+    """Return what an earlier attempt left of the session, if anything."""
     try:
         return await books.sessions.get(mailbox, session_id)
     except NotFound:
@@ -232,24 +257,31 @@ async def _reserve(
     ensure_bookable(request.span, rules)
     window = around(request.span, rules)
     occasion = await see_occasion(participation, pairing, window, books=books)
-    unknown = occasion.judge(request.span, rules, accept_unknown=request.accept_unknown)
-    session = _requested(participation, pairing, request, session_id, unknown, now)
+    unknown = await judge(
+        occasion,
+        request.span,
+        rules,
+        session_id,
+        accept_unknown=request.accept_unknown,
+        books=books,
+    )
+    session = requested(participation, pairing, request, session_id, unknown, now)
     await books.jobs.put(
         Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
         delay=VERIFY_AFTER,
     )
     try:
-        return await _hold_all(session, books)
+        return await hold_all(session, books)
     except SlotTaken as lost:
         # The same request, sent twice at once, may lose its row by this: `confirm` holds it anew.
-        await _release(session.holders, session.id, books)
+        await release(session.holders, session.id, books)
         alternatives = await alternatives_to(
             occasion, session.span.start, session.id, rules, books=books
         )
         raise SlotTaken(str(lost), alternatives=alternatives) from lost
 
 
-async def _hold_all(session: Session, books: Books) -> Session:
+async def hold_all(session: Session, books: Books) -> Session:
     """Hold the span of everybody, and store the session with the organizer's.
 
     Always in the same order of mailboxes, whoever organizes: two who book each other at the same
@@ -266,7 +298,7 @@ async def _hold_all(session: Session, books: Books) -> Session:
     return opened
 
 
-async def _hold_again(session: Session, books: Books) -> Session:
+async def hold_again(session: Session, books: Books) -> Session:
     """Make sure that a retry holds the time: the first attempt may not have got so far.
 
     Raises SlotTaken if its holds had run out, and somebody else was faster.
@@ -291,6 +323,42 @@ async def _create(
     session: Session,
     books: Books,
 ) -> Session:
+    try:
+        draft, session = await draft_of(participation, pairing, request, session, books=books)
+        seen = await books.calendar.create(participation.acting, draft)
+    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
+        # A definite no: nothing was created, so nothing stays held.
+        await release(session.holders, session.id, books)
+        raise
+    session = await with_reason(participation.acting, session, seen, books=books)
+    try:
+        return await confirm(session, seen, participation.organization, books=books)
+    except SlotTaken:
+        # The row was lost, and the time with it: the event must not outlive them.
+        await books.calendar.cancel(participation.acting, seen.event_id, "")
+        await release(session.holders, session.id, books)
+        raise
+
+
+async def draft_of(
+    participation: Participation,
+    pairing: Pairing,
+    request: BookingRequest,
+    session: Session,
+    *,
+    books: Books,
+) -> tuple[EventDraft, Session]:
+    """Return what Outlook is asked for, and *session* with the online meeting that this means.
+
+    Only who wants Skype costs a call more, kept for an hour: whether the calendar still offers it.
+    """
+    meeting = session.online_meeting
+    ask_for = meeting.wanted
+    if meeting.wanted is OnlineMeetingChoice.SKYPE:
+        ask_for, reason = instead_of_skype(
+            await books.calendar.offered_meetings(participation.acting)
+        )
+        session = replace(session, online_meeting=replace(meeting, reason=reason))
     draft = EventDraft(
         session_id=session.id,
         title=request.title or pairing.default_title,
@@ -299,24 +367,26 @@ async def _create(
         span=session.span,
         time_zone=session.time_zone,
         attendees=session.attendees,
-        online_meeting=session.online_meeting.wanted,
+        online_meeting=ask_for,
     )
-    try:
-        seen = await books.calendar.create(participation.acting, draft)
-    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
-        # A definite no: nothing was created, so nothing stays held.
-        await _release(session.holders, session.id, books)
-        raise
-    try:
-        return await confirm(session, seen, participation.organization, books=books)
-    except SlotTaken:
-        # The row was lost, and the time with it: the event must not outlive them.
-        await books.calendar.cancel(participation.acting, seen.event_id, "")
-        await _release(session.holders, session.id, books)
-        raise
+    return draft, session
 
 
-async def _release(holders: Sequence[Mailbox], session_id: SessionId, books: Books) -> None:
+async def with_reason(
+    acting: Acting, session: Session, seen: SeenEvent, *, books: Books
+) -> Session:
+    """Return *session* with why its event is no online meeting, should it have become one."""
+    if session.online_meeting.wanted is OnlineMeetingChoice.NONE or seen.is_online_meeting:
+        return session
+    try:
+        offered = await books.calendar.offered_meetings(acting)
+    except SchedulingError:
+        return session  # the meeting is booked; nobody can say more than that it has no link
+    meeting = replace(session.online_meeting, reason=why_none(offered))
+    return replace(session, online_meeting=meeting)
+
+
+async def release(holders: Sequence[Mailbox], session_id: SessionId, books: Books) -> None:
     """Free the span everywhere, the organizer's row last: while it is there somebody can look."""
     for mailbox in holders:
         await books.sessions.release(mailbox, session_id)
@@ -333,13 +403,40 @@ async def alternatives_to(
 ) -> list[TimeSpan]:
     """Return the slots next to *start* that nobody holds, out of the answer already at hand."""
     now = books.clock.now()
-    held: dict[str, list[TimeSpan]] = {}
-    for address, mailbox in occasion.mailboxes.items():
-        holds = await books.sessions.holds(mailbox, occasion.window, now)
-        held[address] = [hold.span for hold in holds if hold.session_id != session_id]
+    people = list(occasion.mailboxes.items())
+    holds = await together(books.sessions.holds(m, occasion.window, now) for _, m in people)
+    held = {
+        address: [hold.span for hold in found if hold.session_id != session_id]
+        for (address, _), found in zip(people, holds, strict=True)
+    }
     return occasion.nearest(
         start, rules, held=held, count=_ALTERNATIVES, include_unknown=include_unknown
     )
+
+
+async def judge(
+    occasion: Occasion,
+    span: TimeSpan,
+    rules: SlotRules,
+    session_id: SessionId,
+    *,
+    accept_unknown: bool,
+    books: Books,
+) -> tuple[str, ...]:
+    """Return for whom it is unknown whether *span* is free, or raise SlotTaken or SlotUnknown.
+
+    What is offered instead was held by nobody either.
+    """
+    try:
+        return occasion.judge(span, rules, accept_unknown=accept_unknown)
+    except SlotTaken as taken:
+        found = await alternatives_to(
+            occasion, span.start, session_id, rules, books=books, include_unknown=accept_unknown
+        )
+        raise SlotTaken(str(taken), alternatives=found) from taken
+    except SlotUnknown as unknown:
+        found = await alternatives_to(occasion, span.start, session_id, rules, books=books)
+        raise SlotUnknown(str(unknown), unknown=unknown.unknown, alternatives=found) from unknown
 
 
 async def see_occasion(
@@ -369,7 +466,7 @@ def around(span: TimeSpan, rules: SlotRules) -> TimeSpan:
     return TimeSpan(start, span.end + _LOOK_AHEAD)
 
 
-def _requested(
+def requested(
     participation: Participation,
     pairing: Pairing,
     request: BookingRequest,
@@ -377,6 +474,7 @@ def _requested(
     unknown: Sequence[str],
     now: datetime,
 ) -> Session:
+    """Return the session as it is before anything is held. *unknown*: whose time was."""
     organization, organizer = participation.organization, participation.mailbox
     wanted = request.online_meeting or organization.settings.online_meeting
     return Session(
@@ -408,7 +506,8 @@ def _expected(wanted: OnlineMeetingChoice) -> OnlineMeetingState:
     )
 
 
-def _scheduled(session: Session, now: datetime) -> Change:
+def scheduled(session: Session, now: datetime) -> Change:
+    """Return the change that tells of a new session."""
     return Change(
         session.organization_id,
         now,

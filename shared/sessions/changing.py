@@ -6,6 +6,7 @@ times the session holds both, the old ones for good and the new ones until the h
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final
 
 from shared.availability.finding import rules_for
 from shared.availability.working_hours import zone_of
@@ -33,6 +34,7 @@ from shared.sessions.booking import (
     announce,
     around,
     ensure_bookable,
+    judge,
     see_occasion,
 )
 from shared.sessions.lifecycle import Action
@@ -47,9 +49,12 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
+from shared.sessions.occurrences import with_event
 from shared.sessions.ports import Job, JobKind
 from shared.timespan import TimeSpan
 
+CROSSING: Final = "ErrorOccurrenceCrossingBoundary"
+"""What Graph says where an occurrence would meet its neighbour."""
 _ANSWER_TAKES = timedelta(seconds=20)
 """About how long an answer is on its way to the organizer's copy."""
 
@@ -88,7 +93,7 @@ async def reschedule(
         Invalid, Conflict, StaleRow
         CalendarUnavailable, CalendarThrottled: perhaps moved; the settling job finds out.
     """
-    _ensure_organizer(participation, session)
+    ensure_organizer(participation, session)
     lifecycle.after(session.state, Action.RESCHEDULE)
     now = books.clock.now()
     if session.span.end <= now:
@@ -102,10 +107,20 @@ async def reschedule(
         zone=zone_of(wanted.time_zone),
     )
     ensure_bookable(wanted.span, rules)
+    session = await with_event(session, calendar=books.calendar, sessions=books.sessions)
+    if session.event_id is None:
+        raise _not_there(session)
     occasion = await see_occasion(
         participation, pairing, around(wanted.span, rules), books=books, freed=session
     )
-    unknown = occasion.judge(wanted.span, rules, accept_unknown=wanted.accept_unknown)
+    unknown = await judge(
+        occasion,
+        wanted.span,
+        rules,
+        session.id,
+        accept_unknown=wanted.accept_unknown,
+        books=books,
+    )
     moving = replace(
         session,
         pending_span=wanted.span,
@@ -114,9 +129,9 @@ async def reschedule(
     )
     await _queue_settling(session, books)
     try:
-        moving = await _hold_both(moving, books)
+        moving = await hold_both(moving, books)
     except SlotTaken as lost:
-        await _let_go(session, books)
+        await let_go(session, books)
         found = await alternatives_to(occasion, wanted.span.start, session.id, rules, books=books)
         raise SlotTaken(str(lost), alternatives=found) from lost
     return await _move_in_outlook(participation, moving, wanted, books)
@@ -126,15 +141,15 @@ async def cancel(
     participation: Participation, session: Session, comment: str, *, books: Books
 ) -> Session:
     """Cancel *session*; Outlook tells the attendees, with *comment*. Twice is fine."""
-    _ensure_organizer(participation, session)
+    ensure_organizer(participation, session)
     state = lifecycle.after(session.state, Action.CANCEL)
     if state is session.state:
         return session
-    if session.event_id is None:
-        raise Conflict("The session is still being booked.")
+    session = await with_event(session, calendar=books.calendar, sessions=books.sessions)
     await _queue_settling(session, books)
     try:
-        await books.calendar.cancel(participation.acting, session.event_id, comment)
+        if session.event_id is not None:  # else Outlook does not show that date of its series
+            await books.calendar.cancel(participation.acting, session.event_id, comment)
     except EventGone:
         log_event("session.gone", session_id=session.id)  # cancelled in Outlook meanwhile
     return await record_cancelled(session, participation.organization, Cause.API, books=books)
@@ -152,6 +167,7 @@ async def respond(
     if all(a.object_id != me for a in session.attendees):
         raise NotFound("There is no such session.")
     lifecycle.after(session.state, Action.RESPOND)
+    session = await with_event(session, calendar=books.calendar, sessions=books.sessions)
     if answer.proposed is not None and answer.state is ResponseState.ACCEPTED:
         raise Invalid("body.proposed", "Another time goes with tentative or declined only.")
     try:
@@ -177,7 +193,7 @@ async def accept_proposal(
     participation: Participation, pairing: Pairing, session: Session, attendee: str, *, books: Books
 ) -> Session:
     """Move *session* to the time that *attendee* (object id or address) proposed."""
-    _ensure_organizer(participation, session)
+    ensure_organizer(participation, session)
     proposer = next(
         (a for a in session.attendees if attendee.lower() in {a.object_id, a.address}), None
     )
@@ -208,15 +224,23 @@ async def settle_change(job: Job, organization: Organization, *, books: Books) -
     if session.pending_span is None:
         await announce(session, organization, books=books)
     elif seen.span == session.pending_span:
-        await _record_moved(session, seen, session.time_zone, organization, books)
+        await record_moved(session, seen, session.time_zone, organization, books)
     else:
-        await _let_go(session, books)
+        await let_go(session, books)
 
 
 async def record_cancelled(
-    session: Session, organization: Organization, cause: Cause, *, books: Books
+    session: Session,
+    organization: Organization,
+    cause: Cause,
+    *,
+    books: Books,
+    announces: bool = True,
 ) -> Session:
-    """Record that the session is cancelled, whoever else writes its row at the same time."""
+    """Record that the session is cancelled, whoever else writes its row at the same time.
+
+    *announces*: else the caller sees to what follows from the row.
+    """
     while True:
         state = lifecycle.after(session.state, Action.CANCEL)
         if state is session.state:
@@ -232,11 +256,22 @@ async def record_cancelled(
             continue
         await books.changes.append([_change(session, ChangeKind.CANCELLED, cause, books)])
         log_event("session.cancelled", session_id=session.id, cause=cause)
-        await announce(session, organization, books=books)
+        if announces:
+            await announce(session, organization, books=books)
         return session
 
 
-def _ensure_organizer(participation: Participation, session: Session) -> None:
+def _not_there(session: Session) -> Conflict:
+    if session.series_id is None:
+        return Conflict("The session is still being booked.")
+    return Conflict(
+        "Outlook does not show this date of the series.",
+        remedy="Read the session again in a minute: it may have been cancelled in Outlook.",
+    )
+
+
+def ensure_organizer(participation: Participation, session: Session) -> None:
+    """Raise NotAllowed for an attendee, with what they can do instead."""
     if session.organizer != participation.mailbox:
         raise NotAllowed(
             "Only the organizer can change this session.",
@@ -252,7 +287,7 @@ async def _queue_settling(session: Session, books: Books) -> None:
     )
 
 
-async def _hold_both(moving: Session, books: Books) -> Session:
+async def hold_both(moving: Session, books: Books) -> Session:
     """Hold the new time besides the old one, everybody's in the order that booking has too."""
     if moving.pending_span is None:
         raise ValueError("nothing to hold")
@@ -263,7 +298,7 @@ async def _hold_both(moving: Session, books: Books) -> Session:
     return await books.sessions.save(moving)
 
 
-async def _let_go(session: Session, books: Books) -> None:
+async def let_go(session: Session, books: Books) -> None:
     """Free a new time that came to nothing; the old one stays held."""
     stays = replace(session, pending_span=None, held_until=None)
     for mailbox in session.holders[:-1]:
@@ -278,7 +313,7 @@ async def _move_in_outlook(
     participation: Participation, moving: Session, wanted: Reschedule, books: Books
 ) -> Session:
     if moving.event_id is None:
-        raise Conflict("The session is still being booked.")
+        raise _not_there(moving)
     try:
         seen = await books.calendar.reschedule(
             participation.acting, moving.event_id, wanted.span, wanted.time_zone
@@ -286,20 +321,30 @@ async def _move_in_outlook(
     except EventGone as gone:
         await record_cancelled(moving, participation.organization, Cause.API, books=books)
         raise Conflict("The meeting was cancelled in Outlook meanwhile.") from gone
-    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
-        await _let_go(moving, books)
+    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain) as refused:
+        await let_go(moving, books)
+        if getattr(refused, "code", "") == CROSSING:
+            raise Conflict(
+                "A date of a series cannot pass its neighbours, nor share their day.",
+                remedy="Choose a time between them, or move this and the following sessions.",
+            ) from refused
         raise
-    return await _record_moved(moving, seen, wanted.time_zone, participation.organization, books)
+    return await record_moved(moving, seen, wanted.time_zone, participation.organization, books)
 
 
-async def _record_moved(
+async def record_moved(
     session: Session,
     seen: SeenEvent,
     time_zone: str,
     organization: Organization,
     books: Books,
+    *,
+    announces: bool = True,
 ) -> Session:
-    """Record the new times; a row that changed meanwhile is read again."""
+    """Record the new times; a row that changed meanwhile is read again.
+
+    *announces*: else the caller sees to what follows from the row.
+    """
     while session.pending_span == seen.span:
         moved = replace(
             session,
@@ -311,6 +356,8 @@ async def _record_moved(
             ),
             pending_span=None,
             held_until=None,
+            event_id=seen.event_id,
+            ical_uid=seen.ical_uid,
             event_etag=seen.etag,
             event_modified_at=seen.modified_at,
             conflicts_with=(),
@@ -323,7 +370,8 @@ async def _record_moved(
             continue
         await books.changes.append([_change(session, ChangeKind.RESCHEDULED, Cause.API, books)])
         log_event("session.rescheduled", session_id=session.id)
-    await announce(session, organization, books=books)
+    if announces:
+        await announce(session, organization, books=books)
     return session
 
 

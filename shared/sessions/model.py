@@ -23,6 +23,9 @@ HOLD_FOR = timedelta(minutes=10)
 """How long an unconfirmed hold counts: longer than the verify job and its retries need."""
 VERIFY_AFTER = timedelta(minutes=2)
 """When somebody looks whether a booking got through."""
+LINK_AFTER = (timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=5))
+"""How long after the look before a late link of an online meeting is looked for. After the last
+look it is overdue."""
 
 
 class SessionState(StrEnum):

@@ -229,6 +229,8 @@ class JobKind(StrEnum):
     """See whether a change of a series got through; finish it or undo it."""
     FOLLOW_SERIES = "follow_series"
     """Read a series' occurrences: their ids, and what people did to them."""
+    LINK = "link"
+    """Look for the link of an online meeting that comes late."""
     SUBSCRIBE = "subscribe"
     """Make sure that a mailbox has a subscription."""
     RENEW = "renew"

@@ -73,6 +73,8 @@ class Series:
     organization_id: OrganizationId
     pairing_id: PairingId
     organizer: Mailbox
+    others: tuple[Mailbox, ...]
+    """Whose time it takes besides."""
     state: SessionState
     """Requested until Outlook is known to have it; what became of its sessions they say."""
     fingerprint: str
@@ -81,10 +83,17 @@ class Series:
     monthly_by: MonthlyBy
     planned: tuple[Planned, ...]
     """Every date that was asked for, by date."""
+    unknown_for: tuple[str, ...] = ()
+    """Addresses whose availability was unknown when it was booked."""
     event_id: EventId | None = None
     """The series master's."""
     version: str = ""
     """The stored row's etag; empty before it is stored."""
+
+    @property
+    def holders(self) -> tuple[Mailbox, ...]:
+        """Return every mailbox whose time this takes, the organizer last."""
+        return (*self.others, self.organizer)
 
     @property
     def in_outlook(self) -> tuple[Planned, ...]:

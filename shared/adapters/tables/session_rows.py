@@ -124,7 +124,11 @@ def series_values(series: Series) -> dict[str, Any]:
             "monthly_by": series.monthly_by.value,
             "event_id": series.event_id,
         }
-    ) | long_text("planned", compact([_planned_values(p) for p in series.planned]))
+    ) | _long_texts(
+        planned=[_planned_values(p) for p in series.planned],
+        others=[mailbox.object_id for mailbox in series.others],
+        unknown_for=series.unknown_for,
+    )
 
 
 def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Series:
@@ -135,12 +139,17 @@ def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Se
         organization_id=OrganizationId(values["organization_id"]),
         pairing_id=PairingId(values["pairing_id"]),
         organizer=organizer,
+        others=tuple(
+            Mailbox(organizer.tenant_id, ObjectId(one))
+            for one in json.loads(read_long_text("others", values))
+        ),
         state=SessionState(values["state"]),
         fingerprint=values["fingerprint"],
         time_zone=values["time_zone"],
         frequency=Frequency(values["frequency"]),
         monthly_by=MonthlyBy(values["monthly_by"]),
         planned=tuple(_planned(number, told) for number, told in enumerate(planned)),
+        unknown_for=tuple(json.loads(read_long_text("unknown_for", values))),
         event_id=_optional(EventId, values.get("event_id")),
         version=version,
     )
@@ -242,6 +251,13 @@ def _attendee(values: Mapping[str, Any]) -> Attendee:
         ),
         forwarded=values.get("forwarded", False),
     )
+
+
+def _long_texts(**values: object) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for name, value in values.items():
+        told |= long_text(name, compact(value))
+    return told
 
 
 def _planned_values(planned: Planned) -> list[Any]:

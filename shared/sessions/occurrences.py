@@ -1,0 +1,83 @@
+"""The sessions of a series and the occurrences in Outlook that show them."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from shared.errors import EventGone, NotFound, StaleRow
+from shared.ids import Mailbox, SessionId
+from shared.sessions.model import SeenEvent, Session
+from shared.sessions.ports import Calendar, SessionStore
+from shared.sessions.series import Series, matched
+from shared.timespan import TimeSpan
+from shared.together import together
+
+_ROOM: Final = timedelta(days=180)
+"""How far beyond its dates a series is looked for, which somebody may have moved in Outlook. With a
+year between, it stays below the two years that Graph shows at once."""
+
+
+async def sessions_of(series: Series, *, sessions: SessionStore) -> list[Session]:
+    """Return the sessions of *series* that exist, by number."""
+
+    async def one(session_id: SessionId) -> Session | None:
+        try:
+            return await sessions.get(series.organizer, session_id)
+        except NotFound:
+            return None
+
+    found = await together(one(session_id) for session_id in series.session_ids.values())
+    return [session for session in found if session is not None]
+
+
+async def instances_of(series: Series, *, calendar: Calendar) -> list[SeenEvent]:
+    """Return what Outlook shows of *series*: nothing if it is gone."""
+    if series.event_id is None:
+        return []
+    window = TimeSpan(series.planned[0].span.start - _ROOM, series.planned[-1].span.end + _ROOM)
+    try:
+        return await calendar.instances(series.organizer, series.event_id, window)
+    except EventGone:
+        return []
+
+
+async def with_event(session: Session, *, calendar: Calendar, sessions: SessionStore) -> Session:
+    """Return *session* with the id of its event, which for an occurrence is learned after booking.
+
+    Its row keeps what is learned. Without an id: Outlook does not show it.
+    """
+    if session.event_id is not None or session.series_id is None:
+        return session
+    series = await sessions.get_series(session.organizer, session.series_id)
+    if series is None:
+        return session
+    seen = matched(series.planned, [session], await instances_of(series, calendar=calendar)).get(
+        session.occurrence
+    )
+    if seen is None:
+        return session
+    # Not its etag: what people answered was not looked at.
+    learned = replace(session, event_id=seen.event_id, ical_uid=seen.ical_uid)
+    try:
+        return await sessions.save(learned)
+    except StaleRow:
+        return await sessions.get(session.organizer, session.id)
+
+
+async def occurrence_of(
+    session: Session, *, calendar: Calendar, sessions: SessionStore
+) -> SeenEvent | None:
+    """Look for *session* in its series: its event may have another id since the series was moved.
+
+    None: it is not there any more.
+    """
+    series = await _series(session.organizer, session, sessions)
+    if series is None:
+        return None
+    known = await sessions_of(series, sessions=sessions)
+    instances = await instances_of(series, calendar=calendar)
+    return matched(series.planned, known, instances).get(session.occurrence)
+
+
+async def _series(mailbox: Mailbox, session: Session, sessions: SessionStore) -> Series | None:
+    return await sessions.get_series(mailbox, session.series_id) if session.series_id else None

@@ -1,0 +1,475 @@
+"""Moving and cancelling more than one date of a series, and finding out what became of it.
+
+What is over stays as it was. Where everything that Outlook has of the series is meant, the series
+itself is changed; else each date by itself, in batches, so that nobody's answer to another date is
+lost. A row for each session says how far it got.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+from shared.availability.finding import rules_for
+from shared.availability.working_hours import zone_of
+from shared.errors import (
+    CalendarRefused,
+    Conflict,
+    ConsentMissing,
+    EventGone,
+    Invalid,
+    MailboxUnusable,
+    NotFound,
+    SignInAgain,
+    SlotTaken,
+)
+from shared.ids import EventId, SeriesId, SessionId
+from shared.logs import log_event
+from shared.organizations.model import Organization, Participation
+from shared.pairings.model import Pairing
+from shared.sessions.booking import Books, ensure_bookable
+from shared.sessions.changing import (
+    Reschedule,
+    cancel,
+    ensure_organizer,
+    hold_both,
+    let_go,
+    record_cancelled,
+    record_moved,
+    reschedule,
+)
+from shared.sessions.model import (
+    HOLD_FOR,
+    VERIFY_AFTER,
+    Cause,
+    SeenEvent,
+    Session,
+    SessionState,
+)
+from shared.sessions.occurrences import instances_of, sessions_of
+from shared.sessions.ports import Job, JobKind
+from shared.sessions.recurrence import Frequency, shifted
+from shared.sessions.series import Outcome, Planned, Scope, Series, matched
+from shared.sessions.series_booking import (
+    announce_all,
+    finish_or_undo,
+    judged,
+    look_around,
+    refusal,
+    series_job,
+)
+from shared.timespan import TimeSpan
+from shared.together import together
+
+
+async def cancel_scope(
+    participation: Participation, session: Session, comment: str, scope: Scope, *, books: Books
+) -> list[Session]:
+    """Cancel *session*, or it and others of its series; return those meant. Twice is fine.
+
+    Raises:
+        Invalid: it belongs to no series, and more than it is meant.
+        What `cancel` raises.
+    """
+    if scope is Scope.ONE:
+        return [await cancel(participation, session, comment, books=books)]
+    ensure_organizer(participation, session)
+    series = await _series_of(session, books)
+    known = await sessions_of(series, sessions=books.sessions)
+    meant = _meant(known, session, scope, books)
+    if not meant:
+        return [s for s in known if _is_within(s, session, scope)]
+    await books.jobs.put(series_job(JobKind.SERIES, series), delay=VERIFY_AFTER)
+    if _is_everything(series, known, meant):
+        await _cancel_series(participation, series, comment, books)
+        errors: dict[SessionId, Exception] = {}
+    else:
+        errors = await _cancel_each(participation, series, meant, comment, books)
+    cancelled = await together(
+        record_cancelled(s, participation.organization, Cause.API, books=books, announces=False)
+        for s in meant
+        if s.id not in errors
+    )
+    await announce_all(cancelled, participation.organization, books=books)
+    log_event("series.cancelled", session_id=series.id, count=len(cancelled))
+    _raise_first(errors)
+    return cancelled
+
+
+async def reschedule_scope(
+    participation: Participation,
+    pairing: Pairing,
+    session: Session,
+    wanted: Reschedule,
+    scope: Scope,
+    *,
+    books: Books,
+) -> list[Session]:
+    """Move *session*, or it and others of its series by as many days and to the same hour.
+
+    Raises:
+        Invalid: it belongs to no series, or would pass its neighbours.
+        SlotTaken: with the dates that are not free; everything stays as it was.
+        What `reschedule` raises.
+    """
+    if scope is Scope.ONE:
+        return [await reschedule(participation, pairing, session, wanted, books=books)]
+    ensure_organizer(participation, session)
+    series = await _series_of(session, books)
+    known = await sessions_of(series, sessions=books.sessions)
+    meant = _meant(known, session, scope, books)
+    if session.id not in {s.id for s in meant}:
+        raise Conflict("The session is over, or cancelled.")
+    spans = _targets(series, session, meant, wanted)
+    if all(spans[s.occurrence] == s.span for s in meant):
+        return list(meant)
+    _ensure_in_order(known, meant, spans)
+    await _ensure_free(participation, pairing, meant, spans, wanted, books)
+    now = books.clock.now()
+    await books.jobs.put(series_job(JobKind.SERIES, series), delay=VERIFY_AFTER)
+    moving = [
+        replace(s, pending_span=spans[s.occurrence], held_until=now + HOLD_FOR) for s in meant
+    ]
+    try:
+        moving = await together(hold_both(each, books) for each in moving)
+    except SlotTaken:
+        await _let_all_go(meant, books)
+        # Somebody was faster: which dates are free now, and what else is.
+        await _ensure_free(participation, pairing, meant, spans, wanted, books)
+        raise
+    return await _move_in_outlook(participation, series, known, moving, wanted, books)
+
+
+async def settle_series(job: Job, organization: Organization, *, books: Books) -> None:
+    """Finish or undo what died of a series: Outlook says which. Safe at any time."""
+    series = await books.sessions.get_series(job.mailboxes[0], SeriesId(job.session_ids[0]))
+    if series is None:
+        return
+    if series.state is SessionState.REQUESTED:
+        await finish_or_undo(series, organization, books=books)
+        return
+    known = await sessions_of(series, sessions=books.sessions)
+    instances = await instances_of(series, calendar=books.calendar)
+    found = matched(series.planned, known, instances)
+    now = books.clock.now()
+    settled = await together(
+        _settled(s, found.get(s.occurrence), organization, books)
+        for s in known
+        if s.span.end > now or s.pending_span
+    )
+    await announce_all(settled, organization, books=books)
+    moved = {s.occurrence: s for s in settled if s.state is SessionState.SCHEDULED}
+    await _replan(series, moved, instances, books)
+
+
+async def _settled(
+    session: Session, seen: SeenEvent | None, organization: Organization, books: Books
+) -> Session:
+    """Return *session* as Outlook has it, as far as its own change of it goes."""
+    if session.state is not SessionState.SCHEDULED:
+        return session
+    if seen is None:
+        return await record_cancelled(
+            session, organization, Cause.RECONCILIATION, books=books, announces=False
+        )
+    if session.pending_span is None:
+        return session
+    if seen.span == session.pending_span:
+        return await record_moved(
+            session, seen, session.time_zone, organization, books, announces=False
+        )
+    await let_go(session, books)
+    return await books.sessions.get(session.organizer, session.id)
+
+
+async def _replan(
+    series: Series,
+    sessions: Mapping[int, Session],
+    instances: Sequence[SeenEvent],
+    books: Books,
+) -> None:
+    """Have the series' row say when its dates are by the pattern, should they have moved."""
+    originals = {seen.event_id: seen.original_start for seen in instances}
+
+    def replanned(planned: Planned) -> Planned:
+        session = sessions.get(planned.number)
+        start = originals.get(session.event_id) if session and session.event_id else None
+        if session is None or start is None or start == planned.span.start:
+            return planned
+        return replace(planned, span=TimeSpan.lasting(start, session.span.duration))
+
+    planned = tuple(map(replanned, series.planned))
+    if planned != series.planned:
+        await books.sessions.put_series(replace(series, planned=planned))
+
+
+async def _series_of(session: Session, books: Books) -> Series:
+    if session.series_id is None:
+        raise Invalid("body.scope", "The session belongs to no series.")
+    series = await books.sessions.get_series(session.organizer, session.series_id)
+    if series is None:
+        raise NotFound("There is no such series.")
+    if series.state is SessionState.REQUESTED:
+        raise Conflict("The series is still being booked.")
+    return series
+
+
+def _is_within(session: Session, named: Session, scope: Scope) -> bool:
+    return scope is Scope.ALL or session.occurrence >= named.occurrence
+
+
+def _meant(known: Sequence[Session], named: Session, scope: Scope, books: Books) -> list[Session]:
+    """Return those of a series that a change is about: scheduled, not over, within *scope*."""
+    now = books.clock.now()
+    return [
+        s
+        for s in known
+        if s.state is SessionState.SCHEDULED and s.span.end > now and _is_within(s, named, scope)
+    ]
+
+
+def _is_everything(series: Series, known: Sequence[Session], meant: Sequence[Session]) -> bool:
+    """Tell whether *meant* are all that Outlook has of the series."""
+    alive = [s for s in known if s.state is not SessionState.CANCELLED]
+    return series.event_id is not None and len(alive) == len(meant)
+
+
+async def _cancel_series(
+    participation: Participation, series: Series, comment: str, books: Books
+) -> None:
+    if series.event_id is None:
+        return
+    try:
+        await books.calendar.cancel(participation.acting, series.event_id, comment)
+    except EventGone:
+        log_event("session.gone", session_id=series.id)  # cancelled in Outlook meanwhile
+
+
+async def _cancel_each(
+    participation: Participation,
+    series: Series,
+    meant: Sequence[Session],
+    comment: str,
+    books: Books,
+) -> dict[SessionId, Exception]:
+    """Cancel each of *meant*; return what went wrong with which. What is gone is cancelled."""
+    events = await _events(series, meant, books)
+    there = [s for s in meant if s.occurrence in events]
+    answers = await books.calendar.cancel_many(
+        participation.acting, [events[s.occurrence] for s in there], comment
+    )
+    return {
+        session.id: answer
+        for session, answer in zip(there, answers, strict=True)
+        if answer is not None and not isinstance(answer, EventGone)
+    }
+
+
+async def _events(series: Series, meant: Sequence[Session], books: Books) -> dict[int, EventId]:
+    """Return the ids of the events that show *meant*; one request more if some are not known."""
+    known = {s.occurrence: s.event_id for s in meant if s.event_id}
+    if len(known) == len(meant):
+        return known
+    instances = await instances_of(series, calendar=books.calendar)
+    found = matched(series.planned, meant, instances)
+    return {number: seen.event_id for number, seen in found.items()} | known
+
+
+def _targets(
+    series: Series, named: Session, meant: Sequence[Session], wanted: Reschedule
+) -> dict[int, TimeSpan]:
+    """Return where each goes: from its date by the pattern by as many days as the named one."""
+    zone = zone_of(wanted.time_zone)
+    by_pattern = {p.number: p.span for p in series.planned}
+    moved_from = by_pattern[named.occurrence].start
+    spans = {
+        s.occurrence: shifted(by_pattern[s.occurrence], moved_from, wanted.span, zone)
+        for s in meant
+    }
+    # The named one goes to the very instant that was said, also in an hour that comes twice.
+    return spans | {named.occurrence: wanted.span}
+
+
+def _ensure_in_order(
+    known: Sequence[Session], meant: Sequence[Session], spans: Mapping[int, TimeSpan]
+) -> None:
+    """Raise Invalid if one would pass another one, as it is now or as it will be."""
+    first = meant[0].occurrence
+    before = [s.span for s in known if s.occurrence < first and _is_alive(s)]
+    row = [*before[-1:], *(spans[s.occurrence] for s in meant)]
+    passes_new = any(one.end > other.start for one, other in pairwise(row))
+    # One after the other is moved: on the way none may meet the old time of the next one.
+    passes_old = any(
+        spans[s.occurrence].end > t.span.start or s.span.end > spans[t.occurrence].start
+        for s, t in pairwise(meant)
+    )
+    if passes_new or passes_old:
+        raise Invalid(
+            "body.start",
+            "Sessions of a series are moved by less than the time to the next one.",
+        )
+
+
+def _is_alive(session: Session) -> bool:
+    return session.state is not SessionState.CANCELLED
+
+
+async def _ensure_free(
+    participation: Participation,
+    pairing: Pairing,
+    meant: Sequence[Session],
+    spans: Mapping[int, TimeSpan],
+    wanted: Reschedule,
+    books: Books,
+) -> None:
+    rules = rules_for(
+        participation.organization.settings,
+        duration=wanted.span.duration,
+        now=books.clock.now(),
+        zone=zone_of(wanted.time_zone),
+    )
+    for session in meant:
+        ensure_bookable(spans[session.occurrence], rules)
+    ordered = [spans[s.occurrence] for s in meant]
+    looks = await look_around(
+        participation,
+        pairing,
+        ordered,
+        books=books,
+        own=frozenset(s.id for s in meant),
+        freed=meant,
+    )
+    planned, _ = judged(ordered, looks, rules, accept_unknown=wanted.accept_unknown)
+    conflicts = [
+        replace(p, number=session.occurrence)
+        for p, session in zip(planned, meant, strict=True)
+        if p.outcome is not Outcome.BOOKED
+    ]
+    if conflicts:
+        raise refusal(conflicts, len(meant))
+
+
+async def _let_all_go(sessions: Sequence[Session], books: Books) -> None:
+    async def one(session: Session) -> None:
+        await let_go(await books.sessions.get(session.organizer, session.id), books)
+
+    await together(one(session) for session in sessions)
+
+
+async def _move_in_outlook(
+    participation: Participation,
+    series: Series,
+    known: Sequence[Session],
+    moving: Sequence[Session],
+    wanted: Reschedule,
+    books: Books,
+) -> list[Session]:
+    try:
+        if _keeps_pattern(series, known, moving):
+            return await _move_series(participation, series, moving, wanted, books)
+        return await _move_each(participation, series, moving, wanted, books)
+    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
+        await _let_all_go(moving, books)
+        raise
+
+
+def _keeps_pattern(series: Series, known: Sequence[Session], moving: Sequence[Session]) -> bool:
+    """Tell whether moving the series itself does just what is wanted.
+
+    It does if every date there ever was is meant, for dates that were taken out would come back;
+    and if the new dates make the same pattern, as those of a month do only on the same days.
+    """
+    is_whole = len(moving) == len(series.in_outlook) and _is_everything(series, known, moving)
+    by_number = {p.number: p for p in series.planned}
+    zone = zone_of(moving[0].time_zone)
+
+    def days(session: Session) -> timedelta:
+        to = session.pending_span or session.span
+        since = by_number[session.occurrence].span.start.astimezone(zone).date()
+        return to.start.astimezone(zone).date() - since
+
+    return is_whole and (
+        series.frequency is not Frequency.MONTHLY or not any(days(s) for s in moving)
+    )
+
+
+async def _move_series(
+    participation: Participation,
+    series: Series,
+    moving: Sequence[Session],
+    wanted: Reschedule,
+    books: Books,
+) -> list[Session]:
+    if series.event_id is None:
+        raise Conflict("The series is still being booked.")
+    spans = {s.occurrence: s.pending_span or s.span for s in moving}
+    planned = [
+        replace(p, span=spans[p.number], outcome=Outcome.BOOKED, moved_to=None)
+        if p.number in spans
+        else p
+        for p in series.planned
+    ]
+    moved = replace(series, planned=tuple(planned), time_zone=wanted.time_zone)
+    first = next(p for p in planned if p.number == moving[0].occurrence)
+    await books.calendar.reschedule_series(
+        participation.acting,
+        series.event_id,
+        first.span,
+        wanted.time_zone,
+        moved.pattern(first, len(moving)),
+    )
+    # Dates that moved have other ids.
+    instances = await instances_of(moved, calendar=books.calendar)
+    found = matched(moved.planned, [], instances)
+    organization = participation.organization
+    recorded = await together(
+        record_moved(s, found[s.occurrence], wanted.time_zone, organization, books, announces=False)
+        for s in moving
+        if s.occurrence in found
+    )
+    await books.sessions.put_series(moved)
+    await announce_all(recorded, organization, books=books)
+    log_event("series.rescheduled", session_id=series.id, count=len(recorded))
+    return recorded
+
+
+async def _move_each(
+    participation: Participation,
+    series: Series,
+    moving: Sequence[Session],
+    wanted: Reschedule,
+    books: Books,
+) -> list[Session]:
+    events = await _events(series, moving, books)
+    there = [s for s in moving if s.occurrence in events]
+    answers = await books.calendar.reschedule_many(
+        participation.acting,
+        [(events[s.occurrence], s.pending_span or s.span) for s in there],
+        wanted.time_zone,
+    )
+    seen = dict(zip([s.id for s in there], answers, strict=True))
+    organization = participation.organization
+
+    async def one(session: Session) -> Session:
+        answer = seen.get(session.id)
+        if isinstance(answer, SeenEvent):
+            return await record_moved(
+                session, answer, wanted.time_zone, organization, books, announces=False
+            )
+        if answer is None or isinstance(answer, EventGone):
+            return await record_cancelled(
+                session, organization, Cause.API, books=books, announces=False
+            )
+        return session  # nobody knows; the settling job will
+
+    recorded = await together(map(one, moving))
+    await announce_all(recorded, organization, books=books)
+    log_event("series.rescheduled", session_id=series.id, count=len(recorded))
+    _raise_first({k: v for k, v in seen.items() if isinstance(v, Exception)})
+    return recorded
+
+
+def _raise_first(errors: Mapping[SessionId, Exception]) -> None:
+    for error in errors.values():
+        if not isinstance(error, EventGone):
+            raise error
