@@ -1,0 +1,26 @@
+"""Subscriptions over days, on simulated time."""
+
+import random
+from datetime import timedelta
+from pathlib import Path
+
+from shared.subscriptions.model import RENEW_AFTER
+from tests.rig import a_rig
+
+
+async def test_subscriptions_are_renewed_at_half_of_their_life_in_one_batch(
+    tmp_path: Path,
+) -> None:
+    async with a_rig(tmp_path) as rig:
+        await rig.book(6, random.Random(3))
+        await rig.pass_time(timedelta(minutes=5))
+        made = {s.id: s.expires_at for s in rig.cloud.graph.site.subscriptions.all()}
+        assert made
+        rig.cloud.graph.requests.reset()
+        await rig.pass_time(RENEW_AFTER + timedelta(minutes=30))
+        renewed = {s.id: s.expires_at for s in rig.cloud.graph.site.subscriptions.all()}
+        assert renewed.keys() <= made.keys()
+        assert renewed
+        assert all(expires_at > made[key] for key, expires_at in renewed.items())
+        assert rig.cloud.graph.requests.count("POST", "/subscriptions") == 0
+        assert rig.failures == []
