@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    Strict,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -46,6 +47,8 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
+from shared.sessions.recurrence import MOST_OCCURRENCES, Frequency, MonthlyBy, Repeat
+from shared.sessions.series import OnConflict, Outcome, Planned, Scope, Series
 from shared.timespan import TimeSpan
 
 Step = Literal[5, 10, 15, 30, 60]
@@ -138,6 +141,8 @@ class Problem(Reply):
     errors: list[dict[str, str]] | None = None
     alternatives: list["SpanBody"] | None = None
     """Next best slots of a 409, nearest first."""
+    conflicts: list["DateBody"] | None = None
+    """Of a 409 about a series: the dates that are not free."""
 
 
 class SpanBody(Reply):
@@ -408,6 +413,28 @@ GridInstant = Annotated[Instant, AfterValidator(_on_grid)]
 """An instant on a multiple of five minutes."""
 
 
+class RepeatBody(Body):
+    """How a session is repeated: by `count` or `until`. The organizer's clock keeps the hour."""
+
+    frequency: Frequency
+    monthly_by: MonthlyBy = MonthlyBy.DAY_OF_MONTH
+    """Only for `monthly`. A month without that day takes its last one."""
+    count: int | None = Field(default=None, ge=2, le=MOST_OCCURRENCES)
+    """How many in all, the first one included."""
+    until: Annotated[date | None, Strict(strict=False)] = None
+    """The last date it may have, in `time_zone`."""
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> Self:
+        if (self.count is None) == (self.until is None):
+            raise ValueError("say either count or until")
+        return self
+
+    def to_repeat(self) -> Repeat:
+        """Return what the use-case understands."""
+        return Repeat(self.frequency, self.monthly_by, self.count, self.until)
+
+
 class BookingBody(Body):
     """A session to book."""
 
@@ -425,6 +452,20 @@ class BookingBody(Body):
     """Default: the organization's."""
     accept_unknown: bool = False
     """Book although somebody's availability is unknown."""
+    at_least: int | None = Field(default=None, ge=1, le=20)
+    """Book when the caller and so many in all are free, not all required. Not for series."""
+    repeat: RepeatBody | None = None
+    """Makes a series of it."""
+    on_conflict: OnConflict = OnConflict.REFUSE
+    """What becomes of dates of a series that are not free."""
+
+    @model_validator(mode="after")
+    def _is_one_or_a_series(self) -> Self:
+        if self.repeat and self.at_least:
+            raise ValueError("at_least is not for series")
+        if self.on_conflict is not OnConflict.REFUSE and not self.repeat:
+            raise ValueError("on_conflict goes with repeat")
+        return self
 
     def to_request(self, key: str, fingerprint: str) -> BookingRequest:
         """Return what the use-case understands."""
@@ -439,6 +480,9 @@ class BookingBody(Body):
             location=self.location,
             online_meeting=self.online_meeting,
             accept_unknown=self.accept_unknown,
+            at_least=self.at_least,
+            repeat=self.repeat.to_repeat() if self.repeat else None,
+            on_conflict=self.on_conflict,
         )
 
 
@@ -451,6 +495,8 @@ class RescheduleBody(Body):
     time_zone: ZoneName | None = None
     """Default: the session's."""
     accept_unknown: bool = False
+    scope: Scope = Scope.ONE
+    """How much of its series moves, by as many days and to the same hour. What is over stays."""
 
     def to_request(self, session: Session) -> Reschedule:
         """Return what the use-case understands."""
@@ -468,6 +514,8 @@ class CancelBody(Body):
 
     comment: Text = Field(default="", max_length=2000)
     """Goes to the attendees, is not kept here."""
+    scope: Scope = Scope.ONE
+    """How much of its series is cancelled. What is over stays."""
 
 
 class ProposedBody(Body):
@@ -519,6 +567,8 @@ class AttendeeBody(Reply):
     address: str
     object_id: str | None
     required: bool
+    is_free: bool
+    """False: they were not, when it was booked, and their time is not held."""
     response: ResponseState
     responded_at: Moment | None
     proposed: SpanBody | None
@@ -534,6 +584,7 @@ class AttendeeBody(Reply):
             address=attendee.address,
             object_id=attendee.object_id,
             required=attendee.required,
+            is_free=attendee.is_free,
             response=response.state,
             responded_at=response.responded_at,
             proposed=SpanBody.of(response.proposed) if response.proposed else None,
@@ -553,7 +604,7 @@ class ResponseSummary(Reply):
 
 _REASONS = {
     OnlineMeetingReason.NOT_OFFERED: "The organizer's calendar offers no online meetings.",
-    OnlineMeetingReason.SKYPE_RETIRED: "Skype is not offered any more; Teams was taken instead.",
+    OnlineMeetingReason.SKYPE_RETIRED: "Skype is not offered: the calendar's own was taken.",
     OnlineMeetingReason.NOT_CREATED: "Outlook booked the meeting without making it an online one.",
     OnlineMeetingReason.LINK_OVERDUE: "Outlook promised a link and never delivered it.",
 }
@@ -617,6 +668,62 @@ class SessionBody(Reply):
             created_at=session.created_at,
             changed_at=session.changed_at,
         )
+
+
+class DateBody(Reply):
+    """A date of a series that was not free."""
+
+    occurrence: int
+    start: Moment
+    """When it would be by the pattern."""
+    end: Moment
+    outcome: Outcome
+    booked: SpanBody | None
+    """When it is booked instead."""
+    alternatives: list[SpanBody]
+    """Slots that were free, nearest first."""
+
+    @classmethod
+    def of(cls, planned: Planned) -> Self:
+        """Return the body of *planned*."""
+        return cls(
+            occurrence=planned.number,
+            start=planned.span.start,
+            end=planned.span.end,
+            outcome=planned.outcome,
+            booked=SpanBody.of(planned.booked) if planned.booked else None,
+            alternatives=[SpanBody.of(span) for span in planned.alternatives],
+        )
+
+
+class SeriesBody(Reply):
+    """A series and its sessions."""
+
+    id: str
+    sessions: list[SessionBody]
+    """Those that were booked or changed, by date."""
+    conflicts: list[DateBody]
+    """Dates that were not free, and what became of them; of a change always empty."""
+
+
+class BookedBody(SessionBody):
+    """A session; of a series the first one, or the one that was named."""
+
+    series: SeriesBody | None = None
+
+    @classmethod
+    def of_many(
+        cls, named: Session, sessions: Sequence[Session], series: Series | None, me: str
+    ) -> Self:
+        """Return the body of *named*, with all of *sessions* if they are of a series."""
+        body = None
+        if named.series_id:
+            body = SeriesBody(
+                id=named.series_id,
+                sessions=[SessionBody.of(session, me) for session in sessions],
+                conflicts=[DateBody.of(p) for p in series.conflicts] if series else [],
+            )
+        return cls(**dict(SessionBody.of(named, me)), series=body)
 
 
 class SessionList(Reply):

@@ -28,6 +28,8 @@ from shared.errors import (
     StaleRow,
     StoreUnavailable,
 )
+from shared.sessions.series import Planned
+from shared.timespan import TimeSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,9 @@ def _extensions(error: SchedulingError) -> dict[str, Any]:
         return {"errors": [{"field": error.field, "message": str(error)}]}
     extensions: dict[str, Any] = {}
     if isinstance(error, SlotTaken | SlotUnknown):
-        extensions["alternatives"] = [
-            {"start": instant(span.start), "end": instant(span.end)} for span in error.alternatives
-        ]
+        extensions["alternatives"] = [_span(span) for span in error.alternatives]
+    if isinstance(error, SlotTaken) and error.conflicts:
+        extensions["conflicts"] = [_date(planned) for planned in error.conflicts]
     if isinstance(error, SlotUnknown):
         extensions["unknown"] = [
             {"address": person.address, "reason": person.reason, "detail": person.detail}
@@ -154,6 +156,21 @@ def _extensions(error: SchedulingError) -> dict[str, Any]:
     if isinstance(error, ConsentMissing) and error.aadsts:
         extensions["aadsts"] = error.aadsts
     return extensions
+
+
+def _date(planned: Planned) -> dict[str, Any]:
+    """Return a date of a series that is not free; nothing was booked."""
+    return {
+        "occurrence": planned.number,
+        **_span(planned.span),
+        "outcome": planned.outcome,
+        "booked": None,
+        "alternatives": [_span(span) for span in planned.alternatives],
+    }
+
+
+def _span(span: TimeSpan) -> dict[str, str]:
+    return {"start": instant(span.start), "end": instant(span.end)}
 
 
 def _challenge(error: SchedulingError, authorization_url: str) -> str:

@@ -1,11 +1,13 @@
 """HTTP: book, list and show sessions."""
 
 import hashlib
+from collections.abc import Sequence
 
 import azure.functions as func
 
 from functions._bodies import (
     AnswerBody,
+    BookedBody,
     BookingBody,
     CancelBody,
     RescheduleBody,
@@ -32,9 +34,12 @@ from shared.organizations.model import Participation
 from shared.pairings.membership import own_pairing
 from shared.pairings.model import Pairing
 from shared.sessions.booking import book
-from shared.sessions.changing import accept_proposal, cancel, reschedule, respond
+from shared.sessions.changing import accept_proposal, respond
 from shared.sessions.listing import list_sessions
 from shared.sessions.model import Session
+from shared.sessions.series import Series
+from shared.sessions.series_booking import book_series
+from shared.sessions.series_changing import cancel_scope, reschedule_scope
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -46,14 +51,14 @@ bp = func.Blueprint()
         "Book a session",
         "participant",
         body=BookingBody,
-        reply=SessionBody,
+        reply=BookedBody,
         status=201,
         idempotent=True,
         problems=(400, 403, 409, 413, 415, 422, 502, 503),
     )
 )
 async def book_session(req: func.HttpRequest) -> func.HttpResponse:
-    """Book a slot: an Outlook meeting of the caller's own, with the others invited."""
+    """Book a slot, once or as a series: an Outlook meeting of the caller's own, others invited."""
     participation = await authorize(req)
     key, body = idempotency_key(req), parse_body(req, BookingBody)
     pairing = await own_pairing(
@@ -62,10 +67,12 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
         pairings=wiring().pairings,
     )
     fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-    session = await book(
-        participation, pairing, body.to_request(key, fingerprint), books=wiring().books
-    )
-    return _shown(session, participation.mailbox.object_id, status=201)
+    request, me = body.to_request(key, fingerprint), participation.mailbox.object_id
+    if request.repeat is None:
+        session = await book(participation, pairing, request, books=wiring().books)
+        return _shown(session, me, status=201)
+    booked = await book_series(participation, pairing, request, books=wiring().books)
+    return _shown_many(booked.sessions[0], booked.sessions, me, series=booked.series, status=201)
 
 
 @bp.route("sessions", methods=["GET"])
@@ -109,7 +116,7 @@ async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
         "Reschedule a session",
         "participant",
         body=RescheduleBody,
-        reply=SessionBody,
+        reply=BookedBody,
         guarded=True,
         problems=(400, 409, 412, 413, 415, 422, 502),
     )
@@ -119,10 +126,15 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     participation, body = await authorize(req), parse_body(req, RescheduleBody)
     session, pairing = await _own(req, participation)
     ensure_match(req, etag_of(session.version))
-    moved = await reschedule(
-        participation, pairing, session, body.to_request(session), books=wiring().books
+    moved = await reschedule_scope(
+        participation,
+        pairing,
+        session,
+        body.to_request(session),
+        body.scope,
+        books=wiring().books,
     )
-    return _shown(moved, participation.mailbox.object_id)
+    return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
 
 
 @bp.route("sessions/{session_id}/cancel", methods=["POST"])
@@ -131,7 +143,7 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
         "Cancel a session",
         "participant",
         body=CancelBody,
-        reply=SessionBody,
+        reply=BookedBody,
         problems=(400, 409, 413, 415, 422, 502),
     )
 )
@@ -139,8 +151,10 @@ async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     """Cancel a session the caller organizes; Outlook tells the attendees. Twice is fine."""
     participation, body = await authorize(req), parse_body(req, CancelBody)
     session, _ = await _own(req, participation)
-    cancelled = await cancel(participation, session, body.comment, books=wiring().books)
-    return _shown(cancelled, participation.mailbox.object_id)
+    cancelled = await cancel_scope(
+        participation, session, body.comment, body.scope, books=wiring().books
+    )
+    return _shown_many(_named(session, cancelled), cancelled, participation.mailbox.object_id)
 
 
 @bp.route("sessions/{session_id}/response", methods=["POST"])
@@ -188,6 +202,28 @@ async def _own(req: func.HttpRequest, participation: Participation) -> tuple[Ses
     session = await wiring().sessions.get(participation.mailbox, session_id)
     pairing = await wiring().pairings.get(participation.organization.id, session.pairing_id)
     return session, pairing
+
+
+def _named(session: Session, changed: Sequence[Session]) -> Session:
+    """Return *session* as it is after a change of it, or of others of its series."""
+    return next((each for each in changed if each.id == session.id), session)
+
+
+def _shown_many(
+    session: Session,
+    sessions: Sequence[Session],
+    me: ObjectId,
+    *,
+    series: Series | None = None,
+    status: int = 200,
+) -> func.HttpResponse:
+    headers = {"location": f"/api/sessions/{session.id}"} if status == 201 else None
+    return reply(
+        BookedBody.of_many(session, sessions, series, me),
+        status=status,
+        etag=etag_of(session.version),
+        headers=headers,
+    )
 
 
 def _shown(

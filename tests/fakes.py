@@ -33,6 +33,7 @@ from shared.sessions.holding import (
     colliding,
     held_days,
     holds_besides,
+    holds_in_mailbox,
     holds_of,
     is_confirmed,
 )
@@ -142,7 +143,7 @@ class InMemorySessions:
         known = partition.known.get(session.id)
         if known and known.settled_at and known.settled_at > session.changed_at:
             return
-        partition.rewrite(session.id, holds_of(session))
+        partition.rewrite(session.id, holds_in_mailbox(session, mailbox))
         partition.known[session.id] = _Known(
             session.organizer, session.span.start, session.changed_at
         )

@@ -125,6 +125,12 @@ class Occasion:
             if p.required or p.object_id == self.caller.object_id
         )
 
+    @property
+    def organizer(self) -> frozenset[str]:
+        """Return the caller's address: who would organize the session."""
+        me = self.caller.object_id
+        return frozenset(p.address for p in self.pairing.participants if p.object_id == me)
+
     def unknown(self) -> list[UnknownPerson]:
         """Return whose time is not known."""
         reasons = ((s.address, why_unknown(s, self.window)) for s in self.schedules)
@@ -171,6 +177,14 @@ class Occasion:
             )
         return verdict.unknown_for
 
+    def free_at(
+        self, span: TimeSpan, rules: SlotRules, *, held: Held = NOTHING_HELD
+    ) -> tuple[str, ...]:
+        """Return the addresses of those known to be free then, required or not."""
+        verdict = check(self.schedules, self.window, span, rules, held=held)
+        others = {a for _, addresses in verdict.taken for a in addresses} | {*verdict.unknown_for}
+        return tuple(s.address for s in self.schedules if s.address not in others)
+
     def nearest(
         self,
         start: datetime,
@@ -179,9 +193,14 @@ class Occasion:
         held: Held = NOTHING_HELD,
         count: int = 5,
         include_unknown: bool = False,
+        at_least: int | None = None,
     ) -> list[TimeSpan]:
-        """Return up to *count* slots next to *start*, nearest first, by the same rules."""
-        quorum = Quorum(self.required, include_unknown=include_unknown)
+        """Return up to *count* slots next to *start*, nearest first, by the same rules.
+
+        *at_least*: those that suit the caller and so many in all, not everybody required.
+        """
+        required = self.required if at_least is None else self.organizer
+        quorum = Quorum(required, at_least, include_unknown=include_unknown)
         slots = find_slots(self.schedules, self.window, rules, quorum=quorum, held=held)
         return [slot.span for slot in nearest(slots, start, count)]
 
@@ -332,10 +351,7 @@ def _quorum(occasion: Occasion, request: AvailabilityRequest) -> Quorum:
     if request.at_least is None:
         return Quorum(occasion.required, include_unknown=request.include_unknown)
     # Of any so many people one must be the caller: they will be the organizer.
-    caller = frozenset(
-        p.address for p in occasion.pairing.participants if p.object_id == occasion.caller.object_id
-    )
-    return Quorum(caller, request.at_least, include_unknown=request.include_unknown)
+    return Quorum(occasion.organizer, request.at_least, include_unknown=request.include_unknown)
 
 
 def _participants(occasion: Occasion, window: TimeSpan) -> tuple[ParticipantTime, ...]:

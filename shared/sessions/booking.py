@@ -85,6 +85,8 @@ class BookingRequest:
     """None: as the organization has it."""
     accept_unknown: bool = False
     """Book although somebody's availability is unknown."""
+    at_least: int | None = None
+    """Book when the caller and so many in all are free, instead of everybody required."""
     repeat: Repeat | None = None
     """Makes a series of it: `book_series`."""
     on_conflict: OnConflict = OnConflict.REFUSE
@@ -174,6 +176,7 @@ async def confirm(
     session: Session, seen: SeenEvent, organization: Organization, *, books: Books
 ) -> Session:
     """Record that Outlook has the event. Whoever comes second changes nothing."""
+    wanted, attendees = session.online_meeting, session.attendees
     while session.state is SessionState.REQUESTED:
         now = books.clock.now()
         confirmed = replace(
@@ -183,7 +186,8 @@ async def confirm(
             ical_uid=seen.ical_uid,
             event_etag=seen.etag,
             event_modified_at=seen.modified_at,
-            online_meeting=online_meeting_of(session.online_meeting, seen),
+            attendees=attendees,
+            online_meeting=online_meeting_of(wanted, seen),
             changed_at=now,
             held_until=None,
         )
@@ -257,35 +261,44 @@ async def _reserve(
     ensure_bookable(request.span, rules)
     window = around(request.span, rules)
     occasion = await see_occasion(participation, pairing, window, books=books)
-    unknown = await judge(
+    unknown, busy = await judge(
         occasion,
         request.span,
         rules,
         session_id,
         accept_unknown=request.accept_unknown,
+        at_least=request.at_least,
         books=books,
     )
-    session = requested(participation, pairing, request, session_id, unknown, now)
+    session = requested(participation, pairing, request, session_id, unknown, now, busy)
     await books.jobs.put(
         Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
         delay=VERIFY_AFTER,
     )
     try:
-        return await hold_all(session, books)
+        return await hold_all(session, books, at_least=request.at_least)
     except SlotTaken as lost:
         # The same request, sent twice at once, may lose its row by this: `confirm` holds it anew.
         await release(session.holders, session.id, books)
         alternatives = await alternatives_to(
-            occasion, session.span.start, session.id, rules, books=books
+            occasion,
+            session.span.start,
+            session.id,
+            rules,
+            books=books,
+            include_unknown=request.accept_unknown,
+            at_least=request.at_least,
         )
         raise SlotTaken(str(lost), alternatives=alternatives) from lost
 
 
-async def hold_all(session: Session, books: Books) -> Session:
+async def hold_all(session: Session, books: Books, *, at_least: int | None = None) -> Session:
     """Hold the span of everybody, and store the session with the organizer's.
 
-    Always in the same order of mailboxes, whoever organizes: two who book each other at the same
-    instant meet at the same mailbox first, and one of them wins.
+    Who can be done without, because they are optional or *at_least* so many others are free, is
+    invited though somebody else holds their time. Always in the same order of mailboxes, whoever
+    organizes: two who book each other at the same instant meet at the same mailbox first, and one
+    of them wins.
     """
     now = books.clock.now()
     hold = Hold(session.id, session.span, now + HOLD_FOR)
@@ -293,9 +306,24 @@ async def hold_all(session: Session, books: Books) -> Session:
     for mailbox in sorted(session.holders):
         if mailbox == session.organizer:
             opened = await books.sessions.open(opened, now)
-        else:
-            await books.sessions.hold(mailbox, hold, session.organizer, now)
+        elif session.holds_time_of(mailbox):
+            try:
+                await books.sessions.hold(mailbox, hold, session.organizer, now)
+            except SlotTaken:
+                if at_least is None and _is_required(session, mailbox):
+                    raise
+                opened = opened.without_time_of(mailbox)
+    known = {a.address for a in opened.attendees if a.is_free} - {*opened.unknown_for}
+    if at_least is not None and 1 + len(known) < at_least:
+        raise SlotTaken("Too few of you are free then.")
+    if opened.attendees != session.attendees:
+        # Whoever finishes this booking from its row must not take their time either.
+        opened = await books.sessions.save(opened)
     return opened
+
+
+def _is_required(session: Session, mailbox: Mailbox) -> bool:
+    return any(a.required for a in session.attendees if a.object_id == mailbox.object_id)
 
 
 async def hold_again(session: Session, books: Books) -> Session:
@@ -308,7 +336,7 @@ async def hold_again(session: Session, books: Books) -> Session:
     for mailbox in sorted(session.holders):
         if mailbox == session.organizer:
             await books.sessions.move(mailbox, session, hold, now)
-        else:
+        elif session.holds_time_of(mailbox) and _is_required(session, mailbox):
             await books.sessions.hold(mailbox, hold, session.organizer, now)
     try:
         return await books.sessions.save(replace(session, held_until=hold.counts_until))
@@ -400,17 +428,16 @@ async def alternatives_to(
     *,
     books: Books,
     include_unknown: bool = False,
+    at_least: int | None = None,
 ) -> list[TimeSpan]:
     """Return the slots next to *start* that nobody holds, out of the answer already at hand."""
-    now = books.clock.now()
-    people = list(occasion.mailboxes.items())
-    holds = await together(books.sessions.holds(m, occasion.window, now) for _, m in people)
-    held = {
-        address: [hold.span for hold in found if hold.session_id != session_id]
-        for (address, _), found in zip(people, holds, strict=True)
-    }
     return occasion.nearest(
-        start, rules, held=held, count=_ALTERNATIVES, include_unknown=include_unknown
+        start,
+        rules,
+        held=await _held_by_others(occasion, session_id, books),
+        count=_ALTERNATIVES,
+        include_unknown=include_unknown,
+        at_least=at_least,
     )
 
 
@@ -421,22 +448,57 @@ async def judge(
     session_id: SessionId,
     *,
     accept_unknown: bool,
+    at_least: int | None = None,
     books: Books,
-) -> tuple[str, ...]:
-    """Return for whom it is unknown whether *span* is free, or raise SlotTaken or SlotUnknown.
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return for whom it is unknown whether *span* is free, and who is not but can be done without.
 
-    What is offered instead was held by nobody either.
+    Raises:
+        SlotTaken, SlotUnknown: what is offered instead was held by nobody either.
     """
     try:
-        return occasion.judge(span, rules, accept_unknown=accept_unknown)
+        free = occasion.free_at(span, rules)
+        if at_least is None:
+            unknown = occasion.judge(span, rules, accept_unknown=accept_unknown)
+        else:
+            unknown = _judge_many(occasion, free, at_least)
     except SlotTaken as taken:
         found = await alternatives_to(
-            occasion, span.start, session_id, rules, books=books, include_unknown=accept_unknown
+            occasion,
+            span.start,
+            session_id,
+            rules,
+            books=books,
+            include_unknown=accept_unknown,
+            at_least=at_least,
         )
         raise SlotTaken(str(taken), alternatives=found) from taken
-    except SlotUnknown as unknown:
+    except SlotUnknown as error:
         found = await alternatives_to(occasion, span.start, session_id, rules, books=books)
-        raise SlotUnknown(str(unknown), unknown=unknown.unknown, alternatives=found) from unknown
+        raise SlotUnknown(str(error), unknown=error.unknown, alternatives=found) from error
+    known = [schedule.address for schedule in occasion.schedules if schedule.address not in unknown]
+    return unknown, tuple(address for address in known if address not in free)
+
+
+def _judge_many(occasion: Occasion, free: Sequence[str], at_least: int) -> tuple[str, ...]:
+    """Return whose time is not known, if the caller and enough others are free."""
+    if not occasion.organizer.issubset(free):
+        raise SlotTaken("You are not free then.")
+    if len(free) < at_least:
+        raise SlotTaken(f"Only {len(free)} of you are free then.")
+    return tuple(person.address for person in occasion.unknown())
+
+
+async def _held_by_others(
+    occasion: Occasion, session_id: SessionId, books: Books
+) -> dict[str, list[TimeSpan]]:
+    now = books.clock.now()
+    people = list(occasion.mailboxes.items())
+    holds = await together(books.sessions.holds(m, occasion.window, now) for _, m in people)
+    return {
+        address: [hold.span for hold in found if hold.session_id != session_id]
+        for (address, _), found in zip(people, holds, strict=True)
+    }
 
 
 async def see_occasion(
@@ -473,8 +535,9 @@ def requested(
     session_id: SessionId,
     unknown: Sequence[str],
     now: datetime,
+    busy: Sequence[str] = (),
 ) -> Session:
-    """Return the session as it is before anything is held. *unknown*: whose time was."""
+    """Return the session before anything is held. *unknown*: whose time is; *busy*: who is."""
     organization, organizer = participation.organization, participation.mailbox
     wanted = request.online_meeting or organization.settings.online_meeting
     return Session(
@@ -486,7 +549,7 @@ def requested(
         span=request.span,
         time_zone=request.time_zone,
         attendees=tuple(
-            Attendee(p.address, p.object_id, required=p.required)
+            Attendee(p.address, p.object_id, required=p.required, is_free=p.address not in busy)
             for p in pairing.participants
             if p.object_id != organizer.object_id
         ),

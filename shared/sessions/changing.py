@@ -113,7 +113,7 @@ async def reschedule(
     occasion = await see_occasion(
         participation, pairing, around(wanted.span, rules), books=books, freed=session
     )
-    unknown = await judge(
+    unknown, _ = await judge(
         occasion,
         wanted.span,
         rules,
@@ -293,7 +293,7 @@ async def hold_both(moving: Session, books: Books) -> Session:
         raise ValueError("nothing to hold")
     hold = Hold(moving.id, moving.pending_span, moving.held_until)
     now = books.clock.now()
-    for mailbox in sorted(moving.holders):
+    for mailbox in sorted(m for m in moving.holders if moving.holds_time_of(m)):
         await books.sessions.move(mailbox, moving, hold, now)
     return await books.sessions.save(moving)
 

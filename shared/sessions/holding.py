@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final
 
-from shared.ids import SessionId
+from shared.ids import Mailbox, SessionId
 from shared.sessions.model import HOLD_FOR, Hold, Session, SessionState
 from shared.timespan import TimeSpan
 
@@ -29,6 +29,11 @@ def holds_of(session: Session) -> tuple[Hold, ...]:
     if session.pending_span is None:
         return (held,)
     return (held, Hold(session.id, session.pending_span, runs_out))
+
+
+def holds_in_mailbox(session: Session, mailbox: Mailbox) -> tuple[Hold, ...]:
+    """Return what *session* holds in *mailbox*: nothing of who is invited though not free."""
+    return holds_of(session) if session.holds_time_of(mailbox) else ()
 
 
 def holds_besides(session: Session, to: Hold) -> tuple[Hold, ...]:

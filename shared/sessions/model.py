@@ -114,6 +114,9 @@ class Attendee:
     object_id: ObjectId | None = None
     required: bool = True
     response: AttendeeResponse = AttendeeResponse()
+    is_free: bool = True
+    """False: was known not to be free when it was booked and could be done without. Invited all the
+    same; their time is not held."""
     forwarded: bool = False
     """Added in Outlook, not by us: no participant of the pairing."""
 
@@ -174,6 +177,22 @@ class Session:
                 if a.object_id and not a.forwarded
             ),
             self.organizer,
+        )
+
+    def holds_time_of(self, mailbox: Mailbox) -> bool:
+        """Tell whether it takes *mailbox*'s time: not of who is invited though not free."""
+        return mailbox == self.organizer or not any(
+            a.object_id == mailbox.object_id and not a.is_free for a in self.attendees
+        )
+
+    def without_time_of(self, mailbox: Mailbox) -> "Session":
+        """Return it with the attendee of *mailbox* invited though not free."""
+        return replace(
+            self,
+            attendees=tuple(
+                replace(a, is_free=False) if a.object_id == mailbox.object_id else a
+                for a in self.attendees
+            ),
         )
 
     def with_response(self, address: str, response: AttendeeResponse) -> "Session":

@@ -229,6 +229,7 @@ def _attendee_values(attendee: Attendee) -> dict[str, Any]:
         "address": attendee.address,
         "object_id": attendee.object_id,
         "required": attendee.required,
+        "busy": not attendee.is_free or None,
         "forwarded": attendee.forwarded or None,
         "response": response.state.value,
         "responded_at": _instant(response.responded_at),
@@ -243,6 +244,7 @@ def _attendee(values: Mapping[str, Any]) -> Attendee:
         address=values["address"],
         object_id=_optional(ObjectId, values.get("object_id")),
         required=values["required"],
+        is_free=not values.get("busy", False),
         response=AttendeeResponse(
             state=ResponseState(values["response"]),
             responded_at=_moment(values.get("responded_at")),

@@ -44,6 +44,7 @@ from shared.sessions.holding import (
     colliding,
     held_days,
     holds_besides,
+    holds_in_mailbox,
     holds_of,
     is_confirmed,
 )
@@ -127,7 +128,7 @@ class TableSessions:
             return  # `save` did it
 
         async def attempt(_: int) -> None:
-            wanted = holds_of(session)
+            wanted = holds_in_mailbox(session, mailbox)
             entry = await self._read(mailbox, session.id, [hold.span for hold in wanted])
             if entry.settled_at and entry.settled_at > session.changed_at:
                 return

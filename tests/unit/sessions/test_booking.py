@@ -1,8 +1,10 @@
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from shared.attendees.links import look_for_link
 from shared.availability.model import Unknown, UnknownReason
 from shared.due import DueKind
 from shared.errors import (
@@ -12,17 +14,20 @@ from shared.errors import (
     SlotTaken,
     SlotUnknown,
 )
+from shared.ids import Mailbox
+from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.booking import book, verify
 from shared.sessions.model import (
     HOLD_FOR,
     VERIFY_AFTER,
     Hold,
+    OnlineMeetingReason,
     OnlineMeetingState,
     SessionState,
 )
 from shared.sessions.ports import JobKind
 from shared.timespan import TimeSpan
-from tests.builders import a_session_id, a_span, at
+from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
 from tests.outlook import RefusingCalendar
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 
@@ -158,3 +163,113 @@ async def test_verifying_a_finished_booking_changes_nothing(desk: Desk) -> None:
     await verify(job, desk.organization, books=desk.books)
     assert await desk.sessions.get(desk.mentee, session.id) == session
     assert len(desk.outlook.events) == 1
+
+
+# --- groups
+
+
+def a_group(desk: Desk, *, optional: int = 0, size: int = 4) -> list[Mailbox]:
+    """Let the desk's pairing be of *size* people, the last *optional* of them not required."""
+    mailboxes = [desk.mentor, desk.mentee]
+    mailboxes += [a_mailbox(desk.mentor.tenant_id) for _ in range(size - 2)]
+    pairing = a_pairing(*mailboxes, organization_id=desk.organization.id)
+    people = [replace(p, required=n < size - optional) for n, p in enumerate(pairing.participants)]
+    desk.pairing = replace(pairing, participants=tuple(people))
+    desk.outlook.addresses = {p.address: p.object_id for p in people if p.object_id}
+    return mailboxes
+
+
+async def free(desk: Desk, mailbox: Mailbox) -> bool:
+    return not await desk.sessions.holds(mailbox, a_span(at(10, day=1)), desk.clock.now())
+
+
+async def test_a_group_is_invited_and_held_together(desk: Desk) -> None:
+    people = a_group(desk, size=20)
+    session = await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
+    assert len(session.attendees) == 19
+    assert not any([await free(desk, mailbox) for mailbox in people])
+
+
+async def test_who_is_optional_does_not_stand_in_the_way(desk: Desk) -> None:
+    *_, third, fourth = a_group(desk, optional=2)
+    taken = Hold(a_session_id(), a_span(at(10, day=1)))
+    await desk.sessions.hold(fourth, taken, fourth, desk.clock.now())
+    session = await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
+    by_id = {a.object_id: a for a in session.attendees}
+    assert not by_id[fourth.object_id].is_free
+    assert by_id[third.object_id].is_free
+    # Their time stays the other session's; they see this one all the same.
+    held = await desk.sessions.holds(fourth, a_span(at(10, day=1)), desk.clock.now())
+    assert held == [taken]
+    assert await desk.sessions.get(fourth, session.id) == session
+
+
+async def test_at_least_so_many_are_enough(desk: Desk) -> None:
+    *_, third, fourth = a_group(desk)
+    desk.outlook.busy[desk.address(third)] = [a_span(at(10, day=1))]
+    taken = Hold(a_session_id(), a_span(at(10, day=1)))
+    await desk.sessions.hold(fourth, taken, fourth, desk.clock.now())
+    request = a_request(at_least=2)
+    session = await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    assert {a.object_id for a in session.attendees if not a.is_free} == {
+        third.object_id,
+        fourth.object_id,
+    }
+    assert len(session.attendees) == 3
+
+
+async def test_too_few_are_a_conflict_with_times_that_suit_enough(desk: Desk) -> None:
+    *_, third, fourth = a_group(desk)
+    desk.outlook.busy[desk.address(third)] = [a_span(at(10, day=1))]
+    taken = Hold(a_session_id(), a_span(at(10, day=1)))
+    await desk.sessions.hold(fourth, taken, fourth, desk.clock.now())
+    with pytest.raises(SlotTaken) as conflict:
+        await book(desk.acting(desk.mentee), desk.pairing, a_request(at_least=3), books=desk.books)
+    assert conflict.value.alternatives
+    for mailbox in (desk.mentor, desk.mentee, third):
+        assert await free(desk, mailbox)
+
+
+async def test_the_caller_is_never_left_out(desk: Desk) -> None:
+    a_group(desk)
+    desk.outlook.busy[desk.address(desk.mentee)] = [a_span(at(10, day=1))]
+    with pytest.raises(SlotTaken):
+        await book(desk.acting(desk.mentee), desk.pairing, a_request(at_least=2), books=desk.books)
+
+
+# --- online meetings
+
+
+async def test_skype_that_is_not_offered_says_what_was_done_instead(desk: Desk) -> None:
+    request = a_request(online_meeting=OnlineMeetingChoice.SKYPE)
+    session = await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    assert session.online_meeting.state is OnlineMeetingState.READY
+    assert session.online_meeting.reason is OnlineMeetingReason.SKYPE_RETIRED
+
+
+async def test_a_link_that_comes_late_is_shown(desk: Desk) -> None:
+    desk.outlook.gives_links = False
+    session = await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
+    assert session.online_meeting.state is OnlineMeetingState.PENDING
+    job = next(job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.LINK)
+    event = desk.outlook.events[0]
+    event.seen = replace(event.seen, join_url="https://teams.example/late", etag="later")
+    await look_for_link(job, desk.organization, books=desk.books)
+    known = await desk.sessions.get(desk.mentee, session.id)
+    assert known.online_meeting.state is OnlineMeetingState.READY
+    assert known.online_meeting.join_url == "https://teams.example/late"
+
+
+async def test_a_link_that_never_comes_is_said(desk: Desk) -> None:
+    desk.outlook.gives_links = False
+    session = await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
+    looks = 0
+    while jobs := [job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.LINK]:
+        desk.jobs.put_jobs.clear()
+        await look_for_link(jobs[0], desk.organization, books=desk.books)
+        looks += 1
+    known = await desk.sessions.get(desk.mentee, session.id)
+    assert looks == 3
+    assert known.online_meeting.state is OnlineMeetingState.UNAVAILABLE
+    assert known.online_meeting.reason is OnlineMeetingReason.LINK_OVERDUE
+    assert known.state is SessionState.SCHEDULED

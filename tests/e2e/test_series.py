@@ -1,0 +1,160 @@
+"""Series over HTTP: one event that recurs, exceptions, scopes, and what Outlook does to them."""
+
+import os
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.e2e.conftest import Stage
+
+BERLIN = ZoneInfo("Europe/Berlin")
+WEEK = timedelta(weeks=1)
+
+
+def evening(weeks: int = 0, hour: int = 21) -> datetime:
+    """Return an evening when the seeded people have nothing, *weeks* from next Tuesday."""
+    today = datetime.now(BERLIN).date()
+    tuesday = today + timedelta(days=(1 - today.weekday()) % 7 + 7, weeks=weeks)
+    return datetime(tuesday.year, tuesday.month, tuesday.day, hour, tzinfo=BERLIN).astimezone(UTC)
+
+
+async def book(stage: Stage, status: int = 201, **changes: Any) -> Any:
+    body: dict[str, Any] = {
+        "start": evening().isoformat(),
+        "duration_minutes": 30,
+        "time_zone": "Europe/Berlin",
+        "repeat": {"frequency": "weekly", "count": 4},
+        **changes,
+    }
+    reply = await stage.call(
+        "ben",
+        "POST",
+        "pairings/ada-ben/sessions",
+        json=body,
+        headers={"idempotency-key": os.urandom(8).hex()},
+    )
+    assert reply.status_code == status, reply.text
+    return reply.json()
+
+
+def starts(sessions: list[Any]) -> list[datetime]:
+    return [datetime.fromisoformat(s["start"]) for s in sessions]
+
+
+async def listed(stage: Stage, who: str = "ada") -> list[Any]:
+    reply = await stage.call(who, "GET", "sessions?state=scheduled")
+    assert reply.status_code == 200
+    return list(reply.json()["items"])
+
+
+def local_date(at: datetime) -> date:
+    return at.astimezone(BERLIN).date()
+
+
+async def test_a_series_is_booked_answered_moved_and_cancelled(stage: Stage) -> None:
+    booked = await book(stage, online_meeting="teams", title="Every week")
+    series = booked["series"]
+    assert starts(series["sessions"]) == [evening(n) for n in range(4)]
+    assert series["conflicts"] == []
+    assert {s["online_meeting"]["state"] for s in series["sessions"]} == {"ready"}
+    await stage.settled()
+    assert starts(await listed(stage)) == [evening(n) for n in range(4)]
+
+    second = series["sessions"][1]
+    stage.cloud.graph.outlook.accept("ada", series["id"], on=local_date(evening(1)))
+    await stage.settled()
+    answers = [s["attendees"][0]["response"] for s in await listed(stage)]
+    assert answers == ["pending", "accepted", "pending", "pending"]
+
+    declined = await stage.call(
+        "ada",
+        "POST",
+        f"sessions/{series['sessions'][3]['id']}/response",
+        json={"response": "declined", "comment": "away"},
+    )
+    assert declined.status_code == 202, declined.text
+    await stage.settled()
+    answers = [s["attendees"][0]["response"] for s in await listed(stage)]
+    assert answers == ["pending", "accepted", "pending", "declined"]
+
+    shown = await stage.call("ben", "GET", f"sessions/{second['id']}")
+    moved = await stage.call(
+        "ben",
+        "PATCH",
+        f"sessions/{second['id']}",
+        json={
+            "start": (evening(1, hour=20) + timedelta(days=1)).isoformat(),
+            "scope": "this_and_following",
+        },
+        headers={"if-match": shown.headers["etag"]},
+    )
+    assert moved.status_code == 200, moved.text
+    expected = [evening(n, hour=20) + timedelta(days=1) for n in (1, 2, 3)]
+    assert starts(moved.json()["series"]["sessions"]) == expected
+    await stage.settled()
+    assert starts(await listed(stage)) == [evening(0), *expected]
+    cancelled = await stage.call(
+        "ben", "POST", f"sessions/{second['id']}/cancel", json={"scope": "all"}
+    )
+    assert cancelled.status_code == 200, cancelled.text
+    assert cancelled.json()["state"] == "cancelled"
+    await stage.settled()
+    assert await listed(stage) == []
+
+
+async def test_dates_that_are_not_free(stage: Stage) -> None:
+    busy = evening(2)
+    stage.cloud.graph.outlook.busy("ada", busy, busy + timedelta(minutes=30))
+    refused = await book(stage, status=409)
+    assert refused["type"] == "/problems/slot-taken"
+    (conflict,) = refused["conflicts"]
+    assert datetime.fromisoformat(conflict["start"]) == busy
+    assert conflict["alternatives"]
+    skipped = await book(stage, on_conflict="skip")
+    assert starts(skipped["series"]["sessions"]) == [evening(n) for n in (0, 1, 3)]
+    assert skipped["series"]["conflicts"][0]["outcome"] == "skipped"
+    await stage.settled()
+    assert starts(await listed(stage)) == [evening(n) for n in (0, 1, 3)]
+    await stage.call("ben", "POST", f"sessions/{skipped['id']}/cancel", json={"scope": "all"})
+    await stage.settled()
+    moved = await book(stage, on_conflict="alternatives")
+    dates = starts(moved["series"]["sessions"])
+    assert len(dates) == 4
+    assert dates[2] != busy
+    assert datetime.fromisoformat(moved["series"]["conflicts"][0]["booked"]["start"]) == dates[2]
+    await stage.settled()
+    assert starts(await listed(stage)) == dates
+
+
+async def test_what_outlook_does_to_a_series_is_followed(stage: Stage) -> None:
+    booked = await book(stage)
+    series = booked["series"]["id"]
+    await stage.settled()
+    outlook = stage.cloud.graph.outlook
+    outlook.move("ben", series, evening(1, hour=20), on=local_date(evening(1)))
+    outlook.cancel("ben", series, on=local_date(evening(2)))
+    await stage.settled()
+    assert starts(await listed(stage)) == [evening(0), evening(1, hour=20), evening(3)]
+    outlook.cancel("ben", series)
+    await stage.settled()
+    assert await listed(stage) == []
+
+
+async def test_a_series_that_is_moved_as_a_whole_is_followed(stage: Stage) -> None:
+    booked = await book(stage)
+    await stage.settled()
+    stage.cloud.graph.outlook.move("ben", booked["series"]["id"], evening(0, hour=20))
+    await stage.settled()
+    assert starts(await listed(stage)) == [evening(n, hour=20) for n in range(4)]
+    shown = await stage.call("ben", "GET", f"sessions/{booked['id']}")
+    everything = await stage.call(
+        "ben",
+        "PATCH",
+        f"sessions/{booked['id']}",
+        json={"start": (evening(0, hour=19) + timedelta(days=2)).isoformat(), "scope": "all"},
+        headers={"if-match": shown.headers["etag"]},
+    )
+    assert everything.status_code == 200, everything.text
+    await stage.settled()
+    expected = [evening(n, hour=19) + timedelta(days=2) for n in range(4)]
+    assert starts(await listed(stage)) == expected
