@@ -1,5 +1,6 @@
 """The edge of HTTP: bodies, callers, replies, one log line."""
 
+import asyncio
 import functools
 import hashlib
 import re
@@ -24,7 +25,7 @@ from functions._problems import (
     problem_headers,
     problem_of,
 )
-from shared.errors import Invalid, NotFound, PreconditionFailed, SchedulingError
+from shared.errors import Invalid, NotFound, PreconditionFailed, SchedulingError, TookTooLong
 from shared.ids import ObjectId, OrganizationId
 from shared.logs import log_event, log_trouble
 from shared.organizations.access import platform_caller
@@ -32,6 +33,9 @@ from shared.organizations.model import Participation
 from shared.pairings.membership import participant_caller
 from shared.wiring import wiring
 
+WAIT_SECONDS: Final = 9.5
+"""How long a person waits at most; with the network's share below ten seconds."""
+_TOO_LONG: Final = "It took longer than anybody should wait; what became of it is not known."
 MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_ERRORS: Final = 50
 """How many wrong fields one answer names."""
@@ -72,6 +76,11 @@ class Operation:
     """Other statuses that come with the reply's body."""
     media_type: str = "application/json"
 
+    @property
+    def is_awaited(self) -> bool:
+        """Tell whether a person waits for the answer."""
+        return self.caller == "participant"
+
 
 def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
     """Answer errors as problem+json and write one log line. *operation* is for the documents."""
@@ -82,7 +91,11 @@ def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
             started = time.perf_counter()
             _trace_id.set(_trace_of(req))
             try:
-                response = await handler(req)
+                async with asyncio.timeout(WAIT_SECONDS if operation.is_awaited else None):
+                    response = await handler(req)
+            except TimeoutError:
+                # Cut off like a process that dies: every use-case is safe against that at any step.
+                response = _problem(TookTooLong(_TOO_LONG), handler.__name__)
             except SchedulingError as error:
                 response = _problem(error, handler.__name__)
             except Exception as error:  # noqa: BLE001  # the edge's last resort

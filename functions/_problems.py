@@ -27,6 +27,7 @@ from shared.errors import (
     SlotUnknown,
     StaleRow,
     StoreUnavailable,
+    TookTooLong,
 )
 from shared.sessions.series import Planned
 from shared.timespan import TimeSpan
@@ -62,6 +63,7 @@ PROBLEMS: Final[Mapping[type[SchedulingError], Problem]] = {
     CalendarRefused: Problem(502, "/problems/calendar-refused", "Outlook refused"),
     CalendarError: Problem(503, "/problems/calendar-unavailable", "The calendar did not answer"),
     StoreUnavailable: Problem(503, "/problems/store-unavailable", "The storage did not answer"),
+    TookTooLong: Problem(503, "/problems/took-too-long", "It took too long"),
     Misconfigured: Problem(
         500, "/problems/misconfigured", "The service is not set up", speaks=False
     ),
@@ -80,6 +82,7 @@ _REMEDY: Final = {
     "/problems/calendar-unavailable": "Repeat the request; with the same Idempotency-Key, if any.",
     "/problems/calendar-throttled": "Repeat it after the time in Retry-After.",
     "/problems/store-unavailable": "Repeat the request; with the same Idempotency-Key, if any.",
+    "/problems/took-too-long": "Repeat the request; with the same Idempotency-Key, if any.",
     "/problems/misconfigured": "Only the operator of this service can mend it.",
 }
 

@@ -77,7 +77,14 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
 
 @bp.route("sessions", methods=["GET"])
 @http_endpoint(
-    Operation("My sessions", "participant", query=SessionsQuery, reply=SessionList, problems=(422,))
+    Operation(
+        "My sessions",
+        "participant",
+        query=SessionsQuery,
+        reply=SessionList,
+        cached=True,
+        problems=(422,),
+    )
 )
 async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
     """List the caller's sessions by start, as organizer and as attendee."""

@@ -20,6 +20,7 @@ SchedulingError
 │   ├── CalendarRefused           a definite no, with Graph's code
 │   └── EventGone                 the event is not there any more
 ├── StoreUnavailable              Table Storage or a queue did not answer
+├── TookTooLong                   nobody should wait longer
 └── Misconfigured                 a setting or secret of this deployment is wrong
 """
 
@@ -173,6 +174,10 @@ class EventGone(CalendarError):
 
 class StoreUnavailable(SchedulingError):
     """Our storage did not answer; worth trying again."""
+
+
+class TookTooLong(SchedulingError):
+    """The time that anybody should wait was over; the outcome of a write is unknown."""
 
 
 class Misconfigured(SchedulingError):
