@@ -1,0 +1,77 @@
+"""What listing costs in storage operations: counts carry no noise."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from shared.adapters.tables.client import Tables
+from shared.adapters.tables.sessions import TableSessions
+from shared.ids import Mailbox
+from shared.sessions.listing import list_sessions
+from shared.sessions.model import SessionState
+from shared.together import together
+from tests.builders import NOW, a_mailbox, a_session, a_span
+
+PAST = 500
+
+
+class CountingTables(Tables):
+    """Counts what reaches the service, and how many rows came back."""
+
+    def __init__(self, tables: Tables) -> None:
+        super().__init__(tables._service)
+        self.counts: Counter[str] = Counter()
+
+    async def get(self, table: str, key: Any, select: Sequence[str] = ()) -> Any:
+        self.counts["point reads"] += 1
+        return await super().get(table, key, select)
+
+    async def between(self, table: str, rows: Any, limit: int, **options: Any) -> Any:
+        found = await super().between(table, rows, limit, **options)
+        self.counts["queries"] += 1
+        self.counts["rows listed"] += len(found)
+        return found
+
+
+async def with_past(sessions: TableSessions, mailbox: Mailbox) -> None:
+    other = a_mailbox(mailbox.tenant_id)
+    past = [
+        a_session(other, organizer=mailbox, span=a_span(NOW - timedelta(days=number, hours=1)))
+        for number in range(PAST)
+    ]
+    await together(sessions.open(session, NOW) for session in past)
+
+
+async def test_what_is_over_costs_nothing(tables: Tables) -> None:
+    counting = CountingTables(tables)
+    sessions, mailbox = TableSessions(counting), a_mailbox()
+    await with_past(sessions, mailbox)
+    ahead = a_session(a_mailbox(mailbox.tenant_id), organizer=mailbox)
+    await sessions.open(ahead, NOW)
+    counting.counts.clear()
+    found, cursor = await list_sessions(
+        mailbox, since=NOW, until=None, state=None, after=None, limit=50, sessions=sessions
+    )
+    assert [session.id for session in found] == [ahead.id]
+    assert cursor is None
+    assert counting.counts == {"queries": 1, "rows listed": 1, "point reads": 1}
+
+
+async def test_a_page_costs_what_is_on_it(tables: Tables) -> None:
+    counting = CountingTables(tables)
+    sessions, mailbox = TableSessions(counting), a_mailbox()
+    await with_past(sessions, mailbox)
+    counting.counts.clear()
+    page, cursor = await list_sessions(
+        mailbox,
+        since=None,
+        until=None,
+        state=SessionState.REQUESTED,
+        after=None,
+        limit=20,
+        sessions=sessions,
+    )
+    assert len(page) == 20
+    assert cursor is not None
+    assert counting.counts == {"queries": 1, "rows listed": 21, "point reads": 20}
