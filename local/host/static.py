@@ -1,15 +1,21 @@
 """Serves a folder of built web pages, as the static site beside the functions would."""
 
+import json
 import mimetypes
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self
 from urllib.parse import unquote
 
 from aiohttp import web
 
+_CONFIGURATION: Final = "staticwebapp.config.json"
+"""Of Azure Static Web Apps; its `globalHeaders` hold here as well, and it is not served."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class StaticSite:
     """A folder and the URL path it is served under."""
 
@@ -38,12 +44,12 @@ class StaticSite:
             return None
         file = self._file(path)
         if file is not None:
-            return _page(file)
+            return self._page(file)
         index = self.folder / "index.html"
         wants_page = "text/html" in request.headers.get("Accept", "")
         if not wants_page or "." in path.rpartition("/")[2] or not index.is_file():
             return None
-        return _page(index)
+        return self._page(index)
 
     def _is_under(self, path: str) -> bool:
         return path == self.path or path.startswith(f"{self.path}/")
@@ -55,7 +61,20 @@ class StaticSite:
         if file.is_dir():
             file /= "index.html"
         # A link or `..` must not lead outside.
-        return file if file.is_relative_to(self.folder) and file.is_file() else None
+        is_ours = file.is_relative_to(self.folder) and file.name != _CONFIGURATION
+        return file if is_ours and file.is_file() else None
+
+    @cached_property
+    def _headers(self) -> Mapping[str, str]:
+        file = self.folder / _CONFIGURATION
+        known: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+        headers: dict[str, str] = known.get("globalHeaders", {})
+        return headers
+
+    def _page(self, file: Path) -> web.StreamResponse:
+        response = _page(file)
+        response.headers.update(self._headers)
+        return response
 
 
 def _page(file: Path) -> web.StreamResponse:

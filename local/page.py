@@ -1,0 +1,33 @@
+"""The booking page for one local cloud: the built files, told where everything is."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from local.cloud import ROOT, LocalCloud
+
+BUILT: Final = ROOT / "web" / "dist"
+
+
+def is_built() -> bool:
+    """Return whether ``make web`` has been run."""
+    return (BUILT / "index.html").is_file()
+
+
+def configured_page(cloud: LocalCloud, folder: Path, *, parents: Sequence[str] = ()) -> Path:
+    """Copy the built page into *folder*, configured as a deployment would be, and return it.
+
+    *parents*: origins that may embed it. The page is expected beside the API, at ``/``.
+
+    Raises:
+        subprocess.CalledProcessError: Node does not run, or refuses.
+    """
+    arguments = ["--page", str(BUILT), "--out", str(folder), "--client-id", cloud.world.client_id]
+    arguments += ["--authority", f"{cloud.entra.root_url}/organizations"]
+    # Where a platform has its own backend, the simulated Entra gives out the platform's token.
+    arguments += ["--platform-token", f"{cloud.entra.root_url}/_control/tokens"]
+    for parent in parents:
+        arguments += ["--parent", parent]
+    subprocess.run(["node", str(ROOT / "web" / "configure.mjs"), *arguments], check=True)
+    return folder
