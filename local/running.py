@@ -11,17 +11,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from local.azurite import AzuriteUnavailable
 from local.children import ChildFailed, child, first_line
 from local.cloud import ROOT, WEEKS, LocalCloud
+from local.page import configured_page, is_built
 from local.serving import take_address
 from local.state import remembered
 
 PORT: Final = 7071
 """Where Functions hosts listen by custom; the next free one if it is taken."""
-_WEB: Final = ROOT / "web"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,9 @@ async def run_all(options: Options) -> None:
         enrolment = await stack.enter_async_context(
             child("local.enrolment", environment=cloud.environment)
         )
+        page = _page(cloud, stack)
         host = await stack.enter_async_context(
-            child("local.host", *_host_arguments(cloud, port), environment=cloud.environment)
+            child("local.host", *_host_arguments(cloud, port, page), environment=cloud.environment)
         )
         if await enrolment.wait():
             raise ChildFailed("the seeded organizations could not be written; see above.")
@@ -96,7 +98,7 @@ async def run_all(options: Options) -> None:
             raise ChildFailed(f"the host refuses the app: {told['failure']}")
         path = stack.enter_context(remembered(cloud, public_url))
         print(_services(cloud))
-        print(_first_steps(public_url, cloud, path), flush=True)
+        print(_first_steps(public_url, cloud, path, has_page=page is not None), flush=True)
         status = await host.wait()
         raise ChildFailed(f"the development host ended with {status}; see above.")
 
@@ -107,12 +109,20 @@ def _cloud(options: Options, public_url: str) -> LocalCloud:
     )
 
 
-def _host_arguments(cloud: LocalCloud, port: int) -> list[str]:
+def _page(cloud: LocalCloud, stack: AsyncExitStack) -> Path | None:
+    """Return the booking page, ready to be served for as long as *stack* lives; None if unbuilt."""
+    if not is_built():
+        return None
+    folder = stack.enter_context(TemporaryDirectory(prefix="mentor-calendar-page-"))
+    return configured_page(cloud, Path(folder))
+
+
+def _host_arguments(cloud: LocalCloud, port: int, page: Path | None) -> list[str]:
     files = cloud.certificate
     arguments = ["--app-dir", str(ROOT), "--port", str(port)]
     arguments += ["--certificate", str(files.certificate), "--key", str(files.key)]
-    if (_WEB / "index.html").is_file():
-        arguments += ["--static", f"{_WEB}=/"]
+    if page:
+        arguments += ["--static", f"{page}=/"]
     return arguments
 
 
@@ -143,7 +153,7 @@ def _services(cloud: LocalCloud) -> str:
     )
 
 
-def _first_steps(public_url: str, cloud: LocalCloud, path: Path) -> str:
+def _first_steps(public_url: str, cloud: LocalCloud, path: Path, *, has_page: bool) -> str:
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start += timedelta(days=(7 - start.weekday()) % 7 or 7)
     query = (
@@ -151,7 +161,7 @@ def _first_steps(public_url: str, cloud: LocalCloud, path: Path) -> str:
         "&duration_minutes=30"
     )
     python, option = _python(), _option(path)
-    page = f"Page       {public_url}/\n" if (_WEB / "index.html").is_file() else ""
+    page = f"Page       {public_url}/\n" if has_page else "Page       not built: make web\n"
     return (
         f"App        {public_url}/api\n{page}\n"
         "When can Ben meet his mentor Ada next week?\n\n"

@@ -1,0 +1,228 @@
+"""The page in a real Chromium, on the whole local cloud: the app, its queues, Graph, Entra."""
+
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from local.cloud import ROOT, LocalCloud
+from local.enrolment import enrol
+from local.host.host import DevelopmentHost
+from local.host.static import StaticSite
+from local.page import configured_page, is_built
+from local.serving import take_address
+from tests.e2e.conftest import settings_in_process
+
+SCREENSHOTS: Final = ROOT / "build" / "screenshots"
+IMAGES: Final = ROOT / "docs" / "images"
+PARENT: Final = "https://parent.example"
+"""Where the page may be embedded."""
+_FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_NEVER: Final = ("login.microsoftonline.com", "login.microsoft.com", "login.live.com")
+
+expect.set_options(timeout=15_000)
+
+
+def chromium() -> str:
+    """Return the browser of this machine; nothing is ever downloaded."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := os.environ.get("CHROMIUM") or shutil.which(name):
+            return found
+    pytest.fail("Chromium is missing: apt-get install chromium (or set CHROMIUM)")
+
+
+@dataclass
+class Stage:
+    """A running system with a browser in front of it."""
+
+    cloud: LocalCloud
+    host: DevelopmentHost
+    url: str
+    browser: Browser
+    http: httpx.AsyncClient
+
+    @asynccontextmanager
+    async def someone(
+        self, who: str | None = None, query: str = "", **options: Any
+    ) -> AsyncIterator[Page]:
+        """Open the page in a browser of its own; as *who*, signed in through Entra's pages."""
+        context = await self.context(**options)
+        page = await context.new_page()
+        strangers: list[str] = []
+        complaints: list[str] = []
+        page.on("request", lambda request: strangers.append(request.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: complaints.append(said.text) if _matters(said.text) else None,
+        )
+        await page.goto(f"{self.url}/{query}")
+        if who:
+            await sign_in(page, who)
+        try:
+            yield page
+        finally:
+            await context.close()
+        assert not complaints, complaints
+        ours = ("https://localhost:", "data:", "blob:")
+        third = [url for url in strangers if not url.startswith(ours)]
+        assert not third, f"asked others: {third}"
+
+    async def context(self, **options: Any) -> BrowserContext:
+        """Return a fresh browser profile, in Berlin and British English unless said otherwise."""
+        chosen = {
+            "locale": "en-GB",
+            "timezone_id": "Europe/Berlin",
+            "viewport": {"width": 1360, "height": 900},
+            **options,
+        }
+        return await self.browser.new_context(ignore_https_errors=True, **chosen)
+
+    async def call(self, who: str, method: str, path: str, **options: Any) -> Any:
+        """Call the API as *who*, or as the platform."""
+        token = (
+            self.cloud.entra.platform_token()
+            if who == "platform"
+            else self.cloud.entra.token_for(self.cloud.world.person(who))
+        )
+        headers = {"authorization": f"Bearer {token}"} | options.pop("headers", {})
+        reply = await self.http.request(method, f"/api/{path}", headers=headers, **options)
+        assert reply.is_success, reply.text
+        return reply.json()
+
+    async def slots(self, who: str, pairing: str, **more: str) -> list[Any]:
+        """Return the slots of next week."""
+        monday = next_monday()
+        query = {
+            "from": monday.isoformat(),
+            "to": (monday + timedelta(days=7)).isoformat(),
+            "duration_minutes": "30",
+            "step_minutes": "30",
+            **more,
+        }
+        found = await self.call(who, "GET", f"pairings/{pairing}/availability", params=query)
+        return list(found["slots"])
+
+    async def book(self, who: str, pairing: str, which: int = 0, **changes: Any) -> Any:
+        """Book one of next week's slots over the API."""
+        slot = (await self.slots(who, pairing))[which]
+        body = {
+            "start": slot["start"],
+            "duration_minutes": 30,
+            "time_zone": "Europe/Berlin",
+            **changes,
+        }
+        headers = {"idempotency-key": os.urandom(8).hex()}
+        path = f"pairings/{pairing}/sessions"
+        return await self.call(who, "POST", path, json=body, headers=headers)
+
+
+def next_monday() -> datetime:
+    """Return midnight (UTC) of next Monday: a week that is free of notice and of the past."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today + timedelta(days=7 - today.weekday())
+
+
+async def sign_in(page: Page, who: str) -> None:
+    """Go through the sign-in, as a person does."""
+    await page.get_by_role("button", name="Sign in").or_(page.locator("main button.main")).click()
+    await page.locator(f"#{who}").click()
+    await expect(page.locator(".layout")).to_be_visible()
+
+
+def _matters(said: str) -> bool:
+    """Tell whether a line of the console is a complaint of ours: Chromium reports refused requests
+    by itself, whatever the page makes of them."""
+    return any(word in said for word in ("Content Security Policy", "Uncaught", "Warning:"))
+
+
+@asynccontextmanager
+async def a_stage(folder: Path) -> AsyncIterator[Stage]:
+    """Run cloud, app, page and browser until the block ends."""
+    if not is_built():
+        pytest.fail("The page is not built: make web")
+    address = take_address()
+    port = address.taken.getsockname()[1]
+    address.taken.close()
+    url = f"https://localhost:{port}"
+    async with LocalCloud(folder=folder, public_url=url, weeks=4) as cloud:
+        with settings_in_process(cloud.environment):
+            await enrol(cloud.environment)
+        site = configured_page(cloud, folder / "page", parents=[PARENT])
+        async with (
+            DevelopmentHost(
+                ROOT,
+                cloud.environment,
+                port=port,
+                certificate=cloud.certificate.certificate,
+                key=cloud.certificate.key,
+                sites=[StaticSite(site, "")],
+                runs_timers=False,
+            ) as host,
+            httpx.AsyncClient(
+                base_url=url,
+                timeout=30,
+                verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
+            ) as http,
+            async_playwright() as playwright,
+        ):
+            assert host.failure is None, host.failure
+            browser = await playwright.chromium.launch(
+                executable_path=chromium(), args=list(_FLAGS), headless=True
+            )
+            try:
+                yield Stage(cloud, host, url, browser, http)
+            finally:
+                await browser.close()
+                app = sys.modules["shared.wiring"].wiring()
+                await host.run_in_app(app.aclose())
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """Provide one running system for all: tests keep apart by using other people."""
+    async with a_stage(tmp_path_factory.mktemp("cloud")) as running:
+        yield running
+
+
+@pytest.fixture
+def picture(request: pytest.FixtureRequest) -> Callable[..., Awaitable[None]]:
+    """Provide a way to keep a screenshot; with *docs* it is one of the tour's."""
+
+    async def take(page: Page, name: str, *, docs: bool = False) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        path = SCREENSHOTS / f"{name}.png"
+        await page.screenshot(path=path, animations="disabled")
+        if docs and os.environ.get("UPDATE_TOUR"):
+            IMAGES.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, IMAGES / path.name)
+
+    return take
+
+
+def npm_root() -> Path:
+    """Return where the page's packages are."""
+    return ROOT / "web" / "node_modules"
+
+
+__all__ = ["PARENT", "Stage", "next_monday", "npm_root", "sign_in", "subprocess"]
