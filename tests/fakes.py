@@ -60,6 +60,11 @@ class FakeClock:
         """Let *by* pass."""
         self._now += by
 
+    async def pause(self, seconds: float) -> None:
+        """Let somebody wait, without waiting."""
+        self.advance(timedelta(seconds=seconds))
+        await _turn()
+
 
 @dataclass(slots=True)
 class _Known:
@@ -108,14 +113,16 @@ class InMemorySessions:
     def __init__(self) -> None:
         self._partitions: dict[Mailbox, _Partition] = defaultdict(_Partition)
 
-    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> None:
+    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> bool:
         await _turn()
         partition = self._partitions[mailbox]
         if is_confirmed(partition.held(held_days([hold.span])), hold):
-            return
+            return True
         partition.ensure_free(hold, now)
+        was_there = hold.session_id in partition.known
         partition.rewrite(hold.session_id, [hold])
         partition.known[hold.session_id] = _Known(organizer, hold.span.start)
+        return was_there
 
     async def open(
         self, session: Session, now: datetime, *, whatever_is_held: bool = False
@@ -157,11 +164,17 @@ class InMemorySessions:
         partition.rewrite(session.id, holds_besides(session, to))
         partition.known.setdefault(session.id, _Known(session.organizer, session.span.start))
 
-    async def release(self, mailbox: Mailbox, session_id: SessionId) -> None:
+    async def release(
+        self, mailbox: Mailbox, session_id: SessionId, *, of: datetime | None = None
+    ) -> None:
         await _turn()
-        known = self._partitions[mailbox].known.get(session_id)
+        partition = self._partitions[mailbox]
+        known = partition.known.get(session_id)
         if known and known.session and known.session.state is not SessionState.REQUESTED:
             raise StaleRow("The session was confirmed meanwhile.")
+        held = {hold for hold in partition.held(partition.days) if hold.session_id == session_id}
+        if of and any(hold.counts_until != of for hold in held):
+            return
         self._remove(mailbox, session_id)
 
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:

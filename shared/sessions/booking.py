@@ -7,7 +7,7 @@ derived from the idempotency key, so a retry finds what was left at any step and
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -32,6 +32,7 @@ from shared.errors import (
     SlotTaken,
     SlotUnknown,
     StaleRow,
+    StoreUnavailable,
 )
 from shared.ids import Mailbox, PairingId, SeriesId, SessionId
 from shared.logs import log_event
@@ -65,6 +66,11 @@ _NAMESPACE: Final = uuid.UUID("5b0f8f2e-4d0e-4d3c-9a39-7d1f6f0c2a11")
 _LOOK_BACK, _LOOK_AHEAD = timedelta(days=3), timedelta(days=7)
 """How far around the wanted start alternatives are looked for."""
 _ALTERNATIVES = 5
+_TRIES: Final = 5
+"""How often a request looks what the same request, sent at the same time, has come to."""
+_ANOTHER_TAKES: Final = timedelta(seconds=3)
+"""How long one that is under way is waited for. It is safe not to: only the answer is better."""
+_LOOK_EVERY: Final = timedelta(seconds=0.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,8 @@ class Books:
     changes: ChangeStore
     due: DueStore
     clock: Clock
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Waits for so many seconds."""
 
 
 def session_id_for(participation: Participation, pairing_id: PairingId, key: str) -> SessionId:
@@ -131,24 +139,43 @@ async def book(
         CalendarUnavailable, CalendarThrottled, StoreUnavailable: the same request with the same key
             goes on from here; if nobody repeats it, the verify job finishes or undoes it.
     """
+    organizer = participation.mailbox
     session_id = session_id_for(participation, pairing.id, request.key)
-    session = await left_behind(participation.mailbox, session_id, books)
-    if session is None:
-        await _ensure_no_series(participation.mailbox, session_id, books)
+    for _ in range(_TRIES):
+        session = await left_behind(organizer, session_id, books)
+        if session is not None:
+            if session.fingerprint != request.fingerprint:
+                raise KeyReused("This Idempotency-Key was used for another request.")
+            if session.state is not SessionState.REQUESTED:
+                return session
+            if not await _is_left_alone(session, books):
+                continue
+        else:
+            await _ensure_no_series(organizer, session_id, books)
         try:
-            session = await _reserve(participation, pairing, request, session_id, books)
-            return await _create(participation, pairing, request, session, books)
-        except (SlotTaken, SlotUnknown, StaleRow):
-            # Perhaps taken by the same request, sent twice at once: then its answer is ours.
-            session = await left_behind(participation.mailbox, session_id, books)
             if session is None:
+                session = await _reserve(participation, pairing, request, session_id, books)
+            else:
+                session = await hold_again(session, books)
+            return await _create(participation, pairing, request, session, books)
+        except (SlotTaken, SlotUnknown):
+            # Perhaps taken by the same request, sent twice at once: then its answer is ours.
+            if await left_behind(organizer, session_id, books) is None:
                 raise
-    if session.fingerprint != request.fingerprint:
-        raise KeyReused("This Idempotency-Key was used for another request.")
-    if session.state is not SessionState.REQUESTED:
-        return session
-    session = await hold_again(session, books)
-    return await _create(participation, pairing, request, session, books)
+        except StaleRow:
+            continue  # the same request, elsewhere, is ahead of us, or has just given up
+    raise StoreUnavailable("The same request is being handled elsewhere.")
+
+
+async def _is_left_alone(session: Session, books: Books) -> bool:
+    """Wait a moment for whoever is booking it; tell whether nobody got any further."""
+    began_at = (session.held_until or session.created_at) - HOLD_FOR
+    while books.clock.now() < began_at + _ANOTHER_TAKES:
+        await books.pause(_LOOK_EVERY.total_seconds())
+        known = await left_behind(session.organizer, session.id, books)
+        if known is None or known.version != session.version:
+            return False
+    return True
 
 
 async def _ensure_no_series(organizer: Mailbox, key: SessionId, books: Books) -> None:
@@ -278,8 +305,6 @@ async def _reserve(
     try:
         return await hold_all(session, books, at_least=request.at_least)
     except SlotTaken as lost:
-        # The same request, sent twice at once, may lose its row by this: `confirm` holds it anew.
-        await release(session.holders, session.id, books)
         alternatives = await alternatives_to(
             occasion,
             session.span.start,
@@ -300,15 +325,31 @@ async def hold_all(session: Session, books: Books, *, at_least: int | None = Non
     organizes: two who book each other at the same instant meet at the same mailbox first, and one
     of them wins.
     """
-    now = books.clock.now()
-    hold = Hold(session.id, session.span, now + HOLD_FOR)
-    opened = replace(session, held_until=hold.counts_until)
+    ours: list[Mailbox] = []
+    until = books.clock.now() + HOLD_FOR
+    try:
+        return await _hold_all(replace(session, held_until=until), ours, books, at_least)
+    except SlotTaken:
+        # Not what was there before: the same request, sent twice at once, may rely on it.
+        for mailbox in ours:
+            await books.sessions.release(mailbox, session.id, of=until)
+        raise
+
+
+async def _hold_all(
+    session: Session, ours: list[Mailbox], books: Books, at_least: int | None
+) -> Session:
+    """Hold what is to be held; *ours* tells how far it got."""
+    now, opened = books.clock.now(), session
+    hold = Hold(session.id, session.span, session.held_until)
     for mailbox in sorted(session.holders):
         if mailbox == session.organizer:
             opened = await books.sessions.open(opened, now)
+            ours.append(mailbox)
         elif session.holds_time_of(mailbox):
             try:
-                await books.sessions.hold(mailbox, hold, session.organizer, now)
+                if not await books.sessions.hold(mailbox, hold, session.organizer, now):
+                    ours.append(mailbox)
             except SlotTaken:
                 if at_least is None and _is_required(session, mailbox):
                     raise

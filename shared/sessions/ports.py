@@ -21,12 +21,13 @@ class SessionStore(Protocol):
     transaction.
     """
 
-    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> None:
+    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> bool:
         """Take *hold*'s span in an attendee's *mailbox*, with the pointer and the time index row.
 
         A hold of the same session is replaced, whatever its span, but one that is confirmed for
         exactly this span stays confirmed. Raises SlotTaken if a hold of another session counts at
-        *now* and overlaps; then nothing has changed.
+        *now* and overlaps; then nothing has changed. Returns whether the session was there already:
+        another attempt at the same booking relies on it.
         """
         ...
 
@@ -66,8 +67,13 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def release(self, mailbox: Mailbox, session_id: SessionId) -> None:
+    async def release(
+        self, mailbox: Mailbox, session_id: SessionId, *, of: datetime | None = None
+    ) -> None:
         """Free what *session_id* holds in *mailbox* and remove its rows; twice is fine.
+
+        *of*: only holds that count until then. Another attempt at the same booking has put others
+        in their place.
 
         In the organizer's mailbox this undoes a booking: raises StaleRow if it was confirmed
         meanwhile, and nothing has changed.

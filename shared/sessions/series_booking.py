@@ -25,6 +25,7 @@ from shared.errors import (
     SignInAgain,
     SlotTaken,
     StaleRow,
+    StoreUnavailable,
 )
 from shared.ids import SeriesId, SessionId
 from shared.logs import log_event, log_trouble
@@ -68,6 +69,9 @@ _TRIES: Final = 3
 _ALTERNATIVES: Final = 5
 _LOOKED_AT: Final = 40
 """Among so many of the nearest slots one is looked for that stays between its neighbours."""
+_LOOKS: Final = 10
+_LOOK_EVERY_SECONDS: Final = 0.3
+"""How long the same request, sent at the same time, is waited for."""
 _AT_ONCE: Final = 3
 """Outlook answers four requests at once about one mailbox."""
 
@@ -101,17 +105,33 @@ async def book_series(
     """
     organizer = participation.mailbox
     series_id = SeriesId(session_id_for(participation, pairing.id, request.key))
-    series = await books.sessions.get_series(organizer, series_id)
-    if series is None:
-        if await left_behind(organizer, SessionId(series_id), books):
+    for _ in range(_TRIES):
+        series = await books.sessions.get_series(organizer, series_id)
+        is_ours = series is None
+        if series is None:
+            if await left_behind(organizer, SessionId(series_id), books):
+                raise KeyReused("This Idempotency-Key was used for another request.")
+            series, is_ours = await _reserve(participation, pairing, request, series_id, books)
+        if series.fingerprint != request.fingerprint:
             raise KeyReused("This Idempotency-Key was used for another request.")
-        series = await _reserve(participation, pairing, request, series_id, books)
-    if series.fingerprint != request.fingerprint:
-        raise KeyReused("This Idempotency-Key was used for another request.")
-    if series.state is SessionState.REQUESTED:
+        if series.state is SessionState.SCHEDULED:
+            found = await sessions_of(series, sessions=books.sessions)
+            return BookedSeries(series, tuple(found))
+        if not is_ours and not await _is_left_alone(series, books):
+            continue
         sessions = await _hold(participation, pairing, request, series, books)
         return await _create(participation, pairing, request, series, sessions, books)
-    return BookedSeries(series, tuple(await sessions_of(series, sessions=books.sessions)))
+    raise StoreUnavailable("The same request is being handled elsewhere.")
+
+
+async def _is_left_alone(series: Series, books: Books) -> bool:
+    """Wait a moment for whoever is booking it; tell whether nobody got any further."""
+    for _ in range(_LOOKS):
+        await books.pause(_LOOK_EVERY_SECONDS)
+        known = await books.sessions.get_series(series.organizer, series.id)
+        if known is None or known.version != series.version:
+            return False
+    return True
 
 
 async def finish_or_undo(series: Series, organization: Organization, *, books: Books) -> None:
@@ -253,8 +273,8 @@ async def _reserve(
     request: BookingRequest,
     series_id: SeriesId,
     books: Books,
-) -> Series:
-    """Check every date and hold what is to be booked."""
+) -> tuple[Series, bool]:
+    """Check every date and hold what is to be booked; tell whether that was done here."""
     repeat = request.repeat
     if repeat is None:
         raise ValueError("no series was asked for")
@@ -281,13 +301,13 @@ async def _reserve(
             known = await books.sessions.get_series(series.organizer, series.id)
             if known is None:
                 continue
-            return known
+            return known, False
         try:
             await _hold(participation, pairing, request, series, books)
         except SlotTaken:
             await undo(series, books)
             continue
-        return series
+        return series, True
     raise SlotTaken("Others are booking these dates at this very moment.")
 
 

@@ -728,3 +728,23 @@ async def test_what_outlook_has_is_opened_whatever_is_held(sessions: SessionStor
         await sessions.open(second, NOW)
     opened = await sessions.open(second, NOW, whatever_is_held=True)
     assert await spans(sessions, first.organizer) == [first.span, opened.span]
+
+
+async def test_a_hold_tells_whether_the_session_was_there(sessions: SessionStore) -> None:
+    mailbox, hold = a_mailbox(), a_hold()
+    organizer = a_mailbox(mailbox.tenant_id)
+    assert await sessions.hold(mailbox, hold, organizer, NOW) is False
+    assert await sessions.hold(mailbox, hold, organizer, NOW) is True
+
+
+async def test_only_holds_of_that_attempt_are_released(sessions: SessionStore) -> None:
+    mailbox, first = a_mailbox(), a_hold()
+    organizer = a_mailbox(mailbox.tenant_id)
+    later = NOW + HOLD_FOR + timedelta(milliseconds=1)
+    second = replace(first, counts_until=later)
+    await sessions.hold(mailbox, first, organizer, NOW)
+    await sessions.hold(mailbox, second, organizer, NOW)
+    await sessions.release(mailbox, first.session_id, of=first.counts_until)
+    assert await sessions.holds(mailbox, WEEK, NOW) == [second]
+    await sessions.release(mailbox, first.session_id, of=later)
+    assert await sessions.holds(mailbox, WEEK, NOW) == []

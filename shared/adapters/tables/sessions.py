@@ -59,13 +59,15 @@ class TableSessions:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> None:
-        """Take *hold*'s span in an attendee's *mailbox*."""
+    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> bool:
+        """Take *hold*'s span in an attendee's *mailbox*; tell whether it was there already."""
 
-        async def attempt(_: int) -> None:
+        async def attempt(unsure: int) -> bool:
             entry = await self._read(mailbox, hold.session_id, [hold.span])
             if is_confirmed(entry.held, hold):
-                return
+                return True
+            if unsure and hold in entry.held:
+                return False  # ours, though nobody said so
             entry.ensure_free(hold, now)
             pointer = pointer_values(hold.session_id, organizer, hold.span.start, None)
             await self._commit(
@@ -74,8 +76,9 @@ class TableSessions:
                     *entry.rewritten([hold], hold.span.start, organizer, now),
                 ]
             )
+            return entry.own is not None
 
-        await contended(attempt)
+        return await contended(attempt)
 
     async def open(
         self, session: Session, now: datetime, *, whatever_is_held: bool = False
@@ -160,9 +163,11 @@ class TableSessions:
 
         await contended(attempt)
 
-    async def release(self, mailbox: Mailbox, session_id: SessionId) -> None:
+    async def release(
+        self, mailbox: Mailbox, session_id: SessionId, *, of: datetime | None = None
+    ) -> None:
         """Free what *session_id* holds in *mailbox* and remove its row."""
-        await self._remove(mailbox, session_id, only_requested=True)
+        await self._remove(mailbox, session_id, only_requested=True, of=of)
 
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
         """Return the session that *mailbox* organizes or was invited to."""
@@ -275,7 +280,12 @@ class TableSessions:
         return removed
 
     async def _remove(
-        self, mailbox: Mailbox, session_id: SessionId, *, only_requested: bool
+        self,
+        mailbox: Mailbox,
+        session_id: SessionId,
+        *,
+        only_requested: bool,
+        of: datetime | None = None,
     ) -> int:
         """Remove what *mailbox* has of the session; return how many rows that were."""
 
@@ -286,6 +296,10 @@ class TableSessions:
             state = entry.own.values.get("state")
             if only_requested and state not in {None, SessionState.REQUESTED}:
                 raise StaleRow("The session was confirmed meanwhile.")
+            if of and any(
+                hold.counts_until != of for hold in entry.held if hold.session_id == session_id
+            ):
+                return 0
             changes = entry.removed()
             if event_id := entry.own.values.get("event_id"):
                 changes.append(Remove(keys.event(mailbox, event_id)))

@@ -53,6 +53,7 @@ class Desk:
             changes=self.changes,
             due=self.due,
             clock=self.clock,
+            pause=self.clock.pause,
         )
 
     def acting(self, mailbox: Mailbox) -> Participation:

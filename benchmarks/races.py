@@ -1,0 +1,422 @@
+"""Raced bookings: several processes, few mentors, few slots, and afterwards the books are checked.
+
+Run with ``python -m benchmarks.races [attempts] [--azurite attempts]``; 100,000 by default. The
+use-case and the table store are production's; under them are tables of our own that keep Table
+Storage's promises (`benchmarks.shared_world`), so that there is time for so many. With
+``--azurite`` as many more attempts run on the real emulator. Free/busy lags behind half of the
+time, as Outlook's does: then the holds alone keep two people from getting the same time.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.pipeline.transport import AioHttpTransport
+
+from benchmarks.shared_world import (
+    NOW,
+    Client,
+    Meeting,
+    SharedOutlook,
+    SharedTables,
+    World,
+    processes,
+    serving,
+)
+from local.azurite import ACCOUNT, azurite
+from local.certificate import ensure_certificate
+from shared.adapters.tables.client import Tables, table_service
+from shared.adapters.tables.sessions import TableSessions
+from shared.errors import SlotTaken, StoreUnavailable
+from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
+from shared.organizations.model import (
+    Acting,
+    ConsentState,
+    Organization,
+    OrganizationSettings,
+    Participation,
+)
+from shared.pairings.model import Pairing, Participant, ParticipantRole
+from shared.sessions.booking import BookingRequest, Books, book, verify
+from shared.sessions.model import SessionState
+from shared.sessions.ports import Job, JobKind
+from shared.timespan import TimeSpan
+from tests.fakes import InMemoryChanges, InMemoryDue, InMemoryJobs
+
+MENTORS, MENTEES = 4, 6
+"""And so many mentees of each."""
+SLOTS: Final = 6
+"""Of half an hour, which overlap, raced for at the same time."""
+PER_ROUND: Final = 50
+"""Attempts before everybody turns to other slots."""
+DAYS, ROUNDS_A_DAY = 340, 6
+AT_ONCE: Final = 12
+"""In each process."""
+TWICE: Final = 0.05
+"""Share of requests that are sent twice at once, with the same key."""
+HALF_AN_HOUR: Final = timedelta(minutes=30)
+KEY: Final = AzureNamedKeyCredential(
+    ACCOUNT,
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+)
+"""The emulator's, public and the same everywhere."""
+TENANT: Final = TenantId("84bd8158-6d4d-4958-8b9f-9d6445542f95")
+ORGANIZATION: Final = Organization(
+    OrganizationId("contoso"),
+    TENANT,
+    NOW,
+    ConsentState.GRANTED,
+    settings=OrganizationSettings(minimum_notice=timedelta(), horizon=timedelta(days=365)),
+)
+
+
+class TickingClock:
+    """A clock that goes on from the world's Monday, in step with the real one."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def now(self) -> datetime:
+        """Return the present instant in UTC."""
+        return NOW + timedelta(seconds=time.monotonic() - self._since)
+
+
+@dataclass
+class Outcome:
+    """What became of one process's attempts."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    refusals: list[tuple[int, tuple[str, ...], tuple[TimeSpan, ...]]] = field(default_factory=list)
+    """How many events there surely were when it began; whose time; what was offered instead."""
+    jobs: list[Job] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the books say."""
+
+    attempts: int
+    seconds: float
+    counts: Counter[str]
+    double_bookings: int
+    lost_holds: int
+    stray_holds: int
+    orphaned_events: int
+    orphaned_sessions: int
+    refusals: int
+    without_alternatives: int
+    alternatives: int
+    taken_alternatives: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether everything is as it must be."""
+        wrong = (
+            self.double_bookings,
+            self.lost_holds,
+            self.stray_holds,
+            self.orphaned_events,
+            self.orphaned_sessions,
+            self.without_alternatives,
+            self.taken_alternatives,
+            self.counts["failed"],
+        )
+        return not any(wrong)
+
+    def told(self) -> str:
+        """Return it in words."""
+        counts = ", ".join(f"{name} {number:,}" for name, number in sorted(self.counts.items()))
+        return (
+            f"{self.attempts:,} attempts in {self.seconds:.0f} s"
+            f" ({self.attempts / self.seconds:,.0f}/s): {counts}\n"
+            f"double bookings {self.double_bookings}, lost holds {self.lost_holds}, holds of nobody"
+            f" {self.stray_holds}, orphaned events {self.orphaned_events}, sessions without an"
+            f" event {self.orphaned_sessions}\n"
+            f"{self.refusals:,} losers; without alternatives {self.without_alternatives};"
+            f" {self.alternatives:,} alternatives offered, not free {self.taken_alternatives}"
+        )
+
+
+def pairings() -> list[Pairing]:
+    """Return every mentor with each of their mentees."""
+
+    def person(role: ParticipantRole, name: str) -> Participant:
+        object_id = ObjectId(str(uuid.uuid5(uuid.NAMESPACE_DNS, name)))
+        return Participant(role, f"{name}@contoso.example", object_id)
+
+    found = []
+    for m in range(MENTORS):
+        mentor = person(ParticipantRole.MENTOR, f"mentor{m}")
+        for n in range(MENTEES):
+            # Every mentee has two mentors: their own time is raced for as well.
+            mentee = person(ParticipantRole.MENTEE, f"mentee{(m // 2) * MENTEES + n}")
+            pairing_id = PairingId(f"{m}-{n}")
+            found.append(Pairing(pairing_id, ORGANIZATION.id, TENANT, (mentor, mentee)))
+    return found
+
+
+def addresses() -> dict[Mailbox, str]:
+    """Return everybody's address by mailbox."""
+    people = {p for pairing in pairings() for p in pairing.participants}
+    return {Mailbox(TENANT, p.object_id): p.address for p in people if p.object_id}
+
+
+def slot(turn: int, number: int) -> TimeSpan:
+    """Return one of the slots of a round; next ones overlap by a quarter of an hour."""
+    part, day = divmod(turn, DAYS)
+    hour = timedelta(hours=3 + 3 * (part % ROUNDS_A_DAY))
+    start = NOW.replace(hour=0) + timedelta(days=day + 1) + hour
+    start += timedelta(minutes=15 * number)
+    return TimeSpan.lasting(start, HALF_AN_HOUR)
+
+
+@asynccontextmanager
+async def on_books(socket: Path, storage: str | None) -> AsyncIterator[tuple[Client, Books]]:
+    """Provide the ports of one process."""
+    client = Client()
+    await client.connect(socket)
+    outlook: Any = SharedOutlook(client)
+    async with _tables(client, storage) as tables:
+        yield (
+            client,
+            Books(
+                schedules=outlook,
+                calendar=outlook,
+                sessions=TableSessions(tables),
+                jobs=InMemoryJobs(),
+                changes=InMemoryChanges(),
+                due=InMemoryDue(),
+                clock=TickingClock(),
+            ),
+        )
+    await client.aclose()
+
+
+@asynccontextmanager
+async def _tables(client: Client, storage: str | None) -> AsyncIterator[Tables]:
+    if storage is None:
+        yield SharedTables(client)
+        return
+    url, folder = storage.split(" ", 1)
+    connector = aiohttp.TCPConnector(ssl=ensure_certificate(Path(folder)).client_context())
+    async with (
+        aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
+        table_service(url, KEY, AioHttpTransport(session=session, session_owner=False)) as service,
+    ):
+        yield Tables(service)
+
+
+async def attempt(
+    number: str, turn: int, chance: random.Random, client: Client, books: Books, found: Outcome
+) -> None:
+    """Let somebody book some slot of round *turn*, repeating what they are asked to repeat."""
+    pairing = chance.choice(pairings_of_all)
+    people = [m for p in pairing.participants if (m := pairing.mailbox(p))]
+    me = people[chance.random() < 0.8]
+    participation = Participation(ORGANIZATION, Acting(me, "token"))
+    request = BookingRequest(
+        key=number,
+        fingerprint=number,
+        start=slot(turn, chance.randrange(SLOTS)).start,
+        duration=HALF_AN_HOUR,
+        time_zone="UTC",
+    )
+    before = client.events_known
+    found.counts["attempts"] += 1
+    for _ in range(5):
+        try:
+            session = await book(participation, pairing, request, books=books)
+        except SlotTaken as taken:
+            whose = tuple(p.address for p in pairing.participants)
+            found.refusals.append((before, whose, tuple(taken.alternatives)))
+            found.counts["refused"] += 1
+            return
+        except StoreUnavailable:
+            found.counts["asked to repeat"] += 1
+            continue
+        found.counts["booked" if session.state is SessionState.SCHEDULED else "failed"] += 1
+        return
+    found.counts["failed"] += 1
+
+
+pairings_of_all = pairings()
+
+
+async def work(seed: int, attempts: int, socket: Path, storage: str | None) -> Outcome:
+    """Make *attempts*, some at a time."""
+    chance, found = random.Random(seed), Outcome()
+    async with on_books(socket, storage) as (client, books):
+        numbers = iter(range(attempts))
+
+        async def one_after_another() -> None:
+            for number in numbers:
+                turn = number * processes() // PER_ROUND
+                key = f"{seed}-{number}"
+                times = 2 if chance.random() < TWICE else 1
+                await asyncio.gather(
+                    *(
+                        attempt(key, turn, random.Random(key), client, books, found)
+                        for _ in range(times)
+                    )
+                )
+
+        await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
+        put: Any = books.jobs
+        found.jobs = [job for job, _ in put.put_jobs if job.kind is JobKind.VERIFY]
+    return found
+
+
+def _process(args: tuple[int, int, str, str | None]) -> Outcome:
+    seed, attempts, socket, storage = args
+    return asyncio.run(work(seed, attempts, Path(socket), storage))
+
+
+async def race(attempts: int, *, storage: str | None = None) -> Report:
+    """Let some processes make *attempts* together, then check the books."""
+    world, started = World(addresses()), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        socket = Path(folder) / "world"
+        async with serving(world, socket):
+            workers = processes()
+            each = [(n, attempts // workers, str(socket), storage) for n in range(workers)]
+            pool = multiprocessing.get_context("spawn").Pool(workers)
+            with pool:
+                found = await asyncio.to_thread(pool.map, _process, each, 1)
+            seconds = time.perf_counter() - started
+            async with on_books(socket, storage) as (_, books):
+                return await checked(found, world, books, seconds)
+
+
+async def checked(found: Sequence[Outcome], world: World, books: Books, seconds: float) -> Report:
+    """Return what the books say, after everybody who was to look has looked."""
+    counts: Counter[str] = Counter()
+    for outcome in found:
+        counts += outcome.counts
+    losers = [r for outcome in found for r in outcome.refusals]
+    for job in (job for outcome in found for job in outcome.jobs):
+        await verify(job, ORGANIZATION, books=books)
+    alive = [m for m in world.meetings if not m.is_gone]
+    sessions = await _sessions(books)
+    scheduled = {s.id: s for s in sessions.values() if s.state is SessionState.SCHEDULED}
+    held = await _held(books)
+    wanted = {(mailbox, s.id, s.span) for s in scheduled.values() for mailbox in s.holders}
+    taken = _taken_alternatives(losers, world.meetings)
+    return Report(
+        attempts=counts.pop("attempts"),
+        seconds=seconds,
+        counts=counts,
+        double_bookings=_double_bookings(alive),
+        lost_holds=len(wanted - held),
+        stray_holds=len(held - wanted),
+        orphaned_events=sum(
+            m.session_id not in scheduled or scheduled[m.session_id].event_id != m.seen.event_id
+            for m in alive
+        ),
+        orphaned_sessions=len(scheduled.keys() - {m.session_id for m in alive}),
+        refusals=len(losers),
+        without_alternatives=sum(not offered for _, _, offered in losers),
+        alternatives=sum(len(offered) for _, _, offered in losers),
+        taken_alternatives=taken,
+    )
+
+
+def _double_bookings(alive: Sequence[Meeting]) -> int:
+    """Count pairs of meetings that one person has at the same time."""
+    overlaps = 0
+    by_person: dict[str, list[TimeSpan]] = {}
+    for meeting in alive:
+        for address in meeting.addresses:
+            by_person.setdefault(address, []).append(meeting.seen.span)
+    for spans in by_person.values():
+        spans.sort()
+        overlaps += sum(a.end > b.start for a, b in pairwise(spans))
+    return overlaps
+
+
+def _taken_alternatives(
+    losers: Sequence[tuple[int, tuple[str, ...], tuple[TimeSpan, ...]]],
+    meetings: Sequence[Meeting],
+) -> int:
+    """Count what was offered although a meeting that was there before the request is in its way."""
+    by_day: dict[tuple[str, Any], list[Meeting]] = {}
+    for meeting in meetings:
+        for address in meeting.addresses:
+            for day in meeting.seen.span.days():
+                by_day.setdefault((address, day), []).append(meeting)
+    return sum(
+        any(
+            m.number < before and m.seen.span.overlaps(span) and not m.is_gone
+            for address in whose
+            for day in span.days()
+            for m in by_day.get((address, day), ())
+        )
+        for before, whose, offered in losers
+        for span in offered
+    )
+
+
+async def _sessions(books: Books) -> dict[SessionId, Any]:
+    found: dict[SessionId, Any] = {}
+    for mailbox in addresses():
+        cursor = None
+        while True:
+            page, cursor = await books.sessions.of_mailbox(
+                mailbox, since=None, until=None, after=cursor, limit=500
+            )
+            found |= {session.id: session for session in page}
+            if cursor is None:
+                break
+    return found
+
+
+async def _held(books: Books) -> set[tuple[Mailbox, SessionId, TimeSpan]]:
+    # Holds that nobody confirmed have run out an hour later.
+    later = NOW + timedelta(hours=1)
+    window = TimeSpan(NOW, NOW + timedelta(days=DAYS + 30))
+    return {
+        (mailbox, hold.session_id, hold.span)
+        for mailbox in addresses()
+        for hold in await books.sessions.holds(mailbox, window, later)
+    }
+
+
+async def on_emulator(attempts: int) -> Report:
+    """Race on the storage emulator, behind a certificate of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with azurite(ensure_certificate(Path(folder))) as running:
+            return await race(attempts, storage=f"{running.tables_url} {folder}")
+
+
+def main() -> None:
+    """Race and print what the books say; exit with 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.races")
+    parser.add_argument("attempts", nargs="?", type=int, default=100_000)
+    parser.add_argument("--azurite", type=int, default=0, metavar="ATTEMPTS")
+    given = parser.parse_args()
+    reports = {}
+    if given.attempts:
+        reports["shared tables"] = asyncio.run(race(given.attempts))
+    if given.azurite:
+        reports["Azurite"] = asyncio.run(on_emulator(given.azurite))
+    for name, report in reports.items():
+        print(f"[{name}, {processes()} processes] {report.told()}", flush=True)
+    sys.exit(not all(report.is_clean for report in reports.values()))
+
+
+if __name__ == "__main__":
+    main()

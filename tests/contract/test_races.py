@@ -1,0 +1,39 @@
+"""A few thousand raced bookings; `benchmarks.races` makes a hundred thousand."""
+
+import random
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+import shared.adapters.tables.sessions
+from benchmarks.races import addresses, checked, on_books, on_emulator, race, work
+from benchmarks.shared_world import World, serving
+
+
+async def test_nothing_is_sold_twice() -> None:
+    report = await race(3_000)
+    assert report.is_clean, report.told()
+    assert report.counts["booked"] > 300
+    assert report.refusals > 1_000
+
+
+async def test_nothing_is_sold_twice_on_the_emulator() -> None:
+    report = await on_emulator(400)
+    assert report.is_clean, report.told()
+    assert report.counts["booked"] > 30
+
+
+async def test_the_books_would_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that looks at nobody's holds sells twice, and that is found."""
+    monkeypatch.setattr(shared.adapters.tables.sessions, "colliding", lambda *_: None)
+    world = World(addresses(), lag=1.0, chance=random.Random(1))
+    with tempfile.TemporaryDirectory() as folder:
+        socket = Path(folder) / "world"
+        async with serving(world, socket):
+            found = [await work(0, 300, socket, None)]
+            async with on_books(socket, None) as (_, books):
+                report = await checked(found, world, books, time.monotonic())
+    assert report.double_bookings > 0
+    assert not report.is_clean
