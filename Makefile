@@ -9,12 +9,14 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup start cloud test check unit e2e bench openapi lock format clean
+PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
+
+.PHONY: help setup web chromium browser start cloud test check unit e2e bench openapi lock format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
 
-setup: $(VENV)/.ready local/node_modules/.ready ## Install everything, here and only here
+setup: $(VENV)/.ready local/node_modules/.ready web/node_modules/.ready ## Install everything, here and only here
 
 $(VENV)/.ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
@@ -29,13 +31,24 @@ local/node_modules/.ready: local/package-lock.json
 	@npm ci --prefix local --no-audit --no-fund --loglevel=error
 	@touch $@
 
-start: setup ## Start the local cloud and the app, and say where to look
+web: web/dist/index.html ## Build the booking page
+
+web/node_modules/.ready: web/package-lock.json local/node_modules/.ready
+	@echo "Installing what builds the booking page ..."
+	@npm ci --prefix web --no-audit --no-fund --loglevel=error
+	@touch $@
+
+web/dist/index.html: web/node_modules/.ready functions/openapi.json $(PAGE_FILES)
+	@echo "Building the booking page ..."
+	@npm run --silent --prefix web build
+
+start: setup web ## Start the local cloud and the app, and say where to look
 	@exec $(RUN) -m local start $(ARGS)
 
 cloud: setup ## Start the local cloud alone
 	@exec $(RUN) -m local cloud $(ARGS)
 
-test: check checkov unit e2e ## Run all that CI runs
+test: check checkov unit e2e browser ## Run all that CI runs
 
 check: setup ## Format, lint, types, imports, OpenAPI
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -43,12 +56,21 @@ check: setup ## Format, lint, types, imports, OpenAPI
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(RUN) -m functions._openapi | diff -q - functions/openapi.json >/dev/null || { echo "functions/openapi.json is old. Run: make openapi"; exit 1; }
+	@npm run --silent --prefix web check
 
 unit: setup ## Tests without the whole app: unit, edge, contract, simulators, infrastructure
-	@$(RUN) -m pytest -q tests --ignore tests/e2e
+	@$(RUN) -m pytest -q tests --ignore tests/e2e --ignore tests/browser
 
 e2e: setup ## Tests of the whole app over HTTP
 	@$(RUN) -m pytest -q tests/e2e
+
+browser: setup web chromium ## Tests of the booking page in a real Chromium
+	@$(RUN) -m pytest -q tests/browser
+
+chromium:
+	@command -v chromium >/dev/null || test -n "$$CHROMIUM" || { \
+	  [ "$$(id -u)" = 0 ] || { echo "Chromium is needed. Run: sudo apt-get install chromium"; exit 1; }; \
+	  echo "Installing Chromium ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
 
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks
@@ -68,7 +90,7 @@ format: setup ## Format and mend what can be mended
 	@$(VENV)/bin/ruff format --quiet .
 
 clean: ## Remove what was built and installed
-	@rm -rf $(VENV) local/node_modules .local build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) local/node_modules web/node_modules web/dist .local build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 checkov: build/checkov/.ready ## Check the templates against checkov's rules (in a place of its own)
 	@BC_SKIP_MAPPING=true LOG_LEVEL=ERROR build/checkov/bin/checkov --directory infra --skip-path entra --framework bicep --compact --quiet --skip-download 2>build/checkov/log | tail -n 20; test "$${PIPESTATUS[0]}" = 0

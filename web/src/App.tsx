@@ -1,6 +1,6 @@
 import { lazy, Suspense } from "preact/compat";
 import { useCallback, useEffect, useState } from "preact/hooks";
-import { body, type Me, type Pairing, type Session } from "./api/client";
+import { type Booked, body, type Me, type Pairing, type Session } from "./api/client";
 import { PairingCalendar } from "./calendar/PairingCalendar";
 import { usePage } from "./page";
 import { Trouble, useOnline } from "./parts/Trouble";
@@ -28,7 +28,9 @@ export function App() {
           <h1>{t(parameters.isAdmin ? "admin" : "title")}</h1>
           {signIn.account && !parameters.isAdmin && (
             <p>
-              <span class="who">{t("signedInAs", { name: signIn.account.name ?? signIn.account.username })}</span>{" "}
+              <span class="who">
+                {t("signedInAs", { name: signIn.account.name ?? signIn.account.username })}
+              </span>{" "}
               <button type="button" class="quiet" onClick={() => void signIn.out()}>
                 {t("signOut")}
               </button>
@@ -108,7 +110,10 @@ function Meeting() {
   useEffect(() => {
     void read();
     // It tries the mailbox, which takes a while: nothing waits for it.
-    api.GET("/me").then((answer) => setMe(body(answer)), () => {});
+    api.GET("/me").then(
+      (answer) => setMe(body(answer)),
+      () => {},
+    );
   }, [read]);
 
   const pairing = pairings?.find((each) => each.id === chosen) ?? pairings?.[0];
@@ -118,8 +123,8 @@ function Meeting() {
     url.searchParams.set("pairing", id);
     history.replaceState(null, "", url);
   };
-  const changed = (session: Session, said: string) => {
-    sessions.put(session);
+  const changed = (booked: Booked, said: string) => {
+    sessions.put(booked.series?.sessions ?? [booked]);
     setDoing(null);
     announce(said);
   };
@@ -170,7 +175,7 @@ function Meeting() {
           pairing={pairing}
           sessions={sessions.list}
           revision={sessions.revision}
-          onBooked={sessions.put}
+          onBooked={changed}
           onOpen={open}
           onMove={(session, to) => setDoing({ action: "move", session, to })}
         />

@@ -12,6 +12,8 @@ export type ParticipantTime = Schemas["ParticipantTime"];
 export type Slot = Schemas["SlotBody"];
 export type Refusal = Schemas["RefusalBody"];
 export type Session = Schemas["SessionBody"];
+/** A session, of a series with all that were booked or changed with it. */
+export type Booked = Schemas["BookedBody"];
 export type Attendee = Schemas["AttendeeBody"];
 export type Booking = Schemas["BookingBody"];
 
@@ -26,7 +28,10 @@ export function apiAt(root: string, token: () => Promise<string>): Api {
     baseUrl: new URL(root, document.baseURI).href.replace(/\/$/, ""),
     fetch: async (request) => {
       try {
-        return await fetch(request, { signal: AbortSignal.timeout(PATIENCE_MS), cache: "no-store" });
+        return await fetch(request, {
+          signal: AbortSignal.timeout(PATIENCE_MS),
+          cache: "no-store",
+        });
       } catch (error) {
         throw new NoConnection(String(error));
       }

@@ -28,7 +28,12 @@ export function Lane({ index, name, letter, working, busy, isUnknown }: Props) {
       ))}
       <ul aria-label={name}>
         {busy.map((piece) => (
-          <li key={`${piece.text}`} class={`busy ${piece.what.status}`} style={place(piece)} title={piece.text}>
+          <li
+            key={`${piece.text}`}
+            class={`busy ${piece.what.status}`}
+            style={place(piece)}
+            title={piece.text}
+          >
             <span class="unseen">{piece.text}</span>
             <span aria-hidden="true">{letter}</span>
           </li>

@@ -4,18 +4,26 @@ import { nameOf } from "../people";
 import { zoneOf } from "./layout";
 
 /** What the colours mean, when people work, and in which zones. */
-export function Legend({ people, me }: { people: readonly ParticipantTime[]; me: string | undefined }) {
+export function Legend({
+  people,
+  me,
+}: {
+  people: readonly ParticipantTime[];
+  me: string | undefined;
+}) {
   const { t, format } = usePage();
   const now = Date.now();
   return (
     <details class="legend">
       <summary>{t("legend")}</summary>
       <ul class="keys">
-        {(["free", "unknown", "busy", "tentative", "away", "hours", "session"] as const).map((key) => (
-          <li key={key}>
-            <span class={`key ${key}`} aria-hidden="true" /> {t(`legend.${key}`)}
-          </li>
-        ))}
+        {(["free", "unknown", "busy", "tentative", "away", "hours", "session"] as const).map(
+          (key) => (
+            <li key={key}>
+              <span class={`key ${key}`} aria-hidden="true" /> {t(`legend.${key}`)}
+            </li>
+          ),
+        )}
       </ul>
       <p>{t("zone.yours", { zone: format.zoneName(format.zone, now) })}</p>
       <ul>

@@ -1,8 +1,8 @@
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
-import { type Availability, body, type Pairing, type Session } from "../api/client";
-import { Trouble } from "../parts/Trouble";
-import { readDraft } from "../parts/draft";
+import { type Availability, type Booked, body, type Pairing, type Session } from "../api/client";
 import { usePage } from "../page";
+import { readDraft } from "../parts/draft";
+import { Trouble } from "../parts/Trouble";
 import { nameOf } from "../people";
 import { type Asked, BookDialog, DRAFT } from "../sessions/BookDialog";
 import { addDays, dateOf, type Instant, instantAt, weekOf } from "../time/zones";
@@ -21,7 +21,7 @@ const STALE_MS = 60_000;
 interface Props {
   pairing: Pairing;
   sessions: readonly Session[];
-  onBooked: (session: Session) => void;
+  onBooked: (booked: Booked, said: string) => void;
   onOpen: (session: Session) => void;
   onMove: (session: Session, at: Instant) => void;
   /** Counts up when a session changed: the calendars are then read again. */
@@ -31,7 +31,7 @@ interface Props {
 /** When a pairing can meet, and booking it. */
 export function PairingCalendar(props: Props) {
   const { pairing, sessions, onBooked, onOpen, onMove, revision } = props;
-  const { t, format, api, parameters, announce } = usePage();
+  const { t, format, api, parameters } = usePage();
   const reasons = useReasons();
   const isNarrow = useMedia(NARROW);
   const zone = format.zone;
@@ -131,6 +131,14 @@ export function PairingCalendar(props: Props) {
     });
   };
 
+  const bookedInWords = ({ start, series }: Booked) => {
+    if (!series) return t("book.done", { when: format.moment(Date.parse(start)) });
+    const skipped = series.conflicts.filter((each) => each.outcome === "skipped");
+    const dates = format.list(skipped.map((each) => format.date(Date.parse(each.start))));
+    const count = format.number(series.sessions.length);
+    return skipped.length ? t("series.skipped", { count, dates }) : t("series.booked", { count });
+  };
+
   return (
     <section class="calendar" aria-labelledby="with" aria-busy={isReading}>
       <header class="bar">
@@ -138,14 +146,26 @@ export function PairingCalendar(props: Props) {
           {title}
         </h2>
         <div class="group">
-          <button type="button" onClick={() => setDate(addDays(first, -days.length))} aria-label={t("week.previous")}>
-            <span class="arrow" aria-hidden="true">‹</span>
+          <button
+            type="button"
+            onClick={() => setDate(addDays(first, -days.length))}
+            aria-label={t("week.previous")}
+          >
+            <span class="arrow" aria-hidden="true">
+              ‹
+            </span>
           </button>
           <button type="button" onClick={() => setDate(dateOf(Date.now(), zone))}>
             {t("week.today")}
           </button>
-          <button type="button" onClick={() => setDate(addDays(first, days.length))} aria-label={t("week.next")}>
-            <span class="arrow" aria-hidden="true">›</span>
+          <button
+            type="button"
+            onClick={() => setDate(addDays(first, days.length))}
+            aria-label={t("week.next")}
+          >
+            <span class="arrow" aria-hidden="true">
+              ›
+            </span>
           </button>
         </div>
         <p class="range" aria-live="polite">
@@ -153,7 +173,10 @@ export function PairingCalendar(props: Props) {
         </p>
         <label>
           {t("duration")}{" "}
-          <select value={duration} onChange={(event) => setDuration(Number(event.currentTarget.value))}>
+          <select
+            value={duration}
+            onChange={(event) => setDuration(Number(event.currentTarget.value))}
+          >
             {[...new Set([...DURATIONS, duration])].map((minutes) => (
               <option key={minutes} value={minutes}>
                 {format.minutes(minutes)}
@@ -163,7 +186,10 @@ export function PairingCalendar(props: Props) {
         </label>
         <label>
           {t("step")}{" "}
-          <select value={step} onChange={(event) => setStep(Number(event.currentTarget.value) as typeof step)}>
+          <select
+            value={step}
+            onChange={(event) => setStep(Number(event.currentTarget.value) as typeof step)}
+          >
             {STEPS.map((minutes) => (
               <option key={minutes} value={minutes}>
                 {format.minutes(minutes)}
@@ -172,7 +198,11 @@ export function PairingCalendar(props: Props) {
           </select>
         </label>
         <label class="check">
-          <input type="checkbox" checked={explain} onChange={(event) => setExplain(event.currentTarget.checked)} />
+          <input
+            type="checkbox"
+            checked={explain}
+            onChange={(event) => setExplain(event.currentTarget.checked)}
+          />
           {t("explain")}
         </label>
       </header>
@@ -181,7 +211,10 @@ export function PairingCalendar(props: Props) {
       )}
       <Unknown people={people} takes={takeUnknown} onTake={setTakeUnknown} />
       <p class="status" role="status">
-        {why || (found ? t("slots.count", { count: format.number(found.slots.length) }) : t("slots.loading"))}
+        {why ||
+          (found
+            ? t("slots.count", { count: format.number(found.slots.length) })
+            : t("slots.loading"))}
         {found && !found.slots.length && !why && <> · {t("slots.none")}</>}
       </p>
       <Week
@@ -202,12 +235,11 @@ export function PairingCalendar(props: Props) {
           people={people}
           asked={asked}
           onClose={() => setAsked(null)}
-          onBooked={(session) => {
+          onBooked={(booked) => {
             setAsked(null);
-            announce(t("book.done", { when: format.moment(Date.parse(session.start)) }));
-            onBooked(session);
+            onBooked(booked, bookedInWords(booked));
           }}
-          onConflict={() => void read(new AbortController().signal)}
+          onTaken={() => void read(new AbortController().signal)}
         />
       )}
     </section>

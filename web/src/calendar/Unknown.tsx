@@ -1,6 +1,6 @@
 import type { ParticipantTime } from "../api/client";
-import en from "../languages/en.json";
 import type { Key } from "../languages";
+import en from "../languages/en.json";
 import { usePage } from "../page";
 import { nameOf } from "../people";
 
@@ -38,7 +38,11 @@ export function Unknown({ people, takes, onTake }: Props) {
         );
       })}
       <label class="check">
-        <input type="checkbox" checked={takes} onChange={(event) => onTake(event.currentTarget.checked)} />
+        <input
+          type="checkbox"
+          checked={takes}
+          onChange={(event) => onTake(event.currentTarget.checked)}
+        />
         {t("offerUnknown")}
       </label>
     </div>

@@ -9,8 +9,8 @@ import {
   busyBlocks,
   firstMinute,
   next,
-  sessionBlocks,
   type Start,
+  sessionBlocks,
   startsOf,
   workingPieces,
   zoneOf,
@@ -63,7 +63,9 @@ export function Week(props: Props) {
   const others = people.filter((person) => person.address !== me);
   const elsewhere = others
     .map((person) => ({ person, zone: zoneOf(person) }))
-    .filter((each): each is typeof each & { zone: NonNullable<typeof each.zone> } => each.zone !== null)
+    .filter(
+      (each): each is typeof each & { zone: NonNullable<typeof each.zone> } => each.zone !== null,
+    )
     .filter(({ zone: theirs }, index, all) => {
       const noon = instantAt(days[0] ?? "", 720, zone);
       const shown = format.elsewhere(noon, theirs);
@@ -138,14 +140,10 @@ export function Week(props: Props) {
             class="day"
             aria-label={t("day.summary", { day: heading.full, count: free })}
           >
-            <h3 class={date === today ? "today" : ""} aria-hidden="true">
+            <div class={date === today ? "heading today" : "heading"} aria-hidden="true">
               {heading.weekday} <span>{heading.day}</span>
-            </h3>
-            <div
-              class="column"
-              data-date={date}
-              style={{ "--lanes": lanes.length }}
-            >
+            </div>
+            <div class="column" data-date={date} style={{ "--lanes": lanes.length }}>
               {lanes.map((lane, index) => (
                 <Lane
                   key={lane.key}
@@ -162,7 +160,10 @@ export function Week(props: Props) {
                         ...block,
                         text: t(`busy.${block.what.status}`, {
                           name: person.address === me ? t("you") : nameOf(person.address),
-                          range: format.range(Date.parse(block.what.start), Date.parse(block.what.end)),
+                          range: format.range(
+                            Date.parse(block.what.start),
+                            Date.parse(block.what.end),
+                          ),
                         }),
                       })),
                   )}
@@ -170,14 +171,22 @@ export function Week(props: Props) {
                 />
               ))}
               <div class="starts">
-                {date === today && <div class="now" style={{ top: position(minuteOfDay(Date.now(), zone)) }} />}
+                {date === today && (
+                  <div class="now" style={{ top: position(minuteOfDay(Date.now(), zone)) }} />
+                )}
                 {mine.map((each) => (
                   <button
                     key={each.at}
                     type="button"
                     data-start={each.at}
                     tabIndex={starts[active] === each ? 0 : -1}
-                    class={each.slot ? (each.slot.unknown_for.length ? "start unknown" : "start") : "start refused"}
+                    class={
+                      each.slot
+                        ? each.slot.unknown_for.length
+                          ? "start unknown"
+                          : "start"
+                        : "start refused"
+                    }
                     style={{ top: position(each.minute), height: position(step) }}
                     aria-label={label(each)}
                     onFocus={() => setCurrent(each.at)}
@@ -257,7 +266,12 @@ function laneGroups(people: readonly ParticipantTime[], me: string | undefined):
   if (people.length <= MOST_LANES) return [...mine, ...others].map(alone);
   return [
     ...mine.map(alone),
-    { key: "others", name: others.map((each) => nameOf(each.address)).join(", "), letter: "+", people: others },
+    {
+      key: "others",
+      name: others.map((each) => nameOf(each.address)).join(", "),
+      letter: "+",
+      people: others,
+    },
   ];
 }
 
@@ -272,7 +286,9 @@ interface BlockProps {
 
 function SessionBlock({ session, top, height, isDragged, onOpen, onPointerDown }: BlockProps) {
   const { t, format } = usePage();
-  const names = format.list(session.attendees.filter((each) => !each.is_me).map((each) => nameOf(each.address)));
+  const names = format.list(
+    session.attendees.filter((each) => !each.is_me).map((each) => nameOf(each.address)),
+  );
   const start = Date.parse(session.start);
   const canMove = session.is_organizer && session.state === "scheduled" && start > Date.now();
   return (
@@ -285,7 +301,8 @@ function SessionBlock({ session, top, height, isDragged, onOpen, onPointerDown }
       onPointerDown={(event) => canMove && onPointerDown(event, session)}
       onClick={() => onOpen(session)}
     >
-      <b>{format.time(start)}</b> {session.is_organizer ? t("session.with", { names }) : t("legend.session")}
+      <b>{format.time(start)}</b>{" "}
+      {session.is_organizer ? t("session.with", { names }) : t("legend.session")}
     </button>
   );
 }

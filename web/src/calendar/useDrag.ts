@@ -50,7 +50,7 @@ export function useDrag(
       window.removeEventListener("pointermove", move);
       window.removeEventListener("pointerup", up);
       window.removeEventListener("pointercancel", stop);
-      window.removeEventListener("keydown", escape);
+      window.removeEventListener("keydown", giveUp);
       latest.current = null;
       setDragged(null);
     };
@@ -63,13 +63,13 @@ export function useDrag(
       setTimeout(() => block.removeEventListener("click", swallow, { capture: true }), 0);
       onDrop(session, instantAt(dropped.date, dropped.minute, format.zone));
     };
-    const escape = (event: KeyboardEvent) => {
+    const giveUp = (event: KeyboardEvent) => {
       if (event.key === "Escape") stop();
     };
     window.addEventListener("pointermove", move);
     window.addEventListener("pointerup", up);
     window.addEventListener("pointercancel", stop);
-    window.addEventListener("keydown", escape);
+    window.addEventListener("keydown", giveUp);
   };
 
   return { dragged, onPointerDown };

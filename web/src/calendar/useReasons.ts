@@ -1,8 +1,8 @@
 import type { Refusal } from "../api/client";
+import type { Key } from "../languages";
+import en from "../languages/en.json";
 import { usePage } from "../page";
 import { nameOf } from "../people";
-import en from "../languages/en.json";
-import type { Key } from "../languages";
 
 /** Return a function that says why a start is not offered. */
 export function useReasons(): (refusal: Refusal) => string {

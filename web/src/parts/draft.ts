@@ -15,7 +15,10 @@ export function dropDraft(name: string): void {
   sessionStorage.removeItem(PREFIX + name);
 }
 
-export function useDraft<T extends object>(name: string, initial: T): [T, (change: Partial<T>) => void] {
+export function useDraft<T extends object>(
+  name: string,
+  initial: T,
+): [T, (change: Partial<T>) => void] {
   const [value, setValue] = useState<T>(() => ({ ...initial, ...readDraft<T>(name) }));
   const change = (part: Partial<T>) =>
     setValue((before) => {

@@ -1,7 +1,7 @@
 /** What to say of an error, and what to do about it. */
 import { ApiProblem, NoConnection } from "../api/problems";
-import en from "../languages/en.json";
 import type { Key } from "../languages";
+import en from "../languages/en.json";
 import { SignInNeeded } from "../signIn";
 
 export interface Told {

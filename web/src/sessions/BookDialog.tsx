@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
-import { type Booking, body, type Pairing, type ParticipantTime, type Session } from "../api/client";
-import { ApiProblem, type Span } from "../api/problems";
+import { type Booked, type Booking, body, type Pairing, type ParticipantTime } from "../api/client";
+import { ApiProblem } from "../api/problems";
 import { zoneOf } from "../calendar/layout";
 import { usePage } from "../page";
 import { Dialog } from "../parts/Dialog";
@@ -10,6 +10,8 @@ import { useWork } from "../parts/useWork";
 import { nameOf } from "../people";
 
 export const DRAFT = "booking";
+const REPEATS = ["no", "weekly", "biweekly", "monthly"] as const;
+const MOST_REPEATS = 52;
 const ONLINE = ["default", "auto", "teams", "none"] as const;
 
 /** What was chosen in the calendar. */
@@ -25,6 +27,8 @@ interface Draft extends Asked {
   agenda: string;
   online: (typeof ONLINE)[number];
   location: string;
+  repeat: (typeof REPEATS)[number];
+  count: number;
   acceptUnknown: boolean;
   /** Same content, same key: however often it is sent, there is one session. */
   key: string;
@@ -37,28 +41,32 @@ interface Props {
   people: readonly ParticipantTime[];
   asked: Asked;
   onClose: () => void;
-  onBooked: (session: Session) => void;
-  onConflict: () => void;
+  onBooked: (booked: Booked) => void;
+  onTaken: () => void;
 }
 
 /** Book a session. What is typed survives errors, reloads and another sign-in. */
-export function BookDialog({ pairing, people, asked, onClose, onBooked, onConflict }: Props) {
+export function BookDialog({ pairing, people, asked, onClose, onBooked, onTaken }: Props) {
   const { t, format, api } = usePage();
   const [draft, change] = useDraft<Draft>(DRAFT, {
     title: "",
     agenda: "",
     online: "default",
     location: "",
+    repeat: "no",
+    count: 4,
     acceptUnknown: false,
     key: "",
     sent: "",
     ...asked,
   });
-  const [alternatives, setAlternatives] = useState<Span[] | null>(null);
+  const [conflict, setConflict] = useState<ApiProblem | null>(null);
   const { isBusy, error, forget, run } = useWork();
   const start = Date.parse(draft.start);
   const end = start + draft.duration * 60_000;
-  const others = people.filter((person) => !pairing.participants.some((each) => each.is_me && each.address === person.address));
+  const others = people.filter(
+    (person) => !pairing.participants.some((each) => each.is_me && each.address === person.address),
+  );
   const unknownFor = unknownAt(draft, error);
 
   const close = () => {
@@ -66,9 +74,9 @@ export function BookDialog({ pairing, people, asked, onClose, onBooked, onConfli
     onClose();
   };
 
-  const send = () =>
+  const send = (onConflict: Booking["on_conflict"] = "refuse") =>
     run(async () => {
-      setAlternatives(null);
+      setConflict(null);
       const booking: Booking = {
         start: new Date(start).toISOString(),
         duration_minutes: draft.duration,
@@ -78,6 +86,10 @@ export function BookDialog({ pairing, people, asked, onClose, onBooked, onConfli
         online_meeting: draft.online === "default" ? null : draft.online,
         location: draft.location.trim() || null,
         accept_unknown: draft.acceptUnknown,
+        ...(draft.repeat !== "no" && {
+          repeat: { frequency: draft.repeat, count: draft.count },
+          on_conflict: onConflict,
+        }),
       };
       const sent = JSON.stringify(booking);
       const key = draft.key && draft.sent === sent ? draft.key : crypto.randomUUID();
@@ -91,8 +103,8 @@ export function BookDialog({ pairing, people, asked, onClose, onBooked, onConfli
         onBooked(body(answer));
       } catch (caught) {
         if (caught instanceof ApiProblem && caught.status === 409) {
-          setAlternatives(caught.alternatives);
-          onConflict();
+          setConflict(caught);
+          onTaken();
         }
         throw caught;
       }
@@ -115,29 +127,25 @@ export function BookDialog({ pairing, people, asked, onClose, onBooked, onConfli
             if (zone === null || format.elsewhere(start, zone) === format.time(start)) return null;
             return (
               <span key={person.address} class="theirs">
-                {t("slot.theirs", { time: format.elsewhere(start, zone), name: nameOf(person.address) })}
+                {t("slot.theirs", {
+                  time: format.elsewhere(start, zone),
+                  name: nameOf(person.address),
+                })}
               </span>
             );
           })}
         </p>
         {Boolean(error) && <Trouble error={error} onRetry={() => void send()} />}
-        {alternatives && (
-          <div class="alternatives" role="group" aria-label={t("conflict.heading")}>
-            <p>{alternatives.length ? t("conflict.heading") : t("conflict.none")}</p>
-            {alternatives.map((span) => (
-              <button
-                key={span.start}
-                type="button"
-                onClick={() => {
-                  change({ start: span.start, unknownFor: [] });
-                  setAlternatives(null);
-                  forget();
-                }}
-              >
-                {format.date(Date.parse(span.start))}, {format.range(Date.parse(span.start), Date.parse(span.end))}
-              </button>
-            ))}
-          </div>
+        {conflict && (
+          <Conflict
+            problem={conflict}
+            onChoose={(start) => {
+              change({ start, unknownFor: [] });
+              setConflict(null);
+              forget();
+            }}
+            onSend={(onConflict) => void send(onConflict)}
+          />
         )}
         <label>
           {t("duration")}
@@ -195,6 +203,34 @@ export function BookDialog({ pairing, people, asked, onClose, onBooked, onConfli
             />
           </label>
         )}
+        <div class="row">
+          <label>
+            {t("book.repeat")}
+            <select
+              value={draft.repeat}
+              onChange={(event) => change({ repeat: event.currentTarget.value as Draft["repeat"] })}
+            >
+              {REPEATS.map((each) => (
+                <option key={each} value={each}>
+                  {t(`book.repeat.${each}`)}
+                </option>
+              ))}
+            </select>
+          </label>
+          {draft.repeat !== "no" && (
+            <label>
+              {t("book.repeat.count")}
+              <input
+                type="number"
+                required
+                min={2}
+                max={MOST_REPEATS}
+                value={draft.count}
+                onInput={(event) => change({ count: Number(event.currentTarget.value) })}
+              />
+            </label>
+          )}
+        </div>
         {unknownFor.length > 0 && (
           <label class="check">
             <input
@@ -215,6 +251,49 @@ export function BookDialog({ pairing, people, asked, onClose, onBooked, onConfli
         </footer>
       </form>
     </Dialog>
+  );
+}
+
+interface ConflictProps {
+  problem: ApiProblem;
+  onChoose: (start: string) => void;
+  onSend: (onConflict: Booking["on_conflict"]) => void;
+}
+
+/** What to do where the time has gone: other times, or a series without the dates that went. */
+function Conflict({ problem, onChoose, onSend }: ConflictProps) {
+  const { t, format } = usePage();
+  const dates = problem.body.conflicts ?? [];
+  const shown = (span: { start: string; end: string }) =>
+    `${format.date(Date.parse(span.start))}, ${format.range(Date.parse(span.start), Date.parse(span.end))}`;
+  if (dates.length) {
+    return (
+      <fieldset class="alternatives">
+        <legend>{t("series.conflict")}</legend>
+        <ul class="dates">
+          {dates.map((each) => (
+            <li key={each.start}>{shown(each)}</li>
+          ))}
+        </ul>
+        <button type="button" onClick={() => onSend("skip")}>
+          {t("series.skip")}
+        </button>
+        <button type="button" onClick={() => onSend("alternatives")}>
+          {t("series.alternatives")}
+        </button>
+      </fieldset>
+    );
+  }
+  if (problem.kind !== "slot-taken") return null;
+  return (
+    <fieldset class="alternatives">
+      <legend>{problem.alternatives.length ? t("conflict.heading") : t("conflict.none")}</legend>
+      {problem.alternatives.map((span) => (
+        <button key={span.start} type="button" onClick={() => onChoose(span.start)}>
+          {shown(span)}
+        </button>
+      ))}
+    </fieldset>
   );
 }
 

@@ -1,14 +1,16 @@
-import { body, type Session } from "../api/client";
+import { useState } from "preact/hooks";
+import { type Booked, body, type Session } from "../api/client";
 import { usePage } from "../page";
 import { Dialog } from "../parts/Dialog";
 import { dropDraft, useDraft } from "../parts/draft";
 import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
+import { type Scope, ScopeField } from "./ScopeField";
 
 interface Props {
   session: Session;
   onClose: () => void;
-  onCancelled: (session: Session) => void;
+  onCancelled: (booked: Booked) => void;
 }
 
 /** Cancel a session, with a word to the others. */
@@ -16,12 +18,13 @@ export function CancelDialog({ session, onClose, onCancelled }: Props) {
   const { t, format, api } = usePage();
   const name = `cancel.${session.id}`;
   const [draft, change] = useDraft(name, { comment: "" });
+  const [scope, setScope] = useState<Scope>("one");
   const { isBusy, error, run } = useWork();
   const send = () =>
     run(async () => {
       const answer = await api.POST("/sessions/{session_id}/cancel", {
         params: { path: { session_id: session.id } },
-        body: { comment: draft.comment },
+        body: { comment: draft.comment, scope },
       });
       dropDraft(name);
       onCancelled(body(answer));
@@ -48,6 +51,7 @@ export function CancelDialog({ session, onClose, onCancelled }: Props) {
             onInput={(event) => change({ comment: event.currentTarget.value })}
           />
         </label>
+        <ScopeField session={session} value={scope} onChange={setScope} />
         <footer>
           <button type="button" onClick={onClose}>
             {t("cancel.keep")}

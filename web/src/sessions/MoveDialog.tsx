@@ -1,18 +1,19 @@
 import { useEffect, useState } from "preact/hooks";
-import { body, type Session } from "../api/client";
+import { type Booked, body, type Session } from "../api/client";
 import { ApiProblem, type Span } from "../api/problems";
 import { usePage } from "../page";
 import { Dialog } from "../parts/Dialog";
 import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
 import { addDays, dateOf, type Instant, instantAt } from "../time/zones";
+import { type Scope, ScopeField } from "./ScopeField";
 
 interface Props {
   session: Session;
   /** Where it was dropped; null where it is moved by form. */
   to: Instant | null;
   onClose: () => void;
-  onMoved: (session: Session) => void;
+  onMoved: (booked: Booked) => void;
 }
 
 /** Move a session, by form or to where it was dropped. */
@@ -24,6 +25,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
   const [chosen, setChosen] = useState<Instant | null>(to);
   const [times, setTimes] = useState<Instant[] | null>(null);
   const [alternatives, setAlternatives] = useState<Span[]>([]);
+  const [scope, setScope] = useState<Scope>("one");
   const reading = useWork();
   const sending = useWork();
 
@@ -65,17 +67,21 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
           body: {
             start: new Date(chosen).toISOString(),
             accept_unknown: session.unknown_for.length > 0,
+            scope,
           },
         });
         onMoved(body(answer));
       } catch (caught) {
-        if (caught instanceof ApiProblem && caught.status === 409) setAlternatives(caught.alternatives);
+        if (caught instanceof ApiProblem && caught.status === 409)
+          setAlternatives(caught.alternatives);
         throw caught;
       }
     });
 
   // Where it was dropped need not be among what is offered: the service judges.
-  const offered = [...new Set([...(times ?? []), ...(chosen === null ? [] : [chosen])])].sort((a, b) => a - b);
+  const offered = [...new Set([...(times ?? []), ...(chosen === null ? [] : [chosen])])].sort(
+    (a, b) => a - b,
+  );
   return (
     <Dialog heading={t("move.heading")} onClose={onClose}>
       <form
@@ -84,11 +90,15 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
           void send();
         }}
       >
-        <p>{t("move.from", { when: `${format.date(start)}, ${format.range(start, start + lasting)}` })}</p>
+        <p>
+          {t("move.from", {
+            when: `${format.date(start)}, ${format.range(start, start + lasting)}`,
+          })}
+        </p>
         {Boolean(sending.error) && <Trouble error={sending.error} onRetry={() => void send()} />}
         {alternatives.length > 0 && (
-          <div class="alternatives" role="group" aria-label={t("conflict.heading")}>
-            <p>{t("conflict.heading")}</p>
+          <fieldset class="alternatives">
+            <legend>{t("conflict.heading")}</legend>
             {alternatives.map((span) => (
               <button
                 key={span.start}
@@ -100,10 +110,11 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
                   sending.forget();
                 }}
               >
-                {format.date(Date.parse(span.start))}, {format.range(Date.parse(span.start), Date.parse(span.end))}
+                {format.date(Date.parse(span.start))},{" "}
+                {format.range(Date.parse(span.start), Date.parse(span.end))}
               </button>
             ))}
-          </div>
+          </fieldset>
         )}
         <label>
           {t("move.day")}
@@ -123,7 +134,9 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
             disabled={!offered.length}
             onChange={(event) => setChosen(Number(event.currentTarget.value))}
           >
-            {!offered.length && <option value="">{times ? t("move.noTimes") : t("slots.loading")}</option>}
+            {!offered.length && (
+              <option value="">{times ? t("move.noTimes") : t("slots.loading")}</option>
+            )}
             {offered.map((each) => (
               <option key={each} value={String(each)}>
                 {format.range(each, each + lasting)}
@@ -131,6 +144,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
             ))}
           </select>
         </label>
+        <ScopeField session={session} value={scope} onChange={setScope} />
         <p class="hint">{t("move.asksAgain")}</p>
         <footer>
           <button type="button" onClick={onClose}>

@@ -1,4 +1,4 @@
-import { type Attendee, body, type Session } from "../api/client";
+import { type Attendee, type Booked, body, type Session } from "../api/client";
 import { usePage } from "../page";
 import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
@@ -13,7 +13,7 @@ interface Props {
   organizer: string;
   isShown: boolean;
   onAct: (action: Action, session: Session) => void;
-  onChanged: (session: Session, said: string) => void;
+  onChanged: (booked: Booked, said: string) => void;
 }
 
 /** One session: when, with whom, what they answered, and what can be done. */
@@ -40,7 +40,9 @@ export function SessionCard({ session, organizer, isShown, onAct, onChanged }: P
       </p>
       {session.state !== "scheduled" && <p class="state">{t(`session.state.${session.state}`)}</p>}
       {session.occurrence !== null && (
-        <p class="state">{t("session.series", { number: format.number(session.occurrence + 1) })}</p>
+        <p class="state">
+          {t("session.series", { number: format.number(session.occurrence + 1) })}
+        </p>
       )}
       {session.state !== "cancelled" && (
         <ul class="answers">
@@ -63,7 +65,9 @@ export function SessionCard({ session, organizer, isShown, onAct, onChanged }: P
         </p>
       )}
       {session.unknown_for.length > 0 && isOpen && (
-        <p class="state">{t("session.unknown", { names: format.list(session.unknown_for.map(nameOf)) })}</p>
+        <p class="state">
+          {t("session.unknown", { names: format.list(session.unknown_for.map(nameOf)) })}
+        </p>
       )}
       {isOpen && online.state === "pending" && <p class="state">{t("join.pending")}</p>}
       {isOpen && online.state === "unavailable" && (
@@ -74,21 +78,39 @@ export function SessionCard({ session, organizer, isShown, onAct, onChanged }: P
       {isOpen && (
         <div class="actions">
           {online.join_url && (
-            <a class="button main" href={online.join_url} target="_blank" rel="noopener noreferrer" aria-label={t("join.of", { when })}>
+            <a
+              class="button main"
+              href={online.join_url}
+              target="_blank"
+              rel="noopener noreferrer"
+              aria-label={t("join.of", { when })}
+            >
               {t("join")}
             </a>
           )}
           {session.is_organizer ? (
             <>
-              <button type="button" aria-label={t("move.of", { when })} onClick={() => onAct("move", session)}>
+              <button
+                type="button"
+                aria-label={t("move.of", { when })}
+                onClick={() => onAct("move", session)}
+              >
                 {t("move")}
               </button>
-              <button type="button" aria-label={t("cancel.of", { when })} onClick={() => onAct("cancel", session)}>
+              <button
+                type="button"
+                aria-label={t("cancel.of", { when })}
+                onClick={() => onAct("cancel", session)}
+              >
                 {t("cancel")}
               </button>
             </>
           ) : (
-            <button type="button" aria-label={t("respond.of", { when })} onClick={() => onAct("answer", session)}>
+            <button
+              type="button"
+              aria-label={t("respond.of", { when })}
+              onClick={() => onAct("answer", session)}
+            >
               {t("respond")}
             </button>
           )}
@@ -118,7 +140,7 @@ function Answer({ attendee }: { attendee: Attendee }) {
 interface ProposalProps {
   session: Session;
   attendee: Attendee;
-  onChanged: (session: Session, said: string) => void;
+  onChanged: (booked: Booked, said: string) => void;
 }
 
 function Proposal({ session, attendee, onChanged }: ProposalProps) {

@@ -15,7 +15,7 @@ export interface Sessions {
   /** Counts up with every change. */
   readonly revision: number;
   /** Take in what a request answered, before the next poll sees it. */
-  readonly put: (session: Session) => void;
+  readonly put: (sessions: readonly Session[]) => void;
   readonly now: () => void;
 }
 
@@ -61,10 +61,11 @@ export function useSessions(isWanted: boolean): Sessions {
     isRead,
     error,
     revision,
-    put: (session) => {
+    put: (sessions) => {
       puts.current += 1;
-      const others = latest.current.filter((each) => each.id !== session.id);
-      latest.current = [...others, session].sort((a, b) => a.start.localeCompare(b.start));
+      const news = new Map(sessions.map((each) => [each.id, each]));
+      const others = latest.current.filter((each) => !news.has(each.id));
+      latest.current = [...others, ...news.values()].sort((a, b) => a.start.localeCompare(b.start));
       setList(latest.current);
       setRevision((count) => count + 1);
       poll.current?.now();
@@ -84,13 +85,23 @@ function isUnderWay(session: Session): boolean {
 }
 
 /** Return all pages, or null where nothing has changed since *etag*. */
-async function read(api: Api, etag: string | null): Promise<{ list: Session[]; etag: string | null } | null> {
-  const from = new Date(Math.floor((Date.now() - BEHIND_MS) / 86_400_000) * 86_400_000).toISOString();
+async function read(
+  api: Api,
+  etag: string | null,
+): Promise<{ list: Session[]; etag: string | null } | null> {
+  const from = new Date(
+    Math.floor((Date.now() - BEHIND_MS) / 86_400_000) * 86_400_000,
+  ).toISOString();
   const list: Session[] = [];
   let cursor: string | null = null;
   let seen: string | null = null;
   do {
-    const answer: Awaited<ReturnType<typeof page>> = await page(api, from, cursor, cursor ? null : etag);
+    const answer: Awaited<ReturnType<typeof page>> = await page(
+      api,
+      from,
+      cursor,
+      cursor ? null : etag,
+    );
     if (answer.response.status === 304) return null;
     // With more pages than one the first page's ETag says too little.
     seen = cursor ? null : answer.response.headers.get("etag");

@@ -2,7 +2,11 @@
 import { type DateKey, type Instant, offsetMinutes, type Zone } from "./zones";
 
 // Where browsers do not tell: CLDR's supplemental week data, in short.
-const SUNDAY = new Set("AG AS AU BD BR BS BT BW BZ CA CN CO DM DO ET GT GU HK HN ID IL IN JM JP KE KH KR LA MH MM MO MT MX MZ NI NP PA PE PH PK PR PT PY SA SG SV TH TT TW UM US VE VI WS YE ZA ZW".split(" "));
+const SUNDAY = new Set(
+  "AG AS AU BD BR BS BT BW BZ CA CN CO DM DO ET GT GU HK HN ID IL IN JM JP KE KH KR LA MH MM MO MT MX MZ NI NP PA PE PH PK PR PT PY SA SG SV TH TT TW UM US VE VI WS YE ZA ZW".split(
+    " ",
+  ),
+);
 const SATURDAY = new Set("AE AF BH DJ DZ EG IQ IR JO KW LY OM QA SD SY".split(" "));
 
 interface WeekAware extends Intl.Locale {
@@ -55,7 +59,8 @@ export class Format {
 
   /** A date with the year where it is not this one. */
   date(at: Instant): string {
-    const year = new Date(at).getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" as const };
+    const year =
+      new Date(at).getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" as const };
     return this.write(at, this.zone, { weekday: "short", day: "numeric", month: "short", ...year });
   }
 
@@ -74,15 +79,19 @@ export class Format {
   }
 
   days(first: DateKey, last: DateKey): string {
-    return this.with({ day: "numeric", month: "long", year: "numeric", timeZone: "UTC" }).formatRange(
-      Date.parse(`${first}T12:00:00Z`),
-      Date.parse(`${last}T12:00:00Z`),
-    );
+    return this.with({
+      day: "numeric",
+      month: "long",
+      year: "numeric",
+      timeZone: "UTC",
+    }).formatRange(Date.parse(`${first}T12:00:00Z`), Date.parse(`${last}T12:00:00Z`));
   }
 
   minutes(count: number): string {
     const part = (value: number, unit: "hour" | "minute") =>
-      new Intl.NumberFormat(this.locale, { style: "unit", unit, unitDisplay: "short" }).format(value);
+      new Intl.NumberFormat(this.locale, { style: "unit", unit, unitDisplay: "short" }).format(
+        value,
+      );
     const hours = Math.floor(count / 60);
     const rest = count % 60;
     return [hours && part(hours, "hour"), (rest || !hours) && part(rest, "minute")]
@@ -100,7 +109,15 @@ export class Format {
 
   /** The name of a weekday that the API names: `monday`. */
   weekday(name: string): string {
-    const index = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"].indexOf(name);
+    const index = [
+      "monday",
+      "tuesday",
+      "wednesday",
+      "thursday",
+      "friday",
+      "saturday",
+      "sunday",
+    ].indexOf(name);
     // 1 January 2024 was a Monday.
     return this.write(Date.UTC(2024, 0, 1 + index, 12), "UTC", { weekday: "short" });
   }
