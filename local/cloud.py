@@ -28,6 +28,7 @@ from local.entra.tokens import EXCHANGE_AUDIENCES
 from local.graph.recording import Recorded
 from local.graph.simulator import GraphSimulator
 from local.keyvault.simulator import KeyVaultSimulator
+from local.outlook.pages import OutlookPages
 from local.seed import CONSENTED, IDENTITY, busy_weeks, seeded_world
 from local.serving import serving, take_address
 from local.world import MailboxKind, World
@@ -61,6 +62,7 @@ class LocalCloud:
     graph_url: str
     key_vault_url: str
     identity_url: str
+    outlook_url: str
 
     def __init__(
         self,
@@ -148,10 +150,11 @@ class LocalCloud:
         self.certificate = ensure_certificate(self._folder)
         tls = self.certificate.server_context()
         at_entra, at_graph, at_vault = take_address(tls), take_address(tls), take_address(tls)
-        at_identity = take_address()
-        for address in (at_entra, at_graph, at_vault, at_identity):
+        at_outlook, at_identity = take_address(tls), take_address()
+        for address in (at_entra, at_graph, at_vault, at_outlook, at_identity):
             stack.callback(address.taken.close)
         self.graph_url, self.key_vault_url = at_graph.url, at_vault.url
+        self.outlook_url = at_outlook.url
         self.identity_url = f"{at_identity.url}/msi/token"
         self.entra = EntraSimulator(
             self.world,
@@ -187,6 +190,7 @@ class LocalCloud:
             (self.entra.app(), at_entra),
             (self.graph.app(), at_graph),
             (self.key_vault.app(), at_vault),
+            (OutlookPages(self.graph).app(), at_outlook),
             (self.identity.app(), at_identity),
         ):
             await stack.enter_async_context(serving(app, address))

@@ -147,6 +147,7 @@ def _services(cloud: LocalCloud) -> str:
     return (
         f"Entra      {cloud.entra.root_url}\n"
         f"Graph      {cloud.graph_url}\n"
+        f"Outlook    {cloud.outlook_url}\n"
         f"Key Vault  {cloud.key_vault_url}\n"
         f"Tables     {cloud.storage.tables_url}\n"
         f"Queues     {cloud.storage.queues_url}"
