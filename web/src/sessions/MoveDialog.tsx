@@ -1,11 +1,11 @@
 import { useEffect, useState } from "preact/hooks";
-import { type Booked, body, type Session } from "../api/client";
+import { type Api, type Booked, body, type Session } from "../api/client";
 import { ApiProblem, type Span } from "../api/problems";
 import { usePage } from "../page";
 import { Dialog } from "../parts/Dialog";
 import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
-import { addDays, dateOf, type Instant, instantAt } from "../time/zones";
+import { addDays, type DateKey, dateOf, type Instant, instantAt } from "../time/zones";
 import { type Scope, ScopeField } from "./ScopeField";
 
 interface Props {
@@ -26,33 +26,29 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
   const [times, setTimes] = useState<Instant[] | null>(null);
   const [alternatives, setAlternatives] = useState<Span[]>([]);
   const [scope, setScope] = useState<Scope>("one");
-  const reading = useWork();
+  const [readError, setReadError] = useState<unknown>(null);
+  const [attempt, setAttempt] = useState(0);
   const sending = useWork();
 
-  const read = () =>
-    reading.run(async () => {
-      setTimes(null);
-      const found = body(
-        await api.GET("/pairings/{pairing_id}/availability", {
-          params: {
-            path: { pairing_id: session.pairing_id },
-            query: {
-              from: new Date(instantAt(date, 0, format.zone)).toISOString(),
-              to: new Date(instantAt(addDays(date, 1), 0, format.zone)).toISOString(),
-              duration_minutes: lasting / 60_000,
-              time_zone: format.zone,
-              include_unknown: session.unknown_for.length > 0,
-            },
-          },
-        }),
-      );
-      const free = found.slots.map((slot) => Date.parse(slot.start));
-      setTimes(free);
-      setChosen((before) =>
-        before !== null && dateOf(before, format.zone) === date ? before : (free[0] ?? null),
-      );
-    });
-  useEffect(() => void read(), [date]);
+  useEffect(() => {
+    let isCurrent = true;
+    setTimes(null);
+    setReadError(null);
+    setChosen((before) =>
+      before !== null && dateOf(before, format.zone) === date ? before : null,
+    );
+    offered(api, session, date, format.zone).then(
+      (free) => {
+        if (!isCurrent) return;
+        setTimes(free);
+        setChosen((before) => before ?? free[0] ?? null);
+      },
+      (error: unknown) => isCurrent && setReadError(error),
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [date, attempt]);
 
   const send = () =>
     sending.run(async () => {
@@ -79,7 +75,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
     });
 
   // Where it was dropped need not be among what is offered: the service judges.
-  const offered = [...new Set([...(times ?? []), ...(chosen === null ? [] : [chosen])])].sort(
+  const choices = [...new Set([...(times ?? []), ...(chosen === null ? [] : [chosen])])].sort(
     (a, b) => a - b,
   );
   return (
@@ -126,18 +122,20 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
             onChange={(event) => event.currentTarget.value && setDate(event.currentTarget.value)}
           />
         </label>
-        {Boolean(reading.error) && <Trouble error={reading.error} onRetry={() => void read()} />}
+        {Boolean(readError) && (
+          <Trouble error={readError} onRetry={() => setAttempt((count) => count + 1)} />
+        )}
         <label>
           {t("move.time")}
           <select
             value={chosen === null ? "" : String(chosen)}
-            disabled={!offered.length}
+            disabled={!choices.length}
             onChange={(event) => setChosen(Number(event.currentTarget.value))}
           >
-            {!offered.length && (
+            {!choices.length && (
               <option value="">{times ? t("move.noTimes") : t("slots.loading")}</option>
             )}
-            {offered.map((each) => (
+            {choices.map((each) => (
               <option key={each} value={String(each)}>
                 {format.range(each, each + lasting)}
               </option>
@@ -157,4 +155,27 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
       </form>
     </Dialog>
   );
+}
+
+/** Return the starts that suit everybody on *date*. */
+async function offered(
+  api: Api,
+  session: Session,
+  date: DateKey,
+  zone: string,
+): Promise<Instant[]> {
+  const lasting = (Date.parse(session.end) - Date.parse(session.start)) / 60_000;
+  const answer = await api.GET("/pairings/{pairing_id}/availability", {
+    params: {
+      path: { pairing_id: session.pairing_id },
+      query: {
+        from: new Date(instantAt(date, 0, zone)).toISOString(),
+        to: new Date(instantAt(addDays(date, 1), 0, zone)).toISOString(),
+        duration_minutes: lasting,
+        time_zone: zone,
+        include_unknown: session.unknown_for.length > 0,
+      },
+    },
+  });
+  return body(answer).slots.map((slot) => Date.parse(slot.start));
 }
