@@ -22,5 +22,30 @@ async def test_subscriptions_are_renewed_at_half_of_their_life_in_one_batch(
         assert renewed.keys() <= made.keys()
         assert renewed
         assert all(expires_at > made[key] for key, expires_at in renewed.items())
-        assert rig.cloud.graph.requests.count("POST", "/subscriptions") == 0
+        assert rig.cloud.graph.requests.count("POST", "subscriptions") == 0
+        in_batch = [e.in_batch for e in rig.cloud.graph.requests.entries if e.method == "PATCH"]
+        assert in_batch == [True] * len(renewed)
+        assert rig.failures == []
+
+
+async def test_a_subscription_that_graph_has_lost_is_made_anew_and_nothing_is_missed(
+    tmp_path: Path,
+) -> None:
+    async with a_rig(tmp_path) as rig:
+        await rig.book(3, random.Random(3))
+        await rig.pass_time(timedelta(minutes=5))
+        kept = rig.cloud.graph.site.subscriptions
+        lost = {s.mailbox_id: s for s in kept.all()}
+        for subscription in lost.values():
+            kept.remove(subscription)
+        rig.cloud.graph.requests.reset()
+        await rig.pass_time(RENEW_AFTER + timedelta(minutes=30))
+        anew = {s.mailbox_id: s.id for s in kept.all()}
+        refused = {
+            (e.status, e.in_batch) for e in rig.cloud.graph.requests.entries if e.method == "PATCH"
+        }
+        assert refused == {(404, True)}
+        assert anew
+        assert anew.keys() <= lost.keys()
+        assert all(lost[mailbox].id != found for mailbox, found in anew.items())
         assert rig.failures == []

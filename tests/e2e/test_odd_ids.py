@@ -1,0 +1,41 @@
+"""Ids that storage would refuse never reach it: what the fakes of the edge cannot show."""
+
+from urllib.parse import quote
+
+from tests.e2e.conftest import Stage
+
+ODD = [
+    "x" * 2000,
+    "é" * 400,
+    "a/b",
+    "a\\b",
+    "a#b",
+    "a?b",
+    "a%b",
+    "%2F",
+    "\x00",
+    "\x7f",
+    "'",
+    "~",
+    "..",
+]
+
+
+async def test_odd_ids_are_nobodys(stage: Stage) -> None:
+    session = await stage.book()
+    answers = {}
+    for odd in ODD:
+        escaped = quote(odd, safe="").replace("..", "%2E%2E")
+        for path in (f"pairings/{escaped}", f"sessions/{escaped}"):
+            answers[path] = await stage.call("ben", "GET", path)
+        path = f"sessions/{session['id']}/proposals/{escaped}/accept"
+        answers[path] = await stage.call("ben", "POST", path)
+    statuses = {path[:60]: reply.status_code for path, reply in answers.items()}
+    assert set(statuses.values()) == {404}, statuses
+
+
+async def test_odd_cursors_are_refused(stage: Stage) -> None:
+    for cursor in ("x", "____", "L" * 400, "4pyT", "Jw"):
+        for path in ("pairings", "sessions"):
+            reply = await stage.call("ben", "GET", path, params={"cursor": cursor})
+            assert reply.status_code in {200, 422}, (path, cursor, reply.text)

@@ -1,0 +1,144 @@
+"""Unknown is not free: whose calendar cannot be read, why, and what that does to slots."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.graph.switches import Switches
+from tests.e2e.conftest import Stage
+
+
+def next_monday() -> datetime:
+    """Return the midnight before next Monday, in UTC."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today + timedelta(days=7 - today.weekday())
+
+
+async def asked(stage: Stage, pairing: str, who: str, **query: str) -> Any:
+    """Return the availability of next week."""
+    monday = next_monday()
+    window = {"from": monday.isoformat(), "to": (monday + timedelta(days=5)).isoformat()}
+    reply = await stage.call(
+        who, "GET", f"pairings/{pairing}/availability", params={**window, **query}
+    )
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def of(found: Any, name: str) -> Any:
+    """Return one participant's time."""
+    return next(p for p in found["participants"] if p["address"].startswith(name))
+
+
+def set_switches(stage: Stage, **switches: Any) -> None:
+    """Be unkind."""
+    known: Switches = stage.cloud.graph.switches
+    for name, value in switches.items():
+        known.set(name, value)
+
+
+@pytest.mark.parametrize(
+    ("pairing", "who", "unknown", "switches", "reason"),
+    [
+        (
+            "oskar-ben",
+            "ben",
+            "oskar",
+            {"schedule_on_premises_answers": False},
+            "not_reachable",
+        ),
+        ("ada-gil", "ada", "gil", {}, "outside_tenant"),
+        ("ada-lena", "ada", "lena", {}, "not_found"),
+        (
+            "ada-ben",
+            "ben",
+            "ada",
+            {"schedule_errors": {"ada@contoso.example": "ErrorNoFreeBusyAccess"}},
+            "no_access",
+        ),
+        (
+            "ada-ben",
+            "ben",
+            "ada",
+            {
+                "schedule_without_view": ["ada@contoso.example"],
+                "schedule_without_items": ["ada@contoso.example"],
+            },
+            "no_answer",
+        ),
+    ],
+)
+async def test_who_cannot_be_read_blocks_every_slot_and_it_is_said_why(
+    stage: Stage, pairing: str, who: str, unknown: str, switches: dict[str, Any], reason: str
+) -> None:
+    set_switches(stage, **switches)
+    found = await asked(stage, pairing, who)
+    assert found["slots"] == []
+    person = of(found, unknown)
+    assert (person["status"], person["unknown"]["reason"]) == ("unknown", reason)
+    assert person["unknown"]["detail"]
+    assert person["unknown"]["remedy"]
+    offered = await asked(stage, pairing, who, include_unknown="true")
+    assert offered["slots"]
+    for slot in offered["slots"]:
+        assert slot["unknown_for"] == [person["address"]]
+        assert slot["confirmed_for"] == [of(offered, who)["address"]]
+
+
+async def test_who_is_unknown_is_booked_only_if_the_caller_says_so(stage: Stage) -> None:
+    offered = await asked(stage, "ada-gil", "ada", include_unknown="true")
+    body = {
+        "start": offered["slots"][0]["start"],
+        "duration_minutes": 30,
+        "time_zone": "Europe/Berlin",
+    }
+    path, headers = "pairings/ada-gil/sessions", {"idempotency-key": "one"}
+    refused = await stage.call("ada", "POST", path, json=body, headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/slot-unknown")
+    assert [u["reason"] for u in refused.json()["unknown"]] == ["outside_tenant"]
+    booked = await stage.call(
+        "ada",
+        "POST",
+        path,
+        json={**body, "accept_unknown": True},
+        headers={"idempotency-key": "two"},
+    )
+    assert booked.status_code == 201, booked.text
+    assert booked.json()["unknown_for"] == [of(offered, "gil")["address"]]
+    # A guest answers by mail.
+    await stage.settled()
+    stage.cloud.graph.outlook.answer_from_outside(
+        of(offered, "gil")["address"], booked.json()["id"], "accepted"
+    )
+    await stage.settled()
+    seen = (await stage.call("ada", "GET", f"sessions/{booked.json()['id']}")).json()
+    assert seen["attendees"][0]["response"] == "accepted"
+
+
+async def test_every_step_is_offered_or_explained(stage: Stage) -> None:
+    found = await asked(stage, "ada-ben", "ben", explain="true", step_minutes="30")
+    starts = {slot["start"] for slot in found["slots"]}
+    refused = {refusal["start"]: refusal["obstacles"] for refusal in found["explanation"]}
+    assert starts.isdisjoint(refused)
+    monday = next_monday()
+    # A slot begins where it still ends within the window.
+    steps = {f"{monday + timedelta(minutes=30 * n):%Y-%m-%dT%H:%M:%SZ}" for n in range(5 * 48 - 1)}
+    assert starts | set(refused) >= steps
+    kinds = {obstacle["obstacle"] for obstacles in refused.values() for obstacle in obstacles}
+    assert {"busy", "working_hours"} <= kinds
+    assert all(
+        o["participants"] for each in refused.values() for o in each if o["obstacle"] == "busy"
+    )
+
+
+async def test_busy_times_come_without_a_word_of_what_they_are(stage: Stage) -> None:
+    start = next_monday() + timedelta(hours=11)
+    stage.cloud.graph.outlook.busy("ada", start, start + timedelta(hours=1), subject="Takeover")
+    found = await asked(stage, "ada-ben", "ben")
+    assert "Takeover" not in str(found)
+    assert {key for p in found["participants"] for busy in p["busy"] for key in busy} == {
+        "start",
+        "end",
+        "status",
+    }
