@@ -78,39 +78,36 @@ async def test_a_meeting_cancelled_or_deleted_in_outlook_is_a_cancelled_session(
 
 
 async def test_our_own_writes_are_not_read_again(stage: Stage) -> None:
-    await stage.book()
-    await stage.settled()
-    graph = stage.cloud.graph
+    session, graph = await booked(stage), stage.cloud.graph
     slots = await stage.slots()
-    # The mailbox is subscribed by now: what follows is notified.
     graph.requests.reset()
-    session = (
-        await stage.call(
-            "ben",
-            "POST",
-            "pairings/ada-ben/sessions",
-            json={
-                "start": slots[-1]["start"],
-                "duration_minutes": 30,
-                "time_zone": "Europe/Berlin",
-            },
-            headers={"idempotency-key": "second"},
-        )
-    ).json()
+    moved = await stage.call(
+        "ben",
+        "PATCH",
+        f"sessions/{session['id']}",
+        json={"start": slots[-1]["start"]},
+        headers={"if-match": "*"},
+    )
+    assert moved.status_code == 200, moved.text
     delivered = graph.tally.delivered
     await stage.settled()
-    assert session["state"] == "scheduled"
     assert graph.tally.delivered > delivered
-    # getSchedule and create: what Graph said of the creation needed no third call.
+    # getSchedule and PATCH: what Graph said of it needed no third call.
     assert graph.requests.count() == 2
 
 
 async def test_meetings_that_are_not_ours_cost_no_call(stage: Stage) -> None:
     await booked(stage)
-    start = evening(5)
-    stage.cloud.graph.outlook.busy("ben", start, start + timedelta(hours=1))
+    graph, start = stage.cloud.graph, evening(5)
+    other = graph.outlook.busy("ben", start, start + timedelta(hours=1))
     await stage.settled()
-    assert stage.cloud.graph.requests.count() == 0
+    delivered = graph.tally.delivered
+    # Events that are made are not subscribed to; those that change and go are.
+    graph.outlook.edit("ben", other.ical_uid, subject="Another private thing")
+    graph.outlook.delete("ben", other.ical_uid)
+    await stage.settled()
+    assert graph.tally.delivered > delivered
+    assert graph.requests.count() == 0
 
 
 async def test_a_wrong_client_state_is_acknowledged_and_dropped(stage: Stage) -> None:
