@@ -8,6 +8,7 @@ derived from the idempotency key, so a retry finds what was left at any step and
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,6 +23,8 @@ from shared.clock import Clock
 from shared.due import DueStore
 from shared.errors import (
     CalendarRefused,
+    CalendarThrottled,
+    CalendarUnavailable,
     ConsentMissing,
     Invalid,
     KeyReused,
@@ -164,6 +167,9 @@ async def book(
                 raise
         except StaleRow:
             continue  # the same request, elsewhere, is ahead of us, or has just given up
+        except (CalendarThrottled, CalendarUnavailable):
+            await _step_back(session, books)
+            raise
     raise StoreUnavailable("The same request is being handled elsewhere.")
 
 
@@ -179,6 +185,15 @@ async def _is_left_alone(session: Session, books: Books) -> bool:
         if known is None or known.version != session.version:
             return False
     return True
+
+
+async def _step_back(session: Session | None, books: Books) -> None:
+    """Let whoever repeats the request know at once that nobody is at it any more."""
+    if session is None or not session.version:
+        return
+    until = books.clock.now() + HOLD_FOR - _ANOTHER_TAKES
+    with suppress(SchedulingError):
+        await books.sessions.save(replace(session, held_until=until))
 
 
 async def _ensure_no_series(organizer: Mailbox, key: SessionId, books: Books) -> None:

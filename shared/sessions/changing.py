@@ -100,6 +100,13 @@ async def reschedule(
         raise Conflict("The session is over.")
     if wanted.span == session.span:
         return session
+    if wanted.span == session.pending_span and session.event_id is not None:
+        # Asked for before, and nobody heard what became of it: Outlook may have done it.
+        seen = await books.calendar.read(session.organizer, session.event_id)
+        if seen.span == wanted.span:
+            return await record_moved(
+                session, seen, wanted.time_zone, participation.organization, books
+            )
     rules = rules_for(
         participation.organization.settings,
         duration=wanted.span.duration,

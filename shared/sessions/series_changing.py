@@ -117,6 +117,13 @@ async def reschedule_scope(
     ensure_organizer(participation, session)
     series = await _series_of(session, books)
     known = await sessions_of(series, sessions=books.sessions)
+    if any(s.pending_span for s in known):
+        # Asked for before, and nobody heard what became of it: Outlook says.
+        await settle_series(
+            series_job(JobKind.SERIES, series), participation.organization, books=books
+        )
+        series = await _series_of(session, books)
+        known = await sessions_of(series, sessions=books.sessions)
     meant = _meant(known, session, scope, books)
     if session.id not in {s.id for s in meant}:
         raise Conflict("The session is over, or cancelled.")

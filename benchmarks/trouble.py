@@ -1,0 +1,299 @@
+"""Graph in trouble while people book, move, cancel and answer: nothing doubled, nobody waiting.
+
+Run with ``python -m benchmarks.trouble [troubles]``; 10,000 by default. Real are the use-cases and
+the Graph and Entra adapters over TLS; Graph and Entra are the simulators, tables and queues are in
+memory. Requests are refused (429 with every kind of Retry-After, 500, 502, 503, 504), connections
+break before or after the effect. Who is told to repeat a request repeats it, with the same key. In
+the end time passes, with Graph well again. Besides, some requests meet a Graph that does not answer
+at all: these wait for real.
+"""
+
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from functions._edge import WAIT_SECONDS
+from functions._problems import problem_headers, problem_of
+from local.graph.faults import FaultRule
+from shared.errors import SchedulingError, TookTooLong
+from shared.organizations.model import Acting, Participation
+from shared.pairings.model import Pairing
+from shared.sessions.booking import BookingRequest, book
+from shared.sessions.changing import Answer, Reschedule, cancel, reschedule, respond
+from shared.sessions.model import ResponseState, Session, SessionState
+from shared.timespan import TimeSpan
+from tests.rig import MONDAY, Rig, a_rig
+
+PER_WORLD: Final = 120
+"""Bookings in one world; then a new one begins, so that calendars stay as full as people's are."""
+AT_ONCE: Final = 4
+REPEATED: Final = 8
+"""How often somebody repeats a request before giving up."""
+SILENT: Final = 12
+"""Requests that meet a Graph which does not answer."""
+HALF_AN_HOUR: Final = timedelta(minutes=30)
+_WRITES: Final = r"/events|/cancel|/accept|/decline|/tentativelyAccept"
+_DEFINITE: Final = {409, 422, 502}
+
+
+@dataclass
+class Findings:
+    """What was seen."""
+
+    troubles: Counter[str] = field(default_factory=Counter)
+    """Requests that were broken, by how."""
+    answers: Counter[str] = field(default_factory=Counter)
+    longest_seconds: float = 0.0
+    """That anybody waited for one answer."""
+    unclear: list[str] = field(default_factory=list)
+    """Answers that neither are a result nor say whether to repeat."""
+    duplicates: int = 0
+    orphans: int = 0
+    wrong: list[str] = field(default_factory=list)
+    """Where calendars and tables do not say the same."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether everything is as it must be."""
+        wrong = (self.duplicates, self.orphans, self.unclear, self.wrong)
+        return not any(wrong) and self.longest_seconds <= 10
+
+    def told(self) -> str:
+        """Return it in words."""
+        troubles = ", ".join(f"{name} {n:,}" for name, n in sorted(self.troubles.items()))
+        answers = ", ".join(f"{name} {n:,}" for name, n in sorted(self.answers.items()))
+        lines = (
+            f"{sum(self.troubles.values()):,} troubles: {troubles}",
+            f"answers: {answers}",
+            f"duplicate events {self.duplicates}, events of nobody {self.orphans}",
+            f"differences between calendars and tables {len(self.wrong)}",
+            f"longest wait {self.longest_seconds:.1f} s, unclear answers {len(self.unclear)}",
+        )
+        return "\n".join([*lines, *self.wrong[:5], *self.unclear[:5]])
+
+
+def rules() -> dict[str, FaultRule]:
+    """Return the ways in which Graph is troubled, by name."""
+    refused = {
+        "429": FaultRule(status=429, retry_after=1, probability=0.06),
+        "429 with a fraction": FaultRule(status=429, retry_after=0.2, probability=0.06),
+        "429 until a date": FaultRule(
+            status=429, retry_after="date", retry_after_seconds=20, probability=0.03
+        ),
+        "429 without a word": FaultRule(status=429, probability=0.06),
+        "500": FaultRule(status=500, probability=0.05),
+        "502": FaultRule(status=502, probability=0.05),
+        "503": FaultRule(status=503, probability=0.08),
+        "504": FaultRule(status=504, probability=0.05),
+        "reset": FaultRule(behaviour="reset", probability=0.08),
+        "answer lost": FaultRule(behaviour="lost", probability=0.08),
+    }
+    return refused | {
+        "write done, answer lost": FaultRule(
+            method="POST|PATCH", path=_WRITES, behaviour="lost", probability=0.15
+        )
+    }
+
+
+async def told(
+    act: Callable[[], Awaitable[Session]], findings: Findings, name: str
+) -> Session | None:
+    """Let somebody do *act* until there is a result or a definite no."""
+    for _ in range(REPEATED):
+        started = time.perf_counter()
+        try:
+            # As the edge of HTTP does it.
+            async with asyncio.timeout(WAIT_SECONDS):
+                session = await act()
+        except TimeoutError:
+            error: SchedulingError = TookTooLong("cut off")
+        except SchedulingError as failed:
+            error = failed
+        else:
+            findings.answers[f"{name} done"] += 1
+            _note(findings, started)
+            return session
+        _note(findings, started)
+        status = problem_of(error).status
+        if status == 503 and "Retry-After" in problem_headers(error, ""):
+            findings.answers["told to repeat"] += 1
+            continue
+        findings.answers[f"{name}: {status}"] += 1
+        if status not in _DEFINITE:
+            findings.unclear.append(f"{name}: {error!r}")
+        return None
+    findings.answers["gave up"] += 1
+    return None
+
+
+def _note(findings: Findings, started: float) -> None:
+    findings.longest_seconds = max(findings.longest_seconds, time.perf_counter() - started)
+
+
+class Person:
+    """Somebody who books a session, and with the other one does things to it."""
+
+    def __init__(self, rig: Rig, pairing: Pairing, mentee: str, mentor: str) -> None:
+        self.rig, self.pairing, self.mentee, self.mentor = rig, pairing, mentee, mentor
+
+    def acting(self, who: str) -> Participation:
+        """Return them signed in."""
+        person = self.rig.cloud.world.person(who)
+        index = 1 if who == self.mentee else 0
+        mailbox = self.pairing.mailbox(self.pairing.participants[index])
+        if mailbox is None:
+            raise ValueError("everybody here has a mailbox")
+        acting = Acting(mailbox, self.rig.cloud.entra.token_for(person))
+        return Participation(self.rig.organization, acting)
+
+    async def use(self, number: int, chance: random.Random, findings: Findings) -> None:
+        """Book, then perhaps move, answer, cancel."""
+        start = _slot(number)
+        request = BookingRequest(
+            key=f"key-{number}",
+            fingerprint=f"{number}",
+            start=start.start,
+            duration=HALF_AN_HOUR,
+            time_zone="UTC",
+        )
+        books = self.rig.wiring.books
+        session = await told(
+            lambda: book(self.acting(self.mentee), self.pairing, request, books=books),
+            findings,
+            "book",
+        )
+        if session is None:
+            return
+        session_id, organizer = session.id, session.organizer
+
+        async def known() -> Session:
+            return await self.rig.sessions.get(organizer, session_id)
+
+        async def move() -> Session:
+            later = TimeSpan(start.start + HALF_AN_HOUR, start.end + HALF_AN_HOUR)
+            wanted = Reschedule(later, "UTC")
+            me = self.acting(self.mentee)
+            return await reschedule(me, self.pairing, await known(), wanted, books=books)
+
+        async def answer() -> Session:
+            word = chance.choice((ResponseState.ACCEPTED, ResponseState.TENTATIVE))
+            me = self.acting(self.mentor)
+            return await respond(me, await known(), Answer(word), books=books)
+
+        async def call_off() -> Session:
+            return await cancel(self.acting(self.mentee), await known(), "sorry", books=books)
+
+        if chance.random() < 0.5:
+            await told(move, findings, "move")
+        if chance.random() < 0.4:
+            await self.rig.cloud.graph.advance(timedelta(seconds=2))  # the invitation arrives
+            await told(answer, findings, "answer")
+        if chance.random() < 0.3:
+            await told(call_off, findings, "cancel")
+
+
+def _slot(number: int) -> TimeSpan:
+    """Return a time of its own for each booking of a world: an hour, half of it to move to."""
+    start = MONDAY + timedelta(days=14 + number // 12, hours=1.5 + number % 12)
+    return TimeSpan.lasting(start, HALF_AN_HOUR)
+
+
+async def one_world(seed: int, bookings: int, findings: Findings) -> None:
+    """Let people book in a troubled world, then have a look at it when all is well."""
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        async with a_rig(Path(folder), seed) as rig:
+            troubles = rules()
+            for rule in troubles.values():
+                rig.cloud.graph.faults.add(rule)
+            numbers = iter(range(bookings))
+
+            async def somebody(seed: int) -> None:
+                for number in numbers:
+                    person = Person(rig, *rig.pairs[number % len(rig.pairs)])
+                    await person.use(number, random.Random(seed * 1000 + number), findings)
+
+            await asyncio.gather(*(somebody(chance.randrange(10**6)) for _ in range(AT_ONCE)))
+            findings.troubles.update({name: rule.hits for name, rule in troubles.items()})
+            rig.cloud.graph.faults.clear()
+            await rig.pass_time(timedelta(minutes=20))
+            await look(rig, findings)
+
+
+async def silence(findings: Findings) -> None:
+    """Let requests meet a Graph that does not answer, each at one of its calls."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with a_rig(Path(folder)) as rig:
+
+            async def somebody(number: int) -> None:
+                person = Person(rig, *rig.pairs[number % len(rig.pairs)])
+                await person.use(number, random.Random(number), findings)
+
+            rule = FaultRule(behaviour="delay", delay_seconds=12, probability=0.25)
+            rig.cloud.graph.switches.concurrency = 1000
+            rig.cloud.graph.faults.add(rule)
+            await asyncio.gather(*map(somebody, range(SILENT)))
+            findings.troubles["no answer for 12 s"] += rule.hits
+            rig.cloud.graph.faults.clear()
+            await asyncio.sleep(13)  # what was late arrives
+            await rig.pass_time(timedelta(minutes=20))
+            await look(rig, findings)
+
+
+async def look(rig: Rig, findings: Findings) -> None:
+    """Compare what calendars and tables say."""
+    for pairing, mentee, mentor in rig.pairs:
+        organizer = pairing.mailbox(pairing.participants[1])
+        if organizer is None:
+            continue
+        page, _ = await rig.sessions.of_mailbox(
+            organizer, since=None, until=None, after=None, limit=10_000
+        )
+        mine = [s for s in page if s.pairing_id == pairing.id and s.organizer == organizer]
+        rig.booked += [(s, mentee, mentor) for s in mine]
+        findings.wrong += [f"{s.id}: still requested" for s in mine if s.state == "requested"]
+    scheduled = {s.id for s, _, _ in rig.booked if s.state is SessionState.SCHEDULED}
+    per_session: Counter[str] = Counter()
+    for mailbox in rig.cloud.graph.site.store.all():
+        for event in mailbox.live():
+            if event.is_organizer and event.transaction_id:
+                per_session[event.transaction_id] += 1
+    findings.duplicates += sum(count - 1 for count in per_session.values())
+    findings.orphans += len(per_session.keys() - scheduled)
+    findings.wrong += await rig.differences()
+
+
+async def suffer(troubles: int, *, silent: bool = True) -> Findings:
+    """Go from world to world until there were so many *troubles*."""
+    findings, seed = Findings(), 0
+    while sum(findings.troubles.values()) < troubles:
+        seed += 1
+        left = troubles - sum(findings.troubles.values())
+        await one_world(seed, min(PER_WORLD, max(8, left // 2)), findings)
+    if silent:
+        await silence(findings)
+    return findings
+
+
+def main() -> None:
+    """Print what was found; exit with 1 if anything is wrong."""
+    import logging
+
+    logging.disable(logging.CRITICAL)
+    wanted: Any = sys.argv[1:] or ["10000"]
+    started = time.perf_counter()
+    findings = asyncio.run(suffer(int(wanted[0])))
+    print(f"{findings.told()}\nin {time.perf_counter() - started:.0f} s")
+    sys.exit(not findings.is_clean)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""A few hundred troubles of Graph; `benchmarks.trouble` makes ten thousand."""
+
+import logging
+
+import pytest
+
+from benchmarks.trouble import suffer
+
+
+async def test_nothing_is_doubled_and_nobody_left_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.CRITICAL, "mentor_calendar"):
+        findings = await suffer(250, silent=False)
+    assert findings.is_clean, findings.told()
+    assert findings.answers["book done"] > 20
