@@ -151,8 +151,10 @@ async def sign_in(page: Page, who: str) -> None:
 
 
 def _matters(said: str) -> bool:
-    """Tell whether a line of the console is a complaint of ours: Chromium reports refused requests
-    by itself, whatever the page makes of them."""
+    """Tell whether a line of the console is a complaint of ours.
+
+    Chromium reports refused requests by itself, whatever the page makes of them.
+    """
     return any(word in said for word in ("Content Security Policy", "Uncaught", "Warning:"))
 
 
