@@ -2,6 +2,7 @@
 
 import shlex
 import ssl
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from local.world import World
 PLATFORM = "platform"
 """Who is no person: the platform's backend."""
 ACTS = ("accept", "decline", "tentative", "propose", "move", "cancel", "delete")
+INVITED_WITHIN = 15
+"""Seconds for which ``act`` waits for an invitation that is under way."""
 TIMED = frozenset({"propose", "move"})
 
 
@@ -77,7 +80,8 @@ def act(
     for name, given in (("start", start), ("end", end)):
         if given:
             body[name] = _instant(given, who).isoformat()
-    _post(running, f"{running.graph_url}/_control/people/{who}/acts/{what}", body)
+    url = f"{running.graph_url}/_control/people/{who}/acts/{what}"
+    _post(running, url, body, patience=INVITED_WITHIN)
     return f"{who}: {what} {session}"
 
 
@@ -101,10 +105,17 @@ def _instant(text: str, who: str) -> datetime:
         raise CommandFailed(f"nobody is called {who}") from error
 
 
-def _post(running: RunningCloud, url: str, body: dict[str, Any]) -> dict[str, Any]:
+def _post(
+    running: RunningCloud, url: str, body: dict[str, Any], *, patience: float = 0
+) -> dict[str, Any]:
+    """Post *body*; for *patience* seconds repeat it as often as the answer says to come back."""
     context = ssl.create_default_context(cafile=running.ca)
+    give_up_at = time.monotonic() + patience
     try:
         answer = httpx.post(url, json=body, verify=context, timeout=10, trust_env=False)
+        while "Retry-After" in answer.headers and time.monotonic() < give_up_at:
+            time.sleep(float(answer.headers["Retry-After"]))
+            answer = httpx.post(url, json=body, verify=context, timeout=10, trust_env=False)
     except httpx.HTTPError as error:
         raise CommandFailed(f"the local cloud does not answer: {error}") from error
     told: dict[str, Any] = answer.json()

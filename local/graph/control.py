@@ -14,7 +14,7 @@ from aiohttp import web
 from local.graph.errors import GraphError, Json
 from local.graph.faults import FaultRule
 from local.graph.notifications import LifecycleEvent
-from local.graph.outlook import NoSuchEvent
+from local.graph.outlook import NoSuchEvent, NotYetDelivered
 from local.graph.times import instant_text, parse_instant, zone_named
 from local.world import MailboxKind, Person
 
@@ -67,6 +67,10 @@ def _as_json(
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             found = await handler(request)
+        except NotYetDelivered as waiting:
+            return web.json_response(
+                {"error": str(waiting)}, status=409, headers={"Retry-After": "1"}
+            )
         except NoSuchEvent as missing:
             return web.json_response({"error": str(missing)}, status=404)
         except KeyError as missing:

@@ -73,6 +73,7 @@ class PostOffice:
         self._numbers = count(1)
         self._deliver: Callable[[Message], None] = lambda _: None
         self.log: deque[Message] = deque(maxlen=_REMEMBERED)
+        self._under_way: list[Message] = []
 
     def deliver_to(self, receive: Callable[[Message], None]) -> None:
         """Hand every message to *receive*."""
@@ -91,5 +92,14 @@ class PostOffice:
             details=message.details.copy(),
         )
         self.log.append(sent)
+        self._under_way.append(sent)
         delay = timedelta(seconds=self._switches.mail_delay_seconds)
-        self._agenda.after(delay, lambda: self._deliver(sent))
+        self._agenda.after(delay, lambda: self._arrive(sent))
+
+    def is_under_way(self, ical_uid: str, recipient: str) -> bool:
+        """Tell whether a message about the event was sent to *recipient* and has not arrived."""
+        return any((m.ical_uid, m.recipient) == (ical_uid, recipient) for m in self._under_way)
+
+    def _arrive(self, message: Message) -> None:
+        self._under_way.remove(message)
+        self._deliver(message)

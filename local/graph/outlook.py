@@ -15,6 +15,10 @@ class NoSuchEvent(LookupError):
     """Nobody has such an event, or the person does not."""
 
 
+class NotYetDelivered(NoSuchEvent):
+    """The person is about to have it: the invitation is under way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """Acts of people. *who* is a key, address or object id; *which* a session id, iCalUId or id.
@@ -27,9 +31,11 @@ class Outlook:
     site: Site
 
     def find(self, who: str, which: str, *, on: date | None = None) -> Event:
-        """Return the person's own copy. NoSuchEvent if there is none (any more)."""
-        mailbox = self._mailbox(who)
-        event = mailbox.by_uid(self._uid(which)) or self._by_id(mailbox, which)
+        """Return the person's own copy. NoSuchEvent if there is none (any more, or as yet)."""
+        mailbox, uid = self._mailbox(who), self._uid(which)
+        event = mailbox.by_uid(uid) or self._by_id(mailbox, which)
+        if event is None and self.site.post.is_under_way(uid, mailbox.person.address):
+            raise NotYetDelivered(f"the invitation to {who} is still under way")
         if event is None or (on and on not in event.dates()):
             raise NoSuchEvent(f"{who} has no event {which}" + (f" on {on}" if on else ""))
         return event.occurrence(on) if on else event

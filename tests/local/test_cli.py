@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -192,3 +193,53 @@ async def test_without_a_cloud_commands_say_how_to_start_one(environment: dict[s
 async def test_people_are_listed_without_a_cloud(environment: dict[str, str]) -> None:
     status, out, _ = await ran(environment, "people")
     assert (status, "busy mentor" in out) == (0, True)
+
+
+async def test_what_the_readme_says_books_a_session_and_sees_the_answer(
+    environment: dict[str, str],
+) -> None:
+    async with running(environment, "start") as (_, said):
+        api = next(each for each in said.split() if each.endswith("/api"))
+        prelude, (look, book, accept, show) = readme_commands(environment, api)
+        available = json.loads(await shell(environment, prelude + look))
+        booked = json.loads(await shell(environment, prelude + book))
+        await shell(environment, prelude + accept.replace("SESSION_ID", booked["id"]))
+        async with asyncio.timeout(20):
+            shown = booked
+            while shown["responses"]["pending"]:
+                show_it = prelude + show.replace("SESSION_ID", booked["id"])
+                shown = json.loads(await shell(environment, show_it))
+    slot = available["slots"][0]
+    assert (booked["start"], booked["end"]) == (slot["start"], slot["end"])
+    assert booked["online_meeting"]["state"] == "ready"
+    assert (booked["responses"]["pending"], shown["responses"]["accepted"]) == (1, 1)
+
+
+def readme_commands(environment: dict[str, str], api: str) -> tuple[str, list[str]]:
+    """Return what comes first in every shell, and the README's commands, for this machine."""
+    text = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    for written, here in (
+        ("https://localhost:7071/api", api),
+        (".local/ca.pem", f"{environment['LOCAL_CLOUD_FOLDER']}/ca.pem"),
+        (".venv/bin/python", sys.executable),
+    ):
+        assert written in text
+        text = text.replace(written, here)
+    _, looking, booking = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    *first, look = looking.splitlines()
+    commands = [look, *booking.replace("\\\n", " ").splitlines()]
+    return "\n".join(["set -euo pipefail; shopt -s expand_aliases", *first, ""]), commands
+
+
+async def shell(environment: dict[str, str], script: str) -> str:
+    """Run *script* in bash; return what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", script),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+        cwd=HERE.parent,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()

@@ -49,6 +49,17 @@ async def test_the_clock_is_advanced(graph: Graph) -> None:
     await graph.control("POST", "/run-due")
 
 
+async def test_an_invitation_under_way_can_be_waited_for(graph: Graph) -> None:
+    await graph.control("PATCH", "/switches", {"mail_delay_seconds": 60})
+    await graph.book("ada", "bob", transactionId="s-1")
+    path = "/people/bob/acts/accept"
+    waiting = await graph.control("POST", path, {"session": "s-1"}, expect=409)
+    assert "under way" in waiting["error"]
+    await graph.control("POST", "/people/cid/acts/accept", {"session": "s-1"}, expect=404)
+    await graph.control("POST", "/clock/advance", {"seconds": 60})
+    await graph.control("POST", path, {"session": "s-1"})
+
+
 @pytest.mark.parametrize(
     ("name", "more", "expected"),
     [
