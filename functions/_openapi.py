@@ -36,6 +36,24 @@ _ERRORS: Final = {
     "502": "Outlook refused.",
     "503": "Try again after `Retry-After`.",
 }
+_RULES: Final = (
+    "Instants are RFC 3339, with any offset in and `Z` out. Errors are RFC 9457 problems: `type`"
+    " is stable, `detail` is for people, `remedy` says who can do what about it, `trace_id` finds"
+    " it in our logs. A slot that is not free comes with `alternatives`.\n\n"
+    "Lists come in pages: pass `next_cursor` on as `cursor` until there is none. What can change"
+    " has an `ETag`: `If-None-Match` asks whether it did, `If-Match` changes it only if not. A"
+    " request with an `Idempotency-Key` may be sent again after any failure: it happens once."
+)
+_HEADERS: Final = {
+    "Idempotency-Key": "Made by the caller, one for each thing to be done: the same again does it"
+    " once, and gives the same answer.",
+    "If-Match": "The `ETag` of what was read: what has changed since is not overwritten.",
+    "If-None-Match": "The `ETag` that the caller has.",
+    "Acting-Participant": "`{organization id}/{object id}` of the participant for whom the platform"
+    " acts: with its own token, in application mode only.",
+}
+_REQUIRED: Final = {"Idempotency-Key", "If-Match"}
+_FORMS: Final = {"Idempotency-Key": {"pattern": "^[!-~]{1,128}$"}}
 _CALLERS: Final[dict[str, list[dict[str, list[str]]]]] = {
     "participant": [{"participant": []}, {"platform": []}],
     "platform": [{"platform": []}],
@@ -67,6 +85,7 @@ def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
             "title": "Mentor Calendar",
             "version": version,
             "summary": "Office 365 calendars for mentoring platforms",
+            "description": _RULES,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/api"}],
@@ -181,19 +200,22 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
-    wanted: list[tuple[str, bool, dict[str, Any]]] = []
-    if operation.idempotent:
-        schema = {"type": "string", "pattern": "^[!-~]{1,128}$"}
-        wanted.append(("Idempotency-Key", True, schema))
-    if operation.guarded:
-        wanted.append(("If-Match", True, {"type": "string"}))
-    if operation.cached:
-        wanted.append(("If-None-Match", False, {"type": "string"}))
-    if operation.caller == "participant":
-        wanted.append(("Acting-Participant", False, {"type": "string"}))
+    names = {
+        "Idempotency-Key": operation.idempotent,
+        "If-Match": operation.guarded,
+        "If-None-Match": operation.cached,
+        "Acting-Participant": operation.caller == "participant",
+    }
     return [
-        {"name": name, "in": "header", "required": required, "schema": schema}
-        for name, required, schema in wanted
+        {
+            "name": name,
+            "in": "header",
+            "required": name in _REQUIRED,
+            "description": _HEADERS[name],
+            "schema": {"type": "string", **_FORMS.get(name, {})},
+        }
+        for name, is_taken in names.items()
+        if is_taken
     ]
 
 
@@ -206,7 +228,7 @@ def _query(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
             "name": name,
             "in": "query",
             "required": name in required,
-            "description": described.pop("description", described.pop("title", name)),
+            **({"description": described.pop("description")} if "description" in described else {}),
             "schema": described,
         }
         for name, described in ((n, dict(s)) for n, s in schema["properties"].items())

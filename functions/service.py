@@ -1,6 +1,8 @@
 """HTTP: is this deployment well, and what does its API look like."""
 
+import json
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -46,3 +48,20 @@ async def show_openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG
         mimetype="application/json",
         headers={"cache-control": "max-age=300"},
     )
+
+
+@bp.route("docs", methods=["GET"])
+@http_endpoint(Operation("The API, to read", "nobody", media_type="text/html"))
+async def show_docs(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
+    """Serve the OpenAPI document as a page."""
+    text, policy = _docs()
+    headers = {"content-security-policy": policy, "cache-control": "max-age=300"}
+    return func.HttpResponse(text, mimetype="text/html", charset="utf-8", headers=headers)
+
+
+@cache
+def _docs() -> tuple[str, str]:
+    # Imported here: few ever look, and none of them waits for a cold start of the webhook.
+    from functions._docs_page import CSP, docs_page
+
+    return docs_page(json.loads(_DOCUMENT.read_bytes())), CSP

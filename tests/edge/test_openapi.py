@@ -1,5 +1,8 @@
 """The document of our API: valid, current, and what is served."""
 
+import base64
+import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +40,29 @@ def test_every_function_of_ours_is_in_it() -> None:
 async def test_it_is_served_as_it_is_committed(api: Api) -> None:
     response = await api.call("GET", "openapi.json", who=None)
     assert response.get_body() == COMMITTED.read_bytes()
+
+
+async def test_people_can_read_it(api: Api) -> None:
+    document = OpenApi.committed().document
+    response = await api.call("GET", "docs", who=None)
+    page = response.get_body().decode()
+    anchors = set(re.findall(r'id="([^"]+)"', page))
+    linked = set(re.findall(r'href="#([^"]+)"', page))
+    assert linked <= anchors
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert operation["operationId"] in linked
+            assert f"<code>{method.upper()} /api{path}</code>" in page
+    assert set(document["components"]["schemas"]) <= anchors
+    outside = set(re.findall(r'(?:href|src)="([^"#][^"]*)"', page))
+    assert (outside, "<script" in page) == ({"openapi.json"}, False)
+
+
+async def test_the_pages_style_is_what_its_policy_allows(api: Api) -> None:
+    response = await api.call("GET", "docs", who=None)
+    (style,) = re.findall(r"<style>(.*?)</style>", response.get_body().decode(), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in response.headers["content-security-policy"]
 
 
 def test_every_operation_says_what_may_go_wrong() -> None:
