@@ -48,7 +48,7 @@ start: setup web ## Start the local cloud and the app, and say where to look
 cloud: setup ## Start the local cloud alone
 	@exec $(RUN) -m local cloud $(ARGS)
 
-test: check checkov unit e2e ## Run all that CI runs
+test: check checkov unit e2e browser ## Run all that CI runs
 
 check: setup ## Format, lint, types, imports, OpenAPI
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }

@@ -20,7 +20,10 @@ const { values: given } = parseArgs({
     out: { type: "string" },
     api: { type: "string", default: "./api" },
     "client-id": { type: "string" },
-    authority: { type: "string", default: "https://login.microsoftonline.com/organizations" },
+    authority: {
+      type: "string",
+      default: "https://login.microsoftonline.com/organizations",
+    },
     scope: { type: "string" },
     parent: { type: "string", multiple: true, default: [] },
     connect: { type: "string", multiple: true, default: [] },
@@ -79,7 +82,10 @@ write("staticwebapp.config.json", {
   },
   routes: [
     // Their names carry a hash of their content.
-    { route: "/assets/*", headers: { "Cache-Control": "public, max-age=31536000, immutable" } },
+    {
+      route: "/assets/*",
+      headers: { "Cache-Control": "public, max-age=31536000, immutable" },
+    },
     { route: "/config.json", headers: { "Cache-Control": "no-cache" } },
   ],
   navigationFallback: {

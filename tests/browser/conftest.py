@@ -1,16 +1,16 @@
 """The page in a real Chromium, on the whole local cloud: the app, its queues, Graph, Entra."""
 
+import asyncio
 import os
 import shutil
 import ssl
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 import pytest
@@ -19,16 +19,15 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from local.cloud import ROOT, LocalCloud
 from local.enrolment import enrol
+from local.graph.outlook import NoSuchEvent
 from local.host.host import DevelopmentHost
 from local.host.static import StaticSite
 from local.page import configured_page, is_built
-from local.serving import take_address
+from local.serving import Address, take_address
 from tests.e2e.conftest import settings_in_process
 
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
 IMAGES: Final = ROOT / "docs" / "images"
-PARENT: Final = "https://parent.example"
-"""Where the page may be embedded."""
 _FLAGS: Final = (
     "--no-sandbox",
     "--disable-gpu",
@@ -38,7 +37,13 @@ _FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-_NEVER: Final = ("login.microsoftonline.com", "login.microsoft.com", "login.live.com")
+
+
+class Picture(Protocol):
+    """Keeps a screenshot; with *docs* it is one of the tour's."""
+
+    async def __call__(self, page: Page, name: str, *, docs: bool = False) -> None: ...
+
 
 expect.set_options(timeout=15_000)
 
@@ -60,6 +65,8 @@ class Stage:
     url: str
     browser: Browser
     http: httpx.AsyncClient
+    parent: Address
+    """Where the page may be embedded; nothing is served there until a test does."""
 
     @asynccontextmanager
     async def someone(
@@ -136,6 +143,17 @@ class Stage:
         path = f"pairings/{pairing}/sessions"
         return await self.call(who, "POST", path, json=body, headers=headers)
 
+    async def arrived(self, who: str, session_id: str) -> None:
+        """Wait until the invitation is in somebody's mailbox."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    self.cloud.graph.outlook.find(who, session_id)
+                except NoSuchEvent:
+                    await asyncio.sleep(0.1)
+                else:
+                    return
+
 
 def next_monday() -> datetime:
     """Return midnight (UTC) of next Monday: a week that is free of notice and of the past."""
@@ -151,7 +169,7 @@ async def sign_in(page: Page, who: str) -> None:
 
 
 def _matters(said: str) -> bool:
-    """Tell whether a line of the console is a complaint of ours.
+    """Tell whether a line of the console is a complaint about the page.
 
     Chromium reports refused requests by itself, whatever the page makes of them.
     """
@@ -170,7 +188,8 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
     async with LocalCloud(folder=folder, public_url=url, weeks=4) as cloud:
         with settings_in_process(cloud.environment):
             await enrol(cloud.environment)
-        site = configured_page(cloud, folder / "page", parents=[PARENT])
+        parent = take_address(cloud.certificate.server_context())
+        site = configured_page(cloud, folder / "page", parents=[parent.url])
         async with (
             DevelopmentHost(
                 ROOT,
@@ -193,9 +212,10 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
                 executable_path=chromium(), args=list(_FLAGS), headless=True
             )
             try:
-                yield Stage(cloud, host, url, browser, http)
+                yield Stage(cloud, host, url, browser, http, parent)
             finally:
                 await browser.close()
+                parent.taken.close()
                 app = sys.modules["shared.wiring"].wiring()
                 await host.run_in_app(app.aclose())
 
@@ -208,8 +228,8 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
 
 
 @pytest.fixture
-def picture(request: pytest.FixtureRequest) -> Callable[..., Awaitable[None]]:
-    """Provide a way to keep a screenshot; with *docs* it is one of the tour's."""
+def picture() -> Picture:
+    """Provide a way to keep screenshots. UPDATE_TOUR=1 puts those of the tour into docs/."""
 
     async def take(page: Page, name: str, *, docs: bool = False) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -220,11 +240,3 @@ def picture(request: pytest.FixtureRequest) -> Callable[..., Awaitable[None]]:
             shutil.copy(path, IMAGES / path.name)
 
     return take
-
-
-def npm_root() -> Path:
-    """Return where the page's packages are."""
-    return ROOT / "web" / "node_modules"
-
-
-__all__ = ["PARENT", "Stage", "next_monday", "npm_root", "sign_in", "subprocess"]

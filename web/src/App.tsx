@@ -1,6 +1,6 @@
 import { lazy, Suspense } from "preact/compat";
 import { useCallback, useEffect, useState } from "preact/hooks";
-import { type Booked, body, type Me, type Pairing, type Session } from "./api/client";
+import { type Booked, body, type Me, type Pairing, type Schemas, type Session } from "./api/client";
 import { PairingCalendar } from "./calendar/PairingCalendar";
 import { usePage } from "./page";
 import { Trouble, useOnline } from "./parts/Trouble";
@@ -29,7 +29,9 @@ export function App() {
           {signIn.account && !parameters.isAdmin && (
             <p>
               <span class="who">
-                {t("signedInAs", { name: signIn.account.name ?? signIn.account.username })}
+                {t("signedInAs", {
+                  name: signIn.account.name ?? signIn.account.username,
+                })}
               </span>{" "}
               <button type="button" class="quiet" onClick={() => void signIn.out()}>
                 {t("signOut")}
@@ -251,11 +253,11 @@ async function allPairings(api: ReturnType<typeof usePage>["api"]): Promise<Pair
   const found: Pairing[] = [];
   let cursor: string | null = null;
   do {
-    const query: { limit: number; cursor?: string } = { limit: 100, ...(cursor && { cursor }) };
-    const page = body(await api.GET("/pairings", { params: { query } })) as {
-      items: Pairing[];
-      next: string | null;
+    const query: { limit: number; cursor?: string } = {
+      limit: 100,
+      ...(cursor && { cursor }),
     };
+    const page: Schemas["PairingList"] = body(await api.GET("/pairings", { params: { query } }));
     found.push(...page.items);
     cursor = page.next;
   } while (cursor);

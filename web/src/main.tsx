@@ -50,7 +50,7 @@ function say(text: string): void {
 const root = document.getElementById("page");
 if (root) {
   start(root).catch((error: unknown) => {
-    console.error(error);
+    reportError(error);
     root.textContent = navigator.onLine
       ? "The page could not be started. Please reload it."
       : "You are offline. Please reload the page when the connection is back.";

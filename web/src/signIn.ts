@@ -49,7 +49,10 @@ export class SignIn {
     const account = this.account;
     if (!account) throw new SignInNeeded();
     try {
-      const found = await this.msal.acquireTokenSilent({ scopes: [this.scope], account });
+      const found = await this.msal.acquireTokenSilent({
+        scopes: [this.scope],
+        account,
+      });
       return found.accessToken;
     } catch (error) {
       if (error instanceof InteractionRequiredAuthError) throw new SignInNeeded();

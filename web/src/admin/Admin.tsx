@@ -31,7 +31,10 @@ export function Admin() {
       const found: Schemas["OrganizationBody"][] = [];
       let cursor: string | null = null;
       do {
-        const query: { limit: number; cursor?: string } = { limit: 100, ...(cursor && { cursor }) };
+        const query: { limit: number; cursor?: string } = {
+          limit: 100,
+          ...(cursor && { cursor }),
+        };
         const page: Schemas["OrganizationList"] = body(
           await api.GET("/organizations", { params: { query } }),
         );

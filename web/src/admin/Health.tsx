@@ -25,7 +25,11 @@ export function Health({ api, organizationId }: Props) {
   const read = () =>
     run(async () => {
       setHealth(
-        body(await api.GET("/organizations/{organization_id}/health", { params: { path } })),
+        body(
+          await api.GET("/organizations/{organization_id}/health", {
+            params: { path },
+          }),
+        ),
       );
       setDays(byDay(await changes(api, path), format.zone, DAYS));
     });
@@ -130,9 +134,14 @@ async function changes(
   const found: Schemas["ChangeBody"][] = [];
   let cursor: string | null = null;
   for (let count = 0; count < PAGES; count += 1) {
-    const query: { limit: number; cursor?: string } = { limit: 500, ...(cursor && { cursor }) };
+    const query: { limit: number; cursor?: string } = {
+      limit: 500,
+      ...(cursor && { cursor }),
+    };
     const page: Schemas["ChangeList"] = body(
-      await api.GET("/organizations/{organization_id}/changes", { params: { path, query } }),
+      await api.GET("/organizations/{organization_id}/changes", {
+        params: { path, query },
+      }),
     );
     found.push(...page.items);
     // The feed never ends: its last page is empty and has a cursor all the same.

@@ -53,7 +53,11 @@ function ConsentLink({ api, path }: PartProps) {
   const make = () =>
     run(async () =>
       setLink(
-        body(await api.POST("/organizations/{organization_id}/consent-link", { params: { path } })),
+        body(
+          await api.POST("/organizations/{organization_id}/consent-link", {
+            params: { path },
+          }),
+        ),
       ),
     );
   return (
@@ -65,7 +69,9 @@ function ConsentLink({ api, path }: PartProps) {
       {link && (
         <div class="row">
           <label>
-            {t("admin.link", { when: format.moment(Date.parse(link.expires_at)) })}
+            {t("admin.link", {
+              when: format.moment(Date.parse(link.expires_at)),
+            })}
             <input
               type="text"
               readOnly
@@ -99,7 +105,9 @@ function Diagnostics({ api, path, onChanged }: PartProps & { onChanged: () => vo
   useEffect(() => {
     const limit = 100;
     api
-      .GET("/organizations/{organization_id}/pairings", { params: { path, query: { limit } } })
+      .GET("/organizations/{organization_id}/pairings", {
+        params: { path, query: { limit } },
+      })
       .then((answer) => {
         const addresses = body(answer).items.flatMap((each) =>
           each.participants.map((one) => one.address),
@@ -148,7 +156,9 @@ function Diagnostics({ api, path, onChanged }: PartProps & { onChanged: () => vo
       {found && (
         <>
           <p class="state">
-            {t("admin.checked", { when: format.moment(Date.parse(found.checked_at)) })}
+            {t("admin.checked", {
+              when: format.moment(Date.parse(found.checked_at)),
+            })}
           </p>
           <ul class="findings">
             {found.findings.map((finding) => (

@@ -23,7 +23,7 @@ export class ApiProblem extends Error {
   }
 
   get alternatives(): Span[] {
-    return (this.body.alternatives ?? []) as Span[];
+    return this.body.alternatives ?? [];
   }
 }
 
@@ -32,7 +32,7 @@ export class NoConnection extends Error {}
 
 export async function problemOf(response: Response): Promise<ApiProblem> {
   const isProblem = /\bjson\b/.test(response.headers.get("content-type") ?? "");
-  const body = isProblem ? await response.json().catch(() => ({})) : {};
+  const body: unknown = isProblem ? await response.json().catch(() => ({})) : {};
   return new ApiProblem(
     response.status,
     body as Partial<ProblemBody>,

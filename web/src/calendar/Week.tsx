@@ -99,7 +99,6 @@ export function Week(props: Props) {
 
   const today = dateOf(Date.now(), zone);
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: the keys are those of the buttons inside
     <div
       class="week"
       ref={scroller}
@@ -187,7 +186,10 @@ export function Week(props: Props) {
                           : "start"
                         : "start refused"
                     }
-                    style={{ top: position(each.minute), height: position(step) }}
+                    style={{
+                      top: position(each.minute),
+                      height: position(step),
+                    }}
                     aria-label={label(each)}
                     onFocus={() => setCurrent(each.at)}
                     onClick={() => onChoose(each)}
@@ -211,7 +213,10 @@ export function Week(props: Props) {
                 {dragged?.date === date && (
                   <div
                     class="ghost"
-                    style={{ top: position(dragged.minute), height: position(dragged.lasting) }}
+                    style={{
+                      top: position(dragged.minute),
+                      height: position(dragged.lasting),
+                    }}
                   >
                     {format.time(instantAt(date, dragged.minute, zone))}
                   </div>
@@ -227,16 +232,24 @@ export function Week(props: Props) {
   function label(each: Start): string {
     const day = format.day(each.at);
     if (each.refusal) {
-      return t("slot.why", { day, time: format.time(each.at), reasons: reasons(each.refusal) });
+      return t("slot.why", {
+        day,
+        time: format.time(each.at),
+        reasons: reasons(each.refusal),
+      });
     }
     const slot = each.slot;
     if (!slot) return day;
-    const range = format.range(each.at, Date.parse(slot.end));
+    const time = format.time(each.at);
+    const length = format.minutes((Date.parse(slot.end) - each.at) / 60_000);
     const told = slot.unknown_for.length
-      ? t("slot.unknown", { day, range, names: format.list(slot.unknown_for.map(nameOf)) })
-      : t("slot.free", { day, range });
+      ? t("slot.unknown", { time, day, length, names: format.list(slot.unknown_for.map(nameOf)) })
+      : t("slot.free", { time, day, length });
     const theirs = elsewhere.map(({ person, zone: other }) =>
-      t("slot.theirs", { time: format.elsewhere(each.at, other), name: nameOf(person.address) }),
+      t("slot.theirs", {
+        time: format.elsewhere(each.at, other),
+        name: nameOf(person.address),
+      }),
     );
     return [told, ...theirs].join("; ");
   }

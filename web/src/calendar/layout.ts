@@ -77,7 +77,13 @@ export function startsOf(
 
 function start(text: string, viewer: string, slot: Slot | null, refusal: Refusal | null): Start {
   const at = Date.parse(text);
-  return { at, date: dateOf(at, viewer), minute: minuteOfDay(at, viewer), slot, refusal };
+  return {
+    at,
+    date: dateOf(at, viewer),
+    minute: minuteOfDay(at, viewer),
+    slot,
+    refusal,
+  };
 }
 
 export function busyBlocks(
@@ -135,8 +141,7 @@ export function next(starts: readonly Start[], index: number, arrow: Arrow): num
       const gap = (each: Start) => Math.abs(each.minute - from.minute);
       return starts.reduce(
         (best, each, position) =>
-          each.date === other &&
-          (starts[best]?.date !== other || gap(each) < gap(starts[best] as Start))
+          each.date === other && (starts[best]?.date !== other || gap(each) < gap(starts[best]))
             ? position
             : best,
         index,

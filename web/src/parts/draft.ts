@@ -19,7 +19,10 @@ export function useDraft<T extends object>(
   name: string,
   initial: T,
 ): [T, (change: Partial<T>) => void] {
-  const [value, setValue] = useState<T>(() => ({ ...initial, ...readDraft<T>(name) }));
+  const [value, setValue] = useState<T>(() => ({
+    ...initial,
+    ...readDraft<T>(name),
+  }));
   const change = (part: Partial<T>) =>
     setValue((before) => {
       const after = { ...before, ...part };

@@ -14,7 +14,12 @@ export interface Told {
   readonly reference: string | null;
 }
 
-const PLAIN = { detail: null, remedy: null, waitSeconds: null, reference: null };
+const PLAIN = {
+  detail: null,
+  remedy: null,
+  waitSeconds: null,
+  reference: null,
+};
 /** Where our words say all there is to say. */
 const SPEAKS = new Set([
   "slot-taken",

@@ -9,6 +9,14 @@ import { dateOf, instantAt, minuteOfDay } from "../time/zones";
 
 const CHOICES = ["accepted", "tentative", "declined"] as const;
 
+interface Draft {
+  response: (typeof CHOICES)[number];
+  comment: string;
+  /** Of another time, on the viewer's clock. */
+  date: string;
+  time: string;
+}
+
 interface Props {
   session: Session;
   onClose: () => void;
@@ -21,8 +29,8 @@ export function AnswerDialog({ session, onClose, onAnswered }: Props) {
   const name = `answer.${session.id}`;
   const start = Date.parse(session.start);
   const lasting = Date.parse(session.end) - start;
-  const [draft, change] = useDraft(name, {
-    response: "accepted" as (typeof CHOICES)[number],
+  const [draft, change] = useDraft<Draft>(name, {
+    response: "accepted",
     comment: "",
     date: dateOf(start, format.zone),
     time: clockText(minuteOfDay(start, format.zone)),
@@ -39,7 +47,10 @@ export function AnswerDialog({ session, onClose, onAnswered }: Props) {
           response: draft.response,
           comment: draft.comment,
           proposed: isOther
-            ? { start: new Date(from).toISOString(), end: new Date(from + lasting).toISOString() }
+            ? {
+                start: new Date(from).toISOString(),
+                end: new Date(from + lasting).toISOString(),
+              }
             : null,
         },
       });

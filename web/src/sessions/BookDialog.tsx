@@ -96,7 +96,10 @@ export function BookDialog({ pairing, people, asked, onClose, onBooked, onTaken 
       change({ key, sent });
       try {
         const answer = await api.POST("/pairings/{pairing_id}/sessions", {
-          params: { path: { pairing_id: pairing.id }, header: { "Idempotency-Key": key } },
+          params: {
+            path: { pairing_id: pairing.id },
+            header: { "Idempotency-Key": key },
+          },
           body: booking,
         });
         dropDraft(DRAFT);
@@ -238,7 +241,9 @@ export function BookDialog({ pairing, people, asked, onClose, onBooked, onTaken 
               checked={draft.acceptUnknown}
               onChange={(event) => change({ acceptUnknown: event.currentTarget.checked })}
             />
-            {t("book.unknownFor", { names: format.list(unknownFor.map(nameOf)) })}
+            {t("book.unknownFor", {
+              names: format.list(unknownFor.map(nameOf)),
+            })}
           </label>
         )}
         <footer>

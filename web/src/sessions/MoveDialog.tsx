@@ -57,9 +57,14 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
       try {
         const path = { session_id: session.id };
         // What is on the screen may be older than what is stored.
-        const seen = await api.GET("/sessions/{session_id}", { params: { path } });
+        const seen = await api.GET("/sessions/{session_id}", {
+          params: { path },
+        });
         const answer = await api.PATCH("/sessions/{session_id}", {
-          params: { path, header: { "If-Match": seen.response.headers.get("etag") ?? "*" } },
+          params: {
+            path,
+            header: { "If-Match": seen.response.headers.get("etag") ?? "*" },
+          },
           body: {
             start: new Date(chosen).toISOString(),
             accept_unknown: session.unknown_for.length > 0,

@@ -4,7 +4,12 @@ import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
 import { nameOf } from "../people";
 
-const ICONS = { accepted: "✓", tentative: "~", declined: "✕", pending: "…" } as const;
+const ICONS = {
+  accepted: "✓",
+  tentative: "~",
+  declined: "✕",
+  pending: "…",
+} as const;
 
 export type Action = "move" | "cancel" | "answer";
 
@@ -41,7 +46,9 @@ export function SessionCard({ session, organizer, isShown, onAct, onChanged }: P
       {session.state !== "scheduled" && <p class="state">{t(`session.state.${session.state}`)}</p>}
       {session.occurrence !== null && (
         <p class="state">
-          {t("session.series", { number: format.number(session.occurrence + 1) })}
+          {t("session.series", {
+            number: format.number(session.occurrence + 1),
+          })}
         </p>
       )}
       {session.state !== "cancelled" && (
@@ -61,12 +68,16 @@ export function SessionCard({ session, organizer, isShown, onAct, onChanged }: P
       {session.conflicts_with.length > 0 && isOpen && (
         <p class="state">
           <span aria-hidden="true">⚠ </span>
-          {t("session.conflict", { names: format.list(session.conflicts_with.map(nameOf)) })}
+          {t("session.conflict", {
+            names: format.list(session.conflicts_with.map(nameOf)),
+          })}
         </p>
       )}
       {session.unknown_for.length > 0 && isOpen && (
         <p class="state">
-          {t("session.unknown", { names: format.list(session.unknown_for.map(nameOf)) })}
+          {t("session.unknown", {
+            names: format.list(session.unknown_for.map(nameOf)),
+          })}
         </p>
       )}
       {isOpen && online.state === "pending" && <p class="state">{t("join.pending")}</p>}
@@ -131,7 +142,11 @@ function Answer({ attendee }: { attendee: Attendee }) {
         {ICONS[attendee.response]}
       </span>{" "}
       {at
-        ? t("answer.news", { name, answer, when: format.moment(Date.parse(at)) })
+        ? t("answer.news", {
+            name,
+            answer,
+            when: format.moment(Date.parse(at)),
+          })
         : t("answer.of", { name, answer })}
     </li>
   );
@@ -154,14 +169,22 @@ function Proposal({ session, attendee, onChanged }: ProposalProps) {
     run(async () => {
       const answer = await api.POST("/sessions/{session_id}/proposals/{attendee}/accept", {
         params: {
-          path: { session_id: session.id, attendee: attendee.object_id ?? attendee.address },
+          path: {
+            session_id: session.id,
+            attendee: attendee.object_id ?? attendee.address,
+          },
         },
       });
       onChanged(body(answer), t("proposal.taken", { when }));
     });
   return (
     <div class="proposal">
-      <p>{t("proposal", { name: attendee.is_me ? t("you") : nameOf(attendee.address), when })}</p>
+      <p>
+        {t("proposal", {
+          name: attendee.is_me ? t("you") : nameOf(attendee.address),
+          when,
+        })}
+      </p>
       {session.is_organizer && (
         <button type="button" class="main" disabled={isBusy} onClick={() => void take()}>
           {t("proposal.take")}

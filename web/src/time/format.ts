@@ -42,30 +42,47 @@ export class Format {
     const there = this.write(at, zone, { day: "numeric" });
     return here === there
       ? this.time(at, zone)
-      : this.write(at, zone, { weekday: "short", hour: "numeric", minute: "2-digit" });
+      : this.write(at, zone, {
+          weekday: "short",
+          hour: "numeric",
+          minute: "2-digit",
+        });
   }
 
   range(start: Instant, end: Instant, zone: Zone = this.zone): string {
     const [shift, timeZone] = split(zone);
-    return this.with({ hour: "numeric", minute: "2-digit", timeZone }).formatRange(
-      start + shift,
-      end + shift,
-    );
+    return this.with({
+      hour: "numeric",
+      minute: "2-digit",
+      timeZone,
+    }).formatRange(start + shift, end + shift);
   }
 
   day(at: Instant): string {
-    return this.write(at, this.zone, { weekday: "long", day: "numeric", month: "long" });
+    return this.write(at, this.zone, {
+      weekday: "long",
+      day: "numeric",
+      month: "long",
+    });
   }
 
   /** A date with the year where it is not this one. */
   date(at: Instant): string {
     const year =
       new Date(at).getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" as const };
-    return this.write(at, this.zone, { weekday: "short", day: "numeric", month: "short", ...year });
+    return this.write(at, this.zone, {
+      weekday: "short",
+      day: "numeric",
+      month: "short",
+      ...year,
+    });
   }
 
   moment(at: Instant): string {
-    return this.write(at, this.zone, { dateStyle: "medium", timeStyle: "short" });
+    return this.write(at, this.zone, {
+      dateStyle: "medium",
+      timeStyle: "short",
+    });
   }
 
   /** The parts of a column's heading. */
@@ -74,7 +91,11 @@ export class Format {
     return {
       weekday: this.write(at, "UTC", { weekday: "short" }),
       day: this.write(at, "UTC", { day: "numeric", month: "short" }),
-      full: this.write(at, "UTC", { weekday: "long", day: "numeric", month: "long" }),
+      full: this.write(at, "UTC", {
+        weekday: "long",
+        day: "numeric",
+        month: "long",
+      }),
     };
   }
 
@@ -89,9 +110,11 @@ export class Format {
 
   minutes(count: number): string {
     const part = (value: number, unit: "hour" | "minute") =>
-      new Intl.NumberFormat(this.locale, { style: "unit", unit, unitDisplay: "short" }).format(
-        value,
-      );
+      new Intl.NumberFormat(this.locale, {
+        style: "unit",
+        unit,
+        unitDisplay: "short",
+      }).format(value);
     const hours = Math.floor(count / 60);
     const rest = count % 60;
     return [hours && part(hours, "hour"), (rest || !hours) && part(rest, "minute")]
@@ -119,7 +142,9 @@ export class Format {
       "sunday",
     ].indexOf(name);
     // 1 January 2024 was a Monday.
-    return this.write(Date.UTC(2024, 0, 1 + index, 12), "UTC", { weekday: "short" });
+    return this.write(Date.UTC(2024, 0, 1 + index, 12), "UTC", {
+      weekday: "short",
+    });
   }
 
   zoneName(zone: string, at: Instant): string {

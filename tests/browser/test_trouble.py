@@ -1,0 +1,169 @@
+"""What goes wrong is said in words, and nothing typed is lost."""
+
+import base64
+import json
+import re
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from local.entra.simulator import CHALLENGE
+from tests.browser.conftest import Picture, Stage, sign_in
+from tests.browser.test_booking import next_week
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_POST = re.compile(r"/api/pairings/[^/]+/sessions$")
+
+
+async def half_booked(page: Page, agenda: str = "Typed once") -> None:
+    """Open the form and type into it."""
+    await next_week(page)
+    await page.locator(".start").nth(8).click()
+    await page.get_by_label("What would you like to discuss?").fill(agenda)
+
+
+async def refuse(page: Page, status: int, kind: str, **headers: str) -> None:
+    """Answer the next booking with a problem, as the API or what stands before it would."""
+
+    async def answer(route: Route) -> None:
+        body = {"type": f"/problems/{kind}", "title": kind, "status": status, "detail": kind}
+        await route.fulfill(
+            status=status,
+            content_type="application/problem+json",
+            headers=headers,
+            body=json.dumps(body if kind else {}),
+        )
+
+    await page.route(_POST, answer, times=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [
+        (429, "", "Too many requests at once."),
+        (503, "calendar-throttled", "Outlook asks for a little patience."),
+        (503, "", "The service is not available at the moment."),
+        (502, "calendar-refused", "Outlook refused."),
+        (403, "consent-missing", "Your company has not approved this app yet."),
+    ],
+)
+async def test_refusals_are_told_and_can_be_tried_again(
+    stage: Stage, status: int, kind: str, said: str
+) -> None:
+    async with stage.someone("priya", "?pairing=ada-priya") as page:
+        await half_booked(page)
+        await refuse(page, status, kind, **{"retry-after": "2"})
+        await page.get_by_role("button", name="Book", exact=True).click()
+        alert = page.get_by_role("dialog").get_by_role("alert")
+        await expect(alert).to_contain_text(said)
+        if status in {429, 503}:
+            await expect(alert).to_contain_text("Try again in")
+            await expect(alert.get_by_role("button", name="Try again")).to_be_enabled()
+        await expect(page.get_by_label("What would you like to discuss?")).to_have_value(
+            "Typed once"
+        )
+
+
+async def test_offline(stage: Stage, picture: Picture) -> None:
+    async with stage.someone("priya", "?pairing=ada-priya") as page:
+        await half_booked(page)
+        await page.context.set_offline(offline=True)
+        await page.get_by_role("button", name="Book", exact=True).click()
+        alert = page.get_by_role("dialog").get_by_role("alert")
+        await expect(alert).to_contain_text("You are offline.")
+        await picture(page, "offline")
+        await page.context.set_offline(offline=False)
+        await expect(page.get_by_label("What would you like to discuss?")).to_have_value(
+            "Typed once"
+        )
+        await alert.get_by_role("button", name="Try again").click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await expect(page.locator("#said")).to_contain_text("Booked:")
+
+
+async def test_an_answer_that_was_lost_books_once(stage: Stage) -> None:
+    async with stage.someone("priya", "?pairing=ada-priya") as page:
+        await half_booked(page)
+
+        async def lose(route: Route) -> None:
+            await route.fetch()
+            await route.abort("connectionreset")
+
+        await page.route(_POST, lose, times=1)
+        before = len((await stage.call("priya", "GET", "sessions"))["items"])
+        await page.get_by_role("button", name="Book", exact=True).click()
+        alert = page.get_by_role("dialog").get_by_role("alert")
+        await expect(alert).to_contain_text("No answer came.")
+        await alert.get_by_role("button", name="Try again").click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        after = len((await stage.call("priya", "GET", "sessions"))["items"])
+        assert after == before + 1
+
+
+async def test_an_expired_session_keeps_what_was_typed(stage: Stage) -> None:
+    async with stage.someone("priya", "?pairing=ada-priya") as page:
+        await half_booked(page, "Outlives the sign-in")
+        await refuse(page, 401, "not-authenticated")
+        await page.get_by_role("button", name="Book", exact=True).click()
+        alert = page.get_by_role("dialog").get_by_role("alert")
+        await expect(alert).to_contain_text("Your sign-in has expired.")
+        await alert.get_by_role("button", name="Sign in").click()
+        await page.locator("#priya").click()
+        dialog = page.get_by_role("dialog", name="Book a session")
+        await expect(dialog.get_by_label("What would you like to discuss?")).to_have_value(
+            "Outlives the sign-in"
+        )
+        await dialog.get_by_role("button", name="Book", exact=True).click()
+        await expect(dialog).to_have_count(0)
+
+
+async def test_a_claims_challenge_leads_to_another_sign_in(stage: Stage) -> None:
+    tenant = stage.cloud.world.person("hugo").tenant_id
+    stage.cloud.entra.demand_claims(tenant)
+    try:
+        async with stage.someone() as page:
+            await page.get_by_role("button", name="Sign in").click()
+            await page.locator("#hugo").click()
+            # The first look into a calendar is refused; the page goes back to Entra by itself.
+            await expect(page.get_by_role("heading", name="Who are you?")).to_be_visible()
+            assert "claims=" in page.url
+            await page.locator("#hugo").click()
+            await next_week(page)
+    finally:
+        stage.cloud.entra.app_in(tenant).demanded_claims = None
+
+
+async def test_a_challenge_while_booking_keeps_what_was_typed(stage: Stage) -> None:
+    async with stage.someone("priya", "?pairing=ada-priya") as page:
+        await half_booked(page, "After another sign-in")
+        claims = base64.b64encode(CHALLENGE.encode()).decode()
+        header = f'Bearer realm="", error="insufficient_claims", claims="{claims}"'
+        await refuse(page, 401, "sign-in-again", **{"www-authenticate": header})
+        await page.get_by_role("button", name="Book", exact=True).click()
+        await page.locator("#priya").click()
+        dialog = page.get_by_role("dialog", name="Book a session")
+        await expect(dialog.get_by_label("What would you like to discuss?")).to_have_value(
+            "After another sign-in"
+        )
+
+
+async def test_hidden_it_is_quiet(stage: Stage) -> None:
+    async with stage.someone("ben") as page:
+        await next_week(page)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        await page.wait_for_timeout(6000)
+        assert not [url for url in asked if "/api/" in url]
+
+
+async def test_signing_out_and_in_as_somebody_else(stage: Stage) -> None:
+    async with stage.someone("ben") as page:
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+        await sign_in(page, "priya")
+        await expect(page.locator(".who")).to_contain_text("Priya Raman")
