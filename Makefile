@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
 
-.PHONY: help setup web chromium browser start cloud test check unit e2e bench openapi lock format clean
+.PHONY: help setup web chromium browser tour start cloud test check unit e2e bench openapi lock format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -66,6 +66,9 @@ e2e: setup ## Tests of the whole app over HTTP
 
 browser: setup web chromium ## Tests of the booking page in a real Chromium
 	@$(RUN) -m pytest -q tests/browser
+
+tour: setup web chromium ## Take the pictures of docs/tour.md anew
+	@UPDATE_TOUR=1 $(RUN) -m pytest -q tests/browser
 
 chromium:
 	@command -v chromium >/dev/null || test -n "$$CHROMIUM" || { \

@@ -40,7 +40,7 @@ _RULES: Final = (
     "Instants are RFC 3339, with any offset in and `Z` out. Errors are RFC 9457 problems: `type`"
     " is stable, `detail` is for people, `remedy` says who can do what about it, `trace_id` finds"
     " it in our logs. A slot that is not free comes with `alternatives`.\n\n"
-    "Lists come in pages: pass `next_cursor` on as `cursor` until there is none. What can change"
+    "Lists come in pages: pass `next` on as `cursor` until there is none. What can change"
     " has an `ETag`: `If-None-Match` asks whether it did, `If-Match` changes it only if not. A"
     " request with an `Idempotency-Key` may be sent again after any failure: it happens once."
 )

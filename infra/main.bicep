@@ -231,5 +231,8 @@ output identityPrincipalId string = identity.outputs.principalId
 @description('Name of the Key Vault, for infra/secrets.sh.')
 output keyVaultName string = keyVault.outputs.name
 
+@description('Name of the booking page\'s Static Web App; empty without one.')
+output bookingPageName string = bookingPage ? page.?outputs.?name ?? '' : ''
+
 @description('Where the booking page is; empty without one.')
 output bookingPageUrl string = bookingPage ? 'https://${page.?outputs.?hostName ?? ''}' : ''

@@ -12,7 +12,7 @@ param uniqueName string = 'mentor-calendar'
 @description('Required. Where the API is, without https:// and path: the app\'s host name.')
 param apiHost string
 
-@description('Optional. Addresses of pages that sign people in (SPA redirect URIs).')
+@description('Optional. Where signing in returns to (SPA redirect URIs): of the booking page, its signed-in.html and its root.')
 param pageUris array = []
 
 @description('Optional. Object id of the app\'s user-assigned identity; empty when it proves itself by certificate or secret.')

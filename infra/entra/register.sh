@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The app registration without the Microsoft Graph Bicep extension: the same as main.bicep beside it.
-#   infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]
-# Safe to run again. Needs: az login, and the right to register applications.
+#   [PAGE_URL=https://…/] infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]
+# PAGE_URL is where the booking page is. Safe to run again. Needs: az login, and the right to register applications.
 set -euo pipefail
 
 host=${1:?usage: infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]}
@@ -26,6 +26,11 @@ case $modes in
   *) roles+=(798ee544-9d2d-430c-a058-570e29e34338) ;; # Calendars.Read
 esac
 case $modes in *' application '*) roles+=(ef54d2bf-783f-4e0f-bca1-3210c0444d99) ;; esac # Calendars.ReadWrite
+
+spa=''
+if [ -n "${PAGE_URL:-}" ]; then # where signing in, and out, returns to
+  spa=", \"spa\": {\"redirectUris\": [\"${PAGE_URL%/}/signed-in.html\", \"${PAGE_URL%/}/\"]}"
+fi
 
 access=$(
   for id in "${scopes[@]}"; do echo "{\"id\":\"$id\",\"type\":\"Scope\"}"; done
@@ -56,7 +61,7 @@ az rest --method PATCH --url "https://graph.microsoft.com/v1.0/applications/$obj
     \"id\": \"${role:-$(uuidgen)}\", \"value\": \"Platform.Manage\", \"isEnabled\": true, \"allowedMemberTypes\": [\"Application\"],
     \"displayName\": \"Manage organizations and pairings\",
     \"description\": \"For the mentoring platform's own backend.\"}],
-  \"servicePrincipalLockConfiguration\": {\"isEnabled\": true, \"allProperties\": true}}"
+  \"servicePrincipalLockConfiguration\": {\"isEnabled\": true, \"allProperties\": true}$spa}"
 
 az ad sp show --id "$app" >/dev/null 2>&1 || az ad sp create --id "$app" >/dev/null
 

@@ -20,5 +20,8 @@ resource page 'Microsoft.Web/staticSites@2025-03-01' = {
   }
 }
 
+@description('Its name.')
+output name string = page.name
+
 @description('Host name of the page.')
 output hostName string = page.properties.defaultHostname

@@ -1,0 +1,36 @@
+"""The documents lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _slug(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = page.parent / path if path else page
+        assert found.exists(), target
+        if anchor:
+            there = found.read_text(encoding="utf-8")
+            headings = {_slug(each) for each in re.findall(r"^#+ (.+)$", there, re.MULTILINE)}
+            assert anchor in headings | set(re.findall(r'<a id="([^"]+)">', there)), target
+
+
+def test_every_picture_is_shown() -> None:
+    shown = {
+        name for page in PAGES for name in re.findall(r"images/([\w-]+\.png)", page.read_text())
+    }
+    assert shown == {each.name for each in (ROOT / "docs" / "images").iterdir()}
