@@ -93,7 +93,7 @@ class SlotUnknown(Conflict):
     def __init__(
         self, message: str, *, unknown: Sequence[Any] = (), alternatives: Sequence[Any] = ()
     ) -> None:
-        super().__init__(message, remedy="Ask them, or book with accept_unknown.")
+        super().__init__(message, remedy="Ask them, or book all the same: they get the invitation.")
         self.unknown = tuple(unknown)
         self.alternatives = tuple(alternatives)
 

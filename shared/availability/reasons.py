@@ -46,7 +46,7 @@ class UnknownPerson:
 EXPLANATIONS: Final[Mapping[UnknownReason, Explanation]] = {
     UnknownReason.OUTSIDE_TENANT: Explanation(
         "This person is not in the organization's directory, so their calendar cannot be read.",
-        "Ask them when they are free, and book with accept_unknown: they get the invitation.",
+        "Ask them when they are free, and book all the same: they get the invitation.",
     ),
     UnknownReason.NOT_FOUND: Explanation(
         "Exchange finds no mailbox with this address: it is misspelt, of another organization, or "
