@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import Final
 
 from local.host.console import announce, set_up_logging
+from local.host.control import obey
 from local.host.cors import Cors
 from local.host.host import GRACE, DevelopmentHost
 from local.host.static import StaticSite
@@ -49,6 +51,7 @@ async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> 
         app_dir,
         address=options.host,
         port=options.port,
+        listening=None if options.listening is None else socket.socket(fileno=options.listening),
         certificate=options.certificate and (started_in / options.certificate),
         key=options.key and (started_in / options.key),
         cors=Cors(options.cors, supports_credentials=options.cors_credentials),
@@ -71,6 +74,9 @@ async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> 
             master_key=host.keys.master,
             pid=os.getpid(),
         )
+        if options.control:
+            obeying = asyncio.create_task(obey(host))
+            obeying.add_done_callback(lambda _: stopped.set())
         await stopped.wait()
         return list(sys.modules.values())
 
@@ -79,7 +85,9 @@ def _restart(host: DevelopmentHost, started_in: Path) -> None:
     """Begin anew on the same port, as Azure kills the worker process: all that runs dies."""
     os.chdir(started_in)
     sys.stderr.flush()
-    again = ["--port", str(host.port)]
+    # Its socket is handed on: nobody can take the port in between, and no connection is refused.
+    os.set_inheritable(host.listening.fileno(), True)
+    again = ["--listening", str(host.listening.fileno())]
     again += ["--function-key", host.keys.function, "--master-key", host.keys.master]
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *again])  # noqa: S606
 
@@ -97,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--app-dir", type=Path, default=Path(), help="where function_app.py and host.json are")
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=int, default=0, help="0 takes a free one")
+    add("--listening", type=int, metavar="FD",
+        help="an open file that listens already, instead of --host and --port")  # fmt: skip
     add("--certificate", type=Path, help="PEM; with it the host speaks HTTPS")
     add("--key", type=Path, help="PEM, the certificate's key")
     add("--cors", type=_origins, default=[], help="origins, separated by commas, or *")
@@ -107,6 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--master-key", help="what opens everything; random without")
     add("--no-queues", action="store_true", help="do not poll queues")
     add("--no-timers", action="store_true", help="run timers by hand alone")
+    add("--control", action="store_true",
+        help="do what standard input says, until it ends: see local.host.control")  # fmt: skip
     add("--deliver-twice", action="store_true", help="run each queue message again after success")
     add("--keep-chunked-bodies", action="store_true",
         help="hand over request bodies without Content-Length, which Azure may lose")  # fmt: skip

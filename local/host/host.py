@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
+import socket
 import ssl
 import traceback
 from collections import Counter
@@ -57,6 +58,7 @@ class DevelopmentHost:
         *,
         address: str = "127.0.0.1",
         port: int = 0,
+        listening: socket.socket | None = None,
         certificate: Path | None = None,
         key: Path | None = None,
         cors: Cors | None = None,
@@ -75,7 +77,8 @@ class DevelopmentHost:
         """Prepare to run the app in *app_dir*.
 
         *environment*: settings on top of the process's own, for as long as the block runs.
-        *port*: 0 takes a free one. *certificate* and *key*: PEM files; with them it is HTTPS.
+        *port*: 0 takes a free one. *listening*: a socket that has one already, ours from then on.
+        *certificate* and *key*: PEM files; with them it is HTTPS.
         *polls_queues*, *runs_timers*: without them only `drain_queues` and `invoke_timer` do.
         *open_queue*: where queues are, if not where the settings say.
         """
@@ -89,6 +92,7 @@ class DevelopmentHost:
         self._app_dir = app_dir.resolve()
         self._environment = dict(environment or {})
         self._address, self._port = address, port
+        self._listening = listening
         self._tls = _tls(certificate, key)
         self._edge = Edge(
             self.keys, cors or Cors(()), sites, keeps_chunked_bodies=keeps_chunked_bodies
@@ -115,6 +119,13 @@ class DevelopmentHost:
     def port(self) -> int:
         """Where it listens."""
         return self._port
+
+    @property
+    def listening(self) -> socket.socket:
+        """The socket it listens on, once it does."""
+        if self._listening is None:
+            raise RuntimeError("It does not listen yet.")
+        return self._listening
 
     @property
     def counts(self) -> Counter[str]:
@@ -217,8 +228,11 @@ class DevelopmentHost:
         )
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, self._address, self._port, ssl_context=self._tls).start()
-        self._port = runner.addresses[0][1]
+        if self._listening is None:
+            self._listening = socket.create_server((self._address, self._port))
+        self._stack.callback(self._listening.close)
+        await web.SockSite(runner, self._listening, ssl_context=self._tls).start()
+        self._port = self._listening.getsockname()[1]
         self._runner = runner
 
     def _listen(self) -> None:

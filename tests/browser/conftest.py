@@ -182,9 +182,7 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
     if not is_built():
         pytest.fail("The page is not built: make web")
     address = take_address()
-    port = address.taken.getsockname()[1]
-    address.taken.close()
-    url = f"https://localhost:{port}"
+    url = f"https://localhost:{address.port}"
     async with LocalCloud(folder=folder, public_url=url, weeks=4) as cloud:
         with settings_in_process(cloud.environment):
             await enrol(cloud.environment)
@@ -194,7 +192,7 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
             DevelopmentHost(
                 ROOT,
                 cloud.environment,
-                port=port,
+                listening=address.taken,
                 certificate=cloud.certificate.certificate,
                 key=cloud.certificate.key,
                 sites=[StaticSite(site, "")],

@@ -33,7 +33,11 @@ class Command:
     async def said(self) -> dict[str, Any]:
         """Return the next line of JSON."""
         assert self.process.stdout
-        found: dict[str, Any] = json.loads(await self.process.stdout.readline())
+        line = await self.process.stdout.readline()
+        if not line:
+            _, errors = await self.process.communicate()
+            pytest.fail(f"It ended with {self.process.returncode}: {errors.decode()}")
+        found: dict[str, Any] = json.loads(line)
         return found
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
@@ -146,6 +150,11 @@ async def test_after_a_timeout_it_starts_anew_on_the_same_port(tmp_path: Path) -
             stuck = asyncio.create_task(client.get("/api/stuck"))
             again = await host.said()
             assert again == host.ready
+            await asyncio.wait([stuck])
+            stuck.exception()
+            # And once more: what was handed on is handed on again.
+            stuck = asyncio.create_task(client.get("/api/stuck"))
+            assert await host.said() == host.ready
             await asyncio.wait([stuck])
             stuck.exception()
         async with fetching(host.ready["url"]) as client:
