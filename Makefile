@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
 
-.PHONY: help setup web chromium browser tour start cloud test check unit e2e bench openapi lock format clean
+.PHONY: help setup web chromium browser tour start cloud test check unit e2e bench package e2e-package openapi lock format clean checkov az-check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -48,7 +48,7 @@ start: setup web ## Start the local cloud and the app, and say where to look
 cloud: setup ## Start the local cloud alone
 	@exec $(RUN) -m local cloud $(ARGS)
 
-test: check checkov unit e2e browser ## Run all that CI runs
+test: check checkov unit e2e-package browser ## Run all that CI runs
 
 check: setup ## Format, lint, types, imports, OpenAPI
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -61,7 +61,7 @@ check: setup ## Format, lint, types, imports, OpenAPI
 unit: setup ## Tests without the whole app: unit, edge, contract, simulators, infrastructure
 	@$(RUN) -m pytest -q tests --ignore tests/e2e --ignore tests/browser
 
-e2e: setup ## Tests of the whole app over HTTP
+e2e: setup ## Tests of the whole app over HTTP, from the sources
 	@$(RUN) -m pytest -q tests/e2e
 
 browser: setup web chromium ## Tests of the booking page in a real Chromium
@@ -75,11 +75,16 @@ chromium:
 	  [ "$$(id -u)" = 0 ] || { echo "Chromium is needed. Run: sudo apt-get install chromium"; exit 1; }; \
 	  echo "Installing Chromium ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
 
+package: setup ## Build dist/mentor-calendar.zip and its bill of materials, print figures
+	@$(RUN) -m deployment $(ARGS)
+
+e2e-package: setup ## Tests of the whole app over HTTP, against the unpacked package alone
+	@$(RUN) -m deployment --interpreter $(RUN) --out build/package --unpack build/package/app
+	@APP_DIR=build/package/app $(RUN) -m pytest -q tests/e2e
+	@$(RUN) -m pytest -q tests/e2e/test_fault_matrix.py tests/e2e/test_renewal.py # in this process, on simulated time
+
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks
-
-package: setup ## Build the deployment package into dist/
-	@$(RUN) -m deployment
 
 openapi: setup ## Write functions/openapi.json from the models
 	@$(RUN) -m functions._openapi > build-openapi.tmp && mv build-openapi.tmp functions/openapi.json

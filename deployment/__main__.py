@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deployment.archive import LIMITS
 from deployment.dependencies import NoInterpreter, version_of
-from deployment.package import DEFAULT_PYTHON, ROOT, build
+from deployment.package import DEFAULT_PYTHON, ROOT, build, unpack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(f"{package.archive} for Python {python}: {package.figures}")
     print(f"{package.bill}: what it is made of")
+    if options.unpack:
+        unpack(package.archive, options.unpack)
     exceeded = package.figures.exceeded(LIMITS)
     for each in exceeded:
         print(f"Too large: {each}", file=sys.stderr)
@@ -38,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=ROOT / "dist", help="where to write")
     add("--python", metavar="VERSION", help=f"the version on Azure, {DEFAULT_PYTHON} without")
     add("--interpreter", type=Path, help="a Python of that version, to compile with")
+    add("--unpack", type=Path, metavar="FOLDER", help="replace FOLDER by what is in the package")
     return parser
 
 

@@ -56,7 +56,7 @@ def _component(one: Distribution, hashes: Mapping[tuple[str, str], list[str]]) -
     }
     if licence := _licence(one):
         component["licenses"] = [licence]
-    if summary := one.metadata.get("Summary"):
+    if summary := one.metadata.json.get("summary"):
         component["description"] = summary
     found = hashes.get((_name(one), one.version), [])
     if found:
@@ -71,14 +71,14 @@ def _component(one: Distribution, hashes: Mapping[tuple[str, str], list[str]]) -
 
 
 def _licence(one: Distribution) -> dict[str, Any] | None:
-    if expression := one.metadata.get("License-Expression"):
+    if expression := one.metadata.json.get("license_expression"):
         return {"expression": expression}
     classified = [
         each.rpartition(" :: ")[2]
         for each in one.metadata.get_all("Classifier") or []
         if each.startswith("License ::")
     ]
-    text = (one.metadata.get("License") or "").strip().partition("\n")[0]
+    text = str(one.metadata.json.get("license") or "").strip().partition("\n")[0]
     named = text or next(iter(classified), "")
     return {"license": {"name": named}} if named else None
 

@@ -2,6 +2,8 @@
 
 import shutil
 import tempfile
+import tomllib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -62,6 +64,13 @@ def build(
     return Package(archive, kept, Figures.of(archive))
 
 
+def unpack(archive: Path, folder: Path) -> None:
+    """Put what is in *archive* into *folder*, and nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(folder)
+
+
 def _copy_app(root: Path, folder: Path) -> list[Path]:
     """Copy the app from *root* to *folder*; return its Python files."""
     sources = []
@@ -75,7 +84,5 @@ def _copy_app(root: Path, folder: Path) -> list[Path]:
 
 
 def _version(root: Path) -> str:
-    import tomllib
-
     document = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     return str(document["project"]["version"])

@@ -1,14 +1,20 @@
-"""The whole local cloud and the app on it, for tests that speak HTTP only."""
+"""The whole local cloud and the app on it, for tests that speak HTTP only.
 
+The app is the repository's, in this process; with ``APP_DIR`` it is the unpacked package, in a
+process that sees nothing else: the same tests prove both.
+"""
+
+import logging
 import os
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
@@ -17,9 +23,25 @@ from local.cloud import LocalCloud
 from local.enrolment import enrol
 from local.host.host import DevelopmentHost
 from local.serving import take_address
+from shared.settings import Settings
+from shared.wiring import Wiring
+from tests.e2e.packaged import APP_DIR, ROOT, link_local, packaged_host
 from tests.graph_contract import graph_contract
 
-ROOT = Path(__file__).resolve().parents[2]
+# These run the use-cases in this process, on simulated time: there is no package in that.
+collect_ignore = ["test_fault_matrix.py", "test_renewal.py"] if APP_DIR else []
+
+
+class Host(Protocol):
+    """What tests ask of the host, wherever it runs."""
+
+    async def drain_queues(self) -> int:
+        """Handle every message visible now. Return how many there were."""
+        ...
+
+    async def invoke_timer(self, name: str) -> None:
+        """Run the timer function *name* and wait for its end."""
+        ...
 
 
 @dataclass
@@ -27,8 +49,10 @@ class Stage:
     """A running system, and whoever acts on it."""
 
     cloud: LocalCloud
-    host: DevelopmentHost
+    host: Host
     http: httpx.AsyncClient
+    lines: list[str] = field(default_factory=list)
+    """What the app logged."""
 
     async def call(self, who: str, method: str, path: str, **options: Any) -> httpx.Response:
         """Call the API as *who*."""
@@ -88,15 +112,25 @@ def settings_in_process(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 @asynccontextmanager
+async def wiring_of(cloud: LocalCloud) -> AsyncIterator[Wiring]:
+    """Provide adapters of our own towards *cloud*, beside the app's."""
+    with settings_in_process(cloud.environment):
+        adapters = Wiring(Settings.from_environment(cloud.environment))
+        try:
+            yield adapters
+        finally:
+            await adapters.aclose()
+
+
+@asynccontextmanager
 async def a_stage(folder: Path) -> AsyncIterator[Stage]:
     """Run cloud and app until the block ends."""
     contract, problems = graph_contract(), list[str]()
     address = take_address()
-    port = address.taken.getsockname()[1]
-    address.taken.close()
+    url = f"https://localhost:{address.port}"
     async with LocalCloud(
         folder=folder,
-        public_url=f"https://localhost:{port}",
+        public_url=url,
         weeks=2,
         on_exchange=lambda e: problems.extend(contract.problems(e)) if contract else None,
     ) as cloud:
@@ -104,30 +138,70 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
         # The SDKs read the identity's endpoint, and TLS its trust, from the process itself.
         with settings_in_process(environment):
             await enrol(environment)
+        running = _packaged if APP_DIR else _in_process
+        lines: list[str] = []
         async with (
-            DevelopmentHost(
-                ROOT,
-                environment,
-                port=port,
-                certificate=cloud.certificate.certificate,
-                key=cloud.certificate.key,
-                polls_queues=False,
-                runs_timers=False,
-            ) as host,
+            running(cloud, address.taken, folder, lines) as host,
             httpx.AsyncClient(
-                base_url=f"https://localhost:{port}",
+                base_url=url,
                 timeout=30,
                 verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
             ) as http,
         ):
-            assert host.failure is None, host.failure
-            try:
-                yield Stage(cloud, host, http)
-            finally:
-                # On Azure the process ends; here its connections must not outlive the test.
-                app = sys.modules["shared.wiring"].wiring()
-                await host.run_in_app(app.aclose())
+            yield Stage(cloud, host, http, lines)
     assert not problems, "\n".join(problems[:20])
+
+
+@asynccontextmanager
+async def _in_process(
+    cloud: LocalCloud, listening: socket.socket, _: Path, lines: list[str]
+) -> AsyncIterator[Host]:
+    handler = _Keeping(lines)
+    logging.getLogger("mentor_calendar").addHandler(handler)
+    async with DevelopmentHost(
+        ROOT,
+        cloud.environment,
+        listening=listening,
+        certificate=cloud.certificate.certificate,
+        key=cloud.certificate.key,
+        polls_queues=False,
+        runs_timers=False,
+    ) as host:
+        assert host.failure is None, host.failure
+        try:
+            yield host
+        finally:
+            logging.getLogger("mentor_calendar").removeHandler(handler)
+            # On Azure the process ends; here its connections must not outlive the test.
+            app = sys.modules["shared.wiring"].wiring()
+            await host.run_in_app(app.aclose())
+
+
+@asynccontextmanager
+async def _packaged(
+    cloud: LocalCloud, listening: socket.socket, folder: Path, lines: list[str]
+) -> AsyncIterator[Host]:
+    assert APP_DIR is not None
+    files = cloud.certificate
+    async with packaged_host(
+        APP_DIR,
+        cloud.environment,
+        link_local(folder / "host"),
+        *("--certificate", str(files.certificate), "--key", str(files.key)),
+        listening=listening,
+        lines=lines,
+    ) as host:
+        assert host.failure is None, host.failure
+        yield host
+
+
+class _Keeping(logging.Handler):
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(logging.INFO)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record))
 
 
 @pytest.fixture

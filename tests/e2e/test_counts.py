@@ -5,7 +5,8 @@ import subprocess
 import sys
 from datetime import timedelta
 
-from tests.e2e.conftest import ROOT, Stage
+from tests.e2e.conftest import Stage
+from tests.e2e.packaged import APP_DIR, ROOT, python
 
 _COUNT = """
 import json, sys
@@ -17,12 +18,13 @@ print(json.dumps([sorted(sys.modules), peak]))
 
 
 def _loaded(code: str) -> tuple[list[str], int]:
+    command = python(APP_DIR) if APP_DIR else [sys.executable, "-c"]
     done = subprocess.run(
-        [sys.executable, "-c", _COUNT.format(code=code)],
+        [*command, _COUNT.format(code=code)],
         capture_output=True,
         text=True,
         check=True,
-        cwd=ROOT,
+        cwd=APP_DIR or ROOT,
     )
     modules, megabytes = json.loads(done.stdout.splitlines()[-1])
     return modules, megabytes
@@ -91,6 +93,10 @@ async def test_calls_to_graph_per_operation(stage: Stage) -> None:
 
     graph.requests.reset()
     start = stage.cloud.world.clock.now() + timedelta(days=20)
-    graph.outlook.busy("ben", start, start + timedelta(hours=1), subject="Something else")
+    other = graph.outlook.busy("ben", start, start + timedelta(hours=1), subject="Something else")
     await stage.settled()
+    delivered = graph.tally.delivered
+    graph.outlook.edit("ben", other.ical_uid, subject="Something else again")
+    await stage.settled()
+    assert graph.tally.delivered > delivered
     assert graph.requests.count() == 0

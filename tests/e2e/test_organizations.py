@@ -11,7 +11,8 @@ import pytest
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, FABRIKAM_ID, NORTHWIND_ID
 from shared.adapters.tables.keys import TABLES
-from tests.e2e.conftest import ROOT, Stage
+from tests.e2e.conftest import Stage, wiring_of
+from tests.e2e.packaged import ROOT
 
 ORGANIZATION = "contoso"
 
@@ -376,17 +377,13 @@ async def test_leaving_removes_everything_and_keeps_the_meetings(
 
 async def _all_rows(stage: Stage, but: tuple[str, ...] = ()) -> str:
     """Return everything that the tables hold, as text."""
-    import sys
-
-    async def read() -> str:
-        tables = sys.modules["shared.wiring"].wiring().tables
-        found = []
+    found = []
+    async with wiring_of(stage.cloud) as adapters:
         for table in TABLES:
             if table in but:
                 continue
-            async for page in tables.pages(table, "PartitionKey ge @all", {"all": ""}, size=1000):
+            async for page in adapters.tables.pages(
+                table, "PartitionKey ge @all", {"all": ""}, size=1000
+            ):
                 found += [f"{table} {row.key} {dict(row.values)}" for row in page]
-        return "\n".join(found)
-
-    text: str = await stage.host.run_in_app(read())
-    return text
+    return "\n".join(found)
