@@ -4,10 +4,8 @@ import asyncio
 import functools
 import hashlib
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -31,12 +29,14 @@ from shared.logs import log_event, log_trouble
 from shared.organizations.access import platform_caller
 from shared.organizations.model import Participation
 from shared.pairings.membership import participant_caller
+from shared.tracing import trace_id, traced
 from shared.wiring import wiring
 
 WAIT_SECONDS: Final = 9.5
 """How long a person waits at most; with the network's share below ten seconds."""
 _TOO_LONG: Final = "It took longer than anybody should wait; what became of it is not known."
 MAX_BODY_BYTES: Final = 64 * 1024
+_SERVER_ERROR: Final = 500
 _MAX_ERRORS: Final = 50
 """How many wrong fields one answer names."""
 _ACTING_HEADER: Final = "acting-participant"
@@ -45,10 +45,7 @@ _ACTING: Final = re.compile(
 )
 _ID: Final = re.compile(r"[\w.\-]{1,64}", re.ASCII)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
-_TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_NO_TRACE: Final = "0" * 32
 
-_trace_id: ContextVar[str] = ContextVar("trace_id", default=_NO_TRACE)
 
 M = TypeVar("M", bound=BaseModel)
 Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
@@ -89,28 +86,19 @@ def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
         @functools.wraps(handler)
         async def endpoint(req: func.HttpRequest) -> func.HttpResponse:
             started = time.perf_counter()
-            _trace_id.set(_trace_of(req))
-            try:
-                async with asyncio.timeout(WAIT_SECONDS if operation.is_awaited else None):
-                    response = await handler(req)
-            except TimeoutError:
-                # Cut off like a process that dies: every use-case is safe against that at any step.
-                response = _problem(TookTooLong(_TOO_LONG), handler.__name__)
-            except SchedulingError as error:
-                response = _problem(error, handler.__name__)
-            except Exception as error:  # noqa: BLE001  # the edge's last resort
-                log_trouble("http.failed", function=handler.__name__, trace_id=_trace_id.get())
-                response = _problem(SchedulingError(type(error).__name__), handler.__name__)
-            response.headers["x-trace-id"] = _trace_id.get()
-            response.headers["x-content-type-options"] = "nosniff"
-            response.headers.setdefault("cache-control", "no-store")
-            log_event(
-                "http.replied",
-                function=handler.__name__,
-                status=response.status_code,
-                duration_ms=round((time.perf_counter() - started) * 1000),
-                trace_id=_trace_id.get(),
-            )
+            with traced(handler.__name__, parent=req.headers.get("traceparent")) as span:
+                response = await _answer(handler, req, operation)
+                response.headers["x-trace-id"] = span.trace_id
+                response.headers["x-content-type-options"] = "nosniff"
+                response.headers.setdefault("cache-control", "no-store")
+                span.is_ok = response.status_code < _SERVER_ERROR
+                span.facts["status"] = response.status_code
+                log_event(
+                    "http.replied",
+                    function=handler.__name__,
+                    status=response.status_code,
+                    duration_ms=round((time.perf_counter() - started) * 1000),
+                )
             return response
 
         endpoint.operation = operation  # type: ignore[attr-defined]  # read by the generator
@@ -119,9 +107,21 @@ def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
     return decorate
 
 
-def trace_id() -> str:
-    """Return the id that this request's log lines and its caller share."""
-    return _trace_id.get()
+async def _answer(
+    handler: Handler, req: func.HttpRequest, operation: Operation
+) -> func.HttpResponse:
+    """Return what *handler* answers, or the problem that kept it from that."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS if operation.is_awaited else None):
+            return await handler(req)
+    except TimeoutError:
+        # Cut off like a process that dies: every use-case is safe against that at any step.
+        return _problem(TookTooLong(_TOO_LONG), handler.__name__)
+    except SchedulingError as error:
+        return _problem(error, handler.__name__)
+    except Exception as error:  # noqa: BLE001  # the edge's last resort
+        log_trouble("http.failed", function=handler.__name__)
+        return _problem(SchedulingError(type(error).__name__), handler.__name__)
 
 
 # --- callers
@@ -283,20 +283,12 @@ def _problem(error: SchedulingError, function: str) -> func.HttpResponse:
 
     problem = problem_of(error)
     if problem.status >= 500:
-        log_trouble(
-            "http.problem", function=function, problem=problem.type, trace_id=_trace_id.get()
-        )
+        log_trouble("http.problem", function=function, problem=problem.type)
     return func.HttpResponse(
-        json.dumps(problem_body(error, _trace_id.get())),
+        json.dumps(problem_body(error, trace_id() or "")),
         status_code=problem.status,
         headers=problem_headers(error, wiring().authorization_url)
         if problem is not UNEXPECTED
         else {},
         mimetype="application/problem+json",
     )
-
-
-def _trace_of(req: func.HttpRequest) -> str:
-    # https://www.w3.org/TR/trace-context/
-    found = _TRACEPARENT.fullmatch(req.headers.get("traceparent", ""))
-    return found[1] if found and found[1] != _NO_TRACE else secrets.token_hex(16)

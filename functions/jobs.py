@@ -8,6 +8,7 @@ import azure.functions as func
 
 from shared.errors import CalendarThrottled, Invalid, NotFound
 from shared.logs import log_event, log_trouble
+from shared.tracing import Span, traced
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -19,6 +20,13 @@ _WAIT_SECONDS: Final = 30
 @bp.queue_trigger(arg_name="msg", queue_name="jobs", connection="STORAGE")
 async def do_job(msg: func.QueueMessage) -> None:
     """Do one piece of work that was put off."""
+    from shared.adapters.queues import trace_of
+
+    with traced("do_job", parent=trace_of(msg.get_body())) as span:
+        await _do_job(msg, span)
+
+
+async def _do_job(msg: func.QueueMessage, span: Span) -> None:
     from shared.adapters.queues import parse_job
     from shared.work import do, drop
 
@@ -28,6 +36,7 @@ async def do_job(msg: func.QueueMessage) -> None:
     except Invalid:
         log_trouble("job.unreadable", queue="jobs")
         return
+    span.facts |= {"job": job.kind, "attempt": job.attempt}
     try:
         organization = await adapters.organizations.get(job.organization_id)
     except NotFound:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 import azure.functions as func
 
 from shared.logs import log_event, log_trouble
+from shared.tracing import traced
 
 if TYPE_CHECKING:
     from shared.notifications.intake import Notice
@@ -18,6 +19,7 @@ bp = func.Blueprint()
 MAX_BODY_BYTES: Final = 1024 * 1024
 """Far more than the hundred notifications that Graph sends at once."""
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SERVER_ERROR: Final = 500
 _WAIT_SECONDS: Final = 30
 """How long a message waits where Graph asks to wait without saying how long."""
 
@@ -37,6 +39,13 @@ async def receive_lifecycle(req: func.HttpRequest) -> func.HttpResponse:
 @bp.queue_trigger(arg_name="msg", queue_name="notifications", connection="STORAGE")
 async def follow_outlook(msg: func.QueueMessage) -> None:
     """Handle what one delivery said."""
+    from shared.adapters.queues import trace_of
+
+    with traced("follow_outlook", parent=trace_of(msg.get_body())):
+        await _follow(msg)
+
+
+async def _follow(msg: func.QueueMessage) -> None:
     from shared.adapters.queues import parse_notifications
     from shared.errors import CalendarThrottled, Invalid
     from shared.notifications.dispatch import dispatch
@@ -73,6 +82,14 @@ async def _receive(req: func.HttpRequest) -> func.HttpResponse:
             charset="utf-8",
             headers={"x-content-type-options": "nosniff"},
         )
+    with traced("take_in_notifications") as span:
+        response = await _take_in(req)
+        span.facts["status"] = response.status_code
+        span.is_ok = response.status_code < _SERVER_ERROR
+    return response
+
+
+async def _take_in(req: func.HttpRequest) -> func.HttpResponse:
     started, body = time.perf_counter(), req.get_body()
     if len(body) > MAX_BODY_BYTES:
         # Anybody can post here, and what is parsed keeps everything else waiting.

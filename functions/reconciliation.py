@@ -4,6 +4,7 @@ import azure.functions as func
 
 from shared.attendees.reconciliation import enqueue_purges, enqueue_reconciliations
 from shared.logs import log_event
+from shared.tracing import traced
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -15,6 +16,11 @@ async def reconcile_sessions(timer: func.TimerRequest) -> None:
 
     And count what was set aside: the queues' own figures come too late for an alert.
     """
+    with traced("reconcile_sessions"):
+        await _reconcile_sessions(timer)
+
+
+async def _reconcile_sessions(timer: func.TimerRequest) -> None:
     adapters = wiring()
     count = await enqueue_reconciliations(books=adapters.books)
     purged = await enqueue_purges(books=adapters.books)

@@ -4,6 +4,7 @@ import azure.functions as func
 
 from shared.logs import log_event
 from shared.subscriptions.upkeep import enqueue_renewals
+from shared.tracing import traced
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -15,6 +16,11 @@ async def renew_subscriptions(timer: func.TimerRequest) -> None:
 
     And look how long the app's own credential lives.
     """
+    with traced("renew_subscriptions"):
+        await _renew_subscriptions(timer)
+
+
+async def _renew_subscriptions(timer: func.TimerRequest) -> None:
     adapters = wiring()
     count = await enqueue_renewals(following=adapters.following)
     log_event("renewal.queued", due=count, overdue=int(timer.past_due))

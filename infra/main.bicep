@@ -37,6 +37,10 @@ param appCredential string = 'managed-identity'
 @allowed(['global', 'us-gov-l4', 'us-gov-l5', 'china'])
 param cloud string = 'global'
 
+@description('Optional. Spans and metrics beside log lines: some 5 MB of memory and a second of CPU per instance, and more to pay for ingestion.')
+@allowed(['logs', 'traces'])
+param telemetry string = 'traces'
+
 @description('Optional. Python version of the app.')
 @allowed(['3.12', '3.13', '3.14'])
 param pythonVersion string = '3.13'
@@ -197,6 +201,7 @@ module functionApp 'modules/functionApp.bicep' = {
     platformTenantId: platformTenantId
     platformClientIds: platformClientIds
     cloud: cloud
+    telemetry: telemetry
   }
   dependsOn: [roles]
 }

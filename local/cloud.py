@@ -27,6 +27,7 @@ from local.entra.simulator import EntraSimulator
 from local.entra.tokens import EXCHANGE_AUDIENCES
 from local.graph.recording import Recorded
 from local.graph.simulator import GraphSimulator
+from local.insights import InsightsSimulator
 from local.keyvault.simulator import KeyVaultSimulator
 from local.outlook.pages import OutlookPages
 from local.seed import CONSENTED, IDENTITY, busy_weeks, seeded_world
@@ -63,6 +64,8 @@ class LocalCloud:
     key_vault_url: str
     identity_url: str
     outlook_url: str
+    insights: InsightsSimulator
+    insights_url: str
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class LocalCloud:
         weeks: int = 0,
         keep: bool = False,
         background: bool = True,
+        telemetry: bool = False,
         on_exchange: Callable[[Recorded], None] | None = None,
     ) -> None:
         """Only store.
@@ -81,7 +85,8 @@ class LocalCloud:
         *folder*: for certificate and kept data. *public_url*: where the app will be reached.
         *credential*: how it proves itself, as in APP_CREDENTIAL. *weeks*: how many busy weeks
         calendars get. *keep*: tables, queues and secrets outlive the cloud. *background*: Graph
-        does by itself what comes due, as `GraphSimulator` says. *on_exchange*: hears every request
+        does by itself what comes due, as `GraphSimulator` says. *telemetry*: the app sends spans
+        and figures. *on_exchange*: hears every request
         to Graph with its answer.
         """
         self.world = world or seeded_world()
@@ -91,6 +96,7 @@ class LocalCloud:
         self._weeks = weeks
         self._keep = keep
         self._background = background
+        self._telemetry = telemetry
         self._on_exchange = on_exchange
         self._stack = AsyncExitStack()
 
@@ -129,6 +135,12 @@ class LocalCloud:
             "LOGIN_URL": self.entra.root_url,
             "GRAPH_URL": self.graph_url,
             "SSL_CERT_FILE": str(self.certificate.trust),
+            # What the exporter of telemetry asks through trusts by another variable.
+            "REQUESTS_CA_BUNDLE": str(self.certificate.trust),
+            "TELEMETRY": "traces" if self._telemetry else "logs",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": self.insights.connection_string,
+            "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+            "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
             "IDENTITY_ENDPOINT": self.identity_url,
             "IDENTITY_HEADER": self.identity.header,
             **self._connection("STORAGE"),
@@ -150,11 +162,11 @@ class LocalCloud:
         self.certificate = ensure_certificate(self._folder)
         tls = self.certificate.server_context()
         at_entra, at_graph, at_vault = take_address(tls), take_address(tls), take_address(tls)
-        at_outlook, at_identity = take_address(tls), take_address()
-        for address in (at_entra, at_graph, at_vault, at_outlook, at_identity):
+        at_outlook, at_insights, at_identity = take_address(tls), take_address(tls), take_address()
+        for address in (at_entra, at_graph, at_vault, at_outlook, at_insights, at_identity):
             stack.callback(address.taken.close)
         self.graph_url, self.key_vault_url = at_graph.url, at_vault.url
-        self.outlook_url = at_outlook.url
+        self.outlook_url, self.insights_url = at_outlook.url, at_insights.url
         self.identity_url = f"{at_identity.url}/msi/token"
         self.entra = EntraSimulator(
             self.world,
@@ -179,6 +191,7 @@ class LocalCloud:
             token_keys=self.entra.public_keys,
             readers={IDENTITY.principal_id},
         )
+        self.insights = InsightsSimulator(at_insights.url, token_keys=self.entra.public_keys)
         self.entra.mint.graph_slack = JUMP
         self.identity = self.entra.identity_endpoint(IDENTITY)
         self._set_up_directory()
@@ -191,6 +204,7 @@ class LocalCloud:
             (self.graph.app(), at_graph),
             (self.key_vault.app(), at_vault),
             (OutlookPages(self.graph).app(), at_outlook),
+            (self.insights.app(), at_insights),
             (self.identity.app(), at_identity),
         ):
             await stack.enter_async_context(serving(app, address))

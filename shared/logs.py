@@ -1,7 +1,10 @@
 """One log line per thing that happened, with facts that cannot hold personal data."""
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import TypedDict, Unpack
+
+from shared.tracing import trace_id
 
 _LOGGER = logging.getLogger("mentor_calendar")
 
@@ -13,7 +16,6 @@ class Facts(TypedDict, total=False):
     status: int
     duration_ms: int
     problem: str
-    trace_id: str
     organization_id: str
     tenant_id: str
     object_id: str
@@ -47,9 +49,22 @@ class Facts(TypedDict, total=False):
     reason: str
 
 
+Observer = Callable[[str, Mapping[str, object]], None]
+
+_observers: list[Observer] = []
+
+
+def observe_with(observer: Observer) -> Callable[[], None]:
+    """Have *observer* told of every event with its facts, too; return what stops that."""
+    _observers.append(observer)
+    return lambda: _observers.remove(observer)
+
+
 def log_event(event: str, **facts: Unpack[Facts]) -> None:
-    """Write one line: ``session.booked session_id=… state=…``."""
+    """Write one line: ``session.booked session_id=… state=… trace_id=…``."""
     _LOGGER.info("%s", _line(event, facts))
+    for observe in _observers:
+        observe(event, facts)
 
 
 def log_trouble(event: str, **facts: Unpack[Facts]) -> None:
@@ -60,4 +75,7 @@ def log_trouble(event: str, **facts: Unpack[Facts]) -> None:
 
 
 def _line(event: str, facts: Facts) -> str:
-    return " ".join([event, *(f"{key}={value}" for key, value in facts.items())])
+    said = [event, *(f"{key}={value}" for key, value in facts.items())]
+    if (trace := trace_id()) is not None:
+        said.append(f"trace_id={trace}")
+    return " ".join(said)

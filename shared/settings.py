@@ -80,6 +80,8 @@ class Settings:
     app_secret_name: str = "app-secret"
     verify_key_vault_challenge: bool = True
     """Off only where the vault's host is no subdomain of the resource it names."""
+    telemetry_connection_string: str = ""
+    """Where spans and metrics go, in Azure Monitor's own form; empty: nowhere."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -110,7 +112,17 @@ class Settings:
             app_secret_name=environment.get("APP_SECRET_NAME") or "app-secret",
             verify_key_vault_challenge=environment.get("KEY_VAULT_VERIFY_CHALLENGE", "true").lower()
             != "false",
+            telemetry_connection_string=needed("APPLICATIONINSIGHTS_CONNECTION_STRING")
+            if _telemetry(environment)
+            else "",
         )
+
+
+def _telemetry(environment: Mapping[str, str]) -> bool:
+    wanted = environment.get("TELEMETRY") or "logs"
+    if wanted not in {"logs", "traces"}:
+        raise Misconfigured("The setting TELEMETRY is logs or traces.")
+    return wanted == "traces"
 
 
 def _cloud(environment: Mapping[str, str]) -> Cloud:

@@ -1,5 +1,6 @@
 """The composition root: which adapter stands behind which port."""
 
+import asyncio
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
 
+    from azure.core.credentials import TokenCredential
+
     from shared.adapters.app_credentials import AppCredentials
     from shared.adapters.client_states import KeyedClientStates
     from shared.adapters.entra import EntraTokens
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from shared.adapters.outbound import Outbound
     from shared.adapters.queues import Queues
     from shared.adapters.tables.client import Tables
+    from shared.adapters.telemetry import Telemetry
     from shared.availability.ports import Schedules
     from shared.changes.ports import ChangeStore
     from shared.checkup import Probe
@@ -336,8 +340,22 @@ class Wiring:
             "entra": self.tokens.ping,
         }
 
+    @cached_property
+    def telemetry(self) -> "Telemetry":
+        """Return what sends spans and figures."""
+        from shared.adapters.telemetry import Telemetry
+
+        def identity() -> "TokenCredential":
+            from azure.identity import ManagedIdentityCredential
+
+            return ManagedIdentityCredential(client_id=self.settings.managed_identity_client_id)
+
+        return Telemetry(self.settings, identity)
+
     async def aclose(self) -> None:
         """Close every connection that was made."""
+        if "telemetry" in self.__dict__:
+            await asyncio.to_thread(self.telemetry.stop)
         for name in ("tables", "queues", "secrets", "credentials", "outbound"):
             if name in self.__dict__:
                 await self.__dict__[name].aclose()
@@ -346,4 +364,7 @@ class Wiring:
 @cache
 def wiring() -> Wiring:
     """Return the wiring of this process."""
-    return Wiring(Settings.from_environment())
+    made = Wiring(Settings.from_environment())
+    if made.settings.telemetry_connection_string:
+        made.telemetry.start()
+    return made

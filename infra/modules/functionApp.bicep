@@ -78,6 +78,9 @@ param platformClientIds string
 @description('Required. The Microsoft cloud.')
 param cloud string
 
+@description('Required. What the app sends to Application Insights beside its log lines: logs (nothing) or traces.')
+param telemetry string
+
 // docs/settings.md explains each; a test compares this list with it and with the code.
 var settings = {
   AzureWebJobsStorage__blobServiceUri: blobEndpoint
@@ -100,8 +103,12 @@ var settings = {
   PLATFORM_CLIENT_IDS: platformClientIds
   PUBLIC_URL: 'https://${appName}.azurewebsites.net'
   CLOUD: cloud
+  TELEMETRY: telemetry
   APPLICATIONINSIGHTS_CONNECTION_STRING: componentConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  // The exporter would otherwise tell its makers how it does, and take orders from them.
+  APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL: 'true'
+  APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED: 'true'
 }
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {

@@ -13,7 +13,11 @@ from aiohttp import web
 from local.entra.tokens import EXCHANGE_AUDIENCES, TokenMint
 
 API_VERSION: Final = "2019-08-01"
-RESOURCES: Final = EXCHANGE_AUDIENCES | {"https://storage.azure.com", "https://vault.azure.net"}
+RESOURCES: Final = EXCHANGE_AUDIENCES | {
+    "https://monitor.azure.com",
+    "https://storage.azure.com",
+    "https://vault.azure.net",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from shared.ids import (
 )
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.sessions.ports import Job, JobKind
+from shared.tracing import traceparent
 
 if TYPE_CHECKING:
     from azure.core.credentials import AzureNamedKeyCredential
@@ -197,11 +198,21 @@ def parse_notifications(message: bytes) -> tuple[list[MailboxChanges], str]:
         raise _not_ours() from error
 
 
+def trace_of(message: bytes) -> str | None:
+    """Return the trace that *message* was sent in, as a traceparent."""
+    try:
+        trace = _body(message).get("trace")
+    except Invalid:
+        return None
+    return trace if isinstance(trace, str) else None
+
+
 def job_message(job: Job) -> bytes:
-    """Return *job* as a message."""
+    """Return *job* as a message, in the present trace."""
     return _compact(
         {
             "v": _VERSION,
+            "trace": traceparent(),
             "job": {
                 "kind": job.kind.value,
                 "organization": job.organization_id,
@@ -277,7 +288,8 @@ def _event_values(event: ChangedEvent) -> list[Any]:
 
 
 def _envelope(received_at: str, parts: Sequence[bytes]) -> bytes:
-    start = b'{"v":%d,"at":%s,"n":[' % (_VERSION, _compact(received_at))
+    trace, at = _compact(traceparent()), _compact(received_at)
+    start = b'{"v":%d,"trace":%s,"at":%s,"n":[' % (_VERSION, trace, at)
     return start + b",".join(parts) + b"]}"
 
 

@@ -214,7 +214,8 @@ def _told(merged: Merged, seen: SeenEvent | None, cause: Cause, now: datetime) -
 
 
 def _lag_ms(seen: SeenEvent | None, now: datetime) -> int | None:
-    return round((now - seen.modified_at).total_seconds() * 1000) if seen else None
+    # Exchange's clock may be ahead of ours: nothing is seen before it happens.
+    return max(0, round((now - seen.modified_at).total_seconds() * 1000)) if seen else None
 
 
 def moves_holds(differences: Sequence[Difference]) -> bool:

@@ -123,7 +123,9 @@ async def wiring_of(cloud: LocalCloud) -> AsyncIterator[Wiring]:
 
 
 @asynccontextmanager
-async def a_stage(folder: Path) -> AsyncIterator[Stage]:
+async def a_stage(
+    folder: Path, *, telemetry: bool = False, credential: str = "managed-identity"
+) -> AsyncIterator[Stage]:
     """Run cloud and app until the block ends."""
     contract, problems = graph_contract(), list[str]()
     address = take_address()
@@ -132,6 +134,8 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
         folder=folder,
         public_url=url,
         weeks=2,
+        telemetry=telemetry,
+        credential=credential,
         on_exchange=lambda e: problems.extend(contract.problems(e)) if contract else None,
     ) as cloud:
         environment = cloud.environment
@@ -156,8 +160,9 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
 async def _in_process(
     cloud: LocalCloud, listening: socket.socket, _: Path, lines: list[str]
 ) -> AsyncIterator[Host]:
-    handler = _Keeping(lines)
-    logging.getLogger("mentor_calendar").addHandler(handler)
+    handler, logger = _Keeping(lines), logging.getLogger("mentor_calendar")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     async with DevelopmentHost(
         ROOT,
         cloud.environment,
@@ -171,7 +176,8 @@ async def _in_process(
         try:
             yield host
         finally:
-            logging.getLogger("mentor_calendar").removeHandler(handler)
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)
             # On Azure the process ends; here its connections must not outlive the test.
             app = sys.modules["shared.wiring"].wiring()
             await host.run_in_app(app.aclose())

@@ -35,7 +35,7 @@ def _names_read() -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    return {text for text in texts if re.fullmatch(r"[A-Z]+(_[A-Z]+)+|CLOUD", text)}
+    return {text for text in texts if re.fullmatch(r"[A-Z]+(_[A-Z]+)+|CLOUD|TELEMETRY", text)}
 
 
 def _names_set() -> set[str]:

@@ -65,7 +65,8 @@ async def _send(
     ).json()
     answered = {str(one.get("id")): one for one in told.get("responses") or ()}
     outcomes = {n: _outcome(answered.get(n)) for n in parts}
-    caller.count_throttled(o.refusal for o in outcomes.values() if isinstance(o, Failed))
+    refusals = [o.refusal for o in outcomes.values() if isinstance(o, Failed)]
+    caller.count_throttled("POST /$batch", refusals)
     return outcomes
 
 

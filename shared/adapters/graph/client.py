@@ -47,6 +47,7 @@ from shared.ids import TenantId
 from shared.logs import log_event
 from shared.organizations.model import Acting
 from shared.settings import Settings
+from shared.tracing import SpanKind, traced
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -148,11 +149,16 @@ class Caller:
         """Have it looked at whether the tenant still lets the app in: something was denied."""
         await self._client.suspect(self._identity.tenant_id)
 
-    def count_throttled(self, refusals: Iterable[Refusal]) -> None:
-        """Count those of *refusals* by which Graph asked to wait."""
-        times = sum(refusal.status == 429 for refusal in refusals)
-        if times:
-            self._client.throttled[self._identity.tenant_id] += times
+    def count_throttled(self, operation: str, refusals: Iterable[Refusal]) -> None:
+        """Count those of *refusals* of *operation* by which Graph asked to wait."""
+        for refusal in refusals:
+            if refusal.status == 429:
+                self._client.throttled[self._identity.tenant_id] += 1
+                log_event(
+                    "graph.throttled",
+                    operation=operation,
+                    retry_after_ms=round(1000 * (refusal.retry_after_seconds or 0)),
+                )
 
     async def _send(
         self,
@@ -223,19 +229,22 @@ class Caller:
     async def _try(self, request: "RequestInformation", seconds: float) -> "Answer | Exception":
         """Send once. A failure is returned; our own errors (no token) are raised."""
         started_at = time.monotonic()
-        try:
-            async with asyncio.timeout(seconds):
-                response = await self._client.respond(self.adapter, request)
-        except TimeoutError:
-            return _no_answer("Graph did not answer in time.")
-        except httpx.TransportError as error:
-            unavailable = _no_answer("The connection to Graph failed.")
-            unavailable.__cause__ = error
-            return unavailable
+        with traced(_operation(request), SpanKind.CLIENT) as span:
+            span.is_ok = False
+            try:
+                async with asyncio.timeout(seconds):
+                    response = await self._client.respond(self.adapter, request)
+            except TimeoutError:
+                return _no_answer("Graph did not answer in time.")
+            except httpx.TransportError as error:
+                unavailable = _no_answer("The connection to Graph failed.")
+                unavailable.__cause__ = error
+                return unavailable
+            span.facts["status"] = response.status_code
+            span.is_ok = response.is_success
         if response.is_success:
             return Answer(response.status_code, response.headers, response.content)
         refusal = read_refusal(response.status_code, response.headers, response.content)
-        self.count_throttled([refusal])
         log_event(
             "graph.refused",
             status=refusal.status,
@@ -243,12 +252,7 @@ class Caller:
             request_id=refusal.request_id,
             duration_ms=round(1000 * (time.monotonic() - started_at)),
         )
-        if refusal.status == 429:
-            log_event(
-                "graph.throttled",
-                operation=_operation(request),
-                retry_after_ms=round(1000 * (refusal.retry_after_seconds or 0)),
-            )
+        self.count_throttled(_operation(request), [refusal])
         return Failed(refusal)
 
 

@@ -15,11 +15,13 @@ from shared.adapters.queues import (
     notification_messages,
     parse_job,
     parse_notifications,
+    trace_of,
 )
 from shared.errors import Invalid
 from shared.ids import EventId, Mailbox, ObjectId, OrganizationId, SubscriptionId, TenantId
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.sessions.ports import Job, JobKind
+from shared.tracing import traced, traceparent
 from tests.builders import NOW, a_mailbox, a_session_id
 
 AT = "2026-03-02T08:00:00Z"
@@ -86,8 +88,18 @@ def test_no_name_at_the_top_hides_the_hosts_own() -> None:
     [notification] = notification_messages(
         [MailboxChanges(a_mailbox(), SubscriptionId("s"), lifecycle=("missed",))], AT
     )
-    assert set(json.loads(job_message(job))) == {"v", "job"}
-    assert set(json.loads(notification)) == {"v", "at", "n"}
+    assert set(json.loads(job_message(job))) == {"v", "trace", "job"}
+    assert set(json.loads(notification)) == {"v", "trace", "at", "n"}
+
+
+def test_a_message_carries_the_trace_it_was_sent_in() -> None:
+    job = Job(JobKind.VERIFY, OrganizationId("o"), (a_mailbox(),))
+    change = MailboxChanges(a_mailbox(), SubscriptionId("s"), lifecycle=("missed",))
+    with traced("it"):
+        here = traceparent()
+        messages = [job_message(job), *notification_messages([change], AT)]
+    assert [trace_of(message) for message in messages] == [here, here]
+    assert [trace_of(each) for each in (job_message(job), b"{", b'{"v":1,"trace":7}')] == [None] * 3
 
 
 @pytest.mark.parametrize("kind", list(JobKind))

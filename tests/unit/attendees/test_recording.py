@@ -65,6 +65,22 @@ async def test_an_answer_costs_one_call_and_is_told_once() -> None:
     assert await _kinds(desk) == [ChangeKind.SCHEDULED, ChangeKind.RESPONDED]
 
 
+async def test_a_clock_that_is_ahead_makes_no_negative_lag() -> None:
+    desk = a_desk()
+    session = await _booked(desk)
+    assert session.event_id
+    desk.clock.advance(timedelta(minutes=5))
+    seen = desk.calendar.answered(
+        desk.outlook.events[0], desk.address(desk.mentor), ResponseState.ACCEPTED
+    )
+    desk.clock.advance(timedelta(seconds=-2))
+    await record_change(
+        desk.mentee, session.event_id, seen.etag, desk.organization, books=desk.books
+    )
+    changes, _ = await desk.changes.after(desk.organization.id, None, 100)
+    assert changes[-1].lag_ms == 0
+
+
 async def test_an_event_that_is_gone_cancels_and_frees_the_time() -> None:
     desk = a_desk()
     session = await _booked(desk)

@@ -1,0 +1,216 @@
+"""Spans and figures to Application Insights, by OpenTelemetry.
+
+Importing this imports no SDK, and neither does the first request: a thread loads the exporter while
+requests go on, and what they did meanwhile waits for it. Nothing is instrumented by itself: the
+usual instrumentations write URLs, and Graph's name people.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from shared.logs import log_trouble, observe_with
+from shared.settings import Settings
+from shared.tracing import Span, SpanKind, record_with
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from opentelemetry.metrics import Meter
+    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+
+_WAITING: Final = 2_000
+"""Spans and events kept until the exporter is loaded; the oldest give way."""
+_FLUSH_MS: Final = 5_000
+NAME: Final = "mentor-calendar"
+
+Shape = Literal["counter", "histogram", "gauge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an event is counted as: by which facts, and which facts as what."""
+
+    by: tuple[str, ...] = ()
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+
+
+FIGURES: Final[Mapping[str, Figures]] = {
+    "http.replied": Figures(("function", "status"), {"duration_ms": "histogram"}),
+    "webhook.acknowledged": Figures(
+        (),
+        {
+            "duration_ms": "histogram",
+            "accepted": "counter",
+            "dropped": "counter",
+            "messages": "counter",
+        },
+    ),
+    "webhook.refused": Figures((), {"count": "counter"}),
+    "change.seen": Figures(("cause",), {"lag_ms": "histogram"}),
+    "graph.throttled": Figures(("operation",), {"retry_after_ms": "histogram"}),
+    "renewal.queued": Figures((), {"due": "gauge", "overdue": "gauge"}),
+    "renewal.ran": Figures((), {"renewed": "counter", "recreated": "counter", "failed": "counter"}),
+    "reconciliation.queued": Figures((), {"due": "gauge", "overdue": "gauge"}),
+    "poison.counted": Figures(("queue",), {"count": "gauge"}),
+    "credential.checked": Figures((), {"days_left": "gauge"}),
+}
+"""Metrics are named ``{event}.{fact}``: ``webhook.acknowledged.duration_ms``."""
+
+
+class Telemetry:
+    """Sends what the process does until `stop`. *credential* makes one that is used in threads."""
+
+    def __init__(self, settings: Settings, credential: "Callable[[], TokenCredential]") -> None:
+        self._settings = settings
+        self._credential = credential
+        self._spans: deque[Span] = deque(maxlen=_WAITING)
+        self._events: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_WAITING)
+        self._lock = threading.Lock()
+        self._exporting: _Exporting | None = None
+        self._loading = threading.Thread(target=self._load, name="telemetry", daemon=True)
+        self._forget: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        """Record from now on."""
+        self._forget = [record_with(self._record), observe_with(self._observe)]
+        self._loading.start()
+
+    def stop(self) -> None:
+        """Send what is left, for some seconds at most. Blocks."""
+        while self._forget:
+            self._forget.pop()()
+        self._loading.join()
+        if self._exporting:
+            self._exporting.stop()
+
+    def _record(self, span: Span) -> None:
+        with self._lock:
+            if self._exporting is None:
+                self._spans.append(span)
+                return
+        self._exporting.record(span)
+
+    def _observe(self, event: str, facts: Mapping[str, object]) -> None:
+        if event not in FIGURES:
+            return
+        with self._lock:
+            if self._exporting is None:
+                self._events.append((event, dict(facts)))
+                return
+        self._exporting.count(event, facts)
+
+    def _load(self) -> None:
+        try:
+            exporting = _Exporting(self._settings, self._credential())
+        except Exception:  # noqa: BLE001  # whatever it is: nobody's booking depends on it
+            log_trouble("telemetry.failed")
+            return
+        with self._lock:
+            for span in self._spans:
+                exporting.record(span)
+            for event, facts in self._events:
+                exporting.count(event, facts)
+            self._spans.clear()
+            self._events.clear()
+            self._exporting = exporting
+
+
+class _Exporting:
+    """The SDK, loaded."""
+
+    def __init__(self, settings: Settings, credential: "TokenCredential") -> None:
+        from azure.monitor.opentelemetry.exporter import (
+            AzureMonitorMetricExporter,
+            AzureMonitorTraceExporter,
+        )
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        options: dict[str, Any] = {
+            "connection_string": settings.telemetry_connection_string,
+            "credential": credential,
+            # What could not be sent is not worth a disk that others may read.
+            "disable_offline_storage": True,
+        }
+        self._resource: Resource = Resource({"service.name": NAME})
+        # A provider for its resource alone: ours are no tracer's spans, and no SDK's become ours.
+        provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+        spans = AzureMonitorTraceExporter(tracer_provider=provider, **options)
+        metrics = AzureMonitorMetricExporter(**options)
+        self._clients = (spans.client, metrics.client)
+        self._spans: SpanProcessor = BatchSpanProcessor(spans)
+        reader = PeriodicExportingMetricReader(metrics)
+        self._metrics: MeterProvider = MeterProvider(
+            [reader], self._resource, shutdown_on_exit=False
+        )
+        self._graph_host = urlsplit(settings.cloud.graph_url).hostname or ""
+        meter = self._metrics.get_meter(NAME)
+        self._instruments = {
+            (event, fact): _instrument(meter, f"{event}.{fact}", shape)
+            for event, figures in FIGURES.items()
+            for fact, shape in figures.shapes.items()
+        }
+
+    def record(self, span: Span) -> None:
+        """Have *span* sent soon."""
+        self._spans.on_end(self._readable(span))
+
+    def count(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Count *event* in each of its figures."""
+        figures = FIGURES[event]
+        by = {name: facts[name] for name in figures.by if name in facts}
+        for fact in figures.shapes:
+            if fact in facts:
+                self._instruments[event, fact](facts[fact], by)
+
+    def stop(self) -> None:
+        """Send what is left."""
+        self._spans.force_flush(_FLUSH_MS)
+        self._spans.shutdown()
+        self._metrics.shutdown(_FLUSH_MS)
+        for client in self._clients:
+            client.close()
+
+    def _readable(self, span: Span) -> "ReadableSpan":
+        from opentelemetry.sdk.trace import ReadableSpan
+        from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
+        from opentelemetry.trace import SpanKind as Kind
+
+        def context(span_id: str) -> SpanContext:
+            flags = TraceFlags(TraceFlags.SAMPLED)
+            return SpanContext(
+                int(span.trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=flags
+            )
+
+        is_client = span.kind is SpanKind.CLIENT
+        return ReadableSpan(
+            span.name,
+            context=context(span.span_id),
+            parent=context(span.parent_id) if span.parent_id else None,
+            resource=self._resource,
+            # No http.* attributes: the exporter would write a URL's parts over the name.
+            attributes={**span.facts, **({"peer.service": self._graph_host} if is_client else {})},
+            # Not SERVER or CONSUMER: the host itself tells of every invocation as a request.
+            kind=Kind.CLIENT if is_client else Kind.INTERNAL,
+            status=Status(StatusCode.OK if span.is_ok else StatusCode.ERROR),
+            start_time=span.started_ns,
+            end_time=span.ended_ns,
+        )
+
+
+def _instrument(
+    meter: "Meter", name: str, shape: Shape
+) -> "Callable[[int, Mapping[str, Any]], None]":
+    match shape:
+        case "counter":
+            return meter.create_counter(name).add
+        case "histogram":
+            return meter.create_histogram(name).record
+        case "gauge":
+            return meter.create_gauge(name).set
