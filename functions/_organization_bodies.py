@@ -353,6 +353,17 @@ class ChangesHealth(Reply):
     reconciliation: SeenByBody
 
 
+class WebhookHealth(Reply):
+    """How the platform is told of changes."""
+
+    delivered_at: Moment | None
+    """The last time it took some."""
+    failing_since: Moment | None
+    failures: int
+    """In a row. It is tried again for as long as the changes are kept."""
+    retry_at: Moment | None
+
+
 class OrganizationHealthBody(Reply):
     """How well an organization is followed."""
 
@@ -365,6 +376,8 @@ class OrganizationHealthBody(Reply):
     changes: ChangesHealth
     throttled: int
     """How often Graph asked the answering instance to wait, in this tenant, since it started."""
+    webhook: WebhookHealth | None
+    """null: this deployment tells nobody; ask for the changes."""
 
     @classmethod
     def of(cls, health: SyncHealth) -> Self:
@@ -394,6 +407,14 @@ class OrganizationHealthBody(Reply):
                 reconciliation=SeenByBody.of(health.by_reconciliation),
             ),
             throttled=health.throttled,
+            webhook=WebhookHealth(
+                delivered_at=health.delivery.delivered_at,
+                failing_since=health.delivery.failing_since,
+                failures=health.delivery.failures,
+                retry_at=health.delivery.retry_at,
+            )
+            if health.delivery
+            else None,
         )
 
 

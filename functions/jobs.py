@@ -1,4 +1,4 @@
-"""Queue: verify a booking, subscribe, renew or reconcile a batch, purge."""
+"""Queue: verify a booking, subscribe, renew or reconcile a batch, purge, tell the platform."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -43,7 +43,13 @@ async def _do_job(msg: func.QueueMessage, span: Span) -> None:
         await drop(job, due=adapters.due)
         return
     try:
-        await do(job, organization, books=adapters.books, following=adapters.following)
+        await do(
+            job,
+            organization,
+            books=adapters.books,
+            following=adapters.following,
+            delivering=adapters.delivering,
+        )
     except CalendarThrottled as throttled:
         wait = timedelta(seconds=throttled.retry_after_seconds or _WAIT_SECONDS)
         await adapters.jobs.put(replace(job, attempt=job.attempt + 1), delay=wait)

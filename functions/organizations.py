@@ -223,6 +223,7 @@ async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
         changes=adapters.changes,
         credential=adapters.credentials,
         throttled=adapters.throttled,
+        deliveries=adapters.deliveries if adapters.delivering else None,
     )
     return reply(OrganizationHealthBody.of(health))
 

@@ -37,6 +37,9 @@ param appCredential string = 'managed-identity'
 @allowed(['global', 'us-gov-l4', 'us-gov-l5', 'china'])
 param cloud string = 'global'
 
+@description('Optional. Where the platform is told of changes (docs/webhooks.md), https://...; empty: it asks for them.')
+param webhookUrl string = ''
+
 @description('Optional. Spans and metrics beside log lines: some 5 MB of memory and a second of CPU per instance, and more to pay for ingestion.')
 @allowed(['logs', 'traces'])
 param telemetry string = 'traces'
@@ -201,6 +204,7 @@ module functionApp 'modules/functionApp.bicep' = {
     platformTenantId: platformTenantId
     platformClientIds: platformClientIds
     cloud: cloud
+    webhookUrl: webhookUrl
     telemetry: telemetry
   }
   dependsOn: [roles]

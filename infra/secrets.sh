@@ -8,7 +8,7 @@ set -euo pipefail
 vault=${1:?usage: infra/secrets.sh VAULT_NAME [rotate]}
 mode=${2:-}
 
-for name in client-state-key consent-state-key; do
+for name in client-state-key consent-state-key webhook-key; do
   if [ "$mode" != rotate ] && az keyvault secret show --vault-name "$vault" --name "$name" --query id --output tsv >/dev/null 2>&1; then
     echo "$name is there."
     continue

@@ -39,7 +39,7 @@ FOLDER: Final = Path(os.environ.get("LOCAL_CLOUD_FOLDER") or ROOT / ".local")
 """Certificate, where the cloud is, kept data."""
 WEEKS: Final = 13
 """How far calendars are filled: as far ahead as a session may be booked."""
-KEYS: Final = ("client-state-key", "consent-state-key")
+KEYS: Final = ("client-state-key", "consent-state-key", "webhook-key")
 JUMP: Final = timedelta(days=400)
 """How far the world's clock may be advanced under a running app."""
 PLATFORM_SECRET: Final = "platform-secret"
@@ -78,6 +78,7 @@ class LocalCloud:
         keep: bool = False,
         background: bool = True,
         telemetry: bool = False,
+        webhook_url: str = "",
         on_exchange: Callable[[Recorded], None] | None = None,
     ) -> None:
         """Only store.
@@ -86,8 +87,8 @@ class LocalCloud:
         *credential*: how it proves itself, as in APP_CREDENTIAL. *weeks*: how many busy weeks
         calendars get. *keep*: tables, queues and secrets outlive the cloud. *background*: Graph
         does by itself what comes due, as `GraphSimulator` says. *telemetry*: the app sends spans
-        and figures. *on_exchange*: hears every request
-        to Graph with its answer.
+        and figures. *webhook_url*: where it tells the platform of changes. *on_exchange*: hears
+        every request to Graph with its answer.
         """
         self.world = world or seeded_world()
         self.public_url = public_url
@@ -97,6 +98,7 @@ class LocalCloud:
         self._keep = keep
         self._background = background
         self._telemetry = telemetry
+        self._webhook_url = webhook_url
         self._on_exchange = on_exchange
         self._stack = AsyncExitStack()
 
@@ -137,6 +139,7 @@ class LocalCloud:
             "SSL_CERT_FILE": str(self.certificate.trust),
             # What the exporter of telemetry asks through trusts by another variable.
             "REQUESTS_CA_BUNDLE": str(self.certificate.trust),
+            "WEBHOOK_URL": self._webhook_url,
             "TELEMETRY": "traces" if self._telemetry else "logs",
             "APPLICATIONINSIGHTS_CONNECTION_STRING": self.insights.connection_string,
             "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
@@ -233,7 +236,7 @@ class LocalCloud:
         if self._keep and kept.is_file():
             known: dict[str, str] = json.loads(kept.read_text())
             return known
-        made = {name: _base64url(secrets.token_bytes(32)) for name in KEYS}
+        made = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in KEYS}
         if self._keep:
             kept.touch(mode=0o600)
             kept.write_text(json.dumps(made))
@@ -299,7 +302,3 @@ def _app_certificate() -> tuple[str, x509.Certificate]:
         serialization.NoEncryption(),
     )
     return (pem + certificate.public_bytes(serialization.Encoding.PEM)).decode(), certificate
-
-
-def _base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")

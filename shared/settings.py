@@ -80,6 +80,8 @@ class Settings:
     app_secret_name: str = "app-secret"
     verify_key_vault_challenge: bool = True
     """Off only where the vault's host is no subdomain of the resource it names."""
+    webhook_url: str = ""
+    """Where the platform is told of changes, `https://…`; empty: it asks for them."""
     telemetry_connection_string: str = ""
     """Where spans and metrics go, in Azure Monitor's own form; empty: nowhere."""
 
@@ -112,10 +114,18 @@ class Settings:
             app_secret_name=environment.get("APP_SECRET_NAME") or "app-secret",
             verify_key_vault_challenge=environment.get("KEY_VAULT_VERIFY_CHALLENGE", "true").lower()
             != "false",
+            webhook_url=_webhook_url(environment),
             telemetry_connection_string=needed("APPLICATIONINSIGHTS_CONNECTION_STRING")
             if _telemetry(environment)
             else "",
         )
+
+
+def _webhook_url(environment: Mapping[str, str]) -> str:
+    url = environment.get("WEBHOOK_URL", "").strip()
+    if url and not url.startswith("https://"):
+        raise Misconfigured("The setting WEBHOOK_URL begins with https://, or is empty.")
+    return url
 
 
 def _telemetry(environment: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.changes.model import Change
-from shared.changes.ports import ChangeStore
+from shared.changes.ports import ChangeStore, Deliveries, Delivery
 from shared.errors import Misconfigured, StoreUnavailable
 from shared.ids import TenantId
 from shared.organizations.model import Organization
@@ -59,6 +59,8 @@ class SyncHealth:
     """When the oldest of the counted changes happened."""
     throttled: int
     """How often Graph asked this process to wait, in this tenant, since it started."""
+    delivery: Delivery | None
+    """How far the platform was told; None: it is not told, but asks."""
 
 
 async def sync_health(
@@ -69,6 +71,7 @@ async def sync_health(
     changes: ChangeStore,
     credential: Credential,
     throttled: Mapping[TenantId, int],
+    deliveries: Deliveries | None = None,
 ) -> SyncHealth:
     """Return how *organization* does at *now*. Raises StoreUnavailable."""
     recent = await changes.recent(organization.id, RECENT)
@@ -84,6 +87,7 @@ async def sync_health(
         by_reconciliation=seen_by(Cause.RECONCILIATION, recent),
         counted_since=recent[0].at if recent else None,
         throttled=throttled.get(organization.tenant_id, 0) if organization.tenant_id else 0,
+        delivery=await deliveries.get(organization.id) if deliveries else None,
     )
 
 

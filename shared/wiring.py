@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from shared.adapters.tables.client import Tables
     from shared.adapters.telemetry import Telemetry
     from shared.availability.ports import Schedules
-    from shared.changes.ports import ChangeStore
+    from shared.changes.delivery import Delivering
+    from shared.changes.ports import ChangeStore, Deliveries
     from shared.checkup import Probe
     from shared.consent_watch import ConsentWatch
     from shared.due import DueStore
@@ -251,7 +252,30 @@ class Wiring:
         """Return the change feeds."""
         from shared.adapters.tables.changes import TableChanges
 
-        return TableChanges(self.tables)
+        feed = TableChanges(self.tables)
+        if not self.settings.webhook_url:
+            return feed
+        from shared.adapters.webhooks import ToldChanges
+
+        return ToldChanges(feed, self.jobs)
+
+    @cached_property
+    def deliveries(self) -> "Deliveries":
+        """Return how far the platform was told."""
+        from shared.adapters.tables.deliveries import TableDeliveries
+
+        return TableDeliveries(self.tables)
+
+    @cached_property
+    def delivering(self) -> "Delivering | None":
+        """Return what telling the platform needs; None: it is not to be told."""
+        if not self.settings.webhook_url:
+            return None
+        from shared.adapters.webhooks import WebhookReceiver
+        from shared.changes.delivery import Delivering
+
+        receiver = WebhookReceiver(self.settings.webhook_url, self.secrets, self.outbound)
+        return Delivering(self.changes, self.deliveries, receiver, self.clock)
 
     @cached_property
     def jobs(self) -> "Jobs":

@@ -7,6 +7,7 @@ from typing import Final
 from shared.attendees.links import look_for_link
 from shared.attendees.reconciliation import purge_batch, reconcile_batch
 from shared.attendees.recording import follow_series
+from shared.changes.delivery import Delivering, deliver
 from shared.due import DueKind, DueStore
 from shared.ids import SeriesId
 from shared.logs import log_event
@@ -22,6 +23,7 @@ from shared.subscriptions.upkeep import Following, ensure_subscription, renew_ba
 
 _RESUMED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
 """Jobs that nothing else brings back."""
+_WITHOUT_GRAPH: Final = {JobKind.PURGE, JobKind.DELIVER}
 _DUE: Final = {
     JobKind.RENEW: DueKind.RENEWAL,
     JobKind.RECONCILE: DueKind.RECONCILIATION,
@@ -30,13 +32,20 @@ _DUE: Final = {
 _RESUME_AFTER: Final = timedelta(hours=1)
 
 
-async def do(job: Job, organization: Organization, *, books: Books, following: Following) -> None:
+async def do(
+    job: Job,
+    organization: Organization,
+    *,
+    books: Books,
+    following: Following,
+    delivering: Delivering | None = None,
+) -> None:
     """Do *job*. While an organization's approval is gone, only what needs no Graph is done.
 
     Raises:
         CalendarThrottled, CalendarUnavailable, StoreUnavailable: it is to come back.
     """
-    if is_stopped(organization) and job.kind is not JobKind.PURGE:
+    if is_stopped(organization) and job.kind not in _WITHOUT_GRAPH:
         # Renewals and reconciliations come due again by themselves.
         if job.kind in _RESUMED and not organization.is_closing:
             await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
@@ -71,7 +80,16 @@ async def do(job: Job, organization: Organization, *, books: Books, following: F
         case JobKind.PURGE:
             await purge_batch(job, organization, books=books)
         case JobKind.DELIVER:
-            log_event("job.dropped", job=job.kind)
+            await _deliver(job, organization, books, delivering)
+
+
+async def _deliver(
+    job: Job, organization: Organization, books: Books, delivering: Delivering | None
+) -> None:
+    if delivering is None or organization.is_closing:
+        log_event("job.dropped", job=job.kind)
+    elif (again := await deliver(organization, delivering=delivering)) is not None:
+        await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=again)
 
 
 async def _follow(job: Job, organization: Organization, books: Books) -> None:

@@ -15,6 +15,7 @@ from shared.adapters.tables.keys import NUMBER_DIGITS
 from shared.adapters.tables.values import cursor as opaque
 from shared.adapters.tables.values import read_cursor
 from shared.changes.model import Change
+from shared.changes.ports import Delivery
 from shared.due import DueItem, DueKind
 from shared.errors import Conflict, Invalid, NotFound, SlotTaken, StaleRow
 from shared.ids import (
@@ -424,6 +425,26 @@ class InMemorySubscriptions:
         ]
         if found:
             yield found
+
+
+class InMemoryDeliveries:
+    """A `Deliveries`."""
+
+    def __init__(self) -> None:
+        self._deliveries: dict[OrganizationId, Delivery] = {}
+
+    async def get(self, organization_id: OrganizationId) -> Delivery:
+        await _turn()
+        return self._deliveries.get(organization_id, Delivery())
+
+    async def save(self, organization_id: OrganizationId, delivery: Delivery) -> Delivery:
+        await _turn()
+        known = self._deliveries.get(organization_id, Delivery())
+        if known.version != delivery.version:
+            raise StaleRow("The delivery changed since it was read.")
+        stored = replace(delivery, version=_version())
+        self._deliveries[organization_id] = stored
+        return stored
 
 
 class InMemoryDue:

@@ -78,6 +78,9 @@ param platformClientIds string
 @description('Required. The Microsoft cloud.')
 param cloud string
 
+@description('Required. Where the platform is told of changes; empty: it asks for them.')
+param webhookUrl string
+
 @description('Required. What the app sends to Application Insights beside its log lines: logs (nothing) or traces.')
 param telemetry string
 
@@ -103,6 +106,7 @@ var settings = {
   PLATFORM_CLIENT_IDS: platformClientIds
   PUBLIC_URL: 'https://${appName}.azurewebsites.net'
   CLOUD: cloud
+  WEBHOOK_URL: webhookUrl
   TELEMETRY: telemetry
   APPLICATIONINSIGHTS_CONNECTION_STRING: componentConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'

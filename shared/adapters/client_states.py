@@ -6,14 +6,13 @@ subscriptions that live for a week.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
 import time
 from collections.abc import Callable
 
-from shared.adapters.key_vault import KeyVaultSecrets
+from shared.adapters.key_vault import KeyVaultSecrets, signing_key
 from shared.ids import Mailbox, ObjectId, TenantId
 
 KEY_NAME = "client-state-key"
@@ -77,7 +76,7 @@ class KeyedClientStates:
 
     async def _keys(self, *, fresh: bool = False) -> list[bytes]:
         versions = await self._secrets.versions(self._key_name, 2, fresh=fresh)
-        return [_key(secret.value) for secret in versions]
+        return [signing_key(secret.value) for secret in versions]
 
     async def _reread_keys(self) -> list[bytes]:
         now = self._monotonic()
@@ -90,12 +89,3 @@ class KeyedClientStates:
 def _mac(key: bytes, tenant_id: str, object_id: str, nonce: str) -> str:
     covered = f"v1\n{tenant_id}\n{object_id}\n{nonce}".encode()
     return base64.urlsafe_b64encode(hmac.digest(key, covered, hashlib.sha256)).rstrip(b"=").decode()
-
-
-def _key(value: str) -> bytes:
-    """Return the key's bytes: base64 where it is that, else the text itself."""
-    try:
-        decoded = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return value.encode()
-    return decoded if len(decoded) >= 32 else value.encode()

@@ -1,6 +1,7 @@
 """Secrets of this deployment, read from Key Vault and kept for a few minutes."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from azure.keyvault.secrets import SecretProperties
     from azure.keyvault.secrets.aio import SecretClient
 
+_KEY_BYTES = 32
 KEEP_SECONDS = 300.0
 """How long a secret is believed before it is read again."""
 
@@ -176,3 +178,12 @@ def _secret(found: Any) -> Secret:  # noqa: ANN401 - a KeyVaultSecret, whose par
         content_type=found.properties.content_type or "",
         expires_at=found.properties.expires_on,
     )
+
+
+def signing_key(value: str) -> bytes:
+    """Return the bytes of a signing key: out of base64 where it is that, else the text's own."""
+    try:
+        decoded = base64.b64decode(value, validate=True)
+    except ValueError:
+        return value.encode()
+    return decoded if len(decoded) >= _KEY_BYTES else value.encode()

@@ -19,13 +19,14 @@ from local.certificate import LocalCertificate, ensure_certificate
 from shared.adapters.queues import Queues
 from shared.adapters.tables.changes import TableChanges
 from shared.adapters.tables.client import Tables, table_service
+from shared.adapters.tables.deliveries import TableDeliveries
 from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.keys import DUE, ORGANIZATIONS
 from shared.adapters.tables.organizations import TableOrganizations
 from shared.adapters.tables.pairings import TablePairings
 from shared.adapters.tables.sessions import TableSessions
 from shared.adapters.tables.subscriptions import TableSubscriptions
-from shared.changes.ports import ChangeStore
+from shared.changes.ports import ChangeStore, Deliveries
 from shared.due import DueStore
 from shared.organizations.ports import OrganizationStore
 from shared.pairings.ports import PairingStore
@@ -33,6 +34,7 @@ from shared.sessions.ports import SessionStore
 from shared.subscriptions.ports import SubscriptionStore
 from tests.fakes import (
     InMemoryChanges,
+    InMemoryDeliveries,
     InMemoryDue,
     InMemoryOrganizations,
     InMemoryPairings,
@@ -120,6 +122,11 @@ def subscriptions(on_storage: Tables | None) -> SubscriptionStore:
 @pytest.fixture
 def changes(on_storage: Tables | None) -> ChangeStore:
     return TableChanges(on_storage) if on_storage else InMemoryChanges()
+
+
+@pytest.fixture
+def deliveries(on_storage: Tables | None) -> Deliveries:
+    return TableDeliveries(on_storage) if on_storage else InMemoryDeliveries()
 
 
 @pytest.fixture

@@ -60,7 +60,9 @@ class Stage:
         return await self.http.request(method, f"/api/{path}", headers=headers, **options)
 
     def token(self, who: str) -> str:
-        """Return a person's token for the API."""
+        """Return a person's token for the API, or the platform's."""
+        if who == "platform":
+            return self.cloud.entra.platform_token()
         return self.cloud.entra.token_for(self.cloud.world.person(who))
 
     async def settled(self) -> None:
@@ -124,7 +126,11 @@ async def wiring_of(cloud: LocalCloud) -> AsyncIterator[Wiring]:
 
 @asynccontextmanager
 async def a_stage(
-    folder: Path, *, telemetry: bool = False, credential: str = "managed-identity"
+    folder: Path,
+    *,
+    telemetry: bool = False,
+    credential: str = "managed-identity",
+    webhook_url: str = "",
 ) -> AsyncIterator[Stage]:
     """Run cloud and app until the block ends."""
     contract, problems = graph_contract(), list[str]()
@@ -135,6 +141,7 @@ async def a_stage(
         public_url=url,
         weeks=2,
         telemetry=telemetry,
+        webhook_url=webhook_url,
         credential=credential,
         on_exchange=lambda e: problems.extend(contract.problems(e)) if contract else None,
     ) as cloud:

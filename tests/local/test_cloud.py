@@ -87,6 +87,7 @@ async def test_kept_data_stays_under_the_same_keys(folder: Path) -> None:
     assert json.loads((folder / "keys.json").read_text()).keys() == {
         "client-state-key",
         "consent-state-key",
+        "webhook-key",
     }
 
 

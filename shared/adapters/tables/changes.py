@@ -95,6 +95,7 @@ class TableChanges:
                 return removed
         if before is None:
             await self._tables.remove(CHANGES, keys.change_counter(organization_id))
+            await self._tables.remove(CHANGES, keys.delivery(organization_id))
         return removed
 
     async def _append(self, organization_id: OrganizationId, changes: Sequence[Change]) -> None:

@@ -217,6 +217,11 @@ def change_counter(organization_id: OrganizationId) -> Key:
     return Key(_safe(organization_id), "counter")
 
 
+def delivery(organization_id: OrganizationId) -> Key:
+    """Return the key of the row that knows how far a feed was told to the platform."""
+    return Key(_safe(organization_id), "delivery")
+
+
 def instant(at: datetime) -> str:
     """Return *at* as text of fixed width that sorts by time."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"

@@ -1,0 +1,59 @@
+"""How far the platform was told: a row beside the change feed it reads from."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from shared.adapters.tables import keys
+from shared.adapters.tables.client import Put, Tables
+from shared.adapters.tables.keys import CHANGES
+from shared.adapters.tables.values import instant, moment, present
+from shared.changes.ports import Delivery
+from shared.ids import OrganizationId
+
+
+class TableDeliveries:
+    """Implements `Deliveries` on Table Storage."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def get(self, organization_id: OrganizationId) -> Delivery:
+        """Return the row, or a fresh one."""
+        row = await self._tables.get(CHANGES, keys.delivery(organization_id))
+        if row is None:
+            return Delivery()
+        values = row.values
+        return Delivery(
+            cursor=values.get("cursor"),
+            delivered_at=_moment(values.get("delivered_at")),
+            busy_until=_moment(values.get("busy_until")),
+            failures=int(values["failures"]),
+            failing_since=_moment(values.get("failing_since")),
+            retry_at=_moment(values.get("retry_at")),
+            refused=int(values["refused"]),
+            version=row.etag,
+        )
+
+    async def save(self, organization_id: OrganizationId, delivery: Delivery) -> Delivery:
+        """Insert (empty version) or replace it; StaleRow if somebody else was first."""
+        values = present(
+            {
+                "cursor": delivery.cursor,
+                "delivered_at": _text(delivery.delivered_at),
+                "busy_until": _text(delivery.busy_until),
+                "failures": delivery.failures,
+                "failing_since": _text(delivery.failing_since),
+                "retry_at": _text(delivery.retry_at),
+                "refused": delivery.refused,
+            }
+        )
+        change = Put(keys.delivery(organization_id), values, delivery.version or None)
+        return replace(delivery, version=await self._tables.put(CHANGES, change))
+
+
+def _text(at: datetime | None) -> str | None:
+    return instant(at) if at else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return moment(text) if text else None

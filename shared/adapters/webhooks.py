@@ -1,0 +1,124 @@
+"""The platform's own endpoint, told by signed requests.
+
+The format is that of Standard Webhooks: https://www.standardwebhooks.com/
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from shared.adapters.key_vault import KeyVaultSecrets, signing_key
+from shared.adapters.outbound import Outbound
+from shared.changes.model import Change
+from shared.changes.ports import ChangeStore, DeliveryRefused
+from shared.errors import StoreUnavailable
+from shared.ids import OrganizationId
+from shared.logs import log_trouble
+from shared.sessions.ports import Job, JobKind, Jobs
+from shared.together import together
+from shared.tracing import SpanKind, traced
+
+KEY_NAME: Final = "webhook-key"
+_SECONDS: Final = 8.0
+"""How long the platform may take for one message."""
+_AFTER_WRITING: Final = timedelta(seconds=1)
+
+
+class WebhookReceiver:
+    """Implements `Receiver`: one URL for all organizations, as there is one platform.
+
+    Signed with the key's two newest versions, so that either fits while the key is rotated.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        secrets: KeyVaultSecrets,
+        outbound: Outbound,
+        *,
+        epoch: Callable[[], float] = time.time,
+    ) -> None:
+        self._url = url
+        self._secrets = secrets
+        self._outbound = outbound
+        self._epoch = epoch
+
+    async def send(self, message_id: str, message: Mapping[str, Any]) -> None:
+        """Send *message*. Raises DeliveryRefused unless it is answered by 2xx; follows nowhere."""
+        import httpx
+
+        body = json.dumps(message, separators=(",", ":")).encode()
+        headers = {"content-type": "application/json", "user-agent": "MentorCalendar"}
+        headers |= await self._signature(message_id, body)
+        with traced("POST webhook", SpanKind.INTERNAL) as span:
+            span.is_ok = False
+            try:
+                answer = await self._outbound.client.post(
+                    self._url, content=body, headers=headers, timeout=_SECONDS
+                )
+            except httpx.HTTPError as error:
+                raise DeliveryRefused(type(error).__name__) from error
+            span.facts["status"] = answer.status_code
+            if not answer.is_success:
+                raise DeliveryRefused(f"status_{answer.status_code}")
+            span.is_ok = True
+
+    async def _signature(self, message_id: str, body: bytes) -> dict[str, str]:
+        sent_at = str(int(self._epoch()))
+        signed = b".".join([message_id.encode(), sent_at.encode(), body])
+        keys = [signing_key(s.value) for s in await self._secrets.versions(KEY_NAME, 2)]
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": sent_at,
+            "webhook-signature": " ".join(f"v1,{_mac(key, signed)}" for key in keys),
+        }
+
+
+class ToldChanges:
+    """A `ChangeStore` whose every change is told to the platform, too."""
+
+    def __init__(self, changes: ChangeStore, jobs: Jobs) -> None:
+        self._changes = changes
+        self._jobs = jobs
+
+    async def append(self, changes: Iterable[Change]) -> None:
+        """Add *changes* at the end, and have them delivered a moment later.
+
+        The queue is told at the same time, not after: whoever dies in between is delivered too.
+        """
+        added = list(changes)
+        organizations = dict.fromkeys(change.organization_id for change in added)
+        await together([self._changes.append(added), *(self._announce(o) for o in organizations)])
+
+    async def after(
+        self, organization_id: OrganizationId, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Change], str | None]:
+        """Return up to *limit* changes after *cursor*, and the cursor after them."""
+        return await self._changes.after(organization_id, cursor, limit)
+
+    async def recent(self, organization_id: OrganizationId, limit: int) -> Sequence[Change]:
+        """Return the last *limit* changes, oldest first."""
+        return await self._changes.recent(organization_id, limit)
+
+    async def forget(
+        self, organization_id: OrganizationId, *, before: datetime | None = None
+    ) -> int:
+        """Remove the oldest changes; return how many."""
+        return await self._changes.forget(organization_id, before=before)
+
+    async def _announce(self, organization_id: OrganizationId) -> None:
+        try:
+            job = Job(JobKind.DELIVER, organization_id, ())
+            await self._jobs.put(job, delay=_AFTER_WRITING)
+        except StoreUnavailable:
+            # The feed has it; the next change's announcement delivers this one first.
+            log_trouble("webhook.not_announced", organization_id=organization_id)
+
+
+def _mac(key: bytes, signed: bytes) -> str:
+    return base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
