@@ -25,7 +25,13 @@ from shared.availability.model import GRID, Schedule
 from shared.errors import EventGone, StaleRow
 from shared.ids import EventId, ICalUid, Mailbox, SessionId
 from shared.organizations.model import Acting, OnlineMeetingChoice
-from shared.sessions.model import AttendeeResponse, EventDraft, SeenAttendee, SeenEvent
+from shared.sessions.model import (
+    AttendeeResponse,
+    EventDraft,
+    MeetingProvider,
+    SeenAttendee,
+    SeenEvent,
+)
 from shared.timespan import TimeSpan
 
 NOW: Final = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
@@ -129,6 +135,7 @@ class World:
             is_online_meeting=True,
             join_url="https://teams.example/1",
             modified_at=NOW,
+            provider=MeetingProvider.TEAMS,
         )
         people = (self.addresses[acting.mailbox], *(a.address for a in draft.attendees))
         meeting = Meeting(number, draft.session_id, acting.mailbox, people, seen)

@@ -41,6 +41,7 @@ from shared.sessions.booking import BookingRequest
 from shared.sessions.changing import Answer, Reschedule
 from shared.sessions.model import (
     Attendee,
+    MeetingProvider,
     OnlineMeetingReason,
     OnlineMeetingState,
     ResponseState,
@@ -556,7 +557,10 @@ class OnlineMeetingBody(Reply):
     wanted: OnlineMeetingChoice
     state: OnlineMeetingState
     join_url: str | None
+    provider: MeetingProvider | None
+    """Whose it has become."""
     reason: OnlineMeetingReason | None
+    """Why there is none, or another one than was asked for."""
     detail: str | None
     """The reason in words."""
 
@@ -605,6 +609,9 @@ class ResponseSummary(Reply):
 _REASONS = {
     OnlineMeetingReason.NOT_OFFERED: "The organizer's calendar offers no online meetings.",
     OnlineMeetingReason.SKYPE_RETIRED: "Skype is not offered: the calendar's own was taken.",
+    OnlineMeetingReason.TEAMS_NOT_OFFERED: (
+        "Teams is not offered by the organizer's calendar: its own was taken, if it has one."
+    ),
     OnlineMeetingReason.NOT_CREATED: "Outlook booked the meeting without making it an online one.",
     OnlineMeetingReason.LINK_OVERDUE: "Outlook promised a link and never delivered it.",
 }
@@ -658,6 +665,7 @@ class SessionBody(Reply):
                 wanted=online.wanted,
                 state=online.state,
                 join_url=online.join_url,
+                provider=online.provider,
                 reason=online.reason,
                 detail=_REASONS[online.reason] if online.reason else None,
             ),

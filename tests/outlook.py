@@ -13,6 +13,7 @@ from shared.organizations.model import Acting, OnlineMeetingChoice
 from shared.sessions.model import (
     AttendeeResponse,
     EventDraft,
+    MeetingProvider,
     ResponseState,
     SeenAttendee,
     SeenEvent,
@@ -48,6 +49,9 @@ class FakeOutlook:
     unknown: dict[str, Unknown] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     gives_links: bool = True
+    offers: frozenset[OnlineMeetingChoice] = frozenset({OnlineMeetingChoice.TEAMS})
+    refuses_others: bool = False
+    """What is not offered is refused, instead of being no online meeting."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     # --- Schedules
@@ -100,6 +104,7 @@ class FakeCalendar:
         known = self._find(acting.mailbox, draft.session_id)
         if known:
             return known.seen
+        provider = self._provider(draft.online_meeting)
         number = next(self.outlook._numbers)
         seen = SeenEvent(
             EventId(f"event-{number}"),
@@ -110,9 +115,12 @@ class FakeCalendar:
             attendees=tuple(
                 SeenAttendee(a.address, AttendeeResponse(), a.required) for a in draft.attendees
             ),
-            is_online_meeting=draft.online_meeting is not OnlineMeetingChoice.NONE,
-            join_url="https://teams.example/1" if self.outlook.gives_links else None,
+            is_online_meeting=provider is not None,
+            join_url=f"https://{provider}.example/1"
+            if self.outlook.gives_links and provider
+            else None,
             modified_at=self.outlook.clock.now(),
+            provider=provider,
         )
         event = FakeEvent(
             seen, acting.mailbox, draft.session_id, pattern=draft.pattern, time_zone=draft.time_zone
@@ -121,6 +129,18 @@ class FakeCalendar:
         if event.pattern:
             self._expand(event, event.pattern)
         return seen
+
+    def _provider(self, asked: OnlineMeetingChoice) -> MeetingProvider | None:
+        """Return what it becomes: what was asked for or the default, if the calendar offers it."""
+        if asked is OnlineMeetingChoice.NONE:
+            return None
+        default = max(self.outlook.offers, default=None)  # Teams sorts last
+        wanted = default if asked is OnlineMeetingChoice.AUTO else asked
+        if wanted in self.outlook.offers:
+            return MeetingProvider(wanted.value)
+        if self.outlook.refuses_others:
+            raise CalendarRefused("not allowed", code="BadRequest", status=400)
+        return None
 
     def _expand(self, master: FakeEvent, pattern: Pattern) -> None:
         """Make the occurrences, from the master's times on."""
@@ -266,8 +286,9 @@ class FakeCalendar:
         self.answered(self._of(session.organizer, session.event_id), address, answer, proposed)
 
     async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
-        """Return Teams."""
-        return frozenset({OnlineMeetingChoice.TEAMS})
+        """Return what everybody's calendar offers."""
+        self.outlook.calls.append("offered_meetings")
+        return self.outlook.offers
 
     # --- what people do
 

@@ -8,10 +8,12 @@ from typing import Final
 from urllib.parse import quote
 
 from local.graph.agenda import Agenda
+from local.graph.errors import bad_request
 from local.graph.mailbox import Event, Mailbox, Store
 from local.graph.switches import Switches
 
 TEAMS: Final = "teamsForBusiness"
+SKYPE: Final = "skypeForBusiness"
 
 
 class OnlineMeetings:
@@ -28,29 +30,40 @@ class OnlineMeetings:
     def allowed_providers(self, mailbox: Mailbox) -> list[str]:
         """Return what the mailbox's calendars allow, the default first."""
         teams = [TEAMS] if mailbox.person.teams else []
-        return teams + (["skypeForBusiness"] if self._switches.skype_still_listed else [])
+        return teams + ([SKYPE] if self._switches.skype_still_listed else [])
 
     def arrange(self, mailbox: Mailbox, event: Event) -> None:
         """Give *event* a meeting if it asks for one and has none.
 
         Asking for a provider the calendar does not allow ends like a service hiccup: 201 and
         ``isOnlineMeeting: false``. Nothing says no; whoever booked must look.
+
+        Raises:
+            GraphError: 400, where the switches have it refused.
         """
         details = event.details
         if not details.is_online or details.join_url:
             return
+        allowed = self.allowed_providers(mailbox)
         if details.online_provider == "unknown":
-            allowed = self.allowed_providers(mailbox)
             details.online_provider = allowed[0] if allowed else "unknown"
-        served = details.online_provider == TEAMS and mailbox.person.teams
-        if not served or self._switches.teams == "never":
+        elif self._switches.refuse_unlisted_provider and details.online_provider not in allowed:
+            raise bad_request("The online meeting provider is not allowed for this calendar.")
+        if details.online_provider == TEAMS and self._switches.teams == "swapped":
+            details.online_provider = SKYPE
+        if not self._is_served(mailbox, details.online_provider):
             details.is_online = False
             details.online_provider = "unknown"
-        elif self._switches.teams == "at once":
+        elif details.online_provider == SKYPE or self._switches.teams == "at once":
             self._link(mailbox, event)
         elif self._switches.teams == "late":
             delay = timedelta(seconds=self._switches.teams_delay_seconds)
             self._agenda.after(delay, lambda: self._link_late(mailbox, event))
+
+    def _is_served(self, mailbox: Mailbox, provider: str) -> bool:
+        if provider == SKYPE:
+            return self._switches.skype_still_works
+        return provider == TEAMS and mailbox.person.teams and self._switches.teams != "never"
 
     def _link_late(self, mailbox: Mailbox, event: Event) -> None:
         if event.is_deleted or event.key not in mailbox.events or event.details.join_url:
@@ -59,7 +72,12 @@ class OnlineMeetings:
         self._store.changed(event, "updated")
 
     def _link(self, mailbox: Mailbox, event: Event) -> None:
-        event.details.join_url = self._url(mailbox)
+        is_skype = event.details.online_provider == SKYPE
+        event.details.join_url = (
+            f"https://meet.lync.com/{mailbox.person.key}/{self._chance.randrange(10**8):08}"
+            if is_skype
+            else self._url(mailbox)
+        )
         event.details.body = event.details.body.replace(
             "\r\n</body>", join_block(event.details.join_url) + "\r\n</body>", 1
         )

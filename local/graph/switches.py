@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-TeamsLink = Literal["at once", "late", "never", "null"]
+TeamsLink = Literal["at once", "late", "never", "null", "swapped"]
 
 
 @dataclass(slots=True)
@@ -36,6 +36,10 @@ class Switches:
     teams_url: Literal["classic", "short"] = "classic"
     skype_still_listed: bool = False
     """Calendars list ``skypeForBusiness`` among the allowed providers."""
+    skype_still_works: bool = False
+    """Where it is listed, it gives a link."""
+    refuse_unlisted_provider: bool = False
+    """400 for a provider that the calendar does not allow, instead of 201 without a meeting."""
 
     # Free/busy
     schedule_without_items: list[str] = field(default_factory=list)

@@ -16,7 +16,7 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.sessions.occurrences import sessions_of
-from shared.sessions.online_meeting import overdue
+from shared.sessions.online_meeting import may_yet_come, overdue
 from shared.sessions.ports import Job
 
 
@@ -26,7 +26,9 @@ async def look_for_link(job: Job, organization: Organization, *, books: Books) -
     A link that comes after that is shown all the same: every read of the event looks for it.
     """
     session = await session_of(job.mailboxes[0], job.session_ids[0], books=books)
-    if session is None or not _waits(session):
+    if session is None or session.state is not SessionState.SCHEDULED:
+        return
+    if not may_yet_come(session.online_meeting):
         return
     for one in await _read(session, organization, books):
         if not _waits(one):

@@ -14,7 +14,6 @@ from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
     OnlineMeeting,
-    OnlineMeetingReason,
     OnlineMeetingState,
     ResponseState,
     SeenAttendee,
@@ -22,6 +21,7 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
+from shared.sessions.online_meeting import ANOTHER_PROVIDER
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -156,12 +156,13 @@ def _rank(response: AttendeeResponse) -> tuple[bool, float, str, str]:
 def _with_link(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
     if seen.join_url and seen.join_url != known.join_url:
         # It came after all: of the reasons only the one for another provider than wanted stays.
-        is_other = known.reason is OnlineMeetingReason.SKYPE_RETIRED
+        is_other = known.reason in ANOTHER_PROVIDER
         return replace(
             known,
             state=OnlineMeetingState.READY,
             join_url=seen.join_url,
             reason=known.reason if is_other else None,
+            provider=seen.provider or known.provider,
         )
     return known
 

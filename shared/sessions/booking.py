@@ -39,9 +39,10 @@ from shared.errors import (
 )
 from shared.ids import Mailbox, PairingId, SeriesId, SessionId
 from shared.logs import log_event
-from shared.organizations.model import Acting, OnlineMeetingChoice, Organization, Participation
+from shared.organizations.model import OnlineMeetingChoice, Organization, Participation
 from shared.pairings.model import Pairing
 from shared.sessions import lifecycle
+from shared.sessions.creating import create_event
 from shared.sessions.lifecycle import Action
 from shared.sessions.model import (
     HOLD_FOR,
@@ -57,7 +58,7 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
-from shared.sessions.online_meeting import instead_of_skype, online_meeting_of, why_none
+from shared.sessions.online_meeting import may_yet_come, online_meeting_of
 from shared.sessions.ports import Calendar, Job, JobKind, Jobs, SessionStore
 from shared.sessions.recurrence import Repeat
 from shared.sessions.rhythm import next_reconciliation, purge_item
@@ -250,9 +251,12 @@ async def confirm(
 
 
 async def await_link(sessions: Sequence[Session], *, books: Books) -> None:
-    """Have somebody look for the links that Outlook promised, and not only hope for a push."""
+    """Have somebody look for the links that Outlook promised, and not only hope for a push.
+
+    Also where it made no online meeting of one that it offers: that was seen to come right.
+    """
     for session in sessions:
-        if session.online_meeting.state is OnlineMeetingState.PENDING:
+        if may_yet_come(session.online_meeting):
             job = Job(JobKind.LINK, session.organization_id, (session.organizer,), (session.id,))
             await books.jobs.put(job, delay=LINK_AFTER[0])
 
@@ -411,13 +415,15 @@ async def _create(
     books: Books,
 ) -> Session:
     try:
-        draft, session = await draft_of(participation, pairing, request, session, books=books)
-        seen = await books.calendar.create(participation.acting, draft)
+        draft = draft_of(pairing, request, session)
+        seen, meeting = await create_event(
+            participation.acting, draft, session.online_meeting, calendar=books.calendar
+        )
     except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
         # A definite no: nothing was created, so nothing stays held.
         await release(session.holders, session.id, books)
         raise
-    session = await with_reason(participation.acting, session, seen, books=books)
+    session = replace(session, online_meeting=meeting)
     try:
         return await confirm(session, seen, participation.organization, books=books)
     except SlotTaken:
@@ -427,26 +433,9 @@ async def _create(
         raise
 
 
-async def draft_of(
-    participation: Participation,
-    pairing: Pairing,
-    request: BookingRequest,
-    session: Session,
-    *,
-    books: Books,
-) -> tuple[EventDraft, Session]:
-    """Return what Outlook is asked for, and *session* with the online meeting that this means.
-
-    Only who wants Skype costs a call more, kept for an hour: whether the calendar still offers it.
-    """
-    meeting = session.online_meeting
-    ask_for = meeting.wanted
-    if meeting.wanted is OnlineMeetingChoice.SKYPE:
-        ask_for, reason = instead_of_skype(
-            await books.calendar.offered_meetings(participation.acting)
-        )
-        session = replace(session, online_meeting=replace(meeting, reason=reason))
-    draft = EventDraft(
+def draft_of(pairing: Pairing, request: BookingRequest, session: Session) -> EventDraft:
+    """Return what Outlook is asked for."""
+    return EventDraft(
         session_id=session.id,
         title=request.title or pairing.default_title,
         agenda=request.agenda,
@@ -454,23 +443,8 @@ async def draft_of(
         span=session.span,
         time_zone=session.time_zone,
         attendees=session.attendees,
-        online_meeting=ask_for,
+        online_meeting=session.online_meeting.wanted,
     )
-    return draft, session
-
-
-async def with_reason(
-    acting: Acting, session: Session, seen: SeenEvent, *, books: Books
-) -> Session:
-    """Return *session* with why its event is no online meeting, should it have become one."""
-    if session.online_meeting.wanted is OnlineMeetingChoice.NONE or seen.is_online_meeting:
-        return session
-    try:
-        offered = await books.calendar.offered_meetings(acting)
-    except SchedulingError:
-        return session  # the meeting is booked; nobody can say more than that it has no link
-    meeting = replace(session.online_meeting, reason=why_none(offered))
-    return replace(session, online_meeting=meeting)
 
 
 async def release(holders: Sequence[Mailbox], session_id: SessionId, books: Books) -> None:

@@ -65,10 +65,19 @@ class OnlineMeetingReason(StrEnum):
     """The organizer's calendar allows no online meetings."""
     SKYPE_RETIRED = "skype_retired"
     """Skype was asked for and is not offered; Teams was taken instead, where there is one."""
+    TEAMS_NOT_OFFERED = "teams_not_offered"
+    """Teams was asked for and is not offered; what the calendar has was taken instead, if any."""
     NOT_CREATED = "not_created"
     """Graph accepted the event without making it an online meeting."""
     LINK_OVERDUE = "link_overdue"
     """The link was promised and never came."""
+
+
+class MeetingProvider(StrEnum):
+    """Whose online meeting it is."""
+
+    TEAMS = "teams"
+    SKYPE = "skype"
 
 
 class Cause(StrEnum):
@@ -89,6 +98,8 @@ class OnlineMeeting:
     join_url: str | None = None
     """Opaque; never parsed."""
     reason: OnlineMeetingReason | None = None
+    provider: MeetingProvider | None = None
+    """Whose it has become; None where there is none, or Graph does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +271,8 @@ class SeenEvent:
     join_url: str | None
     modified_at: datetime
     """`lastModifiedDateTime`."""
+    provider: MeetingProvider | None = None
+    """Of its online meeting, if it is one."""
     session_id: SessionId | None = None
     """Our extended property, where it was asked for."""
     series_master_id: EventId | None = None

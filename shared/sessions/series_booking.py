@@ -45,8 +45,8 @@ from shared.sessions.booking import (
     scheduled,
     see_occasion,
     session_id_for,
-    with_reason,
 )
+from shared.sessions.creating import create_event
 from shared.sessions.model import VERIFY_AFTER, SeenEvent, Session, SessionState
 from shared.sessions.occurrences import instances_of, sessions_of
 from shared.sessions.online_meeting import online_meeting_of
@@ -448,23 +448,21 @@ async def _create(
 ) -> BookedSeries:
     inside = series.in_outlook
     try:
-        draft, some = await draft_of(
-            participation, pairing, request, next(iter(sessions.values())), books=books
-        )
+        some = next(iter(sessions.values()))
         draft = replace(
-            draft,
+            draft_of(pairing, request, some),
             session_id=SessionId(series.id),
             span=inside[0].span,
             pattern=series.pattern(inside[0], len(inside)),
         )
-        master = await books.calendar.create(participation.acting, draft)
+        master, meeting = await create_event(
+            participation.acting, draft, some.online_meeting, calendar=books.calendar
+        )
     except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
         await undo(series, books)
         raise
-    some = await with_reason(participation.acting, some, master, books=books)
     sessions = {
-        number: replace(session, online_meeting=some.online_meeting)
-        for number, session in sessions.items()
+        number: replace(session, online_meeting=meeting) for number, session in sessions.items()
     }
     series = replace(series, event_id=master.event_id)
     found = await _make_exceptions(participation, series, books)

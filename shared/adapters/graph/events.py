@@ -71,6 +71,7 @@ from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
     EventDraft,
+    MeetingProvider,
     ResponseState,
     SeenAttendee,
     SeenEvent,
@@ -91,6 +92,7 @@ SELECT: Final = [
     "organizer",
     "isOnlineMeeting",
     "onlineMeeting",
+    "onlineMeetingProvider",
     "lastModifiedDateTime",
     "seriesMasterId",
 ]
@@ -113,6 +115,11 @@ _OFFERED: Final = {
     "teamsforbusiness": OnlineMeetingChoice.TEAMS,
     "skypeforbusiness": OnlineMeetingChoice.SKYPE,
     "skypeforconsumer": OnlineMeetingChoice.SKYPE,
+}
+_MEETINGS: Final = {
+    "teamsforbusiness": MeetingProvider.TEAMS,
+    "skypeforbusiness": MeetingProvider.SKYPE,
+    "skypeforconsumer": MeetingProvider.SKYPE,
 }
 _RESPONSES: Final = {
     "accepted": ResponseState.ACCEPTED,
@@ -451,12 +458,19 @@ def seen_event(told: Mapping[str, Any], *, session_id: SessionId | None = None) 
             is_online_meeting=bool(told.get("isOnlineMeeting")),
             join_url=(told.get("onlineMeeting") or {}).get("joinUrl") or None,
             modified_at=read_instant(told["lastModifiedDateTime"]) or NEVER,
+            provider=_provider(told),
             session_id=session_id,
             series_master_id=EventId(m) if (m := told.get("seriesMasterId")) else None,
             original_start=read_instant(told.get("originalStart")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise CalendarUnavailable("Graph's answer lacks a part of the event.") from error
+
+
+def _provider(told: Mapping[str, Any]) -> MeetingProvider | None:
+    if not told.get("isOnlineMeeting"):
+        return None  # what is named then is left over
+    return _MEETINGS.get(str(told.get("onlineMeetingProvider")).lower())
 
 
 def _seen_attendee(told: Mapping[str, Any]) -> SeenAttendee:

@@ -28,6 +28,7 @@ from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
     Hold,
+    MeetingProvider,
     OnlineMeeting,
     OnlineMeetingReason,
     OnlineMeetingState,
@@ -60,6 +61,7 @@ def session_values(session: Session) -> dict[str, Any]:
                 "meeting_wanted": meeting.wanted.value,
                 "meeting_state": meeting.state.value,
                 "meeting_reason": meeting.reason.value if meeting.reason else None,
+                "meeting_provider": meeting.provider.value if meeting.provider else None,
                 "join_url": meeting.join_url,
                 "fingerprint": session.fingerprint,
                 "event_id": session.event_id,
@@ -292,6 +294,7 @@ def _online_meeting(values: Mapping[str, Any]) -> OnlineMeeting:
         state=OnlineMeetingState(values["meeting_state"]),
         join_url=values.get("join_url"),
         reason=_optional(OnlineMeetingReason, values.get("meeting_reason")),
+        provider=_optional(MeetingProvider, values.get("meeting_provider")),
     )
 
 

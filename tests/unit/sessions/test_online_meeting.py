@@ -1,0 +1,139 @@
+"""Online meetings: what was asked for, what the calendar offers, what it came to and why."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.attendees.links import look_for_link
+from shared.errors import CalendarRefused, CalendarUnavailable
+from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.booking import book
+from shared.sessions.model import (
+    MeetingProvider,
+    OnlineMeetingReason,
+    OnlineMeetingState,
+    Session,
+)
+from shared.sessions.ports import JobKind
+from shared.sessions.recurrence import Frequency, Repeat
+from shared.sessions.series_booking import book_series
+from tests.outlook import RefusingCalendar
+from tests.unit.sessions.conftest import Desk, a_request
+
+AUTO, TEAMS = OnlineMeetingChoice.AUTO, OnlineMeetingChoice.TEAMS
+SKYPE, NONE = OnlineMeetingChoice.SKYPE, OnlineMeetingChoice.NONE
+READY, UNAVAILABLE = OnlineMeetingState.READY, OnlineMeetingState.UNAVAILABLE
+Reason, Provider = OnlineMeetingReason, MeetingProvider
+
+CASES: list[tuple[OnlineMeetingChoice, set[OnlineMeetingChoice], Any]] = [
+    (AUTO, {TEAMS}, (READY, Provider.TEAMS, None)),
+    (AUTO, {SKYPE}, (READY, Provider.SKYPE, None)),
+    (AUTO, {TEAMS, SKYPE}, (READY, Provider.TEAMS, None)),
+    (AUTO, set(), (UNAVAILABLE, None, Reason.NOT_OFFERED)),
+    (TEAMS, {TEAMS, SKYPE}, (READY, Provider.TEAMS, None)),
+    (TEAMS, set(), (UNAVAILABLE, None, Reason.NOT_OFFERED)),
+    (SKYPE, {TEAMS, SKYPE}, (READY, Provider.SKYPE, None)),
+    (SKYPE, {TEAMS}, (READY, Provider.TEAMS, Reason.SKYPE_RETIRED)),
+    (SKYPE, set(), (UNAVAILABLE, None, Reason.NOT_OFFERED)),
+    (NONE, {TEAMS}, (OnlineMeetingState.NONE, None, None)),
+]
+
+
+async def booked(desk: Desk, wanted: OnlineMeetingChoice) -> Session:
+    request = a_request(online_meeting=wanted)
+    return await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+
+
+def outcome(session: Session) -> Any:
+    meeting = session.online_meeting
+    assert (meeting.join_url is not None) == (meeting.state is READY)
+    return meeting.state, meeting.provider, meeting.reason
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["ignores", "refuses"])
+@pytest.mark.parametrize(("wanted", "offered", "expected"), CASES)
+async def test_a_wish_is_honoured_where_it_is_offered(
+    desk: Desk,
+    wanted: OnlineMeetingChoice,
+    offered: set[OnlineMeetingChoice],
+    expected: Any,
+    *,
+    refuses: bool,
+) -> None:
+    desk.outlook.offers, desk.outlook.refuses_others = frozenset(offered), refuses
+    assert outcome(await booked(desk, wanted)) == expected
+    assert len(desk.outlook.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("refuses", "expected"),
+    [
+        (False, (UNAVAILABLE, None, Reason.TEAMS_NOT_OFFERED)),
+        (True, (READY, Provider.SKYPE, Reason.TEAMS_NOT_OFFERED)),
+    ],
+)
+async def test_teams_where_only_skype_is_offered(
+    desk: Desk, expected: Any, *, refuses: bool
+) -> None:
+    desk.outlook.offers, desk.outlook.refuses_others = frozenset({SKYPE}), refuses
+    assert outcome(await booked(desk, TEAMS)) == expected
+
+
+async def test_what_is_offered_is_asked_for_only_when_it_matters(desk: Desk) -> None:
+    await booked(desk, TEAMS)
+    assert desk.outlook.calls == ["getSchedule", "create"]
+
+
+async def test_a_series_has_the_meeting_that_is_offered(desk: Desk) -> None:
+    desk.outlook.offers, desk.outlook.refuses_others = frozenset({SKYPE}), True
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), online_meeting=TEAMS)
+    series = await book_series(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    expected = (READY, Provider.SKYPE, Reason.TEAMS_NOT_OFFERED)
+    assert [outcome(session) for session in series.sessions] == [expected] * 3
+
+
+@pytest.mark.parametrize("wanted", OnlineMeetingChoice)
+async def test_a_refusal_for_another_reason_stays_one(
+    desk: Desk, wanted: OnlineMeetingChoice
+) -> None:
+    desk.calendar = RefusingCalendar(desk.outlook)
+    with pytest.raises(CalendarRefused):
+        await booked(desk, wanted)
+    assert desk.outlook.events == []
+
+
+async def test_not_knowing_what_is_offered_is_no_reason_not_to_book(desk: Desk) -> None:
+    async def silent(acting: Any) -> Any:
+        raise CalendarUnavailable("no answer")
+
+    desk.outlook.offers = frozenset()
+    desk.calendar.offered_meetings = silent  # type: ignore[method-assign]  # the fake's
+    session = await booked(desk, TEAMS)
+    assert outcome(session) == (UNAVAILABLE, None, Reason.NOT_CREATED)
+
+
+async def test_a_meeting_that_was_not_made_though_offered_is_looked_for_once_more(
+    desk: Desk,
+) -> None:
+    async def offers(acting: Any) -> Any:
+        return frozenset({TEAMS})
+
+    desk.outlook.offers = frozenset()  # a hiccup: the calendar says that it offers Teams
+    desk.calendar.offered_meetings = offers  # type: ignore[method-assign]  # the fake's
+    session = await booked(desk, TEAMS)
+    assert outcome(session) == (UNAVAILABLE, None, Reason.NOT_CREATED)
+    (job,) = [job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.LINK]
+    desk.jobs.put_jobs.clear()
+    await look_for_link(job, desk.organization, books=desk.books)
+    assert desk.jobs.put_jobs == []
+    event = desk.outlook.events[0]
+    event.seen = replace(
+        event.seen, join_url="https://teams.example/2", provider=Provider.TEAMS, etag="later"
+    )
+    await look_for_link(job, desk.organization, books=desk.books)
+    assert outcome(await desk.sessions.get(desk.mentee, session.id)) == (
+        READY,
+        Provider.TEAMS,
+        None,
+    )
