@@ -1,6 +1,7 @@
 """What goes in and out over HTTP: models that parse requests, build replies, make OpenAPI."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -101,15 +102,18 @@ ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
 
 
 def _clean(text: str) -> str:
-    if any((ord(c) < 32 and c not in "\n\t") or ord(c) == 127 for c in text):
+    if any(unicodedata.category(c) == "Cc" and c not in "\n\t" for c in text):
         raise ValueError("must not contain control characters")
     return text
 
 
 def _line(text: str) -> str:
-    if "\n" in text or "\t" in text:
+    if any(c in "\n\t\u2028\u2029" for c in text):
         raise ValueError("must be a single line")
-    return _clean(text).strip()
+    line = _clean(text).strip()
+    if not line:
+        raise ValueError("must have at least 1 character that shows")
+    return line
 
 
 Line = Annotated[str, AfterValidator(_line)]
@@ -415,7 +419,11 @@ GridInstant = Annotated[Instant, AfterValidator(_on_grid)]
 
 
 class RepeatBody(Body):
-    """How a session is repeated: by `count` or `until`. The organizer's clock keeps the hour."""
+    """How a session is repeated: by `count` or `until`. The organizer's clock keeps the hour.
+
+    An hour that the clocks skip starts as much later as they jump; of an hour that comes twice the
+    first one is meant.
+    """
 
     frequency: Frequency
     monthly_by: MonthlyBy = MonthlyBy.DAY_OF_MONTH
@@ -440,7 +448,11 @@ class BookingBody(Body):
     """A session to book."""
 
     start: GridInstant
-    """On a multiple of five minutes; see the organization's notice and horizon."""
+    """On a multiple of five minutes; see the organization's notice and horizon.
+
+    Its offset says which instant is meant, also in an hour that the clocks of `time_zone` skip or
+    show twice.
+    """
     duration_minutes: int = Field(ge=15, le=480, multiple_of=5)
     time_zone: ZoneName
     """The organizer's: what the event carries in Outlook."""

@@ -34,7 +34,7 @@ from shared.organizations.model import Participation
 from shared.pairings.membership import own_pairing
 from shared.pairings.model import Pairing
 from shared.sessions.booking import book
-from shared.sessions.changing import accept_proposal, respond
+from shared.sessions.changing import accept_proposal, pairing_that_meets, respond
 from shared.sessions.listing import list_sessions
 from shared.sessions.model import Session
 from shared.sessions.series import Series
@@ -131,8 +131,9 @@ async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
 async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     """Move a session the caller organizes; its attendees' answers start from silence."""
     participation, body = await authorize(req), parse_body(req, RescheduleBody)
-    session, pairing = await _own(req, participation)
+    session = await _own(req, participation)
     ensure_match(req, etag_of(session.version))
+    pairing = await _pairing_of(session)
     moved = await reschedule_scope(
         participation,
         pairing,
@@ -157,7 +158,7 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
 async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     """Cancel a session the caller organizes; Outlook tells the attendees. Twice is fine."""
     participation, body = await authorize(req), parse_body(req, CancelBody)
-    session, _ = await _own(req, participation)
+    session = await _own(req, participation)
     cancelled = await cancel_scope(
         participation, session, body.comment, body.scope, books=wiring().books
     )
@@ -178,7 +179,7 @@ async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
 async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
     """Answer in the caller's own mailbox; the session shows it once the organizer's copy does."""
     participation, body = await authorize(req), parse_body(req, AnswerBody)
-    session, _ = await _own(req, participation)
+    session = await _own(req, participation)
     answered = await respond(participation, session, body.to_request(), books=wiring().books)
     return _shown(answered, participation.mailbox.object_id, status=202)
 
@@ -195,20 +196,24 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
 async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
     """Move a session the caller organizes to the time that an attendee proposed."""
     participation = await authorize(req)
-    session, pairing = await _own(req, participation)
+    session = await _own(req, participation)
+    pairing = await _pairing_of(session)
     moved = await accept_proposal(
         participation, pairing, session, path_parameter(req, "attendee"), books=wiring().books
     )
     return _shown(moved, participation.mailbox.object_id)
 
 
-async def _own(req: func.HttpRequest, participation: Participation) -> tuple[Session, Pairing]:
-    """Return the session in the path, if it is the caller's, and its pairing."""
+async def _own(req: func.HttpRequest, participation: Participation) -> Session:
+    """Return the session in the path, if it is the caller's."""
     ensure_usable(participation.organization)
     session_id = SessionId(path_id(req, "session_id"))
-    session = await wiring().sessions.get(participation.mailbox, session_id)
-    pairing = await wiring().pairings.get(participation.organization.id, session.pairing_id)
-    return session, pairing
+    return await wiring().sessions.get(participation.mailbox, session_id)
+
+
+async def _pairing_of(session: Session) -> Pairing:
+    """Return the pairing whose calendars are read to move *session*. Raises Conflict."""
+    return await pairing_that_meets(session, pairings=wiring().pairings)
 
 
 def _named(session: Session, changed: Sequence[Session]) -> Session:

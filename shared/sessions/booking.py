@@ -308,6 +308,10 @@ async def _reserve(
         zone=zone_of(request.time_zone),
     )
     ensure_bookable(request.span, rules)
+    if request.at_least is not None and request.at_least > len(pairing.participants):
+        raise Invalid(
+            "body.at_least", f"The pairing has only {len(pairing.participants)} participants."
+        )
     window = around(request.span, rules)
     occasion = await see_occasion(participation, pairing, window, books=books)
     unknown, busy = await judge(

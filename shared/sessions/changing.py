@@ -27,6 +27,7 @@ from shared.errors import (
 from shared.logs import log_event
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
+from shared.pairings.ports import PairingStore
 from shared.sessions import lifecycle
 from shared.sessions.booking import (
     Books,
@@ -100,6 +101,11 @@ async def reschedule(
         raise Conflict("The session is over.")
     if wanted.span == session.span:
         return session
+    if not session.attendees:
+        raise Conflict(
+            "Nobody is invited to this session any more.",
+            remedy="Invite somebody to the meeting in Outlook, or cancel it and book anew.",
+        )
     if wanted.span == session.pending_span and session.event_id is not None:
         # Asked for before, and nobody heard what became of it: Outlook may have done it.
         seen = await books.calendar.read(session.organizer, session.event_id)
@@ -266,6 +272,19 @@ async def record_cancelled(
         if announces:
             await announce(session, organization, books=books)
         return session
+
+
+async def pairing_that_meets(session: Session, *, pairings: PairingStore) -> Pairing:
+    """Return the pairing whose calendars are read to move *session*. Raises Conflict: it is gone.
+
+    Sessions outlive their pairing: they can still be answered and cancelled.
+    """
+    try:
+        return await pairings.get(session.organization_id, session.pairing_id)
+    except NotFound:
+        raise Conflict(
+            "The pairing was ended, so its sessions cannot be moved.", remedy="Cancel the session."
+        ) from None
 
 
 def _not_there(session: Session) -> Conflict:

@@ -17,7 +17,7 @@ from tests.openapi import OpenApi
 
 DOCUMENT = OpenApi.committed().document
 OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
-EXAMPLES = 60
+EXAMPLES = 100
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=str)

@@ -1,12 +1,14 @@
 """Sessions over HTTP on fakes: what goes wrong in a body, series, lists, waiting."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import functions._edge
+from shared.ids import SessionId
 from shared.sessions.booking import book
 from shared.sessions.model import HOLD_FOR, Session, SessionState
 from tests.builders import a_session, at
@@ -266,3 +268,39 @@ async def test_nobody_waits_longer_than_ten_seconds(
     status, body = await post(api)
     assert (status, body["state"]) == (201, SessionState.SCHEDULED)
     assert len(api.desk.outlook.events) == 1
+
+
+# --- a pairing that is gone, people who are gone
+
+
+async def test_sessions_of_a_pairing_that_ended_are_answered_and_cancelled_not_moved(
+    api: Api,
+) -> None:
+    _, body = await post(api)
+    path = f"sessions/{body['id']}"
+    await api.adapters.pairings.delete(api.desk.organization.id, api.desk.pairing.id)
+    moved = await api.call(
+        "PATCH", path, body={"start": at(14, day=1).isoformat()}, headers={"if-match": "*"}
+    )
+    assert moved.status_code == 409
+    assert "ancel" in told(moved)["remedy"]
+    answered = await api.call(
+        "POST", f"{path}/response", who="mentor", body={"response": "declined"}
+    )
+    assert answered.status_code == 202
+    cancelled = await api.call("POST", f"{path}/cancel", body={})
+    assert (cancelled.status_code, told(cancelled)["state"]) == (200, "cancelled")
+
+
+async def test_a_session_that_nobody_is_invited_to_is_not_moved(api: Api) -> None:
+    _, body = await post(api)
+    session = await api.desk.sessions.get(api.desk.mentee, SessionId(body["id"]))
+    await api.desk.sessions.save(replace(session, attendees=()))
+    moved = await api.call(
+        "PATCH",
+        f"sessions/{body['id']}",
+        body={"start": at(14, day=1).isoformat()},
+        headers={"if-match": "*"},
+    )
+    assert moved.status_code == 409
+    assert "invited" in told(moved)["detail"]
