@@ -7,7 +7,7 @@ Source: https://learn.microsoft.com/graph/api/resources/datetimetimezone
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -61,15 +61,15 @@ def write_time(instant: datetime, zone_name: str = "UTC") -> DateTimeTimeZone:
 
     Outlook knows every Windows name but only some IANA ones, so the Windows name is written. An
     hour that the clocks show twice cannot be told apart on a wall clock: those instants, and zones
-    without a Windows name, are written in UTC.
+    without a Windows name for what their clocks show, are written in UTC.
 
     Raises:
         ValueError: there is no such zone.
     """
-    windows_name = _windows_name(zone_name)
     zone = zone_of(zone_name)
+    windows_name = _windows_name(zone_name)
     wall = instant.astimezone(zone)
-    if windows_name is None or _is_ambiguous(wall, instant):
+    if windows_name is None or _is_ambiguous(wall, instant) or not _shows(windows_name, wall):
         wall, windows_name = instant, "UTC"
     return DateTimeTimeZone(
         date_time=wall.replace(tzinfo=None).isoformat(timespec="seconds"), time_zone=windows_name
@@ -93,14 +93,41 @@ def zone_name(name: str) -> str:
 
 @lru_cache(maxsize=512)
 def _windows_name(name: str) -> str | None:
+    """Return the Windows zone whose clocks go as those of *name*, if there is one.
+
+    CLDR's table has for each zone the nearest one, which may be hours away: for Ittoqqortoormiit
+    in Greenland it still names the Azores.
+    """
     if name in _UTC_NAMES:
         return "UTC"
-    if name in tz_win:
-        return tz_win[name]
-    return name if name in _WINDOWS_NAMES else None
+    if name in _WINDOWS_NAMES:
+        return name
+    found = _OLD_NAMES.get(name) or tz_win.get(name)
+    if found is None:
+        return None
+    zone = zone_of(name)
+    return found if all(_shows(found, week.astimezone(zone)) for week in _WEEKS) else None
+
+
+def _shows(windows_name: str, wall: datetime) -> bool:
+    """Tell whether clocks of the Windows zone show *wall* at its instant."""
+    return wall.astimezone(zone_of(windows_name)).utcoffset() == wall.utcoffset()
 
 
 _WINDOWS_NAMES: Final = frozenset(tz_win.values())
+_OLD_NAMES: Final = {
+    "CST6CDT": "Central Standard Time",
+    "EST5EDT": "Eastern Standard Time",
+    "GMT": "UTC",
+    "MST7MDT": "Mountain Standard Time",
+    "PST8PDT": "Pacific Standard Time",
+    "US/East-Indiana": "US Eastern Standard Time",
+    "Europe/Uzhgorod": "FLE Standard Time",
+    "Europe/Zaporozhye": "FLE Standard Time",
+}
+"""Names of zones that the table does not list any more."""
+_WEEKS: Final = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(weeks=n) for n in range(520)]
+"""When clocks are compared: sessions are booked at most a year ahead."""
 
 
 def _is_ambiguous(wall: datetime, instant: datetime) -> bool:

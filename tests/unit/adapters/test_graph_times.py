@@ -2,13 +2,20 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.graph.times import read_instant, read_span, read_time, write_time
+from shared.adapters.graph.times import (
+    read_instant,
+    read_span,
+    read_time,
+    write_time,
+    write_wall,
+    zone_name,
+)
 from shared.errors import CalendarUnavailable
 
 INSTANTS = st.integers(0, 20 * 365 * 24 * 60).map(
@@ -90,3 +97,49 @@ def test_what_is_written_is_read_again(instant: datetime, zone: str) -> None:
     written = write_time(instant, zone)
     again = read_time({"dateTime": written.date_time, "timeZone": written.time_zone})
     assert abs(again - instant) < timedelta(seconds=1)
+
+
+# --- every zone, every change of clocks in three years
+
+
+def around_changes(zone: ZoneInfo) -> list[datetime]:
+    """Return instants around each change of clocks in *zone*, and one each month."""
+    moments = [datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(days=n) for n in range(1096)]
+    offsets = [moment.astimezone(zone).utcoffset() for moment in moments]
+    found = moments[::30]
+    for moment, before, after in zip(moments[1:], offsets, offsets[1:], strict=False):
+        if before != after:
+            found += [moment - timedelta(minutes=30 * n) for n in range(-4, 52)]
+    return found
+
+
+def test_what_is_written_in_any_zone_is_the_same_instant_for_outlook() -> None:
+    checked, named = 0, set()
+    for name in sorted(available_timezones() - {"localtime", "Factory"}):
+        for instant in around_changes(ZoneInfo(name)):
+            written = write_time(instant, name)
+            told = {"dateTime": written.date_time, "timeZone": written.time_zone}
+            assert read_time(told) == instant.replace(second=0), (name, instant, told)
+            checked += 1
+            if written.time_zone != "UTC":
+                named.add(name)
+    assert checked > 50_000
+    # Nearly everybody sees their own zone in Outlook.
+    assert len(named) > 560
+
+
+@pytest.mark.parametrize(
+    ("zone", "sent"),
+    [
+        ("America/Scoresbysund", "America/Scoresbysund"),  # by CLDR's table the Azores
+        ("PST8PDT", "Pacific Standard Time"),
+        ("Asia/Kolkata", "India Standard Time"),
+        ("Tokyo Standard Time", "Tokyo Standard Time"),
+        ("GMT", "UTC"),
+    ],
+)
+def test_a_series_is_sent_in_a_zone_whose_clocks_are_those_of_its_organizer(
+    zone: str, sent: str
+) -> None:
+    assert zone_name(zone) == sent
+    assert write_wall(datetime(2026, 7, 1, 9, tzinfo=UTC), zone).time_zone == sent

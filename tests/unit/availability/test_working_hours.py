@@ -290,9 +290,9 @@ def test_hours_on_any_day_anywhere(
     assert cells == {n for n, i in enumerate(instants(window, GRID)) if is_working(hours, i)}
 
 
-# --- every zone, every change of clocks in two years
+# --- every zone, every change of clocks in three years
 
-BEGIN, END = at("2026-01-01T00:00"), at("2028-02-01T00:00")
+BEGIN, END = at("2026-01-01T00:00"), at("2029-01-01T00:00")
 OFFICE, NIGHT = (time(1, 30), time(17)), (time(22), time(6, 15))
 
 

@@ -168,8 +168,8 @@ def test_twelve_weeks_fit_two_looks_into_the_calendars() -> None:
 
 def changes_of_clocks(zone: ZoneInfo) -> Iterator[datetime]:
     """Yield the hours in which clocks change: of each day that ends otherwise than it began."""
-    day = datetime(2026, 9, 1, tzinfo=UTC)
-    for _ in range(730):
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    for _ in range(1035):
         hours = [day + timedelta(hours=n) for n in range(25)]
         if hours[0].astimezone(zone).utcoffset() != hours[-1].astimezone(zone).utcoffset():
             offsets = [at.astimezone(zone).utcoffset() for at in hours]
@@ -210,7 +210,7 @@ def test_every_change_of_clocks_of_every_zone_agrees_with_the_wall() -> None:
     for name in ZONES:
         zone = ZoneInfo(name)
         changes = tuple(changes_of_clocks(zone))
-        before = changes[0] - timedelta(days=10) if changes else datetime(2026, 9, 1, tzinfo=UTC)
+        before = changes[0] - timedelta(days=10) if changes else datetime(2026, 3, 1, tzinfo=UTC)
         # Zones with the same offset and the same changes are one zone to this test.
         alike = (
             before.astimezone(zone).utcoffset(),
