@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 
+from shared.attendees.rsvp import merge
 from shared.errors import Conflict, SchedulingError
 from shared.ids import SeriesId, SessionId
 from shared.sessions.booking import Books, book
-from shared.sessions.changing import Answer, Reschedule, cancel, reschedule, respond
+from shared.sessions.changing import (
+    Answer,
+    Reschedule,
+    accept_proposal,
+    cancel,
+    reschedule,
+    respond,
+)
 from shared.sessions.model import HOLD_FOR, ResponseState, Session, SessionState
 from shared.sessions.ports import JobKind
 from shared.sessions.recurrence import Frequency, Repeat
@@ -19,7 +27,7 @@ from shared.sessions.series_booking import BookedSeries, book_series
 from shared.sessions.series_changing import cancel_scope, reschedule_scope
 from shared.timespan import TimeSpan
 from shared.work import do
-from tests.builders import a_span, at
+from tests.builders import a_mailbox, a_pairing, a_span, at
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 
 NOBODY: Any = None
@@ -115,6 +123,38 @@ async def _respond(desk: Desk, books: Books) -> Session:
     )
 
 
+async def _book_with_proposal(desk: Desk, books: Books) -> Session:
+    session = await _book(desk, books)
+    event = desk.outlook.events[0]
+    seen = desk.calendar.answered(
+        event, desk.address(desk.mentor), ResponseState.TENTATIVE, proposed=NEW
+    )
+    return await desk.sessions.save(merge(session, seen).session)
+
+
+async def _accept_proposal(desk: Desk, books: Books) -> Session:
+    return await accept_proposal(
+        desk.acting(desk.mentee),
+        desk.pairing,
+        await _the_session(desk),
+        desk.mentor.object_id,
+        books=books,
+    )
+
+
+async def _book_group(desk: Desk, books: Books) -> Session:
+    """Book for two of three: the third is busy, and invited all the same."""
+    if len(desk.pairing.participants) == 2:
+        third = a_mailbox(desk.mentor.tenant_id)
+        desk.pairing = a_pairing(
+            desk.mentor, desk.mentee, third, organization_id=desk.organization.id
+        )
+        desk.outlook.addresses[desk.address(third)] = third.object_id
+        desk.outlook.busy[desk.address(third)] = [a_span(at(10, day=1))]
+    request = a_request(at_least=2)
+    return await book(desk.acting(desk.mentee), desk.pairing, request, books=books)
+
+
 def _book_series(on_conflict: OnConflict = OnConflict.REFUSE) -> Act:
     async def act(desk: Desk, books: Books) -> BookedSeries:
         if on_conflict is not OnConflict.REFUSE:
@@ -169,6 +209,8 @@ ACTS: dict[str, tuple[Act | None, Act]] = {
     "reschedule": (_book, _reschedule),
     "cancel": (_book, _cancel),
     "respond": (_book, _respond),
+    "accept a proposal": (_book_with_proposal, _accept_proposal),
+    "book a group": (None, _book_group),
     "book a series": (None, _book_series()),
     "book a series, skipping": (None, _book_series(OnConflict.SKIP)),
     "book a series at alternatives": (None, _book_series(OnConflict.ALTERNATIVES)),
