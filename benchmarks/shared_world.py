@@ -249,6 +249,9 @@ class SharedTables(Tables):
     def __init__(self, client: Client) -> None:
         self._world = client
 
+    async def aclose(self) -> None:
+        """Have nothing to close: the connection is somebody else's."""
+
     async def get(self, table: str, key: Key, select: Sequence[str] = ()) -> Row | None:  # noqa: ARG002
         """Read one row."""
         found: Row | None = await self._world.call("get", table, key)
