@@ -1,0 +1,123 @@
+"""Pairings of up to twenty: who must be free, who is invited all the same, who answered what."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.e2e.conftest import Stage
+
+REQUIRED = ("ada", "ben", "priya", "misaki")
+GUESTS = 15
+
+
+async def put_team(stage: Stage, guests: int = GUESTS) -> Any:
+    """Register four who are needed, one who is not, and guests from outside who are not either."""
+    people = [
+        {
+            "role": "mentor" if name == "ada" else "mentee",
+            "address": f"{name}@contoso.example",
+            "required": name in REQUIRED,
+        }
+        for name in (*REQUIRED, "tashi")
+    ]
+    people += [
+        {"role": "mentee", "address": f"guest{n}@partner.example", "required": False}
+        for n in range(guests)
+    ]
+    token = stage.cloud.entra.platform_token()
+    return await stage.http.put(
+        "/api/organizations/contoso/pairings/team",
+        headers={"authorization": f"Bearer {token}"},
+        json={"participants": people},
+    )
+
+
+def saturday(hour: int) -> datetime:
+    today = datetime.now(UTC).replace(hour=hour, minute=0, second=0, microsecond=0)
+    return today + timedelta(days=(5 - today.weekday()) % 7 or 7)
+
+
+async def book(stage: Stage, key: str, **changes: Any) -> Any:
+    body = {"start": saturday(10).isoformat(), "duration_minutes": 30, "time_zone": "UTC"}
+    return await stage.call(
+        "ben",
+        "POST",
+        "pairings/team/sessions",
+        json=body | changes,
+        headers={"idempotency-key": key},
+    )
+
+
+def of(session: Any, name: str) -> Any:
+    return next(a for a in session["attendees"] if a["address"].startswith(name))
+
+
+async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: Stage) -> None:
+    assert (await put_team(stage, GUESTS + 1)).status_code == 422
+    team = await put_team(stage)
+    assert team.status_code == 200, team.text
+    assert len(team.json()["participants"]) == 20
+    outlook = stage.cloud.graph.outlook
+    for busy in ("misaki", "tashi"):
+        outlook.busy(busy, saturday(9), saturday(12))
+
+    refused = await book(stage, "all")
+    assert refused.status_code == 409, refused.text
+    assert refused.json()["type"] == "/problems/slot-taken"
+    alternatives = refused.json()["alternatives"]
+    busy_until = saturday(12).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert alternatives
+    assert all(
+        a["end"] <= saturday(9).strftime("%Y-%m-%dT%H:%M:%SZ") or a["start"] >= busy_until
+        for a in alternatives
+    )
+    too_many = await book(stage, "four", at_least=4)
+    assert (too_many.status_code, too_many.json()["type"]) == (409, "/problems/slot-taken")
+
+    stage.cloud.graph.requests.reset()
+    booked = await book(stage, "three", at_least=3)
+    assert booked.status_code == 201, booked.text
+    assert stage.cloud.graph.requests.count() == 2
+    session = booked.json()
+    assert len(session["attendees"]) == 19
+    assert [a["address"].split("@")[0] for a in session["attendees"] if not a["is_free"]] == [
+        "misaki",
+        "tashi",
+    ]
+    assert not of(session, "tashi")["required"]
+    assert len(session["unknown_for"]) == GUESTS
+
+    await stage.settled()
+    path = f"sessions/{session['id']}"
+    for who, answer in (("priya", "accepted"), ("misaki", "declined"), ("ada", "tentative")):
+        reply = await stage.call(who, "POST", f"{path}/response", json={"response": answer})
+        assert reply.status_code == 202, reply.text
+    outlook.answer_from_outside("guest3@partner.example", session["id"], "accepted")
+    await stage.settled()
+    for who in ("ben", "tashi"):
+        seen = (await stage.call(who, "GET", path)).json()
+        assert seen["responses"] == {
+            "accepted": 2,
+            "tentative": 1,
+            "declined": 1,
+            "pending": 15,
+        }
+        assert of(seen, "misaki")["response"] == "declined"
+
+
+async def test_slots_for_at_least_so_many_are_more_than_those_for_all(stage: Stage) -> None:
+    await put_team(stage, guests=0)
+    window = {"from": saturday(0).isoformat(), "to": (saturday(0) + timedelta(days=7)).isoformat()}
+
+    async def found(**query: str) -> list[Any]:
+        reply = await stage.call("ben", "GET", "pairings/team/availability", params=window | query)
+        assert reply.status_code == 200, reply.text
+        return list(reply.json()["slots"])
+
+    everybody, three, two = await found(), await found(at_least="3"), await found(at_least="2")
+    starts = [{slot["start"] for slot in slots} for slots in (everybody, three, two)]
+    assert starts[0] <= starts[1] <= starts[2]
+    assert len(starts[2]) > len(starts[1])
+    for least, slots in ((4, everybody), (3, three), (2, two)):
+        for slot in slots:
+            assert "ben@contoso.example" in slot["confirmed_for"]
+            assert len(slot["confirmed_for"]) >= least
