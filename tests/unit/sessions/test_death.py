@@ -30,6 +30,7 @@ from shared.work import do
 from tests.builders import a_mailbox, a_pairing, a_span, at
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 
+LOOKING = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.FOLLOW_SERIES}
 NOBODY: Any = None
 """Nobody follows mailboxes here: jobs that would are not run."""
 
@@ -244,15 +245,25 @@ async def _effects(name: str) -> list[str]:
     return fate.names
 
 
-async def _time_passes(desk: Desk) -> None:
-    """Let the queue hand out what was put, as often as it takes, and the holds run out."""
+async def _time_passes(desk: Desk, fate: Fate | None = None) -> None:
+    """Let the queue hand out what was put, as often as it takes, and the holds run out.
+
+    With *fate* a worker dies as well; its message comes again.
+    """
     desk.clock.advance(timedelta(minutes=3))
     while desk.jobs.put_jobs:
-        jobs = [job for job, _ in desk.jobs.put_jobs]
+        jobs = [job for job, _ in desk.jobs.put_jobs if job.kind in LOOKING]
         desk.jobs.put_jobs.clear()
-        for job in jobs:
-            if job.kind in {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.FOLLOW_SERIES}:
-                await do(job, desk.organization, books=desk.books, following=NOBODY)
+        while jobs:
+            books = doomed(desk, fate) if fate else desk.books
+            try:
+                await do(jobs[0], desk.organization, books=books, following=NOBODY)
+            except (Killed, BaseExceptionGroup):
+                if fate is None:
+                    raise
+                fate = None
+            else:
+                jobs.pop(0)
     desk.clock.advance(HOLD_FOR)
 
 
@@ -300,6 +311,27 @@ async def test_whoever_dies_leaves_it_done_or_undone(name: str, *, is_after: boo
         except AssertionError as error:
             when = "after" if is_after else "before"
             raise AssertionError(f"died {when} {effect} ({number})") from error
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("name", ACTS)
+async def test_whoever_comes_to_look_may_die_as_well(name: str, *, is_after: bool) -> None:
+    effects = await _effects(name)
+    # Of long acts some deaths: each is followed by one at every effect of the looking.
+    for number in range(0, len(effects), 1 + len(effects) // 8):
+        looking = 0
+        while True:
+            desk, fate = await _desk(name), Fate(looking, is_after)
+            await _dies(desk, name, number, is_after=True)
+            await _time_passes(desk, fate)
+            try:
+                await _is_consistent(desk)
+            except AssertionError as error:
+                seen = f"died after {effects[number]}, then at {fate.names[-1:]} ({looking})"
+                raise AssertionError(seen) from error
+            if len(fate.names) <= looking:
+                break  # it was over before
+            looking += 1 + looking // 4
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["at once", "later"])
