@@ -1,6 +1,7 @@
 """Online meetings: what was asked for, what the calendar offers, what it came to and why."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +138,8 @@ async def test_a_meeting_that_was_not_made_though_offered_is_looked_for_once_mor
         Provider.TEAMS,
         None,
     )
+
+
+def test_every_reason_is_in_the_docs() -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "booking.md").read_text()
+    assert [reason for reason in OnlineMeetingReason if f"`{reason}`" not in docs] == []
