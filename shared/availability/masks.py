@@ -1,6 +1,7 @@
 """Time as whole numbers: a bit per cell of `GRID`, the lowest at the window's start. Pure."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 from shared.availability.model import GRID
@@ -9,6 +10,7 @@ from shared.timespan import TimeSpan
 _FREE: Final = frozenset(b"04")
 _NOT_BUSY: Final = bytes(48 if c in _FREE else 49 for c in range(256))
 _NOT_BUSY_NOR_TENTATIVE: Final = bytes(48 if c in _FREE | {49} else 49 for c in range(256))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ALIGNED: Final = "a window's ends are on multiples of 5 minutes"
 
 
@@ -18,6 +20,16 @@ def cell_count(window: TimeSpan) -> int:
     if rest or window.start.minute % 5 or window.start.second or window.start.microsecond:
         raise ValueError(_ALIGNED)
     return count
+
+
+def whole_cells(span: TimeSpan) -> TimeSpan:
+    """Return the cells that share an instant with *span*, as one span.
+
+    In Outlook people choose times off the grid; whether they are free is read in cells.
+    """
+    return TimeSpan(
+        span.start - (span.start - _EPOCH) % GRID, span.end + (_EPOCH - span.end) % GRID
+    )
 
 
 def cells_of(span: TimeSpan, window: TimeSpan) -> range:

@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Final
 
 from shared.availability.finding import rules_for
+from shared.availability.masks import whole_cells
+from shared.availability.model import MAX_DURATION, MIN_DURATION
 from shared.availability.working_hours import zone_of
 from shared.changes.model import Change, ChangeKind
 from shared.errors import (
@@ -56,6 +58,7 @@ from shared.timespan import TimeSpan
 
 CROSSING: Final = "ErrorOccurrenceCrossingBoundary"
 """What Graph says where an occurrence would meet its neighbour."""
+_MINUTE: Final = timedelta(minutes=1)
 _ANSWER_TAKES = timedelta(seconds=20)
 """About how long an answer is on its way to the organizer's copy."""
 
@@ -113,9 +116,11 @@ async def reschedule(
             return await record_moved(
                 session, seen, wanted.time_zone, participation.organization, books
             )
+    ensure_can_last(wanted.span)
+    asked = whole_cells(wanted.span)
     rules = rules_for(
         participation.organization.settings,
-        duration=wanted.span.duration,
+        duration=asked.duration,
         now=now,
         zone=zone_of(wanted.time_zone),
     )
@@ -124,11 +129,11 @@ async def reschedule(
     if session.event_id is None:
         raise _not_there(session)
     occasion = await see_occasion(
-        participation, pairing, around(wanted.span, rules), books=books, freed=session
+        participation, pairing, around(asked, rules), books=books, freed=session
     )
     unknown, _ = await judge(
         occasion,
-        wanted.span,
+        asked,
         rules,
         session.id,
         accept_unknown=wanted.accept_unknown,
@@ -215,7 +220,14 @@ async def accept_proposal(
     if proposer.response.proposed is None:
         raise Conflict("This attendee proposes no other time.")
     wanted = Reschedule(proposer.response.proposed, session.time_zone, accept_unknown=True)
-    return await reschedule(participation, pairing, session, wanted, books=books)
+    try:
+        return await reschedule(participation, pairing, session, wanted, books=books)
+    except Invalid as refused:
+        # Nothing is wrong with the request: in Outlook people propose any time.
+        raise Conflict(
+            f"The proposed time cannot be taken. {refused}",
+            remedy="Move the session to another time, or ask for another proposal.",
+        ) from refused
 
 
 async def settle_change(job: Job, organization: Organization, *, books: Books) -> None:
@@ -272,6 +284,15 @@ async def record_cancelled(
         if announces:
             await announce(session, organization, books=books)
         return session
+
+
+def ensure_can_last(span: TimeSpan) -> None:
+    """Raise Invalid if no session is as short or as long as *span*: in Outlook meetings may be."""
+    if span.duration < MIN_DURATION or whole_cells(span).duration > MAX_DURATION:
+        raise Invalid(
+            "body.duration_minutes",
+            f"A session lasts {MIN_DURATION // _MINUTE} to {MAX_DURATION // _MINUTE} minutes.",
+        )
 
 
 async def pairing_that_meets(session: Session, *, pairings: PairingStore) -> Pairing:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from shared.availability.finding import rules_for
+from shared.availability.masks import whole_cells
 from shared.availability.working_hours import zone_of
 from shared.errors import (
     CalendarRefused,
@@ -31,6 +32,7 @@ from shared.sessions.booking import Books, ensure_bookable
 from shared.sessions.changing import (
     Reschedule,
     cancel,
+    ensure_can_last,
     ensure_organizer,
     hold_both,
     let_go,
@@ -329,15 +331,16 @@ async def _ensure_free(
     wanted: Reschedule,
     books: Books,
 ) -> None:
+    ensure_can_last(wanted.span)
     rules = rules_for(
         participation.organization.settings,
-        duration=wanted.span.duration,
+        duration=whole_cells(wanted.span).duration,
         now=books.clock.now(),
         zone=zone_of(wanted.time_zone),
     )
     for session in meant:
         ensure_bookable(spans[session.occurrence], rules)
-    ordered = [spans[s.occurrence] for s in meant]
+    ordered = [whole_cells(spans[s.occurrence]) for s in meant]
     looks = await look_around(
         participation,
         pairing,

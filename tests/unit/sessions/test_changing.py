@@ -1,0 +1,145 @@
+"""Times that people choose in Outlook: off the grid, shorter and longer than can be booked here."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from shared.attendees.rsvp import merge
+from shared.errors import Conflict, Invalid, SlotTaken
+from shared.sessions.booking import book
+from shared.sessions.changing import Reschedule, accept_proposal
+from shared.sessions.model import ResponseState, Session
+from shared.sessions.recurrence import Frequency, Repeat
+from shared.sessions.series import Scope
+from shared.sessions.series_booking import book_series
+from shared.sessions.series_changing import reschedule_scope
+from shared.timespan import TimeSpan
+from tests.builders import a_span, at
+from tests.unit.sessions.conftest import Desk, a_request
+
+ODD = at(14, 7, day=1)
+
+
+def lasting(start: datetime, minutes: int) -> TimeSpan:
+    return TimeSpan.lasting(start, timedelta(minutes=minutes))
+
+
+async def booked(desk: Desk) -> Session:
+    return await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
+
+
+async def proposed(desk: Desk, span: TimeSpan) -> Session:
+    session = await booked(desk)
+    seen = desk.calendar.answered(
+        desk.outlook.events[0], desk.address(desk.mentor), ResponseState.TENTATIVE, span
+    )
+    return await desk.sessions.save(merge(session, seen).session)
+
+
+async def moved(desk: Desk, span: TimeSpan) -> Session:
+    session = await booked(desk)
+    seen = desk.calendar.moved(desk.outlook.events[0], span)
+    return await desk.sessions.save(merge(session, seen).session)
+
+
+async def taken(desk: Desk, session: Session) -> Session:
+    return await accept_proposal(
+        desk.acting(desk.mentee), desk.pairing, session, desk.mentor.object_id, books=desk.books
+    )
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        lasting(ODD, 30),
+        lasting(ODD, 37),
+        lasting(ODD + timedelta(seconds=30), 30),
+        lasting(at(10, 15, day=1), 30),  # overlaps the time it is at
+        lasting(at(8, day=1), 480),
+    ],
+)
+async def test_a_proposed_time_is_taken_as_it_is(desk: Desk, span: TimeSpan) -> None:
+    session = await taken(desk, await proposed(desk, span))
+    assert session.span == span
+    for mailbox in (desk.mentor, desk.mentee):
+        holds = await desk.sessions.holds(mailbox, a_span(at(0), 3 * 1440), desk.clock.now())
+        assert [hold.span for hold in holds] == [span]
+
+
+@pytest.mark.parametrize("busy", [lasting(at(14, 36, day=1), 10), lasting(at(14, day=1), 8)])
+async def test_minutes_at_its_ends_count_too(desk: Desk, busy: TimeSpan) -> None:
+    session = await proposed(desk, lasting(ODD, 30))
+    desk.outlook.busy[desk.address(desk.mentor)] = [busy]
+    with pytest.raises(SlotTaken):
+        await taken(desk, session)
+
+
+@pytest.mark.parametrize(
+    ("span", "word"),
+    [
+        (lasting(at(14, day=1), 10), "15 to 480"),
+        (lasting(at(8, day=1), 600), "15 to 480"),
+        (lasting(at(8, 2, day=1), 480), "15 to 480"),
+        (lasting(at(14, day=200), 30), "horizon"),
+        (lasting(at(2, day=-1), 30), "too soon"),
+    ],
+)
+async def test_a_proposed_time_that_cannot_be_is_a_conflict_that_says_why(
+    desk: Desk, span: TimeSpan, word: str
+) -> None:
+    session = await proposed(desk, span)
+    with pytest.raises(Conflict, match=word) as refused:
+        await taken(desk, session)
+    assert refused.value.remedy
+    assert (await desk.sessions.get(desk.mentee, session.id)).span == session.span
+
+
+@pytest.mark.parametrize("minutes", [37, 30])
+async def test_a_session_moved_off_the_grid_in_outlook_is_moved_on(
+    desk: Desk, minutes: int
+) -> None:
+    session = await moved(desk, lasting(ODD, minutes))
+    wanted = Reschedule(lasting(at(14, 10, day=1), minutes), "UTC")
+    (again,) = await reschedule_scope(
+        desk.acting(desk.mentee), desk.pairing, session, wanted, Scope.ONE, books=desk.books
+    )
+    assert again.span == wanted.span
+
+
+@pytest.mark.parametrize("minutes", [10, 600])
+async def test_how_long_it_is_to_be_must_be_said_where_no_session_lasts_so_long(
+    desk: Desk, minutes: int
+) -> None:
+    session = await moved(desk, lasting(at(9, day=1), minutes))
+    wanted = Reschedule(lasting(at(8, day=2), minutes), "UTC")
+    with pytest.raises(Invalid) as refused:
+        await reschedule_scope(
+            desk.acting(desk.mentee), desk.pairing, session, wanted, Scope.ONE, books=desk.books
+        )
+    assert refused.value.field == "body.duration_minutes"
+
+
+@pytest.mark.parametrize(("minutes", "is_possible"), [(37, True), (10, False)])
+async def test_a_series_with_a_date_of_odd_length_is_moved_on_or_told(
+    desk: Desk, minutes: int, *, is_possible: bool
+) -> None:
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
+    series = await book_series(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    wanted = Reschedule(lasting(at(14, day=2), minutes), "UTC")
+
+    async def move() -> list[Session]:
+        return await reschedule_scope(
+            desk.acting(desk.mentee),
+            desk.pairing,
+            await desk.sessions.get(desk.mentee, series.sessions[0].id),
+            wanted,
+            Scope.ALL,
+            books=desk.books,
+        )
+
+    if is_possible:
+        assert {s.span.duration for s in await move()} == {timedelta(minutes=minutes)}
+    else:
+        with pytest.raises(Invalid) as refused:
+            await move()
+        assert refused.value.field == "body.duration_minutes"
