@@ -510,6 +510,14 @@ class RescheduleBody(Body):
     accept_unknown: bool = False
     scope: Scope = Scope.ONE
     """How much of its series moves, by as many days and to the same hour. What is over stays."""
+    at_least: int | None = Field(default=None, ge=1, le=20)
+    """Move it when the caller and so many in all are free, not all required. Not for series."""
+
+    @model_validator(mode="after")
+    def _is_one_or_a_series(self) -> Self:
+        if self.at_least and self.scope is not Scope.ONE:
+            raise ValueError("at_least is not for series")
+        return self
 
     def to_request(self, session: Session) -> Reschedule:
         """Return what the use-case understands."""
@@ -519,6 +527,7 @@ class RescheduleBody(Body):
             TimeSpan.lasting(self.start, duration),
             self.time_zone or session.time_zone,
             accept_unknown=self.accept_unknown,
+            at_least=self.at_least,
         )
 
 

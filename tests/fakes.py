@@ -162,7 +162,7 @@ class InMemorySessions:
         partition.ensure_free(to, now)
         if mailbox == session.organizer and session.id not in partition.known:
             raise StaleRow("The session is gone.")
-        partition.rewrite(session.id, holds_besides(session, to))
+        partition.rewrite(session.id, holds_besides(session, to, mailbox))
         partition.known.setdefault(session.id, _Known(session.organizer, session.span.start))
 
     async def release(

@@ -76,10 +76,10 @@ def merge(session: Session, seen: SeenEvent) -> Merged:
         merged = replace(merged, scheduling=session.scheduling + 1)
     if merged.span == session.pending_span:
         # Our own reschedule, heard of before its answer was.
-        merged = replace(merged, pending_span=None, held_until=None)
+        merged = merged.without_pending(done=True)
     merged = replace(
         merged,
-        attendees=_attendees(session, seen, is_moved=is_moved, is_late=is_late),
+        attendees=_attendees(merged, seen, is_moved=is_moved, is_late=is_late),
         online_meeting=_with_link(session.online_meeting, seen),
     )
     return Merged(merged, _differences(session, merged))

@@ -308,10 +308,7 @@ async def _reserve(
         zone=zone_of(request.time_zone),
     )
     ensure_bookable(request.span, rules)
-    if request.at_least is not None and request.at_least > len(pairing.participants):
-        raise Invalid(
-            "body.at_least", f"The pairing has only {len(pairing.participants)} participants."
-        )
+    ensure_enough(pairing, request.at_least)
     window = around(request.span, rules)
     occasion = await see_occasion(participation, pairing, window, books=books)
     unknown, busy = await judge(
@@ -377,7 +374,7 @@ async def _hold_all(
                 if not await books.sessions.hold(mailbox, hold, session.organizer, now):
                     ours.append(mailbox)
             except SlotTaken:
-                if at_least is None and _is_required(session, mailbox):
+                if at_least is None and is_required(session, mailbox):
                     raise
                 opened = opened.without_time_of(mailbox)
     known = {a.address for a in opened.attendees if a.is_free} - {*opened.unknown_for}
@@ -389,7 +386,8 @@ async def _hold_all(
     return opened
 
 
-def _is_required(session: Session, mailbox: Mailbox) -> bool:
+def is_required(session: Session, mailbox: Mailbox) -> bool:
+    """Tell whether the attendee of *mailbox* is one who must be free."""
     return any(a.required for a in session.attendees if a.object_id == mailbox.object_id)
 
 
@@ -403,7 +401,7 @@ async def hold_again(session: Session, books: Books) -> Session:
     for mailbox in sorted(session.holders):
         if mailbox == session.organizer:
             await books.sessions.move(mailbox, session, hold, now)
-        elif session.holds_time_of(mailbox) and _is_required(session, mailbox):
+        elif session.holds_time_of(mailbox) and is_required(session, mailbox):
             await books.sessions.hold(mailbox, hold, session.organizer, now)
     try:
         return await books.sessions.save(replace(session, held_until=hold.counts_until))
@@ -557,6 +555,14 @@ def ensure_bookable(span: TimeSpan, rules: SlotRules) -> None:
         raise Invalid("body.start", "The session would start too soon, or has started already.")
     if span.start > rules.latest_start:
         raise Invalid("body.start", "The session would start beyond the horizon.")
+
+
+def ensure_enough(pairing: Pairing, at_least: int | None) -> None:
+    """Raise Invalid if there are not so many in *pairing*."""
+    if at_least is not None and at_least > len(pairing.participants):
+        raise Invalid(
+            "body.at_least", f"The pairing has only {len(pairing.participants)} participants."
+        )
 
 
 def around(span: TimeSpan, rules: SlotRules) -> TimeSpan:

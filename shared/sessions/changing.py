@@ -37,6 +37,8 @@ from shared.sessions.booking import (
     announce,
     around,
     ensure_bookable,
+    ensure_enough,
+    is_required,
     judge,
     see_occasion,
 )
@@ -70,6 +72,8 @@ class Reschedule:
     span: TimeSpan
     time_zone: str
     accept_unknown: bool = False
+    at_least: int | None = None
+    """Move it when the organizer and so many in all are free, instead of everybody required."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +129,20 @@ async def reschedule(
         zone=zone_of(wanted.time_zone),
     )
     ensure_bookable(wanted.span, rules)
+    ensure_enough(pairing, wanted.at_least)
     session = await with_event(session, calendar=books.calendar, sessions=books.sessions)
     if session.event_id is None:
         raise _not_there(session)
     occasion = await see_occasion(
         participation, pairing, around(asked, rules), books=books, freed=session
     )
-    unknown, _ = await judge(
+    unknown, busy = await judge(
         occasion,
         asked,
         rules,
         session.id,
         accept_unknown=wanted.accept_unknown,
+        at_least=wanted.at_least,
         books=books,
     )
     moving = replace(
@@ -144,13 +150,22 @@ async def reschedule(
         pending_span=wanted.span,
         held_until=now + HOLD_FOR,
         unknown_for=tuple(unknown),
+        attendees=tuple(replace(a, is_free_then=a.address not in busy) for a in session.attendees),
     )
     await _queue_settling(session, books)
     try:
-        moving = await hold_both(moving, books)
+        moving = await hold_both(moving, books, at_least=wanted.at_least)
     except SlotTaken as lost:
         await let_go(session, books)
-        found = await alternatives_to(occasion, wanted.span.start, session.id, rules, books=books)
+        found = await alternatives_to(
+            occasion,
+            wanted.span.start,
+            session.id,
+            rules,
+            books=books,
+            include_unknown=wanted.accept_unknown,
+            at_least=wanted.at_least,
+        )
         raise SlotTaken(str(lost), alternatives=found) from lost
     return await _move_in_outlook(participation, moving, wanted, books)
 
@@ -271,9 +286,7 @@ async def record_cancelled(
         if state is session.state:
             return session
         now = books.clock.now()
-        cancelled = replace(
-            session, state=state, pending_span=None, held_until=None, changed_at=now
-        )
+        cancelled = replace(session.without_pending(done=False), state=state, changed_at=now)
         try:
             session = await books.sessions.save(cancelled)
         except StaleRow:
@@ -334,20 +347,32 @@ async def _queue_settling(session: Session, books: Books) -> None:
     )
 
 
-async def hold_both(moving: Session, books: Books) -> Session:
-    """Hold the new time besides the old one, everybody's in the order that booking has too."""
+async def hold_both(moving: Session, books: Books, *, at_least: int | None = None) -> Session:
+    """Hold the new time besides the old one, everybody's in the order that booking has too.
+
+    Who can be done without stays invited though somebody else holds their time. Raises SlotTaken.
+    """
     if moving.pending_span is None:
         raise ValueError("nothing to hold")
     hold = Hold(moving.id, moving.pending_span, moving.held_until)
     now = books.clock.now()
-    for mailbox in sorted(m for m in moving.holders if moving.holds_time_of(m)):
-        await books.sessions.move(mailbox, moving, hold, now)
+    for mailbox in sorted(m for m in moving.holders if moving.holds_pending_time_of(m)):
+        try:
+            await books.sessions.move(mailbox, moving, hold, now)
+        except SlotTaken:
+            is_needed = at_least is None and is_required(moving, mailbox)
+            if is_needed or mailbox == moving.organizer:
+                raise
+            moving = moving.without_pending_time_of(mailbox)
+    free = {a.address for a in moving.attendees if a.is_free_then} - {*moving.unknown_for}
+    if at_least is not None and 1 + len(free) < at_least:
+        raise SlotTaken("Too few of you are free then.")
     return await books.sessions.save(moving)
 
 
 async def let_go(session: Session, books: Books) -> None:
     """Free a new time that came to nothing; the old one stays held."""
-    stays = replace(session, pending_span=None, held_until=None)
+    stays = session.without_pending(done=False)
     for mailbox in session.holders[:-1]:
         await books.sessions.settle(mailbox, stays)
     try:
@@ -393,16 +418,15 @@ async def record_moved(
     *announces*: else the caller sees to what follows from the row.
     """
     while session.pending_span == seen.span:
+        after = session.without_pending(done=True)
         moved = replace(
-            session,
+            after,
             span=seen.span,
             time_zone=time_zone,
             scheduling=session.scheduling + 1,
             attendees=tuple(
-                replace(a, response=AttendeeResponse(reset=True)) for a in session.attendees
+                replace(a, response=AttendeeResponse(reset=True)) for a in after.attendees
             ),
-            pending_span=None,
-            held_until=None,
             event_id=seen.event_id,
             ical_uid=seen.ical_uid,
             event_etag=seen.etag,

@@ -33,12 +33,15 @@ def holds_of(session: Session) -> tuple[Hold, ...]:
 
 def holds_in_mailbox(session: Session, mailbox: Mailbox) -> tuple[Hold, ...]:
     """Return what *session* holds in *mailbox*: nothing of who is invited though not free."""
-    return holds_of(session) if session.holds_time_of(mailbox) else ()
+    holds = holds_of(session)
+    own = holds[:1] if session.holds_time_of(mailbox) else ()
+    return own + (holds[1:] if session.holds_pending_time_of(mailbox) else ())
 
 
-def holds_besides(session: Session, to: Hold) -> tuple[Hold, ...]:
-    """Return what *session* holds while it is to be moved: its own span, and *to*."""
-    return (holds_of(session)[0], to) if session.state is not SessionState.CANCELLED else (to,)
+def holds_besides(session: Session, to: Hold, mailbox: Mailbox) -> tuple[Hold, ...]:
+    """Return what *session* holds in *mailbox* while it is to be moved: its own span, and *to*."""
+    own = holds_of(session)[:1] if session.holds_time_of(mailbox) else ()
+    return (*own, to)
 
 
 def held_days(spans: Iterable[TimeSpan]) -> list[date]:

@@ -126,8 +126,10 @@ class Attendee:
     required: bool = True
     response: AttendeeResponse = AttendeeResponse()
     is_free: bool = True
-    """False: was known not to be free when it was booked and could be done without. Invited all the
-    same; their time is not held."""
+    """False: was known not to be free when it was booked or moved and could be done without.
+    Invited all the same; their time is not held."""
+    is_free_then: bool | None = None
+    """The same of where a reschedule under way wants it; None: as it is now."""
     forwarded: bool = False
     """Added in Outlook, not by us: no participant of the pairing."""
 
@@ -196,12 +198,46 @@ class Session:
             a.object_id == mailbox.object_id and not a.is_free for a in self.attendees
         )
 
+    def holds_pending_time_of(self, mailbox: Mailbox) -> bool:
+        """Tell whether a reschedule under way takes *mailbox*'s time."""
+        then = {a.object_id: a.is_free_then for a in self.attendees}.get(mailbox.object_id)
+        return self.holds_time_of(mailbox) if then is None else then
+
     def without_time_of(self, mailbox: Mailbox) -> "Session":
         """Return it with the attendee of *mailbox* invited though not free."""
         return replace(
             self,
             attendees=tuple(
                 replace(a, is_free=False) if a.object_id == mailbox.object_id else a
+                for a in self.attendees
+            ),
+        )
+
+    def without_pending_time_of(self, mailbox: Mailbox) -> "Session":
+        """Return it with the attendee of *mailbox* not free where it is to go."""
+        return replace(
+            self,
+            attendees=tuple(
+                replace(a, is_free_then=False) if a.object_id == mailbox.object_id else a
+                for a in self.attendees
+            ),
+        )
+
+    def without_pending(self, *, done: bool) -> "Session":
+        """Return it without the reschedule under way, which is *done* or came to nothing.
+
+        Its times are the caller's to say.
+        """
+        return replace(
+            self,
+            pending_span=None,
+            held_until=None,
+            attendees=tuple(
+                replace(
+                    a,
+                    is_free=a.is_free if a.is_free_then is None or not done else a.is_free_then,
+                    is_free_then=None,
+                )
                 for a in self.attendees
             ),
         )

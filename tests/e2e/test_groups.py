@@ -86,8 +86,14 @@ async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: Stage) -> 
     assert not of(session, "tashi")["required"]
     assert len(session["unknown_for"]) == GUESTS
 
-    await stage.settled()
     path = f"sessions/{session['id']}"
+    to = {"start": saturday(11).isoformat(), "at_least": 3}
+    for status, changes in ((409, to | {"at_least": 4}), (200, to)):
+        moved = await stage.call("ben", "PATCH", path, json=changes, headers={"if-match": "*"})
+        assert moved.status_code == status, moved.text
+    assert [a["is_free"] for a in moved.json()["attendees"]].count(False) == 2
+
+    await stage.settled()
     for who, answer in (("priya", "accepted"), ("misaki", "declined"), ("ada", "tentative")):
         reply = await stage.call(who, "POST", f"{path}/response", json={"response": answer})
         assert reply.status_code == 202, reply.text

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from shared.sessions.holding import (
     colliding,
     held_days,
     holds_besides,
+    holds_in_mailbox,
     holds_of,
     is_confirmed,
 )
@@ -47,8 +49,38 @@ def test_a_cancelled_session_holds_nothing() -> None:
 def test_besides_its_own_time_it_holds_one_other() -> None:
     session = a_session(state=SessionState.SCHEDULED, pending_span=a_span(at(15, day=2)))
     to = a_hold(session_id=session.id)
-    assert holds_besides(session, to) == (Hold(session.id, session.span), to)
-    assert holds_besides(replace(session, state=SessionState.CANCELLED), to) == (to,)
+    organizer = session.organizer
+    assert holds_besides(session, to, organizer) == (Hold(session.id, session.span), to)
+    cancelled = replace(session, state=SessionState.CANCELLED)
+    assert holds_besides(cancelled, to, organizer) == (to,)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "held"),
+    [
+        (True, None, ["now", "then"]),
+        (True, True, ["now", "then"]),
+        (True, False, ["now"]),
+        (False, None, []),
+        (False, True, ["then"]),
+        (False, False, []),
+    ],
+)
+def test_of_an_attendee_it_holds_what_they_are_free_for(
+    *, now: bool, then: bool | None, held: list[str]
+) -> None:
+    span, wanted = a_span(at(10, day=1)), a_span(at(15, day=2))
+    session = a_session(state=SessionState.SCHEDULED, span=span, pending_span=wanted)
+    attendee = replace(session.attendees[0], is_free=now, is_free_then=then)
+    session = replace(session, attendees=(attendee,))
+    spans = {"now": span, "then": wanted}
+    mailbox = session.holders[0]
+    assert [hold.span for hold in holds_in_mailbox(session, mailbox)] == [spans[h] for h in held]
+    done = replace(session.without_pending(done=True), span=wanted)
+    expected = [wanted] if (now if then is None else then) else []
+    assert [hold.span for hold in holds_in_mailbox(done, mailbox)] == expected
+    undone = session.without_pending(done=False)
+    assert [hold.span for hold in holds_in_mailbox(undone, mailbox)] == ([span] if now else [])
 
 
 def test_days_are_capped() -> None:

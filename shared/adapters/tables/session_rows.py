@@ -232,6 +232,7 @@ def _attendee_values(attendee: Attendee) -> dict[str, Any]:
         "object_id": attendee.object_id,
         "required": attendee.required,
         "busy": not attendee.is_free or None,
+        "free_then": attendee.is_free_then,
         "forwarded": attendee.forwarded or None,
         "response": response.state.value,
         "responded_at": _instant(response.responded_at),
@@ -247,6 +248,7 @@ def _attendee(values: Mapping[str, Any]) -> Attendee:
         object_id=_optional(ObjectId, values.get("object_id")),
         required=values["required"],
         is_free=not values.get("busy", False),
+        is_free_then=values.get("free_then"),
         response=AttendeeResponse(
             state=ResponseState(values["response"]),
             responded_at=_moment(values.get("responded_at")),

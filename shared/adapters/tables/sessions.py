@@ -148,7 +148,7 @@ class TableSessions:
         """Take *to* besides what *session* holds in *mailbox*."""
 
         async def attempt(_: int) -> None:
-            wanted = holds_besides(session, to)
+            wanted = holds_besides(session, to, mailbox)
             entry = await self._read(mailbox, session.id, [hold.span for hold in wanted])
             entry.ensure_free(to, now)
             start = entry.start or session.span.start

@@ -1,20 +1,22 @@
 """Times that people choose in Outlook: off the grid, shorter and longer than can be booked here."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from shared.attendees.rsvp import merge
 from shared.errors import Conflict, Invalid, SlotTaken
+from shared.ids import Mailbox
 from shared.sessions.booking import book
 from shared.sessions.changing import Reschedule, accept_proposal
-from shared.sessions.model import ResponseState, Session
+from shared.sessions.model import Hold, ResponseState, Session
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series import Scope
 from shared.sessions.series_booking import book_series
 from shared.sessions.series_changing import reschedule_scope
 from shared.timespan import TimeSpan
-from tests.builders import a_span, at
+from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
 from tests.unit.sessions.conftest import Desk, a_request
 
 ODD = at(14, 7, day=1)
@@ -143,3 +145,96 @@ async def test_a_series_with_a_date_of_odd_length_is_moved_on_or_told(
         with pytest.raises(Invalid) as refused:
             await move()
         assert refused.value.field == "body.duration_minutes"
+
+
+# --- groups: who can be done without
+
+
+OLD, NEW = a_span(at(10, day=1)), a_span(at(14, day=1))
+
+
+async def a_group(desk: Desk, *, required: bool = True) -> tuple[Session, Mailbox]:
+    """Book for three of whom the third, *required* or not, is busy then; return that one's too."""
+    third = a_mailbox(desk.mentor.tenant_id)
+    pairing = a_pairing(desk.mentor, desk.mentee, third, organization_id=desk.organization.id)
+    *others, last = pairing.participants
+    desk.pairing = replace(pairing, participants=(*others, replace(last, required=required)))
+    desk.outlook.addresses[desk.address(third)] = third.object_id
+    desk.outlook.busy[desk.address(third)] = [OLD]
+    session = await book(
+        desk.acting(desk.mentee), desk.pairing, a_request(at_least=2), books=desk.books
+    )
+    assert await held_by(desk, third) == []
+    return session, third
+
+
+async def held_by(desk: Desk, mailbox: Mailbox) -> list[TimeSpan]:
+    holds = await desk.sessions.holds(mailbox, a_span(at(0), 3 * 1440), desk.clock.now())
+    return [hold.span for hold in holds]
+
+
+async def move(desk: Desk, session: Session, at_least: int | None = None) -> Session:
+    (again,) = await reschedule_scope(
+        desk.acting(desk.mentee),
+        desk.pairing,
+        session,
+        Reschedule(NEW, "UTC", at_least=at_least),
+        Scope.ONE,
+        books=desk.books,
+    )
+    return again
+
+
+async def hold_of_another(desk: Desk, mailbox: Mailbox) -> Hold:
+    hold = Hold(a_session_id(), NEW, desk.clock.now() + timedelta(minutes=10))
+    await desk.sessions.hold(mailbox, hold, mailbox, desk.clock.now())
+    return hold
+
+
+async def test_who_was_busy_and_is_free_then_is_held_then(desk: Desk) -> None:
+    session, third = await a_group(desk)
+    session = await move(desk, session)
+    assert [a.is_free for a in session.attendees] == [True, True]
+    for mailbox in (desk.mentor, desk.mentee, third):
+        assert await held_by(desk, mailbox) == [NEW]
+
+
+async def test_moving_needs_all_who_are_required_or_as_many_as_is_said(desk: Desk) -> None:
+    session, third = await a_group(desk)
+    desk.outlook.busy[desk.address(third)] = [OLD, NEW]
+    with pytest.raises(SlotTaken) as refused:
+        await move(desk, session)
+    assert refused.value.alternatives
+    with pytest.raises(SlotTaken):
+        await move(desk, session, at_least=3)
+    with pytest.raises(Invalid):
+        await move(desk, session, at_least=4)
+    assert await held_by(desk, desk.mentor) == [OLD]
+    session = await move(desk, session, at_least=2)
+    assert [a.is_free for a in session.attendees] == [True, False]
+    assert (await held_by(desk, desk.mentor), await held_by(desk, third)) == ([NEW], [])
+
+
+@pytest.mark.parametrize(("required", "at_least"), [(False, None), (True, 2)])
+async def test_who_can_be_done_without_is_in_nobodys_way_when_held_by_another_session(
+    desk: Desk, *, required: bool, at_least: int | None
+) -> None:
+    session, third = await a_group(desk, required=required)
+    await hold_of_another(desk, third)
+    session = await move(desk, session, at_least)
+    assert [a.is_free for a in session.attendees] == [True, False]
+    assert await held_by(desk, desk.mentor) == [NEW]
+    assert await desk.sessions.get(third, session.id) == session
+
+
+async def test_who_is_needed_and_held_by_another_session_leaves_it_where_it_is(desk: Desk) -> None:
+    session, third = await a_group(desk)
+    hold = await hold_of_another(desk, third)
+    for at_least in (None, 3):
+        with pytest.raises(SlotTaken):
+            await move(desk, session, at_least)
+    assert await held_by(desk, desk.mentor) == [OLD]
+    assert await held_by(desk, third) == [hold.span]
+    known = await desk.sessions.get(desk.mentee, session.id)
+    assert known.pending_span is None
+    assert [(a.is_free, a.is_free_then) for a in known.attendees] == [(True, None), (False, None)]

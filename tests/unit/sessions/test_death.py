@@ -156,6 +156,14 @@ async def _book_group(desk: Desk, books: Books) -> Session:
     return await book(desk.acting(desk.mentee), desk.pairing, request, books=books)
 
 
+async def _move_group(desk: Desk, books: Books) -> Session:
+    """Move it to where the third is free; what is held of their time is not looked at here."""
+    to = Reschedule(NEW, "UTC", at_least=2)
+    return await reschedule(
+        desk.acting(desk.mentee), desk.pairing, await _the_session(desk), to, books=books
+    )
+
+
 def _book_series(on_conflict: OnConflict = OnConflict.REFUSE) -> Act:
     async def act(desk: Desk, books: Books) -> BookedSeries:
         if on_conflict is not OnConflict.REFUSE:
@@ -212,6 +220,7 @@ ACTS: dict[str, tuple[Act | None, Act]] = {
     "respond": (_book, _respond),
     "accept a proposal": (_book_with_proposal, _accept_proposal),
     "book a group": (None, _book_group),
+    "move a group": (_book_group, _move_group),
     "book a series": (None, _book_series()),
     "book a series, skipping": (None, _book_series(OnConflict.SKIP)),
     "book a series at alternatives": (None, _book_series(OnConflict.ALTERNATIVES)),
@@ -288,6 +297,12 @@ async def _is_consistent(desk: Desk) -> None:
         (e.seen.event_id, e.seen.span) for e in alive
     }
     assert all(s.pending_span is None for s in scheduled)
+    for session in scheduled:
+        assert all(a.is_free_then is None for a in session.attendees)
+        for mailbox in session.holders:
+            holds = await desk.sessions.holds(mailbox, WINDOW, desk.clock.now())
+            spans = {hold.span for hold in holds if hold.session_id == session.id}
+            assert spans == ({session.span} if session.holds_time_of(mailbox) else set())
     held = {(m, e.seen.span) for e in alive for m in (desk.mentor, desk.mentee)}
     assert await _spans_held(desk) == held
     if not desk.outlook.events:
