@@ -1,14 +1,16 @@
 """What the queue worker does with what Graph said."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from shared.attendees.recording import record_change
 from shared.errors import ConsentMissing, MailboxUnusable, NotFound, StaleRow
+from shared.ids import Mailbox
 from shared.logs import log_event
-from shared.notifications.model import MailboxChanges
+from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.organizations.access import is_stopped
 from shared.organizations.model import Organization
 from shared.organizations.ports import OrganizationStore
@@ -19,10 +21,15 @@ from shared.subscriptions.upkeep import (
     reconcile_mailbox,
     renew_now,
 )
+from shared.together import together
 
 if TYPE_CHECKING:
     from shared.sessions.model import Session
     from shared.sessions.series import Series
+
+AT_ONCE: Final = 4
+"""Events of one mailbox looked at together: as many requests as Exchange takes of one mailbox.
+https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
 
 
 async def dispatch(
@@ -40,8 +47,10 @@ async def dispatch(
     Raises:
         CalendarThrottled, CalendarUnavailable, StoreUnavailable: the message is to come back.
     """
+    tenants = dict.fromkeys(change.mailbox.tenant_id for change in changes)
+    known = {tenant: await organizations.of_tenant(tenant) for tenant in tenants}
     for change in changes:
-        organization = await organizations.of_tenant(change.mailbox.tenant_id)
+        organization = known[change.mailbox.tenant_id]
         if organization is None or is_stopped(organization):
             continue
         await _follow(change, organization, books)
@@ -51,23 +60,32 @@ async def dispatch(
 
 
 async def _follow(change: MailboxChanges, organization: Organization, books: Books) -> None:
-    for event in change.events:
-        try:
-            ours: Session | Series | None = await record_change(
-                change.mailbox,
-                event.event_id,
-                None if event.deleted else event.etag,
-                organization,
-                books=books,
-            )
-        except (ConsentMissing, MailboxUnusable, NotFound) as gone:
-            log_event(
-                "notification.dropped",
-                object_id=change.mailbox.object_id,
-                reason=type(gone).__name__,
-            )
-        else:
-            log_event("notification.handled", state="ours" if ours else "foreign")
+    states = Counter(
+        await together(
+            (_follow_one(change.mailbox, event, organization, books) for event in change.events),
+            at_once=AT_ONCE,
+        )
+    )
+    for state, count in states.items():
+        log_event("notification.handled", state=state, count=count)
+
+
+async def _follow_one(
+    mailbox: Mailbox, event: ChangedEvent, organization: Organization, books: Books
+) -> str:
+    """Return whose the event turned out to be: `ours`, `foreign`, or `gone`."""
+    try:
+        ours: Session | Series | None = await record_change(
+            mailbox,
+            event.event_id,
+            None if event.deleted else event.etag,
+            organization,
+            books=books,
+        )
+    except (ConsentMissing, MailboxUnusable, NotFound) as gone:
+        log_event("notification.dropped", object_id=mailbox.object_id, reason=type(gone).__name__)
+        return "gone"
+    return "ours" if ours else "foreign"
 
 
 async def _lifecycle(
