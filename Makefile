@@ -81,7 +81,7 @@ package: setup ## Build dist/mentor-calendar.zip and its bill of materials, prin
 e2e-package: setup ## Tests of the whole app over HTTP, against the unpacked package alone
 	@$(RUN) -m deployment --interpreter $(RUN) --out build/package --unpack build/package/app
 	@APP_DIR=build/package/app $(RUN) -m pytest -q tests/e2e
-	@$(RUN) -m pytest -q tests/e2e/test_fault_matrix.py tests/e2e/test_renewal.py # in this process, on simulated time
+	@$(RUN) -m pytest -q tests/e2e/test_fault_matrix.py tests/e2e/test_renewal.py tests/e2e/test_throughput.py # of the sources
 
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks

@@ -24,6 +24,7 @@ from shared.sessions.work import BATCH, batches, due_items, job_of
 from shared.subscriptions.model import LIFE, Subscription, SubscriptionState
 from shared.subscriptions.ports import ClientStates, GraphSubscriptions, SubscriptionStore
 from shared.subscriptions.renewal import is_alive, plan_renewals, renewal_due_at
+from shared.together import together
 
 _TRY_AGAIN: Final = timedelta(hours=6)
 """When a mailbox that refused a subscription is asked again."""
@@ -86,10 +87,15 @@ async def enqueue_renewals(*, following: Following) -> int:
 async def renew_batch(job: Job, organization: Organization, *, following: Following) -> Renewed:
     """Renew, recreate or remove the subscriptions of up to 20 mailboxes of one tenant."""
     now = following.clock.now()
-    rows = [row for m in job.mailboxes if (row := await following.subscriptions.get(m))]
+    found = await together(following.subscriptions.get(mailbox) for mailbox in job.mailboxes)
+    rows = [row for row in found if row is not None]
     # An organization that was set to polling keeps no subscription.
     pushes = organization.settings.background is Background.PUSH
-    needed = {row.mailbox: pushes and bool(await _upcoming(row.mailbox, following)) for row in rows}
+    upcoming = await together(_upcoming(row.mailbox, following) for row in rows if pushes)
+    needed = {
+        row.mailbox: bool(sessions)
+        for row, sessions in zip(rows, upcoming if pushes else [[]] * len(rows), strict=True)
+    }
     plan = plan_renewals(rows, needed, now)
     done = Renewed()
     await _renew(plan.renew, organization, following, done)
@@ -150,11 +156,17 @@ async def _renew(
         [s.id for s in subscriptions if s.id is not None],
         now + LIFE,
     )
+    renewed = [
+        replace(subscription, expires_at=outcome, renewed_at=now)
+        for subscription, outcome in zip(subscriptions, outcomes, strict=True)
+        if isinstance(outcome, datetime)
+    ]
+    await together(_keep(subscription, following) for subscription in renewed)
+    done.renewed += len(renewed)
     for subscription, outcome in zip(subscriptions, outcomes, strict=True):
         if isinstance(outcome, datetime):
-            await _keep(replace(subscription, expires_at=outcome, renewed_at=now), following)
-            done.renewed += 1
-        elif isinstance(outcome, EventGone | CalendarRefused):
+            continue
+        if isinstance(outcome, EventGone | CalendarRefused):
             await _create(subscription.mailbox, organization, subscription, following)
             done.recreated += 1
         else:

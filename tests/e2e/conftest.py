@@ -28,8 +28,9 @@ from shared.wiring import Wiring
 from tests.e2e.packaged import APP_DIR, ROOT, link_local, packaged_host
 from tests.graph_contract import graph_contract
 
-# These run the use-cases in this process, on simulated time: there is no package in that.
-collect_ignore = ["test_fault_matrix.py", "test_renewal.py"] if APP_DIR else []
+# These run the use-cases in this process, on simulated time, or start a host of the sources.
+_SOURCES = ["test_fault_matrix.py", "test_renewal.py", "test_throughput.py"]
+collect_ignore = _SOURCES if APP_DIR else []
 
 
 class Host(Protocol):

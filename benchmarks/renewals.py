@@ -1,0 +1,167 @@
+"""A hundred thousand subscriptions come due at once: what is asked of Graph and of the tables.
+
+``python -m benchmarks.renewals [COUNT]``. The use-cases are production's; tables and Graph are
+stand-ins that make each row when it is asked for, count, and keep next to nothing, so that the
+memory measured is the run's own. `tests/contract/test_renewals.py` holds the counts on real tables.
+"""
+
+import argparse
+import asyncio
+import time
+import tracemalloc
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+from shared.due import DueItem, DueKind
+from shared.ids import Mailbox, ObjectId, OrganizationId, SubscriptionId, TenantId
+from shared.organizations.model import ConsentState, Organization
+from shared.sessions.model import SessionState
+from shared.sessions.ports import Job
+from shared.subscriptions.model import LIFE, Subscription, SubscriptionState
+from shared.subscriptions.upkeep import Following, enqueue_renewals, renew_batch
+from tests.builders import NOW, a_session
+from tests.fakes import FakeClock
+
+TENANTS: Final = 50
+_AT_ONCE: Final = 16
+
+
+class Counted:
+    """Due rows, subscription rows, sessions and Graph, each made up when asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.calls: Counter[str] = Counter()
+        self.largest = 0
+
+    # --- tables
+
+    async def due(
+        self, kind: DueKind, now: datetime, *, page: int = 100
+    ) -> AsyncIterator[list[DueItem]]:
+        """Yield what is due, which is all there is."""
+        for start in range(0, self.count, page):
+            self.calls["pages of due rows"] += 1
+            yield [
+                DueItem(now, kind, organization_of(n), mailbox_of(n))
+                for n in range(start, min(start + page, self.count))
+            ]
+
+    async def put(self, items: Iterable[DueItem]) -> None:
+        """Take new reminders."""
+        self.calls["due rows written"] += len(list(items))
+
+    async def done(self, items: Iterable[DueItem]) -> None:
+        """Take what is done."""
+        self.calls["due rows removed"] += len(list(items))
+
+    async def get(self, mailbox: Mailbox) -> Subscription:
+        """Return a subscription at half of its life."""
+        self.calls["subscription rows read"] += 1
+        return Subscription(
+            OrganizationId("o"),
+            mailbox,
+            SubscriptionState.ACTIVE,
+            "nonce",
+            id=SubscriptionId(mailbox.object_id),
+            expires_at=NOW + LIFE / 2,
+            version="1",
+        )
+
+    async def save(self, subscription: Subscription) -> Subscription:
+        """Take a row."""
+        self.calls["subscription rows written"] += 1
+        return replace(subscription, version="2")
+
+    async def of_mailbox(self, mailbox: Mailbox, **_: object) -> tuple[list[Any], None]:
+        """Return a session that is coming up."""
+        self.calls["session pages read"] += 1
+        return [a_session(organizer=mailbox, state=SessionState.SCHEDULED)], None
+
+    # --- Graph
+
+    async def renew(
+        self, _: TenantId, ids: Sequence[SubscriptionId], expires_at: datetime
+    ) -> list[datetime | Exception]:
+        """Grant what is asked for."""
+        self.calls["requests to Graph"] += 1
+        self.largest = max(self.largest, len(ids))
+        return [expires_at] * len(ids)
+
+
+class Queue:
+    """The jobs queue, which lives elsewhere: handled as fast as it is filled."""
+
+    def __init__(self) -> None:
+        self.jobs: deque[Job] = deque()
+
+    async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:  # noqa: ARG002
+        """Take a job."""
+        self.jobs.append(job)
+
+
+def organization_of(number: int) -> OrganizationId:
+    """Return whose subscription *number* is."""
+    return OrganizationId(f"organization-{number % TENANTS}")
+
+
+def mailbox_of(number: int) -> Mailbox:
+    """Return the mailbox of subscription *number*."""
+    return Mailbox(TenantId(str(organization_of(number))), ObjectId(f"person-{number}"))
+
+
+async def run(count: int) -> tuple[Counted, float, float, float]:
+    """Return the counts, seconds, and peak megabytes while queueing and in all."""
+    rows, queue = Counted(count), Queue()
+    anything = cast("Any", rows)
+    following = Following(
+        graph=anything,
+        subscriptions=anything,
+        states=anything,
+        sessions=anything,
+        due=anything,
+        jobs=queue,
+        clock=FakeClock(NOW),
+    )
+    tracemalloc.start()
+    began = time.perf_counter()
+    await enqueue_renewals(following=following)
+    queueing = tracemalloc.get_traced_memory()[1] / 1e6
+    messages = sum(len(job.mailboxes) for job in queue.jobs)
+    assert messages == count
+
+    async def work() -> None:
+        while queue.jobs:
+            job = queue.jobs.popleft()
+            organization = Organization(
+                job.organization_id, job.mailboxes[0].tenant_id, NOW, ConsentState.GRANTED
+            )
+            await renew_batch(job, organization, following=following)
+
+    await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+    seconds = time.perf_counter() - began
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return rows, seconds, queueing, peak
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("count", type=int, nargs="?", default=100_000)
+    count = parser.parse_args().count
+    rows, seconds, queueing, peak = asyncio.run(run(count))
+    print(f"{count:,} subscriptions due, {seconds:.1f} s of our own work in one process")
+    for name, calls in rows.calls.most_common():
+        print(f"  {calls:>9,} {name}")
+    print(f"  at most {rows.largest} in a request to Graph (goal: one request per 20)")
+    print(
+        f"  peak {queueing:.0f} MB while queueing, {peak:.0f} MB in all, the queue's own included"
+    )
+
+
+if __name__ == "__main__":
+    main()

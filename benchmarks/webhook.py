@@ -1,0 +1,288 @@
+"""Graph's webhook under load: acknowledgements, then the queue drained; count in, count out.
+
+``python -m benchmarks.webhook [--seconds 60] [--per-second 500]``. The app runs in the development
+host, in a process of its own, on Azurite; whoever plays Graph shares the machine with both.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import re
+import ssl
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from local.cloud import ROOT, LocalCloud
+from local.enrolment import enrol
+from local.serving import take_address
+from shared.ids import Mailbox, ObjectId, TenantId
+from shared.settings import Settings
+from shared.sync_health import percentile
+from shared.wiring import Wiring
+
+FOREIGN: Final = 0.9
+PER_POST: Final = 20
+_READY_SECONDS: Final = 30
+_HANDLED: Final = re.compile(r"notification\.handled state=(\w+) count=(\d+)")
+_TAKEN: Final = re.compile(r"webhook\.acknowledged accepted=(\d+) dropped=(\d+) messages=(\d+)")
+
+
+@dataclass
+class Outcome:
+    """What was sent, and what became of it."""
+
+    sent: int = 0
+    posts: int = 0
+    accepted: int = 0
+    dropped: int = 0
+    messages: int = 0
+    handled: Counter[str] = field(default_factory=Counter)
+    distinct: int = 0
+    """Events after each delivery's own repetitions were joined: what is to be handled."""
+    latencies_ms: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    drained_seconds: float = 0.0
+
+
+class Host:
+    """The development host in its own process, and the lines it writes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.lines: list[str] = []
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            self.lines.append(line.decode(errors="replace"))
+
+    async def stop(self) -> None:
+        """End it, and read what it still has to say."""
+        self._process.terminate()
+        await self._process.wait()
+        await self._reading
+
+
+@asynccontextmanager
+async def a_host(cloud: LocalCloud, port: int, *arguments: str) -> AsyncIterator[Host]:
+    """Run the app on *port* while the block runs."""
+    files = cloud.certificate
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore", "-m", "local.host", "--no-timers"),
+        *("--app-dir", str(ROOT), "--port", str(port)),
+        *("--certificate", str(files.certificate), "--key", str(files.key), *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **cloud.environment},
+        cwd=ROOT,
+        limit=1024 * 1024,
+    )
+    host = Host(process)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(_READY_SECONDS):
+            ready = json.loads(await process.stdout.readline())
+        if ready["failure"]:
+            raise RuntimeError(ready["failure"])
+        yield host
+    finally:
+        await host.stop()
+
+
+@contextmanager
+def environment_of(cloud: LocalCloud) -> Iterator[None]:
+    """Let this process's SDKs find the cloud."""
+    before = dict(os.environ)
+    os.environ.update(cloud.environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+async def run(seconds: float, per_second: int) -> Outcome:
+    """Send for *seconds*, then drain; return the counts."""
+    address = take_address()
+    port = address.port
+    address.taken.close()
+    outcome = Outcome()
+    with tempfile.TemporaryDirectory() as folder:
+        async with LocalCloud(
+            folder=Path(folder), public_url=f"https://localhost:{port}", weeks=1
+        ) as cloud:
+            with environment_of(cloud):
+                await enrol(cloud.environment)
+                adapters = Wiring(Settings.from_environment(cloud.environment))
+                ours = await _booked(cloud, port)
+                async with a_host(cloud, port, "--no-queues") as host:
+                    await _send(cloud, adapters, port, ours, seconds, per_second, outcome)
+                _count_taken(host.lines, outcome)
+                started = time.perf_counter()
+                async with a_host(cloud, port) as host:
+                    await _drained(host, outcome)
+                    outcome.drained_seconds = time.perf_counter() - started
+                _count_handled(host.lines, outcome)
+                await adapters.aclose()
+    return outcome
+
+
+async def _booked(cloud: LocalCloud, port: int) -> list[str]:
+    """Book sessions with Ben as organizer; return their events' ids as Graph tells them."""
+    async with (
+        a_host(cloud, port, "--no-queues"),
+        _client(cloud, port) as http,
+    ):
+        token = cloud.entra.token_for(cloud.world.person("ben"))
+        start = datetime.now(UTC) + timedelta(days=1)
+        query = {
+            "from": start.isoformat(),
+            "to": (start + timedelta(days=6)).isoformat(),
+            "duration_minutes": "30",
+        }
+        headers = {"authorization": f"Bearer {token}"}
+        found = (
+            await http.get("/api/pairings/ada-ben/availability", params=query, headers=headers)
+        ).json()["slots"]
+        booked: list[str] = []
+        for slot in found[::2][:10]:
+            body = {"start": slot["start"], "duration_minutes": 30, "time_zone": "Europe/Berlin"}
+            reply = await http.post(
+                "/api/pairings/ada-ben/sessions",
+                json=body,
+                headers=headers | {"idempotency-key": slot["start"]},
+            )
+            if reply.is_success:
+                event = cloud.graph.outlook.find("ben", reply.json()["id"])
+                booked.append(event.id(immutable=True))
+    return booked
+
+
+def _client(cloud: LocalCloud, port: int) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=f"https://localhost:{port}",
+        timeout=30,
+        verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
+        limits=httpx.Limits(max_connections=100),
+    )
+
+
+async def _send(
+    cloud: LocalCloud,
+    adapters: Wiring,
+    port: int,
+    ours: list[str],
+    seconds: float,
+    per_second: int,
+    outcome: Outcome,
+) -> None:
+    ben = cloud.world.person("ben")
+    mailbox = Mailbox(TenantId(ben.tenant_id), ObjectId(ben.object_id))
+    state = await adapters.client_states.make(mailbox, "nonce")
+    chance = random.Random(7)
+    async with _client(cloud, port) as http:
+        await http.post("/api/graph/notifications", json={"value": []})  # warm
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as posts:
+            for number in range(int(seconds * per_second / PER_POST)):
+                due = began + number * PER_POST / per_second
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                ids = [
+                    chance.choice(ours) if chance.random() > FOREIGN else f"AA{chance.random()}"
+                    for _ in range(PER_POST)
+                ]
+                outcome.distinct += len(set(ids))
+                body = {"value": [_notice(ben.tenant_id, state, each, chance) for each in ids]}
+                posts.create_task(_post(http, body, outcome))
+
+
+def _notice(tenant_id: str, state: str, event_id: str, chance: random.Random) -> dict[str, Any]:
+    return {
+        "subscriptionId": "7f105c7d-2dc5-4530-97cd-4e7ae6534c07",
+        "changeType": "updated",
+        "clientState": state,
+        "tenantId": tenant_id,
+        "resource": f"Users/someone/Events/{event_id}",
+        "resourceData": {
+            "id": event_id,
+            "@odata.type": "#Microsoft.Graph.Event",
+            "@odata.etag": f'W/"{chance.random()}"',
+        },
+    }
+
+
+async def _post(http: httpx.AsyncClient, body: dict[str, Any], outcome: Outcome) -> None:
+    started = time.perf_counter()
+    reply = await http.post("/api/graph/notifications", json=body)
+    outcome.latencies_ms.append(1000 * (time.perf_counter() - started))
+    outcome.statuses[reply.status_code] += 1
+    outcome.posts += 1
+    outcome.sent += len(body["value"])
+
+
+def _count_taken(lines: list[str], outcome: Outcome) -> None:
+    for line in lines:
+        if found := _TAKEN.search(line):
+            outcome.accepted += int(found[1])
+            outcome.dropped += int(found[2])
+            outcome.messages += int(found[3])
+
+
+def _count_handled(lines: list[str], outcome: Outcome) -> None:
+    for line in lines:
+        if found := _HANDLED.search(line):
+            outcome.handled[found[1]] += int(found[2])
+
+
+async def _drained(host: Host, outcome: Outcome) -> None:
+    """Wait until all that was taken in was handled."""
+    async with asyncio.timeout(600):
+        while True:
+            so_far = Outcome()
+            _count_handled(host.lines, so_far)
+            if so_far.handled.total() >= outcome.distinct:
+                return
+            await asyncio.sleep(0.2)
+
+
+def report(outcome: Outcome) -> str:
+    """Return the figures in words."""
+    ordered = sorted(round(each) for each in outcome.latencies_ms)
+    rate = outcome.handled.total() / outcome.drained_seconds
+    return (
+        f"{outcome.sent:,} notifications in {outcome.posts:,} POSTs, {FOREIGN:.0%} of them about"
+        f" other meetings; answers {dict(outcome.statuses)}\n"
+        f"acknowledged: p50 {percentile(ordered, 50)} ms, p99 {percentile(ordered, 99)} ms"
+        " (goal: p99 at most 100 ms)\n"
+        f"accepted {outcome.accepted:,}, dropped {outcome.dropped:,}, in {outcome.messages:,}"
+        " messages\n"
+        f"handled {outcome.handled.total():,} of {outcome.distinct:,}"
+        f" ({dict(outcome.handled)}) in {outcome.drained_seconds:.1f} s, start included:"
+        f" {rate:,.0f} a second"
+    )
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--per-second", type=int, default=500)
+    options = parser.parse_args()
+    print(report(asyncio.run(run(options.seconds, options.per_second))))
+
+
+if __name__ == "__main__":
+    main()
