@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
 from azure.core.credentials import AzureNamedKeyCredential
@@ -32,7 +32,8 @@ from benchmarks.shared_world import (
     NOW,
     Client,
     Meeting,
-    SharedOutlook,
+    SharedCalendar,
+    SharedSchedules,
     SharedTables,
     World,
     processes,
@@ -42,7 +43,7 @@ from local.azurite import ACCOUNT, azurite
 from local.certificate import ensure_certificate
 from shared.adapters.tables.client import Tables, table_service
 from shared.adapters.tables.sessions import TableSessions
-from shared.errors import SlotTaken, StoreUnavailable
+from shared.errors import Conflict, SlotTaken, StaleRow, StoreUnavailable
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
 from shared.organizations.model import (
     Acting,
@@ -52,10 +53,12 @@ from shared.organizations.model import (
     Participation,
 )
 from shared.pairings.model import Pairing, Participant, ParticipantRole
-from shared.sessions.booking import BookingRequest, Books, book, verify
-from shared.sessions.model import SessionState
+from shared.sessions.booking import BookingRequest, Books, book
+from shared.sessions.changing import Reschedule, cancel, reschedule
+from shared.sessions.model import Session, SessionState
 from shared.sessions.ports import Job, JobKind
 from shared.timespan import TimeSpan
+from shared.work import do
 from tests.fakes import InMemoryChanges, InMemoryDue, InMemoryJobs
 
 MENTORS, MENTEES = 4, 6
@@ -69,6 +72,9 @@ AT_ONCE: Final = 12
 """In each process."""
 TWICE: Final = 0.05
 """Share of requests that are sent twice at once, with the same key."""
+MOVED, CANCELLED = 0.15, 0.07
+"""Shares of those who booked that change their minds at once."""
+LOOKING: Final = {JobKind.VERIFY, JobKind.SETTLE}
 HALF_AN_HOUR: Final = timedelta(minutes=30)
 KEY: Final = AzureNamedKeyCredential(
     ACCOUNT,
@@ -96,13 +102,24 @@ class TickingClock:
         return NOW + timedelta(seconds=time.monotonic() - self._since)
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A loser and what was offered instead."""
+
+    before: int
+    """How many events there surely were when it began."""
+    whose: tuple[str, ...]
+    offered: tuple[TimeSpan, ...]
+    own: SessionId | None = None
+    """The session that was to be moved: its own time is no obstacle."""
+
+
 @dataclass
 class Outcome:
     """What became of one process's attempts."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    refusals: list[tuple[int, tuple[str, ...], tuple[TimeSpan, ...]]] = field(default_factory=list)
-    """How many events there surely were when it began; whose time; what was offered instead."""
+    refusals: list[Refusal] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
 
 
@@ -190,13 +207,13 @@ async def on_books(socket: Path, storage: str | None) -> AsyncIterator[tuple[Cli
     """Provide the ports of one process."""
     client = Client()
     await client.connect(socket)
-    outlook: Any = SharedOutlook(client)
+    schedules, calendar = SharedSchedules(client), cast("Any", SharedCalendar(client))
     async with _tables(client, storage) as tables:
         yield (
             client,
             Books(
-                schedules=outlook,
-                calendar=outlook,
+                schedules=schedules,
+                calendar=calendar,
                 sessions=TableSessions(tables),
                 jobs=InMemoryJobs(),
                 changes=InMemoryChanges(),
@@ -243,15 +260,47 @@ async def attempt(
             session = await book(participation, pairing, request, books=books)
         except SlotTaken as taken:
             whose = tuple(p.address for p in pairing.participants)
-            found.refusals.append((before, whose, tuple(taken.alternatives)))
+            found.refusals.append(Refusal(before, whose, tuple(taken.alternatives)))
             found.counts["refused"] += 1
             return
         except StoreUnavailable:
             found.counts["asked to repeat"] += 1
             continue
-        found.counts["booked" if session.state is SessionState.SCHEDULED else "failed"] += 1
+        # Sent twice, it may be the other one who is told first, and cancels.
+        found.counts["failed" if session.state is SessionState.REQUESTED else "booked"] += 1
+        await change_mind(turn, chance, participation, pairing, session, client, books, found)
         return
     found.counts["failed"] += 1
+
+
+async def change_mind(
+    turn: int,
+    chance: random.Random,
+    participation: Participation,
+    pairing: Pairing,
+    session: Session,
+    client: Client,
+    books: Books,
+    found: Outcome,
+) -> None:
+    """Let whoever booked perhaps move the session to another slot of the round, or cancel it."""
+    before, luck = client.events_known, chance.random()
+    try:
+        if luck < MOVED:
+            to = Reschedule(slot(turn, chance.randrange(SLOTS)), "UTC")
+            await reschedule(participation, pairing, session, to, books=books)
+            found.counts["moved"] += 1
+        elif luck < MOVED + CANCELLED:
+            await cancel(participation, session, "", books=books)
+            found.counts["cancelled"] += 1
+    except SlotTaken as taken:
+        whose = tuple(p.address for p in pairing.participants)
+        offered = tuple(taken.alternatives)
+        found.refusals.append(Refusal(before, whose, offered, session.id))
+        found.counts["not moved"] += 1
+    except (StaleRow, Conflict, StoreUnavailable):
+        # Of a request that was sent twice both change their mind: the job says what came of it.
+        found.counts["overtaken"] += 1
 
 
 pairings_of_all = pairings()
@@ -277,7 +326,7 @@ async def work(seed: int, attempts: int, socket: Path, storage: str | None) -> O
 
         await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
         put: Any = books.jobs
-        found.jobs = [job for job, _ in put.put_jobs if job.kind is JobKind.VERIFY]
+        found.jobs = [job for job, _ in put.put_jobs if job.kind in LOOKING]
     return found
 
 
@@ -309,7 +358,7 @@ async def checked(found: Sequence[Outcome], world: World, books: Books, seconds:
         counts += outcome.counts
     losers = [r for outcome in found for r in outcome.refusals]
     for job in (job for outcome in found for job in outcome.jobs):
-        await verify(job, ORGANIZATION, books=books)
+        await do(job, ORGANIZATION, books=books, following=cast("Any", None))
     alive = [m for m in world.meetings if not m.is_gone]
     sessions = await _sessions(books)
     scheduled = {s.id: s for s in sessions.values() if s.state is SessionState.SCHEDULED}
@@ -324,13 +373,15 @@ async def checked(found: Sequence[Outcome], world: World, books: Books, seconds:
         lost_holds=len(wanted - held),
         stray_holds=len(held - wanted),
         orphaned_events=sum(
-            m.session_id not in scheduled or scheduled[m.session_id].event_id != m.seen.event_id
+            m.session_id not in scheduled
+            or scheduled[m.session_id].event_id != m.seen.event_id
+            or scheduled[m.session_id].span != m.seen.span
             for m in alive
         ),
         orphaned_sessions=len(scheduled.keys() - {m.session_id for m in alive}),
         refusals=len(losers),
-        without_alternatives=sum(not offered for _, _, offered in losers),
-        alternatives=sum(len(offered) for _, _, offered in losers),
+        without_alternatives=sum(not loser.offered for loser in losers),
+        alternatives=sum(len(loser.offered) for loser in losers),
         taken_alternatives=taken,
     )
 
@@ -349,7 +400,7 @@ def _double_bookings(alive: Sequence[Meeting]) -> int:
 
 
 def _taken_alternatives(
-    losers: Sequence[tuple[int, tuple[str, ...], tuple[TimeSpan, ...]]],
+    losers: Sequence[Refusal],
     meetings: Sequence[Meeting],
 ) -> int:
     """Count what was offered although a meeting that was there before the request is in its way."""
@@ -360,13 +411,17 @@ def _taken_alternatives(
                 by_day.setdefault((address, day), []).append(meeting)
     return sum(
         any(
-            m.number < before and m.seen.span.overlaps(span) and not m.is_gone
-            for address in whose
+            # Of one that was moved nobody knows where it was at that moment.
+            m.number < loser.before
+            and m.session_id != loser.own
+            and m.seen.span.overlaps(span)
+            and not (m.is_gone or m.was_moved)
+            for address in loser.whose
             for day in span.days()
             for m in by_day.get((address, day), ())
         )
-        for before, whose, offered in losers
-        for span in offered
+        for loser in losers
+        for span in loser.offered
     )
 
 

@@ -49,6 +49,7 @@ class Meeting:
     """Everybody's, the organizer's first."""
     seen: SeenEvent
     is_gone: bool = False
+    was_moved: bool = False
 
 
 @dataclass
@@ -154,10 +155,31 @@ class World:
 
     def cancel(self, event_id: EventId) -> None:
         """Cancel an event. EventGone."""
+        number = self._number(event_id)
+        self.meetings[number] = replace(self.meetings[number], is_gone=True)
+
+    def reschedule(self, event_id: EventId, span: TimeSpan) -> SeenEvent:
+        """Move an event. EventGone."""
+        number = self._number(event_id)
+        meeting = self.meetings[number]
+        etag = f"etag-{number}-{next(self._etags)}"
+        seen = replace(meeting.seen, span=span, etag=etag)
+        self.meetings[number] = replace(meeting, seen=seen, was_moved=True)
+        for day in span.days():
+            for address in meeting.addresses:
+                if number not in self.by_day[address, day]:
+                    self.by_day[address, day].append(number)
+        return seen
+
+    def event(self, event_id: EventId) -> SeenEvent:
+        """Read an event. EventGone."""
+        return self.meetings[self._number(event_id)].seen
+
+    def _number(self, event_id: EventId) -> int:
         number = int(event_id.removeprefix("event-"))
         if self.meetings[number].is_gone:
             raise EventGone("not there", code="ErrorItemNotFound", status=404)
-        self.meetings[number] = replace(self.meetings[number], is_gone=True)
+        return number
 
     def ledger(self, since: int = 0) -> list[Meeting]:
         """Return every event there ever was, from number *since* on."""
@@ -275,8 +297,8 @@ class SharedTables(Tables):
         return found
 
 
-class SharedOutlook:
-    """Free/busy and events of a shared world: what booking needs of `Schedules`, `Calendar`."""
+class SharedSchedules:
+    """Free/busy of a shared world."""
 
     def __init__(self, client: Client) -> None:
         self._world = client
@@ -285,6 +307,23 @@ class SharedOutlook:
         """Return schedules."""
         found: list[Schedule] = await self._world.call("schedules", list(addresses), window)
         return found
+
+
+class SharedCalendar:
+    """Events of a shared world: what booking, moving and cancelling need of `Calendar`."""
+
+    def __init__(self, client: Client) -> None:
+        self._world = client
+
+    async def read(self, _: Mailbox, event_id: EventId) -> SeenEvent:
+        """Read an event."""
+        seen: SeenEvent = await self._world.call("event", event_id)
+        return seen
+
+    async def reschedule(self, _: Acting, event_id: EventId, span: TimeSpan, __: str) -> SeenEvent:
+        """Move an event."""
+        seen: SeenEvent = await self._world.call("reschedule", event_id, span)
+        return seen
 
     async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
         """Create an event."""

@@ -159,9 +159,11 @@ class InMemorySessions:
     async def move(self, mailbox: Mailbox, session: Session, to: Hold, now: datetime) -> None:
         await _turn()
         partition = self._partitions[mailbox]
+        if mailbox == session.organizer:
+            stored = self._stored(mailbox, session.id)
+            if stored is None or stored.version != session.version:
+                raise StaleRow("The session changed since it was read.")
         partition.ensure_free(to, now)
-        if mailbox == session.organizer and session.id not in partition.known:
-            raise StaleRow("The session is gone.")
         partition.rewrite(session.id, holds_besides(session, to, mailbox))
         partition.known.setdefault(session.id, _Known(session.organizer, session.span.start))
 

@@ -58,7 +58,9 @@ def _waits(session: Session) -> bool:
 
 async def _give_up(session: Session, books: Books) -> None:
     now = books.clock.now()
-    late = replace(session, online_meeting=overdue(session.online_meeting), changed_at=now)
+    late = replace(
+        session, online_meeting=overdue(session.online_meeting), changed_at=session.later(now)
+    )
     try:
         await books.sessions.save(late)
     except StaleRow:

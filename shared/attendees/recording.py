@@ -137,7 +137,8 @@ async def _apply(
         return session
     now = books.clock.now()
     if merged.differences:
-        merged = replace(merged, session=replace(merged.session, changed_at=now))
+        at = session.later(now)
+        merged = replace(merged, session=replace(merged.session, changed_at=at))
         # Told before it is saved: a worker that dies in between tells it twice, none forgets it.
         await books.changes.append(_told(merged, seen, cause, now))
     saved = await books.sessions.save(merged.session)

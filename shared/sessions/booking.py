@@ -234,7 +234,7 @@ async def confirm(
             event_modified_at=seen.modified_at,
             attendees=attendees,
             online_meeting=online_meeting_of(wanted, seen),
-            changed_at=now,
+            changed_at=session.later(now),
             held_until=None,
         )
         try:

@@ -286,7 +286,9 @@ async def record_cancelled(
         if state is session.state:
             return session
         now = books.clock.now()
-        cancelled = replace(session.without_pending(done=False), state=state, changed_at=now)
+        cancelled = replace(
+            session.without_pending(done=False), state=state, changed_at=session.later(now)
+        )
         try:
             session = await books.sessions.save(cancelled)
         except StaleRow:
@@ -355,6 +357,17 @@ async def hold_both(moving: Session, books: Books, *, at_least: int | None = Non
     if moving.pending_span is None:
         raise ValueError("nothing to hold")
     hold = Hold(moving.id, moving.pending_span, moving.held_until)
+    try:
+        return await _hold_both(moving, hold, at_least, books)
+    except StaleRow:
+        # Somebody else moves it: what is held is as its row says.
+        stored = await books.sessions.get(moving.organizer, moving.id)
+        for mailbox in stored.holders[:-1]:
+            await books.sessions.settle(mailbox, stored)
+        raise
+
+
+async def _hold_both(moving: Session, hold: Hold, at_least: int | None, books: Books) -> Session:
     now = books.clock.now()
     for mailbox in sorted(m for m in moving.holders if moving.holds_pending_time_of(m)):
         try:
@@ -432,7 +445,7 @@ async def record_moved(
             event_etag=seen.etag,
             event_modified_at=seen.modified_at,
             conflicts_with=(),
-            changed_at=books.clock.now(),
+            changed_at=session.later(books.clock.now()),
         )
         try:
             session = await books.sessions.save(moved)

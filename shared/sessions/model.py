@@ -192,6 +192,13 @@ class Session:
             self.organizer,
         )
 
+    def later(self, now: datetime) -> datetime:
+        """Return *now*, or if it is not yet later, the next instant after it last changed.
+
+        Clocks of instances differ; what changed later must say so.
+        """
+        return max(now, self.changed_at + timedelta(microseconds=1))
+
     def holds_time_of(self, mailbox: Mailbox) -> bool:
         """Tell whether it takes *mailbox*'s time: not of who is invited though not free."""
         return mailbox == self.organizer or not any(

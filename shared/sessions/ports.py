@@ -63,7 +63,8 @@ class SessionStore(Protocol):
         """Take *to* besides what *session* holds in *mailbox*. Raises SlotTaken as `hold` does.
 
         In place of an earlier *to*, if there was one. Also for the organizer's mailbox, where it
-        leaves the session and its version alone.
+        leaves the session and its version alone, and raises StaleRow if that is not *session*'s:
+        what it holds is known of no other.
         """
         ...
 

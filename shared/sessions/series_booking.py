@@ -558,7 +558,7 @@ async def _confirmed(
             event_id=seen.event_id if seen else None,
             ical_uid=seen.ical_uid if seen else None,
             online_meeting=online_meeting_of(session.online_meeting, master),
-            changed_at=books.clock.now(),
+            changed_at=session.later(books.clock.now()),
             held_until=None,
         )
         try:

@@ -517,6 +517,18 @@ async def test_moving_a_session_that_is_gone_is_stale(sessions: SessionStore) ->
         await sessions.move(session.organizer, session, a_hold(session_id=session.id), NOW)
 
 
+async def test_moving_a_session_that_changed_is_stale_and_takes_nothing(
+    sessions: SessionStore,
+) -> None:
+    seen = await booked(sessions, a_session())
+    there = a_span(at(9, day=4))
+    await sessions.save(replace(seen, span=there, changed_at=at(9)))
+    to = Hold(seen.id, a_span(at(11, day=4)), NOW + HOLD_FOR)
+    with pytest.raises(StaleRow):
+        await sessions.move(seen.organizer, seen, to, NOW)
+    assert await spans(sessions, seen.organizer) == [there]
+
+
 # --- letting go
 
 

@@ -150,13 +150,15 @@ class TableSessions:
         async def attempt(_: int) -> None:
             wanted = holds_besides(session, to, mailbox)
             entry = await self._read(mailbox, session.id, [hold.span for hold in wanted])
+            if mailbox == session.organizer and not (
+                entry.own and entry.own.etag == session.version
+            ):
+                raise StaleRow("The session changed since it was read.")
             entry.ensure_free(to, now)
             start = entry.start or session.span.start
             changes = entry.rewritten(wanted, start, session.organizer, now)
             # The organizer's own row stays as it is, so that its version does.
             if entry.own is None:
-                if mailbox == session.organizer:
-                    raise StaleRow("The session is gone.")
                 pointer = pointer_values(session.id, session.organizer, start, None)
                 changes = [entry.own_row(pointer), *changes]
             await self._commit(changes)

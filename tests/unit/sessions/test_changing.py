@@ -1,15 +1,16 @@
 """Times that people choose in Outlook: off the grid, shorter and longer than can be booked here."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from shared.attendees.rsvp import merge
-from shared.errors import Conflict, Invalid, SlotTaken
+from shared.errors import Conflict, Invalid, SlotTaken, StaleRow
 from shared.ids import Mailbox
 from shared.sessions.booking import book
-from shared.sessions.changing import Reschedule, accept_proposal
+from shared.sessions.changing import Reschedule, accept_proposal, reschedule
 from shared.sessions.model import Hold, ResponseState, Session
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series import Scope
@@ -232,9 +233,30 @@ async def test_who_is_needed_and_held_by_another_session_leaves_it_where_it_is(d
     hold = await hold_of_another(desk, third)
     for at_least in (None, 3):
         with pytest.raises(SlotTaken):
-            await move(desk, session, at_least)
+            await move(desk, await desk.sessions.get(desk.mentee, session.id), at_least)
     assert await held_by(desk, desk.mentor) == [OLD]
     assert await held_by(desk, third) == [hold.span]
     known = await desk.sessions.get(desk.mentee, session.id)
     assert known.pending_span is None
     assert [(a.is_free, a.is_free_then) for a in known.attendees] == [(True, None), (False, None)]
+
+
+async def test_two_who_move_it_at_once_leave_no_time_held_that_it_does_not_take(
+    desk: Desk,
+) -> None:
+    session = await booked(desk)
+    wanted = [Reschedule(a_span(at(hour, day=1)), "UTC") for hour in (12, 14, 16)]
+    outcomes = await asyncio.gather(
+        *(
+            reschedule(desk.acting(desk.mentee), desk.pairing, session, to, books=desk.books)
+            for to in wanted
+        ),
+        return_exceptions=True,
+    )
+    assert any(isinstance(outcome, Session) for outcome in outcomes)
+    assert all(isinstance(outcome, Session | StaleRow) for outcome in outcomes)
+    desk.clock.advance(timedelta(minutes=11))
+    known = await desk.sessions.get(desk.mentee, session.id)
+    assert [known.span] == [e.seen.span for e in desk.outlook.events]
+    for mailbox in (desk.mentor, desk.mentee):
+        assert await held_by(desk, mailbox) == [known.span]
