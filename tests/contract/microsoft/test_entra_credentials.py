@@ -136,6 +136,75 @@ async def test_a_rotated_secret_loses_no_request(microsoft: Microsoft, wired: Wi
     await reaches_graph(wired, microsoft)
 
 
+def rotate_secret(microsoft: Microsoft) -> Callable[[], None]:
+    """Put a new secret beside the old one; return what takes the old one away."""
+    known = list(microsoft.entra.registration.secrets)
+    microsoft.entra.registration.secrets["another secret"] = None
+    microsoft.vault.vault.put("app-secret", "another secret")
+
+    def take_old() -> None:
+        for each in known:
+            del microsoft.entra.registration.secrets[each]
+
+    return take_old
+
+
+def rotate_certificate(microsoft: Microsoft) -> Callable[[], None]:
+    """Do the same with certificates."""
+    known = list(microsoft.entra.registration.certificates)
+    certificate, key = a_certificate()
+    microsoft.entra.registration.certificates.append(certificate)
+    microsoft.vault.vault.put("app-certificate", as_pem(certificate, key))
+
+    def take_old() -> None:
+        for each in known:
+            microsoft.entra.registration.certificates.remove(each)
+
+    return take_old
+
+
+@pytest.mark.parametrize(
+    ("kind", "rotate"), [("secret", rotate_secret), ("certificate", rotate_certificate)]
+)
+async def test_a_rotation_in_the_middle_of_traffic_loses_no_request(
+    microsoft: Microsoft,
+    wire: Callable[[str], Wiring],
+    kind: str,
+    rotate: Callable[[Microsoft], Callable[[], None]],
+) -> None:
+    rotate_certificate(microsoft)  # so that there is one
+    wired, answered = wire(kind), 0
+    tenant = TenantId(CONTOSO_ID)
+    rotating, taking = asyncio.Event(), asyncio.Event()
+
+    async def traffic() -> None:
+        nonlocal answered
+        for _ in range(10):
+            # As tokens run out all the time when there are many tenants and users.
+            await wired.credentials.app(tenant).forget()
+            await reaches_graph(wired, microsoft)
+            answered += 1
+            if answered == 20:
+                rotating.set()
+            if answered == 40:
+                taking.set()
+
+    async def rotation() -> None:
+        await rotating.wait()
+        take_old = rotate(microsoft)
+        await taking.wait()
+        # This process still believes in the old one: it was read less than five minutes ago.
+        take_old()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(rotation())
+        for _ in range(8):
+            tasks.create_task(traffic())
+    assert answered == 80
+    asked = [flow for flow, _ in microsoft.entra.requests if flow == "client_credentials"]
+    assert len(asked) > 20
+
+
 async def test_a_secret_nobody_renewed_is_the_operators_trouble(
     microsoft: Microsoft, wired: Wiring
 ) -> None:
