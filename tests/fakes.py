@@ -163,8 +163,12 @@ class InMemorySessions:
             stored = self._stored(mailbox, session.id)
             if stored is None or stored.version != session.version:
                 raise StaleRow("The session changed since it was read.")
+        known = partition.known.get(session.id)
+        if known and known.settled_at and known.settled_at > session.changed_at:
+            raise StaleRow("The session changed since it was read.")
         partition.ensure_free(to, now)
-        partition.rewrite(session.id, holds_besides(session, to, mailbox))
+        held = partition.held(partition.days)
+        partition.rewrite(session.id, holds_besides(session, to, mailbox, held, now))
         partition.known.setdefault(session.id, _Known(session.organizer, session.span.start))
 
     async def release(

@@ -357,17 +357,6 @@ async def hold_both(moving: Session, books: Books, *, at_least: int | None = Non
     if moving.pending_span is None:
         raise ValueError("nothing to hold")
     hold = Hold(moving.id, moving.pending_span, moving.held_until)
-    try:
-        return await _hold_both(moving, hold, at_least, books)
-    except StaleRow:
-        # Somebody else moves it: what is held is as its row says.
-        stored = await books.sessions.get(moving.organizer, moving.id)
-        for mailbox in stored.holders[:-1]:
-            await books.sessions.settle(mailbox, stored)
-        raise
-
-
-async def _hold_both(moving: Session, hold: Hold, at_least: int | None, books: Books) -> Session:
     now = books.clock.now()
     for mailbox in sorted(m for m in moving.holders if moving.holds_pending_time_of(m)):
         try:

@@ -38,10 +38,23 @@ def holds_in_mailbox(session: Session, mailbox: Mailbox) -> tuple[Hold, ...]:
     return own + (holds[1:] if session.holds_pending_time_of(mailbox) else ())
 
 
-def holds_besides(session: Session, to: Hold, mailbox: Mailbox) -> tuple[Hold, ...]:
-    """Return what *session* holds in *mailbox* while it is to be moved: its own span, and *to*."""
+def holds_besides(
+    session: Session, to: Hold, mailbox: Mailbox, held: Iterable[Hold], now: datetime
+) -> tuple[Hold, ...]:
+    """Return what *session* holds in *mailbox* while it is to be moved: its own span, and *to*.
+
+    Of *held* also where somebody else is about to move it: they may be the ones who do.
+    """
     own = holds_of(session)[:1] if session.holds_time_of(mailbox) else ()
-    return (*own, to)
+    others = {
+        hold
+        for hold in held
+        if hold.session_id == session.id
+        and hold.counts_until is not None
+        and hold.counts_at(now)
+        and hold.span not in {to.span, *(each.span for each in own)}
+    }
+    return (*own, to, *sorted(others, key=lambda hold: hold.span))
 
 
 def held_days(spans: Iterable[TimeSpan]) -> list[date]:

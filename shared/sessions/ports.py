@@ -62,9 +62,9 @@ class SessionStore(Protocol):
     async def move(self, mailbox: Mailbox, session: Session, to: Hold, now: datetime) -> None:
         """Take *to* besides what *session* holds in *mailbox*. Raises SlotTaken as `hold` does.
 
-        In place of an earlier *to*, if there was one. Also for the organizer's mailbox, where it
-        leaves the session and its version alone, and raises StaleRow if that is not *session*'s:
-        what it holds is known of no other.
+        Where somebody else is about to move it stays held as well, until that runs out or it is
+        settled. Also for the organizer's mailbox, where it leaves the session and its version
+        alone. Raises StaleRow if the mailbox is known to hold what a later version says.
         """
         ...
 

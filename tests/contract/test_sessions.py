@@ -481,15 +481,6 @@ async def test_moving_by_a_little_does_not_collide_with_itself(sessions: Session
     assert await spans(sessions, attendee_of(session)) == [session.span, to.span]
 
 
-async def test_moving_again_lets_the_first_target_go(sessions: SessionStore) -> None:
-    session = await booked(sessions, a_session())
-    mentor = attendee_of(session)
-    for hour in (9, 11):
-        to = Hold(session.id, a_span(at(hour, day=5)), NOW + HOLD_FOR)
-        await sessions.move(mentor, session, to, NOW)
-    assert await spans(sessions, mentor) == [session.span, a_span(at(11, day=5))]
-
-
 async def test_moving_onto_somebody_is_refused(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     mentor, other = attendee_of(session), a_hold(a_span(at(9, day=4)))
@@ -523,10 +514,31 @@ async def test_moving_a_session_that_changed_is_stale_and_takes_nothing(
     seen = await booked(sessions, a_session())
     there = a_span(at(9, day=4))
     await sessions.save(replace(seen, span=there, changed_at=at(9)))
+    await sessions.settle(attendee_of(seen), await sessions.get(seen.organizer, seen.id))
     to = Hold(seen.id, a_span(at(11, day=4)), NOW + HOLD_FOR)
-    with pytest.raises(StaleRow):
-        await sessions.move(seen.organizer, seen, to, NOW)
-    assert await spans(sessions, seen.organizer) == [there]
+    for mailbox in seen.holders:
+        with pytest.raises(StaleRow):
+            await sessions.move(mailbox, seen, to, NOW)
+        assert await spans(sessions, mailbox) == [there]
+
+
+async def test_of_two_who_move_it_neither_takes_the_other_ones_hold_away(
+    sessions: SessionStore,
+) -> None:
+    session = await booked(sessions, a_session())
+    mentor, until = attendee_of(session), NOW + HOLD_FOR
+    one, other = a_span(at(9, day=4)), a_span(at(11, day=3))
+    for span in (one, other):
+        await sessions.move(mentor, session, Hold(session.id, span, until), NOW)
+    assert set(await sessions.holds(mentor, WEEK, NOW)) == {
+        Hold(session.id, session.span),
+        Hold(session.id, one, until),
+        Hold(session.id, other, until),
+    }
+    with pytest.raises(SlotTaken):
+        await sessions.hold(mentor, a_hold(one), mentor, NOW)
+    await sessions.settle(mentor, session)
+    assert await spans(sessions, mentor) == [session.span]
 
 
 # --- letting go

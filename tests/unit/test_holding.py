@@ -50,9 +50,9 @@ def test_besides_its_own_time_it_holds_one_other() -> None:
     session = a_session(state=SessionState.SCHEDULED, pending_span=a_span(at(15, day=2)))
     to = a_hold(session_id=session.id)
     organizer = session.organizer
-    assert holds_besides(session, to, organizer) == (Hold(session.id, session.span), to)
+    assert holds_besides(session, to, organizer, [], NOW) == (Hold(session.id, session.span), to)
     cancelled = replace(session, state=SessionState.CANCELLED)
-    assert holds_besides(cancelled, to, organizer) == (to,)
+    assert holds_besides(cancelled, to, organizer, [], NOW) == (to,)
 
 
 @pytest.mark.parametrize(

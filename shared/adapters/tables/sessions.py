@@ -148,8 +148,10 @@ class TableSessions:
         """Take *to* besides what *session* holds in *mailbox*."""
 
         async def attempt(_: int) -> None:
-            wanted = holds_besides(session, to, mailbox)
-            entry = await self._read(mailbox, session.id, [hold.span for hold in wanted])
+            entry = await self._read(mailbox, session.id, [session.span, to.span])
+            if entry.settled_at and entry.settled_at > session.changed_at:
+                raise StaleRow("The session changed since it was read.")
+            wanted = holds_besides(session, to, mailbox, entry.held, now)
             if mailbox == session.organizer and not (
                 entry.own and entry.own.etag == session.version
             ):
