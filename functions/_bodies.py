@@ -656,6 +656,8 @@ class SessionBody(Reply):
     unknown_for: list[str]
     """Whose availability was unknown when it was booked."""
     conflicts_with: list[str]
+    unreadable_since: Moment | None
+    """Since when Outlook does not show it: its organizer's mailbox is gone, or shut to the app."""
     series_id: str | None
     occurrence: int | None
     created_at: Moment
@@ -692,6 +694,7 @@ class SessionBody(Reply):
             ),
             unknown_for=list(session.unknown_for),
             conflicts_with=list(session.conflicts_with),
+            unreadable_since=session.unreadable_since,
             series_id=session.series_id,
             occurrence=session.occurrence if session.series_id else None,
             created_at=session.created_at,

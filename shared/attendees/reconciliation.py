@@ -1,11 +1,20 @@
 """Re-reading upcoming sessions by the clock: what push missed is found here. And purging."""
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from shared.attendees.recording import apply, record, session_of, settle_others
-from shared.due import DueKind
-from shared.errors import CalendarThrottled, EventGone, StaleRow
+from shared.changes.model import Change, ChangeKind
+from shared.due import DueItem, DueKind
+from shared.errors import (
+    CalendarRefused,
+    CalendarThrottled,
+    EventGone,
+    MailboxUnusable,
+    StaleRow,
+)
 from shared.ids import SeriesId
 from shared.logs import log_event
 from shared.organizations.model import Organization
@@ -18,6 +27,7 @@ from shared.sessions.work import batches, due_items, job_of
 if TYPE_CHECKING:
     from shared.ids import EventId, Mailbox
 
+_UNREADABLE_AGAIN: Final = timedelta(hours=6)
 _PAGE: Final = 2_000
 _SPACING: Final = timedelta(milliseconds=500)
 """Between two batches: 120 requests a minute to Graph are this work's own budget, so that it never
@@ -52,7 +62,10 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
     readable = _readable(sessions)
     for session, seen in zip(readable, await _read(readable, books), strict=True):
         if isinstance(seen, Exception) and not isinstance(seen, EventGone):
-            failures.append(seen)
+            if isinstance(seen, MailboxUnusable | CalendarRefused):
+                await _note_unreadable(session, seen, books)
+            else:
+                failures.append(seen)
             continue
         event = None if isinstance(seen, EventGone) else seen
         try:
@@ -60,6 +73,9 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
         except StaleRow:
             now_known = await record(session, organization, Cause.RECONCILIATION, books=books)
         changed += now_known.changed_at != session.changed_at
+        if now_known.unreadable_since is not None:
+            with suppress(StaleRow):  # somebody else has just read it, too
+                now_known = await books.sessions.save(replace(now_known, unreadable_since=None))
         # A worker may have died after the row and before the others' holds.
         await settle_others(now_known, books=books)
         await _next_time(now_known, organization, books)
@@ -77,6 +93,33 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
         raise next((f for f in failures if isinstance(f, CalendarThrottled)), failures[0])
     await books.due.done(due_items(DueKind.RECONCILIATION, job))
     return changed
+
+
+async def _note_unreadable(session: Session, refused: Exception, books: Books) -> None:
+    """Say once that a session cannot be read, and look again later: trying harder helps nobody."""
+    now = books.clock.now()
+    if session.unreadable_since is None:
+        trouble = Change(
+            session.organization_id,
+            now,
+            ChangeKind.TROUBLE,
+            Cause.RECONCILIATION,
+            session.pairing_id,
+            session.id,
+            detail="mailbox_unusable" if isinstance(refused, MailboxUnusable) else "refused",
+        )
+        await books.changes.append([trouble])
+        with suppress(StaleRow):  # somebody else has just read or written it
+            await books.sessions.save(replace(session, unreadable_since=now))
+    if session.span.end > now:
+        again = DueItem(
+            now + _UNREADABLE_AGAIN,
+            DueKind.RECONCILIATION,
+            session.organization_id,
+            session.organizer,
+            session.id,
+        )
+        await books.due.put([again])
 
 
 async def purge_batch(job: Job, organization: Organization, *, books: Books) -> int:

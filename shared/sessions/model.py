@@ -165,6 +165,8 @@ class Session:
     """Counts reschedulings: answers belong to one of them."""
     conflicts_with: tuple[SessionId, ...] = ()
     """Sessions that a move in Outlook made it overlap."""
+    unreadable_since: datetime | None = None
+    """Since when its event cannot be read: the organizer's mailbox is gone, or shut to the app."""
     series_id: SeriesId | None = None
     occurrence: int = 0
     """Which of its series, from 0."""

@@ -1,9 +1,13 @@
 """Following Outlook: what people do there is seen, what is not ours costs nothing."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.e2e.conftest import Stage
+from local.graph.faults import FaultRule
+from local.world import MailboxKind
+from shared.due import DueKind
+from tests.e2e.conftest import Stage, wiring_of
 
 
 async def shown(stage: Stage, session: Any, who: str = "ben") -> Any:
@@ -154,3 +158,90 @@ async def test_health_says_that_every_part_answers(stage: Stage) -> None:
     assert reply.status_code == 200, reply.text
     assert set(reply.json()["checks"].values()) == {"ok"}
     assert set(reply.json()["poison"].values()) == {0}
+
+
+async def test_who_the_invitation_was_forwarded_to_is_shown(stage: Stage) -> None:
+    session, outlook = await booked(stage), stage.cloud.graph.outlook
+    outlook.forward("ada", session["id"], "priya@contoso.example")
+    seen = (await shown(stage, session))["attendees"]
+    forwarded = {each["address"]: each["forwarded"] for each in seen}
+    assert forwarded == {"ada@contoso.example": False, "priya@contoso.example": True}
+
+
+async def test_words_that_are_changed_in_outlook_change_nothing_here(stage: Stage) -> None:
+    session, outlook = await booked(stage), stage.cloud.graph.outlook
+    before = await shown(stage, session)
+    feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()
+    outlook.edit("ben", session["id"], subject="Secret words", body="Secret lines")
+    assert await shown(stage, session) == before
+    after = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()
+    assert after == feed
+
+
+async def test_a_meeting_that_goes_to_another_calendar_is_followed_there(stage: Stage) -> None:
+    session, outlook = await booked(stage), stage.cloud.graph.outlook
+    outlook.move_to("ben", session["id"], "Mentoring")
+    assert (await shown(stage, session))["state"] == "scheduled"
+    outlook.accept("ada", session["id"])
+    await stage.settled()
+    # A subscription sees the default calendar: here reconciliation finds what happens.
+    await read_again(stage)
+    assert (await shown(stage, session))["attendees"][0]["response"] == "accepted"
+
+
+async def test_a_meeting_that_its_organizer_wiped_out_is_cancelled(stage: Stage) -> None:
+    session = await booked(stage)
+    stage.cloud.graph.outlook.delete("ben", session["id"], hard=True)
+    assert (await shown(stage, session, "ada"))["state"] == "cancelled"
+    feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
+    cancelled = [each for each in feed if each["kind"] == "session.cancelled"]
+    assert {each["cause"] for each in cancelled} == {"outlook"}
+
+
+async def test_a_mailbox_that_cannot_be_subscribed_to_is_polled_and_it_is_said(
+    stage: Stage,
+) -> None:
+    stage.cloud.graph.faults.add(FaultRule(method="POST", path="/subscriptions$", status=403))
+    session = await booked(stage)
+    path = "organizations/contoso/health"
+    health = (await stage.call("platform", "GET", path)).json()["subscriptions"]
+    assert (health["active"], health["polling"]) == (0, 1)
+    stage.cloud.graph.outlook.accept("ada", session["id"])
+    await stage.settled()
+    assert (await shown(stage, session))["attendees"][0]["response"] == "pending"
+    await read_again(stage)
+    assert (await shown(stage, session))["attendees"][0]["response"] == "accepted"
+    feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
+    assert feed[-1]["cause"] == "reconciliation"
+
+
+async def test_an_organizer_whose_mailbox_is_gone_is_said_once_and_not_hammered(
+    stage: Stage,
+) -> None:
+    session = await booked(stage)
+    stage.cloud.world.person("ben").kind = MailboxKind.UNLICENSED
+    for _ in range(3):
+        await read_again(stage)
+    # A batch of one each time it comes due, counted as two.
+    assert stage.cloud.graph.requests.count() == 6
+    assert not [line for line in stage.lines if "Failed" in line]
+    seen = (await stage.call("ada", "GET", f"sessions/{session['id']}")).json()
+    assert seen["state"] == "scheduled"  # nobody has said that it is off
+    assert seen["unreadable_since"] is not None
+    feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
+    trouble = [each for each in feed if each["kind"] == "organization.trouble"]
+    told = [(each["session_id"], each["cause"], each["detail"]) for each in trouble]
+    assert told == [(session["id"], "reconciliation", "mailbox_unusable")]
+    stage.cloud.world.person("ben").kind = MailboxKind.ONLINE
+    await read_again(stage)
+    assert (await shown(stage, session))["unreadable_since"] is None
+
+
+async def read_again(stage: Stage) -> None:
+    """Have every session that is to be read again come due, and read."""
+    async with wiring_of(stage.cloud) as adapters:
+        item = await adapters.due.oldest(DueKind.RECONCILIATION)
+        assert item is not None
+        await adapters.due.put([replace(item, due_at=datetime.now(UTC) - timedelta(minutes=1))])
+    await stage.host.invoke_timer("reconcile_sessions")
+    await stage.settled()

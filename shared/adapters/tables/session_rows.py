@@ -74,6 +74,7 @@ def session_values(session: Session) -> dict[str, Any]:
                 "pending_start": _instant(pending.start if pending else None),
                 "pending_end": _instant(pending.end if pending else None),
                 "held_until": _instant(session.held_until),
+                "unreadable_since": _instant(session.unreadable_since),
             }
         )
         | long_text("attendees", compact([_attendee_values(a) for a in session.attendees]))
@@ -108,6 +109,7 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         occurrence=values["occurrence"],
         pending_span=_span(values.get("pending_start"), values.get("pending_end")),
         held_until=_moment(values.get("held_until")),
+        unreadable_since=_moment(values.get("unreadable_since")),
         version=version,
     )
 
