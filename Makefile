@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
 
-.PHONY: help setup web chromium browser tour start cloud test check unit e2e bench package e2e-package openapi lock format clean checkov az-check
+.PHONY: help setup web chromium browser tour start cloud test check unit e2e bench bench-long package e2e-package openapi lock format clean checkov az-check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -85,6 +85,9 @@ e2e-package: setup ## Tests of the whole app over HTTP, against the unpacked pac
 
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks
+
+bench-long: setup ## Print figures that take many minutes: load, renewals, faults, races, trouble
+	@for each in webhook renewals fault_matrix races trouble; do echo "== $$each"; $(RUN) -m benchmarks.$$each; done
 
 openapi: setup ## Write functions/openapi.json from the models
 	@$(RUN) -m functions._openapi > build-openapi.tmp && mv build-openapi.tmp functions/openapi.json
