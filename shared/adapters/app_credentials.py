@@ -273,7 +273,6 @@ class AppCredentials:
             cookie_jar=aiohttp.DummyCookieJar(),
             # azure-core decompresses by itself.
             auto_decompress=False,
-            trust_env=True,
         )
 
     def _assertion_text(self) -> str:

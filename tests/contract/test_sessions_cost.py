@@ -1,4 +1,4 @@
-"""What listing costs in storage operations: counts carry no noise."""
+"""What listing and booking cost in storage operations: counts carry no noise."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from shared.sessions.listing import list_sessions
 from shared.sessions.model import SessionState
 from shared.together import together
 from tests.builders import NOW, a_mailbox, a_session, a_span
+from tests.contract.test_sessions import booked
 
 PAST = 500
 
@@ -26,6 +27,10 @@ class CountingTables(Tables):
     async def get(self, table: str, key: Any, select: Sequence[str] = ()) -> Any:
         self.counts["point reads"] += 1
         return await super().get(table, key, select)
+
+    async def transact(self, table: str, changes: Sequence[Any]) -> list[str]:
+        self.counts["transactions"] += 1
+        return await super().transact(table, changes)
 
     async def between(self, table: str, rows: Any, limit: int, **options: Any) -> Any:
         found = await super().between(table, rows, limit, **options)
@@ -75,3 +80,11 @@ async def test_a_page_costs_what_is_on_it(tables: Tables) -> None:
     assert len(page) == 20
     assert cursor is not None
     assert counting.counts == {"queries": 1, "rows listed": 21, "point reads": 20}
+
+
+async def test_a_booking_reads_a_day_of_each_once(tables: Tables) -> None:
+    counting = CountingTables(tables)
+    sessions, mentor = TableSessions(counting), a_mailbox()
+    await booked(sessions, a_session(mentor, organizer=a_mailbox(mentor.tenant_id)))
+    # What a hold wrote is known when the hold is confirmed.
+    assert counting.counts == {"point reads": 2, "transactions": 4}

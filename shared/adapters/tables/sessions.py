@@ -8,9 +8,11 @@ Across mailboxes there are no transactions; the order of writes is the use-case'
 by a process that died is harmless: holds run out, and a pointer without a session is no session.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Final
 
 from shared.adapters.tables import keys
 from shared.adapters.tables.client import (
@@ -52,30 +54,36 @@ from shared.sessions.model import Hold, Session, SessionState
 from shared.sessions.series import Series
 from shared.timespan import TimeSpan
 
+_REMEMBERED: Final = 500
+"""Bookings under way in one process of which it is known what they wrote."""
+
 
 class TableSessions:
     """Implements `SessionStore` on Table Storage."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self._just_written: OrderedDict[tuple[Mailbox, SessionId], _Entry] = OrderedDict()
 
     async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> bool:
         """Take *hold*'s span in an attendee's *mailbox*; tell whether it was there already."""
+        is_new = True
 
         async def attempt(unsure: int) -> bool:
-            entry = await self._read(mailbox, hold.session_id, [hold.span])
+            nonlocal is_new
+            entry = await self._read(mailbox, hold.session_id, [hold.span], is_new=is_new)
+            is_new = False
             if is_confirmed(entry.held, hold):
                 return True
             if unsure and hold in entry.held:
                 return False  # ours, though nobody said so
             entry.ensure_free(hold, now)
             pointer = pointer_values(hold.session_id, organizer, hold.span.start, None)
-            await self._commit(
-                [
-                    entry.own_row(pointer),
-                    *entry.rewritten([hold], hold.span.start, organizer, now),
-                ]
-            )
+            changes = [
+                entry.own_row(pointer),
+                *entry.rewritten([hold], hold.span.start, organizer, now),
+            ]
+            self._remember(entry.after(changes, await self._commit(changes)))
             return entry.own is not None
 
         return await contended(attempt)
@@ -84,22 +92,27 @@ class TableSessions:
         self, session: Session, now: datetime, *, whatever_is_held: bool = False
     ) -> Session:
         """Take the span in the organizer's mailbox and store the new session."""
+        is_new = True
 
         async def attempt(unsure: int) -> Session:
-            entry = await self._read(session.organizer, session.id, [session.span])
+            nonlocal is_new
+            entry = await self._read(session.organizer, session.id, [session.span], is_new=is_new)
             if entry.own:
                 if unsure and _says(entry.own, session):
                     return replace(session, version=entry.own.etag)
                 raise StaleRow("The session is there already.")
             wanted = holds_of(session)
-            for hold in () if whatever_is_held else wanted:
-                entry.ensure_free(hold, now)
-            etags = await self._commit(
-                [
-                    entry.own_row(session_values(session)),
-                    *entry.rewritten(wanted, session.span.start, session.organizer, now),
-                ]
-            )
+            assumed_new, is_new = is_new, False
+            if not whatever_is_held and not entry.are_free(wanted, now):
+                if assumed_new:
+                    raise Overtaken("Its own row comes first: look at that too.")
+                raise SlotTaken("Another session holds this time.")
+            changes = [
+                entry.own_row(session_values(session)),
+                *entry.rewritten(wanted, session.span.start, session.organizer, now),
+            ]
+            etags = await self._commit(changes)
+            self._remember(entry.after(changes, etags))
             return replace(session, version=etags[0])
 
         return await contended(attempt)
@@ -108,7 +121,11 @@ class TableSessions:
         """Replace the stored session and what the organizer's mailbox says of it."""
 
         async def attempt(unsure: int) -> Session:
-            own = await self._tables.get(MAILBOXES, keys.session(session.organizer, session.id))
+            known = self._recall(session.organizer, session.id)
+            own = known.own if known else None
+            if own is None or own.etag != session.version:
+                known = None
+                own = await self._tables.get(MAILBOXES, keys.session(session.organizer, session.id))
             if own and unsure and _says(own, session):
                 return replace(session, version=own.etag)
             if own is None or own.etag != session.version:
@@ -118,7 +135,7 @@ class TableSessions:
                 [
                     Put(own.key, session_values(session), own.etag),
                     *_event_rows(stored, session),
-                    *await self._moved(stored, session, own),
+                    *await self._moved(stored, session, known, own),
                 ]
             )
             return replace(session, version=etags[0])
@@ -132,7 +149,9 @@ class TableSessions:
 
         async def attempt(_: int) -> None:
             wanted = holds_in_mailbox(session, mailbox)
-            entry = await self._read(mailbox, session.id, [hold.span for hold in wanted])
+            entry = await self._known_or_read(
+                self._recall(mailbox, session.id), mailbox, session.id, wanted
+            )
             if entry.settled_at and entry.settled_at > session.changed_at:
                 return
             changes = entry.rewritten(wanted, session.span.start, session.organizer)
@@ -312,13 +331,14 @@ class TableSessions:
 
         return await contended(attempt)
 
-    async def _moved(self, stored: Session, session: Session, own: Row) -> list[Write]:
+    async def _moved(
+        self, stored: Session, session: Session, known: "_Entry | None", own: Row
+    ) -> list[Write]:
         """Return what a save changes in the days and the time index: often nothing."""
         wanted = holds_of(session)
         if holds_of(stored) == wanted and stored.span.start == session.span.start:
             return []
-        spans = [hold.span for hold in wanted]
-        entry = await self._read(session.organizer, session.id, spans, own=own)
+        entry = await self._known_or_read(known, session.organizer, session.id, wanted, own=own)
         return entry.rewritten(wanted, session.span.start, session.organizer)
 
     async def _named(self, mailbox: Mailbox, index: Sequence[Row]) -> list[Session]:
@@ -331,6 +351,21 @@ class TableSessions:
         rows = await self._tables.get_many(MAILBOXES, list(places))
         return [session_of(row.values, places[key], row.etag) for key, row in rows.items()]
 
+    async def _known_or_read(
+        self,
+        known: "_Entry | None",
+        mailbox: Mailbox,
+        session_id: SessionId,
+        wanted: Iterable[Hold],
+        *,
+        own: Row | None = None,
+    ) -> "_Entry":
+        """Return *known* if it has every day of *wanted*, else what is stored."""
+        spans = [hold.span for hold in wanted]
+        if known and known.days.keys() >= set(held_days(spans)):
+            return known
+        return await self._read(mailbox, session_id, spans, own=own)
+
     async def _read(
         self,
         mailbox: Mailbox,
@@ -338,11 +373,17 @@ class TableSessions:
         spans: Iterable[TimeSpan],
         *,
         own: Row | None = None,
+        is_new: bool = False,
     ) -> "_Entry":
-        """Return what *mailbox* says about the session and about the days of *spans*."""
+        """Return what *mailbox* says about the session and about the days of *spans*.
+
+        The session's row is not read if it is given as *own*, nor if the session *is_new*: where
+        that turns out wrong, making the row is refused.
+        """
         own_key = keys.session(mailbox, session_id)
         day_keys = {keys.day(mailbox, day): day for day in held_days(spans)}
-        rows = await self._tables.get_many(MAILBOXES, [*day_keys, *(() if own else (own_key,))])
+        wanted = [*day_keys, *(() if own or is_new else (own_key,))]
+        rows = await self._tables.get_many(MAILBOXES, wanted)
         own = own or rows.get(own_key)
         index = None
         if own:
@@ -358,6 +399,16 @@ class TableSessions:
         return _Entry(
             mailbox, session_id, own, index, {day: rows.get(key) for key, day in day_keys.items()}
         )
+
+    def _remember(self, entry: "_Entry") -> None:
+        """Keep what was just written, so that the next step of a booking need not read it."""
+        self._just_written[entry.mailbox, entry.session_id] = entry
+        if len(self._just_written) > _REMEMBERED:
+            self._just_written.popitem(last=False)
+
+    def _recall(self, mailbox: Mailbox, session_id: SessionId) -> "_Entry | None":
+        """Return what was just written, once. Who is overtaken with it has to read."""
+        return self._just_written.pop((mailbox, session_id), None)
 
     async def _commit(self, changes: Sequence[Write]) -> list[str]:
         with deciding_again():
@@ -396,8 +447,13 @@ class _Entry:
 
     def ensure_free(self, wanted: Hold, now: datetime) -> None:
         """Raise SlotTaken if another session's hold counts and overlaps."""
-        if colliding(self.held, wanted.span, self.session_id, now):
+        if not self.are_free([wanted], now):
             raise SlotTaken("Another session holds this time.")
+
+    def are_free(self, wanted: Iterable[Hold], now: datetime) -> bool:
+        """Tell whether no other session's hold counts and overlaps."""
+        held = self.held
+        return not any(colliding(held, hold.span, self.session_id, now) for hold in wanted)
 
     def own_row(self, values: dict[str, object]) -> Put:
         """Return the change that writes the session or the pointer."""
@@ -426,6 +482,21 @@ class _Entry:
         elif days_of(self.index.values) != days:
             changes.append(Put(key, values, self.index.etag))
         return changes
+
+    def after(self, changes: Sequence[Write], etags: Sequence[str]) -> "_Entry":
+        """Return what there is after *changes* were made, which gave the rows *etags*."""
+        own, index, days = self.own, self.index, dict(self.days)
+        own_key = keys.session(self.mailbox, self.session_id)
+        day_of = {keys.day(self.mailbox, day): day for day in days}
+        for change, etag in zip(changes, etags, strict=True):
+            row = Row(change.key, change.values, etag) if isinstance(change, Put) else None
+            if change.key == own_key:
+                own = row
+            elif change.key in day_of:
+                days[day_of[change.key]] = row
+            else:
+                index = row or index
+        return replace(self, own=own, index=index, days=days)
 
     def removed(self) -> list[Write]:
         """Return the changes after which nothing of the session is left."""

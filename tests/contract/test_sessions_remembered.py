@@ -1,0 +1,123 @@
+"""What one process remembers of its own writes must not make it blind to those of others."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.adapters.tables.client import Tables
+from shared.adapters.tables.sessions import TableSessions
+from shared.errors import SlotTaken, StaleRow
+from shared.ids import Mailbox
+from shared.sessions.model import HOLD_FOR, Hold, Session, SessionState
+from shared.timespan import TimeSpan
+from tests.builders import NOW, a_hold, a_mailbox, a_session, a_span, an_event_id, at
+from tests.contract.test_sessions import WEEK
+
+LATER = a_span(at(15, day=1))
+
+
+@pytest.fixture
+def here(tables: Tables) -> TableSessions:
+    return TableSessions(tables)
+
+
+@pytest.fixture
+def elsewhere(tables: Tables) -> TableSessions:
+    return TableSessions(tables)
+
+
+async def begun(here: TableSessions) -> Session:
+    """Hold and open a session, as far as booking goes before it asks Outlook."""
+    mentor = a_mailbox()
+    session = replace(
+        a_session(mentor, organizer=a_mailbox(mentor.tenant_id)), state=SessionState.REQUESTED
+    )
+    session = replace(session, held_until=NOW + HOLD_FOR)
+    await here.hold(mentor, Hold(session.id, session.span, NOW + HOLD_FOR), session.organizer, NOW)
+    return await here.open(session, NOW)
+
+
+def confirmed(session: Session) -> Session:
+    return replace(session, state=SessionState.SCHEDULED, event_id=an_event_id(), held_until=None)
+
+
+async def held(sessions: TableSessions, mailbox: Mailbox) -> list[TimeSpan]:
+    """Return what is held for good."""
+    return [h.span for h in await sessions.holds(mailbox, WEEK, NOW) if h.counts_until is None]
+
+
+async def finish(here: TableSessions, session: Session) -> Session:
+    saved = await here.save(confirmed(session))
+    await here.settle(session.holders[0], saved)
+    return saved
+
+
+async def test_a_hold_that_somebody_took_meanwhile_stays(
+    here: TableSessions, elsewhere: TableSessions
+) -> None:
+    session = await begun(here)
+    for mailbox in session.holders:
+        other = a_hold(LATER, counts_until=None)
+        await elsewhere.hold(mailbox, other, a_mailbox(mailbox.tenant_id), NOW)
+    await finish(here, session)
+    for mailbox in session.holders:
+        assert await held(elsewhere, mailbox) == [session.span, LATER]
+
+
+async def test_a_hold_that_was_released_meanwhile_is_taken_again(
+    here: TableSessions, elsewhere: TableSessions
+) -> None:
+    session = await begun(here)
+    await elsewhere.release(session.holders[0], session.id)
+    await finish(here, session)
+    assert await held(elsewhere, session.holders[0]) == [session.span]
+
+
+async def test_who_was_undone_meanwhile_is_told(
+    here: TableSessions, elsewhere: TableSessions
+) -> None:
+    session = await begun(here)
+    await elsewhere.release(session.organizer, session.id)
+    with pytest.raises(StaleRow):
+        await here.save(confirmed(session))
+    assert await elsewhere.holds(session.organizer, WEEK, NOW) == []
+
+
+async def test_who_was_finished_meanwhile_is_told(
+    here: TableSessions, elsewhere: TableSessions
+) -> None:
+    session = await begun(here)
+    done = await finish(elsewhere, session)
+    with pytest.raises(StaleRow):
+        await here.save(confirmed(session))
+    assert await elsewhere.get(session.organizer, session.id) == done
+
+
+async def test_what_was_settled_later_is_not_settled_back(
+    here: TableSessions, elsewhere: TableSessions
+) -> None:
+    session = await begun(here)
+    done = await here.save(confirmed(session))
+    moved = await elsewhere.save(replace(done, span=LATER, changed_at=at(9, day=1)))
+    await elsewhere.settle(session.holders[0], moved)
+    await here.settle(session.holders[0], done)
+    assert await held(elsewhere, session.holders[0]) == [LATER]
+
+
+async def test_a_session_that_is_there_is_not_opened_again(
+    here: TableSessions, elsewhere: TableSessions
+) -> None:
+    session = await begun(elsewhere)
+    with pytest.raises(StaleRow):
+        await here.open(session, NOW)
+
+
+async def test_a_hold_that_is_there_is_noticed(
+    here: TableSessions, elsewhere: TableSessions
+) -> None:
+    session = await begun(elsewhere)
+    longer = Hold(session.id, session.span, NOW + 2 * HOLD_FOR)
+    assert await here.hold(session.holders[0], longer, session.organizer, NOW)
+    assert await here.holds(session.holders[0], WEEK, NOW) == [longer]
+    with pytest.raises(SlotTaken):
+        await here.hold(session.holders[0], a_hold(), session.organizer, NOW)
