@@ -1,7 +1,8 @@
 """Graph's webhook under load: acknowledgements, then the queue drained; count in, count out.
 
-``python -m benchmarks.webhook [--seconds 60] [--per-second 500]``. The app runs in the development
-host, in a process of its own, on Azurite; whoever plays Graph shares the machine with both.
+``python -m benchmarks.webhook [--seconds 60] [--per-second 500] [--flood 500]``. The app runs in
+the development host, in a process of its own, on Azurite; whoever plays Graph shares the machine
+with both. ``--flood``: so many a second besides of one mailbox, all about other meetings.
 """
 
 import argparse
@@ -14,8 +15,9 @@ import ssl
 import sys
 import tempfile
 import time
+import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,7 +38,20 @@ FOREIGN: Final = 0.9
 PER_POST: Final = 20
 _READY_SECONDS: Final = 30
 _HANDLED: Final = re.compile(r"notification\.handled state=(\w+) count=(\d+)")
-_TAKEN: Final = re.compile(r"webhook\.acknowledged accepted=(\d+) dropped=(\d+) messages=(\d+)")
+_TAKEN: Final = re.compile(
+    r"webhook\.acknowledged accepted=(\d+) dropped=(\d+) put_off=(\d+) messages=(\d+)"
+)
+_ORGANIZERS: Final = {
+    "ada": "ada-ben",
+    "ben": "ada-ben",
+    "priya": "ada-priya",
+    "dana": "dana-tashi",
+    "tashi": "dana-tashi",
+    "layla": "layla-misaki",
+    "misaki": "layla-misaki",
+}
+_OTHERS: Final = 200
+"""Mailboxes that are told of without a session of ours: a followed mentor has other meetings."""
 
 
 @dataclass
@@ -47,6 +62,7 @@ class Outcome:
     posts: int = 0
     accepted: int = 0
     dropped: int = 0
+    put_off: int = 0
     messages: int = 0
     handled: Counter[str] = field(default_factory=Counter)
     distinct: int = 0
@@ -114,7 +130,7 @@ def environment_of(cloud: LocalCloud) -> Iterator[None]:
         os.environ.update(before)
 
 
-async def run(seconds: float, per_second: int) -> Outcome:
+async def run(seconds: float, per_second: int, flood: int = 0) -> Outcome:
     """Send for *seconds*, then drain; return the counts."""
     address = take_address()
     port = address.port
@@ -129,8 +145,10 @@ async def run(seconds: float, per_second: int) -> Outcome:
                 adapters = Wiring(Settings.from_environment(cloud.environment))
                 ours = await _booked(cloud, port)
                 async with a_host(cloud, port, "--no-queues") as host:
-                    await _send(cloud, adapters, port, ours, seconds, per_second, outcome)
+                    senders = await _senders(cloud, adapters, ours)
+                    await _send(cloud, port, senders, seconds, per_second, flood, outcome)
                 _count_taken(host.lines, outcome)
+                outcome.distinct -= outcome.put_off
                 started = time.perf_counter()
                 async with a_host(cloud, port) as host:
                     await _drained(host, outcome)
@@ -140,34 +158,41 @@ async def run(seconds: float, per_second: int) -> Outcome:
     return outcome
 
 
-async def _booked(cloud: LocalCloud, port: int) -> list[str]:
-    """Book sessions with Ben as organizer; return their events' ids as Graph tells them."""
+async def _booked(cloud: LocalCloud, port: int) -> dict[str, list[str]]:
+    """Book sessions; return their events' ids as Graph tells them, by who organizes them."""
     async with (
         a_host(cloud, port, "--no-queues"),
         _client(cloud, port) as http,
     ):
-        token = cloud.entra.token_for(cloud.world.person("ben"))
-        start = datetime.now(UTC) + timedelta(days=1)
-        query = {
-            "from": start.isoformat(),
-            "to": (start + timedelta(days=6)).isoformat(),
-            "duration_minutes": "30",
+        return {
+            organizer: await _book(cloud, http, organizer, pairing)
+            for organizer, pairing in _ORGANIZERS.items()
         }
-        headers = {"authorization": f"Bearer {token}"}
-        found = (
-            await http.get("/api/pairings/ada-ben/availability", params=query, headers=headers)
-        ).json()["slots"]
-        booked: list[str] = []
-        for slot in found[::2][:10]:
-            body = {"start": slot["start"], "duration_minutes": 30, "time_zone": "Europe/Berlin"}
-            reply = await http.post(
-                "/api/pairings/ada-ben/sessions",
-                json=body,
-                headers=headers | {"idempotency-key": slot["start"]},
-            )
-            if reply.is_success:
-                event = cloud.graph.outlook.find("ben", reply.json()["id"])
-                booked.append(event.id(immutable=True))
+
+
+async def _book(
+    cloud: LocalCloud, http: httpx.AsyncClient, organizer: str, pairing: str
+) -> list[str]:
+    token = cloud.entra.token_for(cloud.world.person(organizer))
+    start = datetime.now(UTC) + timedelta(days=1)
+    query = {
+        "from": start.isoformat(),
+        "to": (start + timedelta(days=6)).isoformat(),
+        "duration_minutes": "30",
+    }
+    headers = {"authorization": f"Bearer {token}"}
+    found = await http.get(f"/api/pairings/{pairing}/availability", params=query, headers=headers)
+    booked: list[str] = []
+    for slot in found.json()["slots"][::2][:5]:
+        body = {"start": slot["start"], "duration_minutes": 30, "time_zone": "Europe/Berlin"}
+        reply = await http.post(
+            f"/api/pairings/{pairing}/sessions",
+            json=body,
+            headers=headers | {"idempotency-key": slot["start"]},
+        )
+        if reply.is_success:
+            event = cloud.graph.outlook.find(organizer, reply.json()["id"])
+            booked.append(event.id(immutable=True))
     return booked
 
 
@@ -180,36 +205,74 @@ def _client(cloud: LocalCloud, port: int) -> httpx.AsyncClient:
     )
 
 
+@dataclass
+class Senders:
+    """Whose mailboxes are told of."""
+
+    tenant_id: str
+    ours: list[tuple[str, str]]
+    """Each session's event, with the client state of its organizer's subscription."""
+    others: list[str]
+    """Client states of mailboxes whose events are none of ours."""
+    loud: str
+
+
+async def _senders(cloud: LocalCloud, adapters: Wiring, ours: dict[str, list[str]]) -> Senders:
+    tenant_id = cloud.world.person("ben").tenant_id
+
+    async def state(object_id: str) -> str:
+        mailbox = Mailbox(TenantId(tenant_id), ObjectId(object_id))
+        return await adapters.client_states.make(mailbox, "nonce")
+
+    return Senders(
+        tenant_id,
+        [
+            (event_id, await state(cloud.world.person(organizer).object_id))
+            for organizer, events in ours.items()
+            for event_id in events
+        ],
+        [await state(str(uuid.uuid4())) for _ in range(_OTHERS)],
+        await state(str(uuid.uuid4())),
+    )
+
+
 async def _send(
     cloud: LocalCloud,
-    adapters: Wiring,
     port: int,
-    ours: list[str],
+    senders: Senders,
     seconds: float,
     per_second: int,
+    flood: int,
     outcome: Outcome,
 ) -> None:
-    ben = cloud.world.person("ben")
-    mailbox = Mailbox(TenantId(ben.tenant_id), ObjectId(ben.object_id))
-    state = await adapters.client_states.make(mailbox, "nonce")
     chance = random.Random(7)
+
+    def usual() -> tuple[str, str]:
+        if chance.random() > FOREIGN:
+            return chance.choice(senders.ours)
+        return f"AA{chance.random()}", chance.choice(senders.others)
+
+    def loud() -> tuple[str, str]:
+        return f"AA{chance.random()}", senders.loud
+
     async with _client(cloud, port) as http:
         await http.post("/api/graph/notifications", json={"value": []})  # warm
         began = time.perf_counter()
-        async with asyncio.TaskGroup() as posts:
-            for number in range(int(seconds * per_second / PER_POST)):
-                due = began + number * PER_POST / per_second
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                ids = [
-                    chance.choice(ours) if chance.random() > FOREIGN else f"AA{chance.random()}"
-                    for _ in range(PER_POST)
-                ]
-                outcome.distinct += len(set(ids))
-                body = {"value": [_notice(ben.tenant_id, state, each, chance) for each in ids]}
-                posts.create_task(_post(http, body, outcome))
+
+        async def send(one: Callable[[], tuple[str, str]], rate: int) -> None:
+            async with asyncio.TaskGroup() as posts:
+                for number in range(int(seconds * rate / PER_POST)):
+                    due = began + number * PER_POST / rate
+                    await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                    said = [one() for _ in range(PER_POST)]
+                    outcome.distinct += len(set(said))
+                    body = {"value": [_notice(senders.tenant_id, *each, chance) for each in said]}
+                    posts.create_task(_post(http, body, outcome))
+
+        await asyncio.gather(send(usual, per_second), send(loud, flood))
 
 
-def _notice(tenant_id: str, state: str, event_id: str, chance: random.Random) -> dict[str, Any]:
+def _notice(tenant_id: str, event_id: str, state: str, chance: random.Random) -> dict[str, Any]:
     return {
         "subscriptionId": "7f105c7d-2dc5-4530-97cd-4e7ae6534c07",
         "changeType": "updated",
@@ -238,7 +301,8 @@ def _count_taken(lines: list[str], outcome: Outcome) -> None:
         if found := _TAKEN.search(line):
             outcome.accepted += int(found[1])
             outcome.dropped += int(found[2])
-            outcome.messages += int(found[3])
+            outcome.put_off += int(found[3])
+            outcome.messages += int(found[4])
 
 
 def _count_handled(lines: list[str], outcome: Outcome) -> None:
@@ -263,12 +327,12 @@ def report(outcome: Outcome) -> str:
     ordered = sorted(round(each) for each in outcome.latencies_ms)
     rate = outcome.handled.total() / outcome.drained_seconds
     return (
-        f"{outcome.sent:,} notifications in {outcome.posts:,} POSTs, {FOREIGN:.0%} of them about"
-        f" other meetings; answers {dict(outcome.statuses)}\n"
+        f"{outcome.sent:,} notifications in {outcome.posts:,} POSTs, {FOREIGN:.0%} of the usual"
+        f" ones about other meetings; answers {dict(outcome.statuses)}\n"
         f"acknowledged: p50 {percentile(ordered, 50)} ms, p99 {percentile(ordered, 99)} ms"
         " (goal: p99 at most 100 ms)\n"
         f"accepted {outcome.accepted:,}, dropped {outcome.dropped:,}, in {outcome.messages:,}"
-        " messages\n"
+        f" messages; {outcome.put_off:,} of a loud mailbox put off\n"
         f"handled {outcome.handled.total():,} of {outcome.distinct:,}"
         f" ({dict(outcome.handled)}) in {outcome.drained_seconds:.1f} s, start included:"
         f" {rate:,.0f} a second"
@@ -280,8 +344,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--per-second", type=int, default=500)
+    parser.add_argument("--flood", type=int, default=0)
     options = parser.parse_args()
-    print(report(asyncio.run(run(options.seconds, options.per_second))))
+    print(report(asyncio.run(run(options.seconds, options.per_second, options.flood))))
 
 
 if __name__ == "__main__":

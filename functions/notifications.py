@@ -47,7 +47,7 @@ async def follow_outlook(msg: func.QueueMessage) -> None:
 
 async def _follow(msg: func.QueueMessage) -> None:
     from shared.adapters.queues import parse_notifications
-    from shared.errors import CalendarThrottled, Invalid
+    from shared.errors import Invalid
     from shared.notifications.dispatch import dispatch
     from shared.wiring import wiring
 
@@ -57,18 +57,18 @@ async def _follow(msg: func.QueueMessage) -> None:
         log_trouble("notification.unreadable", queue="notifications")
         return
     adapters = wiring()
-    try:
-        await dispatch(
-            changes,
-            datetime.fromisoformat(received_at),
-            books=adapters.books,
-            following=adapters.following,
-            organizations=adapters.organizations,
-        )
-    except CalendarThrottled as throttled:
+    waiting = await dispatch(
+        changes,
+        datetime.fromisoformat(received_at),
+        books=adapters.books,
+        following=adapters.following,
+        organizations=adapters.organizations,
+        turns=adapters.turns,
+    )
+    for each in waiting:
         # Back on the queue for exactly as long as asked: five quick attempts would all be refused.
-        wait = timedelta(seconds=throttled.retry_after_seconds or _WAIT_SECONDS)
-        await adapters.outbox.put(changes, received_at, delay=wait)
+        wait = timedelta(seconds=each.retry_after_seconds or _WAIT_SECONDS)
+        await adapters.outbox.put([each.changes], received_at, delay=wait)
         log_event("notification.put_back", retry_after_ms=wait // timedelta(milliseconds=1))
 
 
@@ -107,6 +107,7 @@ async def _take_in(req: func.HttpRequest) -> func.HttpResponse:
             datetime.now(UTC).isoformat(),
             states=adapters.client_states,
             outbox=adapters.outbox,
+            budget=adapters.budget,
         )
     except StoreUnavailable:
         log_trouble("webhook.refused", count=len(notices))
@@ -115,6 +116,7 @@ async def _take_in(req: func.HttpRequest) -> func.HttpResponse:
         "webhook.acknowledged",
         accepted=taken.accepted,
         dropped=taken.dropped + garbage,
+        put_off=taken.put_off,
         messages=taken.messages,
         duration_ms=round((time.perf_counter() - started) * 1000),
     )

@@ -32,6 +32,7 @@ class Facts(TypedDict, total=False):
     count: int
     accepted: int
     dropped: int
+    put_off: int
     messages: int
     due: int
     renewed: int

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shared.consent_watch import ConsentWatch
     from shared.due import DueStore
     from shared.ids import TenantId
+    from shared.notifications.fairness import Budget, Turns
     from shared.notifications.ports import Outbox
     from shared.offboarding import Leaving
     from shared.organizations.consent import Consenting
@@ -290,6 +291,22 @@ class Wiring:
         from shared.adapters.queues import StorageOutbox
 
         return StorageOutbox(self.queues)
+
+    # --- within this process
+
+    @cached_property
+    def budget(self) -> "Budget":
+        """Return how much each mailbox may have queued."""
+        from shared.notifications.fairness import Budget
+
+        return Budget(self.clock)
+
+    @cached_property
+    def turns(self) -> "Turns":
+        """Return whose turn it is to be read."""
+        from shared.notifications.fairness import Turns
+
+        return Turns()
 
     # --- together
 

@@ -21,6 +21,7 @@ from shared.errors import Conflict, Invalid, NotFound, SlotTaken, StaleRow
 from shared.ids import (
     EventId,
     Mailbox,
+    ObjectId,
     OrganizationId,
     PairingId,
     SeriesId,
@@ -523,6 +524,22 @@ class InMemoryChanges:
         return removed
 
 
+class FakeClientStates:
+    """`ClientStates` without a secret."""
+
+    async def make(self, mailbox: Mailbox, nonce: str) -> str:
+        return f"v1.{mailbox.object_id}.{nonce}.fake"
+
+    async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
+        version, _, rest = client_state.partition(".")
+        object_id, _, tail = rest.partition(".")
+        is_ours = version == "v1" and tail.endswith(".fake")
+        return Mailbox(TenantId(tenant_id), ObjectId(object_id)) if is_ours else None
+
+    async def ping(self) -> None:
+        """Be there."""
+
+
 class InMemoryJobs:
     """A `Jobs` queue that shows what was put: each job and its delay."""
 
@@ -539,10 +556,18 @@ class InMemoryOutbox:
 
     def __init__(self) -> None:
         self.put_changes: list[tuple[MailboxChanges, str]] = []
+        self.delays: list[timedelta] = []
 
-    async def put(self, changes: Sequence[MailboxChanges], received_at: str) -> int:
+    async def put(
+        self,
+        changes: Sequence[MailboxChanges],
+        received_at: str,
+        *,
+        delay: timedelta = timedelta(),
+    ) -> int:
         await _turn()
         self.put_changes += [(change, received_at) for change in changes]
+        self.delays += [delay] * len(changes)
         return 1 if changes else 0
 
 

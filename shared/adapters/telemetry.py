@@ -45,6 +45,7 @@ FIGURES: Final[Mapping[str, Figures]] = {
             "duration_ms": "histogram",
             "accepted": "counter",
             "dropped": "counter",
+            "put_off": "counter",
             "messages": "counter",
         },
     ),

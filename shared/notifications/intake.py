@@ -1,9 +1,10 @@
 """What the webhook does with a delivery: believe what proves itself, group it, pass it on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.ids import Mailbox, SubscriptionId
+from shared.notifications.fairness import Budget
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.notifications.ports import Outbox
 from shared.subscriptions.ports import ClientStates
@@ -27,12 +28,22 @@ class Taken:
     accepted: int
     dropped: int
     messages: int
+    put_off: int = 0
+    """Of those accepted: whose mailbox is read whole a minute later, as it says too much."""
 
 
 async def take_in(
-    notices: Sequence[Notice], received_at: str, *, states: ClientStates, outbox: Outbox
+    notices: Sequence[Notice],
+    received_at: str,
+    *,
+    states: ClientStates,
+    outbox: Outbox,
+    budget: Budget,
 ) -> Taken:
     """Queue what of *notices* proves itself by its client state, grouped by mailbox; drop the rest.
+
+    A mailbox beyond its *budget* is queued once, to be read whole when the minute is over: then it
+    costs as much as it has sessions, however many other meetings it goes on about.
 
     Raises:
         StoreUnavailable: nothing may be acknowledged.
@@ -46,9 +57,42 @@ async def take_in(
         if (mailbox := owners[proof]) is not None:
             grouped.setdefault((mailbox, notice.subscription_id), []).append(notice)
     changes = [_changes(*whose, said) for whose, said in grouped.items()]
-    messages = await outbox.put(changes, received_at) if changes else 0
+    now, later = _shared_out(changes, budget)
+    messages = await outbox.put(now, received_at) if now else 0
+    messages += await _put_off(later, received_at, outbox, budget)
     accepted = sum(len(said) for said in grouped.values())
-    return Taken(accepted, len(notices) - accepted, messages)
+    put_off = sum(len(change.events) for change in later)
+    return Taken(accepted, len(notices) - accepted, messages, put_off)
+
+
+def _shared_out(
+    changes: Sequence[MailboxChanges], budget: Budget
+) -> tuple[list[MailboxChanges], list[MailboxChanges]]:
+    """Return what is queued as it is, and what is beyond the budget of its mailbox."""
+    now: list[MailboxChanges] = []
+    later: list[MailboxChanges] = []
+    for change in changes:
+        if not change.events or budget.admits(change.mailbox, len(change.events)):
+            now.append(change)
+            continue
+        later.append(replace(change, lifecycle=()))
+        if change.lifecycle:
+            now.append(replace(change, events=()))
+    return now, later
+
+
+async def _put_off(
+    changes: Sequence[MailboxChanges], received_at: str, outbox: Outbox, budget: Budget
+) -> int:
+    """Have each mailbox read whole when the minute is over; return how many messages that took."""
+    new = [change for change in changes if not budget.is_put_off(change.mailbox)]
+    if not new:
+        return 0  # what is queued already is seen after the minute, so after this too
+    whole = [replace(change, events=(), lifecycle=("missed",)) for change in new]
+    messages = await outbox.put(whole, received_at, delay=budget.rest())
+    for change in new:
+        budget.put_off(change.mailbox)
+    return messages
 
 
 def _changes(

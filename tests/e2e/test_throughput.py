@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.webhook import run
+from shared.notifications.fairness import EVENTS_A_MINUTE
 
 
 @pytest.mark.timeout(120)
@@ -14,3 +15,15 @@ async def test_what_was_acknowledged_was_handled() -> None:
     assert outcome.handled.total() == outcome.distinct
     assert outcome.handled["ours"] > 0
     assert outcome.handled["foreign"] > outcome.handled["ours"]
+
+
+@pytest.mark.timeout(120)
+async def test_one_mailbox_that_says_too_much_leaves_room_for_the_others() -> None:
+    outcome = await run(seconds=3, per_second=100, flood=1_000)
+    assert outcome.sent == 3_300
+    assert outcome.statuses == {202: outcome.posts}
+    assert (outcome.accepted, outcome.dropped) == (outcome.sent, 0)
+    # All beyond a thousand is one message, seen a minute later; the others' are all there.
+    assert outcome.put_off == 3_000 - EVENTS_A_MINUTE
+    assert outcome.handled.total() == outcome.distinct
+    assert outcome.handled["ours"] > 0

@@ -23,7 +23,7 @@ import function_app
 from functions._edge import Operation
 from local.host.templates import RouteTemplate, split_path
 from shared.errors import NotAuthenticated
-from shared.ids import Mailbox, ObjectId, TenantId
+from shared.ids import Mailbox, ObjectId
 from shared.offboarding import Leaving
 from shared.organizations.ports import CallerKind, VerifiedToken
 from shared.settings import CLOUDS, Settings
@@ -38,6 +38,7 @@ from tests.fake_probes import (
     InMemoryTenantRows,
 )
 from tests.fakes import (
+    FakeClientStates,
     FakeClock,
     InMemoryOrganizations,
     InMemoryOutbox,
@@ -104,22 +105,6 @@ class FakeTokens:
         if raw not in self.known:
             raise NotAuthenticated("This token proves nothing here.")
         return self.known[raw]
-
-    async def ping(self) -> None:
-        """Be there."""
-
-
-class FakeClientStates:
-    """`ClientStates` without a secret."""
-
-    async def make(self, mailbox: Mailbox, nonce: str) -> str:
-        return f"v1.{mailbox.object_id}.{nonce}.fake"
-
-    async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
-        version, _, rest = client_state.partition(".")
-        object_id, _, tail = rest.partition(".")
-        is_ours = version == "v1" and tail.endswith(".fake")
-        return Mailbox(TenantId(tenant_id), ObjectId(object_id)) if is_ours else None
 
     async def ping(self) -> None:
         """Be there."""

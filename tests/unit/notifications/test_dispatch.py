@@ -1,19 +1,22 @@
 """What the worker does with one message."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import cast
 
 import pytest
 
-from shared.errors import CalendarThrottled
+from shared.changes.model import ChangeKind
+from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox, ObjectId, SubscriptionId
-from shared.notifications.dispatch import AT_ONCE, dispatch
+from shared.notifications.dispatch import PutBack, dispatch
+from shared.notifications.fairness import AT_ONCE, Turns
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.organizations.model import ConsentState
 from shared.sessions.booking import book
-from shared.sessions.model import ResponseState, SeenEvent
+from shared.sessions.model import ResponseState, SeenEvent, Session
 from shared.sessions.ports import JobKind
 from shared.subscriptions.ports import ClientStates, GraphSubscriptions
 from shared.subscriptions.upkeep import Following
@@ -29,8 +32,9 @@ class Office:
 
     desk: Desk
     organizations: InMemoryOrganizations
+    turns: Turns = field(default_factory=Turns)
 
-    async def handle(self, *changes: MailboxChanges) -> None:
+    async def handle(self, *changes: MailboxChanges) -> list[PutBack]:
         """Handle *changes* as one message."""
         desk = self.desk
         following = Following(
@@ -42,12 +46,13 @@ class Office:
             jobs=desk.jobs,
             clock=desk.clock,
         )
-        await dispatch(
+        return await dispatch(
             changes,
             desk.clock.now(),
             books=desk.books,
             following=following,
             organizations=self.organizations,
+            turns=self.turns,
         )
 
 
@@ -114,7 +119,8 @@ class _Crowded(FakeCalendar):
             self.now -= 1
 
 
-async def test_one_mailbox_is_read_by_few_at_once(office: Office) -> None:
+@pytest.mark.parametrize("in_one", [True, False], ids=["one message", "two messages"])
+async def test_one_mailbox_is_read_by_few_at_once(office: Office, *, in_one: bool) -> None:
     desk = office.desk
     sessions = []
     for hour in range(8, 16):
@@ -125,27 +131,114 @@ async def test_one_mailbox_is_read_by_few_at_once(office: Office) -> None:
     desk.calendar = crowded = _Crowded(desk.outlook)
     for event in desk.outlook.events:
         crowded.answered(event, desk.address(desk.mentor), ResponseState.ACCEPTED)
-    await office.handle(said(desk.mentee, *(str(each.event_id) for each in sessions)))
+    ids = [str(each.event_id) for each in sessions]
+    messages = [ids] if in_one else [ids[::2], ids[1::2]]
+    await asyncio.gather(*(office.handle(said(desk.mentee, *each)) for each in messages))
     assert 1 < crowded.most <= AT_ONCE
     for each in sessions:
         stored = await desk.sessions.get(desk.mentee, each.id)
         assert stored.attendees[0].response.state is ResponseState.ACCEPTED
 
 
-async def test_throttling_brings_the_whole_message_back(office: Office) -> None:
+async def test_deliveries_of_one_change_are_read_once_and_told_once(office: Office) -> None:
     desk = office.desk
     session = await book(
         desk.acting(desk.mentee), desk.pairing, a_request("key", 10), books=desk.books
     )
+    desk.calendar.answered(
+        desk.outlook.events[0], desk.address(desk.mentor), ResponseState.ACCEPTED
+    )
+    (event,) = desk.outlook.events
+    notice = MailboxChanges(
+        desk.mentee,
+        SubscriptionId("s"),
+        (ChangedEvent(EventId(str(session.event_id)), event.seen.etag),),
+    )
+    desk.outlook.calls.clear()
+    await asyncio.gather(*(office.handle(notice) for _ in range(3)))
+    assert desk.outlook.calls.count("read") == 1
+    told = [change.kind for change in await desk.changes.recent(desk.organization.id, 10)]
+    assert told.count(ChangeKind.RESPONDED) == 1
 
-    class Throttled(FakeCalendar):
-        async def read(self, organizer: Mailbox, event_id: EventId) -> SeenEvent:
-            raise CalendarThrottled("wait", retry_after_seconds=7)
 
-    desk.calendar = Throttled(desk.outlook)
-    with pytest.raises(CalendarThrottled) as raised:
-        await office.handle(said(desk.mentee, "foreign", str(session.event_id)))
-    assert raised.value.retry_after_seconds == 7
+class _Refusing(FakeCalendar):
+    """Refuses what it is told to, and counts."""
+
+    def __init__(self, desk: Desk, refusal: Exception, refused: Callable[[EventId], bool]) -> None:
+        super().__init__(desk.outlook)
+        self._refusal, self._refused = refusal, refused
+        self.asked: list[EventId] = []
+
+    async def read(self, organizer: Mailbox, event_id: EventId) -> SeenEvent:
+        self.asked.append(event_id)
+        if self._refused(event_id):
+            raise self._refusal
+        return await super().read(organizer, event_id)
+
+
+async def two_organizers(office: Office) -> tuple[Session, Session]:
+    """Let mentee and mentor book a session each; both are then accepted in Outlook."""
+    desk = office.desk
+    booked = [
+        await book(desk.acting(who), desk.pairing, a_request(f"key{hour}", hour), books=desk.books)
+        for hour, who in ((10, desk.mentee), (12, desk.mentor))
+    ]
+    for event, other in zip(desk.outlook.events, (desk.mentor, desk.mentee), strict=True):
+        desk.calendar.answered(event, desk.address(other), ResponseState.ACCEPTED)
+    return booked[0], booked[1]
+
+
+async def is_accepted(office: Office, session: Session) -> bool:
+    stored = await office.desk.sessions.get(session.organizer, session.id)
+    return stored.attendees[0].response.state is ResponseState.ACCEPTED
+
+
+async def test_a_throttled_mailbox_keeps_nobody_else_waiting(office: Office) -> None:
+    desk = office.desk
+    throttled, other = await two_organizers(office)
+    desk.calendar = _Refusing(
+        desk, CalendarThrottled("wait", retry_after_seconds=7), lambda e: e == throttled.event_id
+    )
+    (put_back,) = await office.handle(
+        said(desk.mentee, "foreign", str(throttled.event_id)),
+        said(desk.mentor, str(other.event_id)),
+    )
+    assert put_back.retry_after_seconds == 7
+    assert put_back.changes.mailbox == desk.mentee
+    assert [event.event_id for event in put_back.changes.events] == [throttled.event_id]
+    assert await is_accepted(office, other)
+    desk.calendar = FakeCalendar(desk.outlook)
+    assert await office.handle(put_back.changes) == []
+    assert await is_accepted(office, throttled)
+
+
+async def test_who_is_asked_to_wait_is_not_asked_again_in_that_message(office: Office) -> None:
+    desk = office.desk
+    sessions = [
+        await book(
+            desk.acting(desk.mentee), desk.pairing, a_request(f"key{hour}", hour), books=desk.books
+        )
+        for hour in range(8, 16)
+    ]
+    desk.calendar = refusing = _Refusing(
+        desk, CalendarThrottled("wait", retry_after_seconds=None), lambda _: True
+    )
+    ids = [str(each.event_id) for each in sessions]
+    (put_back,) = await office.handle(said(desk.mentee, *ids))
+    assert len(refusing.asked) <= AT_ONCE
+    assert put_back.retry_after_seconds is None
+    assert sorted(event.event_id for event in put_back.changes.events) == sorted(ids)
+
+
+async def test_what_fails_is_told_when_the_rest_is_done(office: Office) -> None:
+    desk = office.desk
+    failing, other = await two_organizers(office)
+    desk.calendar = _Refusing(desk, CalendarUnavailable("503"), lambda e: e == failing.event_id)
+    with pytest.raises(CalendarUnavailable):
+        await office.handle(
+            said(desk.mentee, str(failing.event_id)), said(desk.mentor, str(other.event_id))
+        )
+    assert await is_accepted(office, other)
 
 
 async def test_who_took_the_approval_back_is_left_alone(office: Office) -> None:
