@@ -120,7 +120,7 @@ async def _handle(
     await _follow(change, organization, books, turns, left)
     try:
         await _lifecycle(change, organization, following)
-        if change.events:
+        if change.events and turns.may_note(change.mailbox, received_at):
             await _note_push(change, received_at, following)
     except CalendarThrottled as throttled:
         left.lifecycle = change.lifecycle
@@ -189,7 +189,7 @@ async def _lifecycle(
 
 
 async def _note_push(change: MailboxChanges, received_at: datetime, following: Following) -> None:
-    """Remember once a minute at most that push works for this mailbox."""
+    """Remember once a minute at most, whoever handles it, that push works for this mailbox."""
     known = await following.subscriptions.get(change.mailbox)
     if known is None or (
         known.last_push_at and (received_at - known.last_push_at).total_seconds() < 60

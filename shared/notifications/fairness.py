@@ -21,6 +21,7 @@ AT_ONCE: Final = 4
 """Events of one mailbox looked at together: as many requests as Exchange takes of one mailbox.
 https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
 _MINUTE: Final = timedelta(minutes=1)
+_REMEMBERED: Final = 10_000
 
 
 class Budget:
@@ -72,6 +73,7 @@ class Turns:
         self._events: WeakValueDictionary[tuple[Mailbox, EventId], asyncio.Lock] = (
             WeakValueDictionary()
         )
+        self._noted: dict[Mailbox, datetime] = {}
 
     @asynccontextmanager
     async def of(self, mailbox: Mailbox, event_id: EventId) -> AsyncIterator[None]:
@@ -80,3 +82,16 @@ class Turns:
         place = self._mailboxes.setdefault(mailbox, asyncio.Semaphore(AT_ONCE))
         async with event, place:
             yield
+
+    def may_note(self, mailbox: Mailbox, at: datetime) -> bool:
+        """Tell whether nobody here noted within the minute before *at* that push works for it.
+
+        Looking that up costs as much as a foreign event does, and most events are foreign.
+        """
+        noted = self._noted.get(mailbox)
+        if noted is not None and abs(at - noted) < _MINUTE:
+            return False
+        if len(self._noted) >= _REMEMBERED:
+            self._noted.clear()
+        self._noted[mailbox] = at
+        return True

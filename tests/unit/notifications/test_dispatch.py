@@ -18,6 +18,7 @@ from shared.organizations.model import ConsentState
 from shared.sessions.booking import book
 from shared.sessions.model import ResponseState, SeenEvent, Session
 from shared.sessions.ports import JobKind
+from shared.subscriptions.model import Subscription
 from shared.subscriptions.ports import ClientStates, GraphSubscriptions
 from shared.subscriptions.upkeep import Following
 from tests.builders import a_mailbox
@@ -33,13 +34,14 @@ class Office:
     desk: Desk
     organizations: InMemoryOrganizations
     turns: Turns = field(default_factory=Turns)
+    subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
 
     async def handle(self, *changes: MailboxChanges) -> list[PutBack]:
         """Handle *changes* as one message."""
         desk = self.desk
         following = Following(
             graph=cast("GraphSubscriptions", None),
-            subscriptions=InMemorySubscriptions(),
+            subscriptions=self.subscriptions,
             states=cast("ClientStates", None),
             sessions=desk.sessions,
             due=desk.due,
@@ -239,6 +241,24 @@ async def test_what_fails_is_told_when_the_rest_is_done(office: Office) -> None:
             said(desk.mentee, str(failing.event_id)), said(desk.mentor, str(other.event_id))
         )
     assert await is_accepted(office, other)
+
+
+async def test_that_push_works_is_looked_up_once_a_minute(office: Office) -> None:
+    asked: list[Mailbox] = []
+    get = office.subscriptions.get
+
+    async def counted(mailbox: Mailbox) -> Subscription | None:
+        asked.append(mailbox)
+        return await get(mailbox)
+
+    office.subscriptions.get = counted  # type: ignore[method-assign]
+    mentee, mentor = office.desk.mentee, office.desk.mentor
+    for number in range(3):
+        await office.handle(said(mentee, f"a{number}"), said(mentor, f"b{number}"))
+    assert sorted(asked, key=str) == sorted([mentee, mentor], key=str)
+    office.desk.clock.advance(timedelta(minutes=1))
+    await office.handle(said(mentee, "c"))
+    assert len(asked) == 3
 
 
 async def test_who_took_the_approval_back_is_left_alone(office: Office) -> None:
