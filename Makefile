@@ -59,7 +59,7 @@ check: setup ## Format, lint, types, imports, OpenAPI
 	@npm run --silent --prefix web check
 
 unit: setup ## Tests without the whole app: unit, edge, contract, simulators, infrastructure
-	@$(RUN) -m pytest -q tests --ignore tests/e2e --ignore tests/browser
+	@$(RUN) -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile tests --ignore tests/e2e --ignore tests/browser
 
 e2e: setup ## Tests of the whole app over HTTP, from the sources
 	@$(RUN) -m pytest -q tests/e2e

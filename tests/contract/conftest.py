@@ -147,6 +147,13 @@ async def due(on_storage: Tables | None, request: pytest.FixtureRequest) -> DueS
     return TableDue(on_storage)
 
 
+@pytest.fixture
+async def stored_due(tables: Tables, request: pytest.FixtureRequest) -> TableDue:
+    """Return the adapter, with nothing due."""
+    await _empty(request, DUE)
+    return TableDue(tables)
+
+
 async def _empty(request: pytest.FixtureRequest, table: str) -> None:
     """Drop a table whose rows all tests share; the adapter makes it again."""
     service: TableServiceClient = request.getfixturevalue("service")

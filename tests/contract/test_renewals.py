@@ -20,8 +20,10 @@ from tests.fakes import FakeClock, InMemoryJobs
 DUE_NOW, LATER = 60, 600
 
 
-async def test_only_what_is_due_is_read(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, due, jobs = FakeClock(NOW + timedelta(days=500)), TableDue(tables), InMemoryJobs()
+async def test_only_what_is_due_is_read(
+    tables: Tables, stored_due: TableDue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, due, jobs = FakeClock(NOW + timedelta(days=500)), stored_due, InMemoryJobs()
     tenant = a_tenant()
     organization = OrganizationId("organization")
 

@@ -143,7 +143,7 @@ async def test_after_a_timeout_it_starts_anew_on_the_same_port(tmp_path: Path) -
             COUNT += 1
             return str(COUNT)
     """
-    host_json = {**HOST_JSON, "functionTimeout": "00:00:00.3"}
+    host_json = {**HOST_JSON, "functionTimeout": "00:00:01"}
     async with command(an_app(tmp_path, code, host_json)) as host:
         async with fetching(host.ready["url"]) as client:
             assert await (await client.get("/api/count")).text() == "1"
@@ -161,7 +161,7 @@ async def test_after_a_timeout_it_starts_anew_on_the_same_port(tmp_path: Path) -
             assert await (await client.get("/api/count")).text() == "1"
         status, errors = await host.stop()
     assert status == 0
-    assert "Timeout value of 0:00:00.3" in errors
+    assert "Timeout value of 0:00:01" in errors
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
