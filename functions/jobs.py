@@ -1,6 +1,5 @@
 """Queue: verify a booking, subscribe, renew or reconcile a batch, purge, tell the platform."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -28,7 +27,7 @@ async def do_job(msg: func.QueueMessage) -> None:
 
 async def _do_job(msg: func.QueueMessage, span: Span) -> None:
     from shared.adapters.queues import parse_job
-    from shared.work import do, drop
+    from shared.work import do, drop, put_back
 
     adapters = wiring()
     try:
@@ -52,5 +51,5 @@ async def _do_job(msg: func.QueueMessage, span: Span) -> None:
         )
     except CalendarThrottled as throttled:
         wait = timedelta(seconds=throttled.retry_after_seconds or _WAIT_SECONDS)
-        await adapters.jobs.put(replace(job, attempt=job.attempt + 1), delay=wait)
+        await put_back(job, wait, books=adapters.books)
         log_event("job.put_back", job=job.kind, retry_after_ms=wait // timedelta(milliseconds=1))

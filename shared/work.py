@@ -18,7 +18,7 @@ from shared.sessions.changing import settle_change
 from shared.sessions.model import Cause
 from shared.sessions.ports import Job, JobKind
 from shared.sessions.series_changing import settle_series
-from shared.sessions.work import due_items
+from shared.sessions.work import due_items, put_off
 from shared.subscriptions.upkeep import Following, ensure_subscription, renew_batch
 
 _RESUMED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
@@ -103,3 +103,17 @@ async def drop(job: Job, *, due: DueStore) -> None:
     if job.kind in _DUE:
         await due.done(due_items(_DUE[job.kind], job))
     log_event("job.dropped", job=job.kind, reason="organization is gone")
+
+
+async def put_back(job: Job, wait: timedelta, *, books: Books) -> None:
+    """Have *job* come back after *wait*.
+
+    What was made of `Due` rows comes due later, instead of as a message: those rows would make
+    one more at the next tick, and of two workers on one job each would put one.
+    """
+    if job.kind in _DUE and job.due_ats:
+        items = due_items(_DUE[job.kind], job)
+        await books.due.put(put_off(items, books.clock.now() + wait))
+        await books.due.done(items)
+    else:
+        await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=wait)

@@ -140,9 +140,12 @@ class FakeQueues:
         counts = Counter(message.queue for message in self.poison)
         return {queue: counts[queue] for queue in (NOTIFICATIONS, JOBS)}
 
-    def visible(self) -> list[Message]:
-        """Return what can be handled now."""
-        return [m for m in self.waiting if m.visible_at <= self.clock.now()]
+    def take_visible(self) -> list[Message]:
+        """Return what can be handled now, which nobody else gets meanwhile."""
+        now = self.clock.now()
+        visible = [m for m in self.waiting if m.visible_at <= now]
+        self.waiting = [m for m in self.waiting if m.visible_at > now]
+        return visible
 
 
 class RigWiring(Wiring):
@@ -301,9 +304,7 @@ class Rig:
 
     async def work(self) -> None:
         """Handle every message that is visible, until none is."""
-        while found := self.queues.visible():
-            for message in found:
-                self.queues.waiting.remove(message)
+        while found := self.queues.take_visible():
             for message in found:
                 await self._handle(message)
 

@@ -1,8 +1,9 @@
 """Re-reading upcoming sessions by the clock: what push missed is found here. And purging."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from shared.attendees.recording import apply, record, session_of, settle_others
@@ -22,12 +23,14 @@ from shared.sessions.booking import Books, verify
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
 from shared.sessions.ports import Job, JobKind
 from shared.sessions.rhythm import next_reconciliation
-from shared.sessions.work import batches, due_items, job_of
+from shared.sessions.work import batches, due_items, job_of, put_off
 
 if TYPE_CHECKING:
     from shared.ids import EventId, Mailbox
 
 _UNREADABLE_AGAIN: Final = timedelta(hours=6)
+_WAIT_SECONDS: Final = 30.0
+"""How long a session waits where Graph asks to wait without saying how long."""
 _PAGE: Final = 2_000
 _SPACING: Final = timedelta(milliseconds=500)
 """Between two batches: 120 requests a minute to Graph are this work's own budget, so that it never
@@ -49,36 +52,30 @@ async def enqueue_purges(*, books: Books) -> int:
 async def reconcile_batch(job: Job, organization: Organization, *, books: Books) -> int:
     """Read up to 20 sessions again in one request; return how many had changed.
 
+    Those that Graph does not let us read yet come due again when it does.
+
     Raises:
-        CalendarThrottled: some of them must be read later; the others are done.
-        CalendarUnavailable, StoreUnavailable: worth trying again later.
+        CalendarUnavailable, StoreUnavailable: worth trying again later; what was read is done.
     """
     sessions = [
         session
         for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True)
         if (session := await session_of(mailbox, session_id, books=books)) is not None
     ]
-    changed, failures = 0, list[Exception]()
+    changed, failures, wait_seconds = 0, list[Exception](), 0.0
+    late: list[Session] = []
     readable = _readable(sessions)
     for session, seen in zip(readable, await _read(readable, books), strict=True):
-        if isinstance(seen, Exception) and not isinstance(seen, EventGone):
-            if isinstance(seen, MailboxUnusable | CalendarRefused):
-                await _note_unreadable(session, seen, books)
-            else:
-                failures.append(seen)
-            continue
-        event = None if isinstance(seen, EventGone) else seen
-        try:
-            now_known = await apply(session, event, organization, Cause.RECONCILIATION, books=books)
-        except StaleRow:
-            now_known = await record(session, organization, Cause.RECONCILIATION, books=books)
-        changed += now_known.changed_at != session.changed_at
-        if now_known.unreadable_since is not None:
-            with suppress(StaleRow):  # somebody else has just read it, too
-                now_known = await books.sessions.save(replace(now_known, unreadable_since=None))
-        # A worker may have died after the row and before the others' holds.
-        await settle_others(now_known, books=books)
-        await _next_time(now_known, organization, books)
+        if isinstance(seen, CalendarThrottled):
+            late.append(session)
+            wait_seconds = max(wait_seconds, seen.retry_after_seconds or _WAIT_SECONDS)
+        elif isinstance(seen, MailboxUnusable | CalendarRefused):
+            await _note_unreadable(session, seen, books)
+        elif isinstance(seen, Exception) and not isinstance(seen, EventGone):
+            failures.append(seen)
+        else:
+            event = None if isinstance(seen, EventGone) else seen
+            changed += await _compare(session, event, organization, books)
     for session in sessions:
         if session.state is SessionState.CANCELLED:
             await settle_others(session, books=books)
@@ -88,11 +85,47 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
                 organization,
                 books=books,
             )
+    await _put_off(late, wait_seconds, books)
     log_event("reconciliation.ran", count=len(readable), failed=len(failures), renewed=changed)
     if failures:
-        raise next((f for f in failures if isinstance(f, CalendarThrottled)), failures[0])
+        raise failures[0]
     await books.due.done(due_items(DueKind.RECONCILIATION, job))
     return changed
+
+
+async def _compare(
+    session: Session, seen: SeenEvent | None, organization: Organization, books: Books
+) -> bool:
+    """Bring *session* up to what was *seen*, say when it is read next; tell whether it changed."""
+    try:
+        now_known = await apply(session, seen, organization, Cause.RECONCILIATION, books=books)
+    except StaleRow:
+        now_known = await record(session, organization, Cause.RECONCILIATION, books=books)
+    is_changed = now_known.changed_at != session.changed_at
+    if now_known.unreadable_since is not None:
+        with suppress(StaleRow):  # somebody else has just read it, too
+            now_known = await books.sessions.save(replace(now_known, unreadable_since=None))
+    # A worker may have died after the row and before the others' holds.
+    await settle_others(now_known, books=books)
+    await _next_time(now_known, organization, books)
+    return is_changed
+
+
+async def _put_off(late: Sequence[Session], seconds: float, books: Books) -> None:
+    """Let sessions come due again when Graph allows it.
+
+    Not as a message: of two workers on one job each would put one, and the next tick a third.
+    """
+    if late:
+        until = books.clock.now() + timedelta(seconds=seconds)
+        await books.due.put(put_off((_due_item(session, until) for session in late), until))
+        log_event("reconciliation.put_off", count=len(late), retry_after_ms=round(seconds * 1000))
+
+
+def _due_item(session: Session, due_at: datetime) -> DueItem:
+    return DueItem(
+        due_at, DueKind.RECONCILIATION, session.organization_id, session.organizer, session.id
+    )
 
 
 async def _note_unreadable(session: Session, refused: Exception, books: Books) -> None:
@@ -112,14 +145,7 @@ async def _note_unreadable(session: Session, refused: Exception, books: Books) -
         with suppress(StaleRow):  # somebody else has just read or written it
             await books.sessions.save(replace(session, unreadable_since=now))
     if session.span.end > now:
-        again = DueItem(
-            now + _UNREADABLE_AGAIN,
-            DueKind.RECONCILIATION,
-            session.organization_id,
-            session.organizer,
-            session.id,
-        )
-        await books.due.put([again])
+        await books.due.put([_due_item(session, now + _UNREADABLE_AGAIN)])
 
 
 async def purge_batch(job: Job, organization: Organization, *, books: Books) -> int:
@@ -146,7 +172,10 @@ async def _read(sessions: list[Session], books: Books) -> list[SeenEvent | Excep
     wanted: list[tuple[Mailbox, EventId]] = [
         (s.organizer, s.event_id) for s in sessions if s.event_id is not None
     ]
-    return await books.calendar.read_many(wanted) if wanted else []
+    try:
+        return await books.calendar.read_many(wanted) if wanted else []
+    except CalendarThrottled as throttled:
+        return [throttled for _ in wanted]
 
 
 async def _next_time(session: Session, organization: Organization, books: Books) -> None:

@@ -1,6 +1,7 @@
 """When a session is looked at again, and what comes due with it. Pure."""
 
-from datetime import datetime, timedelta
+import zlib
+from datetime import UTC, datetime, timedelta
 
 from shared.due import DueItem, DueKind
 from shared.organizations.model import Background, OrganizationSettings
@@ -12,6 +13,9 @@ _RHYTHM = (
     (timedelta(days=7), timedelta(hours=1)),
 )
 _BEYOND_EVERY = timedelta(hours=6)
+"""Every rhythm is a multiple of the shorter ones, so that their times of one session coincide."""
+_SECOND = timedelta(seconds=1)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def reconcile_every(starts_in: timedelta, background: Background) -> timedelta:
@@ -22,17 +26,28 @@ def reconcile_every(starts_in: timedelta, background: Background) -> timedelta:
 
 
 def next_reconciliation(session: Session, background: Background, now: datetime) -> DueItem | None:
-    """Return when *session* is to be read next; None when it is over or cancelled."""
+    """Return when *session* is to be read next; None when it is over or cancelled.
+
+    A session has its own times to be read at, far from other sessions': whoever asks, and however
+    often, before the next of them gets the same item. So a job that two workers do, a move and a
+    reading out of turn do not make it be read more often ever after.
+    """
     if session.state is not SessionState.SCHEDULED or session.span.end <= now:
         return None
     every = reconcile_every(session.span.start - now, background)
     return DueItem(
-        now + every,
+        _next_turn(session, every, now),
         DueKind.RECONCILIATION,
         session.organization_id,
         session.organizer,
         session.id,
     )
+
+
+def _next_turn(session: Session, every: timedelta, now: datetime) -> datetime:
+    """Return the first of the session's own times after *now*, at most *every* away."""
+    own = timedelta(seconds=zlib.crc32(session.id.encode()) % (_BEYOND_EVERY // _SECOND))
+    return now + every - (now - _EPOCH - own) % every
 
 
 def purge_item(session: Session, settings: OrganizationSettings) -> DueItem:

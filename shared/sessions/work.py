@@ -1,6 +1,8 @@
 """Work that comes due, cut into jobs of one organization and at most 20. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.due import DueItem, DueKind
@@ -41,3 +43,10 @@ def due_items(kind: DueKind, job: Job) -> list[DueItem]:
         DueItem(at, kind, job.organization_id, mailbox, key)
         for at, mailbox, key in zip(job.due_ats, job.mailboxes, keys, strict=False)
     ]
+
+
+def put_off(items: Iterable[DueItem], until: datetime) -> list[DueItem]:
+    """Return *items* due *until* at the earliest, on the minute: several who put them off agree."""
+    on_the_minute = until.replace(second=0, microsecond=0)
+    later = on_the_minute if on_the_minute == until else on_the_minute + timedelta(minutes=1)
+    return [replace(item, due_at=later) for item in items]

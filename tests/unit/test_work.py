@@ -1,6 +1,7 @@
 """Jobs of organizations that took their approval back, are leaving, or are gone."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ from shared.organizations.model import ConsentState, Organization
 from shared.sessions.ports import Job, JobKind
 from shared.sessions.work import job_of
 from shared.subscriptions.upkeep import Following
-from shared.work import do, drop
+from shared.work import do, drop, put_back
 from tests.builders import a_due_item, a_mailbox, an_organization
 from tests.fakes import InMemoryDue
 from tests.unit.sessions.conftest import Desk, a_desk
@@ -69,3 +70,27 @@ async def test_reminders_of_an_organization_that_is_gone_are_removed(
 
 async def test_other_jobs_of_an_organization_that_is_gone_are_forgotten() -> None:
     await drop(a_job(JobKind.VERIFY), due=InMemoryDue())
+
+
+@pytest.mark.parametrize("kind", COMING_BACK)
+async def test_what_is_throttled_comes_due_once_whoever_puts_it_off(kind: JobKind) -> None:
+    desk = a_desk()
+    due_kind = {JobKind.RENEW: DueKind.RENEWAL, JobKind.RECONCILE: DueKind.RECONCILIATION}[kind]
+    one = a_due_item(desk.clock.now(), kind=due_kind)
+    items = [one, replace(one, mailbox=a_mailbox(one.mailbox.tenant_id))]
+    if kind is JobKind.RECONCILE:
+        items = [replace(item, key=key) for item, key in zip(items, "ab", strict=True)]
+    await desk.due.put(items)
+    job = job_of(kind, items)
+    for _ in range(2):
+        desk.clock.advance(timedelta(seconds=1))
+        await put_back(job, timedelta(seconds=90), books=desk.books)
+    assert desk.jobs.put_jobs == []
+    later = {replace(item, due_at=desk.clock.now() + timedelta(seconds=118)) for item in items}
+    assert desk.due._items == later
+
+
+async def test_other_throttled_jobs_wait_as_messages() -> None:
+    desk, job = a_desk(), a_job(JobKind.VERIFY)
+    await put_back(job, timedelta(seconds=90), books=desk.books)
+    assert desk.jobs.put_jobs == [(replace(job, attempt=1), timedelta(seconds=90))]

@@ -1,15 +1,20 @@
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.attendees.reconciliation import reconcile_batch
+from shared.attendees.reconciliation import enqueue_reconciliations, reconcile_batch
 from shared.attendees.recording import record, record_change
 from shared.changes.model import ChangeKind
-from shared.ids import EventId
+from shared.due import DueKind
+from shared.errors import CalendarThrottled
+from shared.ids import EventId, Mailbox
 from shared.sessions.booking import book
-from shared.sessions.model import Cause, ResponseState, Session, SessionState
+from shared.sessions.model import Cause, ResponseState, SeenEvent, Session, SessionState
 from shared.sessions.ports import Job, JobKind
 from shared.timespan import TimeSpan
 from tests.builders import a_span, at
+from tests.outlook import FakeCalendar
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 
 
@@ -136,3 +141,50 @@ async def test_reconciliation_mends_what_a_dead_worker_left() -> None:
     day = TimeSpan(at(0, day=1), at(23, day=1))
     held = await desk.sessions.holds(desk.mentor, day, desk.clock.now())
     assert [hold.span for hold in held] == [moved]
+
+
+class _Throttled(FakeCalendar):
+    """Lets the first two of a batch be read."""
+
+    async def read_many(
+        self, events: Sequence[tuple[Mailbox, EventId]]
+    ) -> list[SeenEvent | Exception]:
+        late = CalendarThrottled("wait", retry_after_seconds=600)
+        return [*await super().read_many(events[:2]), *(late for _ in events[2:])]
+
+
+async def test_what_may_not_be_read_yet_comes_due_once_and_the_rest_is_done() -> None:
+    desk = a_desk()
+    sessions = [await _booked(desk, f"key{hour}", hour) for hour in range(8, 12)]
+    desk.calendar = _Throttled(desk.outlook)
+    desk.jobs.put_jobs.clear()
+    desk.clock.advance(timedelta(hours=1))
+    await enqueue_reconciliations(books=desk.books)
+    ((job, _),) = desk.jobs.put_jobs
+    assert len(job.session_ids) == 4
+    outcomes = await asyncio.gather(
+        *(reconcile_batch(job, desk.organization, books=desk.books) for _ in range(2))
+    )
+    assert outcomes == [0, 0]
+    assert len(desk.jobs.put_jobs) == 1
+    left = [i for i in desk.due._items if i.kind is DueKind.RECONCILIATION]
+    assert {i.key for i in left} == {session.id for session in sessions}
+    assert len(left) == 4
+    late = [i for i in left if i.key in job.session_ids[2:]]
+    waits = [i.due_at - desk.clock.now() for i in late]
+    assert all(timedelta(minutes=10) <= wait <= timedelta(minutes=11) for wait in waits)
+
+
+async def test_moves_and_readings_out_of_turn_do_not_have_a_session_read_more_often() -> None:
+    desk = a_desk()
+    session = await _booked(desk)
+    job = Job(JobKind.RECONCILE, desk.organization.id, (session.organizer,), (session.id,))
+    for hour in range(11, 16):
+        desk.clock.advance(timedelta(seconds=7))
+        desk.calendar.moved(desk.outlook.events[0], a_span(at(hour, day=1)))
+        stored = await desk.sessions.get(desk.mentee, session.id)
+        await record(stored, desk.organization, Cause.OUTLOOK, books=desk.books)
+        await reconcile_batch(job, desk.organization, books=desk.books)
+    reads = [i for i in desk.due._items if i.kind is DueKind.RECONCILIATION]
+    now = desk.clock.now()
+    assert len([i for i in reads if i.due_at > now]) == 1
