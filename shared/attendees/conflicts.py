@@ -20,20 +20,27 @@ async def note_conflicts(session: Session, cause: Cause, *, books: Books) -> Ses
     before = set(session.conflicts_with)
     if overlapping.keys() == before:
         return session
-    session = await _written(session, lambda _: tuple(sorted(overlapping)), books)
-    for other_id in overlapping.keys() - before:
-        other = await _written(overlapping[other_id], _with(session.id), books)
-        await _tell(other, cause, books)
-    for other_id in before - overlapping.keys():
+    new = overlapping.keys() - before
+    # Told before it is saved, and the session's own row is the last: whoever takes over from a
+    # worker that died in between begins anew.
+    told = [overlapping[other_id] for other_id in sorted(new)] + ([session] if overlapping else [])
+    await books.changes.append([_told(each, cause, books) for each in told])
+    for other_id in new:
+        await _written(overlapping[other_id], _with(session.id), books)
+    over = before - overlapping.keys()
+    for other_id in over:
         try:
             other = await books.sessions.get(session.organizer, other_id)
         except NotFound:
             continue  # purged, or of people whom only the other attendees know
         await _written(other, _without(session.id), books)
-    if overlapping:
-        await _tell(session, cause, books)
     log_event("session.conflicts", session_id=session.id, count=len(overlapping))
-    return session
+    return await _written(
+        session,
+        # What others noted on it meanwhile stays.
+        lambda row: tuple(sorted(({*row.conflicts_with} | overlapping.keys()) - over)),
+        books,
+    )
 
 
 async def _overlapping(session: Session, books: Books) -> dict[SessionId, Session]:
@@ -74,16 +81,12 @@ async def _written(
     return session
 
 
-async def _tell(session: Session, cause: Cause, books: Books) -> None:
-    await books.changes.append(
-        [
-            Change(
-                session.organization_id,
-                books.clock.now(),
-                ChangeKind.CONFLICT,
-                cause,
-                session.pairing_id,
-                session.id,
-            )
-        ]
+def _told(session: Session, cause: Cause, books: Books) -> Change:
+    return Change(
+        session.organization_id,
+        books.clock.now(),
+        ChangeKind.CONFLICT,
+        cause,
+        session.pairing_id,
+        session.id,
     )

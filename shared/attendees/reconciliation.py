@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from shared.attendees.conflicts import note_conflicts
 from shared.attendees.recording import apply, record, session_of, settle_others
 from shared.changes.model import Change, ChangeKind
 from shared.due import DueItem, DueKind
 from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
+    CalendarUnavailable,
     EventGone,
     MailboxUnusable,
     StaleRow,
@@ -22,7 +24,7 @@ from shared.organizations.model import Organization
 from shared.sessions.booking import Books, verify
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
 from shared.sessions.ports import Job, JobKind
-from shared.sessions.rhythm import next_reconciliation
+from shared.sessions.rhythm import next_reconciliation, purge_item
 from shared.sessions.work import batches, due_items, job_of, put_off
 
 if TYPE_CHECKING:
@@ -52,10 +54,10 @@ async def enqueue_purges(*, books: Books) -> int:
 async def reconcile_batch(job: Job, organization: Organization, *, books: Books) -> int:
     """Read up to 20 sessions again in one request; return how many had changed.
 
-    Those that Graph does not let us read yet come due again when it does.
+    Those that Graph does not let us read, or cannot show, come due again when it may.
 
     Raises:
-        CalendarUnavailable, StoreUnavailable: worth trying again later; what was read is done.
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: worth trying again later.
     """
     sessions = [
         session
@@ -66,7 +68,7 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
     late: list[Session] = []
     readable = _readable(sessions)
     for session, seen in zip(readable, await _read(readable, books), strict=True):
-        if isinstance(seen, CalendarThrottled):
+        if isinstance(seen, CalendarThrottled | CalendarUnavailable):
             late.append(session)
             wait_seconds = max(wait_seconds, seen.retry_after_seconds or _WAIT_SECONDS)
         elif isinstance(seen, MailboxUnusable | CalendarRefused):
@@ -79,6 +81,7 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
     for session in sessions:
         if session.state is SessionState.CANCELLED:
             await settle_others(session, books=books)
+            await note_conflicts(session, Cause.RECONCILIATION, books=books)
         if session.state is SessionState.REQUESTED:
             await verify(
                 Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
@@ -105,8 +108,9 @@ async def _compare(
     if now_known.unreadable_since is not None:
         with suppress(StaleRow):  # somebody else has just read it, too
             now_known = await books.sessions.save(replace(now_known, unreadable_since=None))
-    # A worker may have died after the row and before the others' holds.
+    # A worker may have died after the row and before the others' holds, or before what overlaps.
     await settle_others(now_known, books=books)
+    await note_conflicts(now_known, Cause.RECONCILIATION, books=books)
     await _next_time(now_known, organization, books)
     return is_changed
 
@@ -157,8 +161,12 @@ async def purge_batch(job: Job, organization: Organization, *, books: Books) -> 
             # A series' own row comes due under its id, with the last of its sessions.
             removed += await books.sessions.remove_series(mailbox, SeriesId(session_id))
             continue
-        if session.span.end + organization.settings.retention <= books.clock.now():
+        purge = purge_item(session, organization.settings)
+        if purge.due_at <= books.clock.now():
             removed += await books.sessions.purge(session)
+        else:
+            # Moved meanwhile, by a worker who may have died before it said so.
+            await books.due.put([purge])
     await books.due.done(due_items(DueKind.PURGE, job))
     log_event("purge.ran", count=len(job.session_ids), purged=removed)
     return removed
@@ -174,8 +182,8 @@ async def _read(sessions: list[Session], books: Books) -> list[SeenEvent | Excep
     ]
     try:
         return await books.calendar.read_many(wanted) if wanted else []
-    except CalendarThrottled as throttled:
-        return [throttled for _ in wanted]
+    except (CalendarThrottled, CalendarUnavailable) as passing:
+        return [passing for _ in wanted]
 
 
 async def _next_time(session: Session, organization: Organization, books: Books) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from shared.attendees.conflicts import note_conflicts
 from shared.attendees.rsvp import Difference, Merged, merge
 from shared.changes.model import Change, ChangeKind
+from shared.due import DueItem
 from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import EventId, Mailbox, SessionId
 from shared.logs import log_event
@@ -141,9 +142,12 @@ async def _apply(
         merged = replace(merged, session=replace(merged.session, changed_at=at))
         # Told before it is saved: a worker that dies in between tells it twice, none forgets it.
         await books.changes.append(_told(merged, seen, cause, now))
+    if moves_holds(merged.differences):
+        # Before it is saved as well: without them it would not be purged, and too many are no harm.
+        await books.due.put(_due(merged.session, organization, now))
     saved = await books.sessions.save(merged.session)
     if merged.differences:
-        await _follow_up(saved, merged, seen, organization, cause, now, books)
+        await _follow_up(saved, merged, seen, cause, now, books)
     for mailbox in set(session.holders) - set(saved.holders):
         # Taken off the meeting in Outlook: their time is their own again.
         await books.sessions.release(mailbox, session.id)
@@ -168,7 +172,6 @@ async def _follow_up(
     session: Session,
     merged: Merged,
     seen: SeenEvent | None,
-    organization: Organization,
     cause: Cause,
     now: datetime,
     books: Books,
@@ -176,10 +179,6 @@ async def _follow_up(
     if moves_holds(merged.differences):
         await settle_others(session, books=books)
         await note_conflicts(session, cause, books=books)
-        due = [purge_item(session, organization.settings)]
-        if again := next_reconciliation(session, organization.settings.background, now):
-            due.append(again)
-        await books.due.put(due)
     for difference in merged.differences:
         log_event(
             "change.seen",
@@ -189,6 +188,11 @@ async def _follow_up(
             state=session.state,
             lag_ms=_lag_ms(seen, now) or 0,
         )
+
+
+def _due(session: Session, organization: Organization, now: datetime) -> list[DueItem]:
+    again = next_reconciliation(session, organization.settings.background, now)
+    return [purge_item(session, organization.settings), *([again] if again else [])]
 
 
 async def settle_others(session: Session, *, books: Books) -> None:

@@ -179,9 +179,10 @@ async def _lifecycle(
         known = await following.subscriptions.get(change.mailbox)
         if event == "missed":
             await reconcile_mailbox(change.mailbox, organization, following=following)
-        elif known is None or known.id != change.subscription_id:
+        elif known is None or known.id not in {change.subscription_id, None}:
             continue  # about a subscription that was replaced meanwhile
         elif event == "subscriptionRemoved":
+            # Without an id: a worker who had this message before died before it made a new one.
             await following.subscriptions.save(replace(known, id=None, expires_at=None))
             await ensure_subscription(change.mailbox, organization, following=following)
         elif event == "reauthorizationRequired":

@@ -3,15 +3,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.attendees.reconciliation import enqueue_reconciliations, reconcile_batch
+from shared.attendees.reconciliation import enqueue_reconciliations, purge_batch, reconcile_batch
 from shared.attendees.recording import record, record_change
+from shared.attendees.rsvp import merge
 from shared.changes.model import ChangeKind
 from shared.due import DueKind
-from shared.errors import CalendarThrottled
+from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox
 from shared.sessions.booking import book
 from shared.sessions.model import Cause, ResponseState, SeenEvent, Session, SessionState
 from shared.sessions.ports import Job, JobKind
+from shared.sessions.work import job_of
 from shared.timespan import TimeSpan
 from tests.builders import a_span, at
 from tests.outlook import FakeCalendar
@@ -188,3 +190,53 @@ async def test_moves_and_readings_out_of_turn_do_not_have_a_session_read_more_of
     reads = [i for i in desk.due._items if i.kind is DueKind.RECONCILIATION]
     now = desk.clock.now()
     assert len([i for i in reads if i.due_at > now]) == 1
+
+
+class _Down(FakeCalendar):
+    """Shows the first of a batch; the others are to be asked for later."""
+
+    async def read_many(
+        self, events: Sequence[tuple[Mailbox, EventId]]
+    ) -> list[SeenEvent | Exception]:
+        return [
+            *await super().read_many(events[:1]),
+            *(CalendarUnavailable("") for _ in events[1:]),
+        ]
+
+
+async def test_what_graph_cannot_show_comes_due_again_and_sets_no_message_aside() -> None:
+    desk = a_desk()
+    sessions = [await _booked(desk, f"key{hour}", hour) for hour in (10, 12)]
+    desk.calendar = _Down(desk.outlook)
+    desk.due._items.clear()
+    job = Job(
+        JobKind.RECONCILE, desk.organization.id, (desk.mentee,) * 2, tuple(s.id for s in sessions)
+    )
+    await reconcile_batch(job, desk.organization, books=desk.books)
+    again = {i.key: i.due_at - desk.clock.now() for i in desk.due._items}
+    assert again[sessions[1].id] == timedelta(minutes=1)
+
+
+async def test_reconciliation_says_what_a_dead_worker_did_not_of_overlaps() -> None:
+    desk = a_desk()
+    first, second = await _booked(desk), await _booked(desk, "other", 14)
+    seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
+    stored = await desk.sessions.get(desk.mentee, second.id)
+    await desk.sessions.save(merge(stored, seen).session)
+    for session in (first, second):
+        job = Job(JobKind.RECONCILE, desk.organization.id, (desk.mentee,), (session.id,))
+        await reconcile_batch(job, desk.organization, books=desk.books)
+    assert (await desk.sessions.get(desk.mentee, first.id)).conflicts_with == (second.id,)
+    assert (await desk.sessions.get(desk.mentee, second.id)).conflicts_with == (first.id,)
+
+
+async def test_a_session_that_was_moved_is_purged_when_its_own_time_has_come() -> None:
+    desk = a_desk()
+    session = await _booked(desk)
+    (reminder,) = (i for i in desk.due._items if i.kind is DueKind.PURGE)
+    stored = await desk.sessions.get(desk.mentee, session.id)
+    await desk.sessions.save(replace(stored, span=a_span(at(10, day=9))))
+    desk.clock.advance(reminder.due_at - desk.clock.now())
+    await purge_batch(job_of(JobKind.PURGE, [reminder]), desk.organization, books=desk.books)
+    left = [i for i in desk.due._items if i.kind is DueKind.PURGE]
+    assert [i.due_at - reminder.due_at for i in left] == [timedelta(days=8)]
