@@ -10,7 +10,7 @@ import base64
 import logging
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,8 +26,19 @@ import shared.wiring
 from functions import jobs, notifications, reconciliation, subscriptions
 from local.clock import CloudClock
 from local.cloud import LocalCloud
-from local.seed import seeded_pairings, seeded_world
+from local.graph.errors import GraphError
+from local.graph.outlook import NoSuchEvent
+from local.host.configuration import read_options
+from local.seed import (
+    CONTOSO_ID,
+    SeededPairing,
+    SeededParticipant,
+    seeded_id,
+    seeded_pairings,
+    seeded_world,
+)
 from local.serving import serving, take_address
+from local.world import Person, World
 from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobs, StorageOutbox
 from shared.errors import StoreUnavailable
 from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
@@ -56,9 +67,9 @@ from tests.fakes import (
 MONDAY = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 RECONCILED_WITHIN = timedelta(hours=6, minutes=10)
 """The longest rhythm, and a tick of the timer."""
-_STEP = timedelta(minutes=1)
-_VISIBLE_AGAIN = timedelta(seconds=30)
-_ATTEMPTS = 5
+STEP = timedelta(seconds=10)
+MINUTE = timedelta(minutes=1)
+_QUEUES = read_options(Path(__file__).parents[1], {}).queues
 _LOGGER = "mentor_calendar"
 
 
@@ -74,16 +85,26 @@ class Trouble:
     webhook_down: bool = False
     storage_down: bool = False
     dies_with: float = 0.0
-    """Chance that the worker dies at an effect of handling a message."""
-    is_working: bool = False
-    """Only handling a message dies: an HTTP caller would see it."""
+    """Chance that the worker dies while it handles a message."""
+    lives_for: int | None = None
+    """Effects until the worker dies, none but those of the message it handles."""
 
     def strike(self) -> None:
         """Raise what is due at an effect."""
         if self.storage_down:
             raise StoreUnavailable("The storage is away.")
-        if self.is_working and self.dies_with and self.random.random() < self.dies_with:
-            raise Killed
+        if self.lives_for is not None:
+            self.lives_for -= 1
+            if self.lives_for < 0:
+                raise Killed
+
+    def cast_lot(self) -> None:
+        """Decide whether the worker dies at the message it begins: early as often as late.
+
+        An HTTP caller would see it, so nothing else dies.
+        """
+        dies = self.dies_with and self.random.random() < self.dies_with
+        self.lives_for = int(2 ** self.random.uniform(0, 7)) - 1 if dies else None
 
 
 class Troubled:
@@ -209,6 +230,8 @@ class Rig:
     changes: InMemoryChanges = field(default_factory=InMemoryChanges)
     organizations: InMemoryOrganizations = field(default_factory=InMemoryOrganizations)
     pairings: InMemoryPairings = field(default_factory=InMemoryPairings)
+    acted: Counter[str] = field(default_factory=Counter)
+    """What people did, as often as it could be done."""
     twice: bool = False
     """Every message is handled by two workers at once."""
     booked: list[tuple[Session, str, str]] = field(default_factory=list)
@@ -271,34 +294,70 @@ class Rig:
     def act(self, rng: random.Random) -> None:
         """Let somebody do something in Outlook to one of the sessions, if it can be done."""
         session, mentee, mentor = rng.choice(self.booked)
-        outlook = self.cloud.graph.outlook
+        outlook, which = self.cloud.graph.outlook, session.id
         start = MONDAY + timedelta(days=rng.randint(13, 20), minutes=30 * rng.randint(4, 20))
-        end = start + timedelta(minutes=30)
-        acts: list[Callable[[], Any]] = [
-            lambda: outlook.accept(mentor, session.id),
-            lambda: outlook.accept(mentor, session.id),
-            lambda: outlook.decline(mentor, session.id),
-            lambda: outlook.tentative(mentor, session.id),
-            lambda: outlook.propose(mentor, session.id, start, end),
-            lambda: outlook.move(mentee, session.id, start, end),
-            lambda: outlook.edit(mentee, session.id, subject="Other words"),
-            lambda: outlook.cancel(mentee, session.id),
-            lambda: outlook.delete(mentee, session.id, hard=rng.random() < 0.5),
-        ]
-        act = rng.choices(acts, weights=[6, 6, 3, 3, 3, 5, 2, 1, 1])[0]
+        stranger = self.pairs[rng.randrange(len(self.pairs))][1]
+
+        def move() -> None:
+            outlook.move(mentee, which, start)
+
+        def accept() -> None:
+            outlook.accept(mentor, which)
+
+        def onto_another() -> None:
+            theirs = self._sharing_people(session, rng)
+            outlook.move(mentee, which, theirs + timedelta(minutes=rng.choice((0, 15))))
+
+        acts: dict[str, tuple[int, Sequence[Callable[[], Any]]]] = {
+            "accepted": (10, [accept]),
+            "declined": (2, [lambda: outlook.decline(mentor, which)]),
+            "tentative": (3, [lambda: outlook.tentative(mentor, which)]),
+            "proposed": (3, [lambda: outlook.propose(mentor, which, start)]),
+            "accepted twice": (2, [accept, accept]),
+            "two devices": (3, [accept, lambda: outlook.tentative(mentor, which)]),
+            "moved": (5, [move]),
+            "moved onto another": (4, [onto_another]),
+            "moved and answered": (2, [move, accept]),
+            "answered and moved": (2, [accept, move]),
+            "moved twice": (1, [onto_another, move]),
+            "edited": (2, [lambda: outlook.edit(mentee, which, subject="Other words")]),
+            "forwarded": (2, [lambda: outlook.forward(mentor, which, stranger)]),
+            "other calendar": (1, [lambda: outlook.move_to(mentee, which, "Mentoring")]),
+            "cancelled": (1, [lambda: outlook.cancel(mentee, which)]),
+            "deleted": (1, [lambda: outlook.delete(mentee, which)]),
+            "wiped out": (1, [lambda: outlook.delete(mentee, which, hard=True)]),
+            "copy deleted": (1, [lambda: outlook.delete(mentor, which)]),
+        }
+        name = rng.choices(list(acts), weights=[weight for weight, _ in acts.values()])[0]
         try:
-            act()
-        except Exception as error:  # noqa: BLE001  # a declined copy is gone, a cancelled event too
+            for step in acts[name][1]:
+                step()
+        except (GraphError, NoSuchEvent) as error:  # a declined copy is gone, a cancelled event too
             logging.getLogger(__name__).debug("not possible: %r", error)
+        else:
+            self.acted[name] += 1
+
+    def _sharing_people(self, session: Session, rng: random.Random) -> datetime:
+        """Return when another session with one of *session*'s people starts in Outlook."""
+        theirs = [
+            (other, mentee)
+            for other, mentee, _ in self.booked
+            if other.id != session.id and set(other.holders) & set(session.holders)
+        ]
+        if not theirs:
+            raise NoSuchEvent("these people have one session only")
+        other, mentee = rng.choice(theirs)
+        return self.cloud.graph.outlook.find(mentee, other.id).start_at
 
     # --- time
 
     async def pass_time(self, by: timedelta, *, then: Callable[[], None] | None = None) -> None:
-        """Let *by* pass in steps of a minute: mail, notifications, queues and timers."""
-        for _ in range(by // _STEP):
-            await self.cloud.graph.advance(_STEP)
+        """Let *by* pass in steps of ten seconds: mail, notifications, queues and timers."""
+        for _ in range(by // STEP):
+            await self.cloud.graph.advance(STEP)
             await self.work()
-            await self._tick()
+            if self.clock.now().second < STEP.seconds:
+                await self._tick()
             if then:
                 then()
 
@@ -311,19 +370,19 @@ class Rig:
     async def _handle(self, message: Message) -> None:
         message.attempts += 1
         workers = [self._run(message) for _ in range(2 if self.twice else 1)]
-        self.trouble.is_working = True
+        self.trouble.cast_lot()
         outcomes = await asyncio.gather(*map(_lived, workers))
-        self.trouble.is_working = False
+        self.trouble.lives_for = None
         errors = [outcome for outcome in outcomes if outcome is not None]
         self.failures += [type(error).__name__ for error in errors if not _is_death(error)]
         if any(map(_is_death, errors)):
             self.start_anew()
         if not errors:
             return
-        if message.attempts >= _ATTEMPTS:
+        if message.attempts >= _QUEUES.max_dequeue_count:
             self.queues.poison.append(message)
         else:
-            message.visible_at = self.clock.now() + _VISIBLE_AGAIN
+            message.visible_at = self.clock.now() + _QUEUES.visibility_timeout
             self.queues.waiting.append(message)
 
     async def _run(self, message: Message) -> None:
@@ -349,7 +408,7 @@ class Rig:
 
     async def differences(self) -> list[str]:
         """Return every way in which a session is not what the organizer's calendar says."""
-        found = await self._wrong_holds()
+        found = [*await self._wrong_holds(), *self._wrong_conflicts()]
         for session, mentee, _ in self.booked:
             stored = self.sessions._stored(session.organizer, session.id)
             assert stored is not None
@@ -379,6 +438,24 @@ class Rig:
                     found.append(f"{session.id}: {len(held)} wrong holds")
         return found
 
+    def _wrong_conflicts(self) -> Iterator[str]:
+        """Yield where sessions of the same people do not say truly which others they overlap."""
+        stored = [self.sessions._stored(s.organizer, s.id) for s, _, _ in self.booked]
+        scheduled = [s for s in stored if s and s.state is SessionState.SCHEDULED]
+        for session in scheduled:
+            overlapping = {
+                other.id
+                for other in scheduled
+                if other.id != session.id
+                and other.span.overlaps(session.span)
+                and set(other.holders) & set(session.holders)
+            }
+            if set(session.conflicts_with) != overlapping:
+                yield (
+                    f"{session.id}: overlaps {sorted(overlapping)}, "
+                    f"says {sorted(session.conflicts_with)}"
+                )
+
     async def seen(self) -> dict[str, Any]:
         """Return how changes were found: counts by cause, lags in seconds."""
         feed, _ = await self.changes.after(self.organization.id, None, 100_000)
@@ -386,12 +463,18 @@ class Rig:
             change for change in feed if change.cause in {Cause.OUTLOOK, Cause.RECONCILIATION}
         ]
         lags = sorted(c.lag_ms / 1000 for c in changes if c.lag_ms is not None)
+        requests = self.cloud.graph.requests
+        calls = requests.count("GET", "{mailbox}/events/{event}")
+        in_batch = requests.in_batch["GET", "{mailbox}/events/{event}"]
         return {
             "changes": len(changes),
             "push": sum(c.cause == Cause.OUTLOOK for c in changes),
             "reconciliation": sum(c.cause == Cause.RECONCILIATION for c in changes),
             "lag_p50": lags[len(lags) // 2] if lags else 0.0,
             "lag_p99": lags[int(len(lags) * 0.99)] if lags else 0.0,
+            "calls_by_push": calls - in_batch,
+            "calls_by_reconciliation": in_batch,
+            "batches": requests.count("POST", "$batch"),
         }
 
 
@@ -412,6 +495,8 @@ def _compare(stored: Session, shown: dict[str, Any]) -> Iterator[str]:
         )
         for a in shown["attendees"]
     }
+    if answers.keys() != {attendee.address for attendee in stored.attendees}:
+        yield f"{len(answers)} attendees in Outlook, {len(stored.attendees)} here"
     for attendee in stored.attendees:
         if answers.get(attendee.address) is not attendee.response.state:
             yield f"{answers.get(attendee.address)} in Outlook, {attendee.response.state} here"
@@ -443,10 +528,14 @@ def _never() -> Any:
 
 
 @asynccontextmanager
-async def a_rig(folder: Path, seed: int = 0) -> AsyncIterator[Rig]:
-    """Run cloud and app on simulated time until the block ends."""
+async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIterator[Rig]:
+    """Run cloud and app on simulated time until the block ends.
+
+    *strangers*: so many pairs of people besides the seeded ones.
+    """
     clock = CloudClock(MONDAY)
     world = seeded_world(clock)
+    pairs = list(_strangers(world, strangers))
     rigs: list[Rig] = []
 
     async def receive(request: web.Request) -> web.Response:
@@ -486,7 +575,7 @@ async def a_rig(folder: Path, seed: int = 0) -> AsyncIterator[Rig]:
         patched = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in cloud.environment.items():
             patched.setenv(name, value)
-        rig = _rig(cloud, Trouble(random.Random(seed)))
+        rig = _rig(cloud, Trouble(random.Random(seed)), pairs)
         rigs.append(rig)
         rig.start_anew()
         for module in (shared.wiring, jobs, reconciliation, subscriptions):
@@ -501,8 +590,36 @@ async def a_rig(folder: Path, seed: int = 0) -> AsyncIterator[Rig]:
             await rig.aclose()
 
 
-def _rig(cloud: LocalCloud, trouble: Trouble) -> Rig:
+def _strangers(world: World, count: int) -> Iterator[SeededPairing]:
+    """Add people to the world who have nothing else to do; yield who of them may meet."""
+    tenant = world.tenants[CONTOSO_ID]
+    for number in range(count):
+        people = [
+            Person(
+                key=(key := f"{role}{number}"),
+                object_id=seeded_id(f"person {key}"),
+                tenant_id=tenant.tenant_id,
+                name=key,
+                address=f"{key}@{tenant.domain}",
+                zone="UTC",
+            )
+            for role in ("mentor", "mentee")
+        ]
+        tenant.people += people
+        yield SeededPairing(
+            "-".join(person.key for person in people),
+            "contoso",
+            tenant.tenant_id,
+            tuple(
+                SeededParticipant(person.key.rstrip("0123456789"), person.object_id, person.address)
+                for person in people
+            ),
+        )
+
+
+def _rig(cloud: LocalCloud, trouble: Trouble, strangers: list[SeededPairing]) -> Rig:
     seeds = [p for p in seeded_pairings(cloud.world) if p.organization_id == "contoso"]
+    wanted = {"ada-ben", "ada-priya", "dana-tashi", "layla-misaki"}
     organization = Organization(
         OrganizationId("contoso"),
         TenantId(seeds[0].tenant_id),
@@ -528,8 +645,7 @@ def _rig(cloud: LocalCloud, trouble: Trouble) -> Rig:
             seed.id.split("-")[1],
             seed.id.split("-")[0],
         )
-        for seed in seeds
-        if seed.id in {"ada-ben", "ada-priya", "dana-tashi", "layla-misaki"}
+        for seed in [*(seed for seed in seeds if seed.id in wanted), *strangers]
     ]
     return Rig(
         cloud,

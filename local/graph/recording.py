@@ -69,11 +69,14 @@ class Recorder:
         self.entries: deque[Recorded] = deque(maxlen=_REMEMBERED)
         self.counts: Counter[tuple[str, str]] = Counter()
         """By (method, operation); inner requests of a batch count too, as Graph counts them."""
+        self.in_batch: Counter[tuple[str, str]] = Counter()
+        """Those of *counts* that came inside a batch."""
 
     def add(self, entry: Recorded) -> None:
         """Write one down and tell the listener."""
         self.entries.append(entry)
         self.counts[entry.method, entry.operation] += 1
+        self.in_batch[entry.method, entry.operation] += entry.in_batch
         if self._on_exchange:
             self._on_exchange(entry)
 
@@ -89,6 +92,7 @@ class Recorder:
         """Forget everything."""
         self.entries.clear()
         self.counts.clear()
+        self.in_batch.clear()
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from local.host.configuration import read_options
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -34,3 +36,13 @@ def test_every_picture_is_shown() -> None:
         name for page in PAGES for name in re.findall(r"images/([\w-]+\.png)", page.read_text())
     }
     assert shown == {each.name for each in (ROOT / "docs" / "images").iterdir()}
+
+
+@pytest.mark.parametrize("page", ["following-outlook.md", "operate.md"])
+def test_how_often_a_message_is_tried_is_what_the_host_does(page: str) -> None:
+    queues = read_options(ROOT, {}).queues
+    text = " ".join((ROOT / "docs" / page).read_text(encoding="utf-8").split())
+    said = re.search(r"five (?:times|attempts), (\d+) seconds apart", text)
+    assert said, page
+    assert queues.max_dequeue_count == 5
+    assert queues.visibility_timeout.total_seconds() == int(said[1])
