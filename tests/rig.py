@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -71,6 +72,8 @@ STEP = timedelta(seconds=10)
 MINUTE = timedelta(minutes=1)
 _QUEUES = read_options(Path(__file__).parents[1], {}).queues
 _LOGGER = "mentor_calendar"
+_process: ContextVar[Wiring] = ContextVar("process")
+"""Which of the worker processes handles a message; elsewhere it is the rig's first."""
 
 
 class Killed(BaseException):
@@ -246,8 +249,8 @@ class Rig:
 
     def start_anew(self) -> Wiring:
         """Begin a new worker process: nothing is remembered but what is stored."""
-        self.wiring = RigWiring(self.settings, self)
-        self._wirings.append(self.wiring)
+        self.wiring, self.second = RigWiring(self.settings, self), RigWiring(self.settings, self)
+        self._wirings += (self.wiring, self.second)
         return self.wiring
 
     async def aclose(self) -> None:
@@ -369,7 +372,8 @@ class Rig:
 
     async def _handle(self, message: Message) -> None:
         message.attempts += 1
-        workers = [self._run(message) for _ in range(2 if self.twice else 1)]
+        processes = [self.wiring, self.second] if self.twice else [self.wiring]
+        workers = [self._run(message, process) for process in processes]
         self.trouble.cast_lot()
         outcomes = await asyncio.gather(*map(_lived, workers))
         self.trouble.lives_for = None
@@ -385,7 +389,8 @@ class Rig:
             message.visible_at = self.clock.now() + _QUEUES.visibility_timeout
             self.queues.waiting.append(message)
 
-    async def _run(self, message: Message) -> None:
+    async def _run(self, message: Message, process: Wiring) -> None:
+        _process.set(process)  # each has a task, and so a context, of its own
         body = func.QueueMessage(id="1", body=base64.b64decode(base64.b64encode(message.body)))
         name = notifications.follow_outlook if message.queue == NOTIFICATIONS else jobs.do_job
         await _function(name)(body)
@@ -579,7 +584,7 @@ async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIter
         rigs.append(rig)
         rig.start_anew()
         for module in (shared.wiring, jobs, reconciliation, subscriptions):
-            patched.setattr(module, "wiring", lambda: rig.wiring)
+            patched.setattr(module, "wiring", lambda: _process.get(None) or rig.wiring)
         cloud.graph.switches.endpoint_states = False
         await rig.organizations.create(rig.organization)
         for pairing, _, _ in rig.pairs:

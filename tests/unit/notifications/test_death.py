@@ -15,6 +15,7 @@ from shared.due import DueKind
 from shared.errors import EventGone
 from shared.ids import Mailbox, SubscriptionId, TenantId
 from shared.notifications.dispatch import dispatch
+from shared.notifications.fairness import Turns
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.sessions.booking import Books, book
 from shared.sessions.model import AttendeeResponse, ResponseState, SeenAttendee, Session
@@ -105,6 +106,7 @@ class Office:
                 books=books,
                 following=following,
                 organizations=_met(self.organizations, fate),
+                turns=Turns(),
             )
 
     async def run(self, messages: Iterable[Message], fate: Fate | None = None) -> None:
