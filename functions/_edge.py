@@ -221,12 +221,12 @@ def idempotency_key(req: func.HttpRequest) -> str:
     return key
 
 
-def ensure_match(req: func.HttpRequest, etag: str) -> None:
-    """Raise PreconditionFailed if If-Match names another version, Invalid if it is missing."""
+def ensure_match(req: func.HttpRequest, *etags: str) -> None:
+    """Raise PreconditionFailed if If-Match names none of *etags*, Invalid if it is missing."""
     wanted = req.headers.get("if-match")
     if wanted is None:
         raise Invalid("header.If-Match", "is needed: the ETag of what you saw, or *")
-    if wanted.strip() != "*" and etag not in _etags(wanted):
+    if wanted.strip() != "*" and _etags(wanted).isdisjoint(etags):
         raise PreconditionFailed("It changed since you read it.")
 
 

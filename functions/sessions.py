@@ -28,18 +28,25 @@ from functions._edge import (
     path_parameter,
     reply,
 )
+from shared.errors import PreconditionFailed
 from shared.ids import ObjectId, PairingId, SessionId
 from shared.organizations.access import ensure_usable
 from shared.organizations.model import Participation
 from shared.pairings.membership import own_pairing
 from shared.pairings.model import Pairing
 from shared.sessions.booking import book
-from shared.sessions.changing import accept_proposal, pairing_that_meets, respond
+from shared.sessions.changing import (
+    accept_proposal,
+    pairing_that_meets,
+    respond,
+    told,
+    versions_to_move,
+)
 from shared.sessions.listing import list_sessions
 from shared.sessions.model import Session
 from shared.sessions.series import Series
 from shared.sessions.series_booking import book_series
-from shared.sessions.series_changing import cancel_scope, reschedule_scope
+from shared.sessions.series_changing import cancel_scope, moved_before, reschedule_scope
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -129,19 +136,25 @@ async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
-    """Move a session the caller organizes; its attendees' answers start from silence."""
+    """Move a session the caller organizes; its attendees' answers start from silence.
+
+    The same again is the same answer, also under the ETag of before, as long as it stays there.
+    """
     participation, body = await authorize(req), parse_body(req, RescheduleBody)
     session = await _own(req, participation)
-    ensure_match(req, etag_of(session.version))
-    pairing = await _pairing_of(session)
-    moved = await reschedule_scope(
-        participation,
-        pairing,
-        session,
-        body.to_request(session),
-        body.scope,
-        books=wiring().books,
-    )
+    wanted, books = body.to_request(session), wiring().books
+    try:
+        ensure_match(req, *map(etag_of, versions_to_move(session, wanted)))
+    except PreconditionFailed as changed:
+        # RFC 9110, 13.1.1: a change that was made already may be answered as made.
+        moved = await moved_before(participation, session, wanted, body.scope, books=books)
+        if moved is None:
+            raise PreconditionFailed(f"{changed} It is {told(session)}.") from changed
+    else:
+        pairing = await _pairing_of(session)
+        moved = await reschedule_scope(
+            participation, pairing, session, wanted, body.scope, books=books
+        )
     return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
 
 
@@ -177,7 +190,10 @@ async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer in the caller's own mailbox; the session shows it once the organizer's copy does."""
+    """Answer in the caller's own mailbox; the session shows it once the organizer's copy does.
+
+    Twice is fine.
+    """
     participation, body = await authorize(req), parse_body(req, AnswerBody)
     session = await _own(req, participation)
     answered = await respond(participation, session, body.to_request(), books=wiring().books)
@@ -194,7 +210,7 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
-    """Move a session the caller organizes to the time that an attendee proposed."""
+    """Move a session the caller organizes to the time that an attendee proposed. Twice is fine."""
     participation = await authorize(req)
     session = await _own(req, participation)
     pairing = await _pairing_of(session)

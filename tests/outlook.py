@@ -276,14 +276,18 @@ class FakeCalendar:
         comment: str,
         proposed: TimeSpan | None,
     ) -> None:
-        """Answer; the organizer's copy has it at once."""
+        """Answer; the organizer's copy has it at once. Who declined has no copy any more."""
         self.outlook.calls.append("respond")
         if session.event_id is None:
             raise EventGone("there is no copy")
         address = next(
             a for a, who in self.outlook.addresses.items() if who == acting.mailbox.object_id
         )
-        self.answered(self._of(session.organizer, session.event_id), address, answer, proposed)
+        event = self._of(session.organizer, session.event_id)
+        given = {a.address: a.response.state for a in event.seen.attendees}
+        if given.get(address) is ResponseState.DECLINED:
+            raise EventGone("it was declined")
+        self.answered(event, address, answer, proposed)
 
     async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
         """Return what everybody's calendar offers."""

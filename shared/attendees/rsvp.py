@@ -73,7 +73,8 @@ def merge(session: Session, seen: SeenEvent) -> Merged:
     merged = session if is_late else replace(_dated(session, seen), span=seen.span)
     is_moved = merged.span != session.span
     if is_moved:
-        merged = replace(merged, scheduling=session.scheduling + 1)
+        # Whoever asked for other times before has not seen these.
+        merged = replace(merged, scheduling=session.scheduling + 1, pending_of=None)
     if merged.span == session.pending_span:
         # Our own reschedule, heard of before its answer was.
         merged = merged.without_pending(done=True)

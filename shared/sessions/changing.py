@@ -26,6 +26,7 @@ from shared.errors import (
     SlotTaken,
     StaleRow,
 )
+from shared.ids import ObjectId
 from shared.logs import log_event
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
@@ -61,6 +62,8 @@ from shared.timespan import TimeSpan
 CROSSING: Final = "ErrorOccurrenceCrossingBoundary"
 """What Graph says where an occurrence would meet its neighbour."""
 _MINUTE: Final = timedelta(minutes=1)
+_TRIES: Final = 3
+"""How often a request goes on from what the same request, sent at the same time, has come to."""
 _ANSWER_TAKES = timedelta(seconds=20)
 """About how long an answer is on its way to the organizer's copy."""
 
@@ -74,6 +77,8 @@ class Reschedule:
     accept_unknown: bool = False
     at_least: int | None = None
     """Move it when the organizer and so many in all are free, instead of everybody required."""
+    proposed_by: str | None = None
+    """The address of the attendee whose proposal it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +100,32 @@ async def reschedule(
 ) -> Session:
     """Move *session* to *wanted*; its attendees' answers start from silence.
 
+    Where it is already it stays, so the same again is the same answer.
+
     Raises:
         NotAllowed: the caller is not the organizer.
         SlotTaken, SlotUnknown: with alternatives; the old time stays held.
         Invalid, Conflict, StaleRow
         CalendarUnavailable, CalendarThrottled: perhaps moved; the settling job finds out.
     """
+    for _ in range(_TRIES):
+        try:
+            return await _reschedule(participation, pairing, session, wanted, books)
+        except StaleRow:
+            session = await books.sessions.get(session.organizer, session.id)
+            # Else the same request, sent twice at once, is ahead of us: its answer is ours.
+            if wanted.span not in {session.span, session.pending_span}:
+                raise
+    raise StaleRow("The session is being changed by too many at once.")
+
+
+async def _reschedule(
+    participation: Participation,
+    pairing: Pairing,
+    session: Session,
+    wanted: Reschedule,
+    books: Books,
+) -> Session:
     ensure_organizer(participation, session)
     lifecycle.after(session.state, Action.RESCHEDULE)
     now = books.clock.now()
@@ -113,6 +138,7 @@ async def reschedule(
             "Nobody is invited to this session any more.",
             remedy="Invite somebody to the meeting in Outlook, or cancel it and book anew.",
         )
+    session = _taking(session, wanted)
     if wanted.span == session.pending_span and session.event_id is not None:
         # Asked for before, and nobody heard what became of it: Outlook may have done it.
         seen = await books.calendar.read(session.organizer, session.event_id)
@@ -146,9 +172,7 @@ async def reschedule(
         books=books,
     )
     moving = replace(
-        session,
-        pending_span=wanted.span,
-        held_until=now + HOLD_FOR,
+        session.towards(wanted.span, now + HOLD_FOR),
         unknown_for=tuple(unknown),
         attendees=tuple(replace(a, is_free_then=a.address not in busy) for a in session.attendees),
     )
@@ -191,7 +215,10 @@ async def cancel(
 async def respond(
     participation: Participation, session: Session, answer: Answer, *, books: Books
 ) -> Session:
-    """Answer in the attendee's own mailbox. The answer shows once the organizer's copy has it."""
+    """Answer in the attendee's own mailbox. The answer shows once the organizer's copy has it.
+
+    Twice is fine, though who declines has no invitation any more: the organizer's copy tells.
+    """
     me = participation.mailbox.object_id
     if session.organizer == participation.mailbox:
         raise NotAllowed(
@@ -208,6 +235,8 @@ async def respond(
             participation.acting, session, answer.state, answer.comment, answer.proposed
         )
     except EventGone as gone:
+        if await _has_answered(session, me, answer, books):
+            return session
         raise Conflict(
             "The invitation is not in your calendar.",
             remedy="It may still be on its way: try again in a minute. If you removed it, ask the"
@@ -222,19 +251,46 @@ async def respond(
     return session
 
 
+async def _has_answered(session: Session, me: ObjectId, answer: Answer, books: Books) -> bool:
+    """Tell whether the organizer's copy has just that answer: it was given before, unheard."""
+    if session.event_id is None:
+        return False
+    try:
+        seen = await books.calendar.read(session.organizer, session.event_id)
+    except EventGone:
+        return False
+    address = next(a.address for a in session.attendees if a.object_id == me)
+    return any(
+        (a.response.state, a.response.proposed) == (answer.state, answer.proposed)
+        for a in seen.attendees
+        if a.address == address
+    )
+
+
 async def accept_proposal(
     participation: Participation, pairing: Pairing, session: Session, attendee: str, *, books: Books
 ) -> Session:
-    """Move *session* to the time that *attendee* (object id or address) proposed."""
+    """Move *session* to the time that *attendee* (object id or address) proposed.
+
+    Twice is fine: as long as the session is where their proposal put it, it is the answer.
+    """
     ensure_organizer(participation, session)
+    lifecycle.after(session.state, Action.RESCHEDULE)
     proposer = next(
         (a for a in session.attendees if attendee.lower() in {a.object_id, a.address}), None
     )
     if proposer is None:
         raise NotFound("There is no such attendee.")
     if proposer.response.proposed is None:
-        raise Conflict("This attendee proposes no other time.")
-    wanted = Reschedule(proposer.response.proposed, session.time_zone, accept_unknown=True)
+        if proposer.taken == session.span:
+            return session
+        raise Conflict(f"This attendee proposes no other time. The session is {told(session)}.")
+    wanted = Reschedule(
+        proposer.response.proposed,
+        session.time_zone,
+        accept_unknown=True,
+        proposed_by=proposer.address,
+    )
     try:
         return await reschedule(participation, pairing, session, wanted, books=books)
     except Invalid as refused:
@@ -299,6 +355,35 @@ async def record_cancelled(
         if announces:
             await announce(session, organization, books=books)
         return session
+
+
+def versions_to_move(session: Session, wanted: Reschedule) -> tuple[str, ...]:
+    """Return the versions that whoever asks for *wanted* may have seen.
+
+    The present one; where just that is half done, also the one of which it was asked before.
+    """
+    if session.pending_of is None or session.pending_span != wanted.span:
+        return (session.version,)
+    return session.version, session.pending_of
+
+
+def told(session: Session) -> str:
+    """Return in words what *session* is now, for whoever expected something else."""
+    start = f"{session.span.start:%Y-%m-%dT%H:%M:%SZ}"
+    if session.state is SessionState.SCHEDULED:
+        return f"scheduled for {start}"
+    return f"{session.state}; it was to start at {start}"
+
+
+def _taking(session: Session, wanted: Reschedule) -> Session:
+    """Return *session* knowing whose proposal *wanted* is."""
+    return replace(
+        session,
+        attendees=tuple(
+            replace(a, taken=wanted.span) if a.address == wanted.proposed_by else a
+            for a in session.attendees
+        ),
+    )
 
 
 def ensure_can_last(span: TimeSpan) -> None:

@@ -130,6 +130,8 @@ class Attendee:
     Invited all the same; their time is not held."""
     is_free_then: bool | None = None
     """The same of where a reschedule under way wants it; None: as it is now."""
+    taken: TimeSpan | None = None
+    """The last time they proposed that the organizer took, to know the same acceptance again."""
     forwarded: bool = False
     """Added in Outlook, not by us: no participant of the pairing."""
 
@@ -172,6 +174,8 @@ class Session:
     """Which of its series, from 0."""
     pending_span: TimeSpan | None = None
     """Where a reschedule under way wants it; held besides *span* until it is done or undone."""
+    pending_of: str | None = None
+    """The *version* that reschedule was asked of: who repeats it knows no later one."""
     held_until: datetime | None = None
     """Until when an unconfirmed hold (requested, or *pending_span*) counts."""
     version: str = ""
@@ -232,6 +236,16 @@ class Session:
             ),
         )
 
+    def towards(self, span: TimeSpan, until: datetime) -> "Session":
+        """Return it with a reschedule to *span* under way, which holds that time *until* then."""
+        is_same = span == self.pending_span and self.pending_of is not None
+        return replace(
+            self,
+            pending_span=span,
+            held_until=until,
+            pending_of=self.pending_of if is_same else self.version,
+        )
+
     def without_pending(self, *, done: bool) -> "Session":
         """Return it without the reschedule under way, which is *done* or came to nothing.
 
@@ -241,6 +255,7 @@ class Session:
             self,
             pending_span=None,
             held_until=None,
+            pending_of=None,
             attendees=tuple(
                 replace(
                     a,

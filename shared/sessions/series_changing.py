@@ -136,9 +136,7 @@ async def reschedule_scope(
     await _ensure_free(participation, pairing, meant, spans, wanted, books)
     now = books.clock.now()
     await books.jobs.put(series_job(JobKind.SERIES, series), delay=VERIFY_AFTER)
-    moving = [
-        replace(s, pending_span=spans[s.occurrence], held_until=now + HOLD_FOR) for s in meant
-    ]
+    moving = [s.towards(spans[s.occurrence], now + HOLD_FOR) for s in meant]
     try:
         moving = await together(hold_both(each, books) for each in moving)
     except SlotTaken:
@@ -147,6 +145,34 @@ async def reschedule_scope(
         await _ensure_free(participation, pairing, meant, spans, wanted, books)
         raise
     return await _move_in_outlook(participation, series, known, moving, wanted, books)
+
+
+async def moved_before(
+    participation: Participation,
+    session: Session,
+    wanted: Reschedule,
+    scope: Scope,
+    *,
+    books: Books,
+) -> list[Session] | None:
+    """Return those meant if they are where *wanted* has them, for who asks again; else None.
+
+    Raises:
+        NotAllowed: the caller is not the organizer.
+        Invalid, Conflict: it belongs to no series, or that is being booked.
+    """
+    ensure_organizer(participation, session)
+    if session.state is not SessionState.SCHEDULED or session.span != wanted.span:
+        return None
+    meant = [session]
+    if scope is not Scope.ONE:
+        series = await _series_of(session, books)
+        known = await sessions_of(series, sessions=books.sessions)
+        meant = _meant(known, session, scope, books)
+        spans = _targets(series, session, meant, wanted)
+        if any(spans[s.occurrence] != s.span for s in meant):
+            return None
+    return None if any(s.pending_span for s in meant) else meant
 
 
 async def settle_series(job: Job, organization: Organization, *, books: Books) -> None:

@@ -73,6 +73,7 @@ def session_values(session: Session) -> dict[str, Any]:
                 "occurrence": session.occurrence,
                 "pending_start": _instant(pending.start if pending else None),
                 "pending_end": _instant(pending.end if pending else None),
+                "pending_of": session.pending_of,
                 "held_until": _instant(session.held_until),
                 "unreadable_since": _instant(session.unreadable_since),
             }
@@ -108,6 +109,7 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         series_id=_optional(SeriesId, values.get("series_id")),
         occurrence=values["occurrence"],
         pending_span=_span(values.get("pending_start"), values.get("pending_end")),
+        pending_of=values.get("pending_of"),
         held_until=_moment(values.get("held_until")),
         unreadable_since=_moment(values.get("unreadable_since")),
         version=version,
@@ -238,7 +240,8 @@ def _attendee_values(attendee: Attendee) -> dict[str, Any]:
         "forwarded": attendee.forwarded or None,
         "response": response.state.value,
         "responded_at": _instant(response.responded_at),
-        "proposed": [instant(proposed.start), instant(proposed.end)] if proposed else None,
+        "proposed": _instants(proposed) if proposed else None,
+        "taken": _instants(attendee.taken) if attendee.taken else None,
         "reset": response.reset or None,
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -251,6 +254,7 @@ def _attendee(values: Mapping[str, Any]) -> Attendee:
         required=values["required"],
         is_free=not values.get("busy", False),
         is_free_then=values.get("free_then"),
+        taken=_span(*values.get("taken", (None, None))),
         response=AttendeeResponse(
             state=ResponseState(values["response"]),
             responded_at=_moment(values.get("responded_at")),

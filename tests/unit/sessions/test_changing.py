@@ -10,8 +10,8 @@ from shared.attendees.rsvp import merge
 from shared.errors import Conflict, Invalid, SlotTaken, StaleRow
 from shared.ids import Mailbox
 from shared.sessions.booking import book
-from shared.sessions.changing import Reschedule, accept_proposal, reschedule
-from shared.sessions.model import Hold, ResponseState, Session
+from shared.sessions.changing import Reschedule, accept_proposal, reschedule, versions_to_move
+from shared.sessions.model import HOLD_FOR, Hold, ResponseState, Session
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series import Scope
 from shared.sessions.series_booking import book_series
@@ -21,6 +21,7 @@ from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
 from tests.unit.sessions.conftest import Desk, a_request
 
 ODD = at(14, 7, day=1)
+OLD, NEW = a_span(at(10, day=1)), a_span(at(14, day=1))
 
 
 def lasting(start: datetime, minutes: int) -> TimeSpan:
@@ -67,6 +68,58 @@ async def test_a_proposed_time_is_taken_as_it_is(desk: Desk, span: TimeSpan) -> 
     for mailbox in (desk.mentor, desk.mentee):
         holds = await desk.sessions.holds(mailbox, a_span(at(0), 3 * 1440), desk.clock.now())
         assert [hold.span for hold in holds] == [span]
+
+
+async def test_a_proposal_taken_twice_is_taken_once(desk: Desk) -> None:
+    first = await taken(desk, await proposed(desk, NEW))
+    calls = list(desk.outlook.calls)
+    assert await taken(desk, first) == first
+    assert desk.outlook.calls == calls
+
+
+async def test_a_proposal_taken_twice_at_once_is_taken_once(desk: Desk) -> None:
+    session = await proposed(desk, NEW)
+    outcomes = await asyncio.gather(*(taken(desk, session) for _ in range(3)))
+    assert {outcome.span for outcome in outcomes} == {NEW}
+    assert [e.seen.span for e in desk.outlook.events] == [NEW]
+    known = await desk.sessions.get(desk.mentee, session.id)
+    assert (known.span, known.pending_span, known.scheduling) == (NEW, None, 1)
+
+
+async def test_a_proposal_that_was_taken_and_left_since_is_not_taken_again(desk: Desk) -> None:
+    session = await taken(desk, await proposed(desk, NEW))
+    seen = desk.calendar.moved(desk.outlook.events[0], lasting(at(16, day=1), 30))
+    session = await desk.sessions.save(merge(session, seen).session)
+    with pytest.raises(Conflict, match="scheduled for 2026-03-03T16:00:00Z"):
+        await taken(desk, session)
+    assert desk.outlook.events[0].seen == seen
+
+
+async def test_another_proposal_of_the_same_person_is_another_one(desk: Desk) -> None:
+    session, other = await taken(desk, await proposed(desk, NEW)), lasting(at(16, day=1), 30)
+    address = desk.address(desk.mentor)
+    seen = desk.calendar.answered(desk.outlook.events[0], address, ResponseState.TENTATIVE, other)
+    session = await taken(desk, await desk.sessions.save(merge(session, seen).session))
+    assert session.span == other
+    assert await taken(desk, session) == session
+
+
+async def test_a_move_to_a_proposed_time_by_hand_answers_no_proposal(desk: Desk) -> None:
+    session = await move(desk, await proposed(desk, NEW))
+    with pytest.raises(Conflict, match="no other time"):
+        await taken(desk, session)
+
+
+async def test_who_repeats_a_move_may_know_the_version_of_before(desk: Desk) -> None:
+    session = await booked(desk)
+    wanted = Reschedule(NEW, "UTC")
+    half_done = await desk.sessions.save(session.towards(NEW, desk.clock.now() + HOLD_FOR))
+    half_done = await desk.sessions.save(half_done.towards(NEW, desk.clock.now() + HOLD_FOR))
+    assert versions_to_move(half_done, wanted) == (half_done.version, session.version)
+    assert versions_to_move(half_done, replace(wanted, span=OLD)) == (half_done.version,)
+    seen = desk.calendar.moved(desk.outlook.events[0], lasting(at(16, day=1), 30))
+    elsewhere = await desk.sessions.save(merge(half_done, seen).session)
+    assert versions_to_move(elsewhere, wanted) == (elsewhere.version,)
 
 
 @pytest.mark.parametrize("busy", [lasting(at(14, 36, day=1), 10), lasting(at(14, day=1), 8)])
@@ -149,9 +202,6 @@ async def test_a_series_with_a_date_of_odd_length_is_moved_on_or_told(
 
 
 # --- groups: who can be done without
-
-
-OLD, NEW = a_span(at(10, day=1)), a_span(at(14, day=1))
 
 
 async def a_group(desk: Desk, *, required: bool = True) -> tuple[Session, Mailbox]:
