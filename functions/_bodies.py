@@ -466,7 +466,7 @@ class BookingBody(Body):
     accept_unknown: bool = False
     """Book although somebody's availability is unknown."""
     at_least: int | None = Field(default=None, ge=1, le=20)
-    """Book when the caller and so many in all are free, not all required. Not for series."""
+    """Book when the caller and so many in all are free, not all required: on every date."""
     repeat: RepeatBody | None = None
     """Makes a series of it."""
     on_conflict: OnConflict = OnConflict.REFUSE
@@ -474,8 +474,6 @@ class BookingBody(Body):
 
     @model_validator(mode="after")
     def _is_one_or_a_series(self) -> Self:
-        if self.repeat and self.at_least:
-            raise ValueError("at_least is not for series")
         if self.on_conflict is not OnConflict.REFUSE and not self.repeat:
             raise ValueError("on_conflict goes with repeat")
         return self
@@ -511,13 +509,7 @@ class RescheduleBody(Body):
     scope: Scope = Scope.ONE
     """How much of its series moves, by as many days and to the same hour. What is over stays."""
     at_least: int | None = Field(default=None, ge=1, le=20)
-    """Move it when the caller and so many in all are free, not all required. Not for series."""
-
-    @model_validator(mode="after")
-    def _is_one_or_a_series(self) -> Self:
-        if self.at_least and self.scope is not Scope.ONE:
-            raise ValueError("at_least is not for series")
-        return self
+    """Move it when the caller and so many in all are free, not all required: on every date."""
 
     def to_request(self, session: Session) -> Reschedule:
         """Return what the use-case understands."""

@@ -108,7 +108,7 @@ def a_series(**changes: Any) -> Series:
     spans = [a_span(at(10, day=1 + 7 * week)) for week in range(3)]
     organizer = changes.pop("organizer", None) or a_mailbox()
     planned = (
-        Planned(0, spans[0]),
+        Planned(0, spans[0], busy=("dora@contoso.example",), unknown_for=("cleo@contoso.example",)),
         Planned(1, spans[1], Outcome.MOVED, a_span(at(12, day=8)), (a_span(at(12, day=8)),)),
         Planned(2, spans[2], Outcome.SKIPPED),
     )
@@ -120,7 +120,6 @@ def a_series(**changes: Any) -> Series:
             "organizer": organizer,
             "others": (a_mailbox(organizer.tenant_id),),
             "state": SessionState.REQUESTED,
-            "unknown_for": ("cleo@contoso.example",),
             "fingerprint": "f1ng3r",
             "time_zone": "Europe/Berlin",
             "frequency": Frequency.WEEKLY,

@@ -185,6 +185,15 @@ class Occasion:
         others = {a for _, addresses in verdict.taken for a in addresses} | {*verdict.unknown_for}
         return tuple(s.address for s in self.schedules if s.address not in others)
 
+    def others_at(
+        self, span: TimeSpan, rules: SlotRules, *, held: Held = NOTHING_HELD
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the addresses of those known not to be free then, and of those who are unknown."""
+        verdict = check(self.schedules, self.window, span, rules, held=held)
+        unknown = verdict.unknown_for
+        taken = {a for _, addresses in verdict.taken for a in addresses if a not in unknown}
+        return tuple(s.address for s in self.schedules if s.address in taken), unknown
+
     def nearest(
         self,
         start: datetime,

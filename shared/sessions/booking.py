@@ -496,7 +496,7 @@ async def judge(
         if at_least is None:
             unknown = occasion.judge(span, rules, accept_unknown=accept_unknown)
         else:
-            unknown = _judge_many(occasion, free, at_least)
+            unknown = judge_many(occasion, free, at_least)
     except SlotTaken as taken:
         found = await alternatives_to(
             occasion,
@@ -515,8 +515,8 @@ async def judge(
     return unknown, tuple(address for address in known if address not in free)
 
 
-def _judge_many(occasion: Occasion, free: Sequence[str], at_least: int) -> tuple[str, ...]:
-    """Return whose time is not known, if the caller and enough others are free."""
+def judge_many(occasion: Occasion, free: Sequence[str], at_least: int) -> tuple[str, ...]:
+    """Return whose time is not known, if the caller and enough others are free, or SlotTaken."""
     if not occasion.organizer.issubset(free):
         raise SlotTaken("You are not free then.")
     if len(free) < at_least:

@@ -55,6 +55,11 @@ class Planned:
     moved_to: TimeSpan | None = None
     alternatives: tuple[TimeSpan, ...] = ()
     """Of a date that was not free: slots that were, nearest first."""
+    busy: tuple[str, ...] = ()
+    """Addresses of those who were known not to be free when it is booked and can be done without:
+    invited all the same."""
+    unknown_for: tuple[str, ...] = ()
+    """Addresses of those whose availability was unknown then."""
 
     @property
     def booked(self) -> TimeSpan | None:
@@ -83,8 +88,6 @@ class Series:
     monthly_by: MonthlyBy
     planned: tuple[Planned, ...]
     """Every date that was asked for, by date."""
-    unknown_for: tuple[str, ...] = ()
-    """Addresses whose availability was unknown when it was booked."""
     event_id: EventId | None = None
     """The series master's."""
     version: str = ""

@@ -37,8 +37,10 @@ from shared.sessions.booking import (
     await_link,
     draft_of,
     ensure_bookable,
+    ensure_enough,
     hold_again,
     hold_all,
+    judge_many,
     left_behind,
     release,
     requested,
@@ -203,20 +205,22 @@ def judged(
     rules: SlotRules,
     *,
     accept_unknown: bool,
-) -> tuple[list[Planned], tuple[str, ...]]:
-    """Return which of *spans* are free, the others with alternatives; and who was unknown.
+    at_least: int | None = None,
+) -> list[Planned]:
+    """Return which of *spans* are free for everybody required, the others with alternatives.
 
-    Raises SlotUnknown.
+    *at_least*: for the caller and so many in all instead. Raises SlotUnknown.
     """
     planned: list[Planned] = []
-    unknown: dict[str, None] = {}
     for number, span in enumerate(spans):
         look = _look_at(span, looks)
         try:
-            unknown |= dict.fromkeys(
+            if at_least is None:
                 look.occasion.judge(span, rules, accept_unknown=accept_unknown, held=look.held)
-            )
-            planned.append(Planned(number, span))
+            else:
+                free = look.occasion.free_at(span, rules, held=look.held)
+                judge_many(look.occasion, free, at_least)
+            planned.append(with_people(Planned(number, span), looks, rules))
         except SlotTaken:
             others = look.occasion.nearest(
                 span.start,
@@ -224,10 +228,20 @@ def judged(
                 held=look.held,
                 count=_LOOKED_AT,
                 include_unknown=accept_unknown,
+                at_least=at_least,
             )
-            free = [o for o in others if not any(o.overlaps(s) for s in spans)]
-            planned.append(Planned(number, span, Outcome.SKIPPED, None, tuple(free)))
-    return planned, tuple(unknown)
+            apart = [o for o in others if not any(o.overlaps(s) for s in spans)]
+            planned.append(Planned(number, span, Outcome.SKIPPED, None, tuple(apart)))
+    return planned
+
+
+def with_people(planned: Planned, looks: Sequence[Look], rules: SlotRules) -> Planned:
+    """Return *planned* with who is not free when it is booked, and of whom that is unknown."""
+    if planned.booked is None:
+        return planned
+    look = _look_at(planned.booked, looks)
+    busy, unknown = look.occasion.others_at(planned.booked, rules, held=look.held)
+    return replace(planned, busy=busy, unknown_for=unknown)
 
 
 def refusal(conflicts: Sequence[Planned], of: int) -> SlotTaken:
@@ -282,16 +296,23 @@ async def _reserve(
     settings = participation.organization.settings
     rules = rules_for(settings, duration=request.duration, now=now, zone=zone)
     ensure_bookable(request.span, rules)
+    ensure_enough(pairing, request.at_least)
     spans = spans_of(request.start, request.duration, zone, repeat)
     _ensure_within_horizon(spans, rules, repeat)
     for _ in range(_TRIES):
         own = frozenset(occurrence_id(series_id, number) for number in range(len(spans)))
         looks = await look_around(participation, pairing, spans, books=books, own=own)
-        planned, unknown = judged(spans, looks, rules, accept_unknown=request.accept_unknown)
+        dates = judged(
+            spans,
+            looks,
+            rules,
+            accept_unknown=request.accept_unknown,
+            at_least=request.at_least,
+        )
+        planned = tuple(with_people(each, looks, rules) for each in plan(dates, request))
         series = replace(
             _new(participation, pairing, request, repeat, series_id),
-            planned=plan(planned, request),
-            unknown_for=unknown,
+            planned=planned,
         )
         await books.jobs.put(series_job(JobKind.SERIES, series), delay=VERIFY_AFTER)
         try:
@@ -418,8 +439,9 @@ async def _hold(
                 pairing,
                 request,
                 series.session_ids[planned.number],
-                series.unknown_for,
+                planned.unknown_for,
                 now,
+                planned.busy,
             ),
             span=planned.booked,
             series_id=series.id,
@@ -428,7 +450,7 @@ async def _hold(
         known = await left_behind(session.organizer, session.id, books)
         if known is None:
             try:
-                return await hold_all(session, books)
+                return await hold_all(session, books, at_least=request.at_least)
             except StaleRow:
                 known = await books.sessions.get(session.organizer, session.id)
         return await hold_again(known, books) if known.state is SessionState.REQUESTED else known
@@ -585,6 +607,8 @@ async def _opened_like(sibling: Session, number: int, seen: SeenEvent, books: Bo
         state=SessionState.REQUESTED,
         span=seen.span,
         event_id=None,
+        # Who is free was asked of other dates.
+        attendees=tuple(replace(a, is_free=True) for a in sibling.attendees),
         held_until=now,
         version="",
     )

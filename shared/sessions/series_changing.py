@@ -7,7 +7,7 @@ lost. A row for each session says how far it got.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from shared.availability.finding import rules_for
@@ -28,7 +28,7 @@ from shared.ids import EventId, SeriesId, SessionId
 from shared.logs import log_event
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
-from shared.sessions.booking import Books, ensure_bookable
+from shared.sessions.booking import Books, ensure_bookable, ensure_enough
 from shared.sessions.changing import (
     Reschedule,
     cancel,
@@ -133,16 +133,17 @@ async def reschedule_scope(
     if all(spans[s.occurrence] == s.span for s in meant):
         return list(meant)
     _ensure_in_order(known, meant, spans)
-    await _ensure_free(participation, pairing, meant, spans, wanted, books)
-    now = books.clock.now()
+    ensure_enough(pairing, wanted.at_least)
+    dates = await _free_dates(participation, pairing, meant, spans, wanted, books)
+    until = books.clock.now() + HOLD_FOR
     await books.jobs.put(series_job(JobKind.SERIES, series), delay=VERIFY_AFTER)
-    moving = [s.towards(spans[s.occurrence], now + HOLD_FOR) for s in meant]
+    moving = [_towards(s, spans[s.occurrence], dates[s.occurrence], until) for s in meant]
     try:
-        moving = await together(hold_both(each, books) for each in moving)
+        moving = await together(hold_both(m, books, at_least=wanted.at_least) for m in moving)
     except SlotTaken:
         await _let_all_go(meant, books)
         # Somebody was faster: which dates are free now, and what else is.
-        await _ensure_free(participation, pairing, meant, spans, wanted, books)
+        await _free_dates(participation, pairing, meant, spans, wanted, books)
         raise
     return await _move_in_outlook(participation, series, known, moving, wanted, books)
 
@@ -349,14 +350,29 @@ def _is_alive(session: Session) -> bool:
     return session.state is not SessionState.CANCELLED
 
 
-async def _ensure_free(
+def _towards(session: Session, span: TimeSpan, date: Planned, until: datetime) -> Session:
+    """Return *session* on its way to *span*, with who of its people is free then."""
+    return replace(
+        session.towards(span, until),
+        unknown_for=date.unknown_for,
+        attendees=tuple(
+            replace(a, is_free_then=a.address not in date.busy) for a in session.attendees
+        ),
+    )
+
+
+async def _free_dates(
     participation: Participation,
     pairing: Pairing,
     meant: Sequence[Session],
     spans: Mapping[int, TimeSpan],
     wanted: Reschedule,
     books: Books,
-) -> None:
+) -> dict[int, Planned]:
+    """Return who is free when *meant* are moved to *spans*, by number.
+
+    Raises SlotTaken with the dates that are not free, SlotUnknown, Invalid.
+    """
     ensure_can_last(wanted.span)
     rules = rules_for(
         participation.organization.settings,
@@ -375,14 +391,19 @@ async def _ensure_free(
         own=frozenset(s.id for s in meant),
         freed=meant,
     )
-    planned, _ = judged(ordered, looks, rules, accept_unknown=wanted.accept_unknown)
-    conflicts = [
-        replace(p, number=session.occurrence)
-        for p, session in zip(planned, meant, strict=True)
-        if p.outcome is not Outcome.BOOKED
+    judgement = judged(
+        ordered,
+        looks,
+        rules,
+        accept_unknown=wanted.accept_unknown,
+        at_least=wanted.at_least,
+    )
+    dates = [
+        replace(p, number=session.occurrence) for p, session in zip(judgement, meant, strict=True)
     ]
-    if conflicts:
+    if conflicts := [date for date in dates if date.outcome is not Outcome.BOOKED]:
         raise refusal(conflicts, len(meant))
+    return {date.number: date for date in dates}
 
 
 async def _let_all_go(sessions: Sequence[Session], books: Books) -> None:

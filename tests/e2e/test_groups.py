@@ -110,6 +110,40 @@ async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: Stage) -> 
         assert of(seen, "misaki")["response"] == "declined"
 
 
+async def test_a_series_of_a_group_suits_enough_of_them_on_each_date(stage: Stage) -> None:
+    await put_team(stage, guests=0)
+    weeks = [timedelta(weeks=week) for week in range(3)]
+    outlook = stage.cloud.graph.outlook
+    outlook.busy("misaki", saturday(9) + weeks[1], saturday(12) + weeks[1])
+    wish = {"repeat": {"frequency": "weekly", "count": 3}}
+
+    refused = await book(stage, "all", **wish)
+    assert refused.status_code == 409, refused.text
+    assert [c["occurrence"] for c in refused.json()["conflicts"]] == [1]
+    too_many = await book(stage, "six", **wish, at_least=6)
+    assert (too_many.status_code, too_many.json()["errors"][0]["field"]) == (422, "body.at_least")
+
+    booked = await book(stage, "three", **wish, at_least=3)
+    assert booked.status_code == 201, booked.text
+    sessions = booked.json()["series"]["sessions"]
+    assert [of(s, "misaki")["is_free"] for s in sessions] == [True, False, True]
+    again = await book(stage, "three", **wish, at_least=3)
+    assert [s["id"] for s in again.json()["series"]["sessions"]] == [s["id"] for s in sessions]
+
+    await stage.settled()
+    outlook.busy("misaki", saturday(13) + weeks[2], saturday(16) + weeks[2])
+    path = f"sessions/{sessions[0]['id']}"
+    to = {"start": saturday(14).isoformat(), "scope": "all"}
+    for status, changes in ((409, {}), (409, {"at_least": 5}), (200, {"at_least": 3})):
+        moved = await stage.call("ben", "PATCH", path, json=to | changes, headers={"if-match": "*"})
+        assert moved.status_code == status, moved.text
+    sessions = moved.json()["series"]["sessions"]
+    assert [of(s, "misaki")["is_free"] for s in sessions] == [True, True, False]
+    await stage.settled()
+    shown = (await stage.call("priya", "GET", f"sessions/{sessions[2]['id']}")).json()
+    assert shown["start"] == (saturday(14) + weeks[2]).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 async def test_slots_for_at_least_so_many_are_more_than_those_for_all(stage: Stage) -> None:
     await put_team(stage, guests=0)
     window = {"from": saturday(0).isoformat(), "to": (saturday(0) + timedelta(days=7)).isoformat()}

@@ -67,7 +67,7 @@ async def post(api: Api, key: str = "key", **changes: object) -> tuple[int, Any]
         ({"repeat": {"frequency": "weekly", "until": "soon"}}, "body.repeat.until"),
         ({"repeat": {"frequency": "weekly", "until": "2026-03-04"}}, "body.repeat.until"),
         ({"repeat": {"frequency": "weekly", "count": 30}}, "body.repeat.count"),
-        ({"repeat": {"frequency": "weekly", "count": 3}, "at_least": 2}, "body"),
+        ({"repeat": {"frequency": "weekly", "count": 3}, "at_least": 3}, "body.at_least"),
         ({"unheard_of": 1}, "body.unheard_of"),
     ],
 )

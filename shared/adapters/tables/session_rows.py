@@ -132,14 +132,19 @@ def series_values(series: Series) -> dict[str, Any]:
         }
     ) | _long_texts(
         planned=[_planned_values(p) for p in series.planned],
+        people=[
+            [p.number, p.busy, p.unknown_for] for p in series.planned if p.busy or p.unknown_for
+        ],
         others=[mailbox.object_id for mailbox in series.others],
-        unknown_for=series.unknown_for,
     )
 
 
 def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Series:
     """Return the series that `series_values` wrote."""
     planned = json.loads(read_long_text("planned", values))
+    # Series that were booked before a release knew of it say nothing of single dates.
+    people = json.loads(read_long_text("people", values)) if "people" in values else ()
+    busy_unknown = {number: (busy, unknown) for number, busy, unknown in people}
     return Series(
         id=SeriesId(values["series_id"]),
         organization_id=OrganizationId(values["organization_id"]),
@@ -154,8 +159,10 @@ def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Se
         time_zone=values["time_zone"],
         frequency=Frequency(values["frequency"]),
         monthly_by=MonthlyBy(values["monthly_by"]),
-        planned=tuple(_planned(number, told) for number, told in enumerate(planned)),
-        unknown_for=tuple(json.loads(read_long_text("unknown_for", values))),
+        planned=tuple(
+            _planned(number, told, *busy_unknown.get(number, ((), ())))
+            for number, told in enumerate(planned)
+        ),
         event_id=_optional(EventId, values.get("event_id")),
         version=version,
     )
@@ -280,7 +287,9 @@ def _planned_values(planned: Planned) -> list[Any]:
     return told
 
 
-def _planned(number: int, told: Sequence[Any]) -> Planned:
+def _planned(
+    number: int, told: Sequence[Any], busy: Sequence[str], unknown: Sequence[str]
+) -> Planned:
     outcome, start, end, *more = told
     moved_to, *alternatives = more or [None]
     return Planned(
@@ -289,6 +298,8 @@ def _planned(number: int, told: Sequence[Any]) -> Planned:
         Outcome(outcome),
         _span(*moved_to) if moved_to else None,
         tuple(TimeSpan(moment(begin), moment(end)) for begin, end in alternatives),
+        tuple(busy),
+        tuple(unknown),
     )
 
 

@@ -143,15 +143,20 @@ async def _accept_proposal(desk: Desk, books: Books) -> Session:
     )
 
 
-async def _book_group(desk: Desk, books: Books) -> Session:
-    """Book for two of three: the third is busy, and invited all the same."""
+def _add_third(desk: Desk, busy: TimeSpan) -> None:
+    """Let a third meet with them who is *busy* then; once."""
     if len(desk.pairing.participants) == 2:
         third = a_mailbox(desk.mentor.tenant_id)
         desk.pairing = a_pairing(
             desk.mentor, desk.mentee, third, organization_id=desk.organization.id
         )
         desk.outlook.addresses[desk.address(third)] = third.object_id
-        desk.outlook.busy[desk.address(third)] = [a_span(at(10, day=1))]
+        desk.outlook.busy[desk.address(third)] = [busy]
+
+
+async def _book_group(desk: Desk, books: Books) -> Session:
+    """Book for two of three: the third is busy, and invited all the same."""
+    _add_third(desk, a_span(at(10, day=1)))
     request = a_request(at_least=2)
     return await book(desk.acting(desk.mentee), desk.pairing, request, books=books)
 
@@ -162,6 +167,13 @@ async def _move_group(desk: Desk, books: Books) -> Session:
     return await reschedule(
         desk.acting(desk.mentee), desk.pairing, await _the_session(desk), to, books=books
     )
+
+
+async def _book_group_series(desk: Desk, books: Books) -> BookedSeries:
+    """Book for two of three: on the second date the third is busy."""
+    _add_third(desk, SECOND)
+    request = a_request(repeat=FOUR_WEEKS, time_zone="UTC", at_least=2)
+    return await book_series(desk.acting(desk.mentee), desk.pairing, request, books=books)
 
 
 def _book_series(on_conflict: OnConflict = OnConflict.REFUSE) -> Act:
@@ -188,7 +200,7 @@ def _cancel_scope(number: int, scope: Scope) -> Act:
     return act
 
 
-def _move_scope(number: int, scope: Scope, days: int = 1) -> Act:
+def _move_scope(number: int, scope: Scope, days: int = 1, at_least: int | None = None) -> Act:
     async def act(desk: Desk, books: Books) -> list[Session]:
         session = await _occurrence(desk, number)
         to = a_span(at(14, day=1 + 7 * number + days))
@@ -196,7 +208,7 @@ def _move_scope(number: int, scope: Scope, days: int = 1) -> Act:
             desk.acting(desk.mentee),
             desk.pairing,
             session,
-            Reschedule(to, "UTC"),
+            Reschedule(to, "UTC", at_least=at_least),
             scope,
             books=books,
         )
@@ -224,6 +236,7 @@ ACTS: dict[str, tuple[Act | None, Act]] = {
     "book a series": (None, _book_series()),
     "book a series, skipping": (None, _book_series(OnConflict.SKIP)),
     "book a series at alternatives": (None, _book_series(OnConflict.ALTERNATIVES)),
+    "book a series for a group": (None, _book_group_series),
     "answer one date": (_book_series(), _answer_occurrence),
     "cancel one date": (_book_series(), _cancel_scope(1, Scope.ONE)),
     "cancel this and following": (_book_series(), _cancel_scope(2, Scope.THIS_AND_FOLLOWING)),
@@ -236,6 +249,10 @@ ACTS: dict[str, tuple[Act | None, Act]] = {
     "move this and following": (_book_series(), _move_scope(1, Scope.THIS_AND_FOLLOWING)),
     "move all": (_book_series(), _move_scope(0, Scope.ALL)),
     "move all, in another hour": (_book_series(), _move_scope(0, Scope.ALL, days=0)),
+    "move a series of a group": (
+        _book_group_series,
+        _move_scope(1, Scope.THIS_AND_FOLLOWING, at_least=2),
+    ),
     "move what was skipped in": (_book_series(OnConflict.SKIP), _move_scope(0, Scope.ALL)),
 }
 BOOKS_ANEW = {name for name, (before, _) in ACTS.items() if before is None}

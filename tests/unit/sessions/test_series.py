@@ -5,8 +5,10 @@ import pytest
 
 from shared.attendees.reconciliation import purge_batch
 from shared.attendees.recording import record, record_change
+from shared.availability.model import Unknown, UnknownReason
 from shared.due import DueKind
 from shared.errors import Conflict, Invalid, KeyReused, NotAllowed, SlotTaken
+from shared.ids import Mailbox
 from shared.sessions.booking import book
 from shared.sessions.changing import Answer, Reschedule, cancel, respond
 from shared.sessions.model import Cause, Hold, ResponseState, Session, SessionState
@@ -18,7 +20,7 @@ from shared.sessions.series_changing import cancel_scope, reschedule_scope
 from shared.sessions.work import job_of
 from shared.timespan import TimeSpan
 from shared.work import do
-from tests.builders import a_session_id, a_span, at
+from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
 from tests.unit.sessions.conftest import Desk, a_request
 from tests.unit.sessions.test_death import NOBODY
 
@@ -386,3 +388,135 @@ async def test_the_rows_of_a_series_go_when_its_last_session_goes(desk: Desk) ->
     await purge_batch(job_of(JobKind.PURGE, items), desk.organization, books=desk.books)
     assert await desk.sessions.get_series(desk.mentee, booked.series.id) is None
     assert not any(p.known or p.days for p in desk.sessions._partitions.values())
+
+
+# --- groups: who can be done without, on each date
+
+
+DATES = [a_span(at(10, day=1 + 7 * week)) for week in range(4)]
+DAYS = a_span(at(0), 60 * 1440)
+
+
+def add_third(desk: Desk, *, required: bool = True) -> Mailbox:
+    """Let a third meet with them who is busy on the second and third date; return whose it is."""
+    third = a_mailbox(desk.mentor.tenant_id)
+    pairing = a_pairing(desk.mentor, desk.mentee, third, organization_id=desk.organization.id)
+    *others, last = pairing.participants
+    desk.pairing = replace(pairing, participants=(*others, replace(last, required=required)))
+    desk.outlook.addresses[desk.address(third)] = third.object_id
+    desk.outlook.busy[desk.address(third)] = DATES[1:3]
+    return third
+
+
+def free(desk: Desk, sessions: list[Session] | tuple[Session, ...], who: Mailbox) -> list[bool]:
+    return [a.is_free for s in sessions for a in s.attendees if a.object_id == who.object_id]
+
+
+async def held(desk: Desk, mailbox: Mailbox) -> list[TimeSpan]:
+    return [hold.span for hold in await desk.sessions.holds(mailbox, DAYS, desk.clock.now())]
+
+
+async def test_on_each_date_so_many_are_enough(desk: Desk) -> None:
+    third = add_third(desk)
+    with pytest.raises(SlotTaken) as refused:
+        await a_booked_series(desk)
+    assert [c.number for c in refused.value.conflicts] == [1, 2]
+    with pytest.raises(SlotTaken) as refused:
+        await a_booked_series(desk, at_least=3)
+    assert [c.number for c in refused.value.conflicts] == [1, 2]
+    with pytest.raises(Invalid):
+        await a_booked_series(desk, at_least=4)
+    assert desk.outlook.events == []
+
+    booked = await a_booked_series(desk, at_least=2)
+    assert free(desk, booked.sessions, third) == [True, False, False, True]
+    assert free(desk, booked.sessions, desk.mentor) == [True] * 4
+    assert await held(desk, third) == [DATES[0], DATES[3]]
+    assert await held(desk, desk.mentor) == DATES
+    assert await a_booked_series(desk, at_least=2) == booked
+
+
+async def test_a_date_that_suits_fewer_is_skipped_or_booked_elsewhere(desk: Desk) -> None:
+    third = add_third(desk)
+    desk.outlook.busy[desk.address(desk.mentor)] = [DATES[2]]
+    skipped = await a_booked_series(desk, at_least=2, on_conflict=OnConflict.SKIP)
+    assert starts(skipped.sessions) == ["03-03 10:00", "03-10 10:00", "03-24 10:00"]
+    assert free(desk, skipped.sessions, third) == [True, False, True]
+    assert await held(desk, third) == [DATES[0], DATES[3]]
+
+
+async def test_who_is_free_at_the_alternative_is_held_there(desk: Desk) -> None:
+    third = add_third(desk)
+    desk.outlook.busy[desk.address(desk.mentor)] = [DATES[2]]
+    booked = await a_booked_series(desk, at_least=2, on_conflict=OnConflict.ALTERNATIVES)
+    assert starts(booked.sessions) == ["03-03 10:00", "03-10 10:00", "03-17 09:30", "03-24 10:00"]
+    assert free(desk, booked.sessions, third) == [True, False, True, True]
+
+
+async def test_the_caller_must_be_free_whoever_else_is(desk: Desk) -> None:
+    add_third(desk)
+    desk.outlook.busy[desk.address(desk.mentee)] = [DATES[3]]
+    with pytest.raises(SlotTaken) as refused:
+        await a_booked_series(desk, at_least=2)
+    assert [c.number for c in refused.value.conflicts] == [3]
+
+
+async def test_who_is_held_by_another_session_is_not_counted(desk: Desk) -> None:
+    third = add_third(desk)
+    other = Hold(a_session_id(), DATES[0], desk.clock.now() + timedelta(minutes=10))
+    await desk.sessions.hold(third, other, third, desk.clock.now())
+    with pytest.raises(SlotTaken) as refused:
+        await a_booked_series(desk, at_least=3)
+    assert [c.number for c in refused.value.conflicts] == [0, 1, 2]
+    booked = await a_booked_series(desk, at_least=2)
+    assert free(desk, booked.sessions, third) == [False, False, False, True]
+    assert await held(desk, third) == [DATES[0], DATES[3]]
+
+
+async def test_who_is_optional_is_invited_on_each_date_and_held_where_free(desk: Desk) -> None:
+    third = add_third(desk, required=False)
+    booked = await a_booked_series(desk)
+    assert free(desk, booked.sessions, third) == [True, False, False, True]
+    assert await held(desk, third) == [DATES[0], DATES[3]]
+
+
+async def test_of_whom_nobody_knows_is_not_counted_and_told(desk: Desk) -> None:
+    third = add_third(desk)
+    address = desk.address(third)
+    desk.outlook.busy[address] = []
+    desk.outlook.unknown[address] = Unknown(UnknownReason.NO_ANSWER)
+    with pytest.raises(SlotTaken):
+        await a_booked_series(desk, at_least=3)
+    booked = await a_booked_series(desk, at_least=2)
+    assert {s.unknown_for for s in booked.sessions} == {(address,)}
+
+
+@pytest.mark.parametrize("scope", [Scope.THIS_AND_FOLLOWING, Scope.ALL])
+async def test_a_series_is_moved_where_it_suits_so_many(desk: Desk, scope: Scope) -> None:
+    third = add_third(desk)
+    booked = await a_booked_series(desk, at_least=2)
+    session = await desk.sessions.get(
+        desk.mentee, booked.sessions[0 if scope is Scope.ALL else 1].id
+    )
+    later = [TimeSpan(s.start + timedelta(hours=4), s.end + timedelta(hours=4)) for s in DATES]
+    desk.outlook.busy[desk.address(third)] = [*DATES[1:3], later[3]]
+
+    async def move(at_least: int | None) -> list[Session]:
+        to = Reschedule(later[session.occurrence], "UTC", at_least=at_least)
+        return await reschedule_scope(
+            desk.acting(desk.mentee), desk.pairing, session, to, scope, books=desk.books
+        )
+
+    for at_least in (None, 3):
+        with pytest.raises(SlotTaken) as refused:
+            await move(at_least)
+        assert [c.number for c in refused.value.conflicts] == [3]
+    with pytest.raises(Invalid):
+        await move(4)
+    assert await held(desk, desk.mentor) == DATES
+
+    moved = await move(2)
+    first = session.occurrence
+    assert free(desk, moved, third) == [True, True, True, False][first:]
+    assert await held(desk, third) == [*DATES[:first], *later[first:3]]
+    assert await held(desk, desk.mentor) == [*DATES[:first], *later[first:]]
