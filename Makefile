@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+PARALLEL := --numprocesses auto --maxprocesses 4
 export PYTHONDONTWRITEBYTECODE :=
 
 PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
@@ -59,10 +60,10 @@ check: setup ## Format, lint, types, imports, OpenAPI
 	@npm run --silent --prefix web check
 
 unit: setup ## Tests without the whole app: unit, edge, contract, simulators, infrastructure
-	@$(RUN) -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile tests --ignore tests/e2e --ignore tests/browser
+	@$(RUN) -m pytest -q $(PARALLEL) --dist loadfile tests --ignore tests/e2e --ignore tests/browser
 
 e2e: setup ## Tests of the whole app over HTTP, from the sources
-	@$(RUN) -m pytest -q tests/e2e
+	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e
 
 browser: setup web chromium ## Tests of the booking page in a real Chromium
 	@$(RUN) -m pytest -q tests/browser
@@ -80,8 +81,8 @@ package: setup ## Build dist/mentor-calendar.zip and its bill of materials, prin
 
 e2e-package: setup ## Tests of the whole app over HTTP, against the unpacked package alone
 	@$(RUN) -m deployment --interpreter $(RUN) --out build/package --unpack build/package/app
-	@APP_DIR=build/package/app $(RUN) -m pytest -q tests/e2e
-	@$(RUN) -m pytest -q tests/e2e/test_fault_matrix.py tests/e2e/test_renewal.py tests/e2e/test_throughput.py # of the sources
+	@APP_DIR=build/package/app $(RUN) -m pytest -q $(PARALLEL) tests/e2e
+	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e/test_fault_matrix.py tests/e2e/test_renewal.py tests/e2e/test_throughput.py # of the sources
 
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks
