@@ -27,8 +27,9 @@ def main() -> None:
     print(
         f"{SESSIONS} sessions, {ACTS} acts in Outlook, one reconciliation period afterwards; "
         f"seed {seed}\n"
-        f"{'fault':30}{'changes':>8}{'push':>6}{'recon':>6}{'lag p50 s':>10}{'p99 s':>8}"
-        f"{'calls/change':>13}{'rhythm':>8}{'$batch':>7}{'wrong':>6}{'errors':>7}{'poison':>7}"
+        f"{'fault':30}{'changes':>8}{'push':>6}{'p50 s':>7}{'p99 s':>7}{'calls each':>11}"
+        f"{'recon':>7}{'p50 s':>7}{'p99 s':>7}{'calls':>7}{'$batch':>8}"
+        f"{'wrong':>7}{'errors':>7}{'poison':>7}"
     )
     for fault in WANTED:
         with tempfile.TemporaryDirectory() as folder:
@@ -47,12 +48,14 @@ def main() -> None:
 
 def _line(outcome: Outcome) -> str:
     f = outcome.figures
-    by_push = f["calls_by_push"] / max(1, f["push"])
+    (push_p50, push_p99), (later_p50, later_p99) = f["push_lags"], f["reconciliation_lags"]
+    each = f["calls_by_push"] / f["push"] if f["push"] else 0.0
     return (
-        f"{outcome.fault:30}{f['changes']:>8}{f['push']:>6}{f['reconciliation']:>6}"
-        f"{f['lag_p50']:>10.0f}{f['lag_p99']:>8.0f}{by_push:>13.2f}"
-        f"{f['calls_by_reconciliation']:>8}{f['batches']:>7}"
-        f"{len(outcome.differences):>6}{len(outcome.unexplained):>7}{outcome.poison:>7}"
+        f"{outcome.fault:30}{f['changes']:>8}"
+        f"{f['push']:>6}{push_p50:>7.0f}{push_p99:>7.0f}{each:>11.2f}"
+        f"{f['reconciliation']:>7}{later_p50:>7.0f}{later_p99:>7.0f}"
+        f"{f['calls_by_reconciliation']:>7}{f['batches']:>8}"
+        f"{len(outcome.differences):>7}{len(outcome.unexplained):>7}{outcome.poison:>7}"
     )
 
 

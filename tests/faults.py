@@ -201,8 +201,6 @@ def _unexplained(fault: str, failures: list[str], logged: list[str]) -> list[str
     expected = {
         "storage down 30 s": {"StoreUnavailable"},
         "503": {"CalendarUnavailable"},
-        "429 with Retry-After": {"CalendarThrottled"},
-        "429 without": {"CalendarThrottled"},
     }.get(fault, set())
     told = [each for each in failures if each not in expected]
     told += [each for each in logged if each.rsplit(": ", 1)[-1] not in expected]

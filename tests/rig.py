@@ -41,6 +41,7 @@ from local.seed import (
 from local.serving import serving, take_address
 from local.world import Person, World
 from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobs, StorageOutbox
+from shared.changes.model import Change
 from shared.errors import StoreUnavailable
 from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
 from shared.organizations.model import (
@@ -462,25 +463,29 @@ class Rig:
                 )
 
     async def seen(self) -> dict[str, Any]:
-        """Return how changes were found: counts by cause, lags in seconds."""
+        """Return how changes were found: counts and lags by cause, and the reads of events."""
         feed, _ = await self.changes.after(self.organization.id, None, 100_000)
-        changes = [
-            change for change in feed if change.cause in {Cause.OUTLOOK, Cause.RECONCILIATION}
-        ]
-        lags = sorted(c.lag_ms / 1000 for c in changes if c.lag_ms is not None)
+        push = [change for change in feed if change.cause is Cause.OUTLOOK]
+        reconciliation = [change for change in feed if change.cause is Cause.RECONCILIATION]
         requests = self.cloud.graph.requests
         calls = requests.count("GET", "{mailbox}/events/{event}")
         in_batch = requests.in_batch["GET", "{mailbox}/events/{event}"]
         return {
-            "changes": len(changes),
-            "push": sum(c.cause == Cause.OUTLOOK for c in changes),
-            "reconciliation": sum(c.cause == Cause.RECONCILIATION for c in changes),
-            "lag_p50": lags[len(lags) // 2] if lags else 0.0,
-            "lag_p99": lags[int(len(lags) * 0.99)] if lags else 0.0,
+            "changes": len(push) + len(reconciliation),
+            "push": len(push),
+            "push_lags": _lags(push),
+            "reconciliation": len(reconciliation),
+            "reconciliation_lags": _lags(reconciliation),
             "calls_by_push": calls - in_batch,
             "calls_by_reconciliation": in_batch,
             "batches": requests.count("POST", "$batch"),
         }
+
+
+def _lags(changes: Sequence[Change]) -> tuple[float, float]:
+    """Return the median and the 99th percentile in seconds, of those that have a lag."""
+    lags = sorted(c.lag_ms / 1000 for c in changes if c.lag_ms is not None)
+    return (lags[len(lags) // 2], lags[int(len(lags) * 0.99)]) if lags else (0.0, 0.0)
 
 
 def _compare(stored: Session, shown: dict[str, Any]) -> Iterator[str]:
