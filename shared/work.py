@@ -19,7 +19,7 @@ from shared.sessions.model import Cause
 from shared.sessions.ports import Job, JobKind
 from shared.sessions.series_changing import settle_series
 from shared.sessions.work import due_items, put_off
-from shared.subscriptions.upkeep import Following, ensure_subscription, renew_batch
+from shared.subscriptions.upkeep import Following, ensure_subscription, look_after, renew_batch
 
 _RESUMED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
 """Jobs that nothing else brings back."""
@@ -76,7 +76,8 @@ async def do(
                 failed=done.failed,
             )
         case JobKind.RECONCILE:
-            await reconcile_batch(job, organization, books=books)
+            for mailbox in sorted(await reconcile_batch(job, organization, books=books)):
+                await look_after(mailbox, organization, following=following)
         case JobKind.PURGE:
             await purge_batch(job, organization, books=books)
         case JobKind.DELIVER:

@@ -18,7 +18,7 @@ from shared.errors import (
     MailboxUnusable,
     StaleRow,
 )
-from shared.ids import SeriesId
+from shared.ids import Mailbox, SeriesId
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions.booking import Books, verify
@@ -28,7 +28,7 @@ from shared.sessions.rhythm import next_reconciliation, purge_item
 from shared.sessions.work import batches, due_items, job_of, put_off
 
 if TYPE_CHECKING:
-    from shared.ids import EventId, Mailbox
+    from shared.ids import EventId
 
 _UNREADABLE_AGAIN: Final = timedelta(hours=6)
 _WAIT_SECONDS: Final = 30.0
@@ -51,8 +51,10 @@ async def enqueue_purges(*, books: Books) -> int:
     return await _enqueue(DueKind.PURGE, JobKind.PURGE, books)
 
 
-async def reconcile_batch(job: Job, organization: Organization, *, books: Books) -> int:
-    """Read up to 20 sessions again in one request; return how many had changed.
+async def reconcile_batch(
+    job: Job, organization: Organization, *, books: Books
+) -> frozenset[Mailbox]:
+    """Read up to 20 sessions again in one request; return whose had changed, push unheard.
 
     Those that Graph does not let us read, or cannot show, come due again when it may.
 
@@ -64,7 +66,7 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
         for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True)
         if (session := await session_of(mailbox, session_id, books=books)) is not None
     ]
-    changed, failures, wait_seconds = 0, list[Exception](), 0.0
+    changed, failures, wait_seconds = list[Mailbox](), list[Exception](), 0.0
     late: list[Session] = []
     readable = _readable(sessions)
     for session, seen in zip(readable, await _read(readable, books), strict=True):
@@ -77,7 +79,8 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
             failures.append(seen)
         else:
             event = None if isinstance(seen, EventGone) else seen
-            changed += await _compare(session, event, organization, books)
+            if await _compare(session, event, organization, books):
+                changed.append(session.organizer)
     for session in sessions:
         if session.state is SessionState.CANCELLED:
             await settle_others(session, books=books)
@@ -89,11 +92,11 @@ async def reconcile_batch(job: Job, organization: Organization, *, books: Books)
                 books=books,
             )
     await _put_off(late, wait_seconds, books)
-    log_event("reconciliation.ran", count=len(readable), failed=len(failures), renewed=changed)
+    log_event("reconciliation.ran", count=len(readable), failed=len(failures), renewed=len(changed))
     if failures:
         raise failures[0]
     await books.due.done(due_items(DueKind.RECONCILIATION, job))
-    return changed
+    return frozenset(changed)
 
 
 async def _compare(

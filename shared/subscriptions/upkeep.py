@@ -28,6 +28,8 @@ from shared.together import together
 
 _TRY_AGAIN: Final = timedelta(hours=6)
 """When a mailbox that refused a subscription is asked again."""
+_LOOKED_AFTER: Final = timedelta(hours=1)
+"""How old a renewal must be before a change that push missed leads to another."""
 _PAGE: Final = 100
 
 
@@ -118,6 +120,19 @@ async def renew_now(
         await _renew((subscription,), organization, following, Renewed())
 
 
+async def look_after(mailbox: Mailbox, organization: Organization, *, following: Following) -> None:
+    """Renew the subscription of *mailbox*, where push missed a change.
+
+    One that Graph lost without a word is found so, and made anew, days before its renewal. Push
+    may only have been late, so this costs a request an hour at most.
+    """
+    known, now = await following.subscriptions.get(mailbox), following.clock.now()
+    if known is None or known.renewed_at is None or not is_alive(known, now):
+        return
+    if now - known.renewed_at >= _LOOKED_AFTER:
+        await renew_now(known, organization, following=following)
+
+
 async def stop_following(subscription: Subscription, *, following: Following) -> None:
     """End *subscription* at Graph and forget it."""
     if subscription.id is not None:
@@ -161,7 +176,7 @@ async def _renew(
         for subscription, outcome in zip(subscriptions, outcomes, strict=True)
         if isinstance(outcome, datetime)
     ]
-    await together(_keep(subscription, following) for subscription in renewed)
+    await together(_keep_renewed(subscription, following) for subscription in renewed)
     done.renewed += len(renewed)
     for subscription, outcome in zip(subscriptions, outcomes, strict=True):
         if isinstance(outcome, datetime):
@@ -222,6 +237,19 @@ async def _create(
     log_event("subscription.created", subscription_id=subscription_id)
     # Changes before the subscription was there are never reported.
     await reconcile_mailbox(mailbox, organization, following=following)
+
+
+async def _keep_renewed(renewed: Subscription, following: Following) -> None:
+    """Write the new expiry, also where somebody noted a push meanwhile or renewed it as well."""
+    row: Subscription | None = renewed
+    while row is not None and row.id == renewed.id:
+        row = replace(row, expires_at=renewed.expires_at, renewed_at=renewed.renewed_at)
+        try:
+            await _keep(row, following)
+        except StaleRow:
+            row = await following.subscriptions.get(renewed.mailbox)
+        else:
+            return
 
 
 async def _keep(subscription: Subscription, following: Following) -> None:

@@ -40,6 +40,7 @@ class FakeGraph:
 
     alive: dict[SubscriptionId, datetime] = field(default_factory=dict)
     made: int = 0
+    renewals: int = 0
 
     async def create(
         self, mailbox: Mailbox, client_state: str, expires_at: datetime
@@ -54,6 +55,7 @@ class FakeGraph:
         self, tenant_id: TenantId, ids: Sequence[SubscriptionId], expires_at: datetime
     ) -> list[datetime | Exception]:
         """Renew those that are there."""
+        self.renewals += 1
         known = [each for each in ids if each in self.alive]
         self.alive |= dict.fromkeys(known, expires_at)
         return [expires_at if each in known else EventGone("no more") for each in ids]
@@ -134,10 +136,11 @@ class Office:
         desk.clock.advance(timedelta(hours=1, minutes=1))
         await enqueue_reconciliations(books=desk.books)
         await enqueue_purges(books=desk.books)
-        await enqueue_renewals(following=self._following())
+        await enqueue_renewals(following=self.following())
         await self.run([])
 
-    def _following(self) -> Following:
+    def following(self) -> Following:
+        """Return what follows mailboxes, undisturbed."""
         desk = self.desk
         return Following(
             graph=self.graph,
