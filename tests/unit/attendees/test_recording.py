@@ -240,3 +240,15 @@ async def test_a_session_that_was_moved_is_purged_when_its_own_time_has_come() -
     await purge_batch(job_of(JobKind.PURGE, [reminder]), desk.organization, books=desk.books)
     left = [i for i in desk.due._items if i.kind is DueKind.PURGE]
     assert [i.due_at - reminder.due_at for i in left] == [timedelta(days=8)]
+
+
+async def test_time_that_is_still_held_of_a_session_moved_away_is_no_overlap() -> None:
+    desk = a_desk()
+    first, second = await _booked(desk), await _booked(desk, "other", 14)
+    seen = desk.calendar.moved(desk.outlook.events[0], a_span(at(16, day=1)))
+    stored = await desk.sessions.get(desk.mentee, first.id)
+    await desk.sessions.save(merge(stored, seen).session)  # and then the worker died
+    desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
+    moved = await record(second, desk.organization, Cause.OUTLOOK, books=desk.books)
+    assert (await desk.sessions.get(desk.mentee, moved.id)).conflicts_with == ()
+    assert ChangeKind.CONFLICT not in await _kinds(desk)
