@@ -45,6 +45,7 @@ async def test_a_batch_answers_each_by_itself(graph: Graph) -> None:
     assert answer["1"]["body"]["subject"] == "Mentoring"
     assert answer["4"]["body"]["id"].startswith("AAkALg")
     assert graph.simulator.requests.count("POST", "{mailbox}/events") == 2
+    assert graph.simulator.requests.in_batch["POST", "{mailbox}/events"] == 1
 
 
 async def test_what_depends_on_a_failure_is_424(graph: Graph) -> None:
