@@ -63,18 +63,6 @@ async def _overlapping(session: Session, books: Books) -> dict[SessionId, Sessio
             if other.state is SessionState.SCHEDULED and other.span.overlaps(session.span):
                 found[other.id] = other
     return found
-    now = books.clock.now()
-    for mailbox in session.holders:
-        for hold in await books.sessions.holds(mailbox, session.span, now):
-            if hold.session_id == session.id or hold.session_id in found:
-                continue
-            if hold.counts_until is not None or not hold.span.overlaps(session.span):
-                continue  # a booking under way looks at calendars itself
-            try:
-                found[hold.session_id] = await books.sessions.get(mailbox, hold.session_id)
-            except NotFound:
-                continue
-    return found
 
 
 def _with(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:
