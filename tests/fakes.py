@@ -172,6 +172,14 @@ class InMemorySessions:
         partition.rewrite(session.id, holds_besides(session, to, mailbox, held, now))
         partition.known.setdefault(session.id, _Known(session.organizer, session.span.start))
 
+    async def take_back(self, mailbox: Mailbox, hold: Hold) -> None:
+        await _turn()
+        partition = self._partitions[mailbox]
+        held = partition.held(partition.days)
+        if hold in held:
+            others = [h for h in held if h.session_id == hold.session_id and h != hold]
+            partition.rewrite(hold.session_id, others)
+
     async def release(
         self, mailbox: Mailbox, session_id: SessionId, *, of: datetime | None = None
     ) -> None:

@@ -64,6 +64,8 @@ CROSSING: Final = "ErrorOccurrenceCrossingBoundary"
 _MINUTE: Final = timedelta(minutes=1)
 _TRIES: Final = 3
 """How often a request goes on from what the same request, sent at the same time, has come to."""
+_TAKES: Final = timedelta(minutes=1)
+"""Longer than a request goes on, shorter than it takes until somebody looks what became of it."""
 _ANSWER_TAKES = timedelta(seconds=20)
 """About how long an answer is on its way to the organizer's copy."""
 
@@ -180,7 +182,6 @@ async def _reschedule(
     try:
         moving = await hold_both(moving, books, at_least=wanted.at_least)
     except SlotTaken as lost:
-        await let_go(session, books)
         found = await alternatives_to(
             occasion,
             wanted.span.start,
@@ -302,7 +303,10 @@ async def accept_proposal(
 
 
 async def settle_change(job: Job, organization: Organization, *, books: Books) -> None:
-    """Finish or undo a reschedule or cancellation that died: Outlook says which."""
+    """Finish or undo a reschedule or cancellation that died: Outlook says which.
+
+    A reschedule that began just now is not undone: another job will look what became of it.
+    """
     try:
         session = await books.sessions.get(job.mailboxes[-1], job.session_ids[0])
     except NotFound:
@@ -321,7 +325,7 @@ async def settle_change(job: Job, organization: Organization, *, books: Books) -
         await announce(session, organization, books=books)
     elif seen.span == session.pending_span:
         await record_moved(session, seen, session.time_zone, organization, books)
-    else:
+    elif has_died(session, books):
         await let_go(session, books)
 
 
@@ -437,12 +441,20 @@ async def _queue_settling(session: Session, books: Books) -> None:
 async def hold_both(moving: Session, books: Books, *, at_least: int | None = None) -> Session:
     """Hold the new time besides the old one, everybody's in the order that booking has too.
 
-    Who can be done without stays invited though somebody else holds their time. Raises SlotTaken.
+    Who can be done without stays invited though somebody else holds their time. Whoever loses
+    takes back what was held here, and nothing that another attempt holds.
+
+    Raises SlotTaken; StaleRow: it changed since it was read.
     """
-    if moving.pending_span is None:
-        raise ValueError("nothing to hold")
-    hold = Hold(moving.id, moving.pending_span, moving.held_until)
-    now = books.clock.now()
+    try:
+        return await _hold_both(moving, books, at_least)
+    except (SlotTaken, StaleRow):
+        await let_go(moving, books)
+        raise
+
+
+async def _hold_both(moving: Session, books: Books, at_least: int | None) -> Session:
+    hold, now = _new_hold(moving), books.clock.now()
     for mailbox in sorted(m for m in moving.holders if moving.holds_pending_time_of(m)):
         try:
             await books.sessions.move(mailbox, moving, hold, now)
@@ -457,15 +469,36 @@ async def hold_both(moving: Session, books: Books, *, at_least: int | None = Non
     return await books.sessions.save(moving)
 
 
-async def let_go(session: Session, books: Books) -> None:
-    """Free a new time that came to nothing; the old one stays held."""
-    stays = session.without_pending(done=False)
-    for mailbox in session.holders[:-1]:
-        await books.sessions.settle(mailbox, stays)
+def _new_hold(moving: Session) -> Hold:
+    if moving.pending_span is None:
+        raise ValueError("nothing to hold")
+    return Hold(moving.id, moving.pending_span, moving.held_until)
+
+
+def has_died(moving: Session, books: Books) -> bool:
+    """Tell whether the reschedule that is under way began so long ago that nobody is at it."""
+    began_at = (moving.held_until or moving.changed_at + HOLD_FOR) - HOLD_FOR
+    return books.clock.now() >= began_at + _TAKES
+
+
+async def let_go(moving: Session, books: Books) -> None:
+    """Free the new time of *moving*, which came to nothing; the old one stays held.
+
+    So does what another attempt holds: it may be the one that Outlook has heard.
+    """
+    hold = _new_hold(moving)
+    known = await books.sessions.get(moving.organizer, moving.id)
+    is_ours = known.version == moving.version or known.held_until == moving.held_until
+    if known.pending_span == moving.pending_span and not is_ours:
+        return  # another attempt at the same goes on from here
+    for mailbox in moving.holders:
+        await books.sessions.take_back(mailbox, hold)
+    if known.pending_span != moving.pending_span:
+        return
     try:
-        await books.sessions.save(stays)
+        await books.sessions.save(known.without_pending(done=False))
     except StaleRow:
-        log_event("session.changed_meanwhile", session_id=session.id)
+        log_event("session.changed_meanwhile", session_id=moving.id)
 
 
 async def _move_in_outlook(

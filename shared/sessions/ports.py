@@ -68,6 +68,14 @@ class SessionStore(Protocol):
         """
         ...
 
+    async def take_back(self, mailbox: Mailbox, hold: Hold) -> None:
+        """Free just *hold*, if *mailbox* still has it like that; twice is fine.
+
+        Whatever else its session holds stays, as does the time if another attempt holds it: until
+        when a hold counts tells whose it is.
+        """
+        ...
+
     async def release(
         self, mailbox: Mailbox, session_id: SessionId, *, of: datetime | None = None
     ) -> None:

@@ -23,6 +23,7 @@ from shared.errors import (
     NotFound,
     SignInAgain,
     SlotTaken,
+    StaleRow,
 )
 from shared.ids import EventId, SeriesId, SessionId
 from shared.logs import log_event
@@ -34,6 +35,7 @@ from shared.sessions.changing import (
     cancel,
     ensure_can_last,
     ensure_organizer,
+    has_died,
     hold_both,
     let_go,
     record_cancelled,
@@ -120,7 +122,7 @@ async def reschedule_scope(
     series = await _series_of(session, books)
     known = await sessions_of(series, sessions=books.sessions)
     if any(s.pending_span for s in known):
-        # Asked for before, and nobody heard what became of it: Outlook says.
+        # Asked for before, and nobody heard what became of it: Outlook says. Or still under way.
         await settle_series(
             series_job(JobKind.SERIES, series), participation.organization, books=books
         )
@@ -140,8 +142,11 @@ async def reschedule_scope(
     moving = [_towards(s, spans[s.occurrence], dates[s.occurrence], until) for s in meant]
     try:
         moving = await together(hold_both(m, books, at_least=wanted.at_least) for m in moving)
+    except StaleRow:
+        await _let_all_go(moving, books)
+        raise
     except SlotTaken:
-        await _let_all_go(meant, books)
+        await _let_all_go(moving, books)
         # Somebody was faster: which dates are free now, and what else is.
         await _free_dates(participation, pairing, meant, spans, wanted, books)
         raise
@@ -214,7 +219,8 @@ async def _settled(
         return await record_moved(
             session, seen, session.time_zone, organization, books, announces=False
         )
-    await let_go(session, books)
+    if has_died(session, books):
+        await let_go(session, books)
     return await books.sessions.get(session.organizer, session.id)
 
 
@@ -406,11 +412,8 @@ async def _free_dates(
     return {date.number: date for date in dates}
 
 
-async def _let_all_go(sessions: Sequence[Session], books: Books) -> None:
-    async def one(session: Session) -> None:
-        await let_go(await books.sessions.get(session.organizer, session.id), books)
-
-    await together(one(session) for session in sessions)
+async def _let_all_go(moving: Sequence[Session], books: Books) -> None:
+    await together(let_go(each, books) for each in moving)
 
 
 async def _move_in_outlook(

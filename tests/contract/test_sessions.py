@@ -213,6 +213,7 @@ async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> N
                 response=AttendeeResponse(
                     ResponseState.TENTATIVE, at(9), proposed=a_span(at(16, day=2)), reset=True
                 ),
+                taken=a_span(at(9, 7, day=2), 37),
             ),
         ),
         online_meeting=OnlineMeeting(
@@ -232,6 +233,7 @@ async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> N
         series_id=SeriesId(a_uuid()),
         occurrence=7,
         pending_span=a_span(at(11, day=2)),
+        pending_of="an-etag",
     )
     opened = await sessions.open(session, NOW)
     assert opened.version
@@ -500,6 +502,27 @@ async def test_a_move_that_came_to_nothing_is_settled_away(sessions: SessionStor
     await sessions.settle(attendee_of(session), undone)
     for mailbox in session.holders:
         assert await spans(sessions, mailbox) == [session.span]
+
+
+async def test_a_hold_is_taken_back_just_like_it_was_taken(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    own = Hold(session.id, session.span)
+    mine = Hold(session.id, a_span(at(23, 45, day=3)), NOW + HOLD_FOR)
+    later = replace(mine, counts_until=NOW + HOLD_FOR + timedelta(seconds=1))
+    other = Hold(session.id, a_span(at(11, day=4)), NOW + HOLD_FOR)
+    for mailbox in session.holders:
+        for hold in (mine, other):
+            await sessions.move(mailbox, session, hold, NOW)
+        for _ in range(2):
+            await sessions.take_back(mailbox, mine)
+            assert await sessions.holds(mailbox, WEEK, NOW) == [own, other]
+        # Another attempt at the same holds it now.
+        await sessions.move(mailbox, session, later, NOW)
+        await sessions.take_back(mailbox, mine)
+        assert await sessions.holds(mailbox, WEEK, NOW) == [own, later, other]
+        assert await page(sessions, mailbox) == [session.id]
+    await sessions.take_back(a_mailbox(session.tenant_id), mine)
+    await sessions.save(session)  # the version is the one that was read
 
 
 async def test_moving_a_session_that_is_gone_is_stale(sessions: SessionStore) -> None:

@@ -17,7 +17,7 @@ from tests.builders import NOW, a_mailbox, a_session, an_event_id, at
 from tests.fakes import InMemorySessions
 
 STEPS = 80
-ACTS = (*("hold", "open", "save", "settle", "move") * 3, "release", "purge")
+ACTS = (*("hold", "open", "save", "settle", "move") * 3, "take_back", "release", "purge")
 WINDOW = TimeSpan(at(0, day=-1), at(0, day=5))
 
 
@@ -116,6 +116,8 @@ class World:
                     await self._store.settle(act.mailbox, session)
                 case "move":
                     await self._store.move(act.mailbox, session, hold, now)
+                case "take_back":
+                    await self._store.take_back(act.mailbox, hold)
                 case "release":
                     await self._store.release(act.mailbox, session.id)
                 case "purge":

@@ -186,6 +186,19 @@ class TableSessions:
 
         await contended(attempt)
 
+    async def take_back(self, mailbox: Mailbox, hold: Hold) -> None:
+        """Free just *hold*, if *mailbox* still has it like that."""
+
+        async def attempt(_: int) -> None:
+            entry = await self._read(mailbox, hold.session_id, [hold.span])
+            if entry.own is None or entry.start is None or hold not in entry.held:
+                return
+            others = [h for h in entry.held if h.session_id == hold.session_id and h != hold]
+            organizer = organizer_of(entry.own.values, mailbox)
+            await self._commit(entry.rewritten(sorted(others, key=_span), entry.start, organizer))
+
+        await contended(attempt)
+
     async def release(
         self, mailbox: Mailbox, session_id: SessionId, *, of: datetime | None = None
     ) -> None:
@@ -543,6 +556,10 @@ def _event_rows(stored: Session, session: Session) -> list[Write]:
         values = present({"session_id": session.id})
         changes.append(Put(keys.event(session.organizer, session.event_id), values, force=True))
     return changes
+
+
+def _span(hold: Hold) -> TimeSpan:
+    return hold.span
 
 
 def _starts_within(session: Session, since: datetime | None, until: datetime | None) -> bool:

@@ -1,17 +1,34 @@
 """Times that people choose in Outlook: off the grid, shorter and longer than can be booked here."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from shared.attendees.rsvp import merge
 from shared.errors import Conflict, Invalid, SlotTaken, StaleRow
 from shared.ids import Mailbox
-from shared.sessions.booking import book
-from shared.sessions.changing import Reschedule, accept_proposal, reschedule, versions_to_move
-from shared.sessions.model import HOLD_FOR, Hold, ResponseState, Session
+from shared.sessions.booking import Books, book
+from shared.sessions.changing import (
+    Reschedule,
+    accept_proposal,
+    hold_both,
+    reschedule,
+    settle_change,
+    versions_to_move,
+)
+from shared.sessions.model import (
+    HOLD_FOR,
+    VERIFY_AFTER,
+    AttendeeResponse,
+    Hold,
+    ResponseState,
+    Session,
+)
+from shared.sessions.ports import Job, JobKind
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series import Scope
 from shared.sessions.series_booking import book_series
@@ -305,8 +322,119 @@ async def test_two_who_move_it_at_once_leave_no_time_held_that_it_does_not_take(
     )
     assert any(isinstance(outcome, Session) for outcome in outcomes)
     assert all(isinstance(outcome, Session | StaleRow) for outcome in outcomes)
-    desk.clock.advance(timedelta(minutes=11))
     known = await desk.sessions.get(desk.mentee, session.id)
     assert [known.span] == [e.seen.span for e in desk.outlook.events]
     for mailbox in (desk.mentor, desk.mentee):
         assert await held_by(desk, mailbox) == [known.span]
+
+
+class Meanwhile:
+    """A store in which something happens right before the first time that *method* is called."""
+
+    def __init__(self, desk: Desk, method: str, happens: Callable[[], Awaitable[object]]) -> None:
+        self._sessions, self._method, self._happens = desk.sessions, method, happens
+        self._has_happened = False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._sessions, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if name == self._method and not self._has_happened:
+                self._has_happened = True
+                await self._happens()
+            return await method(*args, **kwargs)
+
+        return call
+
+
+def books_where(desk: Desk, method: str, happens: Callable[[], Awaitable[object]]) -> Books:
+    sessions: Any = Meanwhile(desk, method, happens)
+    return replace(desk.books, sessions=sessions)
+
+
+async def test_who_loses_to_an_answer_leaves_no_time_held(desk: Desk) -> None:
+    session = await booked(desk)
+
+    async def somebody_answers() -> None:
+        address = desk.address(desk.mentor)
+        seen = desk.calendar.answered(desk.outlook.events[0], address, ResponseState.ACCEPTED)
+        await desk.sessions.save(merge(session, seen).session)
+
+    with pytest.raises(StaleRow):
+        await reschedule(
+            desk.acting(desk.mentee),
+            desk.pairing,
+            session,
+            Reschedule(NEW, "UTC"),
+            books=books_where(desk, "save", somebody_answers),
+        )
+    for mailbox in (desk.mentor, desk.mentee):
+        assert await held_by(desk, mailbox) == [session.span]
+
+
+@pytest.mark.parametrize("is_taken", [False, True], ids=["too late", "taken"])
+async def test_who_loses_takes_away_no_time_that_another_move_holds(
+    desk: Desk, *, is_taken: bool
+) -> None:
+    """The other one has held its time, and not asked Outlook yet."""
+    first, me = sorted((desk.mentor, desk.mentee))
+    session = await book(desk.acting(me), desk.pairing, a_request(), books=desk.books)
+    other = lasting(at(16, day=1), 30)
+    if is_taken:
+        await hold_of_another(desk, first)
+
+    async def somebody_moves_it() -> None:
+        desk.clock.advance(timedelta(seconds=1))
+        until = desk.clock.now() + HOLD_FOR
+        await hold_both(session.towards(other, until), desk.books)
+
+    with pytest.raises(SlotTaken if is_taken else StaleRow):
+        await reschedule(
+            desk.acting(me),
+            desk.pairing,
+            session,
+            Reschedule(NEW, "UTC"),
+            books=books_where(desk, "move" if is_taken else "save", somebody_moves_it),
+        )
+    assert await held_by(desk, first) == [session.span, *([NEW] if is_taken else []), other]
+    assert await held_by(desk, me) == [session.span, other]
+    assert (await desk.sessions.get(me, session.id)).pending_span == other
+
+
+async def test_who_comes_to_look_undoes_no_move_that_began_just_now(desk: Desk) -> None:
+    session = await booked(desk)
+    job = Job(JobKind.SETTLE, desk.organization.id, session.holders, (session.id,))
+    moving = await hold_both(session.towards(NEW, desk.clock.now() + HOLD_FOR), desk.books)
+    await settle_change(job, desk.organization, books=desk.books)
+    assert await desk.sessions.get(desk.mentee, session.id) == moving
+    desk.clock.advance(VERIFY_AFTER)
+    await settle_change(job, desk.organization, books=desk.books)
+    assert (await desk.sessions.get(desk.mentee, session.id)).pending_span is None
+    for mailbox in (desk.mentor, desk.mentee):
+        assert await held_by(desk, mailbox) == [session.span]
+
+
+async def test_who_loses_one_date_of_a_series_leaves_none_held(desk: Desk) -> None:
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
+    series = await book_series(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    before = [s.span for s in series.sessions]
+    last = await desk.sessions.get(desk.mentee, series.sessions[2].id)
+
+    async def somebody_answers() -> None:
+        address = last.attendees[0].address
+        answer = AttendeeResponse(ResponseState.ACCEPTED, desk.clock.now())
+        await desk.sessions.save(last.with_response(address, answer))
+
+    with pytest.raises(StaleRow):
+        await reschedule_scope(
+            desk.acting(desk.mentee),
+            desk.pairing,
+            series.sessions[0],
+            Reschedule(NEW, "UTC"),
+            Scope.ALL,
+            books=books_where(desk, "move", somebody_answers),
+        )
+    window = a_span(at(0), 30 * 1440)
+    for mailbox in (desk.mentor, desk.mentee):
+        holds = await desk.sessions.holds(mailbox, window, desk.clock.now())
+        assert [hold.span for hold in holds] == before
