@@ -2,7 +2,8 @@
 
 Run with ``python -m benchmarks.races [attempts] [--azurite attempts]``; 100,000 by default. The
 use-case and the table store are production's; under them are tables of our own that keep Table
-Storage's promises (`benchmarks.shared_world`), so that there is time for so many. With
+Storage's promises (`benchmarks.shared_world`), so that there is time for so many. A share of those
+who booked move or cancel at once; some book series and move or cancel parts of them. With
 ``--azurite`` as many more attempts run on the real emulator. Free/busy lags behind half of the
 time, as Outlook's does: then the holds alone keep two people from getting the same time.
 """
@@ -18,7 +19,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -57,6 +58,10 @@ from shared.sessions.booking import BookingRequest, Books, book
 from shared.sessions.changing import Reschedule, cancel, reschedule
 from shared.sessions.model import Session, SessionState
 from shared.sessions.ports import Job, JobKind
+from shared.sessions.recurrence import Frequency, Repeat
+from shared.sessions.series import OnConflict, Scope
+from shared.sessions.series_booking import BookedSeries, book_series
+from shared.sessions.series_changing import cancel_scope, reschedule_scope
 from shared.timespan import TimeSpan
 from shared.work import do
 from tests.fakes import InMemoryChanges, InMemoryDue, InMemoryJobs
@@ -74,7 +79,11 @@ TWICE: Final = 0.05
 """Share of requests that are sent twice at once, with the same key."""
 MOVED, CANCELLED = 0.15, 0.07
 """Shares of those who booked that change their minds at once."""
-LOOKING: Final = {JobKind.VERIFY, JobKind.SETTLE}
+SERIES: Final = 0.04
+"""Share of requests that want the slot in three weeks; many of them are moved or cancelled."""
+SERIES_MOVED, SERIES_CANCELLED = 0.5, 0.25
+LOOKING: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.FOLLOW_SERIES}
+THREE_WEEKS: Final = Repeat(Frequency.WEEKLY, count=3)
 HALF_AN_HOUR: Final = timedelta(minutes=30)
 KEY: Final = AzureNamedKeyCredential(
     ACCOUNT,
@@ -92,10 +101,10 @@ ORGANIZATION: Final = Organization(
 
 
 class TickingClock:
-    """A clock that goes on from the world's Monday, in step with the real one."""
+    """A clock that goes on from the world's Monday, in step with the real one, or *ahead*."""
 
-    def __init__(self) -> None:
-        self._since = time.monotonic()
+    def __init__(self, ahead: timedelta = timedelta()) -> None:
+        self._since = time.monotonic() - ahead.total_seconds()
 
     def now(self) -> datetime:
         """Return the present instant in UTC."""
@@ -110,8 +119,8 @@ class Refusal:
     """How many events there surely were when it began."""
     whose: tuple[str, ...]
     offered: tuple[TimeSpan, ...]
-    own: SessionId | None = None
-    """The session that was to be moved: its own time is no obstacle."""
+    own: frozenset[SessionId] = frozenset()
+    """The sessions that were to be moved: their own time is no obstacle."""
 
 
 @dataclass
@@ -152,6 +161,7 @@ class Report:
             self.without_alternatives,
             self.taken_alternatives,
             self.counts["failed"],
+            self.counts["series failed"],
         )
         return not any(wrong)
 
@@ -203,7 +213,9 @@ def slot(turn: int, number: int) -> TimeSpan:
 
 
 @asynccontextmanager
-async def on_books(socket: Path, storage: str | None) -> AsyncIterator[tuple[Client, Books]]:
+async def on_books(
+    socket: Path, storage: str | None, ahead: timedelta = timedelta()
+) -> AsyncIterator[tuple[Client, Books]]:
     """Provide the ports of one process."""
     client = Client()
     await client.connect(socket)
@@ -218,7 +230,7 @@ async def on_books(socket: Path, storage: str | None) -> AsyncIterator[tuple[Cli
                 jobs=InMemoryJobs(),
                 changes=InMemoryChanges(),
                 due=InMemoryDue(),
-                clock=TickingClock(),
+                clock=TickingClock(ahead),
             ),
         )
     await client.aclose()
@@ -253,14 +265,17 @@ async def attempt(
         duration=HALF_AN_HOUR,
         time_zone="UTC",
     )
-    before = client.events_known
     found.counts["attempts"] += 1
+    if chance.random() < SERIES:
+        request = replace(request, repeat=THREE_WEEKS, on_conflict=chance.choice(list(OnConflict)))
+        await attempt_series(turn, chance, participation, pairing, request, client, books, found)
+        return
+    before = client.events_known
     for _ in range(5):
         try:
             session = await book(participation, pairing, request, books=books)
         except SlotTaken as taken:
-            whose = tuple(p.address for p in pairing.participants)
-            found.refusals.append(Refusal(before, whose, tuple(taken.alternatives)))
+            found.refusals.append(refused(taken, before, pairing))
             found.counts["refused"] += 1
             return
         except StoreUnavailable:
@@ -294,12 +309,80 @@ async def change_mind(
             await cancel(participation, session, "", books=books)
             found.counts["cancelled"] += 1
     except SlotTaken as taken:
-        whose = tuple(p.address for p in pairing.participants)
-        offered = tuple(taken.alternatives)
-        found.refusals.append(Refusal(before, whose, offered, session.id))
+        found.refusals.append(refused(taken, before, pairing, frozenset({session.id})))
         found.counts["not moved"] += 1
     except (StaleRow, Conflict, StoreUnavailable):
         # Of a request that was sent twice both change their mind: the job says what came of it.
+        found.counts["overtaken"] += 1
+
+
+def refused(
+    taken: SlotTaken, before: int, pairing: Pairing, own: frozenset[SessionId] = frozenset()
+) -> Refusal:
+    """Return a loser and all that was offered instead: of a series for each date."""
+    dates = [span for date in taken.conflicts for span in date.alternatives]
+    whose = tuple(p.address for p in pairing.participants)
+    return Refusal(before, whose, tuple(dates or taken.alternatives), own)
+
+
+async def attempt_series(
+    turn: int,
+    chance: random.Random,
+    participation: Participation,
+    pairing: Pairing,
+    request: BookingRequest,
+    client: Client,
+    books: Books,
+    found: Outcome,
+) -> None:
+    """Let somebody book a series, repeating what they are asked to repeat."""
+    for _ in range(5):
+        before = client.events_known
+        try:
+            booked = await book_series(participation, pairing, request, books=books)
+        except SlotTaken as taken:
+            found.refusals.append(refused(taken, before, pairing))
+            found.counts["series refused"] += 1
+            return
+        except StoreUnavailable:
+            found.counts["asked to repeat"] += 1
+            continue
+        found.counts["series booked"] += 1
+        await change_mind_about(turn, chance, participation, pairing, booked, client, books, found)
+        return
+    found.counts["series failed"] += 1
+
+
+async def change_mind_about(
+    turn: int,
+    chance: random.Random,
+    participation: Participation,
+    pairing: Pairing,
+    booked: BookedSeries,
+    client: Client,
+    books: Books,
+    found: Outcome,
+) -> None:
+    """Let whoever booked a series perhaps move or cancel a date of it, or more than one."""
+    before, luck, scope = client.events_known, chance.random(), chance.choice(list(Scope))
+    number = chance.choice([session.occurrence for session in booked.sessions])
+    to = slot(turn, chance.randrange(SLOTS))
+    week = timedelta(weeks=number)
+    wanted = Reschedule(TimeSpan(to.start + week, to.end + week), "UTC")
+    session = next(s for s in booked.sessions if s.occurrence == number)
+    try:
+        session = await books.sessions.get(session.organizer, session.id)
+        if luck < SERIES_MOVED:
+            await reschedule_scope(participation, pairing, session, wanted, scope, books=books)
+            found.counts[f"series moved, {scope}"] += 1
+        elif luck < SERIES_MOVED + SERIES_CANCELLED:
+            await cancel_scope(participation, session, "", scope, books=books)
+            found.counts[f"series cancelled, {scope}"] += 1
+    except SlotTaken as taken:
+        own = frozenset(booked.series.session_ids.values())
+        found.refusals.append(refused(taken, before, pairing, own))
+        found.counts["series not moved"] += 1
+    except (StaleRow, Conflict, StoreUnavailable):
         found.counts["overtaken"] += 1
 
 
@@ -347,7 +430,9 @@ async def race(attempts: int, *, storage: str | None = None) -> Report:
             with pool:
                 found = await asyncio.to_thread(pool.map, _process, each, 1)
             seconds = time.perf_counter() - started
-            async with on_books(socket, storage) as (_, books):
+            # Whoever comes to look comes later, by the clock that all of them share.
+            ahead = timedelta(seconds=seconds, minutes=5)
+            async with on_books(socket, storage, ahead) as (_, books):
                 return await checked(found, world, books, seconds)
 
 
@@ -359,7 +444,7 @@ async def checked(found: Sequence[Outcome], world: World, books: Books, seconds:
     losers = [r for outcome in found for r in outcome.refusals]
     for job in (job for outcome in found for job in outcome.jobs):
         await do(job, ORGANIZATION, books=books, following=cast("Any", None))
-    alive = [m for m in world.meetings if not m.is_gone]
+    alive = [m for m in world.meetings if not (m.is_gone or m.is_master)]
     sessions = await _sessions(books)
     scheduled = {s.id: s for s in sessions.values() if s.state is SessionState.SCHEDULED}
     held = await _held(books)
@@ -406,14 +491,14 @@ def _taken_alternatives(
     """Count what was offered although a meeting that was there before the request is in its way."""
     by_day: dict[tuple[str, Any], list[Meeting]] = {}
     for meeting in meetings:
-        for address in meeting.addresses:
+        for address in () if meeting.is_master else meeting.addresses:
             for day in meeting.seen.span.days():
                 by_day.setdefault((address, day), []).append(meeting)
     return sum(
         any(
             # Of one that was moved nobody knows where it was at that moment.
             m.number < loser.before
-            and m.session_id != loser.own
+            and m.session_id not in loser.own
             and m.seen.span.overlaps(span)
             and not (m.is_gone or m.was_moved)
             for address in loser.whose

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from shared.adapters.tables.client import Put, Remove, Row, Tables, Write
 from shared.adapters.tables.keys import Key, Rows
 from shared.availability.model import GRID, Schedule
 from shared.errors import EventGone, StaleRow
-from shared.ids import EventId, ICalUid, Mailbox, SessionId
+from shared.ids import EventId, ICalUid, Mailbox, SeriesId, SessionId
 from shared.organizations.model import Acting, OnlineMeetingChoice
 from shared.sessions.model import (
     AttendeeResponse,
@@ -32,9 +32,12 @@ from shared.sessions.model import (
     SeenAttendee,
     SeenEvent,
 )
+from shared.sessions.recurrence import Pattern
+from shared.sessions.series import occurrence_id
 from shared.timespan import TimeSpan
 
 NOW: Final = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
+_WEEK: Final = timedelta(weeks=1)
 _SIZE: Final = struct.Struct("!I")
 
 
@@ -50,6 +53,10 @@ class Meeting:
     seen: SeenEvent
     is_gone: bool = False
     was_moved: bool = False
+    master: int | None = None
+    """Of an occurrence: the number of its series' master."""
+    is_master: bool = False
+    """Of a series: no meeting by itself."""
 
 
 @dataclass
@@ -68,6 +75,7 @@ class World:
     )
     meetings: list[Meeting] = field(default_factory=list)
     by_session: dict[SessionId, int] = field(default_factory=dict)
+    of_master: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     by_day: dict[tuple[str, date], list[int]] = field(default_factory=lambda: defaultdict(list))
     _etags: "count[int]" = field(default_factory=lambda: count(1))
 
@@ -112,6 +120,11 @@ class World:
                 index[change.key.row] = change.key
         return etags
 
+    def remove(self, table: str, key: Key, etag: str | None = None) -> None:
+        """Remove a row if it is there, with *etag* only that version. StaleRow."""
+        if key in self.rows[table]:
+            self.transact(table, [Remove(key, etag)])
+
     def _partition(self, table: str, partition: str, after: str) -> list[Key]:
         return list(self.days[table][partition, after.partition(";")[0]].values())
 
@@ -126,6 +139,7 @@ class World:
         if (known := self.by_session.get(draft.session_id)) is not None:
             return self.meetings[known].seen
         number = len(self.meetings)
+        people = (self.addresses[acting.mailbox], *(a.address for a in draft.attendees))
         seen = SeenEvent(
             EventId(f"event-{number}"),
             ICalUid(f"ical-{number}"),
@@ -138,14 +152,57 @@ class World:
             modified_at=NOW,
             provider=MeetingProvider.TEAMS,
         )
-        people = (self.addresses[acting.mailbox], *(a.address for a in draft.attendees))
-        meeting = Meeting(number, draft.session_id, acting.mailbox, people, seen)
-        self.meetings.append(meeting)
+        is_master = draft.pattern is not None
+        meeting = Meeting(
+            number, draft.session_id, acting.mailbox, people, seen, is_master=is_master
+        )
+        self._add(meeting)
         self.by_session[draft.session_id] = number
-        for day in draft.span.days():
-            for address in people:
-                self.by_day[address, day].append(number)
+        if draft.pattern:
+            skipped = (draft.pattern.first_on - draft.pattern.anchor) // _WEEK
+            series = SeriesId(draft.session_id)
+            ids = [occurrence_id(series, skipped + n) for n in range(draft.pattern.count)]
+            self._expand(meeting, ids)
         return seen
+
+    def _add(self, meeting: Meeting) -> None:
+        self.meetings.append(meeting)
+        if meeting.master is not None:
+            self.of_master[meeting.master].append(meeting.number)
+        if not meeting.is_master:
+            self._show(meeting, meeting.seen.span)
+
+    def _show(self, meeting: Meeting, span: TimeSpan) -> None:
+        for day in span.days():
+            for address in meeting.addresses:
+                if meeting.number not in self.by_day[address, day]:
+                    self.by_day[address, day].append(meeting.number)
+
+    def _expand(self, master: Meeting, ids: Sequence[SessionId]) -> None:
+        """Make the occurrences, a week apart; which session each shows, the checks want to know."""
+        for week, session_id in enumerate(ids):
+            number = len(self.meetings)
+            span = TimeSpan(
+                master.seen.span.start + week * _WEEK, master.seen.span.end + week * _WEEK
+            )
+            seen = replace(
+                master.seen,
+                event_id=EventId(f"event-{number}"),
+                ical_uid=ICalUid(f"ical-{number}"),
+                span=span,
+                series_master_id=master.seen.event_id,
+                original_start=span.start,
+            )
+            self._add(
+                replace(
+                    master,
+                    number=number,
+                    session_id=session_id,
+                    seen=seen,
+                    master=master.number,
+                    is_master=False,
+                )
+            )
 
     def find(self, session_id: SessionId) -> SeenEvent | None:
         """Find an event by our tag."""
@@ -157,6 +214,52 @@ class World:
         """Cancel an event. EventGone."""
         number = self._number(event_id)
         self.meetings[number] = replace(self.meetings[number], is_gone=True)
+        for occurrence in self._occurrences(number):
+            self.meetings[occurrence.number] = replace(occurrence, is_gone=True)
+
+    def cancel_many(self, events: Sequence[EventId]) -> list[Exception | None]:
+        """Cancel some, each by itself."""
+        answers: list[Exception | None] = []
+        for event_id in events:
+            try:
+                self.cancel(event_id)
+                answers.append(None)
+            except EventGone as gone:
+                answers.append(gone)
+        return answers
+
+    def instances(self, master_id: EventId) -> list[SeenEvent]:
+        """Return the occurrences of a series that are there. EventGone."""
+        return [meeting.seen for meeting in self._occurrences(self._number(master_id))]
+
+    def reschedule_series(self, master_id: EventId, first: TimeSpan) -> SeenEvent:
+        """Make all occurrences anew, from *first* on. EventGone."""
+        number = self._number(master_id)
+        before = self._occurrences(number)
+        for occurrence in before:
+            self.meetings[occurrence.number] = replace(occurrence, is_gone=True, was_moved=True)
+        master = self.meetings[number]
+        seen = replace(master.seen, span=first, etag=f"etag-{number}-{next(self._etags)}")
+        self.meetings[number] = replace(master, seen=seen, was_moved=True)
+        self._expand(self.meetings[number], [occurrence.session_id for occurrence in before])
+        return seen
+
+    def reschedule_many(
+        self, events: Sequence[tuple[EventId, TimeSpan]]
+    ) -> list[SeenEvent | Exception]:
+        """Move some, each by itself."""
+        answers: list[SeenEvent | Exception] = []
+        for event_id, span in events:
+            try:
+                answers.append(self.reschedule(event_id, span))
+            except EventGone as gone:
+                answers.append(gone)
+        return answers
+
+    def _occurrences(self, number: int) -> list[Meeting]:
+        if not self.meetings[number].is_master:
+            return []
+        return [self.meetings[n] for n in self.of_master[number] if not self.meetings[n].is_gone]
 
     def reschedule(self, event_id: EventId, span: TimeSpan) -> SeenEvent:
         """Move an event. EventGone."""
@@ -165,10 +268,7 @@ class World:
         etag = f"etag-{number}-{next(self._etags)}"
         seen = replace(meeting.seen, span=span, etag=etag)
         self.meetings[number] = replace(meeting, seen=seen, was_moved=True)
-        for day in span.days():
-            for address in meeting.addresses:
-                if number not in self.by_day[address, day]:
-                    self.by_day[address, day].append(number)
+        self._show(meeting, span)
         return seen
 
     def event(self, event_id: EventId) -> SeenEvent:
@@ -279,6 +379,10 @@ class SharedTables(Tables):
         found: Row | None = await self._world.call("get", table, key)
         return found
 
+    async def remove(self, table: str, key: Key, etag: str | None = None) -> None:
+        """Remove a row, if it is there."""
+        await self._world.call("remove", table, key, etag)
+
     async def transact(self, table: str, changes: Sequence[Write]) -> list[str]:
         """Make all changes or none."""
         etags: list[str] = await self._world.call("transact", table, list(changes))
@@ -338,6 +442,32 @@ class SharedCalendar:
     async def cancel(self, _: Acting, event_id: EventId, __: str) -> None:
         """Cancel an event."""
         await self._world.call("cancel", event_id)
+
+    async def instances(self, _: Mailbox, master_id: EventId, window: TimeSpan) -> list[SeenEvent]:
+        """Return the occurrences of a series."""
+        seen: list[SeenEvent] = await self._world.call("instances", master_id)
+        return [each for each in seen if each.span.overlaps(window)]
+
+    async def reschedule_series(
+        self, _: Acting, master_id: EventId, first: TimeSpan, __: str, ___: Pattern
+    ) -> SeenEvent:
+        """Move a series: they are all weekly here."""
+        seen: SeenEvent = await self._world.call("reschedule_series", master_id, first)
+        return seen
+
+    async def reschedule_many(
+        self, _: Acting, events: Sequence[tuple[EventId, TimeSpan]], __: str
+    ) -> list[SeenEvent | Exception]:
+        """Move events."""
+        answers: list[SeenEvent | Exception] = await self._world.call("reschedule_many", events)
+        return answers
+
+    async def cancel_many(
+        self, _: Acting, events: Sequence[EventId], __: str
+    ) -> list[Exception | None]:
+        """Cancel events."""
+        answers: list[Exception | None] = await self._world.call("cancel_many", events)
+        return answers
 
     async def offered_meetings(self, _: Acting) -> frozenset[OnlineMeetingChoice]:
         """Return Teams."""

@@ -222,16 +222,10 @@ def judged(
                 judge_many(look.occasion, free, at_least)
             planned.append(with_people(Planned(number, span), looks, rules))
         except SlotTaken:
-            others = look.occasion.nearest(
-                span.start,
-                rules,
-                held=look.held,
-                count=_LOOKED_AT,
-                include_unknown=accept_unknown,
-                at_least=at_least,
+            others = _apart(
+                look, spans, span, rules, accept_unknown=accept_unknown, at_least=at_least
             )
-            apart = [o for o in others if not any(o.overlaps(s) for s in spans)]
-            planned.append(Planned(number, span, Outcome.SKIPPED, None, tuple(apart)))
+            planned.append(Planned(number, span, Outcome.SKIPPED, None, others))
     return planned
 
 
@@ -299,8 +293,9 @@ async def _reserve(
     ensure_enough(pairing, request.at_least)
     spans = spans_of(request.start, request.duration, zone, repeat)
     _ensure_within_horizon(spans, rules, repeat)
+    own = frozenset(occurrence_id(series_id, number) for number in range(len(spans)))
+    looks: list[Look] = []
     for _ in range(_TRIES):
-        own = frozenset(occurrence_id(series_id, number) for number in range(len(spans)))
         looks = await look_around(participation, pairing, spans, books=books, own=own)
         dates = judged(
             spans,
@@ -329,7 +324,68 @@ async def _reserve(
             await undo(series, books)
             continue
         return series, True
-    raise SlotTaken("Others are booking these dates at this very moment.")
+    raise await outrun(
+        spans,
+        looks,
+        rules,
+        own,
+        accept_unknown=request.accept_unknown,
+        at_least=request.at_least,
+        books=books,
+    )
+
+
+async def outrun(
+    spans: Sequence[TimeSpan],
+    looks: Sequence[Look],
+    rules: SlotRules,
+    own: frozenset[SessionId],
+    *,
+    accept_unknown: bool,
+    at_least: int | None,
+    books: Books,
+) -> SlotTaken:
+    """Return the error for who found *spans* free and could not hold them.
+
+    It lists the dates that are held by now; where whoever held them has given up, it offers other
+    times next to the first date all the same.
+    """
+    again = [Look(each.occasion, await _held(each.occasion, own, books)) for each in looks]
+    dates = judged(spans, again, rules, accept_unknown=accept_unknown, at_least=at_least)
+    if conflicts := [date for date in dates if date.outcome is not Outcome.BOOKED]:
+        return refusal(conflicts, len(spans))
+    others = _apart(
+        _look_at(spans[0], again),
+        spans,
+        spans[0],
+        rules,
+        accept_unknown=accept_unknown,
+        at_least=at_least,
+    )
+    return SlotTaken(
+        "Others are booking these dates at this very moment.", alternatives=others[:_ALTERNATIVES]
+    )
+
+
+def _apart(
+    look: Look,
+    spans: Sequence[TimeSpan],
+    span: TimeSpan,
+    rules: SlotRules,
+    *,
+    accept_unknown: bool,
+    at_least: int | None,
+) -> tuple[TimeSpan, ...]:
+    """Return the slots nearest to *span* that overlap none of *spans*."""
+    others = look.occasion.nearest(
+        span.start,
+        rules,
+        held=look.held,
+        count=_LOOKED_AT,
+        include_unknown=accept_unknown,
+        at_least=at_least,
+    )
+    return tuple(o for o in others if not any(o.overlaps(s) for s in spans))
 
 
 def plan(judged: Sequence[Planned], request: BookingRequest) -> tuple[Planned, ...]:

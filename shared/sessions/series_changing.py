@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from shared.availability.finding import rules_for
 from shared.availability.masks import whole_cells
+from shared.availability.model import SlotRules
 from shared.availability.working_hours import zone_of
 from shared.errors import (
     CalendarRefused,
@@ -55,10 +56,12 @@ from shared.sessions.ports import Job, JobKind
 from shared.sessions.recurrence import Frequency, shifted
 from shared.sessions.series import Outcome, Planned, Scope, Series, matched
 from shared.sessions.series_booking import (
+    Look,
     announce_all,
     finish_or_undo,
     judged,
     look_around,
+    outrun,
     refusal,
     series_job,
 )
@@ -136,7 +139,12 @@ async def reschedule_scope(
         return list(meant)
     _ensure_in_order(known, meant, spans)
     ensure_enough(pairing, wanted.at_least)
-    dates = await _free_dates(participation, pairing, meant, spans, wanted, books)
+    own, rules = frozenset(s.id for s in meant), _rules(participation, wanted, books)
+    targets = [whole_cells(spans[s.occurrence]) for s in meant]
+    for each in targets:
+        ensure_bookable(each, rules)
+    looks = await look_around(participation, pairing, targets, books=books, own=own, freed=meant)
+    dates = _free_dates(meant, targets, looks, rules, wanted)
     until = books.clock.now() + HOLD_FOR
     await books.jobs.put(series_job(JobKind.SERIES, series), delay=VERIFY_AFTER)
     moving = [_towards(s, spans[s.occurrence], dates[s.occurrence], until) for s in meant]
@@ -145,11 +153,17 @@ async def reschedule_scope(
     except StaleRow:
         await _let_all_go(moving, books)
         raise
-    except SlotTaken:
+    except SlotTaken as lost:
         await _let_all_go(moving, books)
-        # Somebody was faster: which dates are free now, and what else is.
-        await _free_dates(participation, pairing, meant, spans, wanted, books)
-        raise
+        raise await outrun(
+            targets,
+            looks,
+            rules,
+            own,
+            accept_unknown=wanted.accept_unknown,
+            at_least=wanted.at_least,
+            books=books,
+        ) from lost
     return await _move_in_outlook(participation, series, known, moving, wanted, books)
 
 
@@ -367,38 +381,30 @@ def _towards(session: Session, span: TimeSpan, date: Planned, until: datetime) -
     )
 
 
-async def _free_dates(
-    participation: Participation,
-    pairing: Pairing,
-    meant: Sequence[Session],
-    spans: Mapping[int, TimeSpan],
-    wanted: Reschedule,
-    books: Books,
-) -> dict[int, Planned]:
-    """Return who is free when *meant* are moved to *spans*, by number.
-
-    Raises SlotTaken with the dates that are not free, SlotUnknown, Invalid.
-    """
+def _rules(participation: Participation, wanted: Reschedule, books: Books) -> SlotRules:
+    """Return what each new date must fulfil. Raises Invalid: no session lasts so long."""
     ensure_can_last(wanted.span)
-    rules = rules_for(
+    return rules_for(
         participation.organization.settings,
         duration=whole_cells(wanted.span).duration,
         now=books.clock.now(),
         zone=zone_of(wanted.time_zone),
     )
-    for session in meant:
-        ensure_bookable(spans[session.occurrence], rules)
-    ordered = [whole_cells(spans[s.occurrence]) for s in meant]
-    looks = await look_around(
-        participation,
-        pairing,
-        ordered,
-        books=books,
-        own=frozenset(s.id for s in meant),
-        freed=meant,
-    )
+
+
+def _free_dates(
+    meant: Sequence[Session],
+    targets: Sequence[TimeSpan],
+    looks: Sequence[Look],
+    rules: SlotRules,
+    wanted: Reschedule,
+) -> dict[int, Planned]:
+    """Return who is free when *meant* are moved to *targets*, by number.
+
+    Raises SlotTaken with the dates that are not free, SlotUnknown.
+    """
     judgement = judged(
-        ordered,
+        targets,
         looks,
         rules,
         accept_unknown=wanted.accept_unknown,

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from shared.sessions.work import job_of
 from shared.timespan import TimeSpan
 from shared.work import do
 from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
+from tests.fakes import InMemorySessions
 from tests.unit.sessions.conftest import Desk, a_request
 from tests.unit.sessions.test_death import NOBODY
 
@@ -520,3 +522,55 @@ async def test_a_series_is_moved_where_it_suits_so_many(desk: Desk, scope: Scope
     assert free(desk, moved, third) == [True, True, True, False][first:]
     assert await held(desk, third) == [*DATES[:first], *later[first:3]]
     assert await held(desk, desk.mentor) == [*DATES[:first], *later[first:]]
+
+
+# --- whoever is outrun by somebody who gives up again
+
+
+class Outrunning:
+    """A store in which somebody always has the time a moment before, and never keeps it."""
+
+    def __init__(self, sessions: InMemorySessions, method: str) -> None:
+        self._sessions, self._method = sessions, method
+
+    def __getattr__(self, name: str) -> Any:
+        if name != self._method:
+            return getattr(self._sessions, name)
+
+        async def taken(*_: object) -> None:
+            raise SlotTaken("Another session holds this time.")
+
+        return taken
+
+
+async def test_who_is_outrun_is_offered_other_times_all_the_same(desk: Desk) -> None:
+    request = a_request(**weekly())  # type: ignore[arg-type]  # a builder's keywords
+    sessions: Any = Outrunning(desk.sessions, "hold")
+    with pytest.raises(SlotTaken) as refused:
+        await book_series(
+            desk.acting(desk.mentee),
+            desk.pairing,
+            request,
+            books=replace(desk.books, sessions=sessions),
+        )
+    assert refused.value.conflicts == ()
+    assert refused.value.alternatives[0] == a_span(at(9, 30, day=1))
+    assert len(refused.value.alternatives) == 5
+    assert await held(desk, desk.mentee) == []
+
+
+async def test_who_is_outrun_while_moving_is_offered_other_times_all_the_same(desk: Desk) -> None:
+    booked = await a_booked_series(desk)
+    sessions: Any = Outrunning(desk.sessions, "move")
+    with pytest.raises(SlotTaken) as refused:
+        await reschedule_scope(
+            desk.acting(desk.mentee),
+            desk.pairing,
+            booked.sessions[0],
+            Reschedule(a_span(at(14, day=1)), "UTC"),
+            Scope.ALL,
+            books=replace(desk.books, sessions=sessions),
+        )
+    assert refused.value.alternatives[0] == a_span(at(13, 30, day=1))
+    assert len(refused.value.alternatives) == 5
+    assert await held(desk, desk.mentee) == DATES
