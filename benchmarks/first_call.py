@@ -1,4 +1,8 @@
-"""From process start to the first Graph call and table write done, on the local cloud."""
+"""From process start to the first Graph call and table write done, on the local cloud.
+
+The app is the repository's, with all that the tests need around it; ``APP_DIR=build/package/app``
+makes it the unpacked package alone, as Azure starts it.
+"""
 
 import asyncio
 import json
@@ -9,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from local.cloud import LocalCloud
+from tests.e2e.packaged import APP_DIR, python
 
 _RUNS = 5
 _CODE = """
@@ -61,11 +66,9 @@ async def main() -> None:
 
 
 async def _run(cloud: LocalCloud, *arguments: str) -> dict[str, float]:
+    interpreter = python(APP_DIR) if APP_DIR else [sys.executable, "-W", "ignore", "-c"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-W",
-        "ignore",
-        "-c",
+        *interpreter,
         _CODE,
         *arguments,
         env=os.environ | cloud.environment,

@@ -25,7 +25,7 @@ from shared.subscriptions.upkeep import Following, enqueue_renewals
 from shared.timespan import TimeSpan
 from shared.work import do
 from tests.builders import a_span, at
-from tests.fakes import InMemoryOrganizations, InMemorySubscriptions
+from tests.fakes import FakeClientStates, InMemoryOrganizations, InMemorySubscriptions
 from tests.outlook import FakeEvent
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 from tests.unit.sessions.test_death import Doomed, Fate, Killed
@@ -65,18 +65,6 @@ class FakeGraph:
         self.alive.pop(subscription_id, None)
 
 
-class FakeStates:
-    """`ClientStates` without a secret."""
-
-    async def make(self, mailbox: Mailbox, nonce: str) -> str:
-        """Return something."""
-        return nonce
-
-    async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
-        """Believe nothing."""
-        return None
-
-
 @dataclass
 class Office:
     """A desk with two sessions of the same people, and what follows their calendars."""
@@ -93,7 +81,7 @@ class Office:
         following = Following(
             graph=_met(self.graph, fate),
             subscriptions=_met(self.subscriptions, fate),
-            states=FakeStates(),
+            states=FakeClientStates(),
             sessions=books.sessions,
             due=books.due,
             jobs=books.jobs,
@@ -145,7 +133,7 @@ class Office:
         return Following(
             graph=self.graph,
             subscriptions=self.subscriptions,
-            states=FakeStates(),
+            states=FakeClientStates(),
             sessions=desk.sessions,
             due=desk.due,
             jobs=desk.jobs,
