@@ -251,16 +251,20 @@ async def _tables(client: Client, storage: str | None) -> AsyncIterator[Tables]:
 
 
 async def attempt(
-    number: str, turn: int, chance: random.Random, client: Client, books: Books, found: Outcome
+    key: str, turn: int, number: int, client: Client, books: Books, found: Outcome
 ) -> None:
-    """Let somebody book some slot of round *turn*, repeating what they are asked to repeat."""
+    """Let somebody book some slot of round *turn*, repeating what they are asked to repeat.
+
+    *number*: which of those who send the same request at once; each changes a mind of its own.
+    """
+    chance, mind = random.Random(key), random.Random(f"{key} {number}")
     pairing = chance.choice(pairings_of_all)
     people = [m for p in pairing.participants if (m := pairing.mailbox(p))]
     me = people[chance.random() < 0.8]
     participation = Participation(ORGANIZATION, Acting(me, "token"))
     request = BookingRequest(
-        key=number,
-        fingerprint=number,
+        key=key,
+        fingerprint=key,
         start=slot(turn, chance.randrange(SLOTS)).start,
         duration=HALF_AN_HOUR,
         time_zone="UTC",
@@ -268,7 +272,7 @@ async def attempt(
     found.counts["attempts"] += 1
     if chance.random() < SERIES:
         request = replace(request, repeat=THREE_WEEKS, on_conflict=chance.choice(list(OnConflict)))
-        await attempt_series(turn, chance, participation, pairing, request, client, books, found)
+        await attempt_series(turn, mind, participation, pairing, request, client, books, found)
         return
     before = client.events_known
     for _ in range(5):
@@ -283,7 +287,7 @@ async def attempt(
             continue
         # Sent twice, it may be the other one who is told first, and cancels.
         found.counts["failed" if session.state is SessionState.REQUESTED else "booked"] += 1
-        await change_mind(turn, chance, participation, pairing, session, client, books, found)
+        await change_mind(turn, mind, participation, pairing, session, client, books, found)
         return
     found.counts["failed"] += 1
 
@@ -312,7 +316,7 @@ async def change_mind(
         found.refusals.append(refused(taken, before, pairing, frozenset({session.id})))
         found.counts["not moved"] += 1
     except (StaleRow, Conflict, StoreUnavailable):
-        # Of a request that was sent twice both change their mind: the job says what came of it.
+        # Of a request that was sent twice each changes their mind: the job says what came of it.
         found.counts["overtaken"] += 1
 
 
@@ -327,7 +331,7 @@ def refused(
 
 async def attempt_series(
     turn: int,
-    chance: random.Random,
+    mind: random.Random,
     participation: Participation,
     pairing: Pairing,
     request: BookingRequest,
@@ -348,7 +352,7 @@ async def attempt_series(
             found.counts["asked to repeat"] += 1
             continue
         found.counts["series booked"] += 1
-        await change_mind_about(turn, chance, participation, pairing, booked, client, books, found)
+        await change_mind_about(turn, mind, participation, pairing, booked, client, books, found)
         return
     found.counts["series failed"] += 1
 
@@ -396,15 +400,12 @@ async def work(seed: int, attempts: int, socket: Path, storage: str | None) -> O
         numbers = iter(range(attempts))
 
         async def one_after_another() -> None:
-            for number in numbers:
-                turn = number * processes() // PER_ROUND
-                key = f"{seed}-{number}"
+            for each in numbers:
+                turn = each * processes() // PER_ROUND
+                key = f"{seed}-{each}"
                 times = 2 if chance.random() < TWICE else 1
                 await asyncio.gather(
-                    *(
-                        attempt(key, turn, random.Random(key), client, books, found)
-                        for _ in range(times)
-                    )
+                    *(attempt(key, turn, number, client, books, found) for number in range(times))
                 )
 
         await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
