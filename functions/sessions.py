@@ -150,11 +150,10 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
         moved = await moved_before(participation, session, wanted, body.scope, books=books)
         if moved is None:
             raise PreconditionFailed(f"{changed} It is {told(session)}.") from changed
-    else:
-        pairing = await _pairing_of(session)
-        moved = await reschedule_scope(
-            participation, pairing, session, wanted, body.scope, books=books
-        )
+        if not any(each.pending_span for each in moved):
+            return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
+    pairing = await _pairing_of(session)
+    moved = await reschedule_scope(participation, pairing, session, wanted, body.scope, books=books)
     return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
 
 

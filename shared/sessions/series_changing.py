@@ -177,6 +177,8 @@ async def moved_before(
 ) -> list[Session] | None:
     """Return those meant if they are where *wanted* has them, for who asks again; else None.
 
+    Of a series others than the named one may still be on their way there: that is to be finished.
+
     Raises:
         NotAllowed: the caller is not the organizer.
         Invalid, Conflict: it belongs to no series, or that is being booked.
@@ -184,15 +186,14 @@ async def moved_before(
     ensure_organizer(participation, session)
     if session.state is not SessionState.SCHEDULED or session.span != wanted.span:
         return None
-    meant = [session]
-    if scope is not Scope.ONE:
-        series = await _series_of(session, books)
-        known = await sessions_of(series, sessions=books.sessions)
-        meant = _meant(known, session, scope, books)
-        spans = _targets(series, session, meant, wanted)
-        if any(spans[s.occurrence] != s.span for s in meant):
-            return None
-    return None if any(s.pending_span for s in meant) else meant
+    if scope is Scope.ONE:
+        return None if session.pending_span else [session]
+    series = await _series_of(session, books)
+    known = await sessions_of(series, sessions=books.sessions)
+    meant = _meant(known, session, scope, books)
+    spans = _targets(series, session, meant, wanted)
+    is_asked_again = all((s.pending_span or s.span) == spans[s.occurrence] for s in meant)
+    return meant if is_asked_again else None
 
 
 async def settle_series(job: Job, organization: Organization, *, books: Books) -> None:

@@ -96,6 +96,29 @@ async def test_a_move_of_a_series_again_is_the_same_answer(api: Api, scope: str)
     assert (await patch(api, path, etag, start=start, scope=scope))[0] == 412
 
 
+async def test_a_move_of_a_series_that_broke_off_is_finished_under_the_etag_of_before(
+    api: Api,
+) -> None:
+    """The named date was moved and recorded; the last one is on its way, and Outlook has it not."""
+    _, body = await post(api, repeat={"frequency": "weekly", "count": 4})
+    path, last = (f"sessions/{body['series']['sessions'][n]['id']}" for n in (2, 3))
+    etag = (await api.call("GET", path)).headers["etag"]
+    assert (await patch(api, path, "*", start="2026-03-18T12:00:00Z"))[0] == 200
+    target = a_span(at(12, day=23))
+    half_done = (await stored(api, last)).towards(target, api.clock.now() + HOLD_FOR)
+    await api.desk.sessions.save(half_done)
+    wish = {"start": "2026-03-18T12:00:00Z", "scope": "this_and_following"}
+    status, moved = await patch(api, path, etag, **wish)
+    assert status == 200, moved
+    assert [s["start"] for s in moved["series"]["sessions"]] == [
+        "2026-03-18T12:00:00Z",
+        "2026-03-25T12:00:00Z",
+    ]
+    assert (await stored(api, last)).pending_span is None
+    events = [e.seen.span for e in api.desk.outlook.events if not e.pattern and not e.is_gone]
+    assert target in events
+
+
 async def test_a_cancellation_again_is_the_same_answer(api: Api) -> None:
     path, _ = await booked(api)
     first = await api.call("POST", f"{path}/cancel", body={"comment": "sorry"})
