@@ -32,8 +32,8 @@ from shared.pairings.membership import participant_caller
 from shared.tracing import trace_id, traced
 from shared.wiring import wiring
 
-WAIT_SECONDS: Final = 9.5
-"""How long a person waits at most; with the network's share below ten seconds."""
+WAIT_SECONDS: Final = 9.0
+"""How long a person waits at most: with the network and a busy instance below ten seconds."""
 _TOO_LONG: Final = "It took longer than anybody should wait; what became of it is not known."
 MAX_BODY_BYTES: Final = 64 * 1024
 _SERVER_ERROR: Final = 500
