@@ -4,6 +4,7 @@ The same protocol as booking: settling message, new holds, Outlook, rows. Until 
 times the session holds both, the old ones for good and the new ones until the hold runs out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -26,7 +27,7 @@ from shared.errors import (
     SlotTaken,
     StaleRow,
 )
-from shared.ids import ObjectId
+from shared.ids import ObjectId, SessionId
 from shared.logs import log_event
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
@@ -345,9 +346,12 @@ async def record_cancelled(
         state = lifecycle.after(session.state, Action.CANCEL)
         if state is session.state:
             return session
-        now = books.clock.now()
+        beside = session.conflicts_with
         cancelled = replace(
-            session.without_pending(done=False), state=state, changed_at=session.later(now)
+            session.without_pending(done=False),
+            state=state,
+            conflicts_with=(),
+            changed_at=session.later(books.clock.now()),
         )
         try:
             session = await books.sessions.save(cancelled)
@@ -355,6 +359,7 @@ async def record_cancelled(
             session = await books.sessions.get(session.organizer, session.id)
             continue
         await books.changes.append([_change(session, ChangeKind.CANCELLED, cause, books)])
+        await _look_again_at(beside, session, books)
         log_event("session.cancelled", session_id=session.id, cause=cause)
         if announces:
             await announce(session, organization, books=books)
@@ -538,6 +543,7 @@ async def record_moved(
     *announces*: else the caller sees to what follows from the row.
     """
     while session.pending_span == seen.span:
+        beside = session.conflicts_with
         after = session.without_pending(done=True)
         moved = replace(
             after,
@@ -560,10 +566,26 @@ async def record_moved(
             session = await books.sessions.get(session.organizer, session.id)
             continue
         await books.changes.append([_change(session, ChangeKind.RESCHEDULED, Cause.API, books)])
+        await _look_again_at(beside, session, books)
         log_event("session.rescheduled", session_id=session.id)
     if announces:
         await announce(session, organization, books=books)
     return session
+
+
+async def _look_again_at(beside: Sequence[SessionId], session: Session, books: Books) -> None:
+    """Have the sessions that *session* overlapped before be read, so that they say so no more.
+
+    Should this be lost, they are read by the clock all the same.
+    """
+    if beside:
+        job = Job(
+            JobKind.RECONCILE,
+            session.organization_id,
+            (session.organizer,) * len(beside),
+            tuple(beside),
+        )
+        await books.jobs.put(job)
 
 
 def _change(session: Session, kind: ChangeKind, cause: Cause, books: Books) -> Change:

@@ -3,6 +3,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from shared.attendees.reconciliation import enqueue_reconciliations, purge_batch, reconcile_batch
 from shared.attendees.recording import record, record_change
 from shared.attendees.rsvp import merge
@@ -11,6 +13,7 @@ from shared.due import DueKind
 from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox
 from shared.sessions.booking import book
+from shared.sessions.changing import Reschedule, cancel, reschedule
 from shared.sessions.model import Cause, ResponseState, SeenEvent, Session, SessionState
 from shared.sessions.ports import Job, JobKind
 from shared.sessions.work import job_of
@@ -117,6 +120,30 @@ async def test_an_overlap_that_outlook_made_is_said_on_both_and_taken_back() -> 
     )
     assert (await desk.sessions.get(desk.mentor, first.id)).conflicts_with == ()
     assert (await desk.sessions.get(desk.mentor, second.id)).conflicts_with == ()
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "moved"])
+async def test_who_ends_an_overlap_here_ends_it_on_both(*, is_cancelled: bool) -> None:
+    desk = a_desk()
+    first, second = await _booked(desk), await _booked(desk, "other", 14)
+    assert second.event_id
+    desk.clock.advance(timedelta(minutes=1))
+    seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
+    await record_change(
+        desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books
+    )
+    acting = desk.acting(desk.mentee)
+    second = await desk.sessions.get(desk.mentee, second.id)
+    desk.jobs.put_jobs.clear()
+    if is_cancelled:
+        ended = await cancel(acting, second, "", books=desk.books)
+    else:
+        wanted = Reschedule(a_span(at(16, day=1)), "UTC")
+        ended = await reschedule(acting, desk.pairing, second, wanted, books=desk.books)
+    assert ended.conflicts_with == ()
+    (job,) = [job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.RECONCILE]
+    await reconcile_batch(job, desk.organization, books=desk.books)
+    assert (await desk.sessions.get(desk.mentee, first.id)).conflicts_with == ()
 
 
 async def test_reconciliation_mends_what_a_dead_worker_left() -> None:
