@@ -35,8 +35,8 @@ from shared.sessions.holding import (
     colliding,
     held_days,
     holds_besides,
-    holds_in_mailbox,
     holds_of,
+    holds_settled,
     is_confirmed,
 )
 from shared.sessions.model import Hold, Session, SessionState
@@ -152,7 +152,8 @@ class InMemorySessions:
         known = partition.known.get(session.id)
         if known and known.settled_at and known.settled_at > session.changed_at:
             return
-        partition.rewrite(session.id, holds_in_mailbox(session, mailbox))
+        held = partition.held(partition.days)
+        partition.rewrite(session.id, holds_settled(session, mailbox, held))
         partition.known[session.id] = _Known(
             session.organizer, session.span.start, session.changed_at
         )

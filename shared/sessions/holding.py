@@ -46,15 +46,33 @@ def holds_besides(
     Of *held* also where somebody else is about to move it: they may be the ones who do.
     """
     own = holds_of(session)[:1] if session.holds_time_of(mailbox) else ()
-    others = {
+    others = [hold for hold in _of_movers(session, held, (*own, to)) if hold.counts_at(now)]
+    return (*own, to, *others)
+
+
+def holds_settled(session: Session, mailbox: Mailbox, held: Iterable[Hold]) -> tuple[Hold, ...]:
+    """Return what *session* holds in *mailbox* once that says what the session does.
+
+    Of *held* also where somebody is about to move it: they read a later version than this. What
+    came to nothing is taken back, or runs out. Nothing stays of a session that is off.
+    """
+    own = holds_in_mailbox(session, mailbox)
+    if session.state is SessionState.CANCELLED:
+        return own
+    return (*own, *_of_movers(session, held, own))
+
+
+def _of_movers(session: Session, held: Iterable[Hold], known: Iterable[Hold]) -> list[Hold]:
+    """Return where *session* is about to be moved, besides the times of *known*."""
+    spans = {hold.span for hold in known}
+    found = {
         hold
         for hold in held
         if hold.session_id == session.id
         and hold.counts_until is not None
-        and hold.counts_at(now)
-        and hold.span not in {to.span, *(each.span for each in own)}
+        and hold.span not in spans
     }
-    return (*own, to, *sorted(others, key=lambda hold: hold.span))
+    return sorted(found, key=lambda hold: hold.span)
 
 
 def held_days(spans: Iterable[TimeSpan]) -> list[date]:

@@ -53,6 +53,8 @@ class SessionStore(Protocol):
     async def settle(self, mailbox: Mailbox, session: Session) -> None:
         """Make an attendee's *mailbox* say what *session* says: holds, pointer, time index.
 
+        Where somebody is about to move it stays held as well, unless it is cancelled.
+
         Never refuses: it records what is so (moved in Outlook, confirmed, cancelled). Once settled
         with a later *changed_at* it stays as it is: workers overtake each other. For the
         organizer's own mailbox there is nothing to do, `save` did it.
@@ -62,8 +64,8 @@ class SessionStore(Protocol):
     async def move(self, mailbox: Mailbox, session: Session, to: Hold, now: datetime) -> None:
         """Take *to* besides what *session* holds in *mailbox*. Raises SlotTaken as `hold` does.
 
-        Where somebody else is about to move it stays held as well, until that runs out or it is
-        settled. Also for the organizer's mailbox, where it leaves the session and its version
+        Where somebody else is about to move it stays held as well, until that runs out or they
+        take it back. Also for the organizer's mailbox, where it leaves the session and its version
         alone. Raises StaleRow if the mailbox is known to hold what a later version says.
         """
         ...

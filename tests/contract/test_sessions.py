@@ -492,16 +492,36 @@ async def test_moving_onto_somebody_is_refused(sessions: SessionStore) -> None:
     assert await spans(sessions, mentor) == [session.span, other.span]
 
 
-async def test_a_move_that_came_to_nothing_is_settled_away(sessions: SessionStore) -> None:
+async def test_a_move_that_came_to_nothing_is_taken_back(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_FOR)
     for mailbox in session.holders:
         await sessions.move(mailbox, session, to, NOW)
     saved = await sessions.save(replace(session, pending_span=to.span, held_until=to.counts_until))
     undone = await sessions.save(replace(saved, pending_span=None, held_until=None))
+    await sessions.take_back(attendee_of(session), to)
     await sessions.settle(attendee_of(session), undone)
     for mailbox in session.holders:
         assert await spans(sessions, mailbox) == [session.span]
+
+
+async def test_settling_late_takes_no_movers_time_away(sessions: SessionStore) -> None:
+    session = await booked(sessions, a_session())
+    attendee = attendee_of(session)
+    to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_FOR)
+    await sessions.move(attendee, session, to, NOW)
+    await sessions.settle(attendee, session)  # by whoever wrote the version that the mover read
+    with pytest.raises(SlotTaken):
+        await sessions.hold(attendee, a_hold(to.span), a_mailbox(session.tenant_id), NOW)
+    done = await sessions.save(replace(session, span=to.span, changed_at=at(9, day=1)))
+    await sessions.settle(attendee, done)
+    assert await spans(sessions, attendee) == [to.span]
+    off = replace(done, state=SessionState.CANCELLED, changed_at=at(10, day=1))
+    await sessions.move(
+        attendee, done, Hold(session.id, a_span(at(11, day=4)), to.counts_until), NOW
+    )
+    await sessions.settle(attendee, await sessions.save(off))
+    assert await spans(sessions, attendee) == []
 
 
 async def test_a_hold_is_taken_back_just_like_it_was_taken(sessions: SessionStore) -> None:
@@ -560,7 +580,8 @@ async def test_of_two_who_move_it_neither_takes_the_other_ones_hold_away(
     }
     with pytest.raises(SlotTaken):
         await sessions.hold(mentor, a_hold(one), mentor, NOW)
-    await sessions.settle(mentor, session)
+    for span in (one, other):
+        await sessions.take_back(mentor, Hold(session.id, span, until))
     assert await spans(sessions, mentor) == [session.span]
 
 

@@ -48,6 +48,7 @@ from shared.sessions.holding import (
     holds_besides,
     holds_in_mailbox,
     holds_of,
+    holds_settled,
     is_confirmed,
 )
 from shared.sessions.model import Hold, Session, SessionState
@@ -154,6 +155,7 @@ class TableSessions:
             )
             if entry.settled_at and entry.settled_at > session.changed_at:
                 return
+            wanted = holds_settled(session, mailbox, entry.held)
             changes = entry.rewritten(wanted, session.span.start, session.organizer)
             if changes or entry.own is None:
                 pointer = pointer_values(
