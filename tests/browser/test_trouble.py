@@ -3,13 +3,14 @@
 import base64
 import json
 import re
+from datetime import datetime
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
 from local.entra.simulator import CHALLENGE
 from tests.browser.conftest import Picture, Stage, sign_in
-from tests.browser.test_booking import next_week
+from tests.browser.test_booking import card, next_week
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -167,3 +168,34 @@ async def test_signing_out_and_in_as_somebody_else(stage: Stage) -> None:
         await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         await sign_in(page, "priya")
         await expect(page.locator(".who")).to_contain_text("Priya Raman")
+
+
+async def test_an_overlap_that_outlook_made_is_said_in_words(stage: Stage) -> None:
+    one, other = [await stage.book("ben", "ada-ben", which) for which in (12, 16)]
+    start = datetime.fromisoformat(other["start"])
+    async with stage.someone("ben", "?pairing=ada-ben") as page:
+        mine = card(page, one["id"])
+        await expect(mine).not_to_contain_text("another session")
+        stage.cloud.graph.outlook.move("ben", one["id"], start)
+        for each in (one, other):
+            await expect(card(page, each["id"])).to_contain_text(
+                "Somebody here has another session at this time"
+            )
+        assert other["id"][:8] not in await mine.inner_text()
+
+
+async def test_what_outlook_no_longer_shows_is_said(stage: Stage) -> None:
+    session = await stage.book("ben", "ada-ben", 18)
+
+    async def gone(route: Route) -> None:
+        reply = await route.fetch()
+        body = await reply.json()
+        for each in body["items"]:
+            if each["id"] == session["id"]:
+                each["unreadable_since"] = "2026-01-05T08:00:00Z"
+        await route.fulfill(response=reply, json=body)
+
+    async with stage.someone("ben", "?pairing=ada-ben") as page:
+        await page.route(re.compile(r"/api/sessions\?"), gone)
+        await page.reload()
+        await expect(card(page, session["id"])).to_contain_text("Not seen in Outlook since")

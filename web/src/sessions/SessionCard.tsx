@@ -68,8 +68,14 @@ export function SessionCard({ session, organizer, isShown, onAct, onChanged }: P
       {session.conflicts_with.length > 0 && isOpen && (
         <p class="state">
           <span aria-hidden="true">⚠ </span>
-          {t("session.conflict", {
-            names: format.list(session.conflicts_with.map(nameOf)),
+          {t("session.conflict")}
+        </p>
+      )}
+      {session.unreadable_since !== null && isOpen && (
+        <p class="state">
+          <span aria-hidden="true">⚠ </span>
+          {t("session.unreadable", {
+            when: format.date(Date.parse(session.unreadable_since)),
           })}
         </p>
       )}
