@@ -96,7 +96,10 @@ class World:
         return [Row(key, *self.rows[table][key]) for key in keys[:limit]]
 
     def transact(self, table: str, changes: Sequence[Write]) -> list[str]:
-        """Make all changes or none; StaleRow where a condition does not hold."""
+        """Make all changes or none; StaleRow where a condition does not hold.
+
+        Return the etag of each, empty for a removal.
+        """
         stored = self.rows[table]
         for change in changes:
             known = stored.get(change.key)
@@ -112,6 +115,7 @@ class World:
             kind = change.key.row.partition(";")[0]
             index = self.days[table][change.key.partition, kind]
             if isinstance(change, Remove):
+                etags.append("")
                 del stored[change.key]
                 index.pop(change.key.row, None)
             else:

@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from aiohttp import web
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables.aio import TableServiceClient
 
+from benchmarks.shared_world import World
 from local.serving import serving, take_address
 from shared.adapters.tables import keys
 from shared.adapters.tables.changes import TableChanges
-from shared.adapters.tables.client import UNSURE_TRIES, Put, Tables, Write, table_service
+from shared.adapters.tables.client import UNSURE_TRIES, Put, Remove, Tables, Write, table_service
 from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.keys import MAILBOXES, ORGANIZATIONS, PAIRINGS, TABLES, Key
 from shared.adapters.tables.organizations import TableOrganizations
@@ -339,6 +341,23 @@ async def test_every_row_says_its_schema_and_no_name_or_address_but_attendees(
     assert len(stored) == 3 + 4
     assert all(row["schema"] == SCHEMA for row in stored)
     assert all("@" not in str({**row, "attendees": ""}) for row in stored)
+
+
+async def test_a_transaction_tells_the_etag_of_each_change(tables: Tables) -> None:
+    box, world = a_mailbox().object_id, World({})
+    one, two, three = (Key(box, f"day;{each}") for each in "123")
+    for store in (tables.transact, partial(_in_world, world)):
+        first = await store(MAILBOXES, [Put(one, present({})), Put(two, present({}))])
+        put, removed = Put(two, present({}), first[1]), Remove(one, first[0])
+        told = await store(MAILBOXES, [removed, Put(three, present({})), put])
+        assert told[0] == ""
+        assert len({*first, *told}) == 5
+        # Each etag is that of its change: the next ones are conditional on them.
+        await store(MAILBOXES, [Remove(three, told[1]), Remove(two, told[2])])
+
+
+async def _in_world(world: World, table: str, changes: Sequence[Write]) -> list[str]:
+    return world.transact(table, changes)
 
 
 async def test_a_transaction_is_all_or_nothing(tables: Tables) -> None:

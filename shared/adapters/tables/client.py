@@ -157,7 +157,7 @@ class Tables:
         await self._answer(table, call)
 
     async def transact(self, table: str, changes: Sequence[Write]) -> list[str]:
-        """Make all *changes* of one partition, or none; return the etag of each row written.
+        """Make all *changes* of one partition, or none; return the etag of each, "" if it removes.
 
         What is conditional is never sent twice: sent again after it happened it would be refused.
         Who is told StoreUnavailable does not know, reads, and decides again.
