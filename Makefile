@@ -4,9 +4,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Which Python: what `make PYTHON=python3.14` says, else what the virtual environment has, else 3.13,
+# which Azure runs, where it is found, else python3.
+PYTHON ?= $(shell for each in $(RUN) python3.13 $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.13.*/bin/python3.13) python3; do \
+  "$$each" -c "" 2>/dev/null && echo "$$each" && break; done)
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+READY := $(VENV)/.ready-$(VERSION)
 PARALLEL := --numprocesses auto --maxprocesses 4
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -17,25 +22,33 @@ PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
 
-setup: $(VENV)/.ready local/node_modules/.ready web/node_modules/.ready ## Install everything, here and only here
+setup: $(READY) local/node_modules/.ready web/node_modules/.ready ## Install everything, here and only here
 
-$(VENV)/.ready: requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing Python packages ..."
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+$(READY): requirements-dev.txt
+	@case "$(VERSION)" in 3.11|3.12|3.13|3.14) ;; \
+	  "") echo "Python 3.11 to 3.14 is needed, and $(or $(PYTHON),python3) does not run. Name one: make setup PYTHON=python3.13"; exit 1;; \
+	  *) echo "Python 3.11 to 3.14 is needed, and $(PYTHON) is $(VERSION). Name one: make setup PYTHON=python3.13"; exit 1;; esac
+	@test "$$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(VERSION)" || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV) >/dev/null; } || \
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: sudo apt-get install python$(VERSION)-venv"; exit 1; }
+	@rm -f $(VENV)/.ready*
+	@echo "Installing some 110 Python packages for Python $(VERSION) ..."
+	@sed -n '/^uv==/,/# via/p' requirements-dev.txt > $(VENV)/uv.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	@index=$$($(RUN) -m pip config list | sed -n "s/^.*\.index-url='\(.*\)'/\1/p" | tail -n 1); \
+	  export VIRTUAL_ENV=$(VENV) $${index:+UV_DEFAULT_INDEX="$$index"}; set -- $(VENV)/bin/uv pip sync --require-hashes requirements-dev.txt; \
+	  if [ -t 2 ]; then "$$@"; else "$$@" 2>&1 | sed '/^ [-+~] /d'; fi
 	@touch $@
 
 local/node_modules/.ready: local/package-lock.json
 	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { echo "Node 20 or newer is needed."; exit 1; }
-	@echo "Installing Azurite ..."
+	@echo "Installing Azurite, some 370 npm packages ..."
 	@npm ci --prefix local --no-audit --no-fund --loglevel=error
 	@touch $@
 
 web: web/dist/index.html ## Build the booking page
 
 web/node_modules/.ready: web/package-lock.json local/node_modules/.ready
-	@echo "Installing what builds the booking page ..."
+	@echo "Installing what builds the booking page, some 180 npm packages ..."
 	@npm ci --prefix web --no-audit --no-fund --loglevel=error
 	@touch $@
 
