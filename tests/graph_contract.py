@@ -1,6 +1,6 @@
 """Checks traffic with Graph, real or simulated, against Microsoft's own OpenAPI description.
 
-The description is large and not part of this repository: where it is absent, callers skip.
+Description and samples are in `tests/data/graph/`; its README says where they come from.
 """
 
 import copy
@@ -18,9 +18,7 @@ from referencing.jsonschema import DRAFT202012
 
 from local.graph.recording import Recorded
 
-DESCRIPTION: Final = Path(__file__).parents[2] / "shared" / "graph" / "openapi.json"
-SAMPLES: Final = DESCRIPTION.parent / "samples"
-ABSENT: Final = "Microsoft Graph's description is not beside this repository"
+_DATA: Final = Path(__file__).parent / "data" / "graph"
 
 _METHODS: Final = {"get", "post", "patch", "put", "delete"}
 # Edm.TimeOfDay ("08:00:00.0000000") has no offset, which the format "time" demands.
@@ -148,16 +146,20 @@ class GraphContract:
 
 
 @functools.cache
-def graph_contract() -> GraphContract | None:
-    """Return the contract, or None where the description is absent."""
-    if not DESCRIPTION.exists():
-        return None
-    return GraphContract(json.loads(DESCRIPTION.read_text()))
+def graph_contract() -> GraphContract:
+    """Return the contract."""
+    return GraphContract(json.loads((_DATA / "openapi.json").read_text(encoding="utf-8")))
 
 
-def samples() -> dict[str, dict[str, Any]]:
-    """Return Microsoft's printed bodies by name; empty where they are absent."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(SAMPLES.glob("*.json"))}
+def graph_sample(name: str) -> Any:
+    """Return the exchange *name* as Microsoft prints it: ``request``, ``status``, ``response``."""
+    return json.loads((_DATA / "samples" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def graph_samples() -> dict[str, Any]:
+    """Return every sample by name."""
+    names = sorted(path.stem for path in (_DATA / "samples").glob("*.json"))
+    return {name: graph_sample(name) for name in names}
 
 
 def _segments(template: str) -> list[re.Pattern[str]]:

@@ -144,7 +144,7 @@ async def a_stage(
         telemetry=telemetry,
         webhook_url=webhook_url,
         credential=credential,
-        on_exchange=lambda e: problems.extend(contract.problems(e)) if contract else None,
+        on_exchange=lambda exchange: problems.extend(contract.problems(exchange)),
     ) as cloud:
         environment = cloud.environment
         # The SDKs read the identity's endpoint, and TLS its trust, from the process itself.

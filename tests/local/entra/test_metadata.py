@@ -1,8 +1,6 @@
 """Discovery, keys and the control API; and that the app's own check refuses each forgery."""
 
-import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -19,9 +17,8 @@ from shared.errors import NotAuthenticated
 from shared.organizations.ports import CallerKind
 from shared.settings import CLOUDS, Settings
 from shared.settings import Cloud as Roots
+from tests.graph_contract import graph_sample
 from tests.local.conftest import Cloud
-
-SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "graph" / "samples"
 
 
 async def get(cloud: Cloud, path: str) -> dict[str, Any]:
@@ -45,10 +42,7 @@ async def test_discovery_of_a_tenant_names_its_issuer(cloud: Cloud) -> None:
 
 
 async def test_the_key_set_has_the_shape_of_the_real_one(cloud: Cloud) -> None:
-    sample = SAMPLES / "entra-jwks-common.json"
-    if not sample.is_file():
-        pytest.skip(f"{sample} is not there")
-    real = json.loads(sample.read_text())["response"]["keys"]
+    real = graph_sample("entra-jwks-common")["response"]["keys"]
     ours = (await get(cloud, "/common/discovery/v2.0/keys"))["keys"]
     assert [each.keys() for each in ours] == [each.keys() for each in real]
     issuers = [each["issuer"].removeprefix(cloud.entra.root_url) for each in ours]

@@ -201,8 +201,7 @@ async def graph() -> AsyncIterator[Graph]:
     contract, problems = graph_contract(), list[str]()
 
     def check(entry: Recorded) -> None:
-        if contract:
-            problems.extend(contract.problems(entry, requests=False))
+        problems.extend(contract.problems(entry, requests=False))
 
     simulator = GraphSimulator(
         world,

@@ -1,7 +1,6 @@
 """What Entra's refusals become: one row of its documented table each."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,7 @@ from shared.errors import (
     SchedulingError,
     SignInAgain,
 )
-
-SAMPLES = Path(__file__).parents[4] / "shared" / "graph" / "samples"
+from tests.graph_contract import graph_sample
 
 ROWS: list[tuple[str, int, type[SchedulingError]]] = [
     ("invalid_grant", 65001, ConsentMissing),
@@ -82,10 +80,7 @@ def test_claims_always_mean_signing_in_again(number: int) -> None:
 
 
 def test_the_printed_challenge_is_passed_on() -> None:
-    path = SAMPLES / "entra-obo-interaction-required.json"
-    if not path.exists():
-        pytest.skip("the captured answers of Entra are not at hand")
-    sample = json.loads(path.read_text())
+    sample = graph_sample("entra-obo-interaction-required")
     refusal = read_refusal(sample["status"], json.dumps(sample["response"]))
     raised = entra_error(refusal)
     assert isinstance(raised, SignInAgain)

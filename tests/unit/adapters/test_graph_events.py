@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,11 +29,11 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.timespan import TimeSpan
+from tests.graph_contract import graph_sample
 from tests.unit.adapters.conftest import Graph
 from tests.unit.adapters.test_graph_client import refused
 from tests.unit.adapters.worlds import NOW, OTHER_TENANT, TENANT, USER, FakeClock
 
-SAMPLES = Path(__file__).parents[4] / "shared" / "graph" / "samples"
 MAILBOX = Mailbox(Tenant(TENANT), ObjectId(USER))
 AS_USER = Acting(MAILBOX, "their token")
 SESSION = SessionId("6f9619ff-8b86-4011-b42d-00c04fc964ff")
@@ -399,10 +398,7 @@ def test_a_link_may_be_missing(link: Any) -> None:
 
 
 def test_the_documented_proposal() -> None:
-    path = SAMPLES / "proposal-4-organizer-copy.json"
-    if not path.exists():
-        pytest.skip("the documented answers of Graph are not at hand")
-    told = json.loads(path.read_text())["response"]
+    told = graph_sample("proposal-4-organizer-copy")["response"]
     # The page leaves out what its own $select does not name.
     seen = seen_event(told | {"iCalUId": "x", "lastModifiedDateTime": "2019-08-01T08:00:00Z"})
     (adele,) = seen.attendees

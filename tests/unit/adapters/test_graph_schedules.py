@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,11 +21,11 @@ from shared.errors import CalendarRefused, CalendarUnavailable, MailboxUnusable
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.organizations.model import Acting
 from shared.timespan import TimeSpan
+from tests.graph_contract import graph_sample
 from tests.unit.adapters.conftest import Graph
 from tests.unit.adapters.test_graph_client import refused
 from tests.unit.adapters.worlds import TENANT, USER
 
-SAMPLES = Path(__file__).parents[4] / "shared" / "graph" / "samples"
 ACTING = Acting(Mailbox(TenantId(TENANT), ObjectId(USER)), "their token")
 HOUR = TimeSpan.lasting(datetime(2026, 3, 1, 9, 0, tzinfo=UTC), timedelta(hours=1))
 
@@ -169,10 +168,7 @@ def test_hours_that_cannot_be_read_are_no_hours(told: Any) -> None:
 
 
 def test_the_documented_answer() -> None:
-    path = SAMPLES / "getschedule-two-users.json"
-    if not path.exists():
-        pytest.skip("the documented answers of Graph are not at hand")
-    body = json.loads(path.read_text())["response"]
+    body = graph_sample("getschedule-two-users")["response"]
     window = TimeSpan.lasting(datetime(2019, 3, 15, 16, tzinfo=UTC), 9 * GRID)
     adele, megan = schedules_of(body, ["AdeleV@contoso.com", "meganb@contoso.com"], window)
     assert (adele.view, megan.view) == ("000220130", "200120010")

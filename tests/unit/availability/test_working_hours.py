@@ -3,7 +3,6 @@
 import json
 import zoneinfo
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,9 +22,9 @@ from shared.availability.working_hours import (
     zone_of,
 )
 from shared.timespan import TimeSpan
+from tests.graph_contract import graph_sample
 from tests.unit.availability.plain import at, instants, is_on_step, is_working
 
-SAMPLES = Path(__file__).parents[4] / "shared" / "graph" / "samples"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 EVERY_DAY = frozenset(range(7))
 PACIFIC: dict[str, Any] = {
@@ -49,13 +48,6 @@ PACIFIC: dict[str, Any] = {
     },
 }
 """What the service sends for US Pacific."""
-
-
-def sample(name: str) -> Any:
-    path = SAMPLES / f"{name}.json"
-    if not path.exists():
-        pytest.skip("Microsoft's printed samples are not here")
-    return json.loads(path.read_text())["response"]
 
 
 def some_hours(zone: Any, start: str = "09:00", end: str = "17:00") -> WorkingHours:
@@ -96,7 +88,7 @@ def test_zones_have_windows_and_iana_names(name: str, key: str) -> None:
 
 @pytest.mark.parametrize("name", ["supported-timezones-windows", "supported-timezones-iana"])
 def test_the_names_in_printed_samples_are_known(name: str) -> None:
-    for zone in sample(name)["value"]:
+    for zone in graph_sample(name)["response"]["value"]:
         zone_of(zone["alias"])
 
 
@@ -135,7 +127,9 @@ def test_a_custom_zone_has_the_sign_that_the_service_uses() -> None:
 
 
 def test_the_printed_custom_zone_is_ahead_of_utc() -> None:
-    zone = custom_zone(sample("mailboxsettings-workinghours-custom-timezone")["timeZone"])
+    zone = custom_zone(
+        graph_sample("mailboxsettings-workinghours-custom-timezone")["response"]["timeZone"]
+    )
     # bias -200, and -100 more from the second Sunday of October to the fourth of May.
     assert datetime(2026, 7, 1, tzinfo=zone).utcoffset() == timedelta(minutes=200)
     assert datetime(2026, 1, 1, tzinfo=zone).utcoffset() == timedelta(minutes=300)

@@ -1,0 +1,21 @@
+"""Rules for every suite."""
+
+from collections.abc import Generator
+from typing import Final
+
+import pytest
+
+ALLOWED_SKIPS: Final = ("the offline Bicep checker is not at hand",)
+"""Reasons for which a test may be skipped. Any other skip is a failure, so that none is missed."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that skips for a reason that is not allowed."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not hasattr(report, "wasxfail") and reason not in ALLOWED_SKIPS:
+            report.outcome = "failed"
+            report.longrepr = f"Skipped without leave: {reason}"
+    return report
