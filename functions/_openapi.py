@@ -10,8 +10,10 @@ import json
 import re
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final, cast
 
 import azure.functions as func
@@ -267,8 +269,13 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
     return responses
 
 
+def project_version() -> str:
+    """Return the version in pyproject.toml, the only place that states it."""
+    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+
+
 if __name__ == "__main__":
     from function_app import app
-    from functions.service import VERSION
 
-    sys.stdout.write(render(app, VERSION))
+    sys.stdout.write(render(app, project_version()))

@@ -15,7 +15,6 @@ from shared.wiring import wiring
 
 bp = func.Blueprint()
 
-VERSION: Final = "0.1.0"
 _DOCUMENT: Final = Path(__file__).parent / "openapi.json"
 
 
@@ -30,7 +29,7 @@ async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG0
     return reply(
         HealthBody(
             status="ok" if is_well else "degraded",
-            version=VERSION,
+            version=_version(),
             time=datetime.now(UTC),
             checks=checks,
             poison=await wiring().queues.poisoned() if checks["queues"] == "ok" else {},
@@ -57,6 +56,12 @@ async def show_docs(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
     text, policy = _docs()
     headers = {"content-security-policy": policy, "cache-control": "max-age=300"}
     return func.HttpResponse(text, mimetype="text/html", charset="utf-8", headers=headers)
+
+
+@cache
+def _version() -> str:
+    """Return the app's version from the document: pyproject.toml, its source, is not deployed."""
+    return str(json.loads(_DOCUMENT.read_bytes())["info"]["version"])
 
 
 @cache

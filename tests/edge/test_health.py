@@ -1,5 +1,7 @@
 """Health: what stands and what does not, without a word of why."""
 
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 from shared.errors import StoreUnavailable
@@ -11,6 +13,11 @@ async def test_all_is_well(api: Api) -> None:
     assert response.status_code == 200
     assert told(response)["status"] == "ok"
     assert set(told(response)["checks"].values()) == {"ok"}
+
+
+async def test_the_version_is_the_one_in_pyproject(api: Api) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert told(await api.call("GET", "health", who=None))["version"] == project["version"]
 
 
 async def test_a_part_that_does_not_answer_is_named(api: Api) -> None:
