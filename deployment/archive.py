@@ -1,6 +1,10 @@
-"""A zip whose bytes follow from its contents alone, and how large it may be."""
+"""A zip whose bytes follow from its contents alone, and how large it may be.
+
+``python -m deployment.archive FOLDER ARCHIVE`` writes one.
+"""
 
 import stat
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,3 +55,7 @@ def write_archive(folder: Path, archive: Path) -> None:
             entry.external_attr = _MODE << 16
             entry.create_system = 3  # Unix, wherever it was built
             opened.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
+if __name__ == "__main__":
+    write_archive(Path(sys.argv[1]), Path(sys.argv[2]))
