@@ -64,11 +64,13 @@ cloud: setup ## Start the local cloud alone
 
 test: check checkov unit e2e-package browser ## Run all that CI runs
 
-check: setup ## Format, lint, types, imports, OpenAPI
+check: setup ## Format, lint, types, imports, OpenAPI, workflows
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
+	@$(VENV)/bin/zizmor --offline --quiet --no-progress --persona auditor .github
+	@$(VENV)/bin/jactionlint --no-online --profile pedantic --strict-exit --shellcheck= --pyflakes= .github/workflows/*.yml .github/dependabot.yml
 	@$(RUN) -m functions._openapi | diff -q - functions/openapi.json >/dev/null || { echo "functions/openapi.json is old. Run: make openapi"; exit 1; }
 	@npm run --silent --prefix web check
 
