@@ -8,7 +8,8 @@ import pytest
 from local.host.configuration import read_options
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DECISIONS = ROOT / "docs" / "decisions"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def _slug(heading: str) -> str:
@@ -16,7 +17,7 @@ def _slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -36,6 +37,19 @@ def test_every_picture_is_shown() -> None:
         name for page in PAGES for name in re.findall(r"images/([\w-]+\.png)", page.read_text())
     }
     assert shown == {each.name for each in (ROOT / "docs" / "images").iterdir()}
+
+
+def test_decisions_are_numbered_and_listed() -> None:
+    index = (DECISIONS / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\((.+)\) \| (.+) \| \d{4}-\d\d-\d\d \|$", index, re.MULTILINE
+    )
+    assert [name for _, name, _ in listed] == [
+        each.name for each in sorted(DECISIONS.glob("0*.md"))
+    ]
+    for place, (number, name, title) in enumerate(listed, start=1):
+        assert (int(number), name[:4]) == (place, number)
+        assert (DECISIONS / name).read_text(encoding="utf-8").startswith(f"# {place}. {title}\n")
 
 
 @pytest.mark.parametrize("page", ["following-outlook.md", "operate.md"])
