@@ -8,9 +8,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -26,6 +27,8 @@ from local.page import configured_page, is_built
 from local.serving import Address, take_address
 from tests.e2e.conftest import settings_in_process
 
+BERLIN: Final = ZoneInfo("Europe/Berlin")
+"""Where the people of the tests are, unless said otherwise, and their browsers."""
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
 IMAGES: Final = ROOT / "docs" / "images"
 _FLAGS: Final = (
@@ -99,7 +102,7 @@ class Stage:
         """Return a fresh browser profile, in Berlin and British English unless said otherwise."""
         chosen = {
             "locale": "en-GB",
-            "timezone_id": "Europe/Berlin",
+            "timezone_id": BERLIN.key,
             "viewport": {"width": 1360, "height": 900},
             **options,
         }
@@ -156,8 +159,8 @@ class Stage:
 
 
 def next_monday() -> datetime:
-    """Return midnight (UTC) of next Monday: a week that is free of notice and of the past."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    """Return the start of the week that the page shows next, in Berlin: wholly ahead."""
+    today = datetime.now(BERLIN).replace(hour=0, minute=0, second=0, microsecond=0)
     return today + timedelta(days=7 - today.weekday())
 
 

@@ -11,9 +11,19 @@ from tests.browser.conftest import Picture, Stage, next_monday
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+async def turn(page: Page) -> None:
+    """Turn to the next days and wait until their times are there."""
+    shown = page.locator(".calendar .range")
+    before = await shown.inner_text()
+    await page.locator(".bar .group button").last.click()
+    await expect(shown).not_to_have_text(before)
+    await expect(page.locator(".calendar")).to_have_attribute("aria-busy", "false")
+
+
 async def next_week(page: Page) -> None:
     """Turn to the week that lies wholly ahead."""
-    await page.get_by_role("button", name="Next").click()
+    await expect(page.locator(".calendar")).to_be_visible()
+    await turn(page)
     await expect(page.locator(".start").first).to_be_visible()
 
 

@@ -151,14 +151,21 @@ async def test_a_challenge_while_booking_keeps_what_was_typed(stage: Stage) -> N
 
 async def test_hidden_it_is_quiet(stage: Stage) -> None:
     async with stage.someone("ben") as page:
+        await page.clock.install()
+        await page.reload()
         await next_week(page)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
+        # Seen, it asks again by itself; hidden, ten minutes pass without a word.
+        async with page.expect_request(lambda request: "/api/sessions" in request.url):
+            await page.clock.run_for(60_000)
         await page.evaluate(
             "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
             "document.dispatchEvent(new Event('visibilitychange'))"
         )
-        await page.wait_for_timeout(6000)
+        await page.wait_for_load_state("networkidle")
+        asked.clear()
+        await page.clock.run_for(600_000)
         assert not [url for url in asked if "/api/" in url]
 
 

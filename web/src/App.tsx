@@ -182,7 +182,7 @@ function Meeting() {
           onMove={(session, to) => setDoing({ action: "move", session, to })}
         />
       )}
-      <aside aria-labelledby="sessions">
+      <aside aria-labelledby="sessions" aria-busy={!(sessions.isRead || sessions.error)}>
         <h2 id="sessions">{t("sessions")}</h2>
         {Boolean(sessions.error) && <Trouble error={sessions.error} onRetry={sessions.now} />}
         {sessions.isRead && upcoming.length === 0 && <p>{t("sessions.none")}</p>}

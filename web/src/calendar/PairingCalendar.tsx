@@ -40,7 +40,7 @@ export function PairingCalendar(props: Props) {
   const [step, setStep] = useState<(typeof STEPS)[number]>(30);
   const [explain, setExplain] = useState(false);
   const [takeUnknown, setTakeUnknown] = useState(false);
-  const [found, setFound] = useState<Availability | null>(null);
+  const [shown, setShown] = useState<{ of: string; answer: Availability } | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [isReading, setReading] = useState(false);
   const [why, setWhy] = useState("");
@@ -54,6 +54,9 @@ export function PairingCalendar(props: Props) {
     [isNarrow, date, format],
   );
   const first = days[0] ?? date;
+  // What was read belongs to the days it was read for: other days are still being read.
+  const range = `${pairing.id} ${first} ${days.length}`;
+  const found = shown?.of === range ? shown.answer : null;
 
   const read = useCallback(
     async (signal: AbortSignal) => {
@@ -74,7 +77,7 @@ export function PairingCalendar(props: Props) {
           },
         });
         if (signal.aborted) return;
-        setFound(body(answer));
+        setShown({ of: range, answer: body(answer) });
         setError(null);
       } catch (caught) {
         if (!signal.aborted) setError(caught);
@@ -82,7 +85,7 @@ export function PairingCalendar(props: Props) {
         if (!signal.aborted) setReading(false);
       }
     },
-    [api, pairing.id, first, days.length, zone, duration, step, explain, takeUnknown],
+    [api, pairing.id, range, first, days.length, zone, duration, step, explain, takeUnknown],
   );
 
   useEffect(() => {
@@ -104,7 +107,6 @@ export function PairingCalendar(props: Props) {
     };
   }, [read, revision]);
 
-  useEffect(() => setFound(null), [pairing.id, first, days.length]);
   useEffect(() => setWhy(""), [first, explain, pairing.id]);
 
   const me = pairing.participants.find((person) => person.is_me)?.address;
@@ -140,7 +142,7 @@ export function PairingCalendar(props: Props) {
   };
 
   return (
-    <section class="calendar" aria-labelledby="with" aria-busy={isReading}>
+    <section class="calendar" aria-labelledby="with" aria-busy={isReading || !(found || error)}>
       <header class="bar">
         <h2 id="with" tabIndex={-1}>
           {title}
