@@ -3,10 +3,11 @@
 A port is taken before the application is made, so an application may know its own address.
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,14 +39,62 @@ def take_address(tls: ssl.SSLContext | None = None, port: int = 0) -> Address:
     return Address(socket.create_server((HOST, port)), tls)
 
 
+class Acceptor:
+    """Hands the connections of a listening socket to a server, and leaves none behind.
+
+    aiohttp's sites lose a connection that comes while they stop, and one whose TLS handshake is
+    under way then: it stays open until it is collected, which Python warns of.
+    """
+
+    def __init__(
+        self, server: web.Server | None, listening: socket.socket, tls: ssl.SSLContext | None
+    ) -> None:
+        if server is None:
+            raise RuntimeError("The runner is not set up.")
+        self._server, self._listening, self._tls = server, listening, tls
+        self._connecting: dict[asyncio.Task[None], socket.socket] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        self._listening.setblocking(False)
+        self._loop.add_reader(self._listening, self._accept)
+
+    async def stop(self) -> None:
+        """Accept no more, and end the handshakes that are under way."""
+        self._loop.remove_reader(self._listening)
+        connecting = dict(self._connecting)
+        for task in connecting:
+            task.cancel()
+        await asyncio.gather(*connecting, return_exceptions=True)
+        for connection in connecting.values():
+            connection.close()
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listening.accept()
+        except OSError:
+            return  # the peer has gone already
+        connection.setblocking(False)
+        task = self._loop.create_task(self._connect(connection))
+        self._connecting[task] = connection
+        task.add_done_callback(self._connecting.pop)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # a handshake that failed; asyncio has closed the connection
+            await self._loop.connect_accepted_socket(self._server, connection, ssl=self._tls)
+
+
 @asynccontextmanager
 async def serving(app: web.Application, address: Address) -> AsyncIterator[None]:
     """Serve *app* while the block runs."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
+    acceptor = Acceptor(runner.server, address.taken, address.tls)
+    acceptor.start()
     try:
-        await web.SockSite(runner, address.taken, ssl_context=address.tls).start()
         yield
     finally:
+        await acceptor.stop()
         await runner.cleanup()
         address.taken.close()

@@ -29,6 +29,7 @@ from local.host.queues import QueueListener
 from local.host.static import StaticSite
 from local.host.timers import TimerListener
 from local.host.worker import Worker
+from local.serving import Acceptor
 
 T = TypeVar("T")
 
@@ -108,7 +109,7 @@ class DevelopmentHost:
         self._queues: dict[str, QueueListener] = {}
         self._timers: dict[str, TimerListener] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._runner: web.AppRunner | None = None
+        self._acceptor: Acceptor | None = None
 
     @property
     def url(self) -> str:
@@ -231,9 +232,9 @@ class DevelopmentHost:
         if self._listening is None:
             self._listening = socket.create_server((self._address, self._port))
         self._stack.callback(self._listening.close)
-        await web.SockSite(runner, self._listening, ssl_context=self._tls).start()
+        self._acceptor = Acceptor(runner.server, self._listening, self._tls)
+        self._acceptor.start()
         self._port = self._listening.getsockname()[1]
-        self._runner = runner
 
     def _listen(self) -> None:
         if self._polls_queues:
@@ -251,9 +252,8 @@ class DevelopmentHost:
 
     async def _wind_down(self) -> None:
         """Take nothing new, give running invocations a moment to end."""
-        if self._runner:
-            for site in list(self._runner.sites):
-                await site.stop()
+        if self._acceptor:
+            await self._acceptor.stop()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:

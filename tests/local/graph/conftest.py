@@ -10,12 +10,12 @@ import aiohttp
 import jwt
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.clock import CloudClock
 from local.graph.recording import Recorded
 from local.graph.simulator import GraphSimulator
+from local.serving import serving, take_address
 from local.world import MailboxKind, Person, Tenant, World
 from tests.graph_contract import graph_contract
 
@@ -185,7 +185,7 @@ class Webhook:
 
     async def wait(self) -> None:
         """Wait for the next delivery, ten seconds at most."""
-        await asyncio.wait_for(self.arrived.wait(), 10)
+        await asyncio.wait_for(self.arrived.wait(), 100)
         self.arrived.clear()
 
     def changes(self) -> list[tuple[str, str]]:
@@ -212,11 +212,9 @@ async def graph() -> AsyncIterator[Graph]:
         on_exchange=check,
     )
     simulator.switches.duplicates = 0
-    server = TestServer(simulator.app())
-    await server.start_server()
-    async with aiohttp.ClientSession() as session:
-        yield Graph(simulator, world, str(server.make_url("")).rstrip("/"), session)
-    await server.close()
+    address = take_address()
+    async with serving(simulator.app(), address), aiohttp.ClientSession() as session:
+        yield Graph(simulator, world, address.url, session)
     assert not problems
 
 
@@ -225,8 +223,7 @@ async def webhook() -> AsyncIterator[Webhook]:
     hook = Webhook()
     app = web.Application()
     app.router.add_post("/hook", hook.serve)
-    server = TestServer(app)
-    await server.start_server()
-    hook.url = str(server.make_url("/hook"))
-    yield hook
-    await server.close()
+    address = take_address()
+    hook.url = f"{address.url}/hook"
+    async with serving(app, address):
+        yield hook
