@@ -4,6 +4,7 @@ The app shares this process, so its modules are set aside again when the host cl
 imports a fresh copy, as a new worker process would.
 """
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -98,6 +99,7 @@ def _taken_out(app_dir: Path) -> dict[str, ModuleType]:
 
     With them what another app brought under the same names: it would be taken for this one's.
     """
+    app_dir = app_dir.resolve()
     own_names = {SCRIPT} | {path.stem for path in app_dir.glob("*.py")}
     own_names |= {path.parent.name for path in app_dir.glob("*/__init__.py")}
     found = {
@@ -113,7 +115,7 @@ def _taken_out(app_dir: Path) -> dict[str, ModuleType]:
 
 def _is_of(module: ModuleType, app_dir: Path) -> bool:
     file = _file(module) or _first_folder(module)
-    return file is not None and _is_in(file, app_dir) and not _is_installed(file)
+    return file is not None and file.is_relative_to(app_dir) and not _is_installed(file)
 
 
 # --- where modules come from
@@ -202,12 +204,18 @@ def _canonical(name: str) -> str:
 
 def _file(module: ModuleType | None) -> Path | None:
     file = getattr(module, "__file__", None)
-    return Path(file).resolve() if file else None
+    return _resolved(file) if file else None
+
+
+@functools.cache
+def _resolved(path: str) -> Path:
+    # Thousands of modules are asked for, again with every app that a process loads.
+    return Path(path).resolve()
 
 
 def _first_folder(module: ModuleType) -> Path | None:
     """Return the folder of a namespace package, which has no file."""
-    return next((Path(each).resolve() for each in getattr(module, "__path__", ())), None)
+    return next((_resolved(each) for each in getattr(module, "__path__", ())), None)
 
 
 def _is_in(file: Path, folder: Path) -> bool:
