@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Final
 
-GRACE_SECONDS: Final = 10.0
+GRACE_SECONDS: Final = 40.0
 
 
 def main() -> None:

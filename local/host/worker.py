@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 invocation_id: Final[ContextVar[str]] = ContextVar("invocation_id", default="")
 _thread_local: Final = threading.local()
-_STOP_SECONDS: Final = 2.0
+_STOP_SECONDS: Final = 10.0
 _log: Final = logging.getLogger(__name__)
 _registry: Final[Callable[[], Any]] = func.get_binding_registry  # untyped
 

@@ -48,7 +48,7 @@ class Picture(Protocol):
     async def __call__(self, page: Page, name: str, *, docs: bool = False) -> None: ...
 
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=60_000)
 
 
 def chromium() -> str:
@@ -148,7 +148,7 @@ class Stage:
 
     async def arrived(self, who: str, session_id: str) -> None:
         """Wait until the invitation is in somebody's mailbox."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             while True:
                 try:
                     self.cloud.graph.outlook.find(who, session_id)
@@ -203,7 +203,7 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
             ) as host,
             httpx.AsyncClient(
                 base_url=url,
-                timeout=30,
+                timeout=100,
                 verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
             ) as http,
             async_playwright() as playwright,

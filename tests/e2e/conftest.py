@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import httpx
 import pytest
@@ -31,6 +31,9 @@ from tests.graph_contract import graph_contract
 # These run the use-cases in this process, on simulated time, or start a host of the sources.
 _SOURCES = ["test_fault_matrix.py", "test_renewal.py", "test_throughput.py"]
 collect_ignore = _SOURCES if APP_DIR else []
+
+
+TOOK_TOO_LONG: Final = "/problems/took-too-long"
 
 
 class Host(Protocol):
@@ -56,9 +59,16 @@ class Stage:
     """What the app logged."""
 
     async def call(self, who: str, method: str, path: str, **options: Any) -> httpx.Response:
-        """Call the API as *who*."""
+        """Call the API as *who*.
+
+        Repeat what took too long, as its answer says: a slow machine is not a failure.
+        """
         headers = {"authorization": f"Bearer {self.token(who)}"} | options.pop("headers", {})
-        return await self.http.request(method, f"/api/{path}", headers=headers, **options)
+        for _ in range(5):
+            reply = await self.http.request(method, f"/api/{path}", headers=headers, **options)
+            if reply.status_code != 503 or reply.json().get("type") != TOOK_TOO_LONG:
+                break
+        return reply
 
     def token(self, who: str) -> str:
         """Return a person's token for the API, or the platform's."""
@@ -156,7 +166,7 @@ async def a_stage(
             running(cloud, address.taken, folder, lines) as host,
             httpx.AsyncClient(
                 base_url=url,
-                timeout=30,
+                timeout=100,
                 verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
             ) as http,
         ):

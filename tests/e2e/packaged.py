@@ -20,7 +20,7 @@ from local.host.errors import AppRefused
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 APP_DIR: Final = Path(os.environ["APP_DIR"]).resolve() if os.environ.get("APP_DIR") else None
-_STOP_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 60.0
 _LINE_BYTES: Final = 1024 * 1024
 
 

@@ -1,12 +1,9 @@
 """The load benchmark in small: whatever is acknowledged is handled, each thing once."""
 
-import pytest
-
 from benchmarks.webhook import run
 from shared.notifications.fairness import EVENTS_A_MINUTE
 
 
-@pytest.mark.timeout(120)
 async def test_what_was_acknowledged_was_handled() -> None:
     outcome = await run(seconds=2, per_second=200)
     assert outcome.sent == 400
@@ -17,7 +14,6 @@ async def test_what_was_acknowledged_was_handled() -> None:
     assert outcome.handled["foreign"] > outcome.handled["ours"]
 
 
-@pytest.mark.timeout(120)
 async def test_one_mailbox_that_says_too_much_leaves_room_for_the_others() -> None:
     outcome = await run(seconds=3, per_second=100, flood=1_000)
     assert outcome.sent == 3_300

@@ -83,7 +83,7 @@ def key_of(stage: Stage) -> str:
 
 async def told(stage: Stage, platform: Platform, count: int) -> None:
     """Handle queues until the platform has heard of so many changes."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while len(platform.changes) < count:
             await stage.settled()
             await asyncio.sleep(0.1)
@@ -108,7 +108,7 @@ async def test_the_platform_hears_what_happens_in_order(stage: Stage, platform: 
 async def test_what_was_not_taken_comes_again(stage: Stage, platform: Platform) -> None:
     platform.answers = [302]  # not followed, so not taken
     await stage.book()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(100):
         while platform.answers:
             await stage.settled()
             await asyncio.sleep(0.1)

@@ -115,7 +115,7 @@ async def ended(watched: int) -> None:
     loop, end = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(watched, end.set)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             await end.wait()
     finally:
         loop.remove_reader(watched)

@@ -84,7 +84,7 @@ async def all_ended(watched: list[int]) -> None:
         end = asyncio.Event()
         loop.add_reader(each, end.set)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(100):
                 await end.wait()
         finally:
             loop.remove_reader(each)
@@ -204,7 +204,7 @@ async def test_what_the_readme_says_books_a_session_and_sees_the_answer(
         available = json.loads(await shell(environment, prelude + look))
         booked = json.loads(await shell(environment, prelude + book))
         await shell(environment, prelude + accept.replace("SESSION_ID", booked["id"]))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             shown = booked
             while shown["responses"]["pending"]:
                 show_it = prelude + show.replace("SESSION_ID", booked["id"])

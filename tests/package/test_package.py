@@ -14,7 +14,7 @@ from deployment.package import ROOT, SITE, build
 from tests.e2e.packaged import python
 from tests.package.conftest import HERE, Built
 
-pytestmark = pytest.mark.timeout(300)  # the first test builds the package
+pytestmark = pytest.mark.timeout(900)  # the first test builds the package
 
 
 def run(app: Path, code: str) -> str:

@@ -212,7 +212,7 @@ async def test_a_blocking_async_function_stops_the_app_but_not_the_host(tmp_path
         @app.route("block")
         async def block(req: func.HttpRequest) -> str:
             ENTERED.set()
-            BLOCK.wait(10)
+            BLOCK.wait(100)
             return "blocked"
 
         @app.route("quick")
@@ -222,7 +222,7 @@ async def test_a_blocking_async_function_stops_the_app_but_not_the_host(tmp_path
         function_app = the_app()
 
         blocked = asyncio.create_task(client.get("/api/block"))
-        await asyncio.to_thread(function_app.ENTERED.wait, 10)
+        await asyncio.to_thread(function_app.ENTERED.wait, 100)
         quick = asyncio.create_task(client.get("/api/quick"))
         assert (await client.get("/admin/host/status?code=m")).status == 200
         assert not quick.done()
@@ -289,7 +289,7 @@ async def test_running_invocations_end_before_the_host_does(tmp_path: Path) -> N
 
     async with fetching(host.url) as client:
         slow = asyncio.create_task(client.get("/api/slow"))
-        await asyncio.to_thread(function_app.ENTERED.wait, 10)
+        await asyncio.to_thread(function_app.ENTERED.wait, 100)
         await host.__aexit__()
         assert await (await slow).text() == "done"
 
@@ -362,7 +362,7 @@ async def test_a_body_larger_than_100_mb_is_refused(
             with socket.create_connection(("127.0.0.1", host.port)) as connection:
                 head = f"POST /api/echo HTTP/1.1\r\nHost: x\r\nContent-Length: {101 << 20}\r\n\r\n"
                 connection.sendall(head.encode())
-                connection.settimeout(10)
+                connection.settimeout(100)
                 try:
                     for _ in range(101):
                         connection.sendall(bytes(1 << 20))
