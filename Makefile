@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
 
-.PHONY: help setup web chromium browser tour start cloud test check unit e2e bench bench-long package e2e-package openapi lock format clean checkov az-check
+.PHONY: help setup web chromium browser tour start cloud test check unit e2e test-dates test-dates-all faketime bench bench-long package e2e-package openapi lock format clean checkov az-check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -82,6 +82,17 @@ e2e: setup ## Tests of the whole app over HTTP, from the sources
 
 browser: setup web chromium ## Tests of the booking page in a real Chromium
 	@$(RUN) -m pytest -q tests/browser
+
+test-dates: setup web chromium faketime ## Tests as if it were another day, on a few days
+	@$(RUN) -m tests.on_dates
+
+test-dates-all: setup web chromium faketime ## The same on every day and in every time zone that is known to be hard (hours)
+	@$(RUN) -m tests.on_dates --all
+
+faketime:
+	@ls /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/faketime/libfaketime.so.1 >/dev/null 2>&1 || { \
+	  [ "$$(id -u)" = 0 ] || { echo "libfaketime is needed. Run: sudo apt-get install faketime"; exit 1; }; \
+	  echo "Installing libfaketime ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq faketime >/dev/null; }
 
 tour: setup web chromium ## Take the pictures of docs/tour.md anew
 	@UPDATE_TOUR=1 $(RUN) -m pytest -q tests/browser
