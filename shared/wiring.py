@@ -1,6 +1,5 @@
 """The composition root: which adapter stands behind which port."""
 
-import asyncio
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -396,7 +395,7 @@ class Wiring:
     async def aclose(self) -> None:
         """Close every connection that was made."""
         if "telemetry" in self.__dict__:
-            await asyncio.to_thread(self.telemetry.stop)
+            await self.telemetry.aclose()
         for name in ("tables", "queues", "secrets", "credentials", "outbound"):
             if name in self.__dict__:
                 await self.__dict__[name].aclose()

@@ -1,20 +1,27 @@
 """Spans and figures to Application Insights, by OpenTelemetry.
 
-Importing this imports no SDK, and neither does the first request: a thread loads the exporter while
-requests go on, and what they did meanwhile waits for it. Nothing is instrumented by itself: the
-usual instrumentations write URLs, and Graph's name people.
+Importing this imports no SDK, and neither does the first request: the exporter is loaded after it,
+and what happened until then waits. Nothing is instrumented by itself: the usual instrumentations
+write URLs, and Graph's name people.
+
+All imports are the event loop's. Two threads that import out of one package at the same time can
+raise `_DeadlockError` in each other (Python 3.13.6 and later: a submodule's lock is held while its
+package's is waited for), and requests import adapters at any time. So the loop loads the exporter,
+in steps, between which requests are served; the SDK's own threads find everything imported.
 """
 
-import threading
+import asyncio
+import importlib
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from shared.logs import log_trouble, observe_with
 from shared.settings import Settings
-from shared.tracing import Span, SpanKind, record_with
+from shared.tracing import Span, SpanKind, record_with, trace_id
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -24,6 +31,31 @@ if TYPE_CHECKING:
 _WAITING: Final = 2_000
 """Spans and events kept until the exporter is loaded; the oldest give way."""
 _FLUSH_MS: Final = 5_000
+_FIRST_SECONDS: Final = 1.0
+"""From the end of the first request to the first step: other requests go first."""
+_STEP_SECONDS: Final = 0.1
+"""Between steps."""
+_STEPS: Final = (
+    "urllib3",
+    "requests",
+    "azure.core.exceptions",
+    # Imported by the transport at its first answer, which is in a thread of the SDK.
+    "azure.core.rest._requests_basic",
+    "cryptography.x509",
+    "jwt",
+    "msal",
+    "azure.identity",
+    "psutil",
+    "opentelemetry.trace",
+    "opentelemetry.metrics",
+    "opentelemetry.sdk.resources",
+    "opentelemetry.sdk.trace",
+    "opentelemetry.sdk._logs.export",
+    "opentelemetry.semconv.trace",
+    "opentelemetry.sdk.metrics.export",
+    "azure.monitor.opentelemetry.exporter",
+)
+"""Imported one at a time, each before those that need it: the loop stands still for one step."""
 NAME: Final = "mentor-calendar"
 
 Shape = Literal["counter", "histogram", "gauge"]
@@ -62,61 +94,75 @@ FIGURES: Final[Mapping[str, Figures]] = {
 
 
 class Telemetry:
-    """Sends what the process does until `stop`. *credential* makes one that is used in threads."""
+    """Sends what the process does until `aclose`. Belongs to the loop it is used on.
+
+    *credential* makes one that is used in threads.
+    """
 
     def __init__(self, settings: Settings, credential: "Callable[[], TokenCredential]") -> None:
         self._settings = settings
         self._credential = credential
         self._spans: deque[Span] = deque(maxlen=_WAITING)
         self._events: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_WAITING)
-        self._lock = threading.Lock()
         self._exporting: _Exporting | None = None
-        self._loading = threading.Thread(target=self._load, name="telemetry", daemon=True)
+        self._loading: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self._forget: list[Callable[[], None]] = []
 
     def start(self) -> None:
         """Record from now on."""
         self._forget = [record_with(self._record), observe_with(self._observe)]
-        self._loading.start()
 
-    def stop(self) -> None:
-        """Send what is left, for some seconds at most. Blocks."""
+    async def aclose(self) -> None:
+        """Send what is left, for some seconds at most."""
         while self._forget:
             self._forget.pop()()
-        self._loading.join()
+        self._closing.set()
+        if self._loading:
+            await self._loading
         if self._exporting:
-            self._exporting.stop()
+            await asyncio.to_thread(self._exporting.stop)
 
     def _record(self, span: Span) -> None:
-        with self._lock:
-            if self._exporting is None:
-                self._spans.append(span)
-                return
-        self._exporting.record(span)
+        if self._exporting:
+            self._exporting.record(span)
+            return
+        self._spans.append(span)
+        # Outside of every span: the first request is done.
+        if self._loading is None and trace_id() is None:
+            self._loading = asyncio.get_running_loop().create_task(self._load())
 
     def _observe(self, event: str, facts: Mapping[str, object]) -> None:
         if event not in FIGURES:
             return
-        with self._lock:
-            if self._exporting is None:
-                self._events.append((event, dict(facts)))
-                return
-        self._exporting.count(event, facts)
+        if self._exporting:
+            self._exporting.count(event, facts)
+        else:
+            self._events.append((event, dict(facts)))
 
-    def _load(self) -> None:
+    async def _load(self) -> None:
         try:
+            await self._pause(_FIRST_SECONDS)
+            for module in _STEPS:
+                importlib.import_module(module)
+                await self._pause(_STEP_SECONDS)
             exporting = _Exporting(self._settings, self._credential())
         except Exception:  # noqa: BLE001  # whatever it is: nobody's booking depends on it
             log_trouble("telemetry.failed")
             return
-        with self._lock:
-            for span in self._spans:
-                exporting.record(span)
-            for event, facts in self._events:
-                exporting.count(event, facts)
-            self._spans.clear()
-            self._events.clear()
-            self._exporting = exporting
+        for span in self._spans:
+            exporting.record(span)
+        for event, facts in self._events:
+            exporting.count(event, facts)
+        self._spans.clear()
+        self._events.clear()
+        self._exporting = exporting
+
+    async def _pause(self, seconds: float) -> None:
+        """Let requests be served for *seconds*; not at all once the process closes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
 
 class _Exporting:

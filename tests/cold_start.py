@@ -1,0 +1,93 @@
+"""A worker process of its own, from its first request to its end: what threads import in it.
+
+A program, not a module: tests run its text in a fresh interpreter that sees the app. It calls the
+functions that its argument names, one after the other, and prints a report as JSON. Meanwhile it
+forces the order in which two threads deadlock over a package: one is inside the package, the other
+holds the lock of a module of it.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from types import ModuleType
+from typing import Any, Final
+
+_PACKAGE: Final = "azure.core"
+_PATIENCE_SECONDS: Final = 3.0
+_LOADED_SECONDS: Final = 60.0
+
+
+class _Watch:
+    """Sees each import before it is done: the first of the finders."""
+
+    def __init__(self) -> None:
+        self.elsewhere: list[str] = []
+        """What was imported in other threads than the loop's."""
+        self.begun = threading.Event()
+        """A thread imports what imports the package; it goes on when the loop is inside of it."""
+        self._inside = threading.Event()
+        self._other = 0
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> None:
+        """Note who imports *name*, and let the two meet in the package."""
+        thread = threading.current_thread()
+        if thread is not threading.main_thread():
+            self.elsewhere.append(f"{thread.name}: {name}")
+            if name.startswith("azure.identity.") and not self.begun.is_set():
+                self._other = threading.get_ident()
+                self.begun.set()
+                self._inside.wait(_PATIENCE_SECONDS)
+        elif name.startswith(f"{_PACKAGE}.") and self.begun.is_set() and not self._inside.is_set():
+            self._inside.set()
+            self._await_other()
+
+    def _await_other(self) -> None:
+        """Wait until the other thread waits for the package, or needs not to."""
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < until:
+            frame = sys._current_frames().get(self._other)
+            lock = frame.f_locals.get("self") if frame else None
+            if getattr(lock, "name", "") == _PACKAGE:
+                break
+            time.sleep(0.01)
+        time.sleep(0.1)
+
+
+async def main(watch: _Watch) -> None:
+    """Call the functions and print what came of it."""
+    import azure.functions as func
+
+    import function_app
+    from shared.wiring import wiring
+
+    functions = {each.get_function_name(): each for each in function_app.app.get_functions()}
+    # Where a thread is started by the first request, it gets as far as it takes to disturb it.
+    telemetry = wiring().telemetry
+    watch.begun.wait(_PATIENCE_SECONDS if threading.active_count() > 1 else 0)
+    statuses = []
+    for asked in json.loads(sys.argv[1]):
+        request = func.HttpRequest(
+            method="GET",
+            url="/api",
+            body=asked.get("body", "").encode(),
+            headers=asked.get("headers", {}),
+            params=asked.get("params", {}),
+            route_params=asked.get("route", {}),
+        )
+        reply = await functions[asked["function"]].get_user_function()(request)
+        statuses.append(reply.status_code)
+    async with asyncio.timeout(_LOADED_SECONDS):
+        while not telemetry._exporting:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(_PATIENCE_SECONDS)  # the exporter sends
+    await wiring().aclose()
+    report = {"statuses": statuses, "imported_elsewhere": watch.elsewhere}
+    print(json.dumps(report), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    watching = _Watch()
+    sys.meta_path.insert(0, watching)
+    asyncio.run(main(watching))
