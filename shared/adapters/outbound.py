@@ -4,6 +4,8 @@ Making a TLS context costs 15 ms and a client 2.5 ms, so everything that leaves 
 these; the Azure SDKs' own transport (aiohttp) borrows the context.
 """
 
+# A name's address is looked up in a thread, where the first look-up would import this.
+import encodings.idna  # noqa: F401
 import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
