@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deployment.closure import reachable
+from deployment.stripping import strip_metadata, strip_object
 
 PLATFORM: Final = "x86_64-manylinux_2_28"
 """Flex Consumption runs on x86-64 Linux with a newer glibc than this."""
@@ -90,6 +91,10 @@ def prune(site: Path, sources: Iterable[Path]) -> None:
         if is_left_out or _is_unused(path.relative_to(site)):
             _remove(path)
     _remove_empty_folders(site)
+    for file in site.rglob("*.so*"):
+        strip_object(file)
+    for file in site.glob("*.dist-info/METADATA"):
+        strip_metadata(file)
 
 
 def compile_sources(app: Path, site: Path, interpreter: Path) -> None:
