@@ -1,14 +1,24 @@
-"""A package built for this interpreter, once for all tests of a run."""
+"""Packages built once for all tests of a run: for this interpreter, and for all that Azure runs."""
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from deployment.package import Package, build, unpack
+from deployment.dependencies import NoInterpreter, find_interpreter
+from deployment.package import ROOT, Package, build, unpack
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _offered() -> list[str]:
+    """Return the versions of Python that the template lets one choose."""
+    template = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
+    found = re.search(r"@allowed\(\[([^]]*)\]\)\nparam pythonVersion ", template)
+    assert found
+    return re.findall(r"'([\d.]+)'", found[1])
 
 
 @dataclass(frozen=True)
@@ -16,11 +26,29 @@ class Built:
     package: Package
     app: Path
     """Where it is unpacked."""
+    interpreter: Path
+    """Of the version it is for."""
+
+
+def _build(folder: Path, version: str) -> Built:
+    interpreter = find_interpreter(version)
+    package = build(folder / "dist", python=version, interpreter=interpreter)
+    unpack(package.archive, folder / "app")
+    return Built(package, folder / "app", interpreter)
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    folder = tmp_path_factory.mktemp("package")
-    package = build(folder / "dist", python=HERE)
-    unpack(package.archive, folder / "app")
-    return Built(package, folder / "app")
+    return _build(tmp_path_factory.mktemp("package"), HERE)
+
+
+@pytest.fixture(scope="session", params=_offered())
+def offered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    version: str = request.param
+    if version == HERE:
+        made: Built = request.getfixturevalue("built")
+        return made
+    try:
+        return _build(tmp_path_factory.mktemp(f"package-{version}"), version)
+    except NoInterpreter:
+        pytest.skip(f"no Python {version} is found here to build for it")

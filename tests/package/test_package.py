@@ -17,17 +17,21 @@ from tests.package.conftest import HERE, Built
 pytestmark = pytest.mark.timeout(900)  # the first test builds the package
 
 
-def run(app: Path, code: str) -> str:
-    """Return what *code* prints in an interpreter that sees *app* alone."""
+def run(package: Built, code: str) -> str:
+    """Return what *code* prints in an interpreter of its version that sees *package* alone."""
     done = subprocess.run(
-        [*python(app), code], capture_output=True, text=True, check=False, cwd=app
+        [package.interpreter, *python(package.app)[1:], code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=package.app,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_it_is_small(built: Built) -> None:
-    assert built.package.figures.exceeded(LIMITS) == []
+def test_it_is_small(offered: Built) -> None:
+    assert offered.package.figures.exceeded(LIMITS) == []
 
 
 def test_a_second_build_gives_the_same_bytes(built: Built, tmp_path: Path) -> None:
@@ -36,7 +40,7 @@ def test_a_second_build_gives_the_same_bytes(built: Built, tmp_path: Path) -> No
     assert again.bill.read_bytes() == built.package.bill.read_bytes()
 
 
-def test_the_app_loads_from_it_and_from_nowhere_else(built: Built) -> None:
+def test_the_app_loads_from_it_and_from_nowhere_else(offered: Built) -> None:
     code = """
 import sys, sysconfig, function_app
 print(*sorted(each.get_function_name() for each in function_app.app.get_functions()))
@@ -45,7 +49,7 @@ files = [each.__file__ or "" for each in [*sys.modules.values()] if hasattr(each
 strange = [file for file in files if file and not file.startswith(known)]
 assert not strange, strange
 """
-    assert "book_session" in run(built.app, code).split()
+    assert "book_session" in run(offered, code).split()
 
 
 def test_every_module_of_the_graph_sdk_that_is_kept_can_be_imported(built: Built) -> None:
@@ -56,7 +60,18 @@ def test_every_module_of_the_graph_sdk_that_is_kept_can_be_imported(built: Built
     ]
     assert 20 <= len(names) <= 97
     code = f"import importlib\nfor name in {sorted(names)!r}: importlib.import_module(name)"
-    run(built.app, code)
+    run(built, code)
+
+
+def test_every_compiled_module_can_be_loaded(offered: Built) -> None:
+    site = offered.app / SITE
+    names = [
+        ".".join([*file.relative_to(site).parent.parts, file.name.partition(".")[0]])
+        for file in site.rglob("*.so")
+    ]
+    assert len(names) > 10
+    code = f"import importlib\nfor name in {sorted(names)!r}: importlib.import_module(name)"
+    run(offered, code)
 
 
 def test_every_module_of_ours_can_be_imported(built: Built) -> None:
@@ -66,7 +81,7 @@ def test_every_module_of_ours_can_be_imported(built: Built) -> None:
         for file in (built.app / folder).rglob("*.py")
     ]
     code = f"import importlib\nfor name in {sorted(names)!r}: importlib.import_module(name)"
-    run(built.app, code)
+    run(built, code)
 
 
 def test_bytecode_is_taken_as_it_is(built: Built) -> None:
