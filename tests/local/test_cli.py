@@ -200,9 +200,9 @@ async def test_what_the_readme_says_books_a_session_and_sees_the_answer(
 ) -> None:
     async with running(environment, "start") as (_, said):
         api = next(each for each in said.split() if each.endswith("/api"))
-        prelude, (look, book, accept, show) = readme_commands(environment, api)
+        prelude, (look, choose, book, accept, show) = readme_commands(environment, api)
         available = json.loads(await shell(environment, prelude + look))
-        booked = json.loads(await shell(environment, prelude + book))
+        booked = json.loads(await shell(environment, f"{prelude}{choose}\n{book}"))
         await shell(environment, prelude + accept.replace("SESSION_ID", booked["id"]))
         async with asyncio.timeout(100):
             shown = booked
