@@ -17,10 +17,8 @@ import pytest
 
 from local.azurite import HERE
 from local.seed import CONTOSO_ID, seeded_world
+from tests.e2e.conftest import TOOK_TOO_LONG
 
-pytestmark = pytest.mark.skipif(
-    not (HERE / "node_modules" / "azurite").is_dir(), reason="Azurite is not installed: make setup"
-)
 LAST_LINE = "Ctrl-C stops it"
 
 
@@ -201,14 +199,15 @@ async def test_what_the_readme_says_books_a_session_and_sees_the_answer(
     async with running(environment, "start") as (_, said):
         api = next(each for each in said.split() if each.endswith("/api"))
         prelude, (look, choose, book, accept, show) = readme_commands(environment, api)
-        available = json.loads(await shell(environment, prelude + look))
-        booked = json.loads(await shell(environment, f"{prelude}{choose}\n{book}"))
+        available = await answered(environment, prelude + look)
+        booked = await answered(environment, f"{prelude}{choose}\n{book}")
         await shell(environment, prelude + accept.replace("SESSION_ID", booked["id"]))
         async with asyncio.timeout(100):
             shown = booked
             while shown["responses"]["pending"]:
                 show_it = prelude + show.replace("SESSION_ID", booked["id"])
-                shown = json.loads(await shell(environment, show_it))
+                shown = await answered(environment, show_it)
+    assert "slots" in available, available
     slot = available["slots"][0]
     assert (booked["start"], booked["end"]) == (slot["start"], slot["end"])
     assert booked["online_meeting"]["state"] == "ready"
@@ -229,6 +228,15 @@ def readme_commands(environment: dict[str, str], api: str) -> tuple[str, list[st
     *first, look = looking.splitlines()
     commands = [look, *booking.replace("\\\n", " ").splitlines()]
     return "\n".join(["set -euo pipefail; shopt -s expand_aliases", *first, ""]), commands
+
+
+async def answered(environment: dict[str, str], script: str) -> Any:
+    """Return what the API answered *script*; where that took too long it is to be repeated."""
+    for _ in range(5):
+        answer = json.loads(await shell(environment, script))
+        if answer.get("type") != TOOK_TOO_LONG:
+            break
+    return answer
 
 
 async def shell(environment: dict[str, str], script: str) -> str:
