@@ -8,6 +8,7 @@ from shared.ids import Mailbox, ObjectId, SubscriptionId, TenantId
 from shared.organizations.model import Acting
 from shared.organizations.ports import AppFacts, Capability, CredentialInUse, Evidence
 from shared.pairings.ports import Person
+from shared.sessions.ledger import MailboxLedger
 from tests.builders import NOW, a_uuid
 from tests.fakes import InMemorySessions, InMemorySubscriptions
 
@@ -147,22 +148,22 @@ class InMemoryTenantRows:
     """`TenantRows` over the other stand-ins."""
 
     def __init__(self, sessions: InMemorySessions, subscriptions: InMemorySubscriptions) -> None:
-        self._sessions = sessions._partitions
+        self._sessions = sessions.ledgers
         self._subscriptions = subscriptions._subscriptions
 
     async def mailboxes(self, tenant_id: TenantId) -> AsyncIterator[Mailbox]:
-        used = {mailbox for mailbox, partition in self._sessions.items() if partition.known}
+        used = {mailbox for mailbox, ledger in self._sessions.items() if ledger.sessions}
         for mailbox in sorted(used | {*self._subscriptions}):
             if mailbox.tenant_id == tenant_id:
                 yield mailbox
 
     async def erase(self, mailbox: Mailbox) -> Mapping[str, int]:
-        partition = self._sessions.pop(mailbox, None)
+        ledger = self._sessions.pop(mailbox, None) or MailboxLedger(mailbox)
         subscription = self._subscriptions.pop(mailbox, None)
         counts = {
-            "session": len(partition.known) if partition else 0,
-            "event": len(partition.events) if partition else 0,
-            "day": len(partition.days) if partition else 0,
+            "session": len(ledger.sessions),
+            "event": len(ledger.events),
+            "day": sum(1 for holds in ledger.holds.values() if holds),
             "subscription": int(subscription is not None),
         }
         return {kind: count for kind, count in counts.items() if count}

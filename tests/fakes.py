@@ -7,17 +7,17 @@ and what the real stores do in one transaction happens undivided here too.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from shared.adapters.tables.keys import NUMBER_DIGITS
+from shared.adapters.tables.keys import NUMBER_DIGITS, instant
 from shared.adapters.tables.values import cursor as opaque
 from shared.adapters.tables.values import read_cursor
 from shared.changes.model import Change
 from shared.changes.ports import Delivery
 from shared.due import DueItem, DueKind
-from shared.errors import Conflict, Invalid, NotFound, SlotTaken, StaleRow
+from shared.errors import Conflict, Invalid, NotFound, StaleRow
 from shared.ids import (
     EventId,
     Mailbox,
@@ -31,15 +31,16 @@ from shared.ids import (
 from shared.notifications.model import MailboxChanges
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing
-from shared.sessions.holding import (
-    colliding,
-    held_days,
-    holds_besides,
-    holds_of,
-    holds_settled,
-    is_confirmed,
+from shared.sessions.ledger import (
+    Decide,
+    LedgerChange,
+    MailboxLedger,
+    Pointer,
+    SeriesKey,
+    active_holds,
+    stamped,
 )
-from shared.sessions.model import Hold, Session, SessionState
+from shared.sessions.model import Hold, Session
 from shared.sessions.ports import Job
 from shared.sessions.series import Series
 from shared.subscriptions.model import Subscription
@@ -68,167 +69,50 @@ class FakeClock:
         await _turn()
 
 
-@dataclass(slots=True)
-class _Known:
-    """What one mailbox knows of one session."""
+class Ledgers(dict[Mailbox, MailboxLedger]):
+    """An empty one for every other mailbox."""
 
-    organizer: Mailbox
-    start: datetime
-    settled_at: datetime | None = None
-    session: Session | None = None
-    """In the organizer's mailbox."""
-
-
-@dataclass(slots=True)
-class _Partition:
-    """One mailbox."""
-
-    known: dict[SessionId, _Known] = field(default_factory=dict)
-    events: dict[EventId, SessionId] = field(default_factory=dict)
-    days: dict[date, list[Hold]] = field(default_factory=dict)
-    series: dict[SeriesId, Series] = field(default_factory=dict)
-
-    def held(self, days: Iterable[date]) -> set[Hold]:
-        return {hold for day in days for hold in self.days.get(day, ())}
-
-    def ensure_free(self, wanted: Hold, now: datetime) -> None:
-        if colliding(self.held(held_days([wanted.span])), wanted.span, wanted.session_id, now):
-            raise SlotTaken("Another session holds this time.")
-
-    def rewrite(self, session_id: SessionId, wanted: Sequence[Hold]) -> int:
-        """Let the session hold *wanted* alone; return how many days nobody holds any more."""
-        emptied = 0
-        for day, holds in list(self.days.items()):
-            self.days[day] = [hold for hold in holds if hold.session_id != session_id]
-        for hold in wanted:
-            for day in held_days([hold.span]):
-                self.days.setdefault(day, []).append(hold)
-        for day in [day for day, holds in self.days.items() if not holds]:
-            del self.days[day]
-            emptied += 1
-        return emptied
+    def __missing__(self, mailbox: Mailbox) -> MailboxLedger:
+        return MailboxLedger(mailbox)
 
 
 class InMemorySessions:
-    """A `SessionStore`."""
+    """A `SessionStore`: a ledger for each mailbox."""
 
     def __init__(self) -> None:
-        self._partitions: dict[Mailbox, _Partition] = defaultdict(_Partition)
+        self.ledgers = Ledgers()
 
-    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> bool:
+    async def change(
+        self,
+        mailbox: Mailbox,
+        key: SessionId | SeriesKey,
+        spans: Iterable[TimeSpan],
+        decide: Decide,
+        *,
+        expects_new: bool = False,
+    ) -> LedgerChange:
         await _turn()
-        partition = self._partitions[mailbox]
-        if is_confirmed(partition.held(held_days([hold.span])), hold):
-            return True
-        partition.ensure_free(hold, now)
-        was_there = hold.session_id in partition.known
-        partition.rewrite(hold.session_id, [hold])
-        partition.known[hold.session_id] = _Known(organizer, hold.span.start)
-        return was_there
-
-    async def open(
-        self, session: Session, now: datetime, *, whatever_is_held: bool = False
-    ) -> Session:
-        await _turn()
-        partition = self._partitions[session.organizer]
-        if session.id in partition.known:
-            raise StaleRow("The session is there already.")
-        for hold in () if whatever_is_held else holds_of(session):
-            partition.ensure_free(hold, now)
-        return self._write(session)
-
-    async def save(self, session: Session) -> Session:
-        await _turn()
-        known = self._partitions[session.organizer].known.get(session.id)
-        if known is None or known.session is None or known.session.version != session.version:
-            raise StaleRow("The session changed since it was read.")
-        return self._write(session)
-
-    async def settle(self, mailbox: Mailbox, session: Session) -> None:
-        await _turn()
-        if mailbox == session.organizer:
-            return
-        partition = self._partitions[mailbox]
-        known = partition.known.get(session.id)
-        if known and known.settled_at and known.settled_at > session.changed_at:
-            return
-        held = partition.held(partition.days)
-        partition.rewrite(session.id, holds_settled(session, mailbox, held))
-        partition.known[session.id] = _Known(
-            session.organizer, session.span.start, session.changed_at
-        )
-
-    async def move(self, mailbox: Mailbox, session: Session, to: Hold, now: datetime) -> None:
-        await _turn()
-        partition = self._partitions[mailbox]
-        if mailbox == session.organizer:
-            stored = self._stored(mailbox, session.id)
-            if stored is None or stored.version != session.version:
-                raise StaleRow("The session changed since it was read.")
-        known = partition.known.get(session.id)
-        if known and known.settled_at and known.settled_at > session.changed_at:
-            raise StaleRow("The session changed since it was read.")
-        partition.ensure_free(to, now)
-        held = partition.held(partition.days)
-        partition.rewrite(session.id, holds_besides(session, to, mailbox, held, now))
-        partition.known.setdefault(session.id, _Known(session.organizer, session.span.start))
-
-    async def take_back(self, mailbox: Mailbox, hold: Hold) -> None:
-        await _turn()
-        partition = self._partitions[mailbox]
-        held = partition.held(partition.days)
-        if hold in held:
-            others = [h for h in held if h.session_id == hold.session_id and h != hold]
-            partition.rewrite(hold.session_id, others)
-
-    async def release(
-        self, mailbox: Mailbox, session_id: SessionId, *, of: datetime | None = None
-    ) -> None:
-        await _turn()
-        partition = self._partitions[mailbox]
-        known = partition.known.get(session_id)
-        if known and known.session and known.session.state is not SessionState.REQUESTED:
-            raise StaleRow("The session was confirmed meanwhile.")
-        held = {hold for hold in partition.held(partition.days) if hold.session_id == session_id}
-        if of and any(hold.counts_until != of for hold in held):
-            return
-        self._remove(mailbox, session_id)
+        before = self.ledgers[mailbox]
+        after = stamped(LedgerChange(before, decide(before)), lambda _: _version())
+        self.ledgers[mailbox] = after
+        return LedgerChange(before, after)
 
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
         await _turn()
-        known = self._partitions[mailbox].known.get(session_id)
-        session = self._stored(known.organizer, session_id) if known else None
-        if session is None:
-            raise NotFound("There is no such session.")
-        return session
-
-    async def of_event(self, mailbox: Mailbox, event_id: EventId) -> Session | None:
-        await _turn()
-        session_id = self._partitions[mailbox].events.get(event_id)
-        return self._stored(mailbox, session_id) if session_id else None
+        if session := self.find(mailbox, session_id):
+            return session
+        raise NotFound("There is no such session.")
 
     async def shown_by(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
-        known = self._partitions[mailbox].series.values()
-        series = next((one for one in known if one.event_id == event_id), None)
-        return series or await self.of_event(mailbox, event_id)
-
-    async def put_series(self, series: Series) -> Series:
         await _turn()
-        partition = self._partitions[series.organizer]
-        known = partition.series.get(series.id)
-        if (known.version if known else "") != series.version:
-            raise StaleRow("The series changed since it was read.")
-        partition.series[series.id] = replace(series, version=_version())
-        return partition.series[series.id]
+        shown = self.ledgers[mailbox].events.get(event_id)
+        if isinstance(shown, SeriesKey):
+            return self.ledgers[mailbox].series[shown.id]
+        return self.find(mailbox, shown) if shown else None
 
     async def get_series(self, mailbox: Mailbox, series_id: SeriesId) -> Series | None:
         await _turn()
-        return self._partitions[mailbox].series.get(series_id)
-
-    async def remove_series(self, mailbox: Mailbox, series_id: SeriesId) -> int:
-        await _turn()
-        gone = self._partitions[mailbox].series.pop(series_id, None)
-        return 0 if gone is None else 2 if gone.event_id else 1
+        return self.ledgers[mailbox].series.get(series_id)
 
     async def of_mailbox(
         self,
@@ -241,64 +125,23 @@ class InMemorySessions:
     ) -> tuple[Sequence[Session], str | None]:
         await _turn()
         last = read_cursor(after) if after else ""
-        rows = sorted(
-            (f"{known.start:%Y-%m-%dT%H:%M:%S.%f};{session_id}", known.organizer, session_id)
-            for session_id, known in self._partitions[mailbox].known.items()
-            if _within(known.start, since, until)
-        )
-        found = [row for row in rows if row[0] > last]
-        page = found[:limit]
-        sessions = [self._stored(organizer, session_id) for _, organizer, session_id in page]
-        return (
-            sorted(
-                (s for s in sessions if s is not None and _within(s.span.start, since, until)),
-                key=lambda session: (session.span.start, session.id),
-            ),
-            opaque(page[-1][0]) if len(found) > limit else None,
-        )
+        listed = self.ledgers[mailbox].listings.values()
+        rows = {f"{instant(x.start)};{x.id}": x for x in listed if _within(x.start, since, until)}
+        found = sorted(row for row in rows if row > last)
+        page = [self.find(mailbox, rows[row].id) for row in found[:limit]]
+        shown = [s for s in page if s and _within(s.span.start, since, until)]
+        cursor = opaque(found[limit - 1]) if len(found) > limit else None
+        return sorted(shown, key=lambda session: (session.span.start, session.id)), cursor
 
     async def holds(self, mailbox: Mailbox, window: TimeSpan, now: datetime) -> list[Hold]:
         await _turn()
-        return sorted(
-            (
-                hold
-                for hold in self._partitions[mailbox].held(window.days())
-                if hold.counts_at(now) and hold.span.overlaps(window)
-            ),
-            key=lambda hold: (hold.span, hold.session_id),
-        )
+        return active_holds(self.ledgers[mailbox].holds_on(window.days()), window, now)
 
-    async def purge(self, session: Session) -> int:
-        await _turn()
-        return sum(self._remove(mailbox, session.id) for mailbox in session.holders)
-
-    def _stored(self, organizer: Mailbox, session_id: SessionId) -> Session | None:
-        known = self._partitions[organizer].known.get(session_id)
-        return known.session if known else None
-
-    def _write(self, session: Session) -> Session:
-        partition = self._partitions[session.organizer]
-        stored = replace(session, version=_version())
-        partition.rewrite(session.id, holds_of(session))
-        self._forget_events(partition, session.id)
-        if session.event_id:
-            partition.events[session.event_id] = session.id
-        partition.known[session.id] = _Known(session.organizer, session.span.start, session=stored)
-        return stored
-
-    def _remove(self, mailbox: Mailbox, session_id: SessionId) -> int:
-        partition = self._partitions[mailbox]
-        if partition.known.pop(session_id, None) is None:
-            return 0
-        # Its own row, the time index, the event index, the days.
-        return 2 + self._forget_events(partition, session_id) + partition.rewrite(session_id, [])
-
-    @staticmethod
-    def _forget_events(partition: _Partition, session_id: SessionId) -> int:
-        gone = [event for event, shown in partition.events.items() if shown == session_id]
-        for event in gone:
-            del partition.events[event]
-        return len(gone)
+    def find(self, mailbox: Mailbox, session_id: SessionId) -> Session | None:
+        entry = self.ledgers[mailbox].sessions.get(session_id)
+        if isinstance(entry, Pointer):
+            entry = self.ledgers[entry.organizer].sessions.get(session_id)
+        return entry if isinstance(entry, Session) else None
 
 
 class InMemoryOrganizations:

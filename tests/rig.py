@@ -416,7 +416,7 @@ class Rig:
         """Return every way in which a session is not what the organizer's calendar says."""
         found = [*await self._wrong_holds(), *self._wrong_conflicts()]
         for session, mentee, _ in self.booked:
-            stored = self.sessions._stored(session.organizer, session.id)
+            stored = self.sessions.find(session.organizer, session.id)
             assert stored is not None
             try:
                 event = self.cloud.graph.outlook.find(mentee, session.id)
@@ -446,7 +446,7 @@ class Rig:
 
     def _wrong_conflicts(self) -> Iterator[str]:
         """Yield where sessions of the same people do not say truly which others they overlap."""
-        stored = [self.sessions._stored(s.organizer, s.id) for s, _, _ in self.booked]
+        stored = [self.sessions.find(s.organizer, s.id) for s, _, _ in self.booked]
         scheduled = [s for s in stored if s and s.state is SessionState.SCHEDULED]
         for session in scheduled:
             overlapping = {

@@ -10,6 +10,7 @@ from shared.changes.model import Change, ChangeKind
 from shared.errors import NotFound, StaleRow
 from shared.ids import SessionId
 from shared.logs import log_event
+from shared.sessions import reservations
 from shared.sessions.booking import Books
 from shared.sessions.model import Cause, Session, SessionState
 
@@ -78,7 +79,7 @@ async def _written(
 ) -> Session:
     while (wanted := conflicts(session)) != session.conflicts_with:
         try:
-            return await books.sessions.save(replace(session, conflicts_with=wanted))
+            return await reservations.save(books.sessions, replace(session, conflicts_with=wanted))
         except StaleRow:
             session = await books.sessions.get(session.organizer, session.id)
     return session

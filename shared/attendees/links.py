@@ -7,6 +7,7 @@ from shared.changes.model import Change, ChangeKind
 from shared.errors import StaleRow
 from shared.logs import log_event
 from shared.organizations.model import Organization
+from shared.sessions import reservations
 from shared.sessions.booking import Books
 from shared.sessions.model import (
     LINK_AFTER,
@@ -62,7 +63,7 @@ async def _give_up(session: Session, books: Books) -> None:
         session, online_meeting=overdue(session.online_meeting), changed_at=session.later(now)
     )
     try:
-        await books.sessions.save(late)
+        await reservations.save(books.sessions, late)
     except StaleRow:
         return  # somebody has just read it: perhaps with the link
     change = Change(

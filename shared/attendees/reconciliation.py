@@ -21,6 +21,7 @@ from shared.errors import (
 from shared.ids import Mailbox, SeriesId
 from shared.logs import log_event
 from shared.organizations.model import Organization
+from shared.sessions import reservations
 from shared.sessions.booking import Books, verify
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
 from shared.sessions.ports import Job, JobKind
@@ -110,7 +111,9 @@ async def _compare(
     is_changed = now_known.changed_at != session.changed_at
     if now_known.unreadable_since is not None:
         with suppress(StaleRow):  # somebody else has just read it, too
-            now_known = await books.sessions.save(replace(now_known, unreadable_since=None))
+            now_known = await reservations.save(
+                books.sessions, replace(now_known, unreadable_since=None)
+            )
     # A worker may have died after the row and before the others' holds, or before what overlaps.
     await settle_others(now_known, books=books)
     await note_conflicts(now_known, Cause.RECONCILIATION, books=books)
@@ -150,7 +153,7 @@ async def _note_unreadable(session: Session, refused: Exception, books: Books) -
         )
         await books.changes.append([trouble])
         with suppress(StaleRow):  # somebody else has just read or written it
-            await books.sessions.save(replace(session, unreadable_since=now))
+            await reservations.save(books.sessions, replace(session, unreadable_since=now))
     if session.span.end > now:
         await books.due.put([_due_item(session, now + _UNREADABLE_AGAIN)])
 
@@ -162,11 +165,13 @@ async def purge_batch(job: Job, organization: Organization, *, books: Books) -> 
         session = await session_of(mailbox, session_id, books=books)
         if session is None:
             # A series' own row comes due under its id, with the last of its sessions.
-            removed += await books.sessions.remove_series(mailbox, SeriesId(session_id))
+            removed += await reservations.remove_series(
+                books.sessions, mailbox, SeriesId(session_id)
+            )
             continue
         purge = purge_item(session, organization.settings)
         if purge.due_at <= books.clock.now():
-            removed += await books.sessions.purge(session)
+            removed += await reservations.purge(books.sessions, session)
         else:
             # Moved meanwhile, by a worker who may have died before it said so.
             await books.due.put([purge])

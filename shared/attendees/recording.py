@@ -14,6 +14,7 @@ from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import EventId, Mailbox, SessionId
 from shared.logs import log_event
 from shared.organizations.model import Organization
+from shared.sessions import reservations
 from shared.sessions.booking import Books
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
 from shared.sessions.occurrences import instances_of, occurrence_of, sessions_of
@@ -145,12 +146,12 @@ async def _apply(
     if moves_holds(merged.differences):
         # Before it is saved as well: without them it would not be purged, and too many are no harm.
         await books.due.put(_due(merged.session, organization, now))
-    saved = await books.sessions.save(merged.session)
+    saved = await reservations.save(books.sessions, merged.session)
     if merged.differences:
         await _follow_up(saved, merged, seen, cause, now, books)
     for mailbox in set(session.holders) - set(saved.holders):
         # Taken off the meeting in Outlook: their time is their own again.
-        await books.sessions.release(mailbox, session.id)
+        await reservations.release(books.sessions, mailbox, session.id)
     return saved
 
 
@@ -199,7 +200,7 @@ async def settle_others(session: Session, *, books: Books) -> None:
     """Make the attendees' mailboxes say what *session*'s row says; a read each if they do."""
     async with asyncio.TaskGroup() as tasks:
         for mailbox in session.holders[:-1]:
-            tasks.create_task(books.sessions.settle(mailbox, session))
+            tasks.create_task(reservations.sync_mailbox(books.sessions, mailbox, session))
 
 
 def _told(merged: Merged, seen: SeenEvent | None, cause: Cause, now: datetime) -> list[Change]:

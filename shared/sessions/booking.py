@@ -41,7 +41,7 @@ from shared.ids import Mailbox, PairingId, SeriesId, SessionId
 from shared.logs import log_event
 from shared.organizations.model import OnlineMeetingChoice, Organization, Participation
 from shared.pairings.model import Pairing
-from shared.sessions import lifecycle
+from shared.sessions import lifecycle, reservations
 from shared.sessions.creating import create_event
 from shared.sessions.lifecycle import Action
 from shared.sessions.model import (
@@ -194,7 +194,7 @@ async def _step_back(session: Session | None, books: Books) -> None:
         return
     until = books.clock.now() + HOLD_FOR - _ANOTHER_TAKES
     with suppress(SchedulingError):
-        await books.sessions.save(replace(session, held_until=until))
+        await reservations.save(books.sessions, replace(session, held_until=until))
 
 
 async def _ensure_no_series(organizer: Mailbox, key: SessionId, books: Books) -> None:
@@ -238,7 +238,7 @@ async def confirm(
             held_until=None,
         )
         try:
-            session = await books.sessions.save(confirmed)
+            session = await reservations.save(books.sessions, confirmed)
         except StaleRow:
             session = await _reread(session, books)
             continue
@@ -269,7 +269,7 @@ async def announce(session: Session, organization: Organization, *, books: Books
         due.append(again)
     async with asyncio.TaskGroup() as tasks:
         for mailbox in session.holders[:-1]:
-            tasks.create_task(books.sessions.settle(mailbox, session))
+            tasks.create_task(reservations.sync_mailbox(books.sessions, mailbox, session))
         tasks.create_task(books.due.put(due))
         tasks.create_task(
             books.jobs.put(Job(JobKind.SUBSCRIBE, session.organization_id, (session.organizer,)))
@@ -355,7 +355,7 @@ async def hold_all(session: Session, books: Books, *, at_least: int | None = Non
     except SlotTaken:
         # Not what was there before: the same request, sent twice at once, may rely on it.
         for mailbox in ours:
-            await books.sessions.release(mailbox, session.id, of=until)
+            await reservations.release(books.sessions, mailbox, session.id, only_expiring_at=until)
         raise
 
 
@@ -367,11 +367,13 @@ async def _hold_all(
     hold = Hold(session.id, session.span, session.held_until)
     for mailbox in sorted(session.holders):
         if mailbox == session.organizer:
-            opened = await books.sessions.open(opened, now)
+            opened = await reservations.create(books.sessions, opened, now)
             ours.append(mailbox)
         elif session.holds_time_of(mailbox):
             try:
-                if not await books.sessions.hold(mailbox, hold, session.organizer, now):
+                if not await reservations.place_hold(
+                    books.sessions, mailbox, hold, session.organizer, now
+                ):
                     ours.append(mailbox)
             except SlotTaken:
                 if at_least is None and is_required(session, mailbox):
@@ -382,7 +384,7 @@ async def _hold_all(
         raise SlotTaken("Too few of you are free then.")
     if opened.attendees != session.attendees:
         # Whoever finishes this booking from its row must not take their time either.
-        opened = await books.sessions.save(opened)
+        opened = await reservations.save(books.sessions, opened)
     return opened
 
 
@@ -400,11 +402,13 @@ async def hold_again(session: Session, books: Books) -> Session:
     hold = Hold(session.id, session.span, now + HOLD_FOR)
     for mailbox in sorted(session.holders):
         if mailbox == session.organizer:
-            await books.sessions.move(mailbox, session, hold, now)
+            await reservations.hold_new_time(books.sessions, mailbox, session, hold, now)
         elif session.holds_time_of(mailbox) and is_required(session, mailbox):
-            await books.sessions.hold(mailbox, hold, session.organizer, now)
+            await reservations.place_hold(books.sessions, mailbox, hold, session.organizer, now)
     try:
-        return await books.sessions.save(replace(session, held_until=hold.counts_until))
+        return await reservations.save(
+            books.sessions, replace(session, held_until=hold.counts_until)
+        )
     except StaleRow:
         return await books.sessions.get(session.organizer, session.id)
 
@@ -452,7 +456,7 @@ def draft_of(pairing: Pairing, request: BookingRequest, session: Session) -> Eve
 async def release(holders: Sequence[Mailbox], session_id: SessionId, books: Books) -> None:
     """Free the span everywhere, the organizer's row last: while it is there somebody can look."""
     for mailbox in holders:
-        await books.sessions.release(mailbox, session_id)
+        await reservations.release(books.sessions, mailbox, session_id)
 
 
 async def alternatives_to(

@@ -32,7 +32,7 @@ from shared.logs import log_event
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
 from shared.pairings.ports import PairingStore
-from shared.sessions import lifecycle
+from shared.sessions import lifecycle, reservations
 from shared.sessions.booking import (
     Books,
     alternatives_to,
@@ -354,7 +354,7 @@ async def record_cancelled(
             changed_at=session.later(books.clock.now()),
         )
         try:
-            session = await books.sessions.save(cancelled)
+            session = await reservations.save(books.sessions, cancelled)
         except StaleRow:
             session = await books.sessions.get(session.organizer, session.id)
             continue
@@ -462,7 +462,7 @@ async def _hold_both(moving: Session, books: Books, at_least: int | None) -> Ses
     hold, now = _new_hold(moving), books.clock.now()
     for mailbox in sorted(m for m in moving.holders if moving.holds_pending_time_of(m)):
         try:
-            await books.sessions.move(mailbox, moving, hold, now)
+            await reservations.hold_new_time(books.sessions, mailbox, moving, hold, now)
         except SlotTaken:
             is_needed = at_least is None and is_required(moving, mailbox)
             if is_needed or mailbox == moving.organizer:
@@ -471,7 +471,7 @@ async def _hold_both(moving: Session, books: Books, at_least: int | None) -> Ses
     free = {a.address for a in moving.attendees if a.is_free_then} - {*moving.unknown_for}
     if at_least is not None and 1 + len(free) < at_least:
         raise SlotTaken("Too few of you are free then.")
-    return await books.sessions.save(moving)
+    return await reservations.save(books.sessions, moving)
 
 
 def _new_hold(moving: Session) -> Hold:
@@ -497,11 +497,11 @@ async def let_go(moving: Session, books: Books) -> None:
     if known.pending_span == moving.pending_span and not is_ours:
         return  # another attempt at the same goes on from here
     for mailbox in moving.holders:
-        await books.sessions.take_back(mailbox, hold)
+        await reservations.remove_hold(books.sessions, mailbox, hold)
     if known.pending_span != moving.pending_span:
         return
     try:
-        await books.sessions.save(known.without_pending(done=False))
+        await reservations.save(books.sessions, known.without_pending(done=False))
     except StaleRow:
         log_event("session.changed_meanwhile", session_id=moving.id)
 
@@ -561,7 +561,7 @@ async def record_moved(
             changed_at=session.later(books.clock.now()),
         )
         try:
-            session = await books.sessions.save(moved)
+            session = await reservations.save(books.sessions, moved)
         except StaleRow:
             session = await books.sessions.get(session.organizer, session.id)
             continue

@@ -6,6 +6,7 @@ from typing import Final
 
 from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import Mailbox, SessionId
+from shared.sessions import reservations
 from shared.sessions.model import SeenEvent, Session
 from shared.sessions.ports import Calendar, SessionStore
 from shared.sessions.series import Series, matched
@@ -59,7 +60,7 @@ async def with_event(session: Session, *, calendar: Calendar, sessions: SessionS
     # Not its etag: what people answered was not looked at.
     learned = replace(session, event_id=seen.event_id, ical_uid=seen.ical_uid)
     try:
-        return await sessions.save(learned)
+        return await reservations.save(sessions, learned)
     except StaleRow:
         return await sessions.get(session.organizer, session.id)
 

@@ -1,6 +1,6 @@
 """What sessions need from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,6 +8,7 @@ from typing import Protocol
 
 from shared.ids import EventId, Mailbox, OrganizationId, SeriesId, SessionId
 from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
 from shared.sessions.model import EventDraft, Hold, ResponseState, SeenEvent, Session
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import Series
@@ -17,86 +18,30 @@ from shared.timespan import TimeSpan
 class SessionStore(Protocol):
     """Where sessions and the time they hold are kept; one partition per mailbox.
 
-    Every method may raise StoreUnavailable. What it changes in one mailbox it changes in one
-    transaction.
+    Every method may raise StoreUnavailable. `reservations` has what is done with `change`.
     """
 
-    async def hold(self, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime) -> bool:
-        """Take *hold*'s span in an attendee's *mailbox*, with the pointer and the time index row.
+    async def change(
+        self,
+        mailbox: Mailbox,
+        key: SessionId | SeriesKey,
+        spans: Iterable[TimeSpan],
+        decide: Decide,
+        *,
+        expects_new: bool = False,
+    ) -> LedgerChange:
+        """Make what *decide* makes of *mailbox*'s ledger: all of it in one transaction, or nothing.
 
-        A hold of the same session is replaced, whatever its span, but one that is confirmed for
-        exactly this span stays confirmed. Raises SlotTaken if a hold of another session counts at
-        *now* and overlaps; then nothing has changed. Returns whether the session was there already:
-        another attempt at the same booking relies on it.
-        """
-        ...
+        The ledger has at least the session or series of *key* and the days of *spans*; what else
+        *decide* looks at is read when it does, so it may be asked several times, as it is when
+        somebody else changed a row meanwhile. Raises what *decide* raises.
 
-    async def open(
-        self, session: Session, now: datetime, *, whatever_is_held: bool = False
-    ) -> Session:
-        """Take the span in the organizer's mailbox and store the new (requested) session.
-
-        *whatever_is_held*: it records what is so in Outlook. Raises SlotTaken as `hold` does,
-        StaleRow if the session is there already.
-        """
-        ...
-
-    async def save(self, session: Session) -> Session:
-        """Replace the stored session, the organizer's hold, time index and event index with it.
-
-        A scheduled session holds its span for good (and *pending_span* until *held_until*); a
-        cancelled one holds nothing and stays in the index.
-        Raises StaleRow if *session.version* is not the stored one.
-        """
-        ...
-
-    async def settle(self, mailbox: Mailbox, session: Session) -> None:
-        """Make an attendee's *mailbox* say what *session* says: holds, pointer, time index.
-
-        Where somebody is about to move it stays held as well, unless it is cancelled.
-
-        Never refuses: it records what is so (moved in Outlook, confirmed, cancelled). Once settled
-        with a later *changed_at* it stays as it is: workers overtake each other. For the
-        organizer's own mailbox there is nothing to do, `save` did it.
-        """
-        ...
-
-    async def move(self, mailbox: Mailbox, session: Session, to: Hold, now: datetime) -> None:
-        """Take *to* besides what *session* holds in *mailbox*. Raises SlotTaken as `hold` does.
-
-        Where somebody else is about to move it stays held as well, until that runs out or they
-        take it back. Also for the organizer's mailbox, where it leaves the session and its version
-        alone. Raises StaleRow if the mailbox is known to hold what a later version says.
-        """
-        ...
-
-    async def take_back(self, mailbox: Mailbox, hold: Hold) -> None:
-        """Free just *hold*, if *mailbox* still has it like that; twice is fine.
-
-        Whatever else its session holds stays, as does the time if another attempt holds it: until
-        when a hold counts tells whose it is.
-        """
-        ...
-
-    async def release(
-        self, mailbox: Mailbox, session_id: SessionId, *, of: datetime | None = None
-    ) -> None:
-        """Free what *session_id* holds in *mailbox* and remove its rows; twice is fine.
-
-        *of*: only holds that count until then. Another attempt at the same booking has put others
-        in their place.
-
-        In the organizer's mailbox this undoes a booking: raises StaleRow if it was confirmed
-        meanwhile, and nothing has changed.
+        *expects_new*: nothing is likely to be stored of *key*, so that is not read first.
         """
         ...
 
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
         """Return the session that *mailbox* organizes or was invited to, or raise NotFound."""
-        ...
-
-    async def of_event(self, mailbox: Mailbox, event_id: EventId) -> Session | None:
-        """Return the session that *event_id* of the organizer's *mailbox* shows, if it is ours."""
         ...
 
     async def shown_by(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
@@ -106,19 +51,8 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def put_series(self, series: Series) -> Series:
-        """Store *series* and its master in the event index. Raises StaleRow: it changed, or exists.
-
-        A new one has no *version*.
-        """
-        ...
-
     async def get_series(self, mailbox: Mailbox, series_id: SeriesId) -> Series | None:
         """Return the series that *mailbox* organizes."""
-        ...
-
-    async def remove_series(self, mailbox: Mailbox, series_id: SeriesId) -> int:
-        """Remove the rows of the series itself; return how many. Twice is fine."""
         ...
 
     async def of_mailbox(
@@ -139,13 +73,6 @@ class SessionStore(Protocol):
 
     async def holds(self, mailbox: Mailbox, window: TimeSpan, now: datetime) -> list[Hold]:
         """Return the holds that count at *now* and touch *window*, by start."""
-        ...
-
-    async def purge(self, session: Session) -> int:
-        """Remove every row of *session* in every mailbox; return how many. Twice is fine.
-
-        Rows of days count where nobody else holds anything of that day.
-        """
         ...
 
 

@@ -31,6 +31,7 @@ from shared.ids import SeriesId, SessionId
 from shared.logs import log_event, log_trouble
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
+from shared.sessions import reservations
 from shared.sessions.booking import (
     BookingRequest,
     Books,
@@ -169,7 +170,7 @@ async def undo(series: Series, books: Books) -> None:
     await together(
         release(series.holders, session_id, books) for session_id in series.session_ids.values()
     )
-    await books.sessions.remove_series(series.organizer, series.id)
+    await reservations.remove_series(books.sessions, series.organizer, series.id)
 
 
 async def look_around(
@@ -262,7 +263,7 @@ async def announce_all(
         # The series' own row goes with the last of its sessions.
         due.append(replace(purge_item(last, organization.settings), key=last.series_id))
     await together(
-        books.sessions.settle(mailbox, session)
+        reservations.sync_mailbox(books.sessions, mailbox, session)
         for session in sessions
         for mailbox in session.holders[:-1]
     )
@@ -311,7 +312,7 @@ async def _reserve(
         )
         await books.jobs.put(series_job(JobKind.SERIES, series), delay=VERIFY_AFTER)
         try:
-            series = await books.sessions.put_series(series)
+            series = await reservations.put_series(books.sessions, series)
         except StaleRow:
             # The same request, sent twice at once: its plan is ours.
             known = await books.sessions.get_series(series.organizer, series.id)
@@ -615,7 +616,7 @@ async def _record(
 async def _put(series: Series, books: Books) -> Series:
     while True:
         try:
-            return await books.sessions.put_series(series)
+            return await reservations.put_series(books.sessions, series)
         except StaleRow:
             # The same request, sent twice, or the job that looks: both record the same.
             known = await books.sessions.get_series(series.organizer, series.id)
@@ -640,13 +641,13 @@ async def _confirmed(
             held_until=None,
         )
         try:
-            return await books.sessions.save(confirmed)
+            return await reservations.save(books.sessions, confirmed)
         except StaleRow:
             try:
                 session = await books.sessions.get(session.organizer, session.id)
             except NotFound:
-                session = await books.sessions.open(
-                    session, books.clock.now(), whatever_is_held=True
+                session = await reservations.create(
+                    books.sessions, session, books.clock.now(), ignore_holds=True
                 )
     return session
 
@@ -669,7 +670,7 @@ async def _opened_like(sibling: Session, number: int, seen: SeenEvent, books: Bo
         version="",
     )
     try:
-        return await books.sessions.open(session, now, whatever_is_held=True)
+        return await reservations.create(books.sessions, session, now, ignore_holds=True)
     except StaleRow:
         return await books.sessions.get(session.organizer, session.id)
 

@@ -30,6 +30,7 @@ from shared.ids import EventId, SeriesId, SessionId
 from shared.logs import log_event
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
+from shared.sessions import reservations
 from shared.sessions.booking import Books, ensure_bookable, ensure_enough
 from shared.sessions.changing import (
     Reschedule,
@@ -257,7 +258,7 @@ async def _replan(
 
     planned = tuple(map(replanned, series.planned))
     if planned != series.planned:
-        await books.sessions.put_series(replace(series, planned=planned))
+        await reservations.put_series(books.sessions, replace(series, planned=planned))
 
 
 async def _series_of(session: Session, books: Books) -> Series:
@@ -494,7 +495,7 @@ async def _move_series(
         for s in moving
         if s.occurrence in found
     )
-    await books.sessions.put_series(moved)
+    await reservations.put_series(books.sessions, moved)
     await announce_all(recorded, organization, books=books)
     log_event("series.rescheduled", session_id=series.id, count=len(recorded))
     return recorded

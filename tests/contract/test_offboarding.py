@@ -23,6 +23,7 @@ from shared.organizations.model import (
 from shared.organizations.ports import OrganizationStore
 from shared.pairings.model import Pairing
 from shared.pairings.ports import PairingStore
+from shared.sessions import reservations
 from shared.sessions.model import Session, SessionState
 from shared.sessions.ports import SessionStore
 from shared.sessions.rhythm import purge_item
@@ -140,12 +141,12 @@ class Customer:
         ports, now = self.leaving, self.leaving.clock.now()
         self.organization = await ports.organizations.create(self.organization)
         self.pairing = await ports.pairings.put(self.pairing)
-        opened = await ports.sessions.open(self.session, now)
+        opened = await reservations.create(ports.sessions, self.session, now)
         booked = replace(
             opened, state=SessionState.SCHEDULED, event_id=an_event_id(), held_until=None
         )
-        self.session = await ports.sessions.save(booked)
-        await ports.sessions.settle(self.mentor, self.session)
+        self.session = await reservations.save(ports.sessions, booked)
+        await reservations.sync_mailbox(ports.sessions, self.mentor, self.session)
         self.subscription = await ports.subscriptions.save(self.subscription)
         await ports.changes.append([a_change(self.organization.id)])
         await ports.due.put([purge_item(self.session, self.organization.settings)])

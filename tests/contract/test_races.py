@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import shared.adapters.tables.sessions
+import shared.sessions.ledger
 from benchmarks.races import addresses, checked, on_books, on_emulator, race, work
 from benchmarks.shared_world import World, serving
 
@@ -27,7 +27,7 @@ async def test_nothing_is_sold_twice_on_the_emulator() -> None:
 
 async def test_the_books_would_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that looks at nobody's holds sells twice, and that is found."""
-    monkeypatch.setattr(shared.adapters.tables.sessions, "colliding", lambda *_: None)
+    monkeypatch.setattr(shared.sessions.ledger, "conflicting_hold", lambda *_: None)
     world = World(addresses(), lag=1.0, chance=random.Random(1))
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder) / "world"

@@ -9,7 +9,8 @@ import pytest
 from shared.errors import Invalid, NotFound, SlotTaken, StaleRow
 from shared.ids import ICalUid, Mailbox, SeriesId, SessionId
 from shared.organizations.model import OnlineMeetingChoice
-from shared.sessions.holding import MAX_HELD_DAYS
+from shared.sessions import reservations
+from shared.sessions.ledger import MAX_HELD_DAYS
 from shared.sessions.model import (
     HOLD_FOR,
     AttendeeResponse,
@@ -44,18 +45,21 @@ async def booked(sessions: SessionStore, session: Session) -> Session:
     """Book as the use-case does: holds, the session, confirmed, settled."""
     hold = Hold(session.id, session.span, NOW + HOLD_FOR)
     for mailbox in session.holders[:-1]:
-        await sessions.hold(mailbox, hold, session.organizer, NOW)
-    opened = await sessions.open(replace(session, state=SessionState.REQUESTED), NOW)
-    confirmed = await sessions.save(
+        await reservations.place_hold(sessions, mailbox, hold, session.organizer, NOW)
+    opened = await reservations.create(
+        sessions, replace(session, state=SessionState.REQUESTED), NOW
+    )
+    confirmed = await reservations.save(
+        sessions,
         replace(
             opened,
             state=SessionState.SCHEDULED,
             event_id=session.event_id or an_event_id(),
             held_until=None,
-        )
+        ),
     )
     for mailbox in session.holders[:-1]:
-        await sessions.settle(mailbox, confirmed)
+        await reservations.sync_mailbox(sessions, mailbox, confirmed)
     return confirmed
 
 
@@ -85,17 +89,17 @@ def attendee_of(session: Session) -> Mailbox:
 
 async def test_a_hold_keeps_others_out(sessions: SessionStore) -> None:
     mentor, hold = a_mailbox(), a_hold()
-    await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+    await reservations.place_hold(sessions, mentor, hold, a_mailbox(mentor.tenant_id), NOW)
     with pytest.raises(SlotTaken):
-        await sessions.hold(mentor, a_hold(), a_mailbox(mentor.tenant_id), NOW)
+        await reservations.place_hold(sessions, mentor, a_hold(), a_mailbox(mentor.tenant_id), NOW)
     assert await sessions.holds(mentor, WEEK, NOW) == [hold]
 
 
 async def test_a_refused_hold_changes_nothing(sessions: SessionStore) -> None:
     mentor, refused = a_mailbox(), a_hold(a_span(minutes=24 * 60))
-    await sessions.hold(mentor, a_hold(), a_mailbox(mentor.tenant_id), NOW)
+    await reservations.place_hold(sessions, mentor, a_hold(), a_mailbox(mentor.tenant_id), NOW)
     with pytest.raises(SlotTaken):
-        await sessions.hold(mentor, refused, a_mailbox(mentor.tenant_id), NOW)
+        await reservations.place_hold(sessions, mentor, refused, a_mailbox(mentor.tenant_id), NOW)
     assert await spans(sessions, mentor) == [a_span()]
     assert await page(sessions, mentor) == []
 
@@ -104,7 +108,9 @@ async def test_touching_holds_do_not_collide(sessions: SessionStore) -> None:
     mentor = a_mailbox()
     first, second = a_span(at(10, day=1)), a_span(at(10, 30, day=1))
     for span in (second, first):
-        await sessions.hold(mentor, a_hold(span), a_mailbox(mentor.tenant_id), NOW)
+        await reservations.place_hold(
+            sessions, mentor, a_hold(span), a_mailbox(mentor.tenant_id), NOW
+        )
     assert await spans(sessions, mentor) == [first, second]
 
 
@@ -112,9 +118,9 @@ async def test_a_hold_that_ran_out_counts_no_more(sessions: SessionStore) -> Non
     mentor, expired = a_mailbox(), a_hold(counts_until=NOW + timedelta(minutes=1))
     fresh = a_hold(counts_until=NOW + timedelta(hours=1))
     later = NOW + timedelta(minutes=1)
-    await sessions.hold(mentor, expired, a_mailbox(mentor.tenant_id), NOW)
+    await reservations.place_hold(sessions, mentor, expired, a_mailbox(mentor.tenant_id), NOW)
     assert await sessions.holds(mentor, WEEK, later) == []
-    await sessions.hold(mentor, fresh, a_mailbox(mentor.tenant_id), later)
+    await reservations.place_hold(sessions, mentor, fresh, a_mailbox(mentor.tenant_id), later)
     assert await sessions.holds(mentor, WEEK, later) == [fresh]
 
 
@@ -123,16 +129,16 @@ async def test_a_hold_of_the_same_session_is_replaced(sessions: SessionStore) ->
     organizer = a_mailbox(mentor.tenant_id)
     first = a_hold(a_span(at(10, day=1)), session_id=session_id)
     moved = a_hold(a_span(at(15, day=3)), session_id=session_id)
-    await sessions.hold(mentor, first, organizer, NOW)
-    await sessions.hold(mentor, first, organizer, NOW)
-    await sessions.hold(mentor, moved, organizer, NOW)
+    await reservations.place_hold(sessions, mentor, first, organizer, NOW)
+    await reservations.place_hold(sessions, mentor, first, organizer, NOW)
+    await reservations.place_hold(sessions, mentor, moved, organizer, NOW)
     assert await sessions.holds(mentor, WEEK, NOW) == [moved]
 
 
 async def test_a_late_hold_does_not_weaken_a_confirmed_one(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     again = Hold(session.id, session.span, NOW + timedelta(minutes=1))
-    await sessions.hold(attendee_of(session), again, session.organizer, NOW)
+    await reservations.place_hold(sessions, attendee_of(session), again, session.organizer, NOW)
     assert [h.counts_until for h in await sessions.holds(attendee_of(session), WEEK, NOW)] == [None]
 
 
@@ -141,9 +147,12 @@ async def test_a_session_over_midnight_holds_both_days(
     sessions: SessionStore, start: datetime
 ) -> None:
     mentor, over_midnight = a_mailbox(), a_span(at(23, 30, day=1), 60)
-    await sessions.hold(mentor, a_hold(over_midnight), a_mailbox(mentor.tenant_id), NOW)
+    await reservations.place_hold(
+        sessions, mentor, a_hold(over_midnight), a_mailbox(mentor.tenant_id), NOW
+    )
     with pytest.raises(SlotTaken):
-        await sessions.hold(
+        await reservations.place_hold(
+            sessions,
             mentor,
             a_hold(a_span(start, 5)),
             a_mailbox(mentor.tenant_id),
@@ -156,7 +165,7 @@ async def test_a_session_over_midnight_holds_both_days(
 
 async def test_only_holds_that_touch_the_window_are_told(sessions: SessionStore) -> None:
     mentor, span = a_mailbox(), a_span(at(10, day=1), 30)
-    await sessions.hold(mentor, a_hold(span), a_mailbox(mentor.tenant_id), NOW)
+    await reservations.place_hold(sessions, mentor, a_hold(span), a_mailbox(mentor.tenant_id), NOW)
     for window, touches in (
         (TimeSpan(at(9, day=1), at(10, day=1)), False),
         (TimeSpan(at(10, 29, day=1), at(11, day=1)), True),
@@ -171,7 +180,7 @@ async def test_of_many_who_want_one_slot_exactly_one_gets_it(sessions: SessionSt
 
     async def attempt(hold: Hold) -> bool:
         try:
-            await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+            await reservations.place_hold(sessions, mentor, hold, a_mailbox(mentor.tenant_id), NOW)
         except SlotTaken:
             return False
         return True
@@ -193,7 +202,10 @@ async def test_many_who_want_different_slots_of_a_day_all_get_them(sessions: Ses
     mentor = a_mailbox()
     wanted = [a_hold(a_span(at(8 + n // 2, 30 * (n % 2), day=1))) for n in range(12)]
     await asyncio.gather(
-        *(sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW) for hold in wanted)
+        *(
+            reservations.place_hold(sessions, mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+            for hold in wanted
+        )
     )
     assert await sessions.holds(mentor, WEEK, NOW) == wanted
 
@@ -235,7 +247,7 @@ async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> N
         pending_span=a_span(at(11, day=2)),
         pending_of="an-etag",
     )
-    opened = await sessions.open(session, NOW)
+    opened = await reservations.create(sessions, session, NOW)
     assert opened.version
     assert opened == replace(session, version=opened.version)
     assert await sessions.get(session.organizer, session.id) == opened
@@ -243,7 +255,7 @@ async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> N
 
 async def test_a_session_with_hundreds_of_attendees_is_kept(sessions: SessionStore) -> None:
     attendees = tuple(an_attendee(forwarded=True) for _ in range(500))
-    opened = await sessions.open(a_session(attendees=attendees), NOW)
+    opened = await reservations.create(sessions, a_session(attendees=attendees), NOW)
     assert (await sessions.get(opened.organizer, opened.id)).attendees == attendees
 
 
@@ -264,34 +276,36 @@ async def test_a_stranger_finds_nothing(sessions: SessionStore) -> None:
 
 
 async def test_opening_takes_the_organizers_time(sessions: SessionStore) -> None:
-    session = await sessions.open(a_session(), NOW)
+    session = await reservations.create(sessions, a_session(), NOW)
     with pytest.raises(SlotTaken):
-        await sessions.open(a_session(organizer=session.organizer), NOW)
+        await reservations.create(sessions, a_session(organizer=session.organizer), NOW)
     with pytest.raises(SlotTaken):
-        await sessions.hold(session.organizer, a_hold(), attendee_of(session), NOW)
+        await reservations.place_hold(
+            sessions, session.organizer, a_hold(), attendee_of(session), NOW
+        )
 
 
 async def test_opening_twice_is_stale(sessions: SessionStore) -> None:
     session = a_session()
-    await sessions.open(session, NOW)
+    await reservations.create(sessions, session, NOW)
     with pytest.raises(StaleRow):
-        await sessions.open(session, NOW)
+        await reservations.create(sessions, session, NOW)
 
 
 async def test_of_many_who_open_one_session_one_does(sessions: SessionStore) -> None:
     session = a_session()
     answers = await asyncio.gather(
-        *(sessions.open(session, NOW) for _ in range(8)), return_exceptions=True
+        *(reservations.create(sessions, session, NOW) for _ in range(8)), return_exceptions=True
     )
     assert sum(isinstance(answer, Session) for answer in answers) == 1
     assert sum(isinstance(answer, StaleRow) for answer in answers) == 7
 
 
 async def test_a_requested_session_that_died_frees_its_time(sessions: SessionStore) -> None:
-    dead = await sessions.open(a_session(), NOW)
+    dead = await reservations.create(sessions, a_session(), NOW)
     later = NOW + HOLD_FOR
     other = a_session(organizer=dead.organizer, held_until=later + HOLD_FOR)
-    await sessions.open(other, later)
+    await reservations.create(sessions, other, later)
     assert [h.session_id for h in await sessions.holds(dead.organizer, WEEK, later)] == [other.id]
 
 
@@ -299,25 +313,27 @@ async def test_a_requested_session_that_died_frees_its_time(sessions: SessionSto
 
 
 async def test_saving_a_stale_session_is_refused(sessions: SessionStore) -> None:
-    session = await sessions.open(a_session(), NOW)
-    saved = await sessions.save(replace(session, scheduling=1))
+    session = await reservations.create(sessions, a_session(), NOW)
+    saved = await reservations.save(sessions, replace(session, scheduling=1))
     with pytest.raises(StaleRow):
-        await sessions.save(replace(session, scheduling=2))
+        await reservations.save(sessions, replace(session, scheduling=2))
     assert await sessions.get(session.organizer, session.id) == saved
 
 
 async def test_saving_what_is_gone_is_stale(sessions: SessionStore) -> None:
-    session = await sessions.open(a_session(), NOW)
-    await sessions.release(session.organizer, session.id)
+    session = await reservations.create(sessions, a_session(), NOW)
+    await reservations.release(sessions, session.organizer, session.id)
     with pytest.raises(StaleRow):
-        await sessions.save(session)
+        await reservations.save(sessions, session)
 
 
 async def test_of_many_who_save_one_does(sessions: SessionStore) -> None:
-    session = await sessions.open(a_session(), NOW)
+    session = await reservations.create(sessions, a_session(), NOW)
     answers = await asyncio.gather(
         *(
-            sessions.save(replace(session, state=SessionState.SCHEDULED, scheduling=n))
+            reservations.save(
+                sessions, replace(session, state=SessionState.SCHEDULED, scheduling=n)
+            )
             for n in range(6)
         ),
         return_exceptions=True,
@@ -336,7 +352,7 @@ async def test_confirming_makes_the_hold_count_for_good(sessions: SessionStore) 
 async def test_saving_other_times_moves_the_hold(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     elsewhere = a_span(at(23, 30, day=3), 60)
-    await sessions.save(replace(session, span=elsewhere, scheduling=1))
+    await reservations.save(sessions, replace(session, span=elsewhere, scheduling=1))
     assert await spans(sessions, session.organizer) == [elsewhere]
     assert await page(sessions, session.organizer, until=at(0, day=3)) == []
     assert await page(sessions, session.organizer, since=at(0, day=3)) == [session.id]
@@ -346,21 +362,25 @@ async def test_a_pending_time_is_held_besides(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     wanted = a_span(at(15, day=2))
     until = NOW + HOLD_FOR
-    pending = await sessions.save(replace(session, pending_span=wanted, held_until=until))
+    pending = await reservations.save(
+        sessions, replace(session, pending_span=wanted, held_until=until)
+    )
     assert await sessions.holds(session.organizer, WEEK, NOW) == [
         Hold(session.id, session.span),
         Hold(session.id, wanted, until),
     ]
     assert await spans(sessions, session.organizer) == [session.span, wanted]
     assert [h.span for h in await sessions.holds(session.organizer, WEEK, until)] == [session.span]
-    await sessions.save(replace(pending, span=wanted, pending_span=None, held_until=None))
+    await reservations.save(
+        sessions, replace(pending, span=wanted, pending_span=None, held_until=None)
+    )
     assert await spans(sessions, session.organizer) == [wanted]
 
 
 async def test_cancelling_frees_the_time_and_stays_listed(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
-    cancelled = await sessions.save(replace(session, state=SessionState.CANCELLED))
-    await sessions.settle(attendee_of(session), cancelled)
+    cancelled = await reservations.save(sessions, replace(session, state=SessionState.CANCELLED))
+    await reservations.sync_mailbox(sessions, attendee_of(session), cancelled)
     for mailbox in session.holders:
         assert await spans(sessions, mailbox) == []
         assert await page(sessions, mailbox) == [session.id]
@@ -370,7 +390,7 @@ async def test_an_answer_changes_nobodys_time(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     address = session.attendees[0].address
     accepted = AttendeeResponse(ResponseState.ACCEPTED, at(9))
-    saved = await sessions.save(session.with_response(address, accepted))
+    saved = await reservations.save(sessions, session.with_response(address, accepted))
     assert (await sessions.get(attendee_of(session), session.id)).attendees[0].response == accepted
     assert saved.version != session.version
     assert await spans(sessions, session.organizer) == [session.span]
@@ -379,13 +399,13 @@ async def test_an_answer_changes_nobodys_time(sessions: SessionStore) -> None:
 async def test_a_session_stretched_over_months_is_kept(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     stretched = TimeSpan(session.span.start, session.span.start + timedelta(days=200))
-    saved = await sessions.save(replace(session, span=stretched))
-    await sessions.settle(attendee_of(session), saved)
+    saved = await reservations.save(sessions, replace(session, span=stretched))
+    await reservations.sync_mailbox(sessions, attendee_of(session), saved)
     for mailbox in session.holders:
         assert await spans(sessions, mailbox) == [stretched]
         beyond = TimeSpan(stretched.end - timedelta(days=1), stretched.end)
         assert await spans(sessions, mailbox, window=beyond) == []
-    shortened = await sessions.save(replace(saved, span=session.span))
+    shortened = await reservations.save(sessions, replace(saved, span=session.span))
     assert await spans(sessions, shortened.organizer) == [session.span]
     assert (stretched.end - stretched.start).days > MAX_HELD_DAYS
 
@@ -396,23 +416,23 @@ async def test_a_session_stretched_over_months_is_kept(sessions: SessionStore) -
 async def test_an_event_leads_to_its_session(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     assert session.event_id is not None
-    assert await sessions.of_event(session.organizer, session.event_id) == session
+    assert await sessions.shown_by(session.organizer, session.event_id) == session
 
 
 async def test_an_event_of_somebody_else_leads_nowhere(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     assert session.event_id is not None
-    assert await sessions.of_event(attendee_of(session), session.event_id) is None
-    assert await sessions.of_event(session.organizer, an_event_id()) is None
+    assert await sessions.shown_by(attendee_of(session), session.event_id) is None
+    assert await sessions.shown_by(session.organizer, an_event_id()) is None
 
 
 async def test_another_event_takes_the_place_of_the_first(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     assert session.event_id is not None
     second = an_event_id()
-    saved = await sessions.save(replace(session, event_id=second))
-    assert await sessions.of_event(session.organizer, session.event_id) is None
-    assert await sessions.of_event(session.organizer, second) == saved
+    saved = await reservations.save(sessions, replace(session, event_id=second))
+    assert await sessions.shown_by(session.organizer, session.event_id) is None
+    assert await sessions.shown_by(session.organizer, second) == saved
 
 
 # --- attendees' mailboxes
@@ -422,9 +442,9 @@ async def test_settling_moves_an_attendees_time(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     mentor = attendee_of(session)
     elsewhere = a_span(at(9, day=4))
-    moved = await sessions.save(replace(session, span=elsewhere, changed_at=at(9)))
-    await sessions.settle(mentor, moved)
-    await sessions.settle(mentor, moved)
+    moved = await reservations.save(sessions, replace(session, span=elsewhere, changed_at=at(9)))
+    await reservations.sync_mailbox(sessions, mentor, moved)
+    await reservations.sync_mailbox(sessions, mentor, moved)
     assert await spans(sessions, mentor) == [elsewhere]
     assert await page(sessions, mentor, since=at(0, day=4)) == [session.id]
 
@@ -433,34 +453,34 @@ async def test_settling_records_even_what_collides(sessions: SessionStore) -> No
     session = await booked(sessions, a_session())
     mentor = attendee_of(session)
     other = a_hold(a_span(at(9, day=4)))
-    await sessions.hold(mentor, other, a_mailbox(mentor.tenant_id), NOW)
-    moved = await sessions.save(replace(session, span=other.span, changed_at=at(9)))
-    await sessions.settle(mentor, moved)
+    await reservations.place_hold(sessions, mentor, other, a_mailbox(mentor.tenant_id), NOW)
+    moved = await reservations.save(sessions, replace(session, span=other.span, changed_at=at(9)))
+    await reservations.sync_mailbox(sessions, mentor, moved)
     assert await spans(sessions, mentor) == [other.span, other.span]
 
 
 async def test_settling_late_does_not_undo_what_came_after(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     mentor = attendee_of(session)
-    moved = await sessions.save(
-        replace(session, span=a_span(at(9, day=4)), changed_at=NOW + timedelta(seconds=1))
+    moved = await reservations.save(
+        sessions, replace(session, span=a_span(at(9, day=4)), changed_at=NOW + timedelta(seconds=1))
     )
-    await sessions.settle(mentor, moved)
-    await sessions.settle(mentor, session)
+    await reservations.sync_mailbox(sessions, mentor, moved)
+    await reservations.sync_mailbox(sessions, mentor, session)
     assert await spans(sessions, mentor) == [moved.span]
 
 
 async def test_settling_a_mailbox_that_never_held_makes_it_hold(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     newcomer = a_mailbox(session.tenant_id)
-    await sessions.settle(newcomer, session)
+    await reservations.sync_mailbox(sessions, newcomer, session)
     assert await spans(sessions, newcomer) == [session.span]
     assert await sessions.get(newcomer, session.id) == session
 
 
 async def test_settling_the_organizer_is_no_matter(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
-    await sessions.settle(session.organizer, session)
+    await reservations.sync_mailbox(sessions, session.organizer, session)
     assert await sessions.get(session.organizer, session.id) == session
 
 
@@ -468,27 +488,31 @@ async def test_moving_holds_the_new_time_besides_the_old(sessions: SessionStore)
     session = await booked(sessions, a_session())
     to = Hold(session.id, a_span(at(23, 45, day=2)), NOW + HOLD_FOR)
     for mailbox in session.holders:
-        await sessions.move(mailbox, session, to, NOW)
-        await sessions.move(mailbox, session, to, NOW)
+        await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
+        await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
         assert await sessions.holds(mailbox, WEEK, NOW) == [Hold(session.id, session.span), to]
         assert await page(sessions, mailbox) == [session.id]
     # The organizer's row is as it was: the caller goes on with the version at hand.
-    await sessions.save(replace(session, pending_span=to.span, held_until=to.counts_until))
+    await reservations.save(
+        sessions, replace(session, pending_span=to.span, held_until=to.counts_until)
+    )
 
 
 async def test_moving_by_a_little_does_not_collide_with_itself(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     to = Hold(session.id, a_span(session.span.start + timedelta(minutes=15)), NOW + HOLD_FOR)
-    await sessions.move(attendee_of(session), session, to, NOW)
+    await reservations.hold_new_time(sessions, attendee_of(session), session, to, NOW)
     assert await spans(sessions, attendee_of(session)) == [session.span, to.span]
 
 
 async def test_moving_onto_somebody_is_refused(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     mentor, other = attendee_of(session), a_hold(a_span(at(9, day=4)))
-    await sessions.hold(mentor, other, a_mailbox(mentor.tenant_id), NOW)
+    await reservations.place_hold(sessions, mentor, other, a_mailbox(mentor.tenant_id), NOW)
     with pytest.raises(SlotTaken):
-        await sessions.move(mentor, session, replace(other, session_id=session.id), NOW)
+        await reservations.hold_new_time(
+            sessions, mentor, session, replace(other, session_id=session.id), NOW
+        )
     assert await spans(sessions, mentor) == [session.span, other.span]
 
 
@@ -496,11 +520,13 @@ async def test_a_move_that_came_to_nothing_is_taken_back(sessions: SessionStore)
     session = await booked(sessions, a_session())
     to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_FOR)
     for mailbox in session.holders:
-        await sessions.move(mailbox, session, to, NOW)
-    saved = await sessions.save(replace(session, pending_span=to.span, held_until=to.counts_until))
-    undone = await sessions.save(replace(saved, pending_span=None, held_until=None))
-    await sessions.take_back(attendee_of(session), to)
-    await sessions.settle(attendee_of(session), undone)
+        await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
+    saved = await reservations.save(
+        sessions, replace(session, pending_span=to.span, held_until=to.counts_until)
+    )
+    undone = await reservations.save(sessions, replace(saved, pending_span=None, held_until=None))
+    await reservations.remove_hold(sessions, attendee_of(session), to)
+    await reservations.sync_mailbox(sessions, attendee_of(session), undone)
     for mailbox in session.holders:
         assert await spans(sessions, mailbox) == [session.span]
 
@@ -509,18 +535,24 @@ async def test_settling_late_takes_no_movers_time_away(sessions: SessionStore) -
     session = await booked(sessions, a_session())
     attendee = attendee_of(session)
     to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_FOR)
-    await sessions.move(attendee, session, to, NOW)
-    await sessions.settle(attendee, session)  # by whoever wrote the version that the mover read
+    await reservations.hold_new_time(sessions, attendee, session, to, NOW)
+    await reservations.sync_mailbox(
+        sessions, attendee, session
+    )  # by whoever wrote the version that the mover read
     with pytest.raises(SlotTaken):
-        await sessions.hold(attendee, a_hold(to.span), a_mailbox(session.tenant_id), NOW)
-    done = await sessions.save(replace(session, span=to.span, changed_at=at(9, day=1)))
-    await sessions.settle(attendee, done)
+        await reservations.place_hold(
+            sessions, attendee, a_hold(to.span), a_mailbox(session.tenant_id), NOW
+        )
+    done = await reservations.save(
+        sessions, replace(session, span=to.span, changed_at=at(9, day=1))
+    )
+    await reservations.sync_mailbox(sessions, attendee, done)
     assert await spans(sessions, attendee) == [to.span]
     off = replace(done, state=SessionState.CANCELLED, changed_at=at(10, day=1))
-    await sessions.move(
-        attendee, done, Hold(session.id, a_span(at(11, day=4)), to.counts_until), NOW
+    await reservations.hold_new_time(
+        sessions, attendee, done, Hold(session.id, a_span(at(11, day=4)), to.counts_until), NOW
     )
-    await sessions.settle(attendee, await sessions.save(off))
+    await reservations.sync_mailbox(sessions, attendee, await reservations.save(sessions, off))
     assert await spans(sessions, attendee) == []
 
 
@@ -532,23 +564,25 @@ async def test_a_hold_is_taken_back_just_like_it_was_taken(sessions: SessionStor
     other = Hold(session.id, a_span(at(11, day=4)), NOW + HOLD_FOR)
     for mailbox in session.holders:
         for hold in (mine, other):
-            await sessions.move(mailbox, session, hold, NOW)
+            await reservations.hold_new_time(sessions, mailbox, session, hold, NOW)
         for _ in range(2):
-            await sessions.take_back(mailbox, mine)
+            await reservations.remove_hold(sessions, mailbox, mine)
             assert await sessions.holds(mailbox, WEEK, NOW) == [own, other]
         # Another attempt at the same holds it now.
-        await sessions.move(mailbox, session, later, NOW)
-        await sessions.take_back(mailbox, mine)
+        await reservations.hold_new_time(sessions, mailbox, session, later, NOW)
+        await reservations.remove_hold(sessions, mailbox, mine)
         assert await sessions.holds(mailbox, WEEK, NOW) == [own, later, other]
         assert await page(sessions, mailbox) == [session.id]
-    await sessions.take_back(a_mailbox(session.tenant_id), mine)
-    await sessions.save(session)  # the version is the one that was read
+    await reservations.remove_hold(sessions, a_mailbox(session.tenant_id), mine)
+    await reservations.save(sessions, session)  # the version is the one that was read
 
 
 async def test_moving_a_session_that_is_gone_is_stale(sessions: SessionStore) -> None:
     session = a_session(state=SessionState.SCHEDULED)
     with pytest.raises(StaleRow):
-        await sessions.move(session.organizer, session, a_hold(session_id=session.id), NOW)
+        await reservations.hold_new_time(
+            sessions, session.organizer, session, a_hold(session_id=session.id), NOW
+        )
 
 
 async def test_moving_a_session_that_changed_is_stale_and_takes_nothing(
@@ -556,12 +590,14 @@ async def test_moving_a_session_that_changed_is_stale_and_takes_nothing(
 ) -> None:
     seen = await booked(sessions, a_session())
     there = a_span(at(9, day=4))
-    await sessions.save(replace(seen, span=there, changed_at=at(9)))
-    await sessions.settle(attendee_of(seen), await sessions.get(seen.organizer, seen.id))
+    await reservations.save(sessions, replace(seen, span=there, changed_at=at(9)))
+    await reservations.sync_mailbox(
+        sessions, attendee_of(seen), await sessions.get(seen.organizer, seen.id)
+    )
     to = Hold(seen.id, a_span(at(11, day=4)), NOW + HOLD_FOR)
     for mailbox in seen.holders:
         with pytest.raises(StaleRow):
-            await sessions.move(mailbox, seen, to, NOW)
+            await reservations.hold_new_time(sessions, mailbox, seen, to, NOW)
         assert await spans(sessions, mailbox) == [there]
 
 
@@ -572,16 +608,18 @@ async def test_of_two_who_move_it_neither_takes_the_other_ones_hold_away(
     mentor, until = attendee_of(session), NOW + HOLD_FOR
     one, other = a_span(at(9, day=4)), a_span(at(11, day=3))
     for span in (one, other):
-        await sessions.move(mentor, session, Hold(session.id, span, until), NOW)
+        await reservations.hold_new_time(
+            sessions, mentor, session, Hold(session.id, span, until), NOW
+        )
     assert set(await sessions.holds(mentor, WEEK, NOW)) == {
         Hold(session.id, session.span),
         Hold(session.id, one, until),
         Hold(session.id, other, until),
     }
     with pytest.raises(SlotTaken):
-        await sessions.hold(mentor, a_hold(one), mentor, NOW)
+        await reservations.place_hold(sessions, mentor, a_hold(one), mentor, NOW)
     for span in (one, other):
-        await sessions.take_back(mentor, Hold(session.id, span, until))
+        await reservations.remove_hold(sessions, mentor, Hold(session.id, span, until))
     assert await spans(sessions, mentor) == [session.span]
 
 
@@ -590,29 +628,29 @@ async def test_of_two_who_move_it_neither_takes_the_other_ones_hold_away(
 
 async def test_releasing_twice_is_fine(sessions: SessionStore) -> None:
     mentor, hold = a_mailbox(), a_hold()
-    await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
-    await sessions.release(mentor, hold.session_id)
-    await sessions.release(mentor, hold.session_id)
+    await reservations.place_hold(sessions, mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+    await reservations.release(sessions, mentor, hold.session_id)
+    await reservations.release(sessions, mentor, hold.session_id)
     assert await spans(sessions, mentor) == []
-    await sessions.hold(mentor, a_hold(), a_mailbox(mentor.tenant_id), NOW)
+    await reservations.place_hold(sessions, mentor, a_hold(), a_mailbox(mentor.tenant_id), NOW)
 
 
 async def test_releasing_leaves_other_sessions_alone(sessions: SessionStore) -> None:
     mentor = a_mailbox()
     first, second = a_hold(a_span(at(9, day=1))), a_hold(a_span(at(10, day=1)))
     for hold in (first, second):
-        await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
-    await sessions.release(mentor, first.session_id)
+        await reservations.place_hold(sessions, mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+    await reservations.release(sessions, mentor, first.session_id)
     assert await sessions.holds(mentor, WEEK, NOW) == [second]
 
 
 async def test_undoing_a_booking_leaves_nothing(sessions: SessionStore) -> None:
     session = a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    await sessions.hold(attendee_of(session), hold, session.organizer, NOW)
-    await sessions.open(session, NOW)
+    await reservations.place_hold(sessions, attendee_of(session), hold, session.organizer, NOW)
+    await reservations.create(sessions, session, NOW)
     for mailbox in session.holders:
-        await sessions.release(mailbox, session.id)
+        await reservations.release(sessions, mailbox, session.id)
     for mailbox in session.holders:
         assert await spans(sessions, mailbox) == []
         assert await page(sessions, mailbox) == []
@@ -622,17 +660,17 @@ async def test_undoing_a_booking_leaves_nothing(sessions: SessionStore) -> None:
 async def test_a_booking_that_was_confirmed_is_not_undone(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     with pytest.raises(StaleRow):
-        await sessions.release(session.organizer, session.id)
+        await reservations.release(sessions, session.organizer, session.id)
     assert await sessions.get(session.organizer, session.id) == session
 
 
 async def test_purging_removes_every_row_and_counts_them(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session(span=a_span(at(23, 30, day=1), 60)))
     # Two mailboxes: the row itself, the time index and two days; the organizer's event besides.
-    assert await sessions.purge(session) == 2 * 4 + 1
-    assert await sessions.purge(session) == 0
+    assert await reservations.purge(sessions, session) == 2 * 4 + 1
+    assert await reservations.purge(sessions, session) == 0
     assert session.event_id is not None
-    assert await sessions.of_event(session.organizer, session.event_id) is None
+    assert await sessions.shown_by(session.organizer, session.event_id) is None
     for mailbox in session.holders:
         assert await spans(sessions, mailbox) == []
         assert await page(sessions, mailbox) == []
@@ -643,9 +681,9 @@ async def test_purging_removes_every_row_and_counts_them(sessions: SessionStore)
 async def test_purging_leaves_a_day_that_others_hold(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     other = a_session(organizer=session.organizer, span=a_span(at(15, day=1)))
-    await sessions.open(other, NOW)
+    await reservations.create(sessions, other, NOW)
     # The organizer's day stays: own row, index and event there; three rows at the attendee.
-    assert await sessions.purge(session) == 3 + 3
+    assert await reservations.purge(sessions, session) == 3 + 3
     assert await spans(sessions, session.organizer) == [other.span]
 
 
@@ -654,7 +692,7 @@ async def test_purging_leaves_a_day_that_others_hold(sessions: SessionStore) -> 
 
 async def test_a_hold_without_a_session_is_no_session(sessions: SessionStore) -> None:
     mentor, hold = a_mailbox(), a_hold()
-    await sessions.hold(mentor, hold, a_mailbox(mentor.tenant_id), NOW)
+    await reservations.place_hold(sessions, mentor, hold, a_mailbox(mentor.tenant_id), NOW)
     assert await page(sessions, mentor) == []
     with pytest.raises(NotFound):
         await sessions.get(mentor, hold.session_id)
@@ -663,7 +701,7 @@ async def test_a_hold_without_a_session_is_no_session(sessions: SessionStore) ->
 async def test_a_retry_goes_on_from_a_hold_left_behind(sessions: SessionStore) -> None:
     session = a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    await sessions.hold(attendee_of(session), hold, session.organizer, NOW)
+    await reservations.place_hold(sessions, attendee_of(session), hold, session.organizer, NOW)
     retried = await booked(sessions, session)
     assert await spans(sessions, attendee_of(session)) == [session.span]
     assert await page(sessions, attendee_of(session)) == [retried.id]
@@ -676,7 +714,7 @@ async def test_sessions_are_listed_by_start_in_pages(sessions: SessionStore) -> 
     organizer = a_mailbox()
     starts = [at(hour, day=day) for day in (3, 1, 2) for hour in (15, 9, 12)]
     for start in starts:
-        await sessions.open(a_session(organizer=organizer, span=a_span(start)), NOW)
+        await reservations.create(sessions, a_session(organizer=organizer, span=a_span(start)), NOW)
     seen, cursor, pages = [], None, 0
     while True:
         found, cursor = await sessions.of_mailbox(
@@ -692,7 +730,9 @@ async def test_sessions_are_listed_by_start_in_pages(sessions: SessionStore) -> 
 async def test_a_page_that_holds_just_all_has_no_cursor(sessions: SessionStore) -> None:
     organizer = a_mailbox()
     for hour in (9, 10):
-        await sessions.open(a_session(organizer=organizer, span=a_span(at(hour))), NOW)
+        await reservations.create(
+            sessions, a_session(organizer=organizer, span=a_span(at(hour))), NOW
+        )
     _, cursor = await sessions.of_mailbox(organizer, since=None, until=None, after=None, limit=2)
     assert cursor is None
 
@@ -700,7 +740,11 @@ async def test_a_page_that_holds_just_all_has_no_cursor(sessions: SessionStore) 
 async def test_a_window_is_half_open(sessions: SessionStore) -> None:
     organizer = a_mailbox()
     ids = [
-        (await sessions.open(a_session(organizer=organizer, span=a_span(at(hour))), NOW)).id
+        (
+            await reservations.create(
+                sessions, a_session(organizer=organizer, span=a_span(at(hour))), NOW
+            )
+        ).id
         for hour in (9, 10, 11)
     ]
     assert await page(sessions, organizer, since=at(9), until=at(11)) == ids[:2]
@@ -720,7 +764,7 @@ async def test_a_session_that_moved_out_of_the_window_is_not_shown_in_it(
     sessions: SessionStore,
 ) -> None:
     session = await booked(sessions, a_session())
-    await sessions.save(replace(session, span=a_span(at(9, day=5))))
+    await reservations.save(sessions, replace(session, span=a_span(at(9, day=5))))
     # The attendee's index is not settled yet.
     assert await page(sessions, attendee_of(session), until=at(0, day=3)) == []
 
@@ -753,31 +797,30 @@ async def test_a_year_of_weekly_sessions_is_held_and_listed(sessions: SessionSto
 
 async def test_a_series_is_stored_and_found_by_its_event(sessions: SessionStore) -> None:
     series = a_series(event_id=an_event_id())
-    stored = await sessions.put_series(series)
+    stored = await reservations.put_series(sessions, series)
     assert stored.version
     assert replace(stored, version="") == series
     assert await sessions.get_series(series.organizer, series.id) == stored
     assert series.event_id
     assert await sessions.shown_by(series.organizer, series.event_id) == stored
-    assert await sessions.of_event(series.organizer, series.event_id) is None
 
 
 async def test_a_series_is_stored_once_and_over_what_was_read(sessions: SessionStore) -> None:
     series = a_series()
-    first = await sessions.put_series(series)
+    first = await reservations.put_series(sessions, series)
     with pytest.raises(StaleRow):
-        await sessions.put_series(series)
-    second = await sessions.put_series(replace(first, state=SessionState.SCHEDULED))
+        await reservations.put_series(sessions, series)
+    second = await reservations.put_series(sessions, replace(first, state=SessionState.SCHEDULED))
     with pytest.raises(StaleRow):
-        await sessions.put_series(first)
+        await reservations.put_series(sessions, first)
     assert await sessions.get_series(series.organizer, series.id) == second
 
 
 async def test_removing_a_series_twice_is_fine(sessions: SessionStore) -> None:
     event_id = an_event_id()
-    series = await sessions.put_series(a_series(event_id=event_id))
-    assert await sessions.remove_series(series.organizer, series.id) == 2
-    assert await sessions.remove_series(series.organizer, series.id) == 0
+    series = await reservations.put_series(sessions, a_series(event_id=event_id))
+    assert await reservations.remove_series(sessions, series.organizer, series.id) == 2
+    assert await reservations.remove_series(sessions, series.organizer, series.id) == 0
     assert await sessions.get_series(series.organizer, series.id) is None
     assert await sessions.shown_by(series.organizer, event_id) is None
 
@@ -793,16 +836,16 @@ async def test_what_outlook_has_is_opened_whatever_is_held(sessions: SessionStor
     first = await booked(sessions, a_session())
     second = a_session(organizer=first.organizer)
     with pytest.raises(SlotTaken):
-        await sessions.open(second, NOW)
-    opened = await sessions.open(second, NOW, whatever_is_held=True)
+        await reservations.create(sessions, second, NOW)
+    opened = await reservations.create(sessions, second, NOW, ignore_holds=True)
     assert await spans(sessions, first.organizer) == [first.span, opened.span]
 
 
 async def test_a_hold_tells_whether_the_session_was_there(sessions: SessionStore) -> None:
     mailbox, hold = a_mailbox(), a_hold()
     organizer = a_mailbox(mailbox.tenant_id)
-    assert await sessions.hold(mailbox, hold, organizer, NOW) is False
-    assert await sessions.hold(mailbox, hold, organizer, NOW) is True
+    assert await reservations.place_hold(sessions, mailbox, hold, organizer, NOW) is False
+    assert await reservations.place_hold(sessions, mailbox, hold, organizer, NOW) is True
 
 
 async def test_only_holds_of_that_attempt_are_released(sessions: SessionStore) -> None:
@@ -810,9 +853,11 @@ async def test_only_holds_of_that_attempt_are_released(sessions: SessionStore) -
     organizer = a_mailbox(mailbox.tenant_id)
     later = NOW + HOLD_FOR + timedelta(milliseconds=1)
     second = replace(first, counts_until=later)
-    await sessions.hold(mailbox, first, organizer, NOW)
-    await sessions.hold(mailbox, second, organizer, NOW)
-    await sessions.release(mailbox, first.session_id, of=first.counts_until)
+    await reservations.place_hold(sessions, mailbox, first, organizer, NOW)
+    await reservations.place_hold(sessions, mailbox, second, organizer, NOW)
+    await reservations.release(
+        sessions, mailbox, first.session_id, only_expiring_at=first.counts_until
+    )
     assert await sessions.holds(mailbox, WEEK, NOW) == [second]
-    await sessions.release(mailbox, first.session_id, of=later)
+    await reservations.release(sessions, mailbox, first.session_id, only_expiring_at=later)
     assert await sessions.holds(mailbox, WEEK, NOW) == []

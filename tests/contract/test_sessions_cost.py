@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.sessions import TableSessions
 from shared.ids import Mailbox
+from shared.sessions import reservations
 from shared.sessions.listing import list_sessions
-from shared.sessions.model import SessionState
+from shared.sessions.model import HOLD_FOR, Hold, SessionState
 from shared.together import together
-from tests.builders import NOW, a_mailbox, a_session, a_span
+from tests.builders import NOW, a_mailbox, a_session, a_span, at
 from tests.contract.test_sessions import booked
 
 PAST = 500
@@ -45,7 +47,7 @@ async def with_past(sessions: TableSessions, mailbox: Mailbox) -> None:
         a_session(other, organizer=mailbox, span=a_span(NOW - timedelta(days=number, hours=1)))
         for number in range(PAST)
     ]
-    await together(sessions.open(session, NOW) for session in past)
+    await together(reservations.create(sessions, session, NOW) for session in past)
 
 
 async def test_what_is_over_costs_nothing(tables: Tables) -> None:
@@ -53,7 +55,7 @@ async def test_what_is_over_costs_nothing(tables: Tables) -> None:
     sessions, mailbox = TableSessions(counting), a_mailbox()
     await with_past(sessions, mailbox)
     ahead = a_session(a_mailbox(mailbox.tenant_id), organizer=mailbox)
-    await sessions.open(ahead, NOW)
+    await reservations.create(sessions, ahead, NOW)
     counting.counts.clear()
     found, cursor = await list_sessions(
         mailbox, since=NOW, until=None, state=None, after=None, limit=50, sessions=sessions
@@ -87,4 +89,17 @@ async def test_a_booking_reads_a_day_of_each_once(tables: Tables) -> None:
     sessions, mentor = TableSessions(counting), a_mailbox()
     await booked(sessions, a_session(mentor, organizer=a_mailbox(mentor.tenant_id)))
     # What a hold wrote is known when the hold is confirmed.
+    assert counting.counts == {"point reads": 2, "transactions": 4}
+
+
+async def test_a_move_right_after_a_booking_reads_one_day_of_each(tables: Tables) -> None:
+    counting = CountingTables(tables)
+    sessions, mentor = TableSessions(counting), a_mailbox()
+    session = await booked(sessions, a_session(mentor, organizer=a_mailbox(mentor.tenant_id)))
+    counting.counts.clear()
+    to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_FOR)
+    for mailbox in session.holders:
+        await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
+    moved = await reservations.save(sessions, replace(session, span=to.span))
+    await reservations.sync_mailbox(sessions, mentor, moved)
     assert counting.counts == {"point reads": 2, "transactions": 4}

@@ -8,6 +8,7 @@ from shared.adapters.tables.client import Tables
 from shared.adapters.tables.sessions import TableSessions
 from shared.errors import SlotTaken, StaleRow
 from shared.ids import Mailbox
+from shared.sessions import reservations
 from shared.sessions.model import HOLD_FOR, Hold, Session, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import NOW, a_hold, a_mailbox, a_session, a_span, an_event_id, at
@@ -33,8 +34,10 @@ async def begun(here: TableSessions) -> Session:
         a_session(mentor, organizer=a_mailbox(mentor.tenant_id)), state=SessionState.REQUESTED
     )
     session = replace(session, held_until=NOW + HOLD_FOR)
-    await here.hold(mentor, Hold(session.id, session.span, NOW + HOLD_FOR), session.organizer, NOW)
-    return await here.open(session, NOW)
+    await reservations.place_hold(
+        here, mentor, Hold(session.id, session.span, NOW + HOLD_FOR), session.organizer, NOW
+    )
+    return await reservations.create(here, session, NOW)
 
 
 def confirmed(session: Session) -> Session:
@@ -47,8 +50,8 @@ async def held(sessions: TableSessions, mailbox: Mailbox) -> list[TimeSpan]:
 
 
 async def finish(here: TableSessions, session: Session) -> Session:
-    saved = await here.save(confirmed(session))
-    await here.settle(session.holders[0], saved)
+    saved = await reservations.save(here, confirmed(session))
+    await reservations.sync_mailbox(here, session.holders[0], saved)
     return saved
 
 
@@ -58,7 +61,7 @@ async def test_a_hold_that_somebody_took_meanwhile_stays(
     session = await begun(here)
     for mailbox in session.holders:
         other = a_hold(LATER, counts_until=None)
-        await elsewhere.hold(mailbox, other, a_mailbox(mailbox.tenant_id), NOW)
+        await reservations.place_hold(elsewhere, mailbox, other, a_mailbox(mailbox.tenant_id), NOW)
     await finish(here, session)
     for mailbox in session.holders:
         assert await held(elsewhere, mailbox) == [session.span, LATER]
@@ -68,7 +71,7 @@ async def test_a_hold_that_was_released_meanwhile_is_taken_again(
     here: TableSessions, elsewhere: TableSessions
 ) -> None:
     session = await begun(here)
-    await elsewhere.release(session.holders[0], session.id)
+    await reservations.release(elsewhere, session.holders[0], session.id)
     await finish(here, session)
     assert await held(elsewhere, session.holders[0]) == [session.span]
 
@@ -77,9 +80,9 @@ async def test_who_was_undone_meanwhile_is_told(
     here: TableSessions, elsewhere: TableSessions
 ) -> None:
     session = await begun(here)
-    await elsewhere.release(session.organizer, session.id)
+    await reservations.release(elsewhere, session.organizer, session.id)
     with pytest.raises(StaleRow):
-        await here.save(confirmed(session))
+        await reservations.save(here, confirmed(session))
     assert await elsewhere.holds(session.organizer, WEEK, NOW) == []
 
 
@@ -89,7 +92,7 @@ async def test_who_was_finished_meanwhile_is_told(
     session = await begun(here)
     done = await finish(elsewhere, session)
     with pytest.raises(StaleRow):
-        await here.save(confirmed(session))
+        await reservations.save(here, confirmed(session))
     assert await elsewhere.get(session.organizer, session.id) == done
 
 
@@ -97,10 +100,10 @@ async def test_what_was_settled_later_is_not_settled_back(
     here: TableSessions, elsewhere: TableSessions
 ) -> None:
     session = await begun(here)
-    done = await here.save(confirmed(session))
-    moved = await elsewhere.save(replace(done, span=LATER, changed_at=at(9, day=1)))
-    await elsewhere.settle(session.holders[0], moved)
-    await here.settle(session.holders[0], done)
+    done = await reservations.save(here, confirmed(session))
+    moved = await reservations.save(elsewhere, replace(done, span=LATER, changed_at=at(9, day=1)))
+    await reservations.sync_mailbox(elsewhere, session.holders[0], moved)
+    await reservations.sync_mailbox(here, session.holders[0], done)
     assert await held(elsewhere, session.holders[0]) == [LATER]
 
 
@@ -109,7 +112,7 @@ async def test_a_session_that_is_there_is_not_opened_again(
 ) -> None:
     session = await begun(elsewhere)
     with pytest.raises(StaleRow):
-        await here.open(session, NOW)
+        await reservations.create(here, session, NOW)
 
 
 async def test_a_hold_that_is_there_is_noticed(
@@ -117,7 +120,7 @@ async def test_a_hold_that_is_there_is_noticed(
 ) -> None:
     session = await begun(elsewhere)
     longer = Hold(session.id, session.span, NOW + 2 * HOLD_FOR)
-    assert await here.hold(session.holders[0], longer, session.organizer, NOW)
+    assert await reservations.place_hold(here, session.holders[0], longer, session.organizer, NOW)
     assert await here.holds(session.holders[0], WEEK, NOW) == [longer]
     with pytest.raises(SlotTaken):
-        await here.hold(session.holders[0], a_hold(), session.organizer, NOW)
+        await reservations.place_hold(here, session.holders[0], a_hold(), session.organizer, NOW)

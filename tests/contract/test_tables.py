@@ -27,6 +27,7 @@ from shared.due import DueKind
 from shared.errors import Conflict, Misconfigured, StaleRow, StoreUnavailable
 from shared.ids import Mailbox
 from shared.organizations.model import Organization
+from shared.sessions import reservations
 from shared.sessions.model import HOLD_FOR, Hold, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import (
@@ -72,7 +73,7 @@ async def test_every_store_makes_its_tables(tables: Tables, service: TableServic
 
     organization = an_organization()
     uses: tuple[Callable[[], Awaitable[object]], ...] = (
-        lambda: TableSessions(tables).open(a_session(), NOW),
+        lambda: reservations.create(TableSessions(tables), a_session(), NOW),
         lambda: TableSessions(tables).holds(a_mailbox(), WEEK, NOW),
         lambda: TableOrganizations(tables).create(organization),
         lambda: TableOrganizations(tables).list(),
@@ -273,8 +274,8 @@ async def test_a_deletion_that_died_is_finished_by_the_next(tables: Tables) -> N
 async def test_a_pointer_to_nothing_is_purged_with_its_session(tables: Tables) -> None:
     sessions, session = TableSessions(tables), a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    await sessions.hold(session.holders[0], hold, session.organizer, NOW)
-    assert await sessions.purge(session) == 3
+    await reservations.place_hold(sessions, session.holders[0], hold, session.organizer, NOW)
+    assert await reservations.purge(sessions, session) == 3
     assert await partition(tables, session.holders[0]) == []
 
 
@@ -283,21 +284,24 @@ async def test_a_whole_life_leaves_no_row(tables: Tables) -> None:
     sessions, session = TableSessions(tables), a_session()
     attendee = session.holders[0]
     hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    await sessions.hold(attendee, hold, session.organizer, NOW)
-    opened = await sessions.open(session, NOW)
-    current = await sessions.save(
-        replace(opened, state=SessionState.SCHEDULED, event_id=an_event_id(), held_until=None)
+    await reservations.place_hold(sessions, attendee, hold, session.organizer, NOW)
+    opened = await reservations.create(sessions, session, NOW)
+    current = await reservations.save(
+        sessions,
+        replace(opened, state=SessionState.SCHEDULED, event_id=an_event_id(), held_until=None),
     )
     for start in (at(23, 45, day=4), at(9, day=2)):
         to = Hold(session.id, TimeSpan.lasting(start, session.span.duration), NOW + HOLD_FOR)
         for mailbox in session.holders:
-            await sessions.move(mailbox, current, to, NOW)
-        current = await sessions.save(replace(current, span=to.span, event_id=an_event_id()))
-        await sessions.settle(attendee, current)
-    current = await sessions.save(replace(current, state=SessionState.CANCELLED))
-    await sessions.settle(attendee, current)
+            await reservations.hold_new_time(sessions, mailbox, current, to, NOW)
+        current = await reservations.save(
+            sessions, replace(current, span=to.span, event_id=an_event_id())
+        )
+        await reservations.sync_mailbox(sessions, attendee, current)
+    current = await reservations.save(sessions, replace(current, state=SessionState.CANCELLED))
+    await reservations.sync_mailbox(sessions, attendee, current)
     # The row itself and the time index; the organizer's event besides.
-    assert await sessions.purge(current) == 5
+    assert await reservations.purge(sessions, current) == 5
     for mailbox in session.holders:
         assert await partition(tables, mailbox) == []
 
@@ -306,8 +310,8 @@ async def test_holds_that_ran_out_are_swept_when_their_day_is_written(tables: Ta
     sessions, mentor = TableSessions(tables), a_mailbox()
     first, second = a_hold(), a_hold(counts_until=NOW + 2 * HOLD_FOR)
     organizer = a_mailbox(mentor.tenant_id)
-    await sessions.hold(mentor, first, organizer, NOW)
-    await sessions.hold(mentor, second, organizer, NOW + HOLD_FOR)
+    await reservations.place_hold(sessions, mentor, first, organizer, NOW)
+    await reservations.place_hold(sessions, mentor, second, organizer, NOW + HOLD_FOR)
     [day] = [row for key, row in await rows(tables, mentor) if key.startswith("day;")]
     assert first.session_id not in str(day)
     assert second.session_id in str(day)
@@ -318,12 +322,12 @@ async def test_a_session_whose_index_is_torn_is_an_outage_not_a_guess(
 ) -> None:
     monkeypatch.setattr("shared.adapters.tables.client.TRIES", 2)
     sessions, session = TableSessions(tables), a_session()
-    await sessions.open(session, NOW)
+    await reservations.create(sessions, session, NOW)
     await tables.remove(
         MAILBOXES, keys.starts_at(session.organizer, session.span.start, session.id)
     )
     with pytest.raises(StoreUnavailable):
-        await sessions.release(session.organizer, session.id)
+        await reservations.release(sessions, session.organizer, session.id)
 
 
 # --- what is stored
@@ -334,9 +338,9 @@ async def test_every_row_says_its_schema_and_no_name_or_address_but_attendees(
 ) -> None:
     sessions, session = TableSessions(tables), a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    await sessions.hold(session.holders[0], hold, session.organizer, NOW)
-    opened = await sessions.open(session, NOW)
-    await sessions.save(replace(opened, event_id=an_event_id()))
+    await reservations.place_hold(sessions, session.holders[0], hold, session.organizer, NOW)
+    opened = await reservations.create(sessions, session, NOW)
+    await reservations.save(sessions, replace(opened, event_id=an_event_id()))
     stored = [row for box in session.holders for _, row in await rows(tables, box)]
     assert len(stored) == 3 + 4
     assert all(row["schema"] == SCHEMA for row in stored)
@@ -411,17 +415,17 @@ async def test_a_booking_survives_lost_answers(
     deaf = Deaf(service, happens=happens)
     sessions, session = TableSessions(deaf), a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    await sessions.hold(session.holders[0], hold, session.organizer, NOW)
+    await reservations.place_hold(sessions, session.holders[0], hold, session.organizer, NOW)
     deaf.times = 1
-    opened = await sessions.open(session, NOW)
+    opened = await reservations.create(sessions, session, NOW)
     deaf.times = 1
-    saved = await sessions.save(
-        replace(opened, state=SessionState.SCHEDULED, event_id=an_event_id())
+    saved = await reservations.save(
+        sessions, replace(opened, state=SessionState.SCHEDULED, event_id=an_event_id())
     )
     deaf.times = 1
-    await sessions.settle(session.holders[0], saved)
+    await reservations.sync_mailbox(sessions, session.holders[0], saved)
     deaf.times = 1
-    answered = await sessions.save(replace(saved, scheduling=1))
+    answered = await reservations.save(sessions, replace(saved, scheduling=1))
     assert deaf.times == 0
     seen = TableSessions(tables)
     for mailbox in session.holders:
@@ -441,15 +445,15 @@ async def test_a_change_with_a_lost_answer_is_appended_once(service: TableServic
 async def test_a_save_that_somebody_else_overtook_is_stale_also_without_an_answer(
     tables: Tables, service: TableServiceClient
 ) -> None:
-    opened = await TableSessions(tables).open(a_session(), NOW)
-    await TableSessions(tables).save(replace(opened, scheduling=1))
+    opened = await reservations.create(TableSessions(tables), a_session(), NOW)
+    await reservations.save(TableSessions(tables), replace(opened, scheduling=1))
     deaf = Deaf(service, happens=False)
     with pytest.raises(StaleRow):
-        await TableSessions(deaf).save(replace(opened, scheduling=2))
+        await reservations.save(TableSessions(deaf), replace(opened, scheduling=2))
 
 
 async def test_an_outage_ends_in_unavailable(service: TableServiceClient) -> None:
     deaf = Deaf(service, happens=False, times=100)
     with pytest.raises(StoreUnavailable):
-        await TableSessions(deaf).open(a_session(), NOW)
+        await reservations.create(TableSessions(deaf), a_session(), NOW)
     assert deaf.times == 100 - UNSURE_TRIES

@@ -7,6 +7,7 @@ import pytest
 
 from shared.attendees.rsvp import merge
 from shared.ids import SessionId
+from shared.sessions import reservations
 from shared.sessions.model import HOLD_FOR, ResponseState, Session
 from tests.builders import a_span, at
 from tests.edge.api import Api, told
@@ -51,7 +52,7 @@ async def test_a_move_again_after_somebody_moved_or_cancelled_it_says_what_it_is
     path, etag = await booked(api)
     assert (await patch(api, path, etag))[0] == 200
     seen = api.desk.calendar.moved(api.desk.outlook.events[0], a_span(at(9, day=2)))
-    await api.desk.sessions.save(merge(await stored(api, path), seen).session)
+    await reservations.save(api.desk.sessions, merge(await stored(api, path), seen).session)
     status, problem = await patch(api, path, etag)
     assert (status, "scheduled for 2026-03-04T09:00:00Z" in problem["detail"]) == (412, True)
     await api.call("POST", f"{path}/cancel", body={})
@@ -63,7 +64,7 @@ async def test_a_move_again_after_somebody_moved_or_cancelled_it_says_what_it_is
 async def test_a_move_that_is_half_done_is_finished_under_the_etag_of_before(api: Api) -> None:
     path, etag = await booked(api)
     half_done = (await stored(api, path)).towards(SPAN, api.clock.now() + HOLD_FOR)
-    await api.desk.sessions.save(half_done)
+    await reservations.save(api.desk.sessions, half_done)
     other, _ = await patch(api, path, etag, start="2026-03-03T16:00:00Z")
     assert other == 412
     status, body = await patch(api, path, etag)
@@ -106,7 +107,7 @@ async def test_a_move_of_a_series_that_broke_off_is_finished_under_the_etag_of_b
     assert (await patch(api, path, "*", start="2026-03-18T12:00:00Z"))[0] == 200
     target = a_span(at(12, day=23))
     half_done = (await stored(api, last)).towards(target, api.clock.now() + HOLD_FOR)
-    await api.desk.sessions.save(half_done)
+    await reservations.save(api.desk.sessions, half_done)
     wish = {"start": "2026-03-18T12:00:00Z", "scope": "this_and_following"}
     status, moved = await patch(api, path, etag, **wish)
     assert status == 200, moved
@@ -159,13 +160,13 @@ async def test_a_proposal_taken_again_is_the_same_answer(api: Api) -> None:
     seen = desk.calendar.answered(
         desk.outlook.events[0], desk.address(desk.mentor), ResponseState.TENTATIVE, SPAN
     )
-    await desk.sessions.save(merge(await stored(api, path), seen).session)
+    await reservations.save(desk.sessions, merge(await stored(api, path), seen).session)
     accept = f"{path}/proposals/{desk.mentor.object_id}/accept"
     first, again = await api.call("POST", accept), await api.call("POST", accept)
     assert (first.status_code, told(first)["start"]) == (200, NEW)
     assert (again.status_code, told(again)) == (200, told(first))
     assert again.headers["etag"] == first.headers["etag"]
     session = await stored(api, path)
-    await desk.sessions.save(replace(session, span=a_span(at(9, day=2))))
+    await reservations.save(desk.sessions, replace(session, span=a_span(at(9, day=2))))
     late = await api.call("POST", accept)
     assert (late.status_code, "2026-03-04T09:00" in told(late)["detail"]) == (409, True)

@@ -9,6 +9,7 @@ import pytest
 
 import functions._edge
 from shared.ids import SessionId
+from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.model import HOLD_FOR, Session, SessionState
 from tests.builders import a_session, at
@@ -212,7 +213,7 @@ async def with_sessions(api: Api, count: int) -> list[Session]:
             span=type(a_session().span)(start, start + timedelta(minutes=30)),
             held_until=start + HOLD_FOR,
         )
-        opened = await desk.sessions.open(draft, desk.clock.now())
+        opened = await reservations.create(desk.sessions, draft, desk.clock.now())
         stored.append(opened)
     return stored
 
@@ -295,7 +296,7 @@ async def test_sessions_of_a_pairing_that_ended_are_answered_and_cancelled_not_m
 async def test_a_session_that_nobody_is_invited_to_is_not_moved(api: Api) -> None:
     _, body = await post(api)
     session = await api.desk.sessions.get(api.desk.mentee, SessionId(body["id"]))
-    await api.desk.sessions.save(replace(session, attendees=()))
+    await reservations.save(api.desk.sessions, replace(session, attendees=()))
     moved = await api.call(
         "PATCH",
         f"sessions/{body['id']}",

@@ -145,6 +145,21 @@ def starts(
     )
 
 
+def kind(key: Key) -> str:
+    """Return what kind of row of a mailbox it is: ``session``, ``day`` and so on."""
+    return key.row.partition(";")[0]
+
+
+def day_of(key: Key) -> date:
+    """Return the day that `day` made *key* of."""
+    return date.fromisoformat(key.row.removeprefix("day;"))
+
+
+def start_of(key: Key) -> datetime:
+    """Return the start that `starts_at` made *key* of."""
+    return datetime.fromisoformat(key.row.split(";")[1])
+
+
 def subscription(box: Mailbox) -> Key:
     """Return the key of the subscription of a mailbox."""
     return Key(mailbox(box), "subscription")

@@ -1,7 +1,7 @@
 """A session, its pointers and its holds as rows, and back. Pure."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from shared.ids import (
     SessionId,
 )
 from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.ledger import Listing, Pointer, SeriesKey
 from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
@@ -168,19 +169,14 @@ def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Se
     )
 
 
-def pointer_values(
-    session_id: SessionId, organizer: Mailbox, start: datetime, changed_at: datetime | None
-) -> dict[str, Any]:
-    """Return the row of an invited mailbox: where the session is and under which start it is found.
-
-    *changed_at*: of the session when it was settled here; None for a mere hold.
-    """
+def pointer_values(pointer: Pointer) -> dict[str, Any]:
+    """Return the row of an invited mailbox: where the session is."""
     return present(
         {
-            "session_id": session_id,
-            "organizer": organizer.object_id,
-            "start": instant(start),
-            "changed_at": _instant(changed_at),
+            "session_id": pointer.id,
+            "organizer": pointer.organizer.object_id,
+            "start": instant(pointer.start),
+            "changed_at": _instant(pointer.synced_at),
         }
     )
 
@@ -191,22 +187,41 @@ def organizer_of(values: Mapping[str, Any], mailbox: Mailbox) -> Mailbox:
     return Mailbox(mailbox.tenant_id, ObjectId(object_id)) if object_id else mailbox
 
 
-def index_values(
-    session_id: SessionId, organizer: Mailbox, mailbox: Mailbox, days: Iterable[date]
-) -> dict[str, Any]:
-    """Return the row of the time index. *days*: whose rows hold something for the session."""
+def entry_of(values: Mapping[str, Any], mailbox: Mailbox, version: str) -> Session | Pointer:
+    """Return what a session's row in *mailbox* says: the session, or where it is."""
+    if "organizer" not in values:
+        return session_of(values, mailbox, version)
+    return Pointer(
+        SessionId(values["session_id"]),
+        organizer_of(values, mailbox),
+        moment(values["start"]),
+        _moment(values.get("changed_at")),
+    )
+
+
+def listing_values(listing: Listing, mailbox: Mailbox) -> dict[str, Any]:
+    """Return the row of the time index in *mailbox*."""
+    organizer = listing.organizer
     return present(
         {
-            "session_id": session_id,
+            "session_id": listing.id,
             "organizer": organizer.object_id if organizer != mailbox else None,
-            "days": compact([day.isoformat() for day in days]),
+            "days": compact([day.isoformat() for day in listing.days]),
         }
     )
 
 
-def days_of(values: Mapping[str, Any]) -> list[date]:
-    """Return the days that `index_values` wrote."""
-    return [date.fromisoformat(day) for day in json.loads(values["days"])]
+def listing_of(values: Mapping[str, Any], mailbox: Mailbox, start: datetime) -> Listing:
+    """Return the time index's row in *mailbox* under *start*."""
+    days = tuple(map(date.fromisoformat, json.loads(values["days"])))
+    return Listing(SessionId(values["session_id"]), organizer_of(values, mailbox), start, days)
+
+
+def event_values(shown: SessionId | SeriesKey) -> dict[str, Any]:
+    """Return the row of the event index: what an event shows."""
+    if isinstance(shown, SeriesKey):
+        return present({"series_id": shown.id})
+    return present({"session_id": shown})
 
 
 def day_values(holds: Sequence[Hold]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from shared.changes.model import ChangeKind
 from shared.due import DueKind
 from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox
+from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.changing import Reschedule, cancel, reschedule
 from shared.sessions.model import Cause, ResponseState, SeenEvent, Session, SessionState
@@ -153,14 +154,15 @@ async def test_reconciliation_mends_what_a_dead_worker_left() -> None:
     desk.clock.advance(timedelta(minutes=1))
     seen = desk.calendar.moved(desk.outlook.events[0], moved)
     # The row was written, and then nothing more.
-    await desk.sessions.save(
+    await reservations.save(
+        desk.sessions,
         replace(
             session,
             span=moved,
             event_etag=seen.etag,
             event_modified_at=seen.modified_at,
             changed_at=desk.clock.now(),
-        )
+        ),
     )
     await reconcile_batch(
         Job(JobKind.RECONCILE, desk.organization.id, (session.organizer,), (session.id,)),
@@ -249,7 +251,7 @@ async def test_reconciliation_says_what_a_dead_worker_did_not_of_overlaps() -> N
     first, second = await _booked(desk), await _booked(desk, "other", 14)
     seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
     stored = await desk.sessions.get(desk.mentee, second.id)
-    await desk.sessions.save(merge(stored, seen).session)
+    await reservations.save(desk.sessions, merge(stored, seen).session)
     for session in (first, second):
         job = Job(JobKind.RECONCILE, desk.organization.id, (desk.mentee,), (session.id,))
         await reconcile_batch(job, desk.organization, books=desk.books)
@@ -262,7 +264,7 @@ async def test_a_session_that_was_moved_is_purged_when_its_own_time_has_come() -
     session = await _booked(desk)
     (reminder,) = (i for i in desk.due._items if i.kind is DueKind.PURGE)
     stored = await desk.sessions.get(desk.mentee, session.id)
-    await desk.sessions.save(replace(stored, span=a_span(at(10, day=9))))
+    await reservations.save(desk.sessions, replace(stored, span=a_span(at(10, day=9))))
     desk.clock.advance(reminder.due_at - desk.clock.now())
     await purge_batch(job_of(JobKind.PURGE, [reminder]), desk.organization, books=desk.books)
     left = [i for i in desk.due._items if i.kind is DueKind.PURGE]
@@ -274,7 +276,7 @@ async def test_time_that_is_still_held_of_a_session_moved_away_is_no_overlap() -
     first, second = await _booked(desk), await _booked(desk, "other", 14)
     seen = desk.calendar.moved(desk.outlook.events[0], a_span(at(16, day=1)))
     stored = await desk.sessions.get(desk.mentee, first.id)
-    await desk.sessions.save(merge(stored, seen).session)  # and then the worker died
+    await reservations.save(desk.sessions, merge(stored, seen).session)  # and then the worker died
     desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
     moved = await record(second, desk.organization, Cause.OUTLOOK, books=desk.books)
     assert (await desk.sessions.get(desk.mentee, moved.id)).conflicts_with == ()

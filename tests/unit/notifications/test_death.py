@@ -173,7 +173,7 @@ class Office:
         desk, ids = self.desk, [each.id for each in self.sessions]
         due = desk.due._items
         changes, _ = await desk.changes.after(desk.organization.id, None, 1000)
-        rows = [desk.sessions._stored(desk.mentee, each) for each in ids]
+        rows = [desk.sessions.find(desk.mentee, each) for each in ids]
         subscription = await self.subscriptions.get(desk.mentee)
         return {
             "rows": [

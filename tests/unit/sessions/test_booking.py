@@ -16,6 +16,7 @@ from shared.errors import (
 )
 from shared.ids import Mailbox
 from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions import reservations
 from shared.sessions.booking import book, verify
 from shared.sessions.model import (
     HOLD_FOR,
@@ -116,7 +117,7 @@ async def test_unknown_can_be_accepted_and_is_remembered(desk: Desk) -> None:
 
 async def test_a_hold_of_another_session_is_a_conflict_that_leaves_nothing(desk: Desk) -> None:
     taken = Hold(a_session_id(), a_span(at(10, day=1)), desk.clock.now() + HOLD_FOR)
-    await desk.sessions.hold(desk.mentor, taken, desk.mentor, desk.clock.now())
+    await reservations.place_hold(desk.sessions, desk.mentor, taken, desk.mentor, desk.clock.now())
     with pytest.raises(SlotTaken) as conflict:
         await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
     assert taken.span not in conflict.value.alternatives
@@ -193,7 +194,7 @@ async def test_a_group_is_invited_and_held_together(desk: Desk) -> None:
 async def test_who_is_optional_does_not_stand_in_the_way(desk: Desk) -> None:
     *_, third, fourth = a_group(desk, optional=2)
     taken = Hold(a_session_id(), a_span(at(10, day=1)))
-    await desk.sessions.hold(fourth, taken, fourth, desk.clock.now())
+    await reservations.place_hold(desk.sessions, fourth, taken, fourth, desk.clock.now())
     session = await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
     by_id = {a.object_id: a for a in session.attendees}
     assert not by_id[fourth.object_id].is_free
@@ -208,7 +209,7 @@ async def test_at_least_so_many_are_enough(desk: Desk) -> None:
     *_, third, fourth = a_group(desk)
     desk.outlook.busy[desk.address(third)] = [a_span(at(10, day=1))]
     taken = Hold(a_session_id(), a_span(at(10, day=1)))
-    await desk.sessions.hold(fourth, taken, fourth, desk.clock.now())
+    await reservations.place_hold(desk.sessions, fourth, taken, fourth, desk.clock.now())
     request = a_request(at_least=2)
     session = await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
     assert {a.object_id for a in session.attendees if not a.is_free} == {
@@ -222,7 +223,7 @@ async def test_too_few_are_a_conflict_with_times_that_suit_enough(desk: Desk) ->
     *_, third, fourth = a_group(desk)
     desk.outlook.busy[desk.address(third)] = [a_span(at(10, day=1))]
     taken = Hold(a_session_id(), a_span(at(10, day=1)))
-    await desk.sessions.hold(fourth, taken, fourth, desk.clock.now())
+    await reservations.place_hold(desk.sessions, fourth, taken, fourth, desk.clock.now())
     with pytest.raises(SlotTaken) as conflict:
         await book(desk.acting(desk.mentee), desk.pairing, a_request(at_least=3), books=desk.books)
     assert conflict.value.alternatives

@@ -11,6 +11,7 @@ import pytest
 from shared.attendees.rsvp import merge
 from shared.errors import Conflict, Invalid, SlotTaken, StaleRow
 from shared.ids import Mailbox
+from shared.sessions import ledger, reservations
 from shared.sessions.booking import Books, book
 from shared.sessions.changing import (
     Reschedule,
@@ -54,13 +55,13 @@ async def proposed(desk: Desk, span: TimeSpan) -> Session:
     seen = desk.calendar.answered(
         desk.outlook.events[0], desk.address(desk.mentor), ResponseState.TENTATIVE, span
     )
-    return await desk.sessions.save(merge(session, seen).session)
+    return await reservations.save(desk.sessions, merge(session, seen).session)
 
 
 async def moved(desk: Desk, span: TimeSpan) -> Session:
     session = await booked(desk)
     seen = desk.calendar.moved(desk.outlook.events[0], span)
-    return await desk.sessions.save(merge(session, seen).session)
+    return await reservations.save(desk.sessions, merge(session, seen).session)
 
 
 async def taken(desk: Desk, session: Session) -> Session:
@@ -106,7 +107,7 @@ async def test_a_proposal_taken_twice_at_once_is_taken_once(desk: Desk) -> None:
 async def test_a_proposal_that_was_taken_and_left_since_is_not_taken_again(desk: Desk) -> None:
     session = await taken(desk, await proposed(desk, NEW))
     seen = desk.calendar.moved(desk.outlook.events[0], lasting(at(16, day=1), 30))
-    session = await desk.sessions.save(merge(session, seen).session)
+    session = await reservations.save(desk.sessions, merge(session, seen).session)
     with pytest.raises(Conflict, match="scheduled for 2026-03-03T16:00:00Z"):
         await taken(desk, session)
     assert desk.outlook.events[0].seen == seen
@@ -116,7 +117,9 @@ async def test_another_proposal_of_the_same_person_is_another_one(desk: Desk) ->
     session, other = await taken(desk, await proposed(desk, NEW)), lasting(at(16, day=1), 30)
     address = desk.address(desk.mentor)
     seen = desk.calendar.answered(desk.outlook.events[0], address, ResponseState.TENTATIVE, other)
-    session = await taken(desk, await desk.sessions.save(merge(session, seen).session))
+    session = await taken(
+        desk, await reservations.save(desk.sessions, merge(session, seen).session)
+    )
     assert session.span == other
     assert await taken(desk, session) == session
 
@@ -130,12 +133,16 @@ async def test_a_move_to_a_proposed_time_by_hand_answers_no_proposal(desk: Desk)
 async def test_who_repeats_a_move_may_know_the_version_of_before(desk: Desk) -> None:
     session = await booked(desk)
     wanted = Reschedule(NEW, "UTC")
-    half_done = await desk.sessions.save(session.towards(NEW, desk.clock.now() + HOLD_FOR))
-    half_done = await desk.sessions.save(half_done.towards(NEW, desk.clock.now() + HOLD_FOR))
+    half_done = await reservations.save(
+        desk.sessions, session.towards(NEW, desk.clock.now() + HOLD_FOR)
+    )
+    half_done = await reservations.save(
+        desk.sessions, half_done.towards(NEW, desk.clock.now() + HOLD_FOR)
+    )
     assert versions_to_move(half_done, wanted) == (half_done.version, session.version)
     assert versions_to_move(half_done, replace(wanted, span=OLD)) == (half_done.version,)
     seen = desk.calendar.moved(desk.outlook.events[0], lasting(at(16, day=1), 30))
-    elsewhere = await desk.sessions.save(merge(half_done, seen).session)
+    elsewhere = await reservations.save(desk.sessions, merge(half_done, seen).session)
     assert versions_to_move(elsewhere, wanted) == (elsewhere.version,)
 
 
@@ -255,7 +262,7 @@ async def move(desk: Desk, session: Session, at_least: int | None = None) -> Ses
 
 async def hold_of_another(desk: Desk, mailbox: Mailbox) -> Hold:
     hold = Hold(a_session_id(), NEW, desk.clock.now() + timedelta(minutes=10))
-    await desk.sessions.hold(mailbox, hold, mailbox, desk.clock.now())
+    await reservations.place_hold(desk.sessions, mailbox, hold, mailbox, desk.clock.now())
     return hold
 
 
@@ -328,27 +335,32 @@ async def test_two_who_move_it_at_once_leave_no_time_held_that_it_does_not_take(
         assert await held_by(desk, mailbox) == [known.span]
 
 
-class Meanwhile:
-    """A store in which something happens right before the first time that *method* is called."""
+Operation = Callable[..., Any]
 
-    def __init__(self, desk: Desk, method: str, happens: Callable[[], Awaitable[object]]) -> None:
-        self._sessions, self._method, self._happens = desk.sessions, method, happens
+
+class Meanwhile:
+    """A store in which something happens right before an *operation* the first time."""
+
+    def __init__(
+        self, desk: Desk, operation: Operation, happens: Callable[[], Awaitable[object]]
+    ) -> None:
+        self._sessions, self._operation, self._happens = desk.sessions, operation, happens
         self._has_happened = False
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._sessions, name)
+        return getattr(self._sessions, name)
 
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            if name == self._method and not self._has_happened:
-                self._has_happened = True
-                await self._happens()
-            return await method(*args, **kwargs)
-
-        return call
+    async def change(self, mailbox: Any, key: Any, spans: Any, decide: Any, **hints: Any) -> Any:
+        if decide.func is self._operation and not self._has_happened:
+            self._has_happened = True
+            await self._happens()
+        return await self._sessions.change(mailbox, key, spans, decide, **hints)
 
 
-def books_where(desk: Desk, method: str, happens: Callable[[], Awaitable[object]]) -> Books:
-    sessions: Any = Meanwhile(desk, method, happens)
+def books_where(
+    desk: Desk, operation: Operation, happens: Callable[[], Awaitable[object]]
+) -> Books:
+    sessions: Any = Meanwhile(desk, operation, happens)
     return replace(desk.books, sessions=sessions)
 
 
@@ -358,7 +370,7 @@ async def test_who_loses_to_an_answer_leaves_no_time_held(desk: Desk) -> None:
     async def somebody_answers() -> None:
         address = desk.address(desk.mentor)
         seen = desk.calendar.answered(desk.outlook.events[0], address, ResponseState.ACCEPTED)
-        await desk.sessions.save(merge(session, seen).session)
+        await reservations.save(desk.sessions, merge(session, seen).session)
 
     with pytest.raises(StaleRow):
         await reschedule(
@@ -366,7 +378,7 @@ async def test_who_loses_to_an_answer_leaves_no_time_held(desk: Desk) -> None:
             desk.pairing,
             session,
             Reschedule(NEW, "UTC"),
-            books=books_where(desk, "save", somebody_answers),
+            books=books_where(desk, ledger.save, somebody_answers),
         )
     for mailbox in (desk.mentor, desk.mentee):
         assert await held_by(desk, mailbox) == [session.span]
@@ -394,7 +406,9 @@ async def test_who_loses_takes_away_no_time_that_another_move_holds(
             desk.pairing,
             session,
             Reschedule(NEW, "UTC"),
-            books=books_where(desk, "move" if is_taken else "save", somebody_moves_it),
+            books=books_where(
+                desk, ledger.hold_new_time if is_taken else ledger.save, somebody_moves_it
+            ),
         )
     assert await held_by(desk, first) == [session.span, *([NEW] if is_taken else []), other]
     assert await held_by(desk, me) == [session.span, other]
@@ -423,7 +437,7 @@ async def test_who_loses_one_date_of_a_series_leaves_none_held(desk: Desk) -> No
     async def somebody_answers() -> None:
         address = last.attendees[0].address
         answer = AttendeeResponse(ResponseState.ACCEPTED, desk.clock.now())
-        await desk.sessions.save(last.with_response(address, answer))
+        await reservations.save(desk.sessions, last.with_response(address, answer))
 
     with pytest.raises(StaleRow):
         await reschedule_scope(
@@ -432,7 +446,7 @@ async def test_who_loses_one_date_of_a_series_leaves_none_held(desk: Desk) -> No
             series.sessions[0],
             Reschedule(NEW, "UTC"),
             Scope.ALL,
-            books=books_where(desk, "move", somebody_answers),
+            books=books_where(desk, ledger.hold_new_time, somebody_answers),
         )
     window = a_span(at(0), 30 * 1440)
     for mailbox in (desk.mentor, desk.mentee):

@@ -10,6 +10,7 @@ import pytest
 from shared.attendees.rsvp import merge
 from shared.errors import SchedulingError
 from shared.ids import SeriesId, SessionId
+from shared.sessions import reservations
 from shared.sessions.booking import Books, book
 from shared.sessions.changing import (
     Answer,
@@ -130,7 +131,7 @@ async def _book_with_proposal(desk: Desk, books: Books) -> Session:
     seen = desk.calendar.answered(
         event, desk.address(desk.mentor), ResponseState.TENTATIVE, proposed=NEW
     )
-    return await desk.sessions.save(merge(session, seen).session)
+    return await reservations.save(desk.sessions, merge(session, seen).session)
 
 
 async def _accept_proposal(desk: Desk, books: Books) -> Session:
@@ -323,7 +324,7 @@ async def _is_consistent(desk: Desk) -> None:
     held = {(m, e.seen.span) for e in alive for m in (desk.mentor, desk.mentee)}
     assert await _spans_held(desk) == held
     if not desk.outlook.events:
-        assert not any(p.series for p in desk.sessions._partitions.values())
+        assert not any(each.series for each in desk.sessions.ledgers.values())
 
 
 async def _dies(desk: Desk, name: str, number: int, *, is_after: bool) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from shared.availability.model import Unknown, UnknownReason
 from shared.due import DueKind
 from shared.errors import Conflict, Invalid, KeyReused, NotAllowed, SlotTaken
 from shared.ids import Mailbox
+from shared.sessions import ledger, reservations
 from shared.sessions.booking import book
 from shared.sessions.changing import Answer, Reschedule, cancel, respond
 from shared.sessions.model import Cause, Hold, ResponseState, Session, SessionState
@@ -81,7 +83,7 @@ async def test_the_ids_of_its_events_are_learned_afterwards(desk: Desk) -> None:
     for session in booked.sessions:
         known = await desk.sessions.get(desk.mentee, session.id)
         assert known.event_id
-        assert await desk.sessions.of_event(desk.mentee, known.event_id) == known
+        assert await desk.sessions.shown_by(desk.mentee, known.event_id) == known
     assert set(desk.outlook.calls) == {"instances"}
 
 
@@ -153,7 +155,7 @@ async def test_a_series_without_any_free_date_is_refused(desk: Desk) -> None:
 
 async def test_what_another_session_holds_is_a_conflict_of_that_date(desk: Desk) -> None:
     taken = Hold(a_session_id(), a_span(at(10, day=15)))
-    await desk.sessions.hold(desk.mentor, taken, desk.mentor, desk.clock.now())
+    await reservations.place_hold(desk.sessions, desk.mentor, taken, desk.mentor, desk.clock.now())
     with pytest.raises(SlotTaken) as conflict:
         await a_booked_series(desk)
     assert [c.number for c in conflict.value.conflicts] == [2]
@@ -389,7 +391,7 @@ async def test_the_rows_of_a_series_go_when_its_last_session_goes(desk: Desk) ->
     assert len(items) == 5
     await purge_batch(job_of(JobKind.PURGE, items), desk.organization, books=desk.books)
     assert await desk.sessions.get_series(desk.mentee, booked.series.id) is None
-    assert not any(p.known or p.days for p in desk.sessions._partitions.values())
+    assert not any(each.row_count for each in desk.sessions.ledgers.values())
 
 
 # --- groups: who can be done without, on each date
@@ -466,7 +468,7 @@ async def test_the_caller_must_be_free_whoever_else_is(desk: Desk) -> None:
 async def test_who_is_held_by_another_session_is_not_counted(desk: Desk) -> None:
     third = add_third(desk)
     other = Hold(a_session_id(), DATES[0], desk.clock.now() + timedelta(minutes=10))
-    await desk.sessions.hold(third, other, third, desk.clock.now())
+    await reservations.place_hold(desk.sessions, third, other, third, desk.clock.now())
     with pytest.raises(SlotTaken) as refused:
         await a_booked_series(desk, at_least=3)
     assert [c.number for c in refused.value.conflicts] == [0, 1, 2]
@@ -530,22 +532,21 @@ async def test_a_series_is_moved_where_it_suits_so_many(desk: Desk, scope: Scope
 class Outrunning:
     """A store in which somebody always has the time a moment before, and never keeps it."""
 
-    def __init__(self, sessions: InMemorySessions, method: str) -> None:
-        self._sessions, self._method = sessions, method
+    def __init__(self, sessions: InMemorySessions, operation: Callable[..., Any]) -> None:
+        self._sessions, self._operation = sessions, operation
 
     def __getattr__(self, name: str) -> Any:
-        if name != self._method:
-            return getattr(self._sessions, name)
+        return getattr(self._sessions, name)
 
-        async def taken(*_: object) -> None:
+    async def change(self, mailbox: Any, key: Any, spans: Any, decide: Any, **hints: Any) -> Any:
+        if decide.func is self._operation:
             raise SlotTaken("Another session holds this time.")
-
-        return taken
+        return await self._sessions.change(mailbox, key, spans, decide, **hints)
 
 
 async def test_who_is_outrun_is_offered_other_times_all_the_same(desk: Desk) -> None:
     request = a_request(**weekly())  # type: ignore[arg-type]  # a builder's keywords
-    sessions: Any = Outrunning(desk.sessions, "hold")
+    sessions: Any = Outrunning(desk.sessions, ledger.place_hold)
     with pytest.raises(SlotTaken) as refused:
         await book_series(
             desk.acting(desk.mentee),
@@ -561,7 +562,7 @@ async def test_who_is_outrun_is_offered_other_times_all_the_same(desk: Desk) -> 
 
 async def test_who_is_outrun_while_moving_is_offered_other_times_all_the_same(desk: Desk) -> None:
     booked = await a_booked_series(desk)
-    sessions: Any = Outrunning(desk.sessions, "move")
+    sessions: Any = Outrunning(desk.sessions, ledger.hold_new_time)
     with pytest.raises(SlotTaken) as refused:
         await reschedule_scope(
             desk.acting(desk.mentee),

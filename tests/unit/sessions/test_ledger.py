@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.sessions.holding import (
+from shared.sessions.ledger import (
     MAX_HELD_DAYS,
-    colliding,
+    conflicting_hold,
     held_days,
-    holds_besides,
-    holds_in_mailbox,
-    holds_of,
+    holds_during_move,
     is_confirmed,
+    mailbox_holds,
+    session_holds,
 )
 from shared.sessions.model import HOLD_FOR, Hold, SessionState
 from shared.timespan import TimeSpan
@@ -26,33 +26,36 @@ spans = st.builds(TimeSpan.lasting, starts, st.integers(1, 80).map(lambda n: tim
 
 def test_a_requested_session_holds_until_it_runs_out() -> None:
     session = a_session(held_until=NOW + timedelta(minutes=3))
-    assert holds_of(session) == (Hold(session.id, session.span, NOW + timedelta(minutes=3)),)
+    assert session_holds(session) == (Hold(session.id, session.span, NOW + timedelta(minutes=3)),)
 
 
 def test_what_nobody_confirmed_never_counts_for_good() -> None:
     session = a_session(held_until=None)
-    assert holds_of(session)[0].counts_until == session.changed_at + HOLD_FOR
+    assert session_holds(session)[0].counts_until == session.changed_at + HOLD_FOR
     moving = a_session(state=SessionState.SCHEDULED, pending_span=a_span(at(15, day=2)))
-    assert holds_of(moving)[1].counts_until == moving.changed_at + HOLD_FOR
+    assert session_holds(moving)[1].counts_until == moving.changed_at + HOLD_FOR
 
 
 def test_a_scheduled_session_holds_for_good() -> None:
     session = a_session(state=SessionState.SCHEDULED)
-    assert holds_of(session) == (Hold(session.id, session.span),)
+    assert session_holds(session) == (Hold(session.id, session.span),)
 
 
 def test_a_cancelled_session_holds_nothing() -> None:
     session = a_session(state=SessionState.CANCELLED, pending_span=a_span())
-    assert holds_of(session) == ()
+    assert session_holds(session) == ()
 
 
 def test_besides_its_own_time_it_holds_one_other() -> None:
     session = a_session(state=SessionState.SCHEDULED, pending_span=a_span(at(15, day=2)))
     to = a_hold(session_id=session.id)
     organizer = session.organizer
-    assert holds_besides(session, to, organizer, [], NOW) == (Hold(session.id, session.span), to)
+    assert holds_during_move(session, to, organizer, [], NOW) == (
+        Hold(session.id, session.span),
+        to,
+    )
     cancelled = replace(session, state=SessionState.CANCELLED)
-    assert holds_besides(cancelled, to, organizer, [], NOW) == (to,)
+    assert holds_during_move(cancelled, to, organizer, [], NOW) == (to,)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +78,12 @@ def test_of_an_attendee_it_holds_what_they_are_free_for(
     session = replace(session, attendees=(attendee,))
     spans = {"now": span, "then": wanted}
     mailbox = session.holders[0]
-    assert [hold.span for hold in holds_in_mailbox(session, mailbox)] == [spans[h] for h in held]
+    assert [hold.span for hold in mailbox_holds(session, mailbox)] == [spans[h] for h in held]
     done = replace(session.without_pending(done=True), span=wanted)
     expected = [wanted] if (now if then is None else then) else []
-    assert [hold.span for hold in holds_in_mailbox(done, mailbox)] == expected
+    assert [hold.span for hold in mailbox_holds(done, mailbox)] == expected
     undone = session.without_pending(done=False)
-    assert [hold.span for hold in holds_in_mailbox(undone, mailbox)] == ([span] if now else [])
+    assert [hold.span for hold in mailbox_holds(undone, mailbox)] == ([span] if now else [])
 
 
 def test_days_are_capped() -> None:
@@ -101,9 +104,9 @@ def test_holds_collide_if_they_overlap_and_count(
     held: TimeSpan, wanted: TimeSpan, minutes: int
 ) -> None:
     hold = a_hold(held, counts_until=NOW + timedelta(minutes=minutes))
-    found = colliding([hold], wanted, a_hold().session_id, NOW)
+    found = conflicting_hold([hold], wanted, a_hold().session_id, NOW)
     assert (found == hold) is (held.overlaps(wanted) and minutes > 0)
-    assert colliding([hold], wanted, hold.session_id, NOW) is None
+    assert conflicting_hold([hold], wanted, hold.session_id, NOW) is None
 
 
 def test_only_the_same_span_for_good_is_confirmed() -> None:

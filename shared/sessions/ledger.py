@@ -1,0 +1,435 @@
+"""What one mailbox may hold: its sessions and pointers, and the time they take. Pure.
+
+Every operation takes a ledger and returns the ledger after it, or raises SlotTaken or StaleRow;
+the store loads, asks, and writes the difference (`SessionStore.change`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Final, NamedTuple, TypeVar
+
+from shared.errors import SlotTaken, StaleRow
+from shared.ids import EventId, Mailbox, SeriesId, SessionId
+from shared.sessions.model import HOLD_FOR, Hold, Session, SessionState
+from shared.sessions.series import Series
+from shared.timespan import TimeSpan
+
+MAX_HELD_DAYS: Final = 14
+"""An event that was stretched over months in Outlook holds its first days; the rest of it is busy
+in the calendar itself, and one transaction has room for a hundred rows."""
+
+_Id = TypeVar("_Id")
+_T = TypeVar("_T")
+
+
+class SeriesKey(NamedTuple):
+    """Names a series where a bare id names a session."""
+
+    id: SeriesId
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What an invited mailbox has in place of the session: where to find it."""
+
+    id: SessionId
+    organizer: Mailbox
+    start: datetime
+    """Under which it is listed here."""
+    synced_at: datetime | None = None
+    """The session's *changed_at* when this mailbox was last synced; None for a mere hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The time index's row of a session."""
+
+    id: SessionId
+    organizer: Mailbox
+    start: datetime
+    days: tuple[date, ...]
+    """Whose rows hold something for it."""
+
+
+class Unread(Exception):
+    """A decision needs rows that were not read: *days*, and where *listing_of* is listed."""
+
+    def __init__(self, days: Iterable[date], listing_of: SessionId | None = None) -> None:
+        super().__init__("Not everything was read that the decision needs.")
+        self.days = frozenset(days)
+        self.listing_of = listing_of
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxLedger:
+    """What a mailbox's partition says of sessions, as far as it was read."""
+
+    mailbox: Mailbox
+    sessions: Mapping[SessionId, Session | Pointer] = field(default_factory=dict)
+    """Those it organizes, and pointers to those it is invited to."""
+    listings: Mapping[SessionId, Listing] = field(default_factory=dict)
+    """The time index."""
+    holds: Mapping[date, tuple[Hold, ...]] = field(default_factory=dict)
+    """By UTC day; what goes on over midnight is in both."""
+    series: Mapping[SeriesId, Series] = field(default_factory=dict)
+    is_whole: bool = True
+    """False: a day that is not in *holds* was not read."""
+
+    @property
+    def events(self) -> dict[EventId, SessionId | SeriesKey]:
+        """Return the event index: what each event of this mailbox's calendar shows."""
+        shown: dict[EventId, SessionId | SeriesKey] = {
+            e.event_id: e.id
+            for e in self.sessions.values()
+            if isinstance(e, Session) and e.event_id
+        }
+        return shown | {s.event_id: SeriesKey(s.id) for s in self.series.values() if s.event_id}
+
+    @property
+    def row_count(self) -> int:
+        """Return how many rows say this."""
+        days = sum(1 for holds in self.holds.values() if holds)
+        found = len(self.sessions) + len(self.listings) + len(self.series) + len(self.events)
+        return days + found
+
+    def holds_on(self, days: Iterable[date]) -> set[Hold]:
+        """Return everybody's holds of *days*."""
+        days = set(days)
+        if not self.is_whole and (unread := days - self.holds.keys()):
+            raise Unread(unread)
+        return {hold for day in days for hold in self.holds.get(day, ())}
+
+    def days_of(self, session_id: SessionId, spans: Iterable[TimeSpan] = ()) -> list[date]:
+        """Return the days of which the session holds something, and those of *spans*; in order."""
+        days = set(held_days(spans))
+        if session_id in self.sessions:
+            if session_id not in self.listings:
+                raise Unread(days, session_id)
+            days.update(self.listings[session_id].days)
+        return sorted(days)
+
+    def holds_of(self, session_id: SessionId, spans: Iterable[TimeSpan] = ()) -> set[Hold]:
+        """Return what the session holds; *spans*: look there too, whatever the time index says."""
+        held = self.holds_on(self.days_of(session_id, spans))
+        return {hold for hold in held if hold.session_id == session_id}
+
+
+class LedgerChange(NamedTuple):
+    """A ledger before and after an operation; *after* has the versions that were stored."""
+
+    before: MailboxLedger
+    after: MailboxLedger
+
+
+Decide = Callable[[MailboxLedger], MailboxLedger]
+
+
+# --- the operations
+
+
+def place_hold(
+    ledger: MailboxLedger, hold: Hold, organizer: Mailbox, now: datetime
+) -> MailboxLedger:
+    """Take *hold*'s span for a session of *organizer*'s, which then is listed there.
+
+    Replaces what the session holds here, but for exactly this span held for good.
+    """
+    if is_confirmed(ledger.holds_on(held_days([hold.span])), hold):
+        return ledger
+    _require_free(ledger, hold, now)
+    pointer = Pointer(hold.session_id, organizer, hold.span.start)
+    return _with_entry(_holding(ledger, pointer, [hold], now), pointer)
+
+
+def create(
+    ledger: MailboxLedger, session: Session, now: datetime, *, ignore_holds: bool = False
+) -> MailboxLedger:
+    """Store a new session of this mailbox, which takes its time.
+
+    *ignore_holds*: it records what is so in Outlook.
+    """
+    if session.id in ledger.sessions:
+        raise StaleRow("The session is there already.")
+    wanted = session_holds(session)
+    for hold in () if ignore_holds else wanted:
+        _require_free(ledger, hold, now)
+    return _with_entry(_holding(ledger, session, wanted, now), session)
+
+
+def save(ledger: MailboxLedger, session: Session) -> MailboxLedger:
+    """Replace a session of this mailbox, and its holds if they are others now."""
+    stored = _current(ledger, session)
+    wanted = session_holds(session)
+    if wanted != session_holds(stored) or session.span.start != stored.span.start:
+        ledger = _holding(ledger, session, wanted)
+    return _with_entry(ledger, session)
+
+
+def sync_mailbox(ledger: MailboxLedger, session: Session) -> MailboxLedger:
+    """Have an attendee's mailbox hold what *session*, the organizer's, says. Never refuses."""
+    if _was_synced_later(ledger, session):
+        return ledger
+    spans = [hold.span for hold in mailbox_holds(session, ledger.mailbox)]
+    wanted = holds_after_sync(session, ledger.mailbox, ledger.holds_of(session.id, spans))
+    pointer = Pointer(session.id, session.organizer, session.span.start, session.changed_at)
+    synced = _holding(ledger, pointer, wanted)
+    if synced == ledger and session.id in ledger.sessions:
+        return ledger
+    return _with_entry(synced, pointer)
+
+
+def hold_new_time(
+    ledger: MailboxLedger, session: Session, to: Hold, now: datetime
+) -> MailboxLedger:
+    """Take *to* besides what *session* holds, which is to be moved there.
+
+    Raises StaleRow if *session* is known to have changed since it was read. The organizer's own
+    row stays as it is, so that its version does.
+    """
+    if ledger.mailbox == session.organizer:
+        _current(ledger, session)
+    elif _was_synced_later(ledger, session):
+        raise StaleRow(_STALE)
+    _require_free(ledger, to, now)
+    held = ledger.holds_of(session.id, [session.span, to.span])
+    wanted = holds_during_move(session, to, ledger.mailbox, held, now)
+    entry = ledger.sessions.get(session.id) or Pointer(
+        session.id, session.organizer, session.span.start
+    )
+    return _with_entry(_holding(ledger, entry, wanted, now), entry)
+
+
+def remove_hold(ledger: MailboxLedger, hold: Hold) -> MailboxLedger:
+    """Free just *hold*, if it is there like that: until when it counts tells whose it is."""
+    entry = ledger.sessions.get(hold.session_id)
+    if entry is None:
+        return ledger
+    held = ledger.holds_of(hold.session_id, [hold.span])
+    if hold not in held:
+        return ledger
+    return _holding(ledger, entry, sorted(held - {hold}, key=_span))
+
+
+def release(
+    ledger: MailboxLedger, session_id: SessionId, *, only_expiring_at: datetime | None = None
+) -> MailboxLedger:
+    """Undo a booking: remove all that the mailbox has of the session.
+
+    *only_expiring_at*: nothing if it holds anything that counts until another time, for then
+    another attempt at the same booking does. Raises StaleRow if the booking was confirmed.
+    """
+    entry = ledger.sessions.get(session_id)
+    if isinstance(entry, Session) and entry.state is not SessionState.REQUESTED:
+        raise StaleRow("The session was confirmed meanwhile.")
+    if only_expiring_at and any(
+        hold.counts_until != only_expiring_at for hold in ledger.holds_of(session_id)
+    ):
+        return ledger
+    return remove(ledger, session_id)
+
+
+def remove(ledger: MailboxLedger, session_id: SessionId) -> MailboxLedger:
+    """Remove all that the mailbox has of the session; twice is fine."""
+    entry = ledger.sessions.get(session_id)
+    if entry is None:
+        return ledger
+    ledger = _holding(ledger, entry, ())
+    return replace(
+        ledger,
+        sessions=_without(ledger.sessions, session_id),
+        listings=_without(ledger.listings, session_id),
+    )
+
+
+def put_series(ledger: MailboxLedger, series: Series) -> MailboxLedger:
+    """Store *series* over the version it has; one without is new."""
+    known = ledger.series.get(series.id)
+    if series.version != (known.version if known else ""):
+        raise StaleRow("The series changed since it was read.")
+    return replace(ledger, series={**ledger.series, series.id: series})
+
+
+def remove_series(ledger: MailboxLedger, series_id: SeriesId) -> MailboxLedger:
+    """Remove the series itself, not its sessions; twice is fine."""
+    return replace(ledger, series=_without(ledger.series, series_id))
+
+
+def stamped(change: LedgerChange, version_of: Callable[[Session | Series], str]) -> MailboxLedger:
+    """Return the ledger after *change*, with the new version of every row that has one."""
+    before, after = change
+    sessions = {
+        i: e
+        if isinstance(e, Pointer) or before.sessions.get(i) == e
+        else replace(e, version=version_of(e))
+        for i, e in after.sessions.items()
+    }
+    series = {
+        i: e if before.series.get(i) == e else replace(e, version=version_of(e))
+        for i, e in after.series.items()
+    }
+    return replace(after, sessions=sessions, series=series)
+
+
+def listed_at(entry: Session | Pointer) -> datetime:
+    """Return the start under which the time index has it."""
+    return entry.start if isinstance(entry, Pointer) else entry.span.start
+
+
+# --- what a session holds, and when holds collide
+
+
+def session_holds(session: Session) -> tuple[Hold, ...]:
+    """Return what *session* holds in each of its mailboxes.
+
+    Requested: its span, until the hold runs out. Scheduled: its span for good, and where a
+    reschedule under way wants it until that runs out. Cancelled: nothing.
+    """
+    if session.state is SessionState.CANCELLED:
+        return ()
+    # What nobody confirmed never counts for good.
+    runs_out = session.held_until or session.changed_at + HOLD_FOR
+    if session.state is SessionState.REQUESTED:
+        return (Hold(session.id, session.span, runs_out),)
+    held = Hold(session.id, session.span)
+    if session.pending_span is None:
+        return (held,)
+    return (held, Hold(session.id, session.pending_span, runs_out))
+
+
+def mailbox_holds(session: Session, mailbox: Mailbox) -> tuple[Hold, ...]:
+    """Return what *session* holds in *mailbox*: nothing of who is invited though not free."""
+    holds = session_holds(session)
+    own = holds[:1] if session.holds_time_of(mailbox) else ()
+    return own + (holds[1:] if session.holds_pending_time_of(mailbox) else ())
+
+
+def holds_during_move(
+    session: Session, to: Hold, mailbox: Mailbox, held: Iterable[Hold], now: datetime
+) -> tuple[Hold, ...]:
+    """Return what *session* holds in *mailbox* while it is to be moved: its own span, and *to*.
+
+    Of *held* also where another attempt is about to move it: that may be the one that does.
+    """
+    own = session_holds(session)[:1] if session.holds_time_of(mailbox) else ()
+    others = [h for h in _pending_holds_of_others(session, held, (*own, to)) if h.counts_at(now)]
+    return (*own, to, *others)
+
+
+def holds_after_sync(session: Session, mailbox: Mailbox, held: Iterable[Hold]) -> tuple[Hold, ...]:
+    """Return what *session* holds in *mailbox* once that says what the session does.
+
+    Of *held* also where another attempt is about to move it: that read a later version than this.
+    What came to nothing is removed, or runs out. Nothing stays of a session that is cancelled.
+    """
+    own = mailbox_holds(session, mailbox)
+    if session.state is SessionState.CANCELLED:
+        return own
+    return (*own, *_pending_holds_of_others(session, held, own))
+
+
+def held_days(spans: Iterable[TimeSpan]) -> list[date]:
+    """Return the UTC days whose rows say that *spans* are held, in order."""
+    return sorted({day for span in spans for day in span.days()[:MAX_HELD_DAYS]})
+
+
+def conflicting_hold(
+    held: Iterable[Hold], span: TimeSpan, session_id: SessionId, now: datetime
+) -> Hold | None:
+    """Return a hold of another session that counts at *now* and overlaps *span*."""
+    return next(
+        (
+            hold
+            for hold in held
+            if hold.session_id != session_id and hold.counts_at(now) and hold.span.overlaps(span)
+        ),
+        None,
+    )
+
+
+def active_holds(held: Iterable[Hold], window: TimeSpan, now: datetime) -> list[Hold]:
+    """Return those of *held* that count at *now* and touch *window*, each once, by start."""
+    found = {hold for hold in held if hold.counts_at(now) and hold.span.overlaps(window)}
+    return sorted(found, key=lambda hold: (hold.span, hold.session_id))
+
+
+def is_confirmed(held: Iterable[Hold], wanted: Hold) -> bool:
+    """Tell whether *wanted*'s session holds exactly that span for good already."""
+    return Hold(wanted.session_id, wanted.span) in held
+
+
+_STALE: Final = "The session changed since it was read."
+
+
+def _require_free(ledger: MailboxLedger, wanted: Hold, now: datetime) -> None:
+    held = ledger.holds_on(held_days([wanted.span]))
+    if conflicting_hold(held, wanted.span, wanted.session_id, now):
+        raise SlotTaken("Another session holds this time.")
+
+
+def _current(ledger: MailboxLedger, session: Session) -> Session:
+    """Return the stored session if *session* is based on it."""
+    stored = ledger.sessions.get(session.id)
+    if not isinstance(stored, Session) or stored.version != session.version:
+        raise StaleRow(_STALE)
+    return stored
+
+
+def _was_synced_later(ledger: MailboxLedger, session: Session) -> bool:
+    known = ledger.sessions.get(session.id)
+    synced_at = known.synced_at if isinstance(known, Pointer) else None
+    return synced_at is not None and synced_at > session.changed_at
+
+
+def _pending_holds_of_others(
+    session: Session, held: Iterable[Hold], known: Iterable[Hold]
+) -> list[Hold]:
+    """Return where *session* is about to be moved, besides the times of *known*."""
+    spans = {hold.span for hold in known}
+    found = {
+        hold
+        for hold in held
+        if hold.session_id == session.id
+        and hold.counts_until is not None
+        and hold.span not in spans
+    }
+    return sorted(found, key=_span)
+
+
+def _holding(
+    ledger: MailboxLedger,
+    entry: Session | Pointer,
+    wanted: Sequence[Hold],
+    now: datetime | None = None,
+) -> MailboxLedger:
+    """Let the session hold *wanted* alone, and list it where *entry* says.
+
+    With *now*, holds of others that stopped counting are swept out of the days it concerns.
+    """
+    spans = [hold.span for hold in wanted]
+    days = ledger.days_of(entry.id, spans)
+    ledger.holds_on(days)  # all of them at once, if they must be read first
+    holds = dict(ledger.holds)
+    for day in days:
+        before = ledger.holds.get(day, ())
+        others = [
+            h for h in before if h.session_id != entry.id and (now is None or h.counts_at(now))
+        ]
+        after = (*others, *(hold for hold in wanted if day in held_days([hold.span])))
+        # In another order they say the same: a row less to write.
+        if set(after) != set(before):
+            holds[day] = after
+    listing = Listing(entry.id, entry.organizer, listed_at(entry), tuple(held_days(spans)))
+    return replace(ledger, holds=holds, listings={**ledger.listings, entry.id: listing})
+
+
+def _with_entry(ledger: MailboxLedger, entry: Session | Pointer) -> MailboxLedger:
+    return replace(ledger, sessions={**ledger.sessions, entry.id: entry})
+
+
+def _without(entries: Mapping[_Id, _T], key: _Id) -> dict[_Id, _T]:
+    return {k: v for k, v in entries.items() if k != key}
+
+
+def _span(hold: Hold) -> TimeSpan:
+    return hold.span

@@ -1,0 +1,139 @@
+"""The operations of a mailbox's ledger, each carried out in a store. All may be repeated.
+
+Every function may raise StoreUnavailable, and what its operation in `ledger` raises; then nothing
+has changed.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+
+from shared.ids import Mailbox, SeriesId, SessionId
+from shared.sessions import ledger
+from shared.sessions.ledger import LedgerChange, SeriesKey
+from shared.sessions.model import Hold, Session
+from shared.sessions.ports import SessionStore
+from shared.sessions.series import Series
+from shared.timespan import TimeSpan
+
+
+async def place_hold(
+    store: SessionStore, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime
+) -> bool:
+    """Take *hold*'s span in an attendee's *mailbox*, with the pointer and the time index row.
+
+    Returns whether the session was there already: another attempt at the same booking relies on it.
+    """
+    change = await store.change(
+        mailbox,
+        hold.session_id,
+        [hold.span],
+        partial(ledger.place_hold, hold=hold, organizer=organizer, now=now),
+        expects_new=True,
+    )
+    return hold.session_id in change.before.sessions
+
+
+async def create(
+    store: SessionStore, session: Session, now: datetime, *, ignore_holds: bool = False
+) -> Session:
+    """Take the span in the organizer's mailbox and store the new (requested) session."""
+    decide = partial(ledger.create, session=session, now=now, ignore_holds=ignore_holds)
+    spans = _spans(ledger.session_holds(session))
+    return _stored(
+        session,
+        await store.change(session.organizer, session.id, spans, decide, expects_new=True),
+    )
+
+
+async def save(store: SessionStore, session: Session) -> Session:
+    """Replace the stored session, and what the organizer's mailbox says of it.
+
+    Raises StaleRow if *session.version* is not the stored one.
+    """
+    # The days are read only if what it holds has changed.
+    decide = partial(ledger.save, session=session)
+    return _stored(session, await store.change(session.organizer, session.id, (), decide))
+
+
+async def sync_mailbox(store: SessionStore, mailbox: Mailbox, session: Session) -> None:
+    """Copy the session's holds, pointer and time index into an attendee's mailbox.
+
+    Keeps the holds of a reschedule under way; ignored if a later *changed_at* was synced: workers
+    overtake each other. For the organizer's own mailbox there is nothing to do, `save` did it.
+    """
+    if mailbox == session.organizer:
+        return
+    spans = _spans(ledger.mailbox_holds(session, mailbox))
+    await store.change(mailbox, session.id, spans, partial(ledger.sync_mailbox, session=session))
+
+
+async def hold_new_time(
+    store: SessionStore, mailbox: Mailbox, session: Session, to: Hold, now: datetime
+) -> None:
+    """Take *to* besides what *session* holds in *mailbox*, also in the organizer's."""
+    decide = partial(ledger.hold_new_time, session=session, to=to, now=now)
+    await store.change(mailbox, session.id, [session.span, to.span], decide)
+
+
+async def remove_hold(store: SessionStore, mailbox: Mailbox, hold: Hold) -> None:
+    """Free just *hold*, if *mailbox* still has it like that."""
+    decide = partial(ledger.remove_hold, hold=hold)
+    await store.change(mailbox, hold.session_id, [hold.span], decide)
+
+
+async def release(
+    store: SessionStore,
+    mailbox: Mailbox,
+    session_id: SessionId,
+    *,
+    only_expiring_at: datetime | None = None,
+) -> None:
+    """Undo a booking in *mailbox*: free what it holds and remove its rows."""
+    decide = partial(ledger.release, session_id=session_id, only_expiring_at=only_expiring_at)
+    await store.change(mailbox, session_id, (), decide)
+
+
+async def purge(store: SessionStore, session: Session) -> int:
+    """Remove every row of *session* in every mailbox; return how many.
+
+    Rows of days count where nobody else holds anything of that day.
+    """
+    removed = 0
+    for mailbox in session.holders:  # the organizer's last: by it a second run finds the rest
+        decide = partial(ledger.remove, session_id=session.id)
+        removed += _removed(await store.change(mailbox, session.id, (), decide))
+    return removed
+
+
+async def put_series(store: SessionStore, series: Series) -> Series:
+    """Store *series* and its master in the event index. A new one has no *version*."""
+    change = await store.change(
+        series.organizer,
+        SeriesKey(series.id),
+        (),
+        partial(ledger.put_series, series=series),
+        expects_new=not series.version,
+    )
+    return change.after.series[series.id]
+
+
+async def remove_series(store: SessionStore, mailbox: Mailbox, series_id: SeriesId) -> int:
+    """Remove the rows of the series itself; return how many."""
+    decide = partial(ledger.remove_series, series_id=series_id)
+    return _removed(await store.change(mailbox, SeriesKey(series_id), (), decide))
+
+
+def _stored(session: Session, change: LedgerChange) -> Session:
+    stored = change.after.sessions[session.id]
+    if not isinstance(stored, Session):
+        raise TypeError("a session was stored as something else")
+    return stored
+
+
+def _removed(change: LedgerChange) -> int:
+    return change.before.row_count - change.after.row_count
+
+
+def _spans(holds: Iterable[Hold]) -> list[TimeSpan]:
+    return [hold.span for hold in holds]
