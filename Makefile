@@ -87,7 +87,7 @@ test-dates: setup web chromium faketime ## Tests as if it were another day, on a
 	@$(RUN) -m tests.on_dates
 
 test-dates-all: setup web chromium faketime ## The same on every day and in every time zone that is known to be hard (hours)
-	@$(RUN) -m tests.on_dates --all
+	@$(RUN) -m tests.on_dates --all $(ARGS)
 
 faketime:
 	@ls /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/faketime/libfaketime.so.1 >/dev/null 2>&1 || { \

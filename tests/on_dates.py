@@ -17,7 +17,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 _LIBRARY: Final = "faketime/libfaketime.so.1"
-_SUITES: Final = ("tests/unit", "tests/edge", "tests/contract", "tests/local", "tests/e2e")
+_PARALLEL: Final = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+_SUITES: Final = (
+    (*_PARALLEL, "tests/unit", "tests/edge", "tests/contract", "tests/local", "tests/e2e"),
+    ("tests/browser",),
+)
 MACHINE_ZONES: Final = ("UTC", "America/Los_Angeles", "Asia/Kolkata")
 
 
@@ -59,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.on_dates", description=__doc__)
     parser.add_argument("--all", action="store_true", help="every moment in every time zone")
     parser.add_argument("--at", help='one moment alone, e.g. "2027-01-10 23:50"')
-    parser.add_argument("--zone", default="UTC", help="the machine's time zone, for --at")
+    parser.add_argument("--zone", help="the machine's time zone alone, for --all and --at")
     parser.add_argument("pytest", nargs="*", help="what pytest gets instead of the suites")
     options = parser.parse_args(arguments)
     library = _library()
@@ -67,21 +71,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("libfaketime is needed. Run: apt-get install faketime", file=sys.stderr)
         return 1
     if options.at:
-        chosen = [(Moment(options.at, options.at), options.zone)]
+        chosen = [(Moment(options.at, options.at), options.zone or "UTC")]
     elif options.all:
-        chosen = [(moment, zone) for moment in MOMENTS for zone in MACHINE_ZONES]
+        zones = [options.zone] if options.zone else MACHINE_ZONES
+        chosen = [(moment, zone) for moment in MOMENTS for zone in zones]
     else:
         chosen = list(REPRESENTATIVE)
+    suites = [options.pytest] if options.pytest else _SUITES
+    runs = [(moment, zone, suite) for moment, zone in chosen for suite in suites]
     failed = 0
-    for moment, zone in chosen:
-        status, last = _run(moment, zone, library, options.pytest or list(_SUITES))
+    for moment, zone, suite in runs:
+        status, last = _run(moment, zone, library, suite)
         failed += status != 0
-        print(f"{moment.name} | {zone} | {last}", flush=True)
-    print(f"{len(chosen) - failed} passed, {failed} failed")
+        print(f"{moment.name} | {zone} | {suite[-1]} | {last}", flush=True)
+    print(f"{len(runs) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
-def _run(moment: Moment, zone: str, library: Path, pytest: list[str]) -> tuple[int, str]:
+def _run(moment: Moment, zone: str, library: Path, pytest: Sequence[str]) -> tuple[int, str]:
     """Return pytest's exit status and its last line. What failed is printed."""
     offset = round(moment.starts_at(zone).timestamp() - time.time())
     process = subprocess.run(
