@@ -62,7 +62,9 @@ start: setup web ## Start the local cloud and the app, and say where to look
 cloud: setup ## Start the local cloud alone
 	@exec $(RUN) -m local cloud $(ARGS)
 
-test: check checkov unit e2e-package browser ## Run all that CI runs
+test: setup ## Run all that CI runs
+	@$(MAKE) -j2 check checkov
+	@$(MAKE) unit e2e-package browser
 
 check: setup ## Format, lint, types, imports, OpenAPI, workflows
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -75,10 +77,10 @@ check: setup ## Format, lint, types, imports, OpenAPI, workflows
 	@npm run --silent --prefix web check
 
 unit: setup ## Tests without the whole app: unit, edge, contract, simulators, infrastructure
-	@$(RUN) -m pytest -q $(PARALLEL) --dist loadfile tests --ignore tests/e2e --ignore tests/browser
+	@$(RUN) -m pytest -q $(PARALLEL) --dist loadfile tests --ignore tests/e2e --ignore tests/browser $(ARGS)
 
 e2e: setup ## Tests of the whole app over HTTP, from the sources
-	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e
+	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e $(ARGS)
 
 browser: setup web chromium ## Tests of the booking page in a real Chromium
 	@$(RUN) -m pytest -q tests/browser
@@ -133,8 +135,8 @@ clean: ## Remove what was built and installed
 checkov: build/checkov/.ready ## Check the templates against checkov's rules (in a place of its own)
 	@BC_SKIP_MAPPING=true LOG_LEVEL=ERROR build/checkov/bin/checkov --directory infra --skip-path entra --framework bicep --compact --quiet --skip-download 2>build/checkov/log | tail -n 20; test "$${PIPESTATUS[0]}" = 0
 
-build/checkov/.ready: # checkov pins half of PyPI, so it cannot live beside the app
-	@$(PYTHON) -m venv build/checkov && build/checkov/bin/pip install --quiet --disable-pip-version-check checkov==3.3.30 && touch $@
+build/checkov/.ready: $(READY) # checkov pins half of PyPI, so it cannot live beside the app
+	@$(VENV)/bin/uv venv --quiet --clear --python $(RUN) build/checkov && $(VENV)/bin/uv pip install --quiet --python build/checkov checkov==3.3.30 && touch $@
 
 az-check: ## Show the docs' az commands to the real CLI's parser (large, slow)
 	@test -x build/azure-cli/bin/python || { $(PYTHON) -m venv build/azure-cli && build/azure-cli/bin/pip install --quiet azure-cli==2.91.0; }

@@ -4,14 +4,15 @@ It takes real bearer tokens (``--oauth basic``), which it accepts over TLS alone
 """
 
 import asyncio
+import base64
 import contextlib
 import os
 import re
 import shutil
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -20,6 +21,7 @@ from local.serving import HOST
 
 HERE: Final = Path(__file__).parent
 ACCOUNT: Final = "devstoreaccount1"
+_KEY: Final = base64.b64encode(b"not used").decode()
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
 # What Azurite prints per service once it listens, with the port the system gave it.
@@ -44,17 +46,30 @@ class Azurite:
     queues_url: str
     pid: int
 
+    def of(self, account: str) -> "Azurite":
+        """Return it as another *account* sees it: each has tables and queues of its own."""
+        return replace(
+            self,
+            tables_url=f"{self.tables_url.rpartition('/')[0]}/{account}",
+            queues_url=f"{self.queues_url.rpartition('/')[0]}/{account}",
+        )
+
 
 @asynccontextmanager
 async def azurite(
-    certificate: LocalCertificate, *, keep: Path | None = None
+    certificate: LocalCertificate,
+    *,
+    keep: Path | None = None,
+    accounts: Sequence[str] = (ACCOUNT,),
 ) -> AsyncIterator[Azurite]:
-    """Run Azurite while the block runs. *keep*: a folder for its data, which is lost without.
+    """Run Azurite while the block runs, as the first of *accounts* sees it.
+
+    *keep*: a folder for its data, which is lost without.
 
     Raises:
         AzuriteUnavailable: Node or the package is missing, or it ended instead of listening.
     """
-    process = await _start(certificate, keep)
+    process = await _start(certificate, keep, accounts)
     # Also read while it runs: a full pipe would stop it.
     reader: asyncio.Task[None] | None = None
     try:
@@ -62,8 +77,8 @@ async def azurite(
         await asyncio.gather(*(_answers(port, certificate) for port in ports.values()))
         reader = asyncio.create_task(_drain(process))
         yield Azurite(
-            tables_url=f"https://{HOST}:{ports['Table']}/{ACCOUNT}",
-            queues_url=f"https://{HOST}:{ports['Queue']}/{ACCOUNT}",
+            tables_url=f"https://{HOST}:{ports['Table']}/{accounts[0]}",
+            queues_url=f"https://{HOST}:{ports['Queue']}/{accounts[0]}",
             pid=process.pid,
         )
     finally:
@@ -72,7 +87,9 @@ async def azurite(
             await reader
 
 
-async def _start(certificate: LocalCertificate, keep: Path | None) -> asyncio.subprocess.Process:
+async def _start(
+    certificate: LocalCertificate, keep: Path | None, accounts: Sequence[str]
+) -> asyncio.subprocess.Process:
     node = shutil.which("node")
     if node is None:
         raise AzuriteUnavailable("Node.js is missing: the storage emulator runs on it.")
@@ -87,7 +104,12 @@ async def _start(certificate: LocalCertificate, keep: Path | None) -> asyncio.su
         stderr=asyncio.subprocess.STDOUT,
         # A process group of its own: Ctrl-C in the terminal is ours to pass on, in order.
         start_new_session=True,
-        env={**os.environ, "NODE_NO_WARNINGS": "1"},
+        env={
+            **os.environ,
+            "NODE_NO_WARNINGS": "1",
+            # Callers prove themselves by tokens; keys are never used.
+            "AZURITE_ACCOUNTS": ";".join(f"{account}:{_KEY}" for account in accounts),
+        },
     )
 
 

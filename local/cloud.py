@@ -79,6 +79,7 @@ class LocalCloud:
         background: bool = True,
         telemetry: bool = False,
         webhook_url: str = "",
+        storage: Azurite | None = None,
         on_exchange: Callable[[Recorded], None] | None = None,
     ) -> None:
         """Only store.
@@ -87,8 +88,9 @@ class LocalCloud:
         *credential*: how it proves itself, as in APP_CREDENTIAL. *weeks*: how many busy weeks
         calendars get. *keep*: tables, queues and secrets outlive the cloud. *background*: Graph
         does by itself what comes due, as `GraphSimulator` says. *telemetry*: the app sends spans
-        and figures. *webhook_url*: where it tells the platform of changes. *on_exchange*: hears
-        every request to Graph with its answer.
+        and figures. *webhook_url*: where it tells the platform of changes. *storage*: one that runs
+        already, with a certificate of the same authority. *on_exchange*: hears every request to
+        Graph with its answer.
         """
         self.world = world or seeded_world()
         self.public_url = public_url
@@ -99,6 +101,7 @@ class LocalCloud:
         self._background = background
         self._telemetry = telemetry
         self._webhook_url = webhook_url
+        self._storage = storage
         self._on_exchange = on_exchange
         self._stack = AsyncExitStack()
 
@@ -201,7 +204,10 @@ class LocalCloud:
         self._fill_vault()
         self._fill_calendars()
         keep = self._folder / "storage" if self._keep else None
-        self.storage = await stack.enter_async_context(azurite(self.certificate, keep=keep))
+        if self._storage is None:
+            started = azurite(self.certificate, keep=keep)
+            self._storage = await stack.enter_async_context(started)
+        self.storage = self._storage
         for app, address in (
             (self.entra.app(), at_entra),
             (self.graph.app(), at_graph),

@@ -76,7 +76,10 @@ async def main(watch: _Watch) -> None:
             params=asked.get("params", {}),
             route_params=asked.get("route", {}),
         )
-        reply = await functions[asked["function"]].get_user_function()(request)
+        for _ in range(5):  # what took too long on a slow machine is repeated, as its answer says
+            reply = await functions[asked["function"]].get_user_function()(request)
+            if b"took-too-long" not in reply.get_body():
+                break
         statuses.append(reply.status_code)
     async with asyncio.timeout(_LOADED_SECONDS):
         while not telemetry._exporting:  # noqa: ASYNC110  # nobody tells

@@ -1,7 +1,7 @@
 """Runs the suites as if it were another day: ``python -m tests.on_dates``, or ``make test-dates``.
 
-libfaketime moves the clock of every process that a suite starts: Python, Node and Chromium alike.
-The machine's time zone moves as well. Monotonic clocks stay as they are.
+libfaketime moves the clock of every process that a suite starts but Chromium: there the pages'
+clocks are moved. The machine's time zone moves as well. Monotonic clocks stay as they are.
 """
 
 import argparse

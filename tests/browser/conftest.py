@@ -29,6 +29,8 @@ from tests.e2e.conftest import settings_in_process
 
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 """Where the people of the tests are, unless said otherwise, and their browsers."""
+_FAKED: Final = "FAKETIME"
+"""Set where the suite runs as if it were another day (`tests/on_dates.py`)."""
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
 IMAGES: Final = ROOT / "docs" / "images"
 _FLAGS: Final = (
@@ -106,7 +108,10 @@ class Stage:
             "viewport": {"width": 1360, "height": 900},
             **options,
         }
-        return await self.browser.new_context(ignore_https_errors=True, **chosen)
+        context = await self.browser.new_context(ignore_https_errors=True, **chosen)
+        if _FAKED in os.environ:
+            await context.clock.install(time=datetime.now(BERLIN))
+        return context
 
     async def call(self, who: str, method: str, path: str, **options: Any) -> Any:
         """Call the API as *who*, or as the platform."""
@@ -209,8 +214,12 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
             async_playwright() as playwright,
         ):
             assert host.failure is None, host.failure
+            # Chromium spins where libfaketime moves its clocks: its pages' clock is moved instead.
+            real: dict[str, str | float | bool] = {
+                name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
+            }
             browser = await playwright.chromium.launch(
-                executable_path=chromium(), args=list(_FLAGS), headless=True
+                executable_path=chromium(), args=list(_FLAGS), headless=True, env=real
             )
             try:
                 yield Stage(cloud, host, url, browser, http, parent)

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from playwright.async_api import Page, Route, expect
@@ -151,7 +151,7 @@ async def test_a_challenge_while_booking_keeps_what_was_typed(stage: Stage) -> N
 
 async def test_hidden_it_is_quiet(stage: Stage) -> None:
     async with stage.someone("ben") as page:
-        await page.clock.install()
+        await page.clock.install(time=datetime.now(UTC))
         await page.reload()
         await next_week(page)
         asked: list[str] = []

@@ -6,19 +6,24 @@ process that sees nothing else: the same tests prove both.
 
 import logging
 import os
+import shutil
 import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 
 import httpx
 import pytest
+from anyio.from_thread import start_blocking_portal
 
+from local.azurite import Azurite, azurite
+from local.certificate import LocalCertificate, ensure_certificate
 from local.cloud import LocalCloud
 from local.enrolment import enrol
 from local.host.host import DevelopmentHost
@@ -34,6 +39,47 @@ collect_ignore = _SOURCES if APP_DIR else []
 
 
 TOOK_TOO_LONG: Final = "/problems/took-too-long"
+
+
+class SharedStorage:
+    """One Azurite for all tests of a process: starting it costs a second. Each has an account."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._accounts = [f"account{number}" for number in range(400)]
+        self._running: Azurite | None = None
+        self._folder: Path | None = None
+
+    def take(self) -> Azurite:
+        """Return the storage as a new account sees it."""
+        if self._running is None:
+            portal = self._stack.enter_context(start_blocking_portal())
+            running = azurite(ensure_certificate(self._its_folder()), accounts=self._accounts)
+            self._running = self._stack.enter_context(portal.wrap_async_context_manager(running))
+        return self._running.of(self._accounts.pop())
+
+    def certificate(self, folder: Path) -> LocalCertificate:
+        """Put its certificate into *folder*, for all that is to be trusted together with it."""
+        shutil.copytree(self._its_folder(), folder, dirs_exist_ok=True)
+        return ensure_certificate(folder)
+
+    def _its_folder(self) -> Path:
+        if self._folder is None:
+            self._folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="azurite-")))
+            ensure_certificate(self._folder)
+        return self._folder
+
+    def close(self) -> None:
+        """Stop it, if it was started."""
+        self._stack.close()
+
+
+STORAGE: Final = SharedStorage()
+
+
+def pytest_sessionfinish() -> None:
+    """Stop what all tests shared."""
+    STORAGE.close()
 
 
 class Host(Protocol):
@@ -147,6 +193,7 @@ async def a_stage(
     contract, problems = graph_contract(), list[str]()
     address = take_address()
     url = f"https://localhost:{address.port}"
+    STORAGE.certificate(folder)
     async with LocalCloud(
         folder=folder,
         public_url=url,
@@ -154,6 +201,7 @@ async def a_stage(
         telemetry=telemetry,
         webhook_url=webhook_url,
         credential=credential,
+        storage=STORAGE.take(),
         on_exchange=lambda exchange: problems.extend(contract.problems(exchange)),
     ) as cloud:
         environment = cloud.environment

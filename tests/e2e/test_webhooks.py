@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from local.certificate import ensure_certificate
 from local.serving import serving, take_address
-from tests.e2e.conftest import Stage, a_stage
+from tests.e2e.conftest import STORAGE, Stage, a_stage
 
 KINDS = ["session.scheduled", "session.responded"]
 
@@ -66,7 +65,7 @@ def platform() -> Platform:
 
 @pytest.fixture
 async def stage(tmp_path: Path, platform: Platform) -> AsyncIterator[Stage]:
-    address = take_address(ensure_certificate(tmp_path).server_context())
+    address = take_address(STORAGE.certificate(tmp_path).server_context())
     async with (
         serving(platform.app(), address),
         a_stage(tmp_path, webhook_url=f"{address.url}/hooks/calendar") as running,
