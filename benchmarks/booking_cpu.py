@@ -119,7 +119,7 @@ class _Quiet:
 async def _leave_alone() -> None:
     """Put Graph and storage into this process, with the organization and pairing that are there."""
     from shared.adapters.graph.client import GraphClient
-    from shared.adapters.outbound import Outbound
+    from shared.adapters.http_pool import Outbound
     from shared.wiring import wiring
 
     adapters = wiring()

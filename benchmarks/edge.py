@@ -7,7 +7,7 @@ import azure.functions as func
 from pydantic import TypeAdapter, ValidationError
 
 from functions._bodies import BookingBody
-from functions._edge import parse_body
+from functions._http import parse_body
 from shared.errors import Invalid
 
 _GOOD = json.dumps(

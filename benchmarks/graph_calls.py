@@ -35,7 +35,7 @@ from shared.adapters.graph.client import GraphClient  # noqa: E402
 from shared.adapters.graph.events import GraphCalendar, event_of  # noqa: E402
 from shared.adapters.graph.schedules import GraphSchedules, schedules_of  # noqa: E402
 from shared.adapters.graph.times import write_time  # noqa: E402
-from shared.adapters.outbound import Outbound  # noqa: E402
+from shared.adapters.http_pool import Outbound  # noqa: E402
 from shared.availability.model import GRID  # noqa: E402
 from shared.clock import SystemClock  # noqa: E402
 from shared.ids import EventId, Mailbox, ObjectId, SessionId, TenantId  # noqa: E402

@@ -44,8 +44,10 @@ from local.azurite import ACCOUNT, azurite
 from local.certificate import ensure_certificate
 from shared.adapters.tables.client import Tables, table_service
 from shared.adapters.tables.sessions import TableSessions
+from shared.administration.job_runner import do
 from shared.errors import Conflict, SlotTaken, StaleRow, StoreUnavailable
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
+from shared.jobs import Job, JobKind
 from shared.organizations.model import (
     Acting,
     ConsentState,
@@ -57,13 +59,11 @@ from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.sessions.booking import BookingRequest, Books, book
 from shared.sessions.changing import Reschedule, cancel, reschedule
 from shared.sessions.model import Session, SessionState
-from shared.sessions.ports import Job, JobKind
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series import OnConflict, Scope
 from shared.sessions.series_booking import BookedSeries, book_series
 from shared.sessions.series_changing import cancel_scope, reschedule_scope
 from shared.timespan import TimeSpan
-from shared.work import do
 from tests.fakes import InMemoryChanges, InMemoryDue, InMemoryJobs
 
 MENTORS, MENTEES = 4, 6

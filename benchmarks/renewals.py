@@ -15,13 +15,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from shared.due import DueItem, DueKind
 from shared.ids import Mailbox, ObjectId, OrganizationId, SubscriptionId, TenantId
+from shared.jobs import DueItem, DueKind, Job
 from shared.organizations.model import ConsentState, Organization
 from shared.sessions.model import SessionState
-from shared.sessions.ports import Job
+from shared.subscriptions.maintenance import Following, enqueue_renewals, renew_batch
 from shared.subscriptions.model import LIFE, Subscription, SubscriptionState
-from shared.subscriptions.upkeep import Following, enqueue_renewals, renew_batch
 from tests.builders import NOW, a_session
 from tests.fakes import FakeClock
 

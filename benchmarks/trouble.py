@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from functions._edge import WAIT_SECONDS
+from functions._http import WAIT_SECONDS
 from functions._problems import problem_headers, problem_of
 from local.graph.faults import FaultRule
 from shared.errors import SchedulingError, TookTooLong

@@ -29,9 +29,9 @@ import httpx
 from local.cloud import ROOT, LocalCloud
 from local.enrolment import enrol
 from local.serving import take_address
+from shared.administration.sync_health import percentile
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.settings import Settings
-from shared.sync_health import percentile
 from shared.wiring import Wiring
 
 FOREIGN: Final = 0.9

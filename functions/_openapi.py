@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from functions._bodies import Problem
-from functions._edge import MAX_BODY_BYTES, Operation
+from functions._http import MAX_BODY_BYTES, Operation
 
 _SCHEMAS: Final = "#/components/schemas/"
 _ERRORS: Final = {

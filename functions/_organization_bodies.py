@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from functions._bodies import Body, FindingBody, Moment, PairingBody, Reply, Step
+from shared.administration.diagnosis import Visit
+from shared.administration.offboarding import Removal
+from shared.administration.sync_health import SeenBy, SyncHealth
 from shared.changes.model import Change, ChangeKind
-from shared.doctor import Visit
 from shared.ids import ObjectId, TenantId
-from shared.offboarding import Removal
 from shared.organizations.consent import ConsentAnswer, ConsentLink
 from shared.organizations.diagnosis import FindingState
 from shared.organizations.model import (
@@ -24,7 +25,6 @@ from shared.organizations.model import (
 )
 from shared.pairings.model import MAX_PARTICIPANTS, ParticipantRole
 from shared.pairings.registration import NamedParticipant
-from shared.sync_health import SeenBy, SyncHealth
 
 _GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _ADDRESS = r"^[^@\s<>,;]+@[^@\s<>,;]+$"

@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from functions._bodies import AvailabilityBody, AvailabilityQuery, availability_body
-from functions._edge import (
+from functions._http import (
     Operation,
     authorize,
     http_endpoint,

@@ -27,7 +27,7 @@ async def do_job(msg: func.QueueMessage) -> None:
 
 async def _do_job(msg: func.QueueMessage, span: Span) -> None:
     from shared.adapters.queues import parse_job
-    from shared.work import do, drop, put_back
+    from shared.administration.job_runner import do, drop, put_back
 
     adapters = wiring()
     try:

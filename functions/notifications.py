@@ -48,7 +48,7 @@ async def follow_outlook(msg: func.QueueMessage) -> None:
 async def _follow(msg: func.QueueMessage) -> None:
     from shared.adapters.queues import parse_notifications
     from shared.errors import Invalid
-    from shared.notifications.dispatch import dispatch
+    from shared.notifications.handling import dispatch
     from shared.wiring import wiring
 
     try:

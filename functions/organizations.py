@@ -9,7 +9,7 @@ import azure.functions as func
 
 from functions._bodies import PageQuery, PairingBody
 from functions._consent_page import consent_page, unavailable_page
-from functions._edge import (
+from functions._http import (
     Operation,
     authorize_platform,
     ensure_match,
@@ -37,15 +37,15 @@ from functions._organization_bodies import (
     RemovalBody,
     RemovalQuery,
 )
-from shared.doctor import see_doctor
+from shared.administration.diagnosis import see_doctor
+from shared.administration.offboarding import offboard
+from shared.administration.sync_health import sync_health
 from shared.errors import Invalid, Misconfigured, StoreUnavailable
 from shared.ids import OrganizationId, PairingId
 from shared.logs import log_trouble
-from shared.offboarding import offboard
 from shared.organizations.consent import conclude_consent, make_consent_link
 from shared.organizations.model import Organization, OrganizationSettings
 from shared.pairings.registration import register_pairing
-from shared.sync_health import sync_health
 from shared.wiring import wiring
 
 bp = func.Blueprint()

@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from functions._bodies import MeBody, PageQuery, PairingBody, PairingList, me_body
-from functions._edge import (
+from functions._http import (
     Operation,
     authorize,
     etag_of,

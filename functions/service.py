@@ -9,8 +9,8 @@ from typing import Final
 import azure.functions as func
 
 from functions._bodies import HealthBody
-from functions._edge import Operation, http_endpoint, reply
-from shared.checkup import check_up
+from functions._http import Operation, http_endpoint, reply
+from shared.health import check_up
 from shared.wiring import wiring
 
 bp = func.Blueprint()

@@ -15,7 +15,7 @@ from functions._bodies import (
     SessionList,
     SessionsQuery,
 )
-from functions._edge import (
+from functions._http import (
     Operation,
     authorize,
     ensure_match,

@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from shared.logs import log_event
-from shared.subscriptions.upkeep import enqueue_renewals
+from shared.subscriptions.maintenance import enqueue_renewals
 from shared.tracing import traced
 from shared.wiring import wiring
 

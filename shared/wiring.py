@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from shared.adapters.client_states import KeyedClientStates
     from shared.adapters.entra import EntraTokens
     from shared.adapters.graph.client import GraphClient
+    from shared.adapters.http_pool import Outbound
     from shared.adapters.key_vault import KeyVaultSecrets
-    from shared.adapters.outbound import Outbound
     from shared.adapters.queues import Queues
     from shared.adapters.tables.client import Tables
     from shared.adapters.telemetry import Telemetry
+    from shared.administration.consent_monitor import ConsentWatch
+    from shared.administration.offboarding import Leaving
     from shared.availability.ports import Schedules
     from shared.changes.delivery import Delivering
     from shared.changes.ports import ChangeStore, Deliveries
-    from shared.checkup import Probe
-    from shared.consent_watch import ConsentWatch
-    from shared.due import DueStore
+    from shared.health import Probe
     from shared.ids import TenantId
-    from shared.notifications.fairness import Budget, Turns
+    from shared.jobs import DueStore, Jobs
     from shared.notifications.ports import Outbox
-    from shared.offboarding import Leaving
+    from shared.notifications.rate_limiting import Budget, Turns
     from shared.organizations.consent import Consenting
     from shared.organizations.ports import AppFacts, OrganizationStore, Probes, Seals
     from shared.pairings.ports import PairingStore, People
     from shared.sessions.booking import Books
-    from shared.sessions.ports import Calendar, Jobs, SessionStore
+    from shared.sessions.ports import Calendar, SessionStore
+    from shared.subscriptions.maintenance import Following
     from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
-    from shared.subscriptions.upkeep import Following
 
 
 class Wiring:
@@ -76,7 +76,7 @@ class Wiring:
     @cached_property
     def outbound(self) -> "Outbound":
         """Return the process's connections."""
-        from shared.adapters.outbound import Outbound
+        from shared.adapters.http_pool import Outbound
 
         return Outbound()
 
@@ -115,7 +115,7 @@ class Wiring:
     @cached_property
     def consent_seals(self) -> "Seals":
         """Return what signs the state of consent links."""
-        from shared.adapters.seals import KeyedSeals
+        from shared.adapters.signing import KeyedSeals
 
         return KeyedSeals(self.secrets, "consent-state-key")
 
@@ -142,7 +142,7 @@ class Wiring:
     @cached_property
     def consent_watch(self) -> "ConsentWatch":
         """Return what notices that a tenant has shut the app out."""
-        from shared.consent_watch import ConsentWatch
+        from shared.administration.consent_monitor import ConsentWatch
 
         return ConsentWatch(
             organizations=lambda: self.organizations,
@@ -296,14 +296,14 @@ class Wiring:
     @cached_property
     def budget(self) -> "Budget":
         """Return how much each mailbox may have queued."""
-        from shared.notifications.fairness import Budget
+        from shared.notifications.rate_limiting import Budget
 
         return Budget(self.clock)
 
     @cached_property
     def turns(self) -> "Turns":
         """Return whose turn it is to be read."""
-        from shared.notifications.fairness import Turns
+        from shared.notifications.rate_limiting import Turns
 
         return Turns()
 
@@ -327,7 +327,7 @@ class Wiring:
     @cached_property
     def following(self) -> "Following":
         """Return what following mailboxes needs."""
-        from shared.subscriptions.upkeep import Following
+        from shared.subscriptions.maintenance import Following
 
         return Following(
             graph=self.graph_subscriptions,
@@ -354,8 +354,8 @@ class Wiring:
     @cached_property
     def leaving(self) -> "Leaving":
         """Return what offboarding needs."""
-        from shared.adapters.tables.leaving import TableTenantRows
-        from shared.offboarding import Leaving
+        from shared.adapters.tables.tenant_rows import TableTenantRows
+        from shared.administration.offboarding import Leaving
 
         return Leaving(
             organizations=self.organizations,

@@ -16,7 +16,6 @@ from shared.adapters.tables.values import cursor as opaque
 from shared.adapters.tables.values import read_cursor
 from shared.changes.model import Change
 from shared.changes.ports import Delivery
-from shared.due import DueItem, DueKind
 from shared.errors import Conflict, Invalid, NotFound, StaleRow
 from shared.ids import (
     EventId,
@@ -28,6 +27,7 @@ from shared.ids import (
     SessionId,
     TenantId,
 )
+from shared.jobs import DueItem, DueKind, Job
 from shared.notifications.model import MailboxChanges
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing
@@ -41,7 +41,6 @@ from shared.sessions.ledger import (
     stamped,
 )
 from shared.sessions.model import Hold, Session
-from shared.sessions.ports import Job
 from shared.sessions.series import Series
 from shared.subscriptions.model import Subscription
 from shared.timespan import TimeSpan

@@ -17,8 +17,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from shared.adapters.entra_errors import STALE_CREDENTIAL, Refusal, entra_error, read_refusal
+from shared.adapters.http_pool import Outbound
 from shared.adapters.key_vault import KeyVaultSecrets, Secret
-from shared.adapters.outbound import Outbound
 from shared.errors import CalendarUnavailable, Misconfigured
 from shared.ids import ObjectId, TenantId
 from shared.organizations.ports import CredentialInUse

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.adapters.outbound import Outbound
+from shared.adapters.http_pool import Outbound
 from shared.clock import Clock
 from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.ids import ObjectId, TenantId

@@ -23,8 +23,8 @@ from shared.ids import (
     SubscriptionId,
     TenantId,
 )
+from shared.jobs import Job, JobKind
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.sessions.ports import Job, JobKind
 from shared.tracing import traceparent
 
 if TYPE_CHECKING:

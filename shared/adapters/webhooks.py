@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from shared.adapters.http_pool import Outbound
 from shared.adapters.key_vault import KeyVaultSecrets, signing_key
-from shared.adapters.outbound import Outbound
 from shared.changes.model import Change
 from shared.changes.ports import ChangeStore, DeliveryRefused
+from shared.concurrency import together
 from shared.errors import StoreUnavailable
 from shared.ids import OrganizationId
+from shared.jobs import Job, JobKind, Jobs
 from shared.logs import log_trouble
-from shared.sessions.ports import Job, JobKind, Jobs
-from shared.together import together
 from shared.tracing import SpanKind, traced
 
 KEY_NAME: Final = "webhook-key"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.ids import Mailbox, SubscriptionId
-from shared.notifications.fairness import Budget
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.notifications.ports import Outbox
+from shared.notifications.rate_limiting import Budget
 from shared.subscriptions.ports import ClientStates
 
 

@@ -20,7 +20,7 @@ from shared.availability.working_hours import zone_of
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
-from shared.due import DueStore
+from shared.concurrency import together
 from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
@@ -38,6 +38,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.ids import Mailbox, PairingId, SeriesId, SessionId
+from shared.jobs import DueStore, Job, JobKind, Jobs
 from shared.logs import log_event
 from shared.organizations.model import OnlineMeetingChoice, Organization, Participation
 from shared.pairings.model import Pairing
@@ -59,12 +60,11 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.sessions.online_meeting import may_yet_come, online_meeting_of
-from shared.sessions.ports import Calendar, Job, JobKind, Jobs, SessionStore
+from shared.sessions.ports import Calendar, SessionStore
 from shared.sessions.recurrence import Repeat
 from shared.sessions.rhythm import next_reconciliation, purge_item
 from shared.sessions.series import OnConflict
 from shared.timespan import TimeSpan
-from shared.together import together
 
 _NAMESPACE: Final = uuid.UUID("5b0f8f2e-4d0e-4d3c-9a39-7d1f6f0c2a11")
 _LOOK_BACK, _LOOK_AHEAD = timedelta(days=3), timedelta(days=7)

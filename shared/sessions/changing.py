@@ -28,6 +28,7 @@ from shared.errors import (
     StaleRow,
 )
 from shared.ids import ObjectId, SessionId
+from shared.jobs import Job, JobKind
 from shared.logs import log_event
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
@@ -57,7 +58,6 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.sessions.occurrences import with_event
-from shared.sessions.ports import Job, JobKind
 from shared.timespan import TimeSpan
 
 CROSSING: Final = "ErrorOccurrenceCrossingBoundary"

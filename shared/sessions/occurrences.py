@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from shared.concurrency import together
 from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import Mailbox, SessionId
 from shared.sessions import reservations
@@ -11,7 +12,6 @@ from shared.sessions.model import SeenEvent, Session
 from shared.sessions.ports import Calendar, SessionStore
 from shared.sessions.series import Series, matched
 from shared.timespan import TimeSpan
-from shared.together import together
 
 _ROOM: Final = timedelta(days=180)
 """How far beyond its dates a series is looked for, which somebody may have moved in Outlook. With a

@@ -1,12 +1,10 @@
 """What sessions need from outside."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from typing import Protocol
 
-from shared.ids import EventId, Mailbox, OrganizationId, SeriesId, SessionId
+from shared.ids import EventId, Mailbox, SeriesId, SessionId
 from shared.organizations.model import Acting, OnlineMeetingChoice
 from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
 from shared.sessions.model import EventDraft, Hold, ResponseState, SeenEvent, Session
@@ -159,47 +157,4 @@ class Calendar(Protocol):
 
     async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
         """Return which online meetings the acting mailbox's calendar allows."""
-        ...
-
-
-class JobKind(StrEnum):
-    """What the `jobs` queue carries."""
-
-    VERIFY = "verify"
-    """See whether a booking got through; finish it or undo it."""
-    SETTLE = "settle"
-    """See whether a reschedule or a cancellation got through; finish it or undo it."""
-    SERIES = "series"
-    """See whether a change of a series got through; finish it or undo it."""
-    FOLLOW_SERIES = "follow_series"
-    """Read a series' occurrences: their ids, and what people did to them."""
-    LINK = "link"
-    """Look for the link of an online meeting that comes late."""
-    SUBSCRIBE = "subscribe"
-    """Make sure that a mailbox has a subscription."""
-    RENEW = "renew"
-    RECONCILE = "reconcile"
-    PURGE = "purge"
-    DELIVER = "deliver"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Work for later: ids only."""
-
-    kind: JobKind
-    organization_id: OrganizationId
-    mailboxes: tuple[Mailbox, ...]
-    session_ids: tuple[SessionId, ...] = ()
-    """As many as *mailboxes*, pairwise, or empty."""
-    due_ats: tuple[datetime, ...] = ()
-    """When each came due: these rows of `Due` are removed once the work is done."""
-    attempt: int = 0
-
-
-class Jobs(Protocol):
-    """The `jobs` queue."""
-
-    async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:
-        """Queue *job*, to be seen after *delay*. Raises StoreUnavailable."""
         ...

@@ -3,7 +3,7 @@
 import zlib
 from datetime import UTC, datetime, timedelta
 
-from shared.due import DueItem, DueKind
+from shared.jobs import DueItem, DueKind
 from shared.organizations.model import Background, OrganizationSettings
 from shared.sessions.model import Session, SessionState
 

@@ -14,6 +14,7 @@ from typing import Final
 from shared.availability.finding import Occasion, rules_for
 from shared.availability.model import MAX_WINDOW, SlotRules
 from shared.availability.working_hours import zone_of
+from shared.concurrency import together
 from shared.errors import (
     CalendarRefused,
     ConsentMissing,
@@ -28,6 +29,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.ids import SeriesId, SessionId
+from shared.jobs import Job, JobKind
 from shared.logs import log_event, log_trouble
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
@@ -53,7 +55,6 @@ from shared.sessions.creating import create_event
 from shared.sessions.model import VERIFY_AFTER, SeenEvent, Session, SessionState
 from shared.sessions.occurrences import instances_of, sessions_of
 from shared.sessions.online_meeting import online_meeting_of
-from shared.sessions.ports import Job, JobKind
 from shared.sessions.recurrence import Repeat, spans_of, windows_over
 from shared.sessions.rhythm import next_reconciliation, purge_item
 from shared.sessions.series import (
@@ -65,7 +66,6 @@ from shared.sessions.series import (
     occurrence_id,
 )
 from shared.timespan import TimeSpan
-from shared.together import together
 
 _TRIES: Final = 3
 """How often a plan is made anew, because others took dates while they were being held."""

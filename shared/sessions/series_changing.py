@@ -14,6 +14,7 @@ from shared.availability.finding import rules_for
 from shared.availability.masks import whole_cells
 from shared.availability.model import SlotRules
 from shared.availability.working_hours import zone_of
+from shared.concurrency import together
 from shared.errors import (
     CalendarRefused,
     Conflict,
@@ -27,6 +28,7 @@ from shared.errors import (
     StaleRow,
 )
 from shared.ids import EventId, SeriesId, SessionId
+from shared.jobs import Job, JobKind
 from shared.logs import log_event
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
@@ -53,7 +55,6 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.sessions.occurrences import instances_of, sessions_of
-from shared.sessions.ports import Job, JobKind
 from shared.sessions.recurrence import Frequency, shifted
 from shared.sessions.series import Outcome, Planned, Scope, Series, matched
 from shared.sessions.series_booking import (
@@ -67,7 +68,6 @@ from shared.sessions.series_booking import (
     series_job,
 )
 from shared.timespan import TimeSpan
-from shared.together import together
 
 
 async def cancel_scope(

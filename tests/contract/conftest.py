@@ -27,7 +27,7 @@ from shared.adapters.tables.pairings import TablePairings
 from shared.adapters.tables.sessions import TableSessions
 from shared.adapters.tables.subscriptions import TableSubscriptions
 from shared.changes.ports import ChangeStore, Deliveries
-from shared.due import DueStore
+from shared.jobs import DueStore
 from shared.organizations.ports import OrganizationStore
 from shared.pairings.ports import PairingStore
 from shared.sessions.ports import SessionStore

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from shared.due import DueItem, DueKind, DueStore
+from shared.jobs import DueItem, DueKind, DueStore
 from tests.builders import NOW, a_due_item, a_session_id
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from shared.adapters.tables.client import Tables
-from shared.adapters.tables.leaving import TableTenantRows
+from shared.adapters.tables.tenant_rows import TableTenantRows
+from shared.administration.offboarding import PATIENCE, Leaving, offboard
 from shared.changes.ports import ChangeStore
-from shared.due import DueKind, DueStore
 from shared.errors import CalendarThrottled, Conflict, ConsentMissing, EventGone, NotFound
 from shared.ids import EventId, Mailbox, ObjectId
-from shared.offboarding import PATIENCE, Leaving, offboard
+from shared.jobs import DueKind, DueStore
 from shared.organizations.model import (
     AccessMode,
     Acting,

@@ -22,8 +22,8 @@ from shared.adapters.queues import (
 )
 from shared.errors import StoreUnavailable
 from shared.ids import OrganizationId, SubscriptionId
+from shared.jobs import Job, JobKind
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.sessions.ports import Job, JobKind
 from tests.builders import NOW, a_mailbox, a_session_id, a_uuid, an_event_id
 from tests.contract.conftest import KEY
 

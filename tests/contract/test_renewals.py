@@ -11,9 +11,9 @@ from benchmarks.renewals import run
 from shared.adapters.tables.client import Row, Tables
 from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.keys import DUE
-from shared.due import DueItem, DueKind
 from shared.ids import OrganizationId
-from shared.subscriptions.upkeep import Following, enqueue_renewals
+from shared.jobs import DueItem, DueKind
+from shared.subscriptions.maintenance import Following, enqueue_renewals
 from tests.builders import NOW, a_mailbox, a_tenant
 from tests.fakes import FakeClock, InMemoryJobs
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.sessions import TableSessions
+from shared.concurrency import together
 from shared.ids import Mailbox
 from shared.sessions import reservations
 from shared.sessions.listing import list_sessions
 from shared.sessions.model import HOLD_FOR, Hold, SessionState
-from shared.together import together
 from tests.builders import NOW, a_mailbox, a_session, a_span, at
 from tests.contract.test_sessions import booked
 

@@ -23,9 +23,9 @@ from shared.adapters.tables.pairings import TablePairings
 from shared.adapters.tables.sessions import TableSessions
 from shared.adapters.tables.subscriptions import TableSubscriptions
 from shared.adapters.tables.values import SCHEMA, present
-from shared.due import DueKind
 from shared.errors import Conflict, Misconfigured, StaleRow, StoreUnavailable
 from shared.ids import Mailbox
+from shared.jobs import DueKind
 from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.model import HOLD_FOR, Hold, SessionState

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from local.graph.faults import FaultRule
-from shared.due import DueKind
+from shared.jobs import DueKind
 from tests import kql
 from tests.e2e.conftest import Stage, a_stage, wiring_of
 from tests.e2e.packaged import ROOT

@@ -6,7 +6,7 @@ from typing import Any
 
 from local.graph.faults import FaultRule
 from local.world import MailboxKind
-from shared.due import DueKind
+from shared.jobs import DueKind
 from tests.e2e.conftest import Stage, wiring_of
 
 

@@ -1,7 +1,7 @@
 """The load benchmark in small: whatever is acknowledged is handled, each thing once."""
 
 from benchmarks.webhook import run
-from shared.notifications.fairness import EVENTS_A_MINUTE
+from shared.notifications.rate_limiting import EVENTS_A_MINUTE
 
 
 async def test_what_was_acknowledged_was_handled() -> None:

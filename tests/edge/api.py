@@ -20,11 +20,11 @@ import azure.functions as func
 import pytest
 
 import function_app
-from functions._edge import Operation
+from functions._http import Operation
 from local.host.templates import RouteTemplate, split_path
+from shared.administration.offboarding import Leaving
 from shared.errors import NotAuthenticated
 from shared.ids import Mailbox, ObjectId
-from shared.offboarding import Leaving
 from shared.organizations.ports import CallerKind, VerifiedToken
 from shared.settings import CLOUDS, Settings
 from shared.wiring import Wiring

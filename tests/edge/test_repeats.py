@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.attendees.rsvp import merge
+from shared.calendar_sync.merge import merge
 from shared.ids import SessionId
 from shared.sessions import reservations
 from shared.sessions.model import HOLD_FOR, ResponseState, Session

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import functions._edge
+import functions._http
 from shared.ids import SessionId
 from shared.sessions import reservations
 from shared.sessions.booking import book
@@ -259,7 +259,7 @@ async def test_nobody_waits_longer_than_ten_seconds(
 
     api.desk.calendar.create = slow  # type: ignore[method-assign]  # the fake's
     with monkeypatch.context() as hurried:
-        hurried.setattr(functions._edge, "WAIT_SECONDS", 0.5)  # enough to come to Outlook
+        hurried.setattr(functions._http, "WAIT_SECONDS", 0.5)  # enough to come to Outlook
         status, problem = await post(api)
     assert (status, problem["type"]) == (503, "/problems/took-too-long")
     assert "same Idempotency-Key" in problem["remedy"]

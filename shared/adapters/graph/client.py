@@ -35,7 +35,7 @@ from kiota_serialization_json.json_serialization_writer_factory import (
 from shared.adapters.app_credentials import AppCredentials, Identity
 from shared.adapters.graph.errors import Refusal, graph_error, read_refusal
 from shared.adapters.graph.retry import next_delay
-from shared.adapters.outbound import Outbound
+from shared.adapters.http_pool import Outbound
 from shared.errors import (
     CalendarError,
     CalendarRefused,

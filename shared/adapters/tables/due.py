@@ -11,9 +11,9 @@ from shared.adapters.tables import keys
 from shared.adapters.tables.client import Put, Remove, Row, Tables, Write, transactions
 from shared.adapters.tables.keys import DUE
 from shared.adapters.tables.values import instant, moment, present
-from shared.due import DueItem, DueKind
 from shared.errors import StaleRow
 from shared.ids import Mailbox, ObjectId, OrganizationId, TenantId
+from shared.jobs import DueItem, DueKind
 
 
 class TableDue:

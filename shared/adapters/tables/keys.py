@@ -13,7 +13,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from shared.due import DueItem, DueKind
 from shared.ids import (
     EventId,
     Mailbox,
@@ -24,6 +23,7 @@ from shared.ids import (
     SessionId,
     TenantId,
 )
+from shared.jobs import DueItem, DueKind
 
 ORGANIZATIONS: Final = "Organizations"
 PAIRINGS: Final = "Pairings"

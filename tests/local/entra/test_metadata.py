@@ -11,7 +11,7 @@ from local.entra.keys import PERSONAL_TENANT
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, NORTHWIND_ID
 from shared.adapters.entra import EntraTokens
-from shared.adapters.outbound import Outbound
+from shared.adapters.http_pool import Outbound
 from shared.clock import SystemClock
 from shared.errors import NotAuthenticated
 from shared.organizations.ports import CallerKind

@@ -9,7 +9,7 @@ from azure.core.credentials import AccessToken
 
 from shared.adapters.app_credentials import AppCredentials
 from shared.adapters.graph.client import GraphClient
-from shared.adapters.outbound import Outbound
+from shared.adapters.http_pool import Outbound
 from tests.unit.adapters.worlds import Answers, some_settings
 
 

@@ -12,7 +12,7 @@ import jwt
 import pytest
 
 from shared.adapters.entra import EntraTokens
-from shared.adapters.outbound import Outbound
+from shared.adapters.http_pool import Outbound
 from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.organizations.ports import CallerKind
 from tests.unit.adapters.worlds import (

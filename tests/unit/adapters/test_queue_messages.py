@@ -19,8 +19,8 @@ from shared.adapters.queues import (
 )
 from shared.errors import Invalid
 from shared.ids import EventId, Mailbox, ObjectId, OrganizationId, SubscriptionId, TenantId
+from shared.jobs import Job, JobKind
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.sessions.ports import Job, JobKind
 from shared.tracing import traced, traceparent
 from tests.builders import NOW, a_mailbox, a_session_id
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from shared.adapters.tables import keys
 from shared.adapters.tables.keys import Key, Rows
-from shared.due import DueKind
 from shared.ids import EventId, Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
+from shared.jobs import DueKind
 from tests.builders import NOW, a_due_item, a_mailbox
 
 FORBIDDEN = set("/\\#?%") | {chr(n) for n in (*range(0x20), *range(0x7F, 0xA0))}
@@ -44,7 +44,7 @@ def test_whatever_comes_from_outside_makes_a_key_that_tables_take(text: str) -> 
 
 @given(st.text("abcXYZ019_.-", min_size=64, max_size=64))
 def test_the_longest_ids_that_are_let_in_make_keys_that_are_not_too_long(text: str) -> None:
-    # Of 64 ASCII characters, as functions/_edge.py has it. A key holds 1 KiB.
+    # Of 64 ASCII characters, as functions/_http.py has it. A key holds 1 KiB.
     assert all(len(key.row.encode("utf-16-le")) <= 1024 for key in every_key(text))
     assert all(len(key.partition.encode("utf-16-le")) <= 1024 for key in every_key(text))
 

@@ -10,20 +10,19 @@ from typing import Any
 
 import pytest
 
-from shared.attendees.reconciliation import enqueue_purges, enqueue_reconciliations
-from shared.due import DueKind
+from shared.administration.job_runner import do
+from shared.calendar_sync.reconciliation import enqueue_purges, enqueue_reconciliations
 from shared.errors import EventGone
 from shared.ids import Mailbox, SubscriptionId, TenantId
-from shared.notifications.dispatch import dispatch
-from shared.notifications.fairness import Turns
+from shared.jobs import DueKind, Job, JobKind
+from shared.notifications.handling import dispatch
 from shared.notifications.model import ChangedEvent, MailboxChanges
+from shared.notifications.rate_limiting import Turns
 from shared.sessions.booking import Books, book
 from shared.sessions.model import AttendeeResponse, ResponseState, SeenAttendee, Session
-from shared.sessions.ports import Job, JobKind
 from shared.sessions.rhythm import purge_item
-from shared.subscriptions.upkeep import Following, enqueue_renewals
+from shared.subscriptions.maintenance import Following, enqueue_renewals
 from shared.timespan import TimeSpan
-from shared.work import do
 from tests.builders import a_span, at
 from tests.fakes import FakeClientStates, InMemoryOrganizations, InMemorySubscriptions
 from tests.outlook import FakeEvent

@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.attendees.links import look_for_link
 from shared.availability.model import Unknown, UnknownReason
-from shared.due import DueKind
+from shared.calendar_sync.meeting_links import look_for_link
 from shared.errors import (
     CalendarRefused,
     Invalid,
@@ -15,6 +14,7 @@ from shared.errors import (
     SlotUnknown,
 )
 from shared.ids import Mailbox
+from shared.jobs import DueKind, JobKind
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
 from shared.sessions.booking import book, verify
@@ -26,7 +26,6 @@ from shared.sessions.model import (
     OnlineMeetingState,
     SessionState,
 )
-from shared.sessions.ports import JobKind
 from shared.timespan import TimeSpan
 from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
 from tests.outlook import RefusingCalendar

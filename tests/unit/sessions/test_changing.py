@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.attendees.rsvp import merge
+from shared.calendar_sync.merge import merge
 from shared.errors import Conflict, Invalid, SlotTaken, StaleRow
 from shared.ids import Mailbox
+from shared.jobs import Job, JobKind
 from shared.sessions import ledger, reservations
 from shared.sessions.booking import Books, book
 from shared.sessions.changing import (
@@ -29,7 +30,6 @@ from shared.sessions.model import (
     ResponseState,
     Session,
 )
-from shared.sessions.ports import Job, JobKind
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series import Scope
 from shared.sessions.series_booking import book_series

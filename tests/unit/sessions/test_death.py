@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from shared.attendees.rsvp import merge
+from shared.administration.job_runner import do
+from shared.calendar_sync.merge import merge
 from shared.errors import SchedulingError
 from shared.ids import SeriesId, SessionId
+from shared.jobs import JobKind
 from shared.sessions import reservations
 from shared.sessions.booking import Books, book
 from shared.sessions.changing import (
@@ -21,13 +23,11 @@ from shared.sessions.changing import (
     respond,
 )
 from shared.sessions.model import HOLD_FOR, ResponseState, Session, SessionState
-from shared.sessions.ports import JobKind
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series import OnConflict, Scope, occurrence_id
 from shared.sessions.series_booking import BookedSeries, book_series
 from shared.sessions.series_changing import cancel_scope, reschedule_scope
 from shared.timespan import TimeSpan
-from shared.work import do
 from tests.builders import a_mailbox, a_pairing, a_span, at
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.attendees.links import look_for_link
+from shared.calendar_sync.meeting_links import look_for_link
 from shared.errors import CalendarRefused, CalendarUnavailable
+from shared.jobs import JobKind
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.booking import book
 from shared.sessions.model import (
@@ -16,7 +17,6 @@ from shared.sessions.model import (
     OnlineMeetingState,
     Session,
 )
-from shared.sessions.ports import JobKind
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series_booking import book_series
 from tests.outlook import RefusingCalendar

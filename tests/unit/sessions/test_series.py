@@ -5,24 +5,22 @@ from typing import Any
 
 import pytest
 
-from shared.attendees.reconciliation import purge_batch
-from shared.attendees.recording import record, record_change
+from shared.administration.job_runner import do
 from shared.availability.model import Unknown, UnknownReason
-from shared.due import DueKind
+from shared.calendar_sync.reconciliation import purge_batch
+from shared.calendar_sync.sync import record, record_change
 from shared.errors import Conflict, Invalid, KeyReused, NotAllowed, SlotTaken
 from shared.ids import Mailbox
+from shared.jobs import DueKind, JobKind, job_of
 from shared.sessions import ledger, reservations
 from shared.sessions.booking import book
 from shared.sessions.changing import Answer, Reschedule, cancel, respond
 from shared.sessions.model import Cause, Hold, ResponseState, Session, SessionState
-from shared.sessions.ports import JobKind
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series import OnConflict, Outcome, Scope
 from shared.sessions.series_booking import BookedSeries, book_series
 from shared.sessions.series_changing import cancel_scope, reschedule_scope
-from shared.sessions.work import job_of
 from shared.timespan import TimeSpan
-from shared.work import do
 from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
 from tests.fakes import InMemorySessions
 from tests.unit.sessions.conftest import Desk, a_request

@@ -5,19 +5,21 @@ from datetime import timedelta
 
 import pytest
 
-from shared.attendees.reconciliation import enqueue_reconciliations, purge_batch, reconcile_batch
-from shared.attendees.recording import record, record_change
-from shared.attendees.rsvp import merge
+from shared.calendar_sync.merge import merge
+from shared.calendar_sync.reconciliation import (
+    enqueue_reconciliations,
+    purge_batch,
+    reconcile_batch,
+)
+from shared.calendar_sync.sync import record, record_change
 from shared.changes.model import ChangeKind
-from shared.due import DueKind
 from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox
+from shared.jobs import DueKind, Job, JobKind, job_of
 from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.changing import Reschedule, cancel, reschedule
 from shared.sessions.model import Cause, ResponseState, SeenEvent, Session, SessionState
-from shared.sessions.ports import Job, JobKind
-from shared.sessions.work import job_of
 from shared.timespan import TimeSpan
 from tests.builders import a_span, at
 from tests.outlook import FakeCalendar

@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from shared.attendees.conflicts import note_conflicts
-from shared.attendees.rsvp import Difference, Merged, merge
+from shared.calendar_sync.conflicts import note_conflicts
+from shared.calendar_sync.merge import Difference, Merged, merge
 from shared.changes.model import Change, ChangeKind
-from shared.due import DueItem
+from shared.concurrency import together
 from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import EventId, Mailbox, SessionId
+from shared.jobs import DueItem
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
@@ -20,7 +21,6 @@ from shared.sessions.model import Cause, SeenEvent, Session, SessionState
 from shared.sessions.occurrences import instances_of, occurrence_of, sessions_of
 from shared.sessions.rhythm import next_reconciliation, purge_item
 from shared.sessions.series import Series, matched
-from shared.together import together
 
 _ATTEMPTS: Final = 5
 """How often a lost race for the row is run again."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from shared.attendees.recording import record_change
+from shared.calendar_sync.sync import record_change
+from shared.concurrency import together
 from shared.errors import (
     CalendarThrottled,
     ConsentMissing,
@@ -16,19 +17,18 @@ from shared.errors import (
 )
 from shared.ids import Mailbox
 from shared.logs import log_event
-from shared.notifications.fairness import Turns
 from shared.notifications.model import ChangedEvent, MailboxChanges
+from shared.notifications.rate_limiting import Turns
 from shared.organizations.access import is_stopped
 from shared.organizations.model import Organization
 from shared.organizations.ports import OrganizationStore
 from shared.sessions.booking import Books
-from shared.subscriptions.upkeep import (
+from shared.subscriptions.maintenance import (
     Following,
     ensure_subscription,
     reconcile_mailbox,
     renew_now,
 )
-from shared.together import together
 
 if TYPE_CHECKING:
     from shared.sessions.model import Session

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from shared.adapters.key_vault import KeyVaultSecrets, Secret
-from shared.adapters.seals import KeyedSeals
+from shared.adapters.signing import KeyedSeals
 
 
 class Keys:

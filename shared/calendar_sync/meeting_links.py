@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from shared.attendees.recording import follow_series, record, session_of
+from shared.calendar_sync.sync import follow_series, record, session_of
 from shared.changes.model import Change, ChangeKind
 from shared.errors import StaleRow
+from shared.jobs import Job
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
@@ -18,7 +19,6 @@ from shared.sessions.model import (
 )
 from shared.sessions.occurrences import sessions_of
 from shared.sessions.online_meeting import may_yet_come, overdue
-from shared.sessions.ports import Job
 
 
 async def look_for_link(job: Job, organization: Organization, *, books: Books) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shared.administration.consent_monitor import trouble
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
-from shared.consent_watch import trouble
 from shared.errors import Invalid, SchedulingError
 from shared.ids import Mailbox, ObjectId
 from shared.organizations.consent import note_consent

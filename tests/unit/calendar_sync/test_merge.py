@@ -7,7 +7,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.attendees.rsvp import Difference, merge, newer
+from shared.calendar_sync.merge import Difference, merge, newer
 from shared.ids import (
     EventId,
     ICalUid,

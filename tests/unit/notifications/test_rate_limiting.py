@@ -6,9 +6,9 @@ import pytest
 
 from shared.errors import StoreUnavailable
 from shared.ids import EventId, Mailbox, SubscriptionId
-from shared.notifications.fairness import EVENTS_A_MINUTE, Budget
 from shared.notifications.intake import Notice, Taken, take_in
 from shared.notifications.model import ChangedEvent
+from shared.notifications.rate_limiting import EVENTS_A_MINUTE, Budget
 from tests.builders import a_mailbox
 from tests.fakes import FakeClientStates, FakeClock, InMemoryOutbox
 

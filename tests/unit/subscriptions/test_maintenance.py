@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.ids import SubscriptionId, TenantId
+from shared.jobs import Job, JobKind
 from shared.sessions.model import ResponseState
-from shared.sessions.ports import Job, JobKind
+from shared.subscriptions.maintenance import look_after
 from shared.subscriptions.model import Subscription
-from shared.subscriptions.upkeep import look_after
 from tests.unit.notifications.test_death import FakeGraph, Office, an_office
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from shared.administration.consent_monitor import LOOK_AGAIN_SECONDS, ConsentWatch
 from shared.changes.model import ChangeKind
-from shared.consent_watch import LOOK_AGAIN_SECONDS, ConsentWatch
 from shared.ids import TenantId
 from shared.organizations.model import ConsentState, Organization
 from shared.organizations.ports import Capability, Evidence

@@ -4,22 +4,20 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from shared.attendees.links import look_for_link
-from shared.attendees.reconciliation import purge_batch, reconcile_batch
-from shared.attendees.recording import follow_series
+from shared.calendar_sync.meeting_links import look_for_link
+from shared.calendar_sync.reconciliation import purge_batch, reconcile_batch
+from shared.calendar_sync.sync import follow_series
 from shared.changes.delivery import Delivering, deliver
-from shared.due import DueKind, DueStore
 from shared.ids import SeriesId
+from shared.jobs import DueKind, DueStore, Job, JobKind, due_items, put_off
 from shared.logs import log_event
 from shared.organizations.access import is_stopped
 from shared.organizations.model import Organization
 from shared.sessions.booking import Books, verify
 from shared.sessions.changing import settle_change
 from shared.sessions.model import Cause
-from shared.sessions.ports import Job, JobKind
 from shared.sessions.series_changing import settle_series
-from shared.sessions.work import due_items, put_off
-from shared.subscriptions.upkeep import Following, ensure_subscription, look_after, renew_batch
+from shared.subscriptions.maintenance import Following, ensure_subscription, look_after, renew_batch
 
 _RESUMED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
 """Jobs that nothing else brings back."""

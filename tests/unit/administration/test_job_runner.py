@@ -6,12 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from shared.due import DueItem, DueKind
+from shared.administration.job_runner import do, drop, put_back
+from shared.jobs import DueItem, DueKind, Job, JobKind, job_of
 from shared.organizations.model import ConsentState, Organization
-from shared.sessions.ports import Job, JobKind
-from shared.sessions.work import job_of
-from shared.subscriptions.upkeep import Following
-from shared.work import do, drop, put_back
+from shared.subscriptions.maintenance import Following
 from tests.builders import a_due_item, a_mailbox, an_organization
 from tests.fakes import InMemoryDue
 from tests.unit.sessions.conftest import Desk, a_desk

@@ -6,10 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from shared.attendees.conflicts import note_conflicts
-from shared.attendees.recording import apply, record, session_of, settle_others
+from shared.calendar_sync.conflicts import note_conflicts
+from shared.calendar_sync.sync import apply, record, session_of, settle_others
 from shared.changes.model import Change, ChangeKind
-from shared.due import DueItem, DueKind
 from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
@@ -19,14 +18,13 @@ from shared.errors import (
     StaleRow,
 )
 from shared.ids import Mailbox, SeriesId
+from shared.jobs import DueItem, DueKind, Job, JobKind, batches, due_items, job_of, put_off
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.booking import Books, verify
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
-from shared.sessions.ports import Job, JobKind
 from shared.sessions.rhythm import next_reconciliation, purge_item
-from shared.sessions.work import batches, due_items, job_of, put_off
 
 if TYPE_CHECKING:
     from shared.ids import EventId

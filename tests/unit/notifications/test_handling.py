@@ -11,16 +11,16 @@ import pytest
 from shared.changes.model import ChangeKind
 from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox, ObjectId, SubscriptionId
-from shared.notifications.dispatch import PutBack, dispatch
-from shared.notifications.fairness import AT_ONCE, Turns
+from shared.jobs import JobKind
+from shared.notifications.handling import PutBack, dispatch
 from shared.notifications.model import ChangedEvent, MailboxChanges
+from shared.notifications.rate_limiting import AT_ONCE, Turns
 from shared.organizations.model import ConsentState
 from shared.sessions.booking import book
 from shared.sessions.model import ResponseState, SeenEvent, Session
-from shared.sessions.ports import JobKind
+from shared.subscriptions.maintenance import Following
 from shared.subscriptions.model import Subscription
 from shared.subscriptions.ports import ClientStates, GraphSubscriptions
-from shared.subscriptions.upkeep import Following
 from tests.builders import a_mailbox
 from tests.fakes import InMemoryOrganizations, InMemorySubscriptions
 from tests.outlook import FakeCalendar

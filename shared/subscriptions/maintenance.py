@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.clock import Clock
-from shared.due import DueItem, DueKind, DueStore
+from shared.concurrency import together
 from shared.errors import (
     CalendarRefused,
     ConsentMissing,
@@ -16,15 +16,25 @@ from shared.errors import (
     StaleRow,
 )
 from shared.ids import Mailbox
+from shared.jobs import (
+    BATCH,
+    DueItem,
+    DueKind,
+    DueStore,
+    Job,
+    JobKind,
+    Jobs,
+    batches,
+    due_items,
+    job_of,
+)
 from shared.logs import log_event
 from shared.organizations.model import Background, Organization
 from shared.sessions.model import Session, SessionState
-from shared.sessions.ports import Job, JobKind, Jobs, SessionStore
-from shared.sessions.work import BATCH, batches, due_items, job_of
+from shared.sessions.ports import SessionStore
 from shared.subscriptions.model import LIFE, Subscription, SubscriptionState
 from shared.subscriptions.ports import ClientStates, GraphSubscriptions, SubscriptionStore
 from shared.subscriptions.renewal import is_alive, plan_renewals, renewal_due_at
-from shared.together import together
 
 _TRY_AGAIN: Final = timedelta(hours=6)
 """When a mailbox that refused a subscription is asked again."""

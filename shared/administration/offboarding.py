@@ -13,7 +13,6 @@ from typing import Final, Protocol
 
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
-from shared.due import DueItem, DueKind, DueStore
 from shared.errors import (
     CalendarRefused,
     Conflict,
@@ -23,6 +22,7 @@ from shared.errors import (
     NotFound,
 )
 from shared.ids import Mailbox, OrganizationId, TenantId
+from shared.jobs import DueItem, DueKind, DueStore
 from shared.logs import log_event
 from shared.organizations.model import AccessMode, Acting, Organization
 from shared.organizations.ports import OrganizationStore
