@@ -29,7 +29,7 @@ import httpx
 from benchmarks.graph_calls import Credentials, event, schedule
 from benchmarks.shared_world import SharedTables, World
 from local.cloud import LocalCloud
-from local.enrolment import enrol
+from local.seed_storage import enrol
 from shared.ids import OrganizationId, PairingId
 
 GOAL_MS: Final = 8.0

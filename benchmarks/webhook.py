@@ -27,7 +27,7 @@ from typing import Any, Final
 import httpx
 
 from local.cloud import ROOT, LocalCloud
-from local.enrolment import enrol
+from local.seed_storage import enrol
 from local.serving import take_address
 from shared.administration.sync_health import percentile
 from shared.ids import Mailbox, ObjectId, TenantId

@@ -25,7 +25,7 @@ from local.entra.managed_identity import IdentityEndpoint
 from local.entra.registration import FederatedCredential
 from local.entra.simulator import EntraSimulator
 from local.entra.tokens import EXCHANGE_AUDIENCES
-from local.graph.recording import Recorded
+from local.graph.request_log import Recorded
 from local.graph.simulator import GraphSimulator
 from local.insights import InsightsSimulator
 from local.keyvault.simulator import KeyVaultSimulator

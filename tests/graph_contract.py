@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from local.graph.recording import Recorded
+from local.graph.request_log import Recorded
 
 _DATA: Final = Path(__file__).parent / "data" / "graph"
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from yarl import URL
 
-from local.graph.call import Call, Reply, segments_of
 from local.graph.errors import ConnectionLost, GraphError, Json, bad_request, invalid_token
+from local.graph.http import Call, Reply, segments_of
 from local.graph.service import Service
 
 MOST_REQUESTS: Final = 20

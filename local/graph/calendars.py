@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from local.graph.call import Call, Reply
+from local.graph.backend import Site
 from local.graph.errors import GraphError, Json, bad_request, item_not_found
+from local.graph.http import Call, Reply
 from local.graph.ids import calendar_id, change_key
 from local.graph.mailbox import CALENDAR
-from local.graph.online import TEAMS
-from local.graph.site import Site
+from local.graph.online_meetings import TEAMS
 from local.graph.times import iana_names, windows_names
 from local.graph.working_hours import working_hours_json
 from local.world import MailboxKind

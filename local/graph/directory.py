@@ -5,10 +5,10 @@ import uuid
 from typing import Final
 
 from local.graph.auth import GRAPH_APP_ID
-from local.graph.call import Call, Reply
+from local.graph.backend import Site
 from local.graph.errors import GraphError, Json, bad_request, resource_not_found
+from local.graph.http import Call, Reply
 from local.graph.permissions import ORGANIZATION, USERS, USERS_FULL
-from local.graph.site import Site
 from local.world import MailboxKind, Person, Tenant
 
 _BASIC: Final = (

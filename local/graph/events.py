@@ -4,9 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from local.graph.call import Call, Reply
+from local.graph.backend import Site, link_to, page_of
 from local.graph.delta import DeltaState
-from local.graph.drafts import add_extension, check_names, read_proposal, read_recipients
 from local.graph.errors import (
     GraphError,
     Json,
@@ -15,11 +14,12 @@ from local.graph.errors import (
     invalid_property,
     item_not_found,
 )
+from local.graph.event_input import add_extension, check_names, read_proposal, read_recipients
 from local.graph.filters import expansion, ordered, page_bounds, predicate, select_names
+from local.graph.http import Call, Reply
 from local.graph.mailbox import CALENDAR, Event
 from local.graph.permissions import reads_bodies
 from local.graph.rendering import EXTENSION_PREFIX, Look, event_json, extension_json
-from local.graph.site import Site, link_to, page_of
 from local.graph.times import parse_instant
 
 _LONGEST_VIEW: Final = timedelta(days=2 * 366)

@@ -10,12 +10,12 @@ from datetime import datetime
 from itertools import pairwise
 
 from local.clock import CloudClock
-from local.graph.drafts import (
+from local.graph.errors import GraphError, Json, bad_request
+from local.graph.event_input import (
     TOLD_TO_ATTENDEES,
     read_details,
     read_personal,
 )
-from local.graph.errors import GraphError, Json, bad_request
 from local.graph.mail import Message, MessageKind, PostOffice
 from local.graph.mailbox import (
     CALENDAR,
@@ -27,7 +27,7 @@ from local.graph.mailbox import (
     Store,
     new_uid,
 )
-from local.graph.online import OnlineMeetings, keeps_join_block
+from local.graph.online_meetings import OnlineMeetings, keeps_join_block
 from local.graph.switches import Switches
 from local.graph.times import RESET, Moment
 

@@ -4,7 +4,7 @@ import uuid
 from typing import Final
 
 from local.clock import CloudClock
-from local.graph.drafts import exchange_html
+from local.graph.event_input import exchange_html
 from local.graph.exchange import Exchange
 from local.graph.mail import Message
 from local.graph.mailbox import Attendee, Details, Event, Mailbox, Store, occurrence_uid

@@ -8,9 +8,9 @@ from itertools import count
 from typing import Literal
 
 from local.clock import CloudClock
-from local.graph.agenda import Agenda
 from local.graph.errors import Json
 from local.graph.mailbox import Details
+from local.graph.scheduler import Agenda
 from local.graph.switches import Switches
 from local.graph.times import NEVER, Moment, instant_text
 

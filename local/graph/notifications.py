@@ -10,9 +10,9 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from local.clock import CloudClock
-from local.graph.agenda import Agenda
 from local.graph.errors import Json
 from local.graph.mailbox import CALENDAR, Event, Mailbox
+from local.graph.scheduler import Agenda
 from local.graph.subscriptions import Subscription, Subscriptions
 from local.graph.switches import Switches
 from local.graph.times import wall_text

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from local.graph.backend import Site
 from local.graph.errors import Json
 from local.graph.mail import Message
 from local.graph.mailbox import Event, Mailbox
 from local.graph.rendering import Look, event_json
-from local.graph.site import Site
 from local.graph.times import Moment
 
 

@@ -4,10 +4,10 @@ import math
 from datetime import datetime, timedelta
 from typing import Final
 
-from local.graph.call import Call, Reply
+from local.graph.backend import Site
 from local.graph.errors import GraphError, Json, bad_request, invalid_property
+from local.graph.http import Call, Reply
 from local.graph.mailbox import Event, Mailbox
-from local.graph.site import Site
 from local.graph.times import Moment
 from local.graph.working_hours import working_hours_json
 from local.world import MailboxKind, Person

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from local.graph.call import Call, Reply, segments_of
+from local.graph.backend import Site
 from local.graph.errors import (
     ConnectionLost,
     GraphError,
@@ -13,9 +13,9 @@ from local.graph.errors import (
     new_request_id,
 )
 from local.graph.faults import FaultRule, retry_after_header
-from local.graph.recording import Recorded, kept_headers
+from local.graph.http import Call, Reply, segments_of
+from local.graph.request_log import Recorded, kept_headers
 from local.graph.routes import Match, knows, match
-from local.graph.site import Site
 from local.world import MailboxKind, Person
 
 _REST_MAILBOXES = {MailboxKind.ONLINE, MailboxKind.SHARED}

@@ -10,25 +10,25 @@ from typing import Any, Final
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from local.graph.agenda import Agenda
 from local.graph.auth import Authority, TokenKeys
+from local.graph.backend import Site
 from local.graph.batch import answer_batch, lowered
-from local.graph.call import Call, Reply
 from local.graph.control import control_routes
 from local.graph.delta import DeltaTokens
 from local.graph.errors import ConnectionLost, GraphError, new_request_id
 from local.graph.exchange import Exchange
 from local.graph.faults import Faults
+from local.graph.http import Call, Reply
 from local.graph.inbox import Inbox
 from local.graph.mail import PostOffice
 from local.graph.mailbox import Store
 from local.graph.notifications import Notifier
-from local.graph.online import OnlineMeetings
+from local.graph.online_meetings import OnlineMeetings
 from local.graph.outlook import Outlook
 from local.graph.people import People
-from local.graph.recording import Recorded, Recorder, kept_headers
+from local.graph.request_log import Recorded, Recorder, kept_headers
+from local.graph.scheduler import Agenda
 from local.graph.service import Service
-from local.graph.site import Site
 from local.graph.subscriptions import Subscriptions
 from local.graph.switches import Switches
 from local.graph.webhooks import Webhooks

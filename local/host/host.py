@@ -19,13 +19,13 @@ from aiohttp import web
 from local.host.configuration import read_options
 from local.host.connections import Connections
 from local.host.cors import Cors
-from local.host.edge import Edge, Keys
 from local.host.errors import AppRefused
+from local.host.http_server import Edge, Keys
 from local.host.importing import fresh_modules, import_app
 from local.host.indexing import IndexedFunction, QueueBinding, TimerSchedule, index
 from local.host.invoking import Invocation, Invoker
-from local.host.queueing import Queue, StorageQueue
-from local.host.queues import QueueListener
+from local.host.queue_client import Queue, StorageQueue
+from local.host.queue_listener import QueueListener
 from local.host.static import StaticSite
 from local.host.timers import TimerListener
 from local.host.worker import Worker

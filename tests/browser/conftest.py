@@ -19,11 +19,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from local.cloud import ROOT, LocalCloud
-from local.enrolment import enrol
 from local.graph.outlook import NoSuchEvent
 from local.host.host import DevelopmentHost
 from local.host.static import StaticSite
 from local.page import configured_page, is_built
+from local.seed_storage import enrol
 from local.serving import Address, take_address
 from tests.e2e.conftest import settings_in_process
 

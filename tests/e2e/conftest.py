@@ -20,8 +20,8 @@ import httpx
 import pytest
 
 from local.cloud import LocalCloud
-from local.enrolment import enrol
 from local.host.host import DevelopmentHost
+from local.seed_storage import enrol
 from local.serving import take_address
 from shared.settings import Settings
 from shared.wiring import Wiring

@@ -13,7 +13,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.clock import CloudClock
-from local.graph.recording import Recorded
+from local.graph.request_log import Recorded
 from local.graph.simulator import GraphSimulator
 from local.serving import serving, take_address
 from local.world import MailboxKind, Person, Tenant, World

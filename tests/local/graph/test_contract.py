@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from local.graph.permissions import Need
-from local.graph.recording import Recorded
+from local.graph.request_log import Recorded
 from local.graph.routes import ROUTES, Route
 from tests.graph_contract import GraphContract, graph_contract, graph_samples
 from tests.local.graph.conftest import NOW, Graph, Webhook, a_meeting

@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import ClientSession
 
 from local.host.indexing import QueueBinding
-from local.host.queueing import Queue, TakenMessage
+from local.host.queue_client import Queue, TakenMessage
 
 BUNDLE: Final = {
     "id": "Microsoft.Azure.Functions.ExtensionBundle",

@@ -15,7 +15,7 @@ from local.azurite import HERE, azurite
 from local.certificate import LocalCertificate
 from local.host.connections import check_connection
 from local.host.host import DevelopmentHost
-from local.host.queueing import Queue, QueueFailed, StorageQueue
+from local.host.queue_client import Queue, QueueFailed, StorageQueue
 from local.seed import IDENTITY
 from tests.local.conftest import Cloud
 from tests.local.host.apps import (

@@ -1,10 +1,10 @@
 """HTTP: creating, renewing and ending subscriptions, with the real handshake."""
 
 from local.graph.auth import Identity
-from local.graph.call import Call, Reply
+from local.graph.backend import Site, link_to
 from local.graph.errors import GraphError, Json, bad_request, resource_not_found
+from local.graph.http import Call, Reply
 from local.graph.permissions import SUBSCRIBE
-from local.graph.site import Site, link_to
 from local.graph.subscriptions import (
     PER_MAILBOX,
     Subscription,

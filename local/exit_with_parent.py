@@ -1,4 +1,6 @@
-"""Runs a module and ends with whoever started it: ``python -m local.watched MODULE [ARGUMENT…]``.
+"""Runs a module and ends with whoever started it.
+
+`python -m local.exit_with_parent MODULE [ARGUMENT…]`.
 
 Standard input is a pipe that the starter holds. It closes when the starter is gone, however that
 happened, and a server that nobody knows of must never stay behind.

@@ -17,7 +17,7 @@ from local.host.configuration import QueueOptions
 from local.host.indexing import IndexedFunction, QueueBinding
 from local.host.invoking import Invoker
 from local.host.messages import POISON, decode, metadata
-from local.host.queueing import Queue, QueueFailed, TakenMessage
+from local.host.queue_client import Queue, QueueFailed, TakenMessage
 from local.host.worker import Call
 
 HIDDEN_FOR: Final = timedelta(minutes=10)

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from local.graph.auth import Identity
-from local.graph.drafts import fold_keys
 from local.graph.errors import Json, bad_request
+from local.graph.event_input import fold_keys
 from local.graph.mailbox import Mailbox
 from local.graph.times import zone_named
 

@@ -25,7 +25,7 @@ async def child(
     """Run *module* while the block runs, with *environment* on top of ours. Its log is ours."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "local.watched", module, *arguments),
+        *("-m", "local.exit_with_parent", module, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from yarl import URL
 
 from local.clock import CloudClock
-from local.graph.agenda import Agenda
 from local.graph.auth import Authority
-from local.graph.call import Call, Reply
 from local.graph.delta import DeltaTokens
 from local.graph.errors import Json
 from local.graph.exchange import Exchange
 from local.graph.faults import Faults
+from local.graph.http import Call, Reply
 from local.graph.mail import PostOffice
 from local.graph.mailbox import Store
 from local.graph.notifications import Notifier
-from local.graph.online import OnlineMeetings
+from local.graph.online_meetings import OnlineMeetings
 from local.graph.people import People
-from local.graph.recording import Recorder
+from local.graph.request_log import Recorder
+from local.graph.scheduler import Agenda
 from local.graph.subscriptions import Subscriptions
 from local.graph.switches import Switches
 from local.graph.webhooks import Webhooks

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import quote
 
-from local.graph.agenda import Agenda
 from local.graph.errors import bad_request
 from local.graph.mailbox import Event, Mailbox, Store
+from local.graph.scheduler import Agenda
 from local.graph.switches import Switches
 
 TEAMS: Final = "teamsForBusiness"

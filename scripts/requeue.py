@@ -1,6 +1,6 @@
 """Puts messages that nobody could handle back on their queue, once the cause is mended.
 
-    python -m operations.requeue https://ACCOUNT.queue.core.windows.net notifications
+    python -m scripts.requeue https://ACCOUNT.queue.core.windows.net notifications
 
 Whoever runs it needs "Storage Queue Data Contributor" on the account and an `az login`. A message
 is removed from the poison queue only after it is on the other one, so a run that dies loses nothing
@@ -40,7 +40,7 @@ async def _main(url: str, queue: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do it and say how many."""
-    parser = argparse.ArgumentParser(prog="python -m operations.requeue", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.requeue", description=__doc__)
     parser.add_argument("url", help="the account's queue service")
     parser.add_argument("queue", choices=QUEUES)
     options = parser.parse_args(arguments)
