@@ -30,7 +30,7 @@ from shared.sessions.booking import BookingRequest, book
 from shared.sessions.changing import Answer, Reschedule, cancel, reschedule, respond
 from shared.sessions.model import ResponseState, Session, SessionState
 from shared.timespan import TimeSpan
-from tests.rig import MONDAY, Rig, a_rig
+from tests.sync_testbed import MONDAY, Rig, a_rig
 
 PER_WORLD: Final = 120
 """Bookings in one world; then a new one begins, so that calendars stay as full as people's are."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.graph.faults import FaultRule
-from tests.rig import MINUTE, RECONCILED_WITHIN, STEP, Rig, a_rig, logged_exceptions
+from tests.sync_testbed import MINUTE, RECONCILED_WITHIN, STEP, Rig, a_rig, logged_exceptions
 
 Hinder = Callable[[Rig], None]
 _STRANGERS = 12

@@ -10,7 +10,7 @@ from local.world import MailboxKind
 from shared.changes.model import ChangeKind
 from shared.sessions.model import Session
 from tests.faults import FAULTS, run, seed_to_use
-from tests.rig import MINUTE, RECONCILED_WITHIN, Rig, a_rig
+from tests.sync_testbed import MINUTE, RECONCILED_WITHIN, Rig, a_rig
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -13,7 +13,7 @@ from shared.sessions.model import (
     OnlineMeetingState,
 )
 from tests.e2e.conftest import Stage
-from tests.rig import Rig, a_rig
+from tests.sync_testbed import Rig, a_rig
 
 CASES: tuple[tuple[str, str, dict[str, Any], bool, str, tuple[Any, ...]], ...] = (
     # who, pairing, switches, has Teams, wanted → state, provider, reason

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from shared.subscriptions.model import RENEW_AFTER
-from tests.rig import a_rig
+from tests.sync_testbed import a_rig
 
 
 async def test_subscriptions_are_renewed_at_half_of_their_life_in_one_batch(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.builders import at
 from tests.edge.api import Api, an_api, on_fakes, told
-from tests.edge.generating import Drawn, requests
+from tests.edge.strategies import Drawn, requests
 from tests.openapi import OpenApi
 
 DOCUMENT = OpenApi.committed().document

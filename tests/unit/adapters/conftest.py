@@ -10,7 +10,7 @@ from azure.core.credentials import AccessToken
 from shared.adapters.app_credentials import AppCredentials
 from shared.adapters.graph.client import GraphClient
 from shared.adapters.http_pool import Outbound
-from tests.unit.adapters.worlds import Answers, some_settings
+from tests.unit.adapters.entra_fixtures import Answers, some_settings
 
 
 class FakeIdentity:

@@ -15,7 +15,7 @@ from shared.adapters.entra import EntraTokens
 from shared.adapters.http_pool import Outbound
 from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.organizations.ports import CallerKind
-from tests.unit.adapters.worlds import (
+from tests.unit.adapters.entra_fixtures import (
     NOW,
     OTHER_TENANT,
     PLATFORM_TENANT,

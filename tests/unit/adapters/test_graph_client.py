@@ -30,7 +30,7 @@ from shared.errors import (
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.organizations.model import Acting
 from tests.unit.adapters.conftest import Graph
-from tests.unit.adapters.worlds import TENANT, USER
+from tests.unit.adapters.entra_fixtures import TENANT, USER
 
 MAILBOX = Mailbox(TenantId(TENANT), ObjectId(USER))
 CHALLENGE = '{"access_token":{"acrs":{"essential":true,"value":"cp1"}}}'

@@ -31,8 +31,8 @@ from shared.sessions.model import (
 from shared.timespan import TimeSpan
 from tests.graph_contract import graph_sample
 from tests.unit.adapters.conftest import Graph
+from tests.unit.adapters.entra_fixtures import NOW, OTHER_TENANT, TENANT, USER, FakeClock
 from tests.unit.adapters.test_graph_client import refused
-from tests.unit.adapters.worlds import NOW, OTHER_TENANT, TENANT, USER, FakeClock
 
 MAILBOX = Mailbox(Tenant(TENANT), ObjectId(USER))
 AS_USER = Acting(MAILBOX, "their token")

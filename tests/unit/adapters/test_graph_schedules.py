@@ -23,8 +23,8 @@ from shared.organizations.model import Acting
 from shared.timespan import TimeSpan
 from tests.graph_contract import graph_sample
 from tests.unit.adapters.conftest import Graph
+from tests.unit.adapters.entra_fixtures import TENANT, USER
 from tests.unit.adapters.test_graph_client import refused
-from tests.unit.adapters.worlds import TENANT, USER
 
 ACTING = Acting(Mailbox(TenantId(TENANT), ObjectId(USER)), "their token")
 HOUR = TimeSpan.lasting(datetime(2026, 3, 1, 9, 0, tzinfo=UTC), timedelta(hours=1))

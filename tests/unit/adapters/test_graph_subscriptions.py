@@ -18,8 +18,8 @@ from shared.errors import (
 )
 from shared.ids import Mailbox, ObjectId, SubscriptionId, TenantId
 from tests.unit.adapters.conftest import Graph
+from tests.unit.adapters.entra_fixtures import NOW, TENANT, USER
 from tests.unit.adapters.test_graph_client import refused
-from tests.unit.adapters.worlds import NOW, TENANT, USER
 
 MAILBOX = Mailbox(TenantId(TENANT), ObjectId(USER))
 EXPIRES = NOW + timedelta(minutes=10_000)

@@ -8,7 +8,7 @@ import pytest
 from shared.adapters.client_states import KeyedClientStates
 from shared.adapters.key_vault import Secret
 from shared.ids import Mailbox, ObjectId, TenantId
-from tests.unit.adapters.worlds import MENTOR, OTHER_TENANT, TENANT, USER, FakeClock
+from tests.unit.adapters.entra_fixtures import MENTOR, OTHER_TENANT, TENANT, USER, FakeClock
 
 MAILBOX = Mailbox(TenantId(TENANT), ObjectId(USER))
 NONCE = "Zm9vYmFyYmF6cXV4"

@@ -32,7 +32,7 @@ from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, TenantId
 from shared.organizations.model import Acting, Organization, OrganizationSettings, Participation
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.timespan import TimeSpan
-from tests.unit.availability.plain import at, view_of
+from tests.unit.availability.slot_oracle import at, view_of
 
 HOUR = timedelta(hours=1)
 TENANT = TenantId("11111111-1111-1111-1111-111111111111")

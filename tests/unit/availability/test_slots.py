@@ -31,7 +31,7 @@ from shared.availability.slots import (
     why_unknown,
 )
 from shared.timespan import TimeSpan
-from tests.unit.availability.plain import Person, at, instants, schedules_of, sweep, view_of
+from tests.unit.availability.slot_oracle import Person, at, instants, schedules_of, sweep, view_of
 
 HOUR = timedelta(hours=1)
 ZONES = [UTC, *map(ZoneInfo, ("Europe/Berlin", "America/New_York", "Asia/Kathmandu"))]

@@ -23,7 +23,7 @@ from shared.availability.working_hours import (
 )
 from shared.timespan import TimeSpan
 from tests.graph_contract import graph_sample
-from tests.unit.availability.plain import at, instants, is_on_step, is_working
+from tests.unit.availability.slot_oracle import at, instants, is_on_step, is_working
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 EVERY_DAY = frozenset(range(7))

@@ -22,7 +22,7 @@ from shared.sessions.changing import Reschedule, cancel, reschedule
 from shared.sessions.model import Cause, ResponseState, SeenEvent, Session, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import a_span, at
-from tests.outlook import FakeCalendar
+from tests.fake_outlook import FakeCalendar
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 
 

@@ -22,8 +22,8 @@ from shared.subscriptions.maintenance import Following
 from shared.subscriptions.model import Subscription
 from shared.subscriptions.ports import ClientStates, GraphSubscriptions
 from tests.builders import a_mailbox
+from tests.fake_outlook import FakeCalendar
 from tests.fakes import InMemoryOrganizations, InMemorySubscriptions
-from tests.outlook import FakeCalendar
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 
 

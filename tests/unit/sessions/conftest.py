@@ -16,6 +16,7 @@ from shared.organizations.model import (
 from shared.pairings.model import Pairing
 from shared.sessions.booking import BookingRequest, Books
 from tests.builders import a_mailbox, a_pairing, an_organization, at
+from tests.fake_outlook import FakeCalendar, FakeOutlook
 from tests.fakes import (
     FakeClock,
     InMemoryChanges,
@@ -23,7 +24,6 @@ from tests.fakes import (
     InMemoryJobs,
     InMemorySessions,
 )
-from tests.outlook import FakeCalendar, FakeOutlook
 
 
 @dataclass

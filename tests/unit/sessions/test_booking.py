@@ -28,7 +28,7 @@ from shared.sessions.model import (
 )
 from shared.timespan import TimeSpan
 from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
-from tests.outlook import RefusingCalendar
+from tests.fake_outlook import RefusingCalendar
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 
 

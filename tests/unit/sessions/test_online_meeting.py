@@ -19,7 +19,7 @@ from shared.sessions.model import (
 )
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series_booking import book_series
-from tests.outlook import RefusingCalendar
+from tests.fake_outlook import RefusingCalendar
 from tests.unit.sessions.conftest import Desk, a_request
 
 AUTO, TEAMS = OnlineMeetingChoice.AUTO, OnlineMeetingChoice.TEAMS

@@ -9,7 +9,7 @@ from shared.jobs import Job, JobKind
 from shared.sessions.model import ResponseState
 from shared.subscriptions.maintenance import look_after
 from shared.subscriptions.model import Subscription
-from tests.unit.notifications.test_death import FakeGraph, Office, an_office
+from tests.unit.notifications.test_crash_recovery import FakeGraph, Office, an_office
 
 
 async def _row(office: Office) -> Subscription:

@@ -24,8 +24,8 @@ from shared.sessions.rhythm import purge_item
 from shared.subscriptions.maintenance import Following, enqueue_renewals
 from shared.timespan import TimeSpan
 from tests.builders import a_span, at
+from tests.fake_outlook import FakeEvent
 from tests.fakes import FakeClientStates, InMemoryOrganizations, InMemorySubscriptions
-from tests.outlook import FakeEvent
 from tests.unit.sessions.conftest import Desk, a_desk, a_request
 from tests.unit.sessions.test_death import Doomed, Fate, Killed
 
