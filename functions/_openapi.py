@@ -20,8 +20,8 @@ import azure.functions as func
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from functions._bodies import Problem
 from functions._http import MAX_BODY_BYTES, Operation
+from functions.schemas.service import Problem
 
 _SCHEMAS: Final = "#/components/schemas/"
 _ERRORS: Final = {

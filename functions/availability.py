@@ -2,15 +2,8 @@
 
 import azure.functions as func
 
-from functions._bodies import AvailabilityBody, AvailabilityQuery, availability_body
-from functions._http import (
-    Operation,
-    authorize,
-    http_endpoint,
-    parse_query,
-    path_id,
-    reply,
-)
+from functions._http import Operation, authorize, http_endpoint, parse_query, path_id, reply
+from functions.schemas.availability import AvailabilityBody, AvailabilityQuery, availability_body
 from shared.ids import PairingId
 from shared.pairings.membership import own_pairing
 from shared.sessions.offering import offer_slots

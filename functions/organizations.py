@@ -7,7 +7,6 @@ from typing import Final
 
 import azure.functions as func
 
-from functions._bodies import PageQuery, PairingBody
 from functions._consent_page import consent_page, unavailable_page
 from functions._http import (
     Operation,
@@ -20,9 +19,9 @@ from functions._http import (
     path_parameter,
     reply,
 )
-from functions._organization_bodies import (
-    ChangeList,
-    ChangesQuery,
+from functions.schemas.base import PageQuery
+from functions.schemas.changes import ChangeList, ChangesQuery
+from functions.schemas.organizations import (
     ConsentLinkBody,
     ConsentQuery,
     DiagnosticsBody,
@@ -32,11 +31,10 @@ from functions._organization_bodies import (
     OrganizationChange,
     OrganizationHealthBody,
     OrganizationList,
-    OrganizationPairingList,
-    PairingInput,
     RemovalBody,
     RemovalQuery,
 )
+from functions.schemas.pairings import OrganizationPairingList, PairingBody, PairingInput
 from shared.administration.diagnosis import see_doctor
 from shared.administration.offboarding import offboard
 from shared.administration.sync_health import sync_health

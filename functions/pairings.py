@@ -2,7 +2,6 @@
 
 import azure.functions as func
 
-from functions._bodies import MeBody, PageQuery, PairingBody, PairingList, me_body
 from functions._http import (
     Operation,
     authorize,
@@ -12,6 +11,8 @@ from functions._http import (
     path_id,
     reply,
 )
+from functions.schemas.base import PageQuery
+from functions.schemas.pairings import MeBody, PairingBody, PairingList, me_body
 from shared.ids import PairingId
 from shared.organizations.access import ensure_usable
 from shared.organizations.diagnosis import diagnose_participant

@@ -8,8 +8,8 @@ from typing import Final
 
 import azure.functions as func
 
-from functions._bodies import HealthBody
 from functions._http import Operation, http_endpoint, reply
+from functions.schemas.service import HealthBody
 from shared.health import check_up
 from shared.wiring import wiring
 

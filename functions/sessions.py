@@ -5,16 +5,6 @@ from collections.abc import Sequence
 
 import azure.functions as func
 
-from functions._bodies import (
-    AnswerBody,
-    BookedBody,
-    BookingBody,
-    CancelBody,
-    RescheduleBody,
-    SessionBody,
-    SessionList,
-    SessionsQuery,
-)
 from functions._http import (
     Operation,
     authorize,
@@ -27,6 +17,16 @@ from functions._http import (
     path_id,
     path_parameter,
     reply,
+)
+from functions.schemas.sessions import (
+    AnswerBody,
+    BookedBody,
+    BookingBody,
+    CancelBody,
+    RescheduleBody,
+    SessionBody,
+    SessionList,
+    SessionsQuery,
 )
 from shared.errors import PreconditionFailed
 from shared.ids import ObjectId, PairingId, SessionId

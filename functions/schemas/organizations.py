@@ -1,20 +1,19 @@
-"""What goes in and out of the platform's routes."""
+"""Organizations: settings, consent, diagnosis, health, removal."""
 
-from collections.abc import Sequence
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator
 
-from functions._bodies import Body, FindingBody, Moment, PairingBody, Reply, Step
+from functions.schemas.base import _ADDRESS, _GUID, Address, Body, Guid, Moment, Reply, Step
 from shared.administration.diagnosis import Visit
 from shared.administration.offboarding import Removal
 from shared.administration.sync_health import SeenBy, SyncHealth
-from shared.changes.model import Change, ChangeKind
-from shared.ids import ObjectId, TenantId
+from shared.ids import TenantId
 from shared.organizations.consent import ConsentAnswer, ConsentLink
-from shared.organizations.diagnosis import FindingState
+from shared.organizations.diagnosis import Finding, FindingState
 from shared.organizations.model import (
     AccessMode,
     Background,
@@ -23,17 +22,61 @@ from shared.organizations.model import (
     Organization,
     OrganizationSettings,
 )
-from shared.pairings.model import MAX_PARTICIPANTS, ParticipantRole
-from shared.pairings.registration import NamedParticipant
-
-_GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_ADDRESS = r"^[^@\s<>,;]+@[^@\s<>,;]+$"
-
-Guid = Annotated[str, Field(pattern=_GUID), AfterValidator(str.lower)]
-Address = Annotated[str, Field(pattern=_ADDRESS, max_length=320), AfterValidator(str.lower)]
 
 
-# --- organizations
+class OrganizationBrief(Reply):
+    """What a participant may know of their organization."""
+
+    id: str
+    consent: ConsentState
+    access_mode: AccessMode
+    background: Background
+
+
+class FindingBody(Reply):
+    """One thing that was checked: does it work, and if not, who must do what."""
+
+    capability: str
+    state: Literal["works", "fails", "unknown"]
+    meaning: str
+    """One sentence for people."""
+    code: str | None = None
+    """Microsoft's word for it: an error code or an AADSTS number."""
+    ailment: str | None = None
+    """Our stable word for what is wrong."""
+    who: str | None = None
+    """Who must act: `entra_admin`, `exchange_admin`, `user`, `platform`, `us` or `nobody`."""
+    remedy: str | None = None
+    takes: str | None = None
+    """How long it takes to have an effect."""
+    link: str | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        """Return the body of *finding*."""
+        return cls(
+            capability=finding.capability,
+            state=finding.state.value,
+            meaning=finding.meaning,
+            code=finding.code,
+            ailment=finding.ailment,
+            who=finding.who,
+            remedy=finding.remedy,
+            takes=finding.takes,
+            link=finding.link,
+            request_id=finding.request_id,
+        )
+
+
+def organization_brief(organization: Organization) -> OrganizationBrief:
+    """Return what participants may know of *organization*."""
+    return OrganizationBrief(
+        id=organization.id,
+        consent=organization.consent,
+        access_mode=organization.settings.access_mode,
+        background=organization.settings.background,
+    )
 
 
 class SettingsChange(Body):
@@ -75,6 +118,8 @@ class SettingsChange(Body):
 
 
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
+
+
 _DURATIONS = {
     "minimum_notice_minutes": ("minimum_notice", _MINUTE),
     "horizon_days": ("horizon", _DAY),
@@ -218,9 +263,6 @@ class RemovalBody(Reply):
         )
 
 
-# --- consent
-
-
 class ConsentLinkBody(Reply):
     """Where to send the customer's administrator. It replaces every link made before."""
 
@@ -255,9 +297,6 @@ class ConsentQuery(Body):
         )
 
 
-# --- diagnostics and health
-
-
 class DiagnosticsQuery(Body):
     """Whose mailbox to try."""
 
@@ -267,7 +306,6 @@ class DiagnosticsQuery(Body):
     @field_validator("mailbox")
     @classmethod
     def _named(cls, mailbox: str | None) -> str | None:
-        import re
 
         if mailbox and not (re.fullmatch(_GUID, mailbox) or re.fullmatch(_ADDRESS, mailbox)):
             raise ValueError("must be an object id or an address")
@@ -416,99 +454,3 @@ class OrganizationHealthBody(Reply):
             if health.delivery
             else None,
         )
-
-
-# --- pairings
-
-
-class NamedParticipantBody(Body):
-    """Somebody who may meet: named by address, by object id, or by both."""
-
-    role: ParticipantRole
-    address: Address | None = None
-    """Alone: looked up in the tenant; whoever is not there is from outside."""
-    object_id: Guid | None = None
-    """Alone: the address is looked up."""
-    required: bool = True
-
-    @model_validator(mode="after")
-    def _is_named(self) -> Self:
-        if self.address is None and self.object_id is None:
-            raise ValueError("needs an address or an object_id")
-        return self
-
-
-class PairingInput(Body):
-    """Who may meet: in place of whoever might before."""
-
-    participants: list[NamedParticipantBody] = Field(min_length=2, max_length=MAX_PARTICIPANTS)
-
-    def to_named(self) -> list[NamedParticipant]:
-        """Return what the use-case understands."""
-        return [
-            NamedParticipant(
-                who.role,
-                who.address,
-                ObjectId(who.object_id) if who.object_id else None,
-                who.required,
-            )
-            for who in self.participants
-        ]
-
-
-class OrganizationPairingList(Reply):
-    """A page of an organization's pairings."""
-
-    items: list[PairingBody]
-    next: str | None
-
-
-# --- changes
-
-
-class ChangesQuery(Body):
-    """From where on."""
-
-    cursor: str | None = Field(default=None, max_length=512)
-    """Out of the answer before; without, from the beginning."""
-    limit: int = Field(default=100, ge=1, le=500)
-
-
-class ChangeBody(Reply):
-    """One thing that happened."""
-
-    at: Moment
-    kind: ChangeKind
-    cause: Literal["api", "outlook", "reconciliation"]
-    pairing_id: str | None
-    session_id: str | None
-    lag_ms: int | None
-    """How long after it happened in Outlook it was seen here."""
-    detail: str
-
-    @classmethod
-    def of(cls, change: Change) -> Self:
-        """Return the body of *change*."""
-        return cls.model_validate(
-            {
-                "at": change.at,
-                "kind": change.kind,
-                "cause": str(change.cause),
-                "pairing_id": change.pairing_id,
-                "session_id": change.session_id,
-                "lag_ms": change.lag_ms,
-                "detail": change.detail,
-            }
-        )
-
-
-class ChangeList(Reply):
-    """Changes in order. Keep *next* and ask with it again: nothing is ever missed."""
-
-    items: list[ChangeBody]
-    next: str | None
-
-    @classmethod
-    def of(cls, changes: Sequence[Change], cursor: str | None) -> Self:
-        """Return the body of *changes*, and the cursor after them."""
-        return cls(items=[ChangeBody.of(change) for change in changes], next=cursor)
