@@ -62,14 +62,14 @@ class Operation:
     status: int = 200
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
-    idempotent: bool = False
+    requires_idempotency_key: bool = False
     """Wants an `Idempotency-Key`."""
-    guarded: bool = False
+    requires_if_match: bool = False
     """Wants an `If-Match`."""
-    cached: bool = False
+    supports_conditional_get: bool = False
     """Answers `If-None-Match` with 304."""
     problems: tuple[int, ...] = field(default=())
-    likewise: tuple[int, ...] = field(default=())
+    also_returns: tuple[int, ...] = field(default=())
     """Other statuses that come with the reply's body."""
     media_type: str = "application/json"
 
@@ -87,7 +87,7 @@ def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
         async def endpoint(req: func.HttpRequest) -> func.HttpResponse:
             started = time.perf_counter()
             with traced(handler.__name__, parent=req.headers.get("traceparent")) as span:
-                response = await _answer(handler, req, operation)
+                response = await _run_handler(handler, req, operation)
                 response.headers["x-trace-id"] = span.trace_id
                 response.headers["x-content-type-options"] = "nosniff"
                 response.headers.setdefault("cache-control", "no-store")
@@ -107,7 +107,7 @@ def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
     return decorate
 
 
-async def _answer(
+async def _run_handler(
     handler: Handler, req: func.HttpRequest, operation: Operation
 ) -> func.HttpResponse:
     """Return what *handler* answers, or the problem that kept it from that."""
@@ -172,7 +172,7 @@ def parse_query(req: func.HttpRequest, model: type[M]) -> M:
     try:
         parsed: M = _adapter(model).validate_python(dict(req.params))
     except ValidationError as error:
-        _refuse(error, "query")
+        _raise_invalid(error, "query")
     return parsed
 
 
@@ -189,7 +189,7 @@ def parse_body(req: func.HttpRequest, model: type[M]) -> M:
     except ValidationError as error:
         if any(detail["type"] == "json_invalid" for detail in error.errors(include_url=False)):
             raise BadBody(NOT_JSON, "The body is not valid JSON in UTF-8.") from None
-        _refuse(error, "body")
+        _raise_invalid(error, "body")
     return parsed
 
 
@@ -230,7 +230,7 @@ def ensure_match(req: func.HttpRequest, *etags: str) -> None:
         raise PreconditionFailed("It changed since you read it.")
 
 
-def _refuse(error: ValidationError, where: str) -> NoReturn:
+def _raise_invalid(error: ValidationError, where: str) -> NoReturn:
     raise InvalidFields(
         [
             {
@@ -250,7 +250,7 @@ def _field_name(part: object) -> str:
 # --- replies
 
 
-def reply(
+def json_response(
     body: BaseModel,
     *,
     status: int = 200,

@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from functions._http import Operation, authorize, http_endpoint, parse_query, path_id, reply
+from functions._http import Operation, authorize, http_endpoint, json_response, parse_query, path_id
 from functions.schemas.availability import AvailabilityBody, AvailabilityQuery, availability_body
 from shared.ids import PairingId
 from shared.pairings.membership import own_pairing
@@ -31,4 +31,4 @@ async def show_availability(req: func.HttpRequest) -> func.HttpResponse:
         pairings=wiring().pairings,
     )
     found = await offer_slots(participation, pairing, query.to_request(), books=wiring().books)
-    return reply(availability_body(found, query.time_zone))
+    return json_response(availability_body(found, query.time_zone))

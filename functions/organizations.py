@@ -14,10 +14,10 @@ from functions._http import (
     ensure_match,
     etag_of,
     http_endpoint,
+    json_response,
     parse_body,
     parse_query,
     path_parameter,
-    reply,
 )
 from functions.schemas.base import PageQuery
 from functions.schemas.changes import ChangeList, ChangesQuery
@@ -74,7 +74,7 @@ async def create_organization(req: func.HttpRequest) -> func.HttpResponse:
         settings=body.settings.applied_to(OrganizationSettings()),
     )
     created = await wiring().organizations.create(organization)
-    return _shown(created, status=201)
+    return _organization_response(created, status=201)
 
 
 @bp.route("organizations", methods=["GET"])
@@ -86,14 +86,18 @@ async def list_organizations(req: func.HttpRequest) -> func.HttpResponse:
     await authorize_platform(req)
     query = parse_query(req, PageQuery)
     found, cursor = await wiring().organizations.list(after=query.cursor, limit=query.limit)
-    return reply(OrganizationList(items=[OrganizationBody.of(o) for o in found], next=cursor))
+    return json_response(
+        OrganizationList(items=[OrganizationBody.of(o) for o in found], next=cursor)
+    )
 
 
 @bp.route("organizations/{organization_id}", methods=["GET"])
-@http_endpoint(Operation("One customer", "platform", reply=OrganizationBody, cached=True))
+@http_endpoint(
+    Operation("One customer", "platform", reply=OrganizationBody, supports_conditional_get=True)
+)
 async def show_organization(req: func.HttpRequest) -> func.HttpResponse:
     """Show an organization with its consent and settings."""
-    return _shown(await _organization(req), req=req)
+    return _organization_response(await _organization(req), req=req)
 
 
 @bp.route("organizations/{organization_id}", methods=["PATCH"])
@@ -103,7 +107,7 @@ async def show_organization(req: func.HttpRequest) -> func.HttpResponse:
         "platform",
         body=OrganizationChange,
         reply=OrganizationBody,
-        guarded=True,
+        requires_if_match=True,
         problems=(*_BODY, 409, 412),
     )
 )
@@ -113,7 +117,7 @@ async def change_organization(req: func.HttpRequest) -> func.HttpResponse:
     ensure_match(req, etag_of(organization.version))
     body = parse_body(req, OrganizationChange)
     changed = replace(organization, settings=body.settings.applied_to(organization.settings))
-    return _shown(await wiring().organizations.save(changed))
+    return _organization_response(await wiring().organizations.save(changed))
 
 
 @bp.route("organizations/{organization_id}", methods=["DELETE"])
@@ -135,7 +139,7 @@ async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
         cancel_sessions=query.cancel_sessions,
         leaving=wiring().leaving,
     )
-    return reply(RemovalBody.of(removal))
+    return json_response(RemovalBody.of(removal))
 
 
 @bp.route("organizations/{organization_id}/consent-link", methods=["POST"])
@@ -157,7 +161,7 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
         seals=wiring().consent_seals,
         clock=wiring().clock,
     )
-    return reply(ConsentLinkBody.of(link))
+    return json_response(ConsentLinkBody.of(link))
 
 
 @bp.route("consent/callback", methods=["GET"])
@@ -204,7 +208,7 @@ async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
         changes=adapters.changes,
         clock=adapters.clock,
     )
-    return reply(DiagnosticsBody.of(visit, adapters.clock.now()))
+    return json_response(DiagnosticsBody.of(visit, adapters.clock.now()))
 
 
 @bp.route("organizations/{organization_id}/health", methods=["GET"])
@@ -223,7 +227,7 @@ async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
         throttled=adapters.throttled,
         deliveries=adapters.deliveries if adapters.delivering else None,
     )
-    return reply(OrganizationHealthBody.of(health))
+    return json_response(OrganizationHealthBody.of(health))
 
 
 @bp.route("organizations/{organization_id}/changes", methods=["GET"])
@@ -240,7 +244,7 @@ async def list_organization_changes(req: func.HttpRequest) -> func.HttpResponse:
     """List what happened after the cursor, oldest first."""
     organization, query = await _organization(req), parse_query(req, ChangesQuery)
     changes, cursor = await wiring().changes.after(organization.id, query.cursor, query.limit)
-    return reply(ChangeList.of(changes, cursor))
+    return json_response(ChangeList.of(changes, cursor))
 
 
 @bp.route("organizations/{organization_id}/pairings", methods=["GET"])
@@ -259,7 +263,7 @@ async def list_organization_pairings(req: func.HttpRequest) -> func.HttpResponse
     found, cursor = await wiring().pairings.of_organization(
         organization.id, after=query.cursor, limit=query.limit
     )
-    return reply(
+    return json_response(
         OrganizationPairingList(items=[PairingBody.of(p, None) for p in found], next=cursor)
     )
 
@@ -288,12 +292,14 @@ async def put_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
         people=wiring().people,
         pairings=wiring().pairings,
     )
-    return reply(PairingBody.of(pairing, None), etag=etag_of(pairing.version))
+    return json_response(PairingBody.of(pairing, None), etag=etag_of(pairing.version))
 
 
 @bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["GET"])
 @http_endpoint(
-    Operation("One of a customer's pairings", "platform", reply=PairingBody, cached=True)
+    Operation(
+        "One of a customer's pairings", "platform", reply=PairingBody, supports_conditional_get=True
+    )
 )
 async def show_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
     """Show a pairing."""
@@ -301,7 +307,7 @@ async def show_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
     pairing = await wiring().pairings.get(
         organization.id, PairingId(path_parameter(req, "pairing_id"))
     )
-    return reply(PairingBody.of(pairing, None), etag=etag_of(pairing.version), req=req)
+    return json_response(PairingBody.of(pairing, None), etag=etag_of(pairing.version), req=req)
 
 
 @bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["DELETE"])
@@ -319,11 +325,11 @@ async def _organization(req: func.HttpRequest) -> Organization:
     return await wiring().organizations.get(OrganizationId(path_parameter(req, "organization_id")))
 
 
-def _shown(
+def _organization_response(
     organization: Organization, *, status: int = 200, req: func.HttpRequest | None = None
 ) -> func.HttpResponse:
     headers = {"location": f"/api/organizations/{organization.id}"} if status == 201 else None
-    return reply(
+    return json_response(
         OrganizationBody.of(organization),
         status=status,
         etag=etag_of(organization.version),

@@ -7,9 +7,9 @@ from functions._http import (
     authorize,
     etag_of,
     http_endpoint,
+    json_response,
     parse_query,
     path_id,
-    reply,
 )
 from functions.schemas.base import PageQuery
 from functions.schemas.pairings import MeBody, PairingBody, PairingList, me_body
@@ -28,7 +28,7 @@ async def show_me(req: func.HttpRequest) -> func.HttpResponse:
     """Say who calls and what, if anything, keeps their mailbox from being used."""
     participation = await authorize(req)
     findings = await diagnose_participant(participation, probes=wiring().probes)
-    return reply(me_body(participation, findings))
+    return json_response(me_body(participation, findings))
 
 
 @bp.route("pairings", methods=["GET"])
@@ -46,17 +46,19 @@ async def list_my_pairings(req: func.HttpRequest) -> func.HttpResponse:
         limit=query.limit,
     )
     me = participation.mailbox.object_id
-    return reply(PairingList(items=[PairingBody.of(p, me) for p in pairings], next=cursor))
+    return json_response(PairingList(items=[PairingBody.of(p, me) for p in pairings], next=cursor))
 
 
 @bp.route("pairings/{pairing_id}", methods=["GET"])
-@http_endpoint(Operation("One of my pairings", "participant", reply=PairingBody, cached=True))
+@http_endpoint(
+    Operation("One of my pairings", "participant", reply=PairingBody, supports_conditional_get=True)
+)
 async def show_my_pairing(req: func.HttpRequest) -> func.HttpResponse:
     """Show a pairing the caller is in."""
     participation = await authorize(req)
     pairing_id = PairingId(path_id(req, "pairing_id"))
     pairing = await own_pairing(participation, pairing_id, pairings=wiring().pairings)
-    return reply(
+    return json_response(
         PairingBody.of(pairing, participation.mailbox.object_id),
         etag=etag_of(pairing.version),
         req=req,

@@ -12,11 +12,11 @@ from functions._http import (
     etag_of,
     http_endpoint,
     idempotency_key,
+    json_response,
     parse_body,
     parse_query,
     path_id,
     path_parameter,
-    reply,
 )
 from functions.schemas.sessions import (
     AnswerBody,
@@ -60,7 +60,7 @@ bp = func.Blueprint()
         body=BookingBody,
         reply=BookedBody,
         status=201,
-        idempotent=True,
+        requires_idempotency_key=True,
         problems=(400, 403, 409, 413, 415, 422, 502, 503),
     )
 )
@@ -77,9 +77,11 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
     request, me = body.to_request(key, fingerprint), participation.mailbox.object_id
     if request.repeat is None:
         session = await book(participation, pairing, request, books=wiring().books)
-        return _shown(session, me, status=201)
+        return _session_response(session, me, status=201)
     booked = await book_series(participation, pairing, request, books=wiring().books)
-    return _shown_many(booked.sessions[0], booked.sessions, me, series=booked.series, status=201)
+    return _sessions_response(
+        booked.sessions[0], booked.sessions, me, series=booked.series, status=201
+    )
 
 
 @bp.route("sessions", methods=["GET"])
@@ -89,7 +91,7 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
         "participant",
         query=SessionsQuery,
         reply=SessionList,
-        cached=True,
+        supports_conditional_get=True,
         problems=(422,),
     )
 )
@@ -106,7 +108,7 @@ async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
         sessions=wiring().sessions,
     )
     me = participation.mailbox.object_id
-    return reply(
+    return json_response(
         SessionList(items=[SessionBody.of(s, me) for s in sessions], next=cursor),
         etag=etag_of(cursor or "", *(s.version for s in sessions)),
         req=req,
@@ -114,14 +116,16 @@ async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @bp.route("sessions/{session_id}", methods=["GET"])
-@http_endpoint(Operation("One of my sessions", "participant", reply=SessionBody, cached=True))
+@http_endpoint(
+    Operation("One of my sessions", "participant", reply=SessionBody, supports_conditional_get=True)
+)
 async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
     """Show a session the caller organizes or is invited to."""
     participation = await authorize(req)
     session = await wiring().sessions.get(
         participation.mailbox, SessionId(path_id(req, "session_id"))
     )
-    return _shown(session, participation.mailbox.object_id, req=req)
+    return _session_response(session, participation.mailbox.object_id, req=req)
 
 
 @bp.route("sessions/{session_id}", methods=["PATCH"])
@@ -131,7 +135,7 @@ async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
         "participant",
         body=RescheduleBody,
         reply=BookedBody,
-        guarded=True,
+        requires_if_match=True,
         problems=(400, 409, 412, 413, 415, 422, 502),
     )
 )
@@ -141,7 +145,7 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     The same again is the same answer, also under the ETag of before, as long as it stays there.
     """
     participation, body = await authorize(req), parse_body(req, RescheduleBody)
-    session = await _own(req, participation)
+    session = await _own_session(req, participation)
     wanted, books = body.to_request(session), wiring().books
     try:
         ensure_match(req, *map(etag_of, versions_to_move(session, wanted)))
@@ -151,10 +155,14 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
         if moved is None:
             raise PreconditionFailed(f"{changed} It is {told(session)}.") from changed
         if not any(each.pending_span for each in moved):
-            return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
+            return _sessions_response(
+                _changed_session(session, moved), moved, participation.mailbox.object_id
+            )
     pairing = await _pairing_of(session)
     moved = await reschedule_scope(participation, pairing, session, wanted, body.scope, books=books)
-    return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
+    return _sessions_response(
+        _changed_session(session, moved), moved, participation.mailbox.object_id
+    )
 
 
 @bp.route("sessions/{session_id}/cancel", methods=["POST"])
@@ -170,11 +178,13 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
 async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     """Cancel a session the caller organizes; Outlook tells the attendees. Twice is fine."""
     participation, body = await authorize(req), parse_body(req, CancelBody)
-    session = await _own(req, participation)
+    session = await _own_session(req, participation)
     cancelled = await cancel_scope(
         participation, session, body.comment, body.scope, books=wiring().books
     )
-    return _shown_many(_named(session, cancelled), cancelled, participation.mailbox.object_id)
+    return _sessions_response(
+        _changed_session(session, cancelled), cancelled, participation.mailbox.object_id
+    )
 
 
 @bp.route("sessions/{session_id}/response", methods=["POST"])
@@ -194,9 +204,9 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
     Twice is fine.
     """
     participation, body = await authorize(req), parse_body(req, AnswerBody)
-    session = await _own(req, participation)
+    session = await _own_session(req, participation)
     answered = await respond(participation, session, body.to_request(), books=wiring().books)
-    return _shown(answered, participation.mailbox.object_id, status=202)
+    return _session_response(answered, participation.mailbox.object_id, status=202)
 
 
 @bp.route("sessions/{session_id}/proposals/{attendee}/accept", methods=["POST"])
@@ -211,15 +221,15 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
 async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
     """Move a session the caller organizes to the time that an attendee proposed. Twice is fine."""
     participation = await authorize(req)
-    session = await _own(req, participation)
+    session = await _own_session(req, participation)
     pairing = await _pairing_of(session)
     moved = await accept_proposal(
         participation, pairing, session, path_parameter(req, "attendee"), books=wiring().books
     )
-    return _shown(moved, participation.mailbox.object_id)
+    return _session_response(moved, participation.mailbox.object_id)
 
 
-async def _own(req: func.HttpRequest, participation: Participation) -> Session:
+async def _own_session(req: func.HttpRequest, participation: Participation) -> Session:
     """Return the session in the path, if it is the caller's."""
     ensure_usable(participation.organization)
     session_id = SessionId(path_id(req, "session_id"))
@@ -231,12 +241,12 @@ async def _pairing_of(session: Session) -> Pairing:
     return await pairing_that_meets(session, pairings=wiring().pairings)
 
 
-def _named(session: Session, changed: Sequence[Session]) -> Session:
+def _changed_session(session: Session, changed: Sequence[Session]) -> Session:
     """Return *session* as it is after a change of it, or of others of its series."""
     return next((each for each in changed if each.id == session.id), session)
 
 
-def _shown_many(
+def _sessions_response(
     session: Session,
     sessions: Sequence[Session],
     me: ObjectId,
@@ -245,7 +255,7 @@ def _shown_many(
     status: int = 200,
 ) -> func.HttpResponse:
     headers = {"location": f"/api/sessions/{session.id}"} if status == 201 else None
-    return reply(
+    return json_response(
         BookedBody.of_many(session, sessions, series, me),
         status=status,
         etag=etag_of(session.version),
@@ -253,7 +263,7 @@ def _shown_many(
     )
 
 
-def _shown(
+def _session_response(
     session: Session,
     me: ObjectId,
     *,
@@ -261,7 +271,7 @@ def _shown(
     req: func.HttpRequest | None = None,
 ) -> func.HttpResponse:
     headers = {"location": f"/api/sessions/{session.id}"} if status == 201 else None
-    return reply(
+    return json_response(
         SessionBody.of(session, me),
         status=status,
         etag=etag_of(session.version),

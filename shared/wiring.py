@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shared.adapters.client_states import KeyedClientStates
     from shared.adapters.entra import EntraTokens
     from shared.adapters.graph.client import GraphClient
-    from shared.adapters.http_pool import Outbound
+    from shared.adapters.http_pool import HttpPool
     from shared.adapters.key_vault import KeyVaultSecrets
     from shared.adapters.queues import Queues
     from shared.adapters.tables.client import Tables
@@ -74,18 +74,18 @@ class Wiring:
     # --- towards Microsoft
 
     @cached_property
-    def outbound(self) -> "Outbound":
+    def http_pool(self) -> "HttpPool":
         """Return the process's connections."""
-        from shared.adapters.http_pool import Outbound
+        from shared.adapters.http_pool import HttpPool
 
-        return Outbound()
+        return HttpPool()
 
     @cached_property
     def credentials(self) -> "AppCredentials":
         """Return the identities the app calls Graph with."""
         from shared.adapters.app_credentials import AppCredentials
 
-        return AppCredentials(self.settings, self.secrets, self.outbound)
+        return AppCredentials(self.settings, self.secrets, self.http_pool)
 
     @cached_property
     def secrets(self) -> "KeyVaultSecrets":
@@ -103,7 +103,7 @@ class Wiring:
         """Return what checks callers' tokens."""
         from shared.adapters.entra import EntraTokens
 
-        return EntraTokens(self.settings, self.outbound, self.clock)
+        return EntraTokens(self.settings, self.http_pool, self.clock)
 
     @cached_property
     def client_states(self) -> "KeyedClientStates":
@@ -127,7 +127,7 @@ class Wiring:
         return GraphClient(
             self.settings,
             self.credentials,
-            self.outbound,
+            self.http_pool,
             self.consent_watch.suspect,
             self.throttled,
         )
@@ -274,7 +274,7 @@ class Wiring:
         from shared.adapters.webhooks import WebhookReceiver
         from shared.changes.delivery import Delivering
 
-        receiver = WebhookReceiver(self.settings.webhook_url, self.secrets, self.outbound)
+        receiver = WebhookReceiver(self.settings.webhook_url, self.secrets, self.http_pool)
         return Delivering(self.changes, self.deliveries, receiver, self.clock)
 
     @cached_property
@@ -396,7 +396,7 @@ class Wiring:
         """Close every connection that was made."""
         if "telemetry" in self.__dict__:
             await self.telemetry.aclose()
-        for name in ("tables", "queues", "secrets", "credentials", "outbound"):
+        for name in ("tables", "queues", "secrets", "credentials", "http_pool"):
             if name in self.__dict__:
                 await self.__dict__[name].aclose()
 

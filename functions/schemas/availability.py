@@ -6,9 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from functions.schemas.base import Body, Instant, Moment, Reply, Step, ZoneName
-from shared.availability.finding import Availability, AvailabilityRequest
-from shared.availability.finding import ParticipantTime as FoundTime
+from functions.schemas.base import Body, Reply, RequestInstant, ResponseInstant, Step, ZoneName
+from shared.availability.finding import Availability, AvailabilityRequest, ParticipantAvailability
 from shared.availability.model import Obstacle, UnknownReason, WorkingHours
 from shared.pairings.model import ParticipantRole
 from shared.timespan import TimeSpan
@@ -19,8 +18,8 @@ class AvailabilityQuery(Body):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, defer_build=True, frozen=True)
 
-    from_: Instant = Field(alias="from")
-    to: Instant
+    from_: RequestInstant = Field(alias="from")
+    to: RequestInstant
     """At most 42 days after *from*."""
     duration_minutes: int = Field(default=60, ge=15, le=480, multiple_of=5)
     step_minutes: Step | None = None
@@ -63,8 +62,8 @@ class AvailabilityQuery(Body):
 class SlotBody(Reply):
     """A time that can be booked."""
 
-    start: Moment
-    end: Moment
+    start: ResponseInstant
+    end: ResponseInstant
     confirmed_for: list[str]
     """Addresses of those known to be free."""
     unknown_for: list[str]
@@ -73,8 +72,8 @@ class SlotBody(Reply):
 class BusyBody(Reply):
     """Time somebody has given away: when and how, never what for."""
 
-    start: Moment
-    end: Moment
+    start: ResponseInstant
+    end: ResponseInstant
     status: Literal["tentative", "busy", "out_of_office"]
 
 
@@ -98,7 +97,7 @@ class UnknownBody(Reply):
     code: str | None
 
 
-class ParticipantTime(Reply):
+class ParticipantAvailabilityBody(Reply):
     """One participant's time in the window."""
 
     address: str
@@ -120,20 +119,20 @@ class ObstacleBody(Reply):
 class RefusalBody(Reply):
     """A start that is not offered."""
 
-    start: Moment
+    start: ResponseInstant
     obstacles: list[ObstacleBody]
 
 
 class AvailabilityBody(Reply):
     """When a pairing can meet."""
 
-    start: Moment
-    end: Moment
+    start: ResponseInstant
+    end: ResponseInstant
     duration_minutes: int
     step_minutes: int
     time_zone: str
     slots: list[SlotBody]
-    participants: list[ParticipantTime]
+    participants: list[ParticipantAvailabilityBody]
     explanation: list[RefusalBody] | None = None
     """Only when asked for."""
 
@@ -155,7 +154,9 @@ def availability_body(found: Availability, time_zone: str) -> AvailabilityBody:
             )
             for slot in found.slots
         ],
-        participants=[_participant_time(time, found.window.start) for time in found.participants],
+        participants=[
+            _participant_availability(time, found.window.start) for time in found.participants
+        ],
         explanation=None
         if found.refusals is None
         else [
@@ -171,9 +172,11 @@ def availability_body(found: Availability, time_zone: str) -> AvailabilityBody:
     )
 
 
-def _participant_time(time: FoundTime, at: datetime) -> ParticipantTime:
+def _participant_availability(
+    time: ParticipantAvailability, at: datetime
+) -> ParticipantAvailabilityBody:
     person, unknown = time.participant, time.unknown
-    return ParticipantTime(
+    return ParticipantAvailabilityBody(
         address=person.address,
         object_id=person.object_id,
         role=person.role,

@@ -42,7 +42,7 @@ def _parsed(value: object) -> datetime:
     raise ValueError("must be RFC 3339 text with an offset, such as 2026-03-02T09:00:00+01:00")
 
 
-Instant = Annotated[
+RequestInstant = Annotated[
     datetime,
     BeforeValidator(_parsed),
     PlainSerializer(instant, return_type=str),
@@ -51,7 +51,7 @@ Instant = Annotated[
 """An instant in a request: RFC 3339 with an offset."""
 
 
-Moment = Annotated[
+ResponseInstant = Annotated[
     datetime,
     PlainSerializer(instant, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
@@ -108,8 +108,8 @@ class Reply(BaseModel):
 class SpanBody(Reply):
     """A stretch of time, half-open."""
 
-    start: Moment
-    end: Moment
+    start: ResponseInstant
+    end: ResponseInstant
 
     @classmethod
     def of(cls, span: TimeSpan) -> Self:
@@ -130,7 +130,7 @@ def _on_grid(start: datetime) -> datetime:
     return start
 
 
-GridInstant = Annotated[Instant, AfterValidator(_on_grid)]
+GridInstant = Annotated[RequestInstant, AfterValidator(_on_grid)]
 """An instant on a multiple of five minutes."""
 
 

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from functions.schemas.base import Body, Moment, Reply
+from functions.schemas.base import Body, Reply, ResponseInstant
 from shared.changes.model import Change, ChangeKind
 
 
@@ -20,7 +20,7 @@ class ChangesQuery(Body):
 class ChangeBody(Reply):
     """One thing that happened."""
 
-    at: Moment
+    at: ResponseInstant
     kind: ChangeKind
     cause: Literal["api", "outlook", "reconciliation"]
     pairing_id: str | None

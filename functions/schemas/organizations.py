@@ -7,7 +7,16 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator
 
-from functions.schemas.base import _ADDRESS, _GUID, Address, Body, Guid, Moment, Reply, Step
+from functions.schemas.base import (
+    _ADDRESS,
+    _GUID,
+    Address,
+    Body,
+    Guid,
+    Reply,
+    ResponseInstant,
+    Step,
+)
 from shared.administration.diagnosis import Visit
 from shared.administration.offboarding import Removal
 from shared.administration.sync_health import SeenBy, SyncHealth
@@ -188,10 +197,10 @@ class OrganizationBody(Reply):
     tenant_id: str | None
     """null until an administrator has approved, unless it was named."""
     consent: ConsentState
-    consent_changed_at: Moment | None
+    consent_changed_at: ResponseInstant | None
     is_closing: bool
     """Its removal has begun."""
-    created_at: Moment
+    created_at: ResponseInstant
     settings: SettingsBody
 
     @classmethod
@@ -267,7 +276,7 @@ class ConsentLinkBody(Reply):
     """Where to send the customer's administrator. It replaces every link made before."""
 
     url: str
-    expires_at: Moment
+    expires_at: ResponseInstant
 
     @classmethod
     def of(cls, link: ConsentLink) -> Self:
@@ -319,7 +328,7 @@ class DiagnosticsBody(Reply):
     consent: ConsentState
     mailbox: str | None
     """Object id of whom it was tried with."""
-    checked_at: Moment
+    checked_at: ResponseInstant
     healthy: bool
     """Whether nothing is known to fail."""
     findings: list[FindingBody]
@@ -341,7 +350,7 @@ class ConsentHealth(Reply):
     """The approval."""
 
     state: ConsentState
-    changed_at: Moment | None
+    changed_at: ResponseInstant | None
 
 
 class CredentialHealth(Reply):
@@ -349,7 +358,7 @@ class CredentialHealth(Reply):
 
     kind: str
     """`managed-identity`, `certificate` or `secret`."""
-    expires_at: Moment | None
+    expires_at: ResponseInstant | None
 
 
 class SubscriptionsHealth(Reply):
@@ -359,9 +368,9 @@ class SubscriptionsHealth(Reply):
     polling: int
     """Graph refuses a subscription: they are read by the clock."""
     expired: int
-    oldest_renewal_at: Moment | None
-    next_due_at: Moment | None
-    last_push_at: Moment | None
+    oldest_renewal_at: ResponseInstant | None
+    next_due_at: ResponseInstant | None
+    last_push_at: ResponseInstant | None
 
 
 class SeenByBody(Reply):
@@ -370,7 +379,7 @@ class SeenByBody(Reply):
     count: int
     lag_p50_ms: int | None
     lag_p99_ms: int | None
-    last_at: Moment | None
+    last_at: ResponseInstant | None
 
     @classmethod
     def of(cls, seen: SeenBy) -> Self:
@@ -386,7 +395,7 @@ class SeenByBody(Reply):
 class ChangesHealth(Reply):
     """The last thousand changes."""
 
-    since: Moment | None
+    since: ResponseInstant | None
     push: SeenByBody
     reconciliation: SeenByBody
 
@@ -394,12 +403,12 @@ class ChangesHealth(Reply):
 class WebhookHealth(Reply):
     """How the platform is told of changes."""
 
-    delivered_at: Moment | None
+    delivered_at: ResponseInstant | None
     """The last time it took some."""
-    failing_since: Moment | None
+    failing_since: ResponseInstant | None
     failures: int
     """In a row. It is tried again for as long as the changes are kept."""
-    retry_at: Moment | None
+    retry_at: ResponseInstant | None
 
 
 class OrganizationHealthBody(Reply):

@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from functions.schemas.base import Moment, Reply, SpanBody
+from functions.schemas.base import Reply, ResponseInstant, SpanBody
 from functions.schemas.sessions import DateBody
 
 
-class Problem(Reply):
+class ProblemBody(Reply):
     """RFC 9457. `type` is stable; `detail` is for people; `remedy` says what somebody can do."""
 
     model_config = ConfigDict(extra="allow", defer_build=True)
@@ -31,7 +31,7 @@ class HealthBody(Reply):
 
     status: Literal["ok", "degraded"]
     version: str
-    time: Moment
+    time: ResponseInstant
     checks: dict[str, str]
     """Part by part: `ok`, or what is wrong."""
     poison: dict[str, int]

@@ -9,10 +9,10 @@ from pydantic import ConfigDict, Field, Strict, model_validator
 from functions.schemas.base import (
     Body,
     GridInstant,
-    Instant,
     Line,
-    Moment,
     Reply,
+    RequestInstant,
+    ResponseInstant,
     SpanBody,
     Text,
     ZoneName,
@@ -203,7 +203,7 @@ class AttendeeBody(Reply):
     is_free: bool
     """False: they were not, when it was booked, and their time is not held."""
     response: ResponseState
-    responded_at: Moment | None
+    responded_at: ResponseInstant | None
     proposed: SpanBody | None
     """Another time they propose."""
     forwarded: bool
@@ -252,8 +252,8 @@ class SessionBody(Reply):
     id: str
     pairing_id: str
     state: SessionState
-    start: Moment
-    end: Moment
+    start: ResponseInstant
+    end: ResponseInstant
     time_zone: str
     organizer_id: str
     is_organizer: bool
@@ -264,12 +264,12 @@ class SessionBody(Reply):
     unknown_for: list[str]
     """Whose availability was unknown when it was booked."""
     conflicts_with: list[str]
-    unreadable_since: Moment | None
+    unreadable_since: ResponseInstant | None
     """Since when Outlook does not show it: its organizer's mailbox is gone, or shut to the app."""
     series_id: str | None
     occurrence: int | None
-    created_at: Moment
-    changed_at: Moment
+    created_at: ResponseInstant
+    changed_at: ResponseInstant
 
     @classmethod
     def of(cls, session: Session, me: str) -> Self:
@@ -314,9 +314,9 @@ class DateBody(Reply):
     """A date of a series that was not free."""
 
     occurrence: int
-    start: Moment
+    start: ResponseInstant
     """When it would be by the pattern."""
-    end: Moment
+    end: ResponseInstant
     outcome: Outcome
     booked: SpanBody | None
     """When it is booked instead."""
@@ -378,9 +378,9 @@ class SessionsQuery(Body):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, defer_build=True, frozen=True)
 
-    from_: Instant | None = Field(default=None, alias="from")
+    from_: RequestInstant | None = Field(default=None, alias="from")
     """Those that start then or later."""
-    to: Instant | None = None
+    to: RequestInstant | None = None
     """Those that start before."""
     state: SessionState | None = None
     cursor: str | None = Field(default=None, max_length=512)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.adapters.http_pool import Outbound
+from shared.adapters.http_pool import HttpPool
 from shared.clock import Clock
 from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.ids import ObjectId, TenantId
@@ -57,10 +57,10 @@ class SigningKeys:
     PyJWT's own client fetches with a blocking call, which would stop every other request.
     """
 
-    def __init__(self, login_url: str, outbound: Outbound, clock: Clock) -> None:
+    def __init__(self, login_url: str, http_pool: HttpPool, clock: Clock) -> None:
         self._url = f"{login_url}/common/discovery/v2.0/keys"
         self._issuer = f"{login_url}/{{tenantid}}/v2.0"
-        self._outbound = outbound
+        self._outbound = http_pool
         self._clock = clock
         self._keys: Mapping[str, SigningKey] = {}
         self._fetched_at: datetime | None = None
@@ -117,10 +117,10 @@ class SigningKeys:
 class EntraTokens:
     """Checks bearer tokens (the `Tokens` port)."""
 
-    def __init__(self, settings: Settings, outbound: Outbound, clock: Clock) -> None:
+    def __init__(self, settings: Settings, http_pool: HttpPool, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._keys = SigningKeys(settings.cloud.login_url, outbound, clock)
+        self._keys = SigningKeys(settings.cloud.login_url, http_pool, clock)
 
     async def ping(self) -> None:
         """Return if there are signing keys, else raise CalendarUnavailable."""

@@ -21,7 +21,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("azure").setLevel(logging.ERROR)
 
 
-class Outbound:
+class HttpPool:
     """Connections of one process, made when first used. Belongs to the loop it is first used on."""
 
     def __init__(self, transport: "httpx.AsyncBaseTransport | None" = None) -> None:

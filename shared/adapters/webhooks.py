@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from shared.adapters.http_pool import Outbound
+from shared.adapters.http_pool import HttpPool
 from shared.adapters.key_vault import KeyVaultSecrets, signing_key
 from shared.changes.model import Change
 from shared.changes.ports import ChangeStore, DeliveryRefused
@@ -39,13 +39,13 @@ class WebhookReceiver:
         self,
         url: str,
         secrets: KeyVaultSecrets,
-        outbound: Outbound,
+        http_pool: HttpPool,
         *,
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
         self._secrets = secrets
-        self._outbound = outbound
+        self._outbound = http_pool
         self._epoch = epoch
 
     async def send(self, message_id: str, message: Mapping[str, Any]) -> None:

@@ -74,7 +74,7 @@ class AvailabilityRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ParticipantTime:
+class ParticipantAvailability:
     """One participant's time in the window that was asked for."""
 
     participant: Participant
@@ -93,7 +93,7 @@ class Availability:
     rules: SlotRules
     slots: tuple[Slot, ...]
     """By start; they may overlap each other."""
-    participants: tuple[ParticipantTime, ...]
+    participants: tuple[ParticipantAvailability, ...]
     """As in the pairing."""
     refusals: tuple[Refusal, ...] | None = None
     """Every start that is not offered; only when asked for."""
@@ -363,10 +363,10 @@ def _quorum(occasion: Occasion, request: AvailabilityRequest) -> Quorum:
     return Quorum(occasion.organizer, request.at_least, include_unknown=request.include_unknown)
 
 
-def _participants(occasion: Occasion, window: TimeSpan) -> tuple[ParticipantTime, ...]:
+def _participants(occasion: Occasion, window: TimeSpan) -> tuple[ParticipantAvailability, ...]:
     unknown = {person.address: person for person in occasion.unknown()}
     return tuple(
-        ParticipantTime(
+        ParticipantAvailability(
             participant,
             busy=tuple(
                 BusySpan(part, busy.status)

@@ -324,7 +324,7 @@ async def test_a_session_whose_index_is_torn_is_an_outage_not_a_guess(
     sessions, session = TableSessions(tables), a_session()
     await reservations.create(sessions, session, NOW)
     await tables.remove(
-        MAILBOXES, keys.starts_at(session.organizer, session.span.start, session.id)
+        MAILBOXES, keys.time_index_key(session.organizer, session.span.start, session.id)
     )
     with pytest.raises(StoreUnavailable):
         await reservations.release(sessions, session.organizer, session.id)

@@ -131,7 +131,7 @@ class FakeWiring(Wiring):
         super().__init__(SETTINGS, desk.clock)
         self.desk = desk
         self.__dict__ |= {
-            "outbound": None,
+            "http_pool": None,
             "credentials": FakeCredential(),
             "secrets": None,
             "graph": None,

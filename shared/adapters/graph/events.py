@@ -54,34 +54,21 @@ from msgraph.generated.users.item.events.item.tentatively_accept import (
     tentatively_accept_request_builder,
 )
 
-from shared.adapters.graph.batch import MOST, send_batch
-from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
-from shared.adapters.graph.times import (
-    NEVER,
-    read_instant,
-    read_span,
-    write_time,
-    write_wall,
-    zone_name,
-)
+from shared.adapters.graph.batch import MAX_BATCH_REQUESTS, send_batch
+from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
+from shared.adapters.graph.event_parsing import parse_event
+from shared.adapters.graph.times import to_date_time_zone, to_local_time, zone_name
 from shared.errors import CalendarUnavailable, EventGone, SchedulingError
 from shared.ids import EventId, ICalUid, Mailbox, SessionId
 from shared.organizations.model import Acting, OnlineMeetingChoice
-from shared.sessions.model import (
-    Attendee,
-    AttendeeResponse,
-    EventDraft,
-    MeetingProvider,
-    ResponseState,
-    SeenAttendee,
-    SeenEvent,
-    Session,
-)
+from shared.sessions.model import Attendee, EventDraft, ResponseState, SeenEvent, Session
 from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 from shared.timespan import TimeSpan
 
 PROPERTY_ID: Final = "String {66f5a359-4659-4830-9070-00040ec6ac6e} Name mentoringSessionId"
 """Our tag on events. The GUID is ours; it may never change."""
+
+
 SELECT: Final = [
     "id",
     "iCalUId",
@@ -97,12 +84,23 @@ SELECT: Final = [
     "seriesMasterId",
 ]
 """What is read of an event. Nothing that `Calendars.ReadBasic` could not read; no texts."""
+
+
 _SELECTED: Final = ",".join(SELECT)
+
+
 _OF_AN_INSTANCE: Final = [*SELECT, "originalStart"]
+
+
 _INSTANCES_PAGE: Final = 100
+
+
 OFFER_KEPT_SECONDS: Final = 3600.0
 """How long it is believed which online meetings a calendar allows."""
+
+
 _OFFERS_KEPT: Final = 10_000
+
 
 _PROVIDERS: Final[Mapping[OnlineMeetingChoice, OnlineMeetingProviderType | None]] = {
     # No provider: Graph takes the calendar's own default, and booking needs no call to ask for it.
@@ -110,21 +108,15 @@ _PROVIDERS: Final[Mapping[OnlineMeetingChoice, OnlineMeetingProviderType | None]
     OnlineMeetingChoice.TEAMS: OnlineMeetingProviderType.TeamsForBusiness,
     OnlineMeetingChoice.SKYPE: OnlineMeetingProviderType.SkypeForBusiness,
 }
+
+
 _WEEKS: Final = ("first", "second", "third", "fourth", "last")
+
+
 _OFFERED: Final = {
     "teamsforbusiness": OnlineMeetingChoice.TEAMS,
     "skypeforbusiness": OnlineMeetingChoice.SKYPE,
     "skypeforconsumer": OnlineMeetingChoice.SKYPE,
-}
-_MEETINGS: Final = {
-    "teamsforbusiness": MeetingProvider.TEAMS,
-    "skypeforbusiness": MeetingProvider.SKYPE,
-    "skypeforconsumer": MeetingProvider.SKYPE,
-}
-_RESPONSES: Final = {
-    "accepted": ResponseState.ACCEPTED,
-    "tentativelyaccepted": ResponseState.TENTATIVE,
-    "declined": ResponseState.DECLINED,
 }
 
 
@@ -149,13 +141,13 @@ class GraphCalendar:
         try:
             # Repeatable, because the transactionId makes a second one be refused.
             answer = await caller.send(
-                builder.to_post_request_information(event_of(draft)), repeatable=True
+                builder.to_post_request_information(to_graph_event(draft)), repeatable=True
             )
-        except Failed as failed:
+        except GraphCallFailed as failed:
             if failed.refusal.code.lower() != "errorduplicatetransactionid":
                 raise caller.error(failed.refusal) from None
-            return await self._created_before(caller, failed, draft.session_id)
-        return seen_event(answer.json(), session_id=draft.session_id)
+            return await self._find_duplicate(caller, failed, draft.session_id)
+        return parse_event(answer.json(), session_id=draft.session_id)
 
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
         """Find the event of *session_id* by our extended property, by the app's own identity."""
@@ -164,8 +156,8 @@ class GraphCalendar:
     async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
         """Read one event by the app's own identity. Raises EventGone."""
         caller = self._client.app(mailbox.tenant_id, mailbox.object_id)
-        answer = await caller.call(_reading(caller, event_id), repeatable=True)
-        return seen_event(answer.json())
+        answer = await caller.call(_get_event_request(caller, event_id), repeatable=True)
+        return parse_event(answer.json())
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
@@ -177,10 +169,10 @@ class GraphCalendar:
         if len(tenants) > 1:
             raise ValueError("a batch is read in one tenant")
         caller = self._client.app(tenants.pop())
-        requests = [_part(caller, mailbox, event_id) for mailbox, event_id in events]
+        requests = [_batched_get(caller, mailbox, event_id) for mailbox, event_id in events]
         try:
             outcomes = await send_batch(caller, requests)
-        except Failed as failed:
+        except GraphCallFailed as failed:
             raise caller.error(failed.refusal) from None
         return [_seen_or_error(caller, outcome) for outcome in outcomes]
 
@@ -190,9 +182,12 @@ class GraphCalendar:
         """Give the event new times; never touches its body, which holds the online meeting."""
         caller = self._client.acting(acting)
         builder = EventItemRequestBuilder(caller.adapter, caller.path(event=event_id))
-        patch = Event(start=write_time(span.start, time_zone), end=write_time(span.end, time_zone))
+        patch = Event(
+            start=to_date_time_zone(span.start, time_zone),
+            end=to_date_time_zone(span.end, time_zone),
+        )
         answer = await caller.call(builder.to_patch_request_information(patch))
-        return seen_event(answer.json())
+        return parse_event(answer.json())
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
@@ -209,9 +204,9 @@ class GraphCalendar:
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
         seen: list[SeenEvent] = []
         while True:
-            told = (await caller.call(request, repeatable=True)).json()
-            seen += [seen_event(event) for event in told.get("value") or ()]
-            following = told.get("@odata.nextLink")
+            payload = (await caller.call(request, repeatable=True)).json()
+            seen += [parse_event(event) for event in payload.get("value") or ()]
+            following = payload.get("@odata.nextLink")
             if not following:
                 return seen
             request = builder.with_url(following).to_get_request_information()
@@ -228,11 +223,11 @@ class GraphCalendar:
         caller = self._client.acting(acting)
         builder = EventItemRequestBuilder(caller.adapter, caller.path(event=master_id))
         patch = Event(
-            start=write_wall(first.start, time_zone), end=write_wall(first.end, time_zone)
+            start=to_local_time(first.start, time_zone), end=to_local_time(first.end, time_zone)
         )
-        patch.additional_data = {"recurrence": recurrence_of(pattern, time_zone)}
+        patch.additional_data = {"recurrence": to_graph_recurrence(pattern, time_zone)}
         answer = await caller.call(builder.to_patch_request_information(patch))
-        return seen_event(answer.json())
+        return parse_event(answer.json())
 
     async def reschedule_many(
         self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
@@ -243,7 +238,8 @@ class GraphCalendar:
         def patched(event_id: EventId, span: TimeSpan) -> RequestInformation:
             path = caller.path(user=acting.mailbox.object_id, event=event_id)
             patch = Event(
-                start=write_time(span.start, time_zone), end=write_time(span.end, time_zone)
+                start=to_date_time_zone(span.start, time_zone),
+                end=to_date_time_zone(span.end, time_zone),
             )
             return EventItemRequestBuilder(caller.adapter, path).to_patch_request_information(patch)
 
@@ -285,9 +281,9 @@ class GraphCalendar:
         """
         caller = self._client.acting(acting)
         event_id = await (
-            self._copy_of_occurrence(caller, session)
+            self._find_occurrence_copy(caller, session)
             if session.series_id
-            else self._copy(caller, session.ical_uid)
+            else self._find_attendee_copy(caller, session.ical_uid)
         )
         request = _response(caller, event_id, answer, comment, proposed, session.time_zone)
         await caller.call(request)
@@ -303,16 +299,16 @@ class GraphCalendar:
             select=["allowedOnlineMeetingProviders", "defaultOnlineMeetingProvider"]
         )
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        told = (await caller.call(request, repeatable=True)).json()
-        allowed = (str(p).lower() for p in told.get("allowedOnlineMeetingProviders") or ())
+        payload = (await caller.call(request, repeatable=True)).json()
+        allowed = (str(p).lower() for p in payload.get("allowedOnlineMeetingProviders") or ())
         offer = frozenset(_OFFERED[name] for name in allowed if name in _OFFERED)
         if len(self._offers) >= _OFFERS_KEPT:
             self._offers.clear()
         self._offers[acting.mailbox] = (self._monotonic(), offer)
         return offer
 
-    async def _created_before(
-        self, caller: Caller, failed: Failed, session_id: SessionId
+    async def _find_duplicate(
+        self, caller: GraphSession, failed: GraphCallFailed, session_id: SessionId
     ) -> SeenEvent:
         """Return the event that a refused duplicate speaks of.
 
@@ -322,9 +318,11 @@ class GraphCalendar:
         existing = error.get("@event.existingEventId")
         if isinstance(existing, str) and existing:
             try:
-                answer = await caller.send(_reading(caller, EventId(existing)), repeatable=True)
-                return seen_event(answer.json(), session_id=session_id)
-            except Failed:
+                answer = await caller.send(
+                    _get_event_request(caller, EventId(existing)), repeatable=True
+                )
+                return parse_event(answer.json(), session_id=session_id)
+            except GraphCallFailed:
                 pass  # an id of the other kind, perhaps: the tag finds it as well
         seen = await self._find(caller, session_id)
         if seen is None:
@@ -337,27 +335,27 @@ class GraphCalendar:
         return seen
 
     @staticmethod
-    async def _find(caller: Caller, session_id: SessionId) -> SeenEvent | None:
+    async def _find(caller: GraphSession, session_id: SessionId) -> SeenEvent | None:
         has_it = (
             f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
             f"and ep/value eq '{_quoted(session_id)}')"
         )
-        answer = await caller.call(_searching(caller, has_it, SELECT), repeatable=True)
+        answer = await caller.call(_find_events_request(caller, has_it, SELECT), repeatable=True)
         found = [
-            seen_event(event, session_id=session_id) for event in answer.json().get("value") or ()
+            parse_event(event, session_id=session_id) for event in answer.json().get("value") or ()
         ]
         return min(found, key=lambda seen: seen.is_cancelled, default=None)
 
     @staticmethod
-    async def _copy(caller: Caller, ical_uid: ICalUid | None) -> EventId:
+    async def _find_attendee_copy(caller: GraphSession, ical_uid: ICalUid | None) -> EventId:
         if ical_uid is not None:
-            request = _searching(caller, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
+            request = _find_events_request(caller, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
             for event in (await caller.call(request, repeatable=True)).json().get("value") or ():
                 return EventId(event["id"])
         raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
     @staticmethod
-    async def _copy_of_occurrence(caller: Caller, session: Session) -> EventId:
+    async def _find_occurrence_copy(caller: GraphSession, session: Session) -> EventId:
         """Find it by the time it is at: lists of events know series, not their occurrences."""
         builder = CalendarViewRequestBuilder(caller.adapter, caller.path())
         wanted = CalendarViewRequestBuilder.CalendarViewRequestBuilderGetQueryParameters(
@@ -373,12 +371,12 @@ class GraphCalendar:
         raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
 
-def event_of(draft: EventDraft) -> Event:
+def to_graph_event(draft: EventDraft) -> Event:
     """Return *draft* as Graph's event, with the session's id as transaction and as our tag."""
     event = Event(
         subject=" ".join(draft.title.split()),
-        start=write_time(draft.span.start, draft.time_zone),
-        end=write_time(draft.span.end, draft.time_zone),
+        start=to_date_time_zone(draft.span.start, draft.time_zone),
+        end=to_date_time_zone(draft.span.end, draft.time_zone),
         attendees=[_attendee(attendee) for attendee in draft.attendees],
         transaction_id=draft.session_id,
         single_value_extended_properties=[
@@ -386,10 +384,10 @@ def event_of(draft: EventDraft) -> Event:
         ],
     )
     if draft.pattern:
-        event.start = write_wall(draft.span.start, draft.time_zone)
-        event.end = write_wall(draft.span.end, draft.time_zone)
+        event.start = to_local_time(draft.span.start, draft.time_zone)
+        event.end = to_local_time(draft.span.end, draft.time_zone)
         # The SDK's models of it would be eight modules more, for six words.
-        event.additional_data = {"recurrence": recurrence_of(draft.pattern, draft.time_zone)}
+        event.additional_data = {"recurrence": to_graph_recurrence(draft.pattern, draft.time_zone)}
     if draft.agenda:
         event.body = ItemBody(content_type=BodyType.Html, content=agenda_html(draft.agenda))
     if draft.location:
@@ -400,23 +398,23 @@ def event_of(draft: EventDraft) -> Event:
     return event
 
 
-def recurrence_of(pattern: Pattern, time_zone: str) -> dict[str, Any]:
+def to_graph_recurrence(pattern: Pattern, time_zone: str) -> dict[str, Any]:
     """Return *pattern* as Graph's ``patternedRecurrence``.
 
     Source: https://learn.microsoft.com/graph/api/resources/patternedrecurrence
     """
     day = pattern.anchor.strftime("%A").lower()
-    told: dict[str, Any]
+    payload: dict[str, Any]
     if pattern.frequency is not Frequency.MONTHLY:
         interval = 1 if pattern.frequency is Frequency.WEEKLY else 2
-        told = {"type": "weekly", "interval": interval, "daysOfWeek": [day]}
+        payload = {"type": "weekly", "interval": interval, "daysOfWeek": [day]}
     elif pattern.monthly_by is MonthlyBy.DAY_OF_MONTH:
-        told = {"type": "absoluteMonthly", "interval": 1, "dayOfMonth": pattern.anchor.day}
+        payload = {"type": "absoluteMonthly", "interval": 1, "dayOfMonth": pattern.anchor.day}
     else:
         week = _WEEKS[pattern.week_of_month - 1]
-        told = {"type": "relativeMonthly", "interval": 1, "daysOfWeek": [day], "index": week}
+        payload = {"type": "relativeMonthly", "interval": 1, "daysOfWeek": [day], "index": week}
     return {
-        "pattern": told,
+        "pattern": payload,
         "range": {
             "type": "numbered",
             "startDate": pattern.first_on.isoformat(),
@@ -436,76 +434,6 @@ def agenda_html(agenda: str) -> str:
     return "<div>" + "<br>".join(html.escape(line) for line in lines) + "</div>"
 
 
-def seen_event(told: Mapping[str, Any], *, session_id: SessionId | None = None) -> SeenEvent:
-    """Return the organizer's copy of an event out of Graph's JSON.
-
-    Raises:
-        CalendarUnavailable: the answer lacks what every event has.
-    """
-    try:
-        organizer = _address(told.get("organizer") or {})
-        return SeenEvent(
-            event_id=EventId(told["id"]),
-            ical_uid=ICalUid(told["iCalUId"]),
-            etag=told["@odata.etag"],
-            span=read_span(told["start"], told["end"]),
-            is_cancelled=bool(told.get("isCancelled")),
-            attendees=tuple(
-                _seen_attendee(attendee)
-                for attendee in told.get("attendees") or ()
-                if not _is_organizer(attendee, organizer)
-            ),
-            is_online_meeting=bool(told.get("isOnlineMeeting")),
-            join_url=(told.get("onlineMeeting") or {}).get("joinUrl") or None,
-            modified_at=read_instant(told["lastModifiedDateTime"]) or NEVER,
-            provider=_provider(told),
-            session_id=session_id,
-            series_master_id=EventId(m) if (m := told.get("seriesMasterId")) else None,
-            original_start=read_instant(told.get("originalStart")),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CalendarUnavailable("Graph's answer lacks a part of the event.") from error
-
-
-def _provider(told: Mapping[str, Any]) -> MeetingProvider | None:
-    if not told.get("isOnlineMeeting"):
-        return None  # what is named then is left over
-    return _MEETINGS.get(str(told.get("onlineMeetingProvider")).lower())
-
-
-def _seen_attendee(told: Mapping[str, Any]) -> SeenAttendee:
-    return SeenAttendee(
-        address=_address(told),
-        response=_seen_response(told),
-        required=str(told.get("type") or "required").lower() == "required",
-    )
-
-
-def _seen_response(told: Mapping[str, Any]) -> AttendeeResponse:
-    """Read an answer. `none` and `notResponded` are both pending, and have no time.
-
-    Source: https://learn.microsoft.com/graph/api/resources/responsestatus
-    """
-    status = told.get("status") or {}
-    word = str(status.get("response") or "none").lower()
-    state = _RESPONSES.get(word, ResponseState.PENDING)
-    proposal = told.get("proposedNewTime")
-    proposed = read_span(proposal["start"], proposal["end"]) if proposal else None
-    if state is ResponseState.PENDING:
-        return AttendeeResponse(proposed=proposed, reset=word == "notresponded")
-    return AttendeeResponse(state, read_instant(status.get("time")), proposed)
-
-
-def _is_organizer(attendee: Mapping[str, Any], organizer: str) -> bool:
-    status = attendee.get("status") or {}
-    is_marked = str(status.get("response")).lower() == "organizer"
-    return is_marked or (bool(organizer) and _address(attendee) == organizer)
-
-
-def _address(told: Mapping[str, Any]) -> str:
-    return str((told.get("emailAddress") or {}).get("address") or "").lower()
-
-
 def _attendee(attendee: Attendee) -> AttendeeModel:
     return AttendeeModel(
         email_address=EmailAddress(address=attendee.address),
@@ -513,13 +441,13 @@ def _attendee(attendee: Attendee) -> AttendeeModel:
     )
 
 
-def _reading(caller: Caller, event_id: EventId) -> RequestInformation:
+def _get_event_request(caller: GraphSession, event_id: EventId) -> RequestInformation:
     builder = EventItemRequestBuilder(caller.adapter, caller.path(event=event_id))
     wanted = EventItemRequestBuilder.EventItemRequestBuilderGetQueryParameters(select=SELECT)
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
 
 
-def _part(caller: Caller, mailbox: Mailbox, event_id: EventId) -> RequestInformation:
+def _batched_get(caller: GraphSession, mailbox: Mailbox, event_id: EventId) -> RequestInformation:
     """Return what reads an event, as part of a batch."""
     path = caller.path(user=mailbox.object_id, event=event_id)
     request = EventItemRequestBuilder(caller.adapter, path).to_get_request_information()
@@ -528,7 +456,9 @@ def _part(caller: Caller, mailbox: Mailbox, event_id: EventId) -> RequestInforma
     return request
 
 
-def _searching(caller: Caller, condition: str, select: list[str]) -> RequestInformation:
+def _find_events_request(
+    caller: GraphSession, condition: str, select: list[str]
+) -> RequestInformation:
     builder = EventsRequestBuilder(caller.adapter, caller.path())
     wanted = EventsRequestBuilder.EventsRequestBuilderGetQueryParameters(
         filter=condition, select=select
@@ -537,7 +467,7 @@ def _searching(caller: Caller, condition: str, select: list[str]) -> RequestInfo
 
 
 def _response(
-    caller: Caller,
+    caller: GraphSession,
     event_id: EventId,
     answer: ResponseState,
     comment: str,
@@ -566,38 +496,42 @@ def _response(
 
 
 def _slot(span: TimeSpan, time_zone: str) -> TimeSlot:
-    return TimeSlot(start=write_time(span.start, time_zone), end=write_time(span.end, time_zone))
+    return TimeSlot(
+        start=to_date_time_zone(span.start, time_zone), end=to_date_time_zone(span.end, time_zone)
+    )
 
 
 def _seen_or_error(
-    caller: Caller, outcome: Answer | Failed | CalendarUnavailable
+    caller: GraphSession, outcome: GraphResponse | GraphCallFailed | CalendarUnavailable
 ) -> SeenEvent | Exception:
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, GraphCallFailed):
         return caller.error(outcome.refusal)
     if isinstance(outcome, CalendarUnavailable):
         return outcome
     try:
-        return seen_event(outcome.json())
+        return parse_event(outcome.json())
     except SchedulingError as error:
         return error
 
 
 async def _in_batches(
-    caller: Caller, requests: Sequence[RequestInformation]
-) -> list[Answer | Failed | CalendarUnavailable]:
+    caller: GraphSession, requests: Sequence[RequestInformation]
+) -> list[GraphResponse | GraphCallFailed | CalendarUnavailable]:
     """Send *requests*, twenty at a time. A batch that failed is the answer to each of its parts."""
-    outcomes: list[Answer | Failed | CalendarUnavailable] = []
-    for start in range(0, len(requests), MOST):
-        part = requests[start : start + MOST]
+    outcomes: list[GraphResponse | GraphCallFailed | CalendarUnavailable] = []
+    for start in range(0, len(requests), MAX_BATCH_REQUESTS):
+        part = requests[start : start + MAX_BATCH_REQUESTS]
         try:
             outcomes += await send_batch(caller, part)
-        except (Failed, CalendarUnavailable) as failed:
+        except (GraphCallFailed, CalendarUnavailable) as failed:
             outcomes += [failed] * len(part)
     return outcomes
 
 
-def _error_of(caller: Caller, outcome: Answer | Failed | CalendarUnavailable) -> Exception | None:
-    if isinstance(outcome, Failed):
+def _error_of(
+    caller: GraphSession, outcome: GraphResponse | GraphCallFailed | CalendarUnavailable
+) -> Exception | None:
+    if isinstance(outcome, GraphCallFailed):
         return caller.error(outcome.refusal)
     return outcome if isinstance(outcome, CalendarUnavailable) else None
 

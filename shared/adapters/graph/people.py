@@ -8,7 +8,7 @@ from msgraph.generated.users.item.calendar.calendar_request_builder import Calen
 from msgraph.generated.users.item.user_item_request_builder import UserItemRequestBuilder
 from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 
-from shared.adapters.graph.client import Caller, Failed, GraphClient
+from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphSession
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.organizations.model import Acting
 from shared.pairings.ports import Person
@@ -39,8 +39,8 @@ class GraphPeople:
         )
         builder = UsersRequestBuilder(caller.adapter, caller.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        told = (await caller.call(request, repeatable=True)).json().get("value") or []
-        return _person(told[0]) if told else None
+        payload = (await caller.call(request, repeatable=True)).json().get("value") or []
+        return _person(payload[0]) if payload else None
 
     async def probe_mailbox(self, mailbox: Mailbox) -> None:
         """Read nothing but the id of the mailbox's calendar, as the app.
@@ -55,28 +55,28 @@ class GraphPeople:
         """Do the same as *acting*. Raises also SignInAgain, NotAuthenticated."""
         await self._probe(self._client.acting(acting))
 
-    async def _get(self, caller: Caller) -> Person | None:
+    async def _get(self, caller: GraphSession) -> Person | None:
         wanted = UserItemRequestBuilder.UserItemRequestBuilderGetQueryParameters(select=SELECT)
         builder = UserItemRequestBuilder(caller.adapter, caller.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
         try:
             return _person((await caller.send(request, repeatable=True)).json())
-        except Failed as failed:
+        except GraphCallFailed as failed:
             if failed.refusal.status == 404:
                 return None
             raise caller.error(failed.refusal) from None
 
     @staticmethod
-    async def _probe(caller: Caller) -> None:
+    async def _probe(caller: GraphSession) -> None:
         wanted = CalendarRequestBuilder.CalendarRequestBuilderGetQueryParameters(select=["id"])
         builder = CalendarRequestBuilder(caller.adapter, caller.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
         await caller.call(request, repeatable=True)
 
 
-def _person(told: Mapping[str, Any]) -> Person:
+def _person(payload: Mapping[str, Any]) -> Person:
     return Person(
-        object_id=ObjectId(str(told["id"]).lower()),
-        address=str(told.get("mail") or told.get("userPrincipalName") or "").lower(),
-        name=str(told.get("displayName") or ""),
+        object_id=ObjectId(str(payload["id"]).lower()),
+        address=str(payload.get("mail") or payload.get("userPrincipalName") or "").lower(),
+        name=str(payload.get("displayName") or ""),
     )

@@ -13,8 +13,8 @@ from kiota_abstractions.method import Method
 from kiota_abstractions.request_information import RequestInformation
 
 from shared.adapters.app_credentials import AppCredentials, refusal_of
-from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
-from shared.adapters.graph.errors import Refusal
+from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
+from shared.adapters.graph.errors import GraphErrorBody
 from shared.errors import (
     CalendarError,
     CalendarUnavailable,
@@ -84,12 +84,14 @@ class GraphProbes:
             )
         user = f"/users/{quote(mailbox.object_id)}"
         try:
-            told = await self._told(caller, f"{user}?$select={_BASIC}")
-        except (Failed, SchedulingError) as error:
+            payload = await self._get_json(caller, f"{user}?$select={_BASIC}")
+        except (GraphCallFailed, SchedulingError) as error:
             return _evidence(Capability.PROFILES, error, as_user=False)
-        more = await self._told_perhaps(caller, f"{user}?$select={_FULL}")
-        purpose = await self._told_perhaps(caller, f"{user}/mailboxSettings?$select=userPurpose")
-        account = _account(told, more, purpose)
+        more = await self._get_json_or_empty(caller, f"{user}?$select={_FULL}")
+        purpose = await self._get_json_or_empty(
+            caller, f"{user}/mailboxSettings?$select=userPurpose"
+        )
+        account = _account(payload, more, purpose)
         return Evidence(Capability.PROFILES, ok=True, status=200, account=account)
 
     async def schedule(self, acting: Acting) -> Evidence:
@@ -99,13 +101,15 @@ class GraphProbes:
         mailbox = acting.mailbox
         try:
             app = self._client.app(mailbox.tenant_id)
-            told = await self._told(app, f"/users/{quote(mailbox.object_id)}?$select={_BASIC}")
-            address = str(told.get("mail") or told.get("userPrincipalName") or "")
+            payload = await self._get_json(
+                app, f"/users/{quote(mailbox.object_id)}?$select={_BASIC}"
+            )
+            address = str(payload.get("mail") or payload.get("userPrincipalName") or "")
             answer = await caller.send(
                 _schedule_request(caller, _root(acting), address), repeatable=True
             )
             return _of_schedule(answer, as_user=as_user)
-        except (Failed, SchedulingError) as error:
+        except (GraphCallFailed, SchedulingError) as error:
             return _evidence(Capability.SCHEDULE, error, as_user=as_user)
 
     async def read_events(self, acting: Acting) -> Evidence:
@@ -128,7 +132,7 @@ class GraphProbes:
         )
         try:
             await caller.send(request, repeatable=True)
-        except Failed as failed:
+        except GraphCallFailed as failed:
             if _is_about_the_event(failed.refusal):
                 return Evidence(capability, ok=True, status=failed.refusal.status, as_user=as_user)
             return _evidence(capability, failed, as_user=as_user)
@@ -155,7 +159,7 @@ class GraphProbes:
                 call_seconds=SUBSCRIBE_SECONDS,
                 budget_seconds=SUBSCRIBE_SECONDS,
             )
-        except Failed as failed:
+        except GraphCallFailed as failed:
             # There is one already, so it can be had.
             if failed.refusal.status == 409:
                 return Evidence(Capability.SUBSCRIBE, ok=True, status=409)
@@ -166,41 +170,41 @@ class GraphProbes:
         return Evidence(Capability.SUBSCRIBE, ok=True, status=answer.status)
 
     @staticmethod
-    async def _unsubscribe(caller: Caller, subscription_id: str) -> None:
+    async def _unsubscribe(caller: GraphSession, subscription_id: str) -> None:
         request = _request(caller, Method.DELETE, f"/subscriptions/{quote(subscription_id)}")
         try:
             await caller.send(request, repeatable=True)
-        except (Failed, SchedulingError):
+        except (GraphCallFailed, SchedulingError):
             # It ends by itself within the hour.
             log_event("probe.subscription_left", subscription_id=subscription_id)
 
     @staticmethod
-    async def _told(caller: Caller, path: str) -> Mapping[str, Any]:
+    async def _get_json(caller: GraphSession, path: str) -> Mapping[str, Any]:
         return (await caller.send(_request(caller, Method.GET, path), repeatable=True)).json()
 
-    async def _told_perhaps(self, caller: Caller, path: str) -> Mapping[str, Any]:
+    async def _get_json_or_empty(self, caller: GraphSession, path: str) -> Mapping[str, Any]:
         """Return what *path* tells; nothing where the app may not know it."""
         try:
-            return await self._told(caller, path)
-        except (Failed, SchedulingError):
+            return await self._get_json(caller, path)
+        except (GraphCallFailed, SchedulingError):
             return {}
 
 
 async def _tried(
-    capability: Capability, call: Callable[[], Awaitable[Answer]], *, as_user: bool = False
+    capability: Capability, call: Callable[[], Awaitable[GraphResponse]], *, as_user: bool = False
 ) -> Evidence:
     try:
         answer = await call()
-    except (Failed, SchedulingError) as error:
+    except (GraphCallFailed, SchedulingError) as error:
         return _evidence(capability, error, as_user=as_user)
     return Evidence(capability, ok=True, status=answer.status, as_user=as_user)
 
 
 def _evidence(
-    capability: Capability, error: Failed | SchedulingError, *, as_user: bool
+    capability: Capability, error: GraphCallFailed | SchedulingError, *, as_user: bool
 ) -> Evidence:
     """Return what *error* shows. What only the user can mend is raised."""
-    if isinstance(error, Failed):
+    if isinstance(error, GraphCallFailed):
         return _of_refusal(capability, error.refusal, as_user=as_user)
     _raise_if_the_users(error, as_user=as_user)
     if isinstance(error.__cause__, AzureError):
@@ -253,7 +257,7 @@ def _raise_if_the_users(error: SchedulingError, *, as_user: bool) -> None:
         raise error
 
 
-def _of_refusal(capability: Capability, refusal: Refusal, *, as_user: bool) -> Evidence:
+def _of_refusal(capability: Capability, refusal: GraphErrorBody, *, as_user: bool) -> Evidence:
     return Evidence(
         capability,
         ok=None if refusal.status == 429 or refusal.status >= 500 else False,
@@ -266,7 +270,7 @@ def _of_refusal(capability: Capability, refusal: Refusal, *, as_user: bool) -> E
     )
 
 
-def _of_subscribing(failed: Failed) -> Evidence:
+def _of_subscribing(failed: GraphCallFailed) -> Evidence:
     refusal = failed.refusal
     evidence = _of_refusal(Capability.SUBSCRIBE, refusal, as_user=False)
     if refusal.status == 404:
@@ -290,7 +294,7 @@ def _of_subscribing(failed: Failed) -> Evidence:
     return evidence
 
 
-def _of_schedule(answer: Answer, *, as_user: bool) -> Evidence:
+def _of_schedule(answer: GraphResponse, *, as_user: bool) -> Evidence:
     """Return what getSchedule's 200 shows, which may hold an error in place of the mailbox."""
     entries = answer.json().get("value") or [{}]
     error = entries[0].get("error") or {}
@@ -303,19 +307,19 @@ def _of_schedule(answer: Answer, *, as_user: bool) -> Evidence:
     )
 
 
-def _is_about_the_event(refusal: Refusal) -> bool:
+def _is_about_the_event(refusal: GraphErrorBody) -> bool:
     """Tell whether Graph got as far as looking for the event."""
     return refusal.code.lower() in {"erroritemnotfound", "errorinvalididmalformed"}
 
 
 def _account(
-    told: Mapping[str, Any], more: Mapping[str, Any], purpose: Mapping[str, Any]
+    payload: Mapping[str, Any], more: Mapping[str, Any], purpose: Mapping[str, Any]
 ) -> Account:
-    name = str(told.get("userPrincipalName") or "")
+    name = str(payload.get("userPrincipalName") or "")
     plans = more.get("assignedPlans")
     used_for = purpose.get("userPurpose")
     return Account(
-        address=str(told.get("mail") or name).lower(),
+        address=str(payload.get("mail") or name).lower(),
         is_guest="#ext#" in name.lower() or more.get("userType") == "Guest",
         is_shared=str(used_for).lower() == "shared" if used_for else None,
         is_synced=bool(more["onPremisesSyncEnabled"]) if "onPremisesSyncEnabled" in more else None,
@@ -348,7 +352,7 @@ def _root(acting: Acting) -> str:
 
 
 def _request(
-    caller: Caller, method: Method, path: str, body: Mapping[str, Any] | None = None
+    caller: GraphSession, method: Method, path: str, body: Mapping[str, Any] | None = None
 ) -> RequestInformation:
     request = RequestInformation()
     request.http_method = method
@@ -360,7 +364,7 @@ def _request(
     return request
 
 
-def _schedule_request(caller: Caller, root: str, address: str) -> RequestInformation:
+def _schedule_request(caller: GraphSession, root: str, address: str) -> RequestInformation:
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     end = start + timedelta(hours=1)
     return _request(

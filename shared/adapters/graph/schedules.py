@@ -13,8 +13,8 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_request_bui
     GetScheduleRequestBuilder,
 )
 
-from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
-from shared.adapters.graph.times import read_span, write_time
+from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
+from shared.adapters.graph.times import read_span, to_date_time_zone
 from shared.availability.model import (
     GRID,
     BusySpan,
@@ -82,7 +82,7 @@ class GraphSchedules:
         caller = self._client.acting(acting)
         try:
             answer = await self._ask(caller, addresses, window)
-        except Failed as failed:
+        except GraphCallFailed as failed:
             if failed.refusal.code != TOO_MANY:
                 raise caller.error(failed.refusal) from None
             if window.duration <= SHORTEST_WINDOW:
@@ -101,11 +101,13 @@ class GraphSchedules:
         return joined(known, await self.read(acting, addresses, second))
 
     @staticmethod
-    async def _ask(caller: Caller, addresses: Sequence[str], window: TimeSpan) -> Answer:
+    async def _ask(
+        caller: GraphSession, addresses: Sequence[str], window: TimeSpan
+    ) -> GraphResponse:
         body = GetSchedulePostRequestBody(
             schedules=list(addresses),
-            start_time=write_time(window.start),
-            end_time=write_time(window.end),
+            start_time=to_date_time_zone(window.start),
+            end_time=to_date_time_zone(window.end),
             availability_view_interval=GRID_MINUTES,
         )
         builder = GetScheduleRequestBuilder(caller.adapter, caller.path())
@@ -123,13 +125,15 @@ def schedules_of(
         CalendarUnavailable: it is no such answer.
     """
     try:
-        told: Mapping[str, Mapping[str, Any]] = {
+        payload: Mapping[str, Mapping[str, Any]] = {
             one["scheduleId"].lower(): one for one in answer["value"]
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CalendarUnavailable("Graph's answer about free/busy cannot be read.") from error
     digits = window.duration // GRID
-    return [_schedule(address.lower(), told.get(address.lower()), digits) for address in addresses]
+    return [
+        _schedule(address.lower(), payload.get(address.lower()), digits) for address in addresses
+    ]
 
 
 def halves(window: TimeSpan) -> tuple[TimeSpan, TimeSpan]:
@@ -161,17 +165,17 @@ def _joined(first: Schedule, second: Schedule) -> Schedule:
     return Schedule(first.address, hours=hours, unknown=mixed)
 
 
-def _schedule(address: str, told: Mapping[str, Any] | None, digits: int) -> Schedule:
-    if told is None:
+def _schedule(address: str, payload: Mapping[str, Any] | None, digits: int) -> Schedule:
+    if payload is None:
         return Schedule(address, unknown=Unknown(UnknownReason.NO_ANSWER))
-    if error := told.get("error"):
+    if error := payload.get("error"):
         return Schedule(address, unknown=_unknown(error))
-    hours = _hours(told.get("workingHours"))
-    view = told.get("availabilityView")
+    hours = _hours(payload.get("workingHours"))
+    view = payload.get("availabilityView")
     if isinstance(view, str) and len(view) == digits and _is_of_digits(view):
         return Schedule(address, view=view, hours=hours)
     # An empty list proves nothing: unknown is not free.
-    if items := told.get("scheduleItems"):
+    if items := payload.get("scheduleItems"):
         return Schedule(address, items=_items(items), hours=hours)
     return Schedule(address, hours=hours, unknown=Unknown(UnknownReason.NO_ANSWER))
 
@@ -196,16 +200,16 @@ def _items(items: Sequence[Mapping[str, Any]]) -> tuple[BusySpan, ...]:
     return tuple(found)
 
 
-def _hours(told: Mapping[str, Any] | None) -> WorkingHours | None:
+def _hours(payload: Mapping[str, Any] | None) -> WorkingHours | None:
     """Return working hours; None where the mailbox says none, or in a zone that nobody knows."""
-    if not told or not told.get("timeZone"):
+    if not payload or not payload.get("timeZone"):
         return None
-    zone: Mapping[str, Any] = told["timeZone"]
+    zone: Mapping[str, Any] = payload["timeZone"]
     # People of one company mostly have the same hours, and making a zone costs.
     return _kept_hours(
-        tuple(told.get("daysOfWeek") or ()),
-        str(told.get("startTime")),
-        str(told.get("endTime")),
+        tuple(payload.get("daysOfWeek") or ()),
+        str(payload.get("startTime")),
+        str(payload.get("endTime")),
         str(zone.get("name")),
         json.dumps(zone) if "bias" in zone else "",
     )

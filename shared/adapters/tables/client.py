@@ -283,15 +283,15 @@ class Tables:
             await self._service.create_table(table, **_WAIT)
 
 
-class Overtaken(StaleRow):
+class ConcurrencyConflict(StaleRow):
     """Inside the adapters: a row changed between reading and writing; read again."""
 
 
-class Unsure(Overtaken):
+class OutcomeUnknown(ConcurrencyConflict):
     """Inside the adapters: nobody said whether the change was made; read again."""
 
 
-async def contended(attempt: Callable[[int], Awaitable[_T]]) -> _T:
+async def retry_on_conflict(attempt: Callable[[int], Awaitable[_T]]) -> _T:
     """Repeat *attempt*, which reads and writes anew, while it raises Overtaken or Unsure.
 
     Its argument: how many earlier attempts may have happened after all. Raises StoreUnavailable
@@ -301,11 +301,11 @@ async def contended(attempt: Callable[[int], Awaitable[_T]]) -> _T:
     for tried in range(TRIES):
         try:
             return await attempt(unsure)
-        except Unsure as error:
+        except OutcomeUnknown as error:
             unsure += 1
             if unsure == UNSURE_TRIES:
                 raise StoreUnavailable(str(error)) from error
-        except Overtaken:
+        except ConcurrencyConflict:
             pass
         # Jitter: those who collided must not meet again.
         await asyncio.sleep(random.uniform(0, min(0.005 * 2**tried, 0.25)))  # noqa: S311
@@ -313,14 +313,14 @@ async def contended(attempt: Callable[[int], Awaitable[_T]]) -> _T:
 
 
 @contextmanager
-def deciding_again() -> Iterator[None]:
-    """Turn a refused or unanswered change into what `contended` repeats."""
+def as_retryable() -> Iterator[None]:
+    """Turn a refused or unanswered change into what `retry_on_conflict` repeats."""
     try:
         yield
     except StaleRow as error:
-        raise Overtaken(str(error)) from error
+        raise ConcurrencyConflict(str(error)) from error
     except StoreUnavailable as error:
-        raise Unsure(str(error)) from error
+        raise OutcomeUnknown(str(error)) from error
 
 
 async def together(calls: Iterable[Awaitable[_T]]) -> list[_T]:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Put, Row, Tables, contended, deciding_again
+from shared.adapters.tables.client import Put, Row, Tables, as_retryable, retry_on_conflict
 from shared.adapters.tables.keys import ORGANIZATIONS
 from shared.adapters.tables.values import cursor, instant, moment, present, read_cursor
 from shared.errors import Conflict, NotFound, StaleRow
@@ -93,7 +93,7 @@ class TableOrganizations:
         tenant_id = organization.tenant_id
         claim = None
         if tenant_id and not (before and before.tenant_id == tenant_id):
-            claim = await contended(lambda _: self._claim(tenant_id, organization.id))
+            claim = await retry_on_conflict(lambda _: self._claim(tenant_id, organization.id))
         key = keys.organization(organization.id)
         try:
             version = await self._tables.put(
@@ -121,7 +121,7 @@ class TableOrganizations:
             if claimant and claimant.id != organization_id:
                 raise Conflict("The tenant belongs to another organization.")
         values = present({"organization_id": organization_id})
-        with deciding_again():
+        with as_retryable():
             etag = await self._tables.put(
                 ORGANIZATIONS, Put(key, values, found.etag if found else None)
             )

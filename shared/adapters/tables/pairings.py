@@ -12,7 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Put, Row, Tables, contended, deciding_again, together
+from shared.adapters.tables.client import (
+    Put,
+    Row,
+    Tables,
+    as_retryable,
+    retry_on_conflict,
+    together,
+)
 from shared.adapters.tables.keys import MAILBOXES, PAIRINGS
 from shared.adapters.tables.values import compact, cursor, present, read_cursor
 from shared.errors import NotFound, StaleRow
@@ -46,14 +53,14 @@ class TablePairings:
             # Under the version seen now: somebody who is put back meanwhile keeps the row.
             departures = await self._index_rows(leaving, pairing.id)
             await self._index(staying, pairing)
-            with deciding_again():
+            with as_retryable():
                 version = await self._tables.put(
                     PAIRINGS, Put(key, _values(pairing), row.etag if row else None)
                 )
             await self._remove(departures)
             return replace(pairing, version=version)
 
-        return await contended(attempt)
+        return await retry_on_conflict(attempt)
 
     async def of_mailbox(
         self, organization_id: OrganizationId, mailbox: Mailbox, *, after: str | None, limit: int

@@ -35,7 +35,7 @@ class TableTenantRows:
         )
         async for rows in pages:
             for row in rows:
-                mailbox = keys.mailbox_of(row.key)
+                mailbox = keys.parse_mailbox(row.key)
                 if mailbox != last:
                     yield mailbox
                 last = mailbox

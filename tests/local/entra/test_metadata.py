@@ -11,7 +11,7 @@ from local.entra.keys import PERSONAL_TENANT
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, NORTHWIND_ID
 from shared.adapters.entra import EntraTokens
-from shared.adapters.http_pool import Outbound
+from shared.adapters.http_pool import HttpPool
 from shared.clock import SystemClock
 from shared.errors import NotAuthenticated
 from shared.organizations.ports import CallerKind
@@ -85,9 +85,9 @@ async def check(
         public_url="",
         cloud=Roots(cloud.entra.root_url, known.graph_url, known.token_exchange_audience),
     )
-    outbound = Outbound()
-    yield EntraTokens(settings, outbound, SystemClock())
-    await outbound.aclose()
+    http_pool = HttpPool()
+    yield EntraTokens(settings, http_pool, SystemClock())
+    await http_pool.aclose()
 
 
 async def test_the_app_takes_good_tokens(cloud: Cloud, check: EntraTokens) -> None:

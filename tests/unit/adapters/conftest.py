@@ -9,7 +9,7 @@ from azure.core.credentials import AccessToken
 
 from shared.adapters.app_credentials import AppCredentials
 from shared.adapters.graph.client import GraphClient
-from shared.adapters.http_pool import Outbound
+from shared.adapters.http_pool import HttpPool
 from tests.unit.adapters.entra_fixtures import Answers, some_settings
 
 
@@ -53,9 +53,9 @@ class Graph:
     def __init__(self) -> None:
         self.answers = Answers(lambda _: httpx.Response(200, json={}))
         self.credentials = FakeCredentials()
-        self.outbound = Outbound(self.answers.transport)
+        self.http_pool = HttpPool(self.answers.transport)
         self.client = GraphClient(
-            some_settings(), cast("AppCredentials", self.credentials), self.outbound
+            some_settings(), cast("AppCredentials", self.credentials), self.http_pool
         )
 
     def says(self, *responses: httpx.Response | Exception) -> None:

@@ -14,7 +14,7 @@ from msgraph.generated.users.item.events.item.event_item_request_builder import 
 )
 
 from shared.adapters.graph import client as client_module
-from shared.adapters.graph.client import Caller
+from shared.adapters.graph.client import GraphSession
 from shared.adapters.graph.errors import CODES, graph_error, read_refusal
 from shared.errors import (
     CalendarError,
@@ -44,7 +44,7 @@ def refused(status: int, code: str = "", message: str = "", **headers: str) -> h
     return httpx.Response(status, json=body, headers={"request-id": "r-1"} | named)
 
 
-async def ask(caller: Caller, *, repeatable: bool = True) -> Mapping[str, Any]:
+async def ask(caller: GraphSession, *, repeatable: bool = True) -> Mapping[str, Any]:
     """Make some call."""
     builder = EventItemRequestBuilder(caller.adapter, caller.path(event="AA/+=="))
     request = builder.to_get_request_information()
@@ -150,7 +150,7 @@ async def test_nobody_waits_longer_than_the_budget(
         await asyncio.Event().wait()
         raise AssertionError(request)
 
-    graph.outbound.__dict__["transport"] = httpx.MockTransport(never)
+    graph.http_pool.__dict__["transport"] = httpx.MockTransport(never)
     monkeypatch.setattr(client_module, "CALL_SECONDS", 0.05)
     caller = graph.client.app(TenantId(TENANT), USER)
     request = EventItemRequestBuilder(caller.adapter, caller.path(event="x"))

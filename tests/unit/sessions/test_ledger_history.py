@@ -92,7 +92,7 @@ class History(RuleBasedStateMachine):
                 wanted = [keys.day(ME, day) for day in unread.days]
                 if unread.listing_of:
                     start = listed_at(part.sessions[unread.listing_of])
-                    wanted.append(keys.starts_at(ME, start, unread.listing_of))
+                    wanted.append(keys.time_index_key(ME, start, unread.listing_of))
                 assert set(wanted) - read.keys()
             else:
                 return part, {key: row.etag if row else None for key, row in read.items()}, after

@@ -1,5 +1,5 @@
 /** Where things stand in the week: pure, in minutes of the viewer's wall clock. */
-import type { Availability, ParticipantTime, Refusal, Session, Slot } from "../api/client";
+import type { Availability, ParticipantAvailability, Refusal, Session, Slot } from "../api/client";
 import {
   addDays,
   type DateKey,
@@ -29,14 +29,14 @@ export interface Start {
   readonly refusal: Refusal | null;
 }
 
-export function zoneOf(person: ParticipantTime): Zone | null {
+export function zoneOf(person: ParticipantAvailability): Zone | null {
   const hours = person.working_hours;
   return hours && zoneNamed(hours.time_zone, hours.utc_offset_minutes);
 }
 
 /** Return when *person* works on *days*, as the viewer's clock shows it. */
 export function workingPieces(
-  person: ParticipantTime,
+  person: ParticipantAvailability,
   days: readonly DateKey[],
   viewer: string,
 ): Piece[] {
@@ -87,10 +87,10 @@ function start(text: string, viewer: string, slot: Slot | null, refusal: Refusal
 }
 
 export function busyBlocks(
-  person: ParticipantTime,
+  person: ParticipantAvailability,
   days: readonly DateKey[],
   viewer: string,
-): Block<ParticipantTime["busy"][number]>[] {
+): Block<ParticipantAvailability["busy"][number]>[] {
   return person.busy.flatMap((busy) =>
     pieces(Date.parse(busy.start), Date.parse(busy.end), viewer)
       .filter((piece) => days.includes(piece.date))
