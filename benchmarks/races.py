@@ -44,7 +44,7 @@ from local.azurite import ACCOUNT, azurite
 from local.certificate import ensure_certificate
 from shared.adapters.tables.client import Tables, table_service
 from shared.adapters.tables.sessions import TableSessions
-from shared.administration.job_runner import do
+from shared.administration.job_runner import run_job
 from shared.errors import Conflict, SlotTaken, StaleRow, StoreUnavailable
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
 from shared.jobs import Job, JobKind
@@ -444,7 +444,7 @@ async def checked(found: Sequence[Outcome], world: World, books: Books, seconds:
         counts += outcome.counts
     losers = [r for outcome in found for r in outcome.refusals]
     for job in (job for outcome in found for job in outcome.jobs):
-        await do(job, ORGANIZATION, books=books, following=cast("Any", None))
+        await run_job(job, ORGANIZATION, books=books, subscription_ports=cast("Any", None))
     alive = [m for m in world.meetings if not (m.is_gone or m.is_master)]
     sessions = await _sessions(books)
     scheduled = {s.id: s for s in sessions.values() if s.state is SessionState.SCHEDULED}

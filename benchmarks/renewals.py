@@ -53,7 +53,7 @@ class Counted:
         """Take new reminders."""
         self.calls["due rows written"] += len(list(items))
 
-    async def done(self, items: Iterable[DueItem]) -> None:
+    async def remove(self, items: Iterable[DueItem]) -> None:
         """Take what is done."""
         self.calls["due rows removed"] += len(list(items))
 

@@ -25,7 +25,7 @@ from functions._problems import (
 )
 from shared.errors import Invalid, NotFound, PreconditionFailed, SchedulingError, TookTooLong
 from shared.ids import ObjectId, OrganizationId
-from shared.logs import log_event, log_trouble
+from shared.logs import log_event, log_warning
 from shared.organizations.access import platform_caller
 from shared.organizations.model import Participation
 from shared.pairings.membership import participant_caller
@@ -120,7 +120,7 @@ async def _run_handler(
     except SchedulingError as error:
         return _problem(error, handler.__name__)
     except Exception as error:  # noqa: BLE001  # the edge's last resort
-        log_trouble("http.failed", function=handler.__name__)
+        log_warning("http.failed", function=handler.__name__)
         return _problem(SchedulingError(type(error).__name__), handler.__name__)
 
 
@@ -283,7 +283,7 @@ def _problem(error: SchedulingError, function: str) -> func.HttpResponse:
 
     problem = problem_of(error)
     if problem.status >= 500:
-        log_trouble("http.problem", function=function, problem=problem.type)
+        log_warning("http.problem", function=function, problem=problem.type)
     return func.HttpResponse(
         json.dumps(problem_body(error, trace_id() or "")),
         status_code=problem.status,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import azure.functions as func
 
-from shared.logs import log_event, log_trouble
+from shared.logs import log_event, log_warning
 from shared.tracing import traced
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def _follow(msg: func.QueueMessage) -> None:
     try:
         changes, received_at = parse_notifications(msg.get_body())
     except Invalid:
-        log_trouble("notification.unreadable", queue="notifications")
+        log_warning("notification.unreadable", queue="notifications")
         return
     adapters = wiring()
     waiting = await dispatch(
@@ -110,7 +110,7 @@ async def _take_in(req: func.HttpRequest) -> func.HttpResponse:
             budget=adapters.budget,
         )
     except StoreUnavailable:
-        log_trouble("webhook.refused", count=len(notices))
+        log_warning("webhook.refused", count=len(notices))
         return func.HttpResponse(status_code=503, headers={"retry-after": "10"})
     log_event(
         "webhook.acknowledged",

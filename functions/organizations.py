@@ -35,12 +35,12 @@ from functions.schemas.organizations import (
     RemovalQuery,
 )
 from functions.schemas.pairings import OrganizationPairingList, PairingBody, PairingInput
-from shared.administration.diagnosis import see_doctor
+from shared.administration.diagnosis import run_diagnosis
 from shared.administration.offboarding import offboard
 from shared.administration.sync_health import sync_health
 from shared.errors import Invalid, Misconfigured, StoreUnavailable
 from shared.ids import OrganizationId, PairingId
-from shared.logs import log_trouble
+from shared.logs import log_warning
 from shared.organizations.consent import conclude_consent, make_consent_link
 from shared.organizations.model import Organization, OrganizationSettings
 from shared.pairings.registration import register_pairing
@@ -137,7 +137,7 @@ async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
     removal = await offboard(
         OrganizationId(path_parameter(req, "organization_id")),
         cancel_sessions=query.cancel_sessions,
-        leaving=wiring().leaving,
+        ports=wiring().offboarding_ports,
     )
     return json_response(RemovalBody.of(removal))
 
@@ -181,7 +181,7 @@ async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
         return consent_page(await conclude_consent(answer, ports=wiring().consenting))
     except (StoreUnavailable, Misconfigured):
         # A person looks at this: a page, not a problem document.
-        log_trouble("consent.not_concluded")
+        log_warning("consent.not_concluded")
         return unavailable_page()
 
 
@@ -199,7 +199,7 @@ async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
     """Try each capability, live, for the tenant and for one mailbox."""
     organization, query = await _organization(req), parse_query(req, DiagnosticsQuery)
     adapters = wiring()
-    visit = await see_doctor(
+    visit = await run_diagnosis(
         organization,
         query.mailbox,
         people=adapters.people,

@@ -10,7 +10,7 @@ import azure.functions as func
 
 from functions._http import Operation, http_endpoint, json_response
 from functions.schemas.service import HealthBody
-from shared.health import check_up
+from shared.health import check_health
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -24,7 +24,7 @@ _DOCUMENT: Final = Path(__file__).parent / "openapi.json"
 )
 async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Check what this deployment stands on; 503 if a part of it does not answer."""
-    checks = await check_up(wiring().dependencies)
+    checks = await check_health(wiring().dependencies)
     is_well = all(state == "ok" for state in checks.values())
     return json_response(
         HealthBody(

@@ -7,7 +7,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-async def together(calls: Iterable[Awaitable[_T]], *, at_once: int = 8) -> list[_T]:
+async def gather_limited(calls: Iterable[Awaitable[_T]], *, at_once: int = 8) -> list[_T]:
     """Await *calls* and return their answers in order; raise the first error as it is.
 
     The others are then cancelled. What was not begun is not begun.

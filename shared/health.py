@@ -6,20 +6,20 @@ from typing import Final
 
 from shared.errors import SchedulingError
 
-_PATIENCE_SECONDS: Final = 5.0
+_TIMEOUT_SECONDS: Final = 5.0
 
-Probe = Callable[[], Awaitable[None]]
+HealthCheck = Callable[[], Awaitable[None]]
 
 
-async def check_up(dependencies: Mapping[str, Probe]) -> dict[str, str]:
+async def check_health(dependencies: Mapping[str, HealthCheck]) -> dict[str, str]:
     """Return for each part `ok`, or the kind of error it gave. Never raises for a part."""
     states = await asyncio.gather(*(_state(probe) for probe in dependencies.values()))
     return dict(zip(dependencies, states, strict=True))
 
 
-async def _state(probe: Probe) -> str:
+async def _state(probe: HealthCheck) -> str:
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             await probe()
     except TimeoutError:
         return "no answer"

@@ -44,7 +44,7 @@ class Job:
     attempt: int = 0
 
 
-class Jobs(Protocol):
+class JobQueue(Protocol):
     """The `jobs` queue."""
 
     async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:
@@ -89,7 +89,7 @@ class DueStore(Protocol):
         """Yield what of *kind* is due at *now*, earliest first, in pages; reads nothing else."""
         ...
 
-    async def done(self, items: Iterable[DueItem]) -> None:
+    async def remove(self, items: Iterable[DueItem]) -> None:
         """Remove *items*; absent ones are no error."""
         ...
 
@@ -102,7 +102,7 @@ BATCH: Final = 20
 """Requests in one `$batch` of Graph."""
 
 
-def batches(items: Sequence[DueItem]) -> list[list[DueItem]]:
+def batch_due_items(items: Sequence[DueItem]) -> list[list[DueItem]]:
     """Return *items* in groups of one organization and at most 20."""
     grouped: dict[tuple[str, TenantId], list[DueItem]] = {}
     for item in items:
@@ -114,7 +114,7 @@ def batches(items: Sequence[DueItem]) -> list[list[DueItem]]:
     ]
 
 
-def job_of(kind: JobKind, batch: Sequence[DueItem]) -> Job:
+def job_for_batch(kind: JobKind, batch: Sequence[DueItem]) -> Job:
     """Return the job that does *batch*."""
     return Job(
         kind,
@@ -134,7 +134,7 @@ def due_items(kind: DueKind, job: Job) -> list[DueItem]:
     ]
 
 
-def put_off(items: Iterable[DueItem], until: datetime) -> list[DueItem]:
+def postpone(items: Iterable[DueItem], until: datetime) -> list[DueItem]:
     """Return *items* due *until* at the earliest, on the minute: several who put them off agree."""
     on_the_minute = until.replace(second=0, microsecond=0)
     later = on_the_minute if on_the_minute == until else on_the_minute + timedelta(minutes=1)

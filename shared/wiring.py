@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from shared.adapters.queues import Queues
     from shared.adapters.tables.client import Tables
     from shared.adapters.telemetry import Telemetry
-    from shared.administration.consent_monitor import ConsentWatch
-    from shared.administration.offboarding import Leaving
+    from shared.administration.consent_monitor import ConsentMonitor
+    from shared.administration.offboarding import OffboardingPorts
     from shared.availability.ports import Schedules
     from shared.changes.delivery import Delivering
     from shared.changes.ports import ChangeStore, Deliveries
-    from shared.health import Probe
+    from shared.health import HealthCheck
     from shared.ids import TenantId
-    from shared.jobs import DueStore, Jobs
+    from shared.jobs import DueStore, JobQueue
     from shared.notifications.ports import Outbox
     from shared.notifications.rate_limiting import Budget, Turns
     from shared.organizations.consent import Consenting
@@ -128,7 +128,7 @@ class Wiring:
             self.settings,
             self.credentials,
             self.http_pool,
-            self.consent_watch.suspect,
+            self.consent_monitor.on_denied,
             self.throttled,
         )
 
@@ -140,11 +140,11 @@ class Wiring:
         return Counter()
 
     @cached_property
-    def consent_watch(self) -> "ConsentWatch":
+    def consent_monitor(self) -> "ConsentMonitor":
         """Return what notices that a tenant has shut the app out."""
-        from shared.administration.consent_monitor import ConsentWatch
+        from shared.administration.consent_monitor import ConsentMonitor
 
-        return ConsentWatch(
+        return ConsentMonitor(
             organizations=lambda: self.organizations,
             probes=lambda: self.probes,
             changes=lambda: self.changes,
@@ -278,11 +278,11 @@ class Wiring:
         return Delivering(self.changes, self.deliveries, receiver, self.clock)
 
     @cached_property
-    def jobs(self) -> "Jobs":
+    def jobs(self) -> "JobQueue":
         """Return the `jobs` queue."""
-        from shared.adapters.queues import StorageJobs
+        from shared.adapters.queues import StorageJobQueue
 
-        return StorageJobs(self.queues)
+        return StorageJobQueue(self.queues)
 
     @cached_property
     def outbox(self) -> "Outbox":
@@ -352,12 +352,12 @@ class Wiring:
         )
 
     @cached_property
-    def leaving(self) -> "Leaving":
+    def offboarding_ports(self) -> "OffboardingPorts":
         """Return what offboarding needs."""
         from shared.adapters.tables.tenant_rows import TableTenantRows
-        from shared.administration.offboarding import Leaving
+        from shared.administration.offboarding import OffboardingPorts
 
-        return Leaving(
+        return OffboardingPorts(
             organizations=self.organizations,
             pairings=self.pairings,
             sessions=self.sessions,
@@ -371,7 +371,7 @@ class Wiring:
         )
 
     @property
-    def dependencies(self) -> "Mapping[str, Probe]":
+    def dependencies(self) -> "Mapping[str, HealthCheck]":
         """Return a check of each part that this deployment stands on."""
         return {
             "tables": self.tables.ping,

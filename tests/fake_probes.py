@@ -157,7 +157,7 @@ class InMemoryTenantRows:
             if mailbox.tenant_id == tenant_id:
                 yield mailbox
 
-    async def erase(self, mailbox: Mailbox) -> Mapping[str, int]:
+    async def delete_rows(self, mailbox: Mailbox) -> Mapping[str, int]:
         ledger = self._sessions.pop(mailbox, None) or MailboxLedger(mailbox)
         subscription = self._subscriptions.pop(mailbox, None)
         counts = {

@@ -323,7 +323,7 @@ class InMemoryDue:
         for start in range(0, len(found), page):
             yield found[start : start + page]
 
-    async def done(self, items: Iterable[DueItem]) -> None:
+    async def remove(self, items: Iterable[DueItem]) -> None:
         await _turn()
         self._items -= set(items)
 
@@ -392,7 +392,7 @@ class FakeClientStates:
 
 
 class InMemoryJobs:
-    """A `Jobs` queue that shows what was put: each job and its delay."""
+    """A `JobQueue` queue that shows what was put: each job and its delay."""
 
     def __init__(self) -> None:
         self.put_jobs: list[tuple[Job, timedelta]] = []

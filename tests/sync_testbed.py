@@ -40,7 +40,7 @@ from local.seed import (
 )
 from local.serving import serving, take_address
 from local.world import Person, World
-from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobs, StorageOutbox
+from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobQueue, StorageOutbox
 from shared.changes.model import Change
 from shared.errors import StoreUnavailable
 from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
@@ -210,7 +210,7 @@ class RigWiring(Wiring):
 
     @cached_property
     def jobs(self) -> Any:
-        return StorageJobs(self._rig.queues)  # type: ignore[arg-type]  # stands in for Queues
+        return StorageJobQueue(self._rig.queues)  # type: ignore[arg-type]  # stands in for Queues
 
     @cached_property
     def outbox(self) -> Any:

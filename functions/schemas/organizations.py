@@ -17,9 +17,9 @@ from functions.schemas.base import (
     ResponseInstant,
     Step,
 )
-from shared.administration.diagnosis import Visit
+from shared.administration.diagnosis import DiagnosisReport
 from shared.administration.offboarding import Removal
-from shared.administration.sync_health import SeenBy, SyncHealth
+from shared.administration.sync_health import LagFigures, SyncHealth
 from shared.ids import TenantId
 from shared.organizations.consent import ConsentAnswer, ConsentLink
 from shared.organizations.diagnosis import Finding, FindingState
@@ -334,7 +334,7 @@ class DiagnosticsBody(Reply):
     findings: list[FindingBody]
 
     @classmethod
-    def of(cls, visit: Visit, checked_at: datetime) -> Self:
+    def of(cls, visit: DiagnosisReport, checked_at: datetime) -> Self:
         """Return the body of *visit*."""
         return cls(
             organization_id=visit.organization.id,
@@ -373,7 +373,7 @@ class SubscriptionsHealth(Reply):
     last_push_at: ResponseInstant | None
 
 
-class SeenByBody(Reply):
+class LagFiguresBody(Reply):
     """Changes found in one way, and how long after they happened in Outlook."""
 
     count: int
@@ -382,7 +382,7 @@ class SeenByBody(Reply):
     last_at: ResponseInstant | None
 
     @classmethod
-    def of(cls, seen: SeenBy) -> Self:
+    def of(cls, seen: LagFigures) -> Self:
         """Return the body of *seen*."""
         return cls(
             count=seen.count,
@@ -396,8 +396,8 @@ class ChangesHealth(Reply):
     """The last thousand changes."""
 
     since: ResponseInstant | None
-    push: SeenByBody
-    reconciliation: SeenByBody
+    push: LagFiguresBody
+    reconciliation: LagFiguresBody
 
 
 class WebhookHealth(Reply):
@@ -450,8 +450,8 @@ class OrganizationHealthBody(Reply):
             ),
             changes=ChangesHealth(
                 since=health.counted_since,
-                push=SeenByBody.of(health.by_push),
-                reconciliation=SeenByBody.of(health.by_reconciliation),
+                push=LagFiguresBody.of(health.by_push),
+                reconciliation=LagFiguresBody.of(health.by_reconciliation),
             ),
             throttled=health.throttled,
             webhook=WebhookHealth(

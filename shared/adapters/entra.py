@@ -15,7 +15,7 @@ from shared.adapters.http_pool import HttpPool
 from shared.clock import Clock
 from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.ids import ObjectId, TenantId
-from shared.logs import log_trouble
+from shared.logs import log_warning
 from shared.organizations.ports import CallerKind, VerifiedToken
 from shared.settings import Settings
 
@@ -105,7 +105,7 @@ class SigningKeys:
             answer.raise_for_status()
             self._keys = _keys_of(answer.json(), self._issuer)
         except (httpx.HTTPError, ValueError, TypeError, AttributeError, KeyError):
-            log_trouble("entra.keys_unavailable", count=len(self._keys))
+            log_warning("entra.keys_unavailable", count=len(self._keys))
             self._failed = True
             self._look_at = self._clock.now() + TRY_AGAIN_AFTER
         else:

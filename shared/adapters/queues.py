@@ -166,8 +166,8 @@ class StorageOutbox:
         return len(messages)
 
 
-class StorageJobs:
-    """Implements `Jobs` on Queue Storage."""
+class StorageJobQueue:
+    """Implements `JobQueue` on Queue Storage."""
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues

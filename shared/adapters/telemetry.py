@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from shared.logs import log_trouble, observe_with
+from shared.logs import add_event_observer, log_warning
 from shared.settings import Settings
-from shared.tracing import Span, SpanKind, record_with, trace_id
+from shared.tracing import Span, SpanKind, add_span_recorder, trace_id
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -113,7 +113,7 @@ class Telemetry:
 
     def start(self) -> None:
         """Record from now on."""
-        self._forget = [record_with(self._record), observe_with(self._observe)]
+        self._forget = [add_span_recorder(self._record), add_event_observer(self._observe)]
 
     async def aclose(self) -> None:
         """Send what is left, for some seconds at most."""
@@ -150,7 +150,7 @@ class Telemetry:
                 await self._pause(_STEP_SECONDS)
             exporting = _Exporter(self._settings, self._credential())
         except Exception:  # noqa: BLE001  # whatever it is: nobody's booking depends on it
-            log_trouble("telemetry.failed")
+            log_warning("telemetry.failed")
             return
         for span in self._spans:
             exporting.record(span)

@@ -16,11 +16,11 @@ from shared.adapters.http_pool import HttpPool
 from shared.adapters.key_vault import KeyVaultSecrets, signing_key
 from shared.changes.model import Change
 from shared.changes.ports import ChangeStore, DeliveryRefused
-from shared.concurrency import together
+from shared.concurrency import gather_limited
 from shared.errors import StoreUnavailable
 from shared.ids import OrganizationId
-from shared.jobs import Job, JobKind, Jobs
-from shared.logs import log_trouble
+from shared.jobs import Job, JobKind, JobQueue
+from shared.logs import log_warning
 from shared.tracing import SpanKind, traced
 
 KEY_NAME: Final = "webhook-key"
@@ -82,7 +82,7 @@ class WebhookReceiver:
 class ToldChanges:
     """A `ChangeStore` whose every change is told to the platform, too."""
 
-    def __init__(self, changes: ChangeStore, jobs: Jobs) -> None:
+    def __init__(self, changes: ChangeStore, jobs: JobQueue) -> None:
         self._changes = changes
         self._jobs = jobs
 
@@ -93,7 +93,9 @@ class ToldChanges:
         """
         added = list(changes)
         organizations = dict.fromkeys(change.organization_id for change in added)
-        await together([self._changes.append(added), *(self._announce(o) for o in organizations)])
+        await gather_limited(
+            [self._changes.append(added), *(self._announce(o) for o in organizations)]
+        )
 
     async def after(
         self, organization_id: OrganizationId, cursor: str | None, limit: int
@@ -117,7 +119,7 @@ class ToldChanges:
             await self._jobs.put(job, delay=_AFTER_WRITING)
         except StoreUnavailable:
             # The feed has it; the next change's announcement delivers this one first.
-            log_trouble("webhook.not_announced", organization_id=organization_id)
+            log_warning("webhook.not_announced", organization_id=organization_id)
 
 
 def _mac(key: bytes, signed: bytes) -> str:

@@ -12,17 +12,17 @@ from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.ids import TenantId
-from shared.logs import log_trouble
+from shared.logs import log_warning
 from shared.organizations.consent import examine_tenant
 from shared.organizations.model import ConsentState, Organization
 from shared.organizations.ports import OrganizationStore, Probes
 
-LOOK_AGAIN_SECONDS: Final = 300.0
+RECHECK_INTERVAL_SECONDS: Final = 300.0
 """How often at most one process looks at one tenant."""
 _REMEMBERED: Final = 10_000
 
 
-class ConsentWatch:
+class ConsentMonitor:
     """Looks at tenants that are suspected to have shut the app out."""
 
     def __init__(
@@ -42,21 +42,21 @@ class ConsentWatch:
         self._monotonic = monotonic
         self._looked_at: dict[TenantId, float] = {}
 
-    async def suspect(self, tenant_id: TenantId) -> None:
+    async def on_denied(self, tenant_id: TenantId) -> None:
         """Look at the tenant, unless it was just done. Never raises: the denial is what counts."""
         now = self._monotonic()
-        if now - self._looked_at.get(tenant_id, float("-inf")) < LOOK_AGAIN_SECONDS:
+        if now - self._looked_at.get(tenant_id, float("-inf")) < RECHECK_INTERVAL_SECONDS:
             return
         if len(self._looked_at) >= _REMEMBERED:
             self._looked_at.clear()
         # Before looking: what the look itself is denied must not lead here again.
         self._looked_at[tenant_id] = now
         try:
-            await self._look(tenant_id)
+            await self._recheck(tenant_id)
         except Exception:  # noqa: BLE001 - whatever it is, the caller's own error must come out
-            log_trouble("consent.not_looked_at", tenant_id=tenant_id)
+            log_warning("consent.not_looked_at", tenant_id=tenant_id)
 
-    async def _look(self, tenant_id: TenantId) -> None:
+    async def _recheck(self, tenant_id: TenantId) -> None:
         organization = await self._organizations().of_tenant(tenant_id)
         if organization is None or organization.consent is not ConsentState.GRANTED:
             return
@@ -67,9 +67,9 @@ class ConsentWatch:
             clock=self._clock,
         )
         if found.consent is ConsentState.WITHDRAWN:
-            await self._changes().append([trouble(found, "consent_withdrawn", self._clock)])
+            await self._changes().append([trouble_change(found, "consent_withdrawn", self._clock)])
 
 
-def trouble(organization: Organization, detail: str, clock: Clock) -> Change:
+def trouble_change(organization: Organization, detail: str, clock: Clock) -> Change:
     """Return the change that tells the platform of trouble with *organization*."""
     return Change(organization.id, clock.now(), ChangeKind.TROUBLE, "api", detail=detail)

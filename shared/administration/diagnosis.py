@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.administration.consent_monitor import trouble
+from shared.administration.consent_monitor import trouble_change
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.errors import Invalid, SchedulingError
@@ -16,7 +16,7 @@ from shared.pairings.ports import People
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class DiagnosisReport:
     """What was found, in whom, and the organization as it is known after it."""
 
     organization: Organization
@@ -24,7 +24,7 @@ class Visit:
     findings: Sequence[Finding]
 
 
-async def see_doctor(
+async def run_diagnosis(
     organization: Organization,
     named: str | None,
     *,
@@ -33,7 +33,7 @@ async def see_doctor(
     organizations: OrganizationStore,
     changes: ChangeStore,
     clock: Clock,
-) -> Visit:
+) -> DiagnosisReport:
     """Diagnose *organization*'s tenant and the person *named* by object id or address, if any.
 
     What is seen of the consent is remembered: that it came back, or that it is gone.
@@ -45,8 +45,8 @@ async def see_doctor(
     findings = await diagnose(organization, mailbox, probes=probes)
     known = await note_consent(organization, findings, organizations=organizations, clock=clock)
     if known.consent is ConsentState.WITHDRAWN and known.consent is not organization.consent:
-        await changes.append([trouble(known, "consent_withdrawn", clock)])
-    return Visit(known, mailbox, findings)
+        await changes.append([trouble_change(known, "consent_withdrawn", clock)])
+    return DiagnosisReport(known, mailbox, findings)
 
 
 async def _mailbox(organization: Organization, named: str, people: People) -> Mailbox | None:

@@ -9,7 +9,7 @@ from shared.calendar_sync.reconciliation import purge_batch, reconcile_batch
 from shared.calendar_sync.sync import follow_series
 from shared.changes.delivery import Delivering, deliver
 from shared.ids import SeriesId
-from shared.jobs import DueKind, DueStore, Job, JobKind, due_items, put_off
+from shared.jobs import DueKind, DueStore, Job, JobKind, due_items, postpone
 from shared.logs import log_event
 from shared.organizations.access import is_stopped
 from shared.organizations.model import Organization
@@ -19,10 +19,10 @@ from shared.sessions.model import Cause
 from shared.sessions.series_changing import settle_series
 from shared.subscriptions.maintenance import Following, ensure_subscription, look_after, renew_batch
 
-_RESUMED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
+_RETRIED_WHEN_SUSPENDED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
 """Jobs that nothing else brings back."""
-_WITHOUT_GRAPH: Final = {JobKind.PURGE, JobKind.DELIVER}
-_DUE: Final = {
+_OFFLINE_KINDS: Final = {JobKind.PURGE, JobKind.DELIVER}
+_DUE_KIND_OF: Final = {
     JobKind.RENEW: DueKind.RENEWAL,
     JobKind.RECONCILE: DueKind.RECONCILIATION,
     JobKind.PURGE: DueKind.PURGE,
@@ -30,22 +30,22 @@ _DUE: Final = {
 _RESUME_AFTER: Final = timedelta(hours=1)
 
 
-async def do(
+async def run_job(
     job: Job,
     organization: Organization,
     *,
     books: Books,
-    following: Following,
-    delivering: Delivering | None = None,
+    subscription_ports: Following,
+    delivery_ports: Delivering | None = None,
 ) -> None:
     """Do *job*. While an organization's approval is gone, only what needs no Graph is done.
 
     Raises:
         CalendarThrottled, CalendarUnavailable, StoreUnavailable: it is to come back.
     """
-    if is_stopped(organization) and job.kind not in _WITHOUT_GRAPH:
+    if is_stopped(organization) and job.kind not in _OFFLINE_KINDS:
         # Renewals and reconciliations come due again by themselves.
-        if job.kind in _RESUMED and not organization.is_closing:
+        if job.kind in _RETRIED_WHEN_SUSPENDED and not organization.is_closing:
             await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
         log_event("job.stopped", job=job.kind, organization_id=organization.id)
         return
@@ -56,15 +56,15 @@ async def do(
             await settle_change(job, organization, books=books)
         case JobKind.SERIES:
             await settle_series(job, organization, books=books)
-            await _follow(job, organization, books)
+            await _sync_series_job(job, organization, books)
         case JobKind.FOLLOW_SERIES:
-            await _follow(job, organization, books)
+            await _sync_series_job(job, organization, books)
         case JobKind.LINK:
             await look_for_link(job, organization, books=books)
         case JobKind.SUBSCRIBE:
-            await ensure_subscription(job.mailboxes[0], organization, following=following)
+            await ensure_subscription(job.mailboxes[0], organization, following=subscription_ports)
         case JobKind.RENEW:
-            done = await renew_batch(job, organization, following=following)
+            done = await renew_batch(job, organization, following=subscription_ports)
             log_event(
                 "renewal.ran",
                 due=len(job.mailboxes),
@@ -75,44 +75,44 @@ async def do(
             )
         case JobKind.RECONCILE:
             for mailbox in sorted(await reconcile_batch(job, organization, books=books)):
-                await look_after(mailbox, organization, following=following)
+                await look_after(mailbox, organization, following=subscription_ports)
         case JobKind.PURGE:
             await purge_batch(job, organization, books=books)
         case JobKind.DELIVER:
-            await _deliver(job, organization, books, delivering)
+            await _deliver(job, organization, books, delivery_ports)
 
 
 async def _deliver(
-    job: Job, organization: Organization, books: Books, delivering: Delivering | None
+    job: Job, organization: Organization, books: Books, delivery_ports: Delivering | None
 ) -> None:
-    if delivering is None or organization.is_closing:
+    if delivery_ports is None or organization.is_closing:
         log_event("job.dropped", job=job.kind)
-    elif (again := await deliver(organization, delivering=delivering)) is not None:
+    elif (again := await deliver(organization, delivering=delivery_ports)) is not None:
         await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=again)
 
 
-async def _follow(job: Job, organization: Organization, books: Books) -> None:
+async def _sync_series_job(job: Job, organization: Organization, books: Books) -> None:
     series = await books.sessions.get_series(job.mailboxes[0], SeriesId(job.session_ids[0]))
     if series is not None and series.event_id is not None:
         await follow_series(series, organization, Cause.RECONCILIATION, books=books)
 
 
-async def drop(job: Job, *, due: DueStore) -> None:
+async def discard_job(job: Job, *, due: DueStore) -> None:
     """Forget *job* and what reminds of it: its organization is gone."""
-    if job.kind in _DUE:
-        await due.done(due_items(_DUE[job.kind], job))
+    if job.kind in _DUE_KIND_OF:
+        await due.remove(due_items(_DUE_KIND_OF[job.kind], job))
     log_event("job.dropped", job=job.kind, reason="organization is gone")
 
 
-async def put_back(job: Job, wait: timedelta, *, books: Books) -> None:
+async def requeue_job(job: Job, wait: timedelta, *, books: Books) -> None:
     """Have *job* come back after *wait*.
 
     What was made of `Due` rows comes due later, instead of as a message: those rows would make
     one more at the next tick, and of two workers on one job each would put one.
     """
-    if job.kind in _DUE and job.due_ats:
-        items = due_items(_DUE[job.kind], job)
-        await books.due.put(put_off(items, books.clock.now() + wait))
-        await books.due.done(items)
+    if job.kind in _DUE_KIND_OF and job.due_ats:
+        items = due_items(_DUE_KIND_OF[job.kind], job)
+        await books.due.put(postpone(items, books.clock.now() + wait))
+        await books.due.remove(items)
     else:
         await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=wait)

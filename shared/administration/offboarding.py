@@ -33,7 +33,7 @@ from shared.sessions.rhythm import purge_item
 from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
 from shared.subscriptions.renewal import renewal_due_at
 
-PATIENCE: Final = timedelta(seconds=100)
+TIME_BUDGET: Final = timedelta(seconds=100)
 """How long one request works: gateways give up after 230 seconds."""
 _AT_ONCE: Final = 8
 """Mailboxes at the same time."""
@@ -48,13 +48,13 @@ class TenantRows(Protocol):
         """Yield each mailbox of the tenant that has rows, once; reads no other tenant's."""
         ...
 
-    async def erase(self, mailbox: Mailbox) -> Mapping[str, int]:
+    async def delete_rows(self, mailbox: Mailbox) -> Mapping[str, int]:
         """Remove every row of *mailbox*; return how many of each kind. Twice is fine."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class OffboardingPorts:
     """The ports that offboarding needs, together."""
 
     organizations: OrganizationStore
@@ -94,7 +94,7 @@ class Removal:
 
 
 async def offboard(
-    organization_id: OrganizationId, *, cancel_sessions: bool, leaving: Leaving
+    organization_id: OrganizationId, *, cancel_sessions: bool, ports: OffboardingPorts
 ) -> Removal:
     """Remove all that there is of an organization, as far as the time of one request goes.
 
@@ -106,7 +106,7 @@ async def offboard(
     """
     removal = Removal()
     try:
-        organization = await leaving.organizations.get(organization_id)
+        organization = await ports.organizations.get(organization_id)
     except NotFound:
         removal.is_complete = True
         return removal
@@ -118,20 +118,20 @@ async def offboard(
         )
     # From here on nothing new is begun for it.
     if not organization.is_closing:
-        organization = await leaving.organizations.save(replace(organization, is_closing=True))
-    ends_at = leaving.clock.now() + PATIENCE
-    if not await _clear_mailboxes(organization, removal, ends_at, leaving, cancel=cancel_sessions):
-        return _told(organization_id, removal)
-    if not await _clear_pairings(organization_id, removal, ends_at, leaving):
-        return _told(organization_id, removal)
-    removal.changes = await leaving.changes.forget(organization_id)
-    await leaving.organizations.delete(organization_id)
+        organization = await ports.organizations.save(replace(organization, is_closing=True))
+    ends_at = ports.clock.now() + TIME_BUDGET
+    if not await _remove_mailboxes(organization, removal, ends_at, ports, cancel=cancel_sessions):
+        return _log_removal(organization_id, removal)
+    if not await _remove_pairings(organization_id, removal, ends_at, ports):
+        return _log_removal(organization_id, removal)
+    removal.changes = await ports.changes.forget(organization_id)
+    await ports.organizations.delete(organization_id)
     removal.organizations = 1
     removal.is_complete = True
-    return _told(organization_id, removal)
+    return _log_removal(organization_id, removal)
 
 
-def _told(organization_id: OrganizationId, removal: Removal) -> Removal:
+def _log_removal(organization_id: OrganizationId, removal: Removal) -> Removal:
     log_event(
         "organization.removed" if removal.is_complete else "organization.leaving",
         organization_id=organization_id,
@@ -141,11 +141,11 @@ def _told(organization_id: OrganizationId, removal: Removal) -> Removal:
     return removal
 
 
-async def _clear_mailboxes(
+async def _remove_mailboxes(
     organization: Organization,
     removal: Removal,
     ends_at: datetime,
-    leaving: Leaving,
+    ports: OffboardingPorts,
     *,
     cancel: bool,
 ) -> bool:
@@ -153,30 +153,30 @@ async def _clear_mailboxes(
     if organization.tenant_id is None:
         return True
     several: list[Mailbox] = []
-    async for mailbox in leaving.rows.mailboxes(organization.tenant_id):
+    async for mailbox in ports.rows.mailboxes(organization.tenant_id):
         several.append(mailbox)
         if len(several) < _AT_ONCE:
             continue
-        await _clear(several, organization, removal, leaving, cancel=cancel)
+        await _remove_batch(several, organization, removal, ports, cancel=cancel)
         several = []
         # After some work always, so that every run gets further.
-        if leaving.clock.now() >= ends_at:
+        if ports.clock.now() >= ends_at:
             return False
-    await _clear(several, organization, removal, leaving, cancel=cancel)
+    await _remove_batch(several, organization, removal, ports, cancel=cancel)
     return True
 
 
-async def _clear(
+async def _remove_batch(
     mailboxes: Sequence[Mailbox],
     organization: Organization,
     removal: Removal,
-    leaving: Leaving,
+    ports: OffboardingPorts,
     *,
     cancel: bool,
 ) -> None:
     outcomes = await asyncio.gather(
         *(
-            _clear_mailbox(mailbox, organization, removal, leaving, cancel=cancel)
+            _remove_mailbox(mailbox, organization, removal, ports, cancel=cancel)
             for mailbox in mailboxes
         ),
         return_exceptions=True,
@@ -186,37 +186,37 @@ async def _clear(
             raise outcome
 
 
-async def _clear_mailbox(
+async def _remove_mailbox(
     mailbox: Mailbox,
     organization: Organization,
     removal: Removal,
-    leaving: Leaving,
+    ports: OffboardingPorts,
     *,
     cancel: bool,
 ) -> None:
     """Clear one mailbox: first what leads to Graph, then the rows that tell of it."""
-    reminders = await _end_subscription(mailbox, organization, removal, leaving)
-    async for session in _organized(mailbox, leaving):
+    reminders = await _end_subscription(mailbox, organization, removal, ports)
+    async for session in _organized(mailbox, ports):
         removal.sessions += 1
         reminders.append(purge_item(session, organization.settings))
-        if cancel and _is_upcoming(session, leaving.clock.now()):
-            await _cancel(session, removal, leaving)
-    await leaving.due.done(reminders)
+        if cancel and _is_upcoming(session, ports.clock.now()):
+            await _cancel(session, removal, ports)
+    await ports.due.remove(reminders)
     removal.due += len(reminders)
-    removal.rows.update(await leaving.rows.erase(mailbox))
+    removal.rows.update(await ports.rows.delete_rows(mailbox))
     removal.mailboxes += 1
 
 
 async def _end_subscription(
-    mailbox: Mailbox, organization: Organization, removal: Removal, leaving: Leaving
+    mailbox: Mailbox, organization: Organization, removal: Removal, ports: OffboardingPorts
 ) -> list[DueItem]:
     """End the mailbox's subscription; return what reminds of it."""
-    subscription = await leaving.subscriptions.get(mailbox)
+    subscription = await ports.subscriptions.get(mailbox)
     if subscription is None:
         return []
     if subscription.id is not None:
         try:
-            await leaving.graph.delete(mailbox.tenant_id, subscription.id)
+            await ports.graph.delete(mailbox.tenant_id, subscription.id)
             removal.subscriptions += 1
         except (ConsentMissing, CalendarRefused, MailboxUnusable):
             # The tenant lets us in no more; Graph ends what nobody renews.
@@ -225,10 +225,10 @@ async def _end_subscription(
     return [DueItem(due_at, DueKind.RENEWAL, organization.id, mailbox)] if due_at else []
 
 
-async def _organized(mailbox: Mailbox, leaving: Leaving) -> AsyncIterator[Session]:
+async def _organized(mailbox: Mailbox, ports: OffboardingPorts) -> AsyncIterator[Session]:
     cursor: str | None = None
     while True:
-        page, cursor = await leaving.sessions.of_mailbox(
+        page, cursor = await ports.sessions.of_mailbox(
             mailbox, since=None, until=None, after=cursor, limit=_PAGE
         )
         for session in page:
@@ -242,11 +242,11 @@ def _is_upcoming(session: Session, now: datetime) -> bool:
     return session.state is SessionState.SCHEDULED and session.span.end > now
 
 
-async def _cancel(session: Session, removal: Removal, leaving: Leaving) -> None:
+async def _cancel(session: Session, removal: Removal, ports: OffboardingPorts) -> None:
     if session.event_id is None:
         return
     try:
-        await leaving.calendar.cancel(Acting(session.organizer), session.event_id, _COMMENT)
+        await ports.calendar.cancel(Acting(session.organizer), session.event_id, _COMMENT)
     except EventGone:
         return  # cancelled in Outlook already
     except (ConsentMissing, CalendarRefused, MailboxUnusable):
@@ -255,15 +255,15 @@ async def _cancel(session: Session, removal: Removal, leaving: Leaving) -> None:
         removal.sessions_cancelled += 1
 
 
-async def _clear_pairings(
-    organization_id: OrganizationId, removal: Removal, ends_at: datetime, leaving: Leaving
+async def _remove_pairings(
+    organization_id: OrganizationId, removal: Removal, ends_at: datetime, ports: OffboardingPorts
 ) -> bool:
     while True:
-        page, _ = await leaving.pairings.of_organization(organization_id, after=None, limit=_PAGE)
+        page, _ = await ports.pairings.of_organization(organization_id, after=None, limit=_PAGE)
         if not page:
             return True
         for pairing in page:
-            await leaving.pairings.delete(organization_id, pairing.id)
+            await ports.pairings.delete(organization_id, pairing.id)
             removal.pairings += 1
-        if leaving.clock.now() >= ends_at:
+        if ports.clock.now() >= ends_at:
             return False

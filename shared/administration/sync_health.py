@@ -35,7 +35,7 @@ class SubscriptionHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenBy:
+class LagFigures:
     """Changes that were found in one way."""
 
     count: int
@@ -53,8 +53,8 @@ class SyncHealth:
     credential: CredentialInUse | None
     """None: Key Vault does not show it."""
     subscriptions: SubscriptionHealth
-    by_push: SeenBy
-    by_reconciliation: SeenBy
+    by_push: LagFigures
+    by_reconciliation: LagFigures
     counted_since: datetime | None
     """When the oldest of the counted changes happened."""
     throttled: int
@@ -78,20 +78,20 @@ async def sync_health(
     followed = SubscriptionHealth()
     if organization.tenant_id is not None:
         async for page in subscriptions.of_tenant(organization.tenant_id):
-            _count(page, followed, now)
+            _accumulate(page, followed, now)
     return SyncHealth(
         organization=organization,
-        credential=await _shown(credential),
+        credential=await _credential_info(credential),
         subscriptions=followed,
-        by_push=seen_by(Cause.OUTLOOK, recent),
-        by_reconciliation=seen_by(Cause.RECONCILIATION, recent),
+        by_push=lag_figures(Cause.OUTLOOK, recent),
+        by_reconciliation=lag_figures(Cause.RECONCILIATION, recent),
         counted_since=recent[0].at if recent else None,
         throttled=throttled.get(organization.tenant_id, 0) if organization.tenant_id else 0,
         delivery=await deliveries.get(organization.id) if deliveries else None,
     )
 
 
-async def _shown(credential: Credential) -> CredentialInUse | None:
+async def _credential_info(credential: Credential) -> CredentialInUse | None:
     # A vault that is ill is a reason to look here: the rest is shown all the same.
     try:
         return await credential.in_use()
@@ -99,11 +99,11 @@ async def _shown(credential: Credential) -> CredentialInUse | None:
         return None
 
 
-def seen_by(cause: Cause, changes: Iterable[Change]) -> SeenBy:
+def lag_figures(cause: Cause, changes: Iterable[Change]) -> LagFigures:
     """Return the figures of those *changes* that were found by *cause*."""
     found = [change for change in changes if change.cause == cause]
     lags = sorted(change.lag_ms for change in found if change.lag_ms is not None)
-    return SeenBy(
+    return LagFigures(
         count=len(found),
         lag_p50_ms=percentile(lags, 50),
         lag_p99_ms=percentile(lags, 99),
@@ -118,7 +118,7 @@ def percentile(ordered: Sequence[int], share: int) -> int | None:
     return ordered[max(0, -(-len(ordered) * share // 100) - 1)]
 
 
-def _count(page: Iterable[Subscription], health: SubscriptionHealth, now: datetime) -> None:
+def _accumulate(page: Iterable[Subscription], health: SubscriptionHealth, now: datetime) -> None:
     for subscription in page:
         if subscription.state is SubscriptionState.POLLING:
             health.polling += 1
@@ -126,12 +126,12 @@ def _count(page: Iterable[Subscription], health: SubscriptionHealth, now: dateti
             health.expired += 1
         else:
             health.active += 1
-        health.oldest_renewal_at = _first(health.oldest_renewal_at, subscription.renewed_at)
-        health.next_due_at = _first(health.next_due_at, renewal_due_at(subscription))
+        health.oldest_renewal_at = _earliest(health.oldest_renewal_at, subscription.renewed_at)
+        health.next_due_at = _earliest(health.next_due_at, renewal_due_at(subscription))
         health.last_push_at = max(
             (at for at in (health.last_push_at, subscription.last_push_at) if at), default=None
         )
 
 
-def _first(known: datetime | None, seen: datetime | None) -> datetime | None:
+def _earliest(known: datetime | None, seen: datetime | None) -> datetime | None:
     return min((at for at in (known, seen) if at), default=None)

@@ -18,7 +18,16 @@ from shared.errors import (
     StaleRow,
 )
 from shared.ids import Mailbox, SeriesId
-from shared.jobs import DueItem, DueKind, Job, JobKind, batches, due_items, job_of, put_off
+from shared.jobs import (
+    DueItem,
+    DueKind,
+    Job,
+    JobKind,
+    batch_due_items,
+    due_items,
+    job_for_batch,
+    postpone,
+)
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
@@ -94,7 +103,7 @@ async def reconcile_batch(
     log_event("reconciliation.ran", count=len(readable), failed=len(failures), renewed=len(changed))
     if failures:
         raise failures[0]
-    await books.due.done(due_items(DueKind.RECONCILIATION, job))
+    await books.due.remove(due_items(DueKind.RECONCILIATION, job))
     return frozenset(changed)
 
 
@@ -126,7 +135,7 @@ async def _put_off(late: Sequence[Session], seconds: float, books: Books) -> Non
     """
     if late:
         until = books.clock.now() + timedelta(seconds=seconds)
-        await books.due.put(put_off((_due_item(session, until) for session in late), until))
+        await books.due.put(postpone((_due_item(session, until) for session in late), until))
         log_event("reconciliation.put_off", count=len(late), retry_after_ms=round(seconds * 1000))
 
 
@@ -173,7 +182,7 @@ async def purge_batch(job: Job, organization: Organization, *, books: Books) -> 
         else:
             # Moved meanwhile, by a worker who may have died before it said so.
             await books.due.put([purge])
-    await books.due.done(due_items(DueKind.PURGE, job))
+    await books.due.remove(due_items(DueKind.PURGE, job))
     log_event("purge.ran", count=len(job.session_ids), purged=removed)
     return removed
 
@@ -201,10 +210,10 @@ async def _next_time(session: Session, organization: Organization, books: Books)
 async def _enqueue(due: DueKind, job: JobKind, books: Books) -> int:
     count = number = 0
     async for page in books.due.due(due, books.clock.now(), page=_PAGE):
-        for batch in batches(page):
+        for batch in batch_due_items(page):
             if number == _BATCHES_PER_TICK:
                 return count  # the rest is still due at the next tick: no stampede
-            await books.jobs.put(job_of(job, batch), delay=number * _SPACING)
+            await books.jobs.put(job_for_batch(job, batch), delay=number * _SPACING)
             count += len(batch)
             number += 1
     return count

@@ -9,7 +9,7 @@ from typing import Final
 from shared.calendar_sync.conflicts import note_conflicts
 from shared.calendar_sync.merge import Difference, Merged, merge
 from shared.changes.model import Change, ChangeKind
-from shared.concurrency import together
+from shared.concurrency import gather_limited
 from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import EventId, Mailbox, SessionId
 from shared.jobs import DueItem
@@ -103,7 +103,7 @@ async def follow_series(
             fresh = await books.sessions.get(session.organizer, session.id)
             await record(fresh, organization, cause, books=books)
 
-    await together(map(one, known))
+    await gather_limited(map(one, known))
 
 
 def _is_over(session: Session, books: Books) -> bool:

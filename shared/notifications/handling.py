@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from shared.calendar_sync.sync import record_change
-from shared.concurrency import together
+from shared.concurrency import gather_limited
 from shared.errors import (
     CalendarThrottled,
     ConsentMissing,
@@ -87,7 +87,7 @@ async def dispatch(
         for change in changes
         if (organization := known[change.mailbox.tenant_id]) and not is_stopped(organization)
     ]
-    lefts = await together(
+    lefts = await gather_limited(
         (
             _handle(change, organization, received_at, books, following, turns)
             for change, organization in followed
@@ -148,7 +148,7 @@ async def _follow(
                 left.failures.append(error)
 
     # Of one mailbox few have their turn at a time: this many need not even wait for it.
-    await together(map(one, change.events))
+    await gather_limited(map(one, change.events))
     for state, count in states.items():
         log_event("notification.handled", state=state, count=count)
 

@@ -99,7 +99,7 @@ async def diagnose(
             *(patient.ill(capability, Ailment.NOT_TRIED) for capability in others),
         ]
     tried = dict(
-        await _together(
+        await _gather_evidence(
             (c, evidence) for c in wanted if (evidence := _probe(c, organization, mailbox, probes))
         )
     )
@@ -133,7 +133,7 @@ async def diagnose_participant(participation: Participation, *, probes: Probes) 
             for capability in (Capability.READ_EVENTS, writing)
         ]
     seen = dict(
-        await _together(
+        await _gather_evidence(
             [
                 (Capability.READ_EVENTS, probes.read_events(acting)),
                 (writing, probes.write(acting)),
@@ -270,7 +270,7 @@ def _probe(
     return probes.write(acting)
 
 
-async def _together(
+async def _gather_evidence(
     trials: Iterable[tuple[Capability, Awaitable[Evidence]]],
 ) -> list[tuple[Capability, Evidence]]:
     """Await all *trials* together; what one of them raises is raised when all have ended."""

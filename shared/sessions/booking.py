@@ -20,7 +20,7 @@ from shared.availability.working_hours import zone_of
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
-from shared.concurrency import together
+from shared.concurrency import gather_limited
 from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
@@ -38,7 +38,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.ids import Mailbox, PairingId, SeriesId, SessionId
-from shared.jobs import DueStore, Job, JobKind, Jobs
+from shared.jobs import DueStore, Job, JobKind, JobQueue
 from shared.logs import log_event
 from shared.organizations.model import OnlineMeetingChoice, Organization, Participation
 from shared.pairings.model import Pairing
@@ -115,7 +115,7 @@ class Books:
     schedules: Schedules
     calendar: Calendar
     sessions: SessionStore
-    jobs: Jobs
+    jobs: JobQueue
     changes: ChangeStore
     due: DueStore
     clock: Clock
@@ -533,7 +533,7 @@ async def _held_by_others(
 ) -> dict[str, list[TimeSpan]]:
     now = books.clock.now()
     people = list(occasion.mailboxes.items())
-    holds = await together(books.sessions.holds(m, occasion.window, now) for _, m in people)
+    holds = await gather_limited(books.sessions.holds(m, occasion.window, now) for _, m in people)
     return {
         address: [hold.span for hold in found if hold.session_id != session_id]
         for (address, _), found in zip(people, holds, strict=True)

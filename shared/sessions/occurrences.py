@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from shared.concurrency import together
+from shared.concurrency import gather_limited
 from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import Mailbox, SessionId
 from shared.sessions import reservations
@@ -27,7 +27,7 @@ async def sessions_of(series: Series, *, sessions: SessionStore) -> list[Session
         except NotFound:
             return None
 
-    found = await together(one(session_id) for session_id in series.session_ids.values())
+    found = await gather_limited(one(session_id) for session_id in series.session_ids.values())
     return [session for session in found if session is not None]
 
 

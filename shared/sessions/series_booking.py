@@ -14,7 +14,7 @@ from typing import Final
 from shared.availability.finding import Occasion, rules_for
 from shared.availability.model import MAX_WINDOW, SlotRules
 from shared.availability.working_hours import zone_of
-from shared.concurrency import together
+from shared.concurrency import gather_limited
 from shared.errors import (
     CalendarRefused,
     ConsentMissing,
@@ -30,7 +30,7 @@ from shared.errors import (
 )
 from shared.ids import SeriesId, SessionId
 from shared.jobs import Job, JobKind
-from shared.logs import log_event, log_trouble
+from shared.logs import log_event, log_warning
 from shared.organizations.model import Organization, Participation
 from shared.pairings.model import Pairing
 from shared.sessions import reservations
@@ -152,7 +152,7 @@ async def finish_or_undo(series: Series, organization: Organization, *, books: B
     known = await sessions_of(series, sessions=books.sessions)
     if not known:
         # They are held before the event is created: somebody is at it right now.
-        log_trouble("series.finished", session_id=series.id, count=0)
+        log_warning("series.finished", session_id=series.id, count=0)
         return
     found = matched(series.planned, known, await instances_of(series, calendar=books.calendar))
     rows = {session.occurrence: session for session in known}
@@ -167,7 +167,7 @@ async def finish_or_undo(series: Series, organization: Organization, *, books: B
 
 async def undo(series: Series, books: Books) -> None:
     """Free all that a series holds, its own row last: while it is there somebody can look."""
-    await together(
+    await gather_limited(
         release(series.holders, session_id, books) for session_id in series.session_ids.values()
     )
     await reservations.remove_series(books.sessions, series.organizer, series.id)
@@ -196,7 +196,7 @@ async def look_around(
         return occasion
 
     windows = windows_over(spans, longest - timedelta(minutes=10))
-    occasions = await together(map(one, windows), at_once=_AT_ONCE)
+    occasions = await gather_limited(map(one, windows), at_once=_AT_ONCE)
     return [Look(each, await _held(each, own, books)) for each in occasions]
 
 
@@ -262,7 +262,7 @@ async def announce_all(
     if last.series_id:
         # The series' own row goes with the last of its sessions.
         due.append(replace(purge_item(last, organization.settings), key=last.series_id))
-    await together(
+    await gather_limited(
         reservations.sync_mailbox(books.sessions, mailbox, session)
         for session in sessions
         for mailbox in session.holders[:-1]
@@ -441,7 +441,7 @@ async def _held(
 ) -> dict[str, list[TimeSpan]]:
     now = books.clock.now()
     people = list(occasion.mailboxes.items())
-    holds = await together(books.sessions.holds(m, occasion.window, now) for _, m in people)
+    holds = await gather_limited(books.sessions.holds(m, occasion.window, now) for _, m in people)
     return {
         address: [hold.span for hold in found if hold.session_id not in own]
         for (address, _), found in zip(people, holds, strict=True)
@@ -513,7 +513,7 @@ async def _hold(
         return await hold_again(known, books) if known.state is SessionState.REQUESTED else known
 
     first, *others = [p for p in series.planned if p.booked]
-    held = [await one(first), *await together(map(one, others))]
+    held = [await one(first), *await gather_limited(map(one, others))]
     return {session.occurrence: session for session in held}
 
 
@@ -599,7 +599,7 @@ async def _record(
 ) -> BookedSeries:
     """Record that Outlook has the series; its row comes last, for it ends the search."""
     now = books.clock.now()
-    confirmed = await together(
+    confirmed = await gather_limited(
         _confirmed(session, master, found.get(number), books)
         for number, session in sorted(sessions.items())
     )

@@ -14,7 +14,7 @@ from shared.availability.finding import rules_for
 from shared.availability.masks import whole_cells
 from shared.availability.model import SlotRules
 from shared.availability.working_hours import zone_of
-from shared.concurrency import together
+from shared.concurrency import gather_limited
 from shared.errors import (
     CalendarRefused,
     Conflict,
@@ -93,7 +93,7 @@ async def cancel_scope(
         errors: dict[SessionId, Exception] = {}
     else:
         errors = await _cancel_each(participation, series, meant, comment, books)
-    cancelled = await together(
+    cancelled = await gather_limited(
         record_cancelled(s, participation.organization, Cause.API, books=books, announces=False)
         for s in meant
         if s.id not in errors
@@ -150,7 +150,7 @@ async def reschedule_scope(
     await books.jobs.put(series_job(JobKind.SERIES, series), delay=VERIFY_AFTER)
     moving = [_towards(s, spans[s.occurrence], dates[s.occurrence], until) for s in meant]
     try:
-        moving = await together(hold_both(m, books, at_least=wanted.at_least) for m in moving)
+        moving = await gather_limited(hold_both(m, books, at_least=wanted.at_least) for m in moving)
     except StaleRow:
         await _let_all_go(moving, books)
         raise
@@ -209,7 +209,7 @@ async def settle_series(job: Job, organization: Organization, *, books: Books) -
     instances = await instances_of(series, calendar=books.calendar)
     found = matched(series.planned, known, instances)
     now = books.clock.now()
-    settled = await together(
+    settled = await gather_limited(
         _settled(s, found.get(s.occurrence), organization, books)
         for s in known
         if s.span.end > now or s.pending_span
@@ -421,7 +421,7 @@ def _free_dates(
 
 
 async def _let_all_go(moving: Sequence[Session], books: Books) -> None:
-    await together(let_go(each, books) for each in moving)
+    await gather_limited(let_go(each, books) for each in moving)
 
 
 async def _move_in_outlook(
@@ -490,7 +490,7 @@ async def _move_series(
     instances = await instances_of(moved, calendar=books.calendar)
     found = matched(moved.planned, [], instances)
     organization = participation.organization
-    recorded = await together(
+    recorded = await gather_limited(
         record_moved(s, found[s.occurrence], wanted.time_zone, organization, books, announces=False)
         for s in moving
         if s.occurrence in found
@@ -530,7 +530,7 @@ async def _move_each(
             )
         return session  # nobody knows; the settling job will
 
-    recorded = await together(map(one, moving))
+    recorded = await gather_limited(map(one, moving))
     await announce_all(recorded, organization, books=books)
     log_event("series.rescheduled", session_id=series.id, count=len(recorded))
     _raise_first({k: v for k, v in seen.items() if isinstance(v, Exception)})

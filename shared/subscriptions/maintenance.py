@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.clock import Clock
-from shared.concurrency import together
+from shared.concurrency import gather_limited
 from shared.errors import (
     CalendarRefused,
     ConsentMissing,
@@ -23,10 +23,10 @@ from shared.jobs import (
     DueStore,
     Job,
     JobKind,
-    Jobs,
-    batches,
+    JobQueue,
+    batch_due_items,
     due_items,
-    job_of,
+    job_for_batch,
 )
 from shared.logs import log_event
 from shared.organizations.model import Background, Organization
@@ -52,7 +52,7 @@ class Following:
     states: ClientStates
     sessions: SessionStore
     due: DueStore
-    jobs: Jobs
+    jobs: JobQueue
     clock: Clock
 
 
@@ -90,8 +90,8 @@ async def enqueue_renewals(*, following: Following) -> int:
     """
     count = 0
     async for page in following.due.due(DueKind.RENEWAL, following.clock.now(), page=_PAGE * BATCH):
-        for batch in batches(page):
-            await following.jobs.put(job_of(JobKind.RENEW, batch))
+        for batch in batch_due_items(page):
+            await following.jobs.put(job_for_batch(JobKind.RENEW, batch))
             count += len(batch)
     return count
 
@@ -99,11 +99,11 @@ async def enqueue_renewals(*, following: Following) -> int:
 async def renew_batch(job: Job, organization: Organization, *, following: Following) -> Renewed:
     """Renew, recreate or remove the subscriptions of up to 20 mailboxes of one tenant."""
     now = following.clock.now()
-    found = await together(following.subscriptions.get(mailbox) for mailbox in job.mailboxes)
+    found = await gather_limited(following.subscriptions.get(mailbox) for mailbox in job.mailboxes)
     rows = [row for row in found if row is not None]
     # An organization that was set to polling keeps no subscription.
     pushes = organization.settings.background is Background.PUSH
-    upcoming = await together(_upcoming(row.mailbox, following) for row in rows if pushes)
+    upcoming = await gather_limited(_upcoming(row.mailbox, following) for row in rows if pushes)
     needed = {
         row.mailbox: bool(sessions)
         for row, sessions in zip(rows, upcoming if pushes else [[]] * len(rows), strict=True)
@@ -118,7 +118,7 @@ async def renew_batch(job: Job, organization: Organization, *, following: Follow
         await stop_following(subscription, following=following)
         done.removed += 1
     if not done.failed:
-        await following.due.done(due_items(DueKind.RENEWAL, job))
+        await following.due.remove(due_items(DueKind.RENEWAL, job))
     return done
 
 
@@ -186,7 +186,7 @@ async def _renew(
         for subscription, outcome in zip(subscriptions, outcomes, strict=True)
         if isinstance(outcome, datetime)
     ]
-    await together(_keep_renewed(subscription, following) for subscription in renewed)
+    await gather_limited(_keep_renewed(subscription, following) for subscription in renewed)
     done.renewed += len(renewed)
     for subscription, outcome in zip(subscriptions, outcomes, strict=True):
         if isinstance(outcome, datetime):

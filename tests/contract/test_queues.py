@@ -15,7 +15,7 @@ from shared.adapters.queues import (
     NOTIFICATIONS,
     QUEUES,
     Queues,
-    StorageJobs,
+    StorageJobQueue,
     StorageOutbox,
     parse_job,
     parse_notifications,
@@ -61,12 +61,12 @@ def a_job() -> Job:
 
 async def test_a_job_arrives_as_it_was(queues: Queues, host: QueueServiceClient) -> None:
     job = a_job()
-    await StorageJobs(queues).put(job)
+    await StorageJobQueue(queues).put(job)
     assert [parse_job(message) for message in await received(host, JOBS)] == [job]
 
 
 async def test_a_delayed_job_is_not_seen_yet(queues: Queues, host: QueueServiceClient) -> None:
-    jobs = StorageJobs(queues)
+    jobs = StorageJobQueue(queues)
     await jobs.put(a_job(), delay=timedelta(minutes=2))
     await jobs.put(a_job(), delay=timedelta(days=30))
     assert await received(host, JOBS) == []
@@ -121,7 +121,7 @@ async def test_a_queue_that_does_not_answer_is_unavailable(transport: AioHttpTra
         "https://localhost:9/devstoreaccount1", lambda: KEY, transport=lambda: transport
     )
     with pytest.raises(StoreUnavailable):
-        await StorageJobs(queues).put(a_job())
+        await StorageJobQueue(queues).put(a_job())
     with pytest.raises(StoreUnavailable):
         await queues.ping()
     await queues.aclose()
@@ -130,7 +130,7 @@ async def test_a_queue_that_does_not_answer_is_unavailable(transport: AioHttpTra
 async def test_the_queues_answer(queues: Queues, host: QueueServiceClient) -> None:
     assert host
     await queues.ping()
-    await StorageJobs(queues).put(a_job())
+    await StorageJobQueue(queues).put(a_job())
     await queues.ping()
 
 

@@ -82,7 +82,7 @@ async def test_every_store_makes_its_tables(tables: Tables, service: TableServic
         lambda: TableSubscriptions(tables).get(a_mailbox()),
         lambda: TableSubscriptions(tables).delete(a_mailbox()),
         lambda: TableDue(tables).put([a_due_item()]),
-        lambda: TableDue(tables).done([a_due_item()]),
+        lambda: TableDue(tables).remove([a_due_item()]),
         lambda: TableDue(tables).oldest(DueKind.RENEWAL),
         lambda: TableChanges(tables).append([a_change(organization.id)]),
         lambda: TableChanges(tables).after(organization.id, None, 1),

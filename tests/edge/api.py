@@ -22,7 +22,7 @@ import pytest
 import function_app
 from functions._http import Operation
 from local.host.templates import RouteTemplate, split_path
-from shared.administration.offboarding import Leaving
+from shared.administration.offboarding import OffboardingPorts
 from shared.errors import NotAuthenticated
 from shared.ids import Mailbox, ObjectId
 from shared.organizations.ports import CallerKind, VerifiedToken
@@ -154,7 +154,7 @@ class FakeWiring(Wiring):
             "jobs": desk.jobs,
             "outbox": InMemoryOutbox(),
         }
-        self.__dict__["leaving"] = Leaving(
+        self.__dict__["offboarding_ports"] = OffboardingPorts(
             organizations=self.organizations,
             pairings=self.pairings,
             sessions=self.sessions,

@@ -139,7 +139,7 @@ class Tables:
                 if row := await self.get(table, key):
                     found[key] = row
 
-        await together(read(key) for key in dict.fromkeys(keys))
+        await gather_limited(read(key) for key in dict.fromkeys(keys))
         return found
 
     async def put(self, table: str, change: Put) -> str:
@@ -323,7 +323,7 @@ def as_retryable() -> Iterator[None]:
         raise OutcomeUnknown(str(error)) from error
 
 
-async def together(calls: Iterable[Awaitable[_T]]) -> list[_T]:
+async def gather_limited(calls: Iterable[Awaitable[_T]]) -> list[_T]:
     """Await *calls* together and return their answers in order; the first error as it is."""
 
     async def one(call: Awaitable[_T]) -> _T:

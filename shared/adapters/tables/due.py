@@ -42,7 +42,7 @@ class TableDue:
             async for rows in self._tables.pages(DUE, query, bounds._asdict(), size=page):
                 yield [_item(kind, row) for row in rows]
 
-    async def done(self, items: Iterable[DueItem]) -> None:
+    async def remove(self, items: Iterable[DueItem]) -> None:
         """Remove *items*; absent ones are no error."""
         removals = [Remove(key) for key in dict.fromkeys(map(keys.due, items))]
         for transaction in transactions(removals):

@@ -17,8 +17,8 @@ from shared.adapters.tables.client import (
     Row,
     Tables,
     as_retryable,
+    gather_limited,
     retry_on_conflict,
-    together,
 )
 from shared.adapters.tables.keys import MAILBOXES, PAIRINGS
 from shared.adapters.tables.values import compact, cursor, present, read_cursor
@@ -107,7 +107,7 @@ class TablePairings:
 
     async def _index(self, mailboxes: Iterable[Mailbox], pairing: Pairing) -> None:
         values = present({"pairing_id": pairing.id, "organization_id": pairing.organization_id})
-        await together(
+        await gather_limited(
             self._tables.put(
                 MAILBOXES, Put(keys.pairing_of(mailbox, pairing.id), values, force=True)
             )
@@ -125,7 +125,7 @@ class TablePairings:
             with suppress(StaleRow):  # put back by somebody: theirs to keep
                 await self._tables.remove(MAILBOXES, row.key, row.etag)
 
-        await together(remove(row) for row in rows)
+        await gather_limited(remove(row) for row in rows)
 
 
 def _mailboxes(pairing: Pairing) -> list[Mailbox]:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Remove, Tables, together, transactions
+from shared.adapters.tables.client import Remove, Tables, gather_limited, transactions
 from shared.adapters.tables.keys import MAILBOXES, Rows
 from shared.errors import StaleRow
 from shared.ids import Mailbox, TenantId
@@ -40,14 +40,14 @@ class TableTenantRows:
                     yield mailbox
                 last = mailbox
 
-    async def erase(self, mailbox: Mailbox) -> Mapping[str, int]:
+    async def delete_rows(self, mailbox: Mailbox) -> Mapping[str, int]:
         """Remove every row of *mailbox*; return how many of each kind."""
         removed: Counter[str] = Counter()
         everything = Rows(keys.mailbox(mailbox), "", "~")
         while found := await self._tables.between(MAILBOXES, everything, _PAGE, select=["schema"]):
             cut = transactions(Remove(row.key) for row in found)
             try:
-                await together(self._tables.transact(MAILBOXES, part) for part in cut)
+                await gather_limited(self._tables.transact(MAILBOXES, part) for part in cut)
             except StaleRow:
                 continue  # somebody else removed one of them: look again
             removed.update(row.key.row.partition(";")[0] for row in found)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from shared.administration.consent_monitor import LOOK_AGAIN_SECONDS, ConsentWatch
+from shared.administration.consent_monitor import RECHECK_INTERVAL_SECONDS, ConsentMonitor
 from shared.changes.model import ChangeKind
 from shared.ids import TenantId
 from shared.organizations.model import ConsentState, Organization
@@ -27,8 +27,8 @@ class Watched:
     seconds: float = 0.0
 
     @property
-    def watch(self) -> ConsentWatch:
-        return ConsentWatch(
+    def watch(self) -> ConsentMonitor:
+        return ConsentMonitor(
             organizations=lambda: self.organizations,
             probes=lambda: self.probes,
             changes=lambda: self.changes,
@@ -54,14 +54,14 @@ async def watched() -> Watched:
 
 async def test_a_tenant_that_shut_the_app_out_is_remembered_and_told(watched: Watched) -> None:
     watched.probes.ill[Capability.TOKEN] = GONE
-    await watched.watch.suspect(watched.tenant_id)
+    await watched.watch.on_denied(watched.tenant_id)
     (told,) = await watched.changes.recent(watched.organization.id, 5)
     assert await watched.consent() is ConsentState.WITHDRAWN
     assert (told.kind, told.detail) == (ChangeKind.TROUBLE, "consent_withdrawn")
 
 
 async def test_one_denied_mailbox_changes_nothing(watched: Watched) -> None:
-    await watched.watch.suspect(watched.tenant_id)
+    await watched.watch.on_denied(watched.tenant_id)
     assert await watched.consent() is ConsentState.GRANTED
     assert not await watched.changes.recent(watched.organization.id, 5)
 
@@ -69,25 +69,25 @@ async def test_one_denied_mailbox_changes_nothing(watched: Watched) -> None:
 async def test_a_tenant_is_looked_at_once_in_a_while(watched: Watched) -> None:
     watch = watched.watch
     for _ in range(5):
-        await watch.suspect(watched.tenant_id)
+        await watch.on_denied(watched.tenant_id)
     tried = len(watched.probes.tried)
-    watched.seconds += LOOK_AGAIN_SECONDS
-    await watch.suspect(watched.tenant_id)
+    watched.seconds += RECHECK_INTERVAL_SECONDS
+    await watch.on_denied(watched.tenant_id)
     assert tried == 2
     assert len(watched.probes.tried) == 4
 
 
 async def test_a_tenant_that_belongs_to_nobody_is_left_alone(watched: Watched) -> None:
-    await watched.watch.suspect(a_tenant())
+    await watched.watch.on_denied(a_tenant())
     assert not watched.probes.tried
 
 
 async def test_a_look_that_fails_hides_no_denial(watched: Watched) -> None:
-    watch = ConsentWatch(
+    watch = ConsentMonitor(
         organizations=lambda: 1 / 0,  # type: ignore[arg-type, return-value]  # it fails
         probes=lambda: watched.probes,
         changes=lambda: watched.changes,
         clock=FakeClock(),
     )
-    await watch.suspect(watched.tenant_id)
+    await watch.on_denied(watched.tenant_id)
     assert await watched.consent() is ConsentState.GRANTED

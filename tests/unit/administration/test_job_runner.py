@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from shared.administration.job_runner import do, drop, put_back
-from shared.jobs import DueItem, DueKind, Job, JobKind, job_of
+from shared.administration.job_runner import discard_job, requeue_job, run_job
+from shared.jobs import DueItem, DueKind, Job, JobKind, job_for_batch
 from shared.organizations.model import ConsentState, Organization
 from shared.subscriptions.maintenance import Following
 from tests.builders import a_due_item, a_mailbox, an_organization
@@ -24,7 +24,9 @@ def a_job(kind: JobKind) -> Job:
 
 async def done(desk: Desk, kind: JobKind, organization: Organization) -> list[Any]:
     """Do a job, which must not touch anything; return what was put back."""
-    await do(a_job(kind), organization, books=desk.books, following=cast("Following", None))
+    await run_job(
+        a_job(kind), organization, books=desk.books, subscription_ports=cast("Following", None)
+    )
     return desk.jobs.put_jobs
 
 
@@ -62,12 +64,12 @@ async def test_reminders_of_an_organization_that_is_gone_are_removed(
     other = replace(item, mailbox=a_mailbox())
     due = InMemoryDue()
     await due.put([item, other])
-    await drop(job_of(kind, [item]), due=due)
+    await discard_job(job_for_batch(kind, [item]), due=due)
     assert await due.oldest(due_kind) == other
 
 
 async def test_other_jobs_of_an_organization_that_is_gone_are_forgotten() -> None:
-    await drop(a_job(JobKind.VERIFY), due=InMemoryDue())
+    await discard_job(a_job(JobKind.VERIFY), due=InMemoryDue())
 
 
 @pytest.mark.parametrize("kind", COMING_BACK)
@@ -79,10 +81,10 @@ async def test_what_is_throttled_comes_due_once_whoever_puts_it_off(kind: JobKin
     if kind is JobKind.RECONCILE:
         items = [replace(item, key=key) for item, key in zip(items, "ab", strict=True)]
     await desk.due.put(items)
-    job = job_of(kind, items)
+    job = job_for_batch(kind, items)
     for _ in range(2):
         desk.clock.advance(timedelta(seconds=1))
-        await put_back(job, timedelta(seconds=90), books=desk.books)
+        await requeue_job(job, timedelta(seconds=90), books=desk.books)
     assert desk.jobs.put_jobs == []
     later = {replace(item, due_at=desk.clock.now() + timedelta(seconds=118)) for item in items}
     assert desk.due._items == later
@@ -90,5 +92,5 @@ async def test_what_is_throttled_comes_due_once_whoever_puts_it_off(kind: JobKin
 
 async def test_other_throttled_jobs_wait_as_messages() -> None:
     desk, job = a_desk(), a_job(JobKind.VERIFY)
-    await put_back(job, timedelta(seconds=90), books=desk.books)
+    await requeue_job(job, timedelta(seconds=90), books=desk.books)
     assert desk.jobs.put_jobs == [(replace(job, attempt=1), timedelta(seconds=90))]

@@ -15,7 +15,7 @@ from shared.calendar_sync.sync import record, record_change
 from shared.changes.model import ChangeKind
 from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox
-from shared.jobs import DueKind, Job, JobKind, job_of
+from shared.jobs import DueKind, Job, JobKind, job_for_batch
 from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.changing import Reschedule, cancel, reschedule
@@ -268,7 +268,7 @@ async def test_a_session_that_was_moved_is_purged_when_its_own_time_has_come() -
     stored = await desk.sessions.get(desk.mentee, session.id)
     await reservations.save(desk.sessions, replace(stored, span=a_span(at(10, day=9))))
     desk.clock.advance(reminder.due_at - desk.clock.now())
-    await purge_batch(job_of(JobKind.PURGE, [reminder]), desk.organization, books=desk.books)
+    await purge_batch(job_for_batch(JobKind.PURGE, [reminder]), desk.organization, books=desk.books)
     left = [i for i in desk.due._items if i.kind is DueKind.PURGE]
     assert [i.due_at - reminder.due_at for i in left] == [timedelta(days=8)]
 

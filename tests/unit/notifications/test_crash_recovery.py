@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.administration.job_runner import do
+from shared.administration.job_runner import run_job
 from shared.calendar_sync.reconciliation import enqueue_purges, enqueue_reconciliations
 from shared.errors import EventGone
 from shared.ids import Mailbox, SubscriptionId, TenantId
@@ -87,7 +87,7 @@ class Office:
             clock=desk.clock,
         )
         if isinstance(message, Job):
-            await do(message, desk.organization, books=books, following=following)
+            await run_job(message, desk.organization, books=books, subscription_ports=following)
         else:
             await dispatch(
                 [message],

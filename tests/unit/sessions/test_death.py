@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.administration.job_runner import do
+from shared.administration.job_runner import run_job
 from shared.calendar_sync.merge import merge
 from shared.errors import SchedulingError
 from shared.ids import SeriesId, SessionId
@@ -284,7 +284,7 @@ async def _time_passes(desk: Desk, fate: Fate | None = None) -> None:
         while jobs:
             books = doomed(desk, fate) if fate else desk.books
             try:
-                await do(jobs[0], desk.organization, books=books, following=NOBODY)
+                await run_job(jobs[0], desk.organization, books=books, subscription_ports=NOBODY)
             except (Killed, BaseExceptionGroup):
                 if fate is None:
                     raise

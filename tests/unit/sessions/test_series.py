@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from shared.administration.job_runner import do
+from shared.administration.job_runner import run_job
 from shared.availability.model import Unknown, UnknownReason
 from shared.calendar_sync.reconciliation import purge_batch
 from shared.calendar_sync.sync import record, record_change
 from shared.errors import Conflict, Invalid, KeyReused, NotAllowed, SlotTaken
 from shared.ids import Mailbox
-from shared.jobs import DueKind, JobKind, job_of
+from shared.jobs import DueKind, JobKind, job_for_batch
 from shared.sessions import ledger, reservations
 from shared.sessions.booking import book
 from shared.sessions.changing import Answer, Reschedule, cancel, respond
@@ -52,7 +52,7 @@ async def jobs_done(desk: Desk) -> None:
     desk.jobs.put_jobs.clear()
     for job in jobs:
         if job.kind is not JobKind.SUBSCRIBE:
-            await do(job, desk.organization, books=desk.books, following=NOBODY)
+            await run_job(job, desk.organization, books=desk.books, subscription_ports=NOBODY)
 
 
 async def test_a_series_is_one_event_and_a_session_for_each_date(desk: Desk) -> None:
@@ -387,7 +387,7 @@ async def test_the_rows_of_a_series_go_when_its_last_session_goes(desk: Desk) ->
     desk.clock.advance(timedelta(days=60))
     items = [i async for page in desk.due.due(DueKind.PURGE, desk.clock.now()) for i in page]
     assert len(items) == 5
-    await purge_batch(job_of(JobKind.PURGE, items), desk.organization, books=desk.books)
+    await purge_batch(job_for_batch(JobKind.PURGE, items), desk.organization, books=desk.books)
     assert await desk.sessions.get_series(desk.mentee, booked.series.id) is None
     assert not any(each.row_count for each in desk.sessions.ledgers.values())
 
