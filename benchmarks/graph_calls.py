@@ -30,7 +30,7 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_post_reques
 from msgraph.graph_request_adapter import GraphRequestAdapter  # noqa: E402
 from msgraph.graph_service_client import GraphServiceClient  # noqa: E402
 
-from shared.adapters.entra import EntraTokens  # noqa: E402
+from shared.adapters.entra import EntraTokenVerifier  # noqa: E402
 from shared.adapters.graph.client import GraphClient  # noqa: E402
 from shared.adapters.graph.events import GraphCalendar, to_graph_event  # noqa: E402
 from shared.adapters.graph.schedules import GraphSchedules, schedules_of  # noqa: E402
@@ -39,14 +39,14 @@ from shared.adapters.http_pool import HttpPool  # noqa: E402
 from shared.availability.model import GRID  # noqa: E402
 from shared.clock import SystemClock  # noqa: E402
 from shared.ids import EventId, Mailbox, ObjectId, SessionId, TenantId  # noqa: E402
-from shared.organizations.model import Acting, OnlineMeetingChoice  # noqa: E402
+from shared.organizations.model import ActingUser, OnlineMeetingChoice  # noqa: E402
 from shared.sessions.model import Attendee, EventDraft  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.timespan import TimeSpan  # noqa: E402
 
 TENANT, USER = "84bd8158-6d4d-4958-8b9f-9d6445542f95", "ddfcd489-628b-40d7-b48b-57002df800e5"
 MAILBOX = Mailbox(TenantId(TENANT), ObjectId(USER))
-ACTING = Acting(MAILBOX, "an assertion")
+ACTING = ActingUser(MAILBOX, "an assertion")
 START = datetime(2026, 3, 2, tzinfo=UTC)
 WINDOW = TimeSpan.lasting(START, timedelta(days=14))
 PEOPLE = [f"person-{n}@contoso.example" for n in range(20)]
@@ -244,7 +244,7 @@ async def tokens() -> None:
         "ver": "2.0",
     }
     raw = jwt.encode(claims, key, "RS256", headers={"kid": "k"})
-    checker = EntraTokens(deployment, http_pool, SystemClock())
+    checker = EntraTokenVerifier(deployment, http_pool, SystemClock())
 
     async def naive() -> object:
         public = jwt.PyJWK(jwk, algorithm="RS256")

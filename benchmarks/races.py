@@ -49,11 +49,11 @@ from shared.errors import Conflict, SlotTaken, StaleRow, StoreUnavailable
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
 from shared.jobs import Job, JobKind
 from shared.organizations.model import (
-    Acting,
+    ActingUser,
+    Caller,
     ConsentState,
     Organization,
     OrganizationSettings,
-    Participation,
 )
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.sessions.booking import BookingRequest, Books, book
@@ -261,7 +261,7 @@ async def attempt(
     pairing = chance.choice(pairings_of_all)
     people = [m for p in pairing.participants if (m := pairing.mailbox(p))]
     me = people[chance.random() < 0.8]
-    participation = Participation(ORGANIZATION, Acting(me, "token"))
+    participation = Caller(ORGANIZATION, ActingUser(me, "token"))
     request = BookingRequest(
         key=key,
         fingerprint=key,
@@ -295,7 +295,7 @@ async def attempt(
 async def change_mind(
     turn: int,
     chance: random.Random,
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     session: Session,
     client: Client,
@@ -332,7 +332,7 @@ def refused(
 async def attempt_series(
     turn: int,
     mind: random.Random,
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
     client: Client,
@@ -360,7 +360,7 @@ async def attempt_series(
 async def change_mind_about(
     turn: int,
     chance: random.Random,
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     booked: BookedSeries,
     client: Client,

@@ -24,7 +24,7 @@ from functions._http import WAIT_SECONDS
 from functions._problems import problem_headers, problem_of
 from local.graph.faults import FaultRule
 from shared.errors import SchedulingError, TookTooLong
-from shared.organizations.model import Acting, Participation
+from shared.organizations.model import ActingUser, Caller
 from shared.pairings.model import Pairing
 from shared.sessions.booking import BookingRequest, book
 from shared.sessions.changing import Answer, Reschedule, cancel, reschedule, respond
@@ -144,15 +144,15 @@ class Person:
     def __init__(self, rig: Rig, pairing: Pairing, mentee: str, mentor: str) -> None:
         self.rig, self.pairing, self.mentee, self.mentor = rig, pairing, mentee, mentor
 
-    def acting(self, who: str) -> Participation:
+    def acting(self, who: str) -> Caller:
         """Return them signed in."""
         person = self.rig.cloud.world.person(who)
         index = 1 if who == self.mentee else 0
         mailbox = self.pairing.mailbox(self.pairing.participants[index])
         if mailbox is None:
             raise ValueError("everybody here has a mailbox")
-        acting = Acting(mailbox, self.rig.cloud.entra.token_for(person))
-        return Participation(self.rig.organization, acting)
+        acting = ActingUser(mailbox, self.rig.cloud.entra.token_for(person))
+        return Caller(self.rig.organization, acting)
 
     async def use(self, number: int, chance: random.Random, findings: Findings) -> None:
         """Book, then perhaps move, answer, cancel."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import azure.functions as func
 
-from shared.organizations.consent import Conclusion, ConsentOutcome
+from shared.organizations.consent import ConsentOutcome, ConsentResult
 from shared.organizations.model import ConsentState
 
 _STYLE: Final = (
@@ -116,7 +116,7 @@ _UNAVAILABLE: Final = ConsentPageText(
 )
 
 
-def consent_page(conclusion: Conclusion) -> func.HttpResponse:
+def consent_page(conclusion: ConsentResult) -> func.HttpResponse:
     """Return the page of *conclusion*."""
     words = PAGES[conclusion.outcome]
     happened, advice = words.happened, words.next

@@ -26,9 +26,9 @@ from functions._problems import (
 from shared.errors import Invalid, NotFound, PreconditionFailed, SchedulingError, TookTooLong
 from shared.ids import ObjectId, OrganizationId
 from shared.logs import log_event, log_warning
-from shared.organizations.access import platform_caller
-from shared.organizations.model import Participation
-from shared.pairings.membership import participant_caller
+from shared.organizations.access import authenticate_platform
+from shared.organizations.model import Caller
+from shared.pairings.membership import authenticate_participant
 from shared.tracing import trace_id, traced
 from shared.wiring import wiring
 
@@ -127,10 +127,10 @@ async def _run_handler(
 # --- callers
 
 
-async def authorize(req: func.HttpRequest) -> Participation:
+async def authorize(req: func.HttpRequest) -> Caller:
     """Return the participant who calls, or for whom the platform calls. Raises NotAuthenticated."""
     adapters = wiring()
-    return await participant_caller(
+    return await authenticate_participant(
         _bearer(req),
         acting=_acting(req),
         tokens=adapters.tokens,
@@ -141,7 +141,7 @@ async def authorize(req: func.HttpRequest) -> Participation:
 
 async def authorize_platform(req: func.HttpRequest) -> None:
     """Raise NotAuthenticated unless the platform calls."""
-    await platform_caller(_bearer(req), tokens=wiring().tokens)
+    await authenticate_platform(_bearer(req), tokens=wiring().tokens)
 
 
 def _bearer(req: func.HttpRequest) -> str | None:

@@ -41,7 +41,7 @@ from shared.administration.sync_health import sync_health
 from shared.errors import Invalid, Misconfigured, StoreUnavailable
 from shared.ids import OrganizationId, PairingId
 from shared.logs import log_warning
-from shared.organizations.consent import conclude_consent, make_consent_link
+from shared.organizations.consent import complete_consent, make_consent_link
 from shared.organizations.model import Organization, OrganizationSettings
 from shared.pairings.registration import register_pairing
 from shared.wiring import wiring
@@ -158,7 +158,7 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
         organization,
         app=wiring().app,
         organizations=wiring().organizations,
-        seals=wiring().consent_seals,
+        signer=wiring().consent_signer,
         clock=wiring().clock,
     )
     return json_response(ConsentLinkBody.of(link))
@@ -178,7 +178,7 @@ async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
     """Prove what the administrator's browser brings, and say in words what became of it."""
     answer = parse_query(req, ConsentQuery).to_answer()
     try:
-        return consent_page(await conclude_consent(answer, ports=wiring().consenting))
+        return consent_page(await complete_consent(answer, ports=wiring().consent_ports))
     except (StoreUnavailable, Misconfigured):
         # A person looks at this: a page, not a problem document.
         log_warning("consent.not_concluded")
@@ -202,7 +202,7 @@ async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
     visit = await run_diagnosis(
         organization,
         query.mailbox,
-        people=adapters.people,
+        directory=adapters.directory,
         probes=adapters.probes,
         organizations=adapters.organizations,
         changes=adapters.changes,
@@ -289,7 +289,7 @@ async def put_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
         organization,
         PairingId(pairing_id),
         body.to_named(),
-        people=wiring().people,
+        directory=wiring().directory,
         pairings=wiring().pairings,
     )
     return json_response(PairingBody.of(pairing, None), etag=etag_of(pairing.version))

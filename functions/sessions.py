@@ -31,8 +31,8 @@ from functions.schemas.sessions import (
 from shared.errors import PreconditionFailed
 from shared.ids import ObjectId, PairingId, SessionId
 from shared.organizations.access import ensure_usable
-from shared.organizations.model import Participation
-from shared.pairings.membership import own_pairing
+from shared.organizations.model import Caller
+from shared.pairings.membership import get_own_pairing
 from shared.pairings.model import Pairing
 from shared.sessions.booking import book
 from shared.sessions.changing import (
@@ -66,19 +66,19 @@ bp = func.Blueprint()
 )
 async def book_session(req: func.HttpRequest) -> func.HttpResponse:
     """Book a slot, once or as a series: an Outlook meeting of the caller's own, others invited."""
-    participation = await authorize(req)
+    caller = await authorize(req)
     key, body = idempotency_key(req), parse_body(req, BookingBody)
-    pairing = await own_pairing(
-        participation,
+    pairing = await get_own_pairing(
+        caller,
         PairingId(path_id(req, "pairing_id")),
         pairings=wiring().pairings,
     )
     fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-    request, me = body.to_request(key, fingerprint), participation.mailbox.object_id
+    request, me = body.to_request(key, fingerprint), caller.mailbox.object_id
     if request.repeat is None:
-        session = await book(participation, pairing, request, books=wiring().books)
+        session = await book(caller, pairing, request, books=wiring().books)
         return _session_response(session, me, status=201)
-    booked = await book_series(participation, pairing, request, books=wiring().books)
+    booked = await book_series(caller, pairing, request, books=wiring().books)
     return _sessions_response(
         booked.sessions[0], booked.sessions, me, series=booked.series, status=201
     )
@@ -97,9 +97,9 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
     """List the caller's sessions by start, as organizer and as attendee."""
-    participation, query = await authorize(req), parse_query(req, SessionsQuery)
+    caller, query = await authorize(req), parse_query(req, SessionsQuery)
     sessions, cursor = await list_sessions(
-        participation.mailbox,
+        caller.mailbox,
         since=query.from_,
         until=query.to,
         state=query.state,
@@ -107,7 +107,7 @@ async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
         limit=query.limit,
         sessions=wiring().sessions,
     )
-    me = participation.mailbox.object_id
+    me = caller.mailbox.object_id
     return json_response(
         SessionList(items=[SessionBody.of(s, me) for s in sessions], next=cursor),
         etag=etag_of(cursor or "", *(s.version for s in sessions)),
@@ -121,11 +121,9 @@ async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
     """Show a session the caller organizes or is invited to."""
-    participation = await authorize(req)
-    session = await wiring().sessions.get(
-        participation.mailbox, SessionId(path_id(req, "session_id"))
-    )
-    return _session_response(session, participation.mailbox.object_id, req=req)
+    caller = await authorize(req)
+    session = await wiring().sessions.get(caller.mailbox, SessionId(path_id(req, "session_id")))
+    return _session_response(session, caller.mailbox.object_id, req=req)
 
 
 @bp.route("sessions/{session_id}", methods=["PATCH"])
@@ -144,25 +142,23 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
 
     The same again is the same answer, also under the ETag of before, as long as it stays there.
     """
-    participation, body = await authorize(req), parse_body(req, RescheduleBody)
-    session = await _own_session(req, participation)
+    caller, body = await authorize(req), parse_body(req, RescheduleBody)
+    session = await _own_session(req, caller)
     wanted, books = body.to_request(session), wiring().books
     try:
         ensure_match(req, *map(etag_of, versions_to_move(session, wanted)))
     except PreconditionFailed as changed:
         # RFC 9110, 13.1.1: a change that was made already may be answered as made.
-        moved = await moved_before(participation, session, wanted, body.scope, books=books)
+        moved = await moved_before(caller, session, wanted, body.scope, books=books)
         if moved is None:
             raise PreconditionFailed(f"{changed} It is {told(session)}.") from changed
         if not any(each.pending_span for each in moved):
             return _sessions_response(
-                _changed_session(session, moved), moved, participation.mailbox.object_id
+                _changed_session(session, moved), moved, caller.mailbox.object_id
             )
     pairing = await _pairing_of(session)
-    moved = await reschedule_scope(participation, pairing, session, wanted, body.scope, books=books)
-    return _sessions_response(
-        _changed_session(session, moved), moved, participation.mailbox.object_id
-    )
+    moved = await reschedule_scope(caller, pairing, session, wanted, body.scope, books=books)
+    return _sessions_response(_changed_session(session, moved), moved, caller.mailbox.object_id)
 
 
 @bp.route("sessions/{session_id}/cancel", methods=["POST"])
@@ -177,13 +173,11 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     """Cancel a session the caller organizes; Outlook tells the attendees. Twice is fine."""
-    participation, body = await authorize(req), parse_body(req, CancelBody)
-    session = await _own_session(req, participation)
-    cancelled = await cancel_scope(
-        participation, session, body.comment, body.scope, books=wiring().books
-    )
+    caller, body = await authorize(req), parse_body(req, CancelBody)
+    session = await _own_session(req, caller)
+    cancelled = await cancel_scope(caller, session, body.comment, body.scope, books=wiring().books)
     return _sessions_response(
-        _changed_session(session, cancelled), cancelled, participation.mailbox.object_id
+        _changed_session(session, cancelled), cancelled, caller.mailbox.object_id
     )
 
 
@@ -203,10 +197,10 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
 
     Twice is fine.
     """
-    participation, body = await authorize(req), parse_body(req, AnswerBody)
-    session = await _own_session(req, participation)
-    answered = await respond(participation, session, body.to_request(), books=wiring().books)
-    return _session_response(answered, participation.mailbox.object_id, status=202)
+    caller, body = await authorize(req), parse_body(req, AnswerBody)
+    session = await _own_session(req, caller)
+    answered = await respond(caller, session, body.to_request(), books=wiring().books)
+    return _session_response(answered, caller.mailbox.object_id, status=202)
 
 
 @bp.route("sessions/{session_id}/proposals/{attendee}/accept", methods=["POST"])
@@ -220,20 +214,20 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
     """Move a session the caller organizes to the time that an attendee proposed. Twice is fine."""
-    participation = await authorize(req)
-    session = await _own_session(req, participation)
+    caller = await authorize(req)
+    session = await _own_session(req, caller)
     pairing = await _pairing_of(session)
     moved = await accept_proposal(
-        participation, pairing, session, path_parameter(req, "attendee"), books=wiring().books
+        caller, pairing, session, path_parameter(req, "attendee"), books=wiring().books
     )
-    return _session_response(moved, participation.mailbox.object_id)
+    return _session_response(moved, caller.mailbox.object_id)
 
 
-async def _own_session(req: func.HttpRequest, participation: Participation) -> Session:
+async def _own_session(req: func.HttpRequest, caller: Caller) -> Session:
     """Return the session in the path, if it is the caller's."""
-    ensure_usable(participation.organization)
+    ensure_usable(caller.organization)
     session_id = SessionId(path_id(req, "session_id"))
-    return await wiring().sessions.get(participation.mailbox, session_id)
+    return await wiring().sessions.get(caller.mailbox, session_id)
 
 
 async def _pairing_of(session: Session) -> Pairing:

@@ -24,6 +24,6 @@ async def _renew_subscriptions(timer: func.TimerRequest) -> None:
     adapters = wiring()
     count = await enqueue_renewals(following=adapters.following)
     log_event("renewal.queued", due=count, overdue=int(timer.past_due))
-    expires_at = (await adapters.credentials.in_use()).expires_at
+    expires_at = (await adapters.credentials.describe()).expires_at
     if expires_at is not None:
         log_event("credential.checked", days_left=(expires_at - adapters.clock.now()).days)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from shared.adapters.app_credentials import AppCredentials
     from shared.adapters.client_states import KeyedClientStates
-    from shared.adapters.entra import EntraTokens
+    from shared.adapters.entra import EntraTokenVerifier
     from shared.adapters.graph.client import GraphClient
     from shared.adapters.http_pool import HttpPool
     from shared.adapters.key_vault import KeyVaultSecrets
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from shared.jobs import DueStore, JobQueue
     from shared.notifications.ports import Outbox
     from shared.notifications.rate_limiting import Budget, Turns
-    from shared.organizations.consent import Consenting
-    from shared.organizations.ports import AppFacts, OrganizationStore, Probes, Seals
-    from shared.pairings.ports import PairingStore, People
+    from shared.organizations.consent import ConsentPorts
+    from shared.organizations.ports import AppRegistration, OrganizationStore, Probes, Signer
+    from shared.pairings.ports import Directory, PairingStore
     from shared.sessions.booking import Books
     from shared.sessions.ports import Calendar, SessionStore
     from shared.subscriptions.maintenance import Following
@@ -58,12 +58,12 @@ class Wiring:
         return f"{self.settings.cloud.login_url}/common/oauth2/v2.0/authorize"
 
     @property
-    def app(self) -> "AppFacts":
+    def app(self) -> "AppRegistration":
         """Return what links and remedies name of this deployment."""
-        from shared.organizations.ports import AppFacts
+        from shared.organizations.ports import AppRegistration
 
         cloud = self.settings.cloud
-        return AppFacts(
+        return AppRegistration(
             client_id=self.settings.app_client_id,
             login_url=cloud.login_url,
             graph_url=cloud.graph_url,
@@ -99,11 +99,11 @@ class Wiring:
         )
 
     @cached_property
-    def tokens(self) -> "EntraTokens":
+    def tokens(self) -> "EntraTokenVerifier":
         """Return what checks callers' tokens."""
-        from shared.adapters.entra import EntraTokens
+        from shared.adapters.entra import EntraTokenVerifier
 
-        return EntraTokens(self.settings, self.http_pool, self.clock)
+        return EntraTokenVerifier(self.settings, self.http_pool, self.clock)
 
     @cached_property
     def client_states(self) -> "KeyedClientStates":
@@ -113,11 +113,11 @@ class Wiring:
         return KeyedClientStates(self.secrets)
 
     @cached_property
-    def consent_seals(self) -> "Seals":
+    def consent_signer(self) -> "Signer":
         """Return what signs the state of consent links."""
-        from shared.adapters.signing import KeyedSeals
+        from shared.adapters.signing import HmacSigner
 
-        return KeyedSeals(self.secrets, "consent-state-key")
+        return HmacSigner(self.secrets, "consent-state-key")
 
     @cached_property
     def graph(self) -> "GraphClient":
@@ -152,11 +152,11 @@ class Wiring:
         )
 
     @cached_property
-    def people(self) -> "People":
+    def directory(self) -> "Directory":
         """Return the tenants' directories."""
-        from shared.adapters.graph.people import GraphPeople
+        from shared.adapters.graph.people import GraphDirectory
 
-        return GraphPeople(self.graph)
+        return GraphDirectory(self.graph)
 
     @cached_property
     def schedules(self) -> "Schedules":
@@ -340,13 +340,13 @@ class Wiring:
         )
 
     @cached_property
-    def consenting(self) -> "Consenting":
+    def consent_ports(self) -> "ConsentPorts":
         """Return what consent needs."""
-        from shared.organizations.consent import Consenting
+        from shared.organizations.consent import ConsentPorts
 
-        return Consenting(
+        return ConsentPorts(
             organizations=self.organizations,
-            seals=self.consent_seals,
+            signer=self.consent_signer,
             probes=self.probes,
             clock=self.clock,
         )

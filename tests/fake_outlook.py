@@ -9,7 +9,7 @@ from shared.availability.model import GRID, Schedule, Unknown
 from shared.availability.working_hours import zone_of
 from shared.errors import CalendarRefused, EventGone
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     AttendeeResponse,
     EventDraft,
@@ -57,7 +57,7 @@ class FakeOutlook:
     # --- Schedules
 
     async def read(
-        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+        self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
         """Return views that show busy time and every event that is still there."""
         self.calls.append("getSchedule")
@@ -98,7 +98,7 @@ class FakeCalendar:
 
     outlook: FakeOutlook
 
-    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
         """Create it, or find that the same transaction created it before."""
         self.outlook.calls.append("create")
         known = self._find(acting.mailbox, draft.session_id)
@@ -187,7 +187,7 @@ class FakeCalendar:
 
     async def reschedule_series(
         self,
-        acting: Acting,
+        acting: ActingUser,
         master_id: EventId,
         first: TimeSpan,
         time_zone: str,
@@ -203,7 +203,7 @@ class FakeCalendar:
         return seen
 
     async def reschedule_many(
-        self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+        self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[SeenEvent | Exception]:
         """Move them."""
         self.outlook.calls.append("reschedule_many")
@@ -216,7 +216,7 @@ class FakeCalendar:
         return answers
 
     async def cancel_many(
-        self, acting: Acting, events: Sequence[EventId], comment: str
+        self, acting: ActingUser, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
         """Cancel them."""
         self.outlook.calls.append("cancel_many")
@@ -254,13 +254,13 @@ class FakeCalendar:
         return answers
 
     async def reschedule(
-        self, acting: Acting, event_id: EventId, span: TimeSpan, time_zone: str
+        self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
     ) -> SeenEvent:
         """Move it; answers are taken back."""
         self.outlook.calls.append("reschedule")
         return self.moved(self._of(acting.mailbox, event_id), span)
 
-    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+    async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
         """Cancel it."""
         self.outlook.calls.append("cancel")
         event = self._of(acting.mailbox, event_id)
@@ -270,7 +270,7 @@ class FakeCalendar:
 
     async def respond(
         self,
-        acting: Acting,
+        acting: ActingUser,
         session: Session,
         answer: ResponseState,
         comment: str,
@@ -289,7 +289,7 @@ class FakeCalendar:
             raise EventGone("it was declined")
         self.answered(event, address, answer, proposed)
 
-    async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
+    async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return what everybody's calendar offers."""
         self.outlook.calls.append("offered_meetings")
         return self.outlook.offers
@@ -346,7 +346,7 @@ class FakeCalendar:
 class RefusingCalendar(FakeCalendar):
     """A calendar that will not have it."""
 
-    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
         """Refuse."""
         self.outlook.calls.append("create")
         raise CalendarRefused("no", code="ErrorAccessDenied", status=403)

@@ -45,11 +45,11 @@ from shared.changes.model import Change
 from shared.errors import StoreUnavailable
 from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
 from shared.organizations.model import (
-    Acting,
+    ActingUser,
+    Caller,
     ConsentState,
     Organization,
     OrganizationSettings,
-    Participation,
 )
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.sessions.booking import BookingRequest, book
@@ -269,7 +269,7 @@ class Rig:
             pairing, mentee, mentor = rng.choice(self.pairs)
             start = MONDAY + timedelta(days=rng.randint(1, 12), minutes=30 * rng.randint(4, 20))
             person = self.cloud.world.person(mentee)
-            acting = Acting(
+            acting = ActingUser(
                 pairing.mailbox(pairing.participants[1]) or _never(),
                 self.cloud.entra.token_for(person),
             )
@@ -282,7 +282,7 @@ class Rig:
             )
             try:
                 session = await book(
-                    Participation(self.organization, acting),
+                    Caller(self.organization, acting),
                     pairing,
                     request,
                     books=self.wiring.books,

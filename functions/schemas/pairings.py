@@ -9,7 +9,7 @@ from functions.schemas.base import Address, Body, Guid, Reply
 from functions.schemas.organizations import FindingBody, OrganizationBrief, organization_brief
 from shared.ids import ObjectId
 from shared.organizations.diagnosis import Finding, FindingState
-from shared.organizations.model import Participation
+from shared.organizations.model import Caller
 from shared.pairings.model import MAX_PARTICIPANTS, Pairing, ParticipantRole
 from shared.pairings.registration import NamedParticipant
 
@@ -72,12 +72,12 @@ class PairingList(Reply):
     """Cursor of the next page."""
 
 
-def me_body(participation: Participation, findings: Sequence[Finding]) -> MeBody:
+def me_body(caller: Caller, findings: Sequence[Finding]) -> MeBody:
     """Return who calls and whether their mailbox is usable: only if everything is known to work."""
     return MeBody(
-        tenant_id=participation.mailbox.tenant_id,
-        object_id=participation.mailbox.object_id,
-        organization=organization_brief(participation.organization),
+        tenant_id=caller.mailbox.tenant_id,
+        object_id=caller.mailbox.object_id,
+        organization=organization_brief(caller.organization),
         mailbox=MailboxBody(
             usable=all(finding.state is FindingState.WORKS for finding in findings),
             findings=[FindingBody.of(finding) for finding in findings],

@@ -21,7 +21,7 @@ from shared.adapters.http_pool import HttpPool
 from shared.adapters.key_vault import KeyVaultSecrets, Secret
 from shared.errors import CalendarUnavailable, Misconfigured
 from shared.ids import ObjectId, TenantId
-from shared.organizations.ports import CredentialInUse
+from shared.organizations.ports import CredentialInfo
 from shared.settings import AppCredential, Settings
 
 if TYPE_CHECKING:
@@ -227,17 +227,17 @@ class AppCredentials:
                 secret = await self._secrets.get(self._settings.app_secret_name, fresh=fresh)
                 return _ClientCredential(secret.version, {"client_secret": secret.value})
 
-    async def in_use(self) -> CredentialInUse:
+    async def describe(self) -> CredentialInfo:
         """Return what the app proves itself with right now. Raises as `client_credential` does."""
         kind = self._settings.app_credential
         if kind is AppCredential.MANAGED_IDENTITY:
-            return CredentialInUse(kind.value, None)
+            return CredentialInfo(kind.value, None)
         name = (
             self._settings.app_certificate_name
             if kind is AppCredential.CERTIFICATE
             else self._settings.app_secret_name
         )
-        return CredentialInUse(kind.value, (await self._secrets.get(name)).expires_at)
+        return CredentialInfo(kind.value, (await self._secrets.get(name)).expires_at)
 
     def make(
         self, tenant_id: TenantId, client_credential: _ClientCredential, assertion: str | None

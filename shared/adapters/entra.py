@@ -114,8 +114,8 @@ class SigningKeys:
             self._look_at = self._fetched_at + LOOK_AGAIN_AFTER
 
 
-class EntraTokens:
-    """Checks bearer tokens (the `Tokens` port)."""
+class EntraTokenVerifier:
+    """Checks bearer tokens (the `TokenVerifier` port)."""
 
     def __init__(self, settings: Settings, http_pool: HttpPool, clock: Clock) -> None:
         self._settings = settings

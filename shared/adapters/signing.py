@@ -1,4 +1,4 @@
-"""Signs texts that travel through other hands with a key from Key Vault (the `Seals` port)."""
+"""Signs texts that travel through other hands with a key from Key Vault (the `Signer` port)."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ REREAD_SECONDS: Final = 15.0
 """How often at most a signature that fits no key makes the keys be read again."""
 
 
-class KeyedSeals:
+class HmacSigner:
     """HMAC-SHA256 under the two newest versions of the secret *key_name*."""
 
     def __init__(
@@ -29,13 +29,13 @@ class KeyedSeals:
         self._monotonic = monotonic
         self._reread_at = float("-inf")
 
-    async def seal(self, text: str) -> str:
+    async def sign(self, text: str) -> str:
         """Return `v1.{text}.{mac}`, both in base64 for URLs."""
         keys = await self._keys()
         body = _encoded(text.encode())
         return f"v1.{body}.{self._mac(keys[0], body)}"
 
-    async def unseal(self, sealed: str) -> str | None:
+    async def verify(self, sealed: str) -> str | None:
         """Return the text, or None if it was not sealed here. Current and previous key count."""
         version, _, rest = sealed.partition(".")
         body, _, mac = rest.partition(".")

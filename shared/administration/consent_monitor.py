@@ -13,7 +13,7 @@ from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.ids import TenantId
 from shared.logs import log_warning
-from shared.organizations.consent import examine_tenant
+from shared.organizations.consent import recheck_tenant
 from shared.organizations.model import ConsentState, Organization
 from shared.organizations.ports import OrganizationStore, Probes
 
@@ -60,7 +60,7 @@ class ConsentMonitor:
         organization = await self._organizations().of_tenant(tenant_id)
         if organization is None or organization.consent is not ConsentState.GRANTED:
             return
-        found = await examine_tenant(
+        found = await recheck_tenant(
             organization,
             organizations=self._organizations(),
             probes=self._probes(),

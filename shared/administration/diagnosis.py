@@ -8,11 +8,11 @@ from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.errors import Invalid, SchedulingError
 from shared.ids import Mailbox, ObjectId
-from shared.organizations.consent import note_consent
+from shared.organizations.consent import record_consent
 from shared.organizations.diagnosis import Finding, diagnose
 from shared.organizations.model import ConsentState, Organization
 from shared.organizations.ports import OrganizationStore, Probes
-from shared.pairings.ports import People
+from shared.pairings.ports import Directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ async def run_diagnosis(
     organization: Organization,
     named: str | None,
     *,
-    people: People,
+    directory: Directory,
     probes: Probes,
     organizations: OrganizationStore,
     changes: ChangeStore,
@@ -41,21 +41,21 @@ async def run_diagnosis(
     Raises:
         Invalid: the tenant can be asked, and has nobody of that address.
     """
-    mailbox = await _mailbox(organization, named, people) if named else None
+    mailbox = await _mailbox(organization, named, directory) if named else None
     findings = await diagnose(organization, mailbox, probes=probes)
-    known = await note_consent(organization, findings, organizations=organizations, clock=clock)
+    known = await record_consent(organization, findings, organizations=organizations, clock=clock)
     if known.consent is ConsentState.WITHDRAWN and known.consent is not organization.consent:
         await changes.append([trouble_change(known, "consent_withdrawn", clock)])
     return DiagnosisReport(known, mailbox, findings)
 
 
-async def _mailbox(organization: Organization, named: str, people: People) -> Mailbox | None:
+async def _mailbox(organization: Organization, named: str, directory: Directory) -> Mailbox | None:
     if organization.tenant_id is None:
         return None
     if "@" not in named:
         return Mailbox(organization.tenant_id, ObjectId(named.lower()))
     try:
-        person = await people.find(organization.tenant_id, named)
+        person = await directory.find(organization.tenant_id, named)
     except SchedulingError:
         return None  # that the directory cannot be asked is what the findings will say
     if person is None:

@@ -11,7 +11,7 @@ from shared.changes.delivery import Delivering, deliver
 from shared.ids import SeriesId
 from shared.jobs import DueKind, DueStore, Job, JobKind, due_items, postpone
 from shared.logs import log_event
-from shared.organizations.access import is_stopped
+from shared.organizations.access import is_suspended
 from shared.organizations.model import Organization
 from shared.sessions.booking import Books, verify
 from shared.sessions.changing import settle_change
@@ -43,7 +43,7 @@ async def run_job(
     Raises:
         CalendarThrottled, CalendarUnavailable, StoreUnavailable: it is to come back.
     """
-    if is_stopped(organization) and job.kind not in _OFFLINE_KINDS:
+    if is_suspended(organization) and job.kind not in _OFFLINE_KINDS:
         # Renewals and reconciliations come due again by themselves.
         if job.kind in _RETRIED_WHEN_SUSPENDED and not organization.is_closing:
             await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)

@@ -24,7 +24,7 @@ from shared.errors import (
 from shared.ids import Mailbox, OrganizationId, TenantId
 from shared.jobs import DueItem, DueKind, DueStore
 from shared.logs import log_event
-from shared.organizations.model import AccessMode, Acting, Organization
+from shared.organizations.model import AccessMode, ActingUser, Organization
 from shared.organizations.ports import OrganizationStore
 from shared.pairings.ports import PairingStore
 from shared.sessions.model import Session, SessionState
@@ -246,7 +246,7 @@ async def _cancel(session: Session, removal: Removal, ports: OffboardingPorts) -
     if session.event_id is None:
         return
     try:
-        await ports.calendar.cancel(Acting(session.organizer), session.event_id, _COMMENT)
+        await ports.calendar.cancel(ActingUser(session.organizer), session.event_id, _COMMENT)
     except EventGone:
         return  # cancelled in Outlook already
     except (ConsentMissing, CalendarRefused, MailboxUnusable):

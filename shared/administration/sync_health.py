@@ -10,7 +10,7 @@ from shared.changes.ports import ChangeStore, Deliveries, Delivery
 from shared.errors import Misconfigured, StoreUnavailable
 from shared.ids import TenantId
 from shared.organizations.model import Organization
-from shared.organizations.ports import Credential, CredentialInUse
+from shared.organizations.ports import Credential, CredentialInfo
 from shared.sessions.model import Cause
 from shared.subscriptions.model import Subscription, SubscriptionState
 from shared.subscriptions.ports import SubscriptionStore
@@ -50,7 +50,7 @@ class SyncHealth:
     """Consent, credential, subscriptions and the last changes of one organization."""
 
     organization: Organization
-    credential: CredentialInUse | None
+    credential: CredentialInfo | None
     """None: Key Vault does not show it."""
     subscriptions: SubscriptionHealth
     by_push: LagFigures
@@ -91,10 +91,10 @@ async def sync_health(
     )
 
 
-async def _credential_info(credential: Credential) -> CredentialInUse | None:
+async def _credential_info(credential: Credential) -> CredentialInfo | None:
     # A vault that is ill is a reason to look here: the rest is shown all the same.
     try:
-        return await credential.in_use()
+        return await credential.describe()
     except (StoreUnavailable, Misconfigured):
         return None
 

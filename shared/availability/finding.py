@@ -37,7 +37,7 @@ from shared.availability.working_hours import zone_of
 from shared.clock import Clock
 from shared.errors import Invalid, SlotTaken, SlotUnknown
 from shared.ids import Mailbox
-from shared.organizations.model import OrganizationSettings, Participation
+from shared.organizations.model import Caller, OrganizationSettings
 from shared.pairings.model import Pairing, Participant
 from shared.timespan import TimeSpan
 
@@ -239,7 +239,7 @@ class Occasion:
 
 
 async def find_availability(
-    participation: Participation,
+    caller: Caller,
     pairing: Pairing,
     request: AvailabilityRequest,
     *,
@@ -257,7 +257,7 @@ async def find_availability(
         Invalid: names the field of the query.
         What `Schedules.read` raises.
     """
-    rules = _rules(participation.organization.settings, request, clock.now())
+    rules = _rules(caller.organization.settings, request, clock.now())
     if request.window.duration > MAX_WINDOW:
         raise Invalid("query.to", f"to may be at most {MAX_WINDOW.days} days after from.")
     if request.at_least is not None and not 1 <= request.at_least <= len(pairing.participants):
@@ -265,7 +265,7 @@ async def find_availability(
             "query.at_least",
             f"at_least is 1 to {len(pairing.participants)}, the number of participants.",
         )
-    occasion = await read_schedules(participation, pairing, request.window, schedules=schedules)
+    occasion = await read_schedules(caller, pairing, request.window, schedules=schedules)
     taken = await held if held else NOTHING_HELD
     quorum = _quorum(occasion, request)
     slots = find_slots(
@@ -294,20 +294,20 @@ async def find_availability(
 
 
 async def read_schedules(
-    participation: Participation, pairing: Pairing, window: TimeSpan, *, schedules: Schedules
+    caller: Caller, pairing: Pairing, window: TimeSpan, *, schedules: Schedules
 ) -> Occasion:
     """Read once what all participants do in *window* and the buffers around it.
 
     Those outside the tenant are not asked about: Exchange knows no mailbox of theirs.
     """
-    read = _with_buffers(window, participation.organization.settings)
+    read = _with_buffers(window, caller.organization.settings)
     known = [p.address for p in pairing.participants if p.object_id]
-    answers = await schedules.read(participation.acting, known, read) if known else []
+    answers = await schedules.read(caller.acting, known, read) if known else []
     by_address = {answer.address: answer for answer in answers}
     return Occasion(
         window=read,
         pairing=pairing,
-        caller=participation.mailbox,
+        caller=caller.mailbox,
         schedules=tuple(
             by_address.get(p.address) or Schedule(p.address, unknown=_no_schedule(p))
             for p in pairing.participants

@@ -19,7 +19,7 @@ from shared.ids import Mailbox
 from shared.logs import log_event
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.notifications.rate_limiting import Turns
-from shared.organizations.access import is_stopped
+from shared.organizations.access import is_suspended
 from shared.organizations.model import Organization
 from shared.organizations.ports import OrganizationStore
 from shared.sessions.booking import Books
@@ -85,7 +85,7 @@ async def dispatch(
     followed = [
         (change, organization)
         for change in changes
-        if (organization := known[change.mailbox.tenant_id]) and not is_stopped(organization)
+        if (organization := known[change.mailbox.tenant_id]) and not is_suspended(organization)
     ]
     lefts = await gather_limited(
         (

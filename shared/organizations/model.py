@@ -97,7 +97,7 @@ class Organization:
 
 
 @dataclass(frozen=True, slots=True)
-class Acting:
+class ActingUser:
     """On whose behalf Graph is called.
 
     With *assertion* (the caller's own access token): as that user, on-behalf-of. Without: the app
@@ -109,11 +109,11 @@ class Acting:
 
 
 @dataclass(frozen=True, slots=True)
-class Participation:
+class Caller:
     """A caller who proved to be a person of an organization."""
 
     organization: Organization
-    acting: Acting
+    acting: ActingUser
 
     @property
     def mailbox(self) -> Mailbox:

@@ -40,7 +40,7 @@ from shared.errors import (
 from shared.ids import Mailbox, PairingId, SeriesId, SessionId
 from shared.jobs import DueStore, Job, JobKind, JobQueue
 from shared.logs import log_event
-from shared.organizations.model import OnlineMeetingChoice, Organization, Participation
+from shared.organizations.model import Caller, OnlineMeetingChoice, Organization
 from shared.pairings.model import Pairing
 from shared.sessions import lifecycle, reservations
 from shared.sessions.creating import create_event
@@ -123,7 +123,7 @@ class Books:
     """Waits for so many seconds."""
 
 
-def session_id_for(participation: Participation, pairing_id: PairingId, key: str) -> SessionId:
+def session_id_for(participation: Caller, pairing_id: PairingId, key: str) -> SessionId:
     """Return the id that this caller's *key* stands for: the same for every retry."""
     name = (
         f"{participation.organization.id}\n{pairing_id}\n{participation.mailbox.object_id}\n{key}"
@@ -132,7 +132,7 @@ def session_id_for(participation: Participation, pairing_id: PairingId, key: str
 
 
 async def book(
-    participation: Participation, pairing: Pairing, request: BookingRequest, *, books: Books
+    participation: Caller, pairing: Pairing, request: BookingRequest, *, books: Books
 ) -> Session:
     """Book a session with the caller as organizer, or find that it was booked already.
 
@@ -293,7 +293,7 @@ async def left_behind(mailbox: Mailbox, session_id: SessionId, books: Books) -> 
 
 
 async def _reserve(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
     session_id: SessionId,
@@ -414,7 +414,7 @@ async def hold_again(session: Session, books: Books) -> Session:
 
 
 async def _create(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
     session: Session,
@@ -541,7 +541,7 @@ async def _held_by_others(
 
 
 async def see_occasion(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     window: TimeSpan,
     *,
@@ -576,7 +576,7 @@ def around(span: TimeSpan, rules: SlotRules) -> TimeSpan:
 
 
 def requested(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
     session_id: SessionId,

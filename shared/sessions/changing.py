@@ -30,7 +30,7 @@ from shared.errors import (
 from shared.ids import ObjectId, SessionId
 from shared.jobs import Job, JobKind
 from shared.logs import log_event
-from shared.organizations.model import Organization, Participation
+from shared.organizations.model import Caller, Organization
 from shared.pairings.model import Pairing
 from shared.pairings.ports import PairingStore
 from shared.sessions import lifecycle, reservations
@@ -94,7 +94,7 @@ class Answer:
 
 
 async def reschedule(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     session: Session,
     wanted: Reschedule,
@@ -123,7 +123,7 @@ async def reschedule(
 
 
 async def _reschedule(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     session: Session,
     wanted: Reschedule,
@@ -196,9 +196,7 @@ async def _reschedule(
     return await _move_in_outlook(participation, moving, wanted, books)
 
 
-async def cancel(
-    participation: Participation, session: Session, comment: str, *, books: Books
-) -> Session:
+async def cancel(participation: Caller, session: Session, comment: str, *, books: Books) -> Session:
     """Cancel *session*; Outlook tells the attendees, with *comment*. Twice is fine."""
     ensure_organizer(participation, session)
     state = lifecycle.after(session.state, Action.CANCEL)
@@ -215,7 +213,7 @@ async def cancel(
 
 
 async def respond(
-    participation: Participation, session: Session, answer: Answer, *, books: Books
+    participation: Caller, session: Session, answer: Answer, *, books: Books
 ) -> Session:
     """Answer in the attendee's own mailbox. The answer shows once the organizer's copy has it.
 
@@ -270,7 +268,7 @@ async def _has_answered(session: Session, me: ObjectId, answer: Answer, books: B
 
 
 async def accept_proposal(
-    participation: Participation, pairing: Pairing, session: Session, attendee: str, *, books: Books
+    participation: Caller, pairing: Pairing, session: Session, attendee: str, *, books: Books
 ) -> Session:
     """Move *session* to the time that *attendee* (object id or address) proposed.
 
@@ -426,7 +424,7 @@ def _not_there(session: Session) -> Conflict:
     )
 
 
-def ensure_organizer(participation: Participation, session: Session) -> None:
+def ensure_organizer(participation: Caller, session: Session) -> None:
     """Raise NotAllowed for an attendee, with what they can do instead."""
     if session.organizer != participation.mailbox:
         raise NotAllowed(
@@ -507,7 +505,7 @@ async def let_go(moving: Session, books: Books) -> None:
 
 
 async def _move_in_outlook(
-    participation: Participation, moving: Session, wanted: Reschedule, books: Books
+    participation: Caller, moving: Session, wanted: Reschedule, books: Books
 ) -> Session:
     if moving.event_id is None:
         raise _not_there(moving)

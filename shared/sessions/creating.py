@@ -7,14 +7,14 @@ hour, only for who wants Skype, or when Outlook refused or made no online meetin
 from dataclasses import replace
 
 from shared.errors import CalendarRefused, SchedulingError
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import EventDraft, OnlineMeeting, SeenEvent
 from shared.sessions.online_meeting import instead_of_refused, instead_of_skype, why_none
 from shared.sessions.ports import Calendar
 
 
 async def create_event(
-    acting: Acting, draft: EventDraft, meeting: OnlineMeeting, *, calendar: Calendar
+    acting: ActingUser, draft: EventDraft, meeting: OnlineMeeting, *, calendar: Calendar
 ) -> tuple[SeenEvent, OnlineMeeting]:
     """Create *draft*'s event; return it, and *meeting* with what was done instead of the wish.
 
@@ -32,7 +32,7 @@ async def create_event(
 
 
 async def _create_otherwise(
-    acting: Acting, draft: EventDraft, refused: CalendarRefused, calendar: Calendar
+    acting: ActingUser, draft: EventDraft, refused: CalendarRefused, calendar: Calendar
 ) -> SeenEvent:
     """Ask for another online meeting, or none, if the one asked for is not offered."""
     try:
@@ -46,7 +46,7 @@ async def _create_otherwise(
 
 
 async def _explained(
-    acting: Acting, meeting: OnlineMeeting, seen: SeenEvent, calendar: Calendar
+    acting: ActingUser, meeting: OnlineMeeting, seen: SeenEvent, calendar: Calendar
 ) -> OnlineMeeting:
     """Return *meeting* with why its event is no online meeting, should it have become one."""
     if meeting.wanted is OnlineMeetingChoice.NONE or seen.is_online_meeting:

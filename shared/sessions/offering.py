@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.availability.finding import Availability, AvailabilityRequest, find_availability
 from shared.ids import Mailbox
-from shared.organizations.model import Participation
+from shared.organizations.model import Caller
 from shared.pairings.model import Pairing
 from shared.sessions.booking import Books
 from shared.timespan import TimeSpan
@@ -16,7 +16,7 @@ _BUFFERS: Final = timedelta(minutes=120)
 
 
 async def offer_slots(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: AvailabilityRequest,
     *,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.ids import EventId, Mailbox, SeriesId, SessionId
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
 from shared.sessions.model import EventDraft, Hold, ResponseState, SeenEvent, Session
 from shared.sessions.recurrence import Pattern
@@ -81,7 +81,7 @@ class Calendar(Protocol):
     SignInAgain, MailboxUnusable.
     """
 
-    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
         """Create the event in the acting mailbox and invite the attendees.
 
         The same session twice is one event: a refused duplicate is found and returned.
@@ -103,12 +103,12 @@ class Calendar(Protocol):
         ...
 
     async def reschedule(
-        self, acting: Acting, event_id: EventId, span: TimeSpan, time_zone: str
+        self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
     ) -> SeenEvent:
         """Give the event new times; never touches its body. Raises EventGone."""
         ...
 
-    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+    async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
         """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
         ...
 
@@ -123,7 +123,7 @@ class Calendar(Protocol):
 
     async def reschedule_series(
         self,
-        acting: Acting,
+        acting: ActingUser,
         master_id: EventId,
         first: TimeSpan,
         time_zone: str,
@@ -133,20 +133,20 @@ class Calendar(Protocol):
         ...
 
     async def reschedule_many(
-        self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+        self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[SeenEvent | Exception]:
         """Give up to 52 events new times; each the event or its error."""
         ...
 
     async def cancel_many(
-        self, acting: Acting, events: Sequence[EventId], comment: str
+        self, acting: ActingUser, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
         """Cancel up to 52 meetings; each nothing or its error, EventGone among them."""
         ...
 
     async def respond(
         self,
-        acting: Acting,
+        acting: ActingUser,
         session: Session,
         answer: ResponseState,
         comment: str,
@@ -155,6 +155,6 @@ class Calendar(Protocol):
         """Answer in the attendee's own mailbox; EventGone if their copy is not there (yet)."""
         ...
 
-    async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
+    async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return which online meetings the acting mailbox's calendar allows."""
         ...

@@ -31,7 +31,7 @@ from shared.errors import (
 from shared.ids import SeriesId, SessionId
 from shared.jobs import Job, JobKind
 from shared.logs import log_event, log_warning
-from shared.organizations.model import Organization, Participation
+from shared.organizations.model import Caller, Organization
 from shared.pairings.model import Pairing
 from shared.sessions import reservations
 from shared.sessions.booking import (
@@ -97,7 +97,7 @@ class Look:
 
 
 async def book_series(
-    participation: Participation, pairing: Pairing, request: BookingRequest, *, books: Books
+    participation: Caller, pairing: Pairing, request: BookingRequest, *, books: Books
 ) -> BookedSeries:
     """Book a series with the caller as organizer, or find that it was booked already.
 
@@ -174,7 +174,7 @@ async def undo(series: Series, books: Books) -> None:
 
 
 async def look_around(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     spans: Sequence[TimeSpan],
     *,
@@ -277,7 +277,7 @@ def series_job(kind: JobKind, series: Series) -> Job:
 
 
 async def _reserve(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
     series_id: SeriesId,
@@ -449,7 +449,7 @@ async def _held(
 
 
 def _new(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
     repeat: Repeat,
@@ -475,7 +475,7 @@ def _new(
 
 
 async def _hold(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
     series: Series,
@@ -518,7 +518,7 @@ async def _hold(
 
 
 async def _create(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
     series: Series,
@@ -549,7 +549,7 @@ async def _create(
 
 
 async def _make_exceptions(
-    participation: Participation, series: Series, books: Books
+    participation: Caller, series: Series, books: Books
 ) -> dict[int, SeenEvent]:
     """Take out what is skipped, move what is moved; return what is known of the occurrences."""
     if all(p.outcome is Outcome.BOOKED for p in series.in_outlook):

@@ -30,7 +30,7 @@ from shared.errors import (
 from shared.ids import EventId, SeriesId, SessionId
 from shared.jobs import Job, JobKind
 from shared.logs import log_event
-from shared.organizations.model import Organization, Participation
+from shared.organizations.model import Caller, Organization
 from shared.pairings.model import Pairing
 from shared.sessions import reservations
 from shared.sessions.booking import Books, ensure_bookable, ensure_enough
@@ -71,7 +71,7 @@ from shared.timespan import TimeSpan
 
 
 async def cancel_scope(
-    participation: Participation, session: Session, comment: str, scope: Scope, *, books: Books
+    participation: Caller, session: Session, comment: str, scope: Scope, *, books: Books
 ) -> list[Session]:
     """Cancel *session*, or it and others of its series; return those meant. Twice is fine.
 
@@ -105,7 +105,7 @@ async def cancel_scope(
 
 
 async def reschedule_scope(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     session: Session,
     wanted: Reschedule,
@@ -169,7 +169,7 @@ async def reschedule_scope(
 
 
 async def moved_before(
-    participation: Participation,
+    participation: Caller,
     session: Session,
     wanted: Reschedule,
     scope: Scope,
@@ -292,9 +292,7 @@ def _is_everything(series: Series, known: Sequence[Session], meant: Sequence[Ses
     return series.event_id is not None and len(alive) == len(meant)
 
 
-async def _cancel_series(
-    participation: Participation, series: Series, comment: str, books: Books
-) -> None:
+async def _cancel_series(participation: Caller, series: Series, comment: str, books: Books) -> None:
     if series.event_id is None:
         return
     try:
@@ -304,7 +302,7 @@ async def _cancel_series(
 
 
 async def _cancel_each(
-    participation: Participation,
+    participation: Caller,
     series: Series,
     meant: Sequence[Session],
     comment: str,
@@ -383,7 +381,7 @@ def _towards(session: Session, span: TimeSpan, date: Planned, until: datetime) -
     )
 
 
-def _rules(participation: Participation, wanted: Reschedule, books: Books) -> SlotRules:
+def _rules(participation: Caller, wanted: Reschedule, books: Books) -> SlotRules:
     """Return what each new date must fulfil. Raises Invalid: no session lasts so long."""
     ensure_can_last(wanted.span)
     return rules_for(
@@ -425,7 +423,7 @@ async def _let_all_go(moving: Sequence[Session], books: Books) -> None:
 
 
 async def _move_in_outlook(
-    participation: Participation,
+    participation: Caller,
     series: Series,
     known: Sequence[Session],
     moving: Sequence[Session],
@@ -462,7 +460,7 @@ def _keeps_pattern(series: Series, known: Sequence[Session], moving: Sequence[Se
 
 
 async def _move_series(
-    participation: Participation,
+    participation: Caller,
     series: Series,
     moving: Sequence[Session],
     wanted: Reschedule,
@@ -502,7 +500,7 @@ async def _move_series(
 
 
 async def _move_each(
-    participation: Participation,
+    participation: Caller,
     series: Series,
     moving: Sequence[Session],
     wanted: Reschedule,

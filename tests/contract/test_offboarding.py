@@ -15,7 +15,7 @@ from shared.ids import EventId, Mailbox, ObjectId
 from shared.jobs import DueKind, DueStore
 from shared.organizations.model import (
     AccessMode,
-    Acting,
+    ActingUser,
     ConsentState,
     Organization,
     OrganizationSettings,
@@ -54,7 +54,7 @@ class FakeCalendar:
         self.cancelled: list[EventId] = []
         self.error: Exception | None = None
 
-    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+    async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
         assert acting.assertion is None
         assert comment
         if self.error is not None:

@@ -31,10 +31,10 @@ from shared.wiring import Wiring
 from tests.builders import a_tenant, a_uuid
 from tests.fake_probes import (
     FakeCredential,
+    FakeDirectory,
     FakeGraphSubscriptions,
-    FakePeople,
     FakeProbes,
-    FakeSeals,
+    FakeSigner,
     InMemoryTenantRows,
 )
 from tests.fakes import (
@@ -96,7 +96,7 @@ def endpoints() -> tuple[Endpoint, ...]:
 
 
 class FakeTokens:
-    """`Tokens` that are looked up in a table."""
+    """`TokenVerifier` that are looked up in a table."""
 
     def __init__(self) -> None:
         self.known: dict[str, VerifiedToken] = {}
@@ -139,11 +139,11 @@ class FakeWiring(Wiring):
             "queues": SimpleNamespace(ping=_there, poisoned=_none),
             "tokens": FakeTokens(),
             "client_states": FakeClientStates(),
-            "consent_seals": FakeSeals(),
+            "consent_signer": FakeSigner(),
             "schedules": desk.outlook,
             "calendar": desk.calendar,
             "graph_subscriptions": FakeGraphSubscriptions(),
-            "people": FakePeople(),
+            "directory": FakeDirectory(),
             "probes": FakeProbes(),
             "organizations": InMemoryOrganizations(),
             "pairings": InMemoryPairings(),

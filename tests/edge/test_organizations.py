@@ -9,17 +9,17 @@ import pytest
 from shared.ids import Mailbox, ObjectId
 from shared.organizations.consent import ConsentOutcome
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import Capability, Evidence
+from shared.organizations.ports import Capability, ProbeResult
 from tests.builders import NOW, a_change, a_subscription, a_tenant, a_uuid
 from tests.edge.api import Api, told
-from tests.fake_probes import FakePeople
+from tests.fake_probes import FakeDirectory
 
-GONE = Evidence(Capability.TOKEN, ok=False, status=400, aadsts=700016, request_id="r-1")
+GONE = ProbeResult(Capability.TOKEN, ok=False, status=400, aadsts=700016, request_id="r-1")
 
 
 @pytest.fixture
-def people(api: Api) -> FakePeople:
-    directory: FakePeople = api.adapters.__dict__["people"]
+def people(api: Api) -> FakeDirectory:
+    directory: FakeDirectory = api.adapters.__dict__["directory"]
     return directory
 
 
@@ -67,7 +67,9 @@ async def test_only_the_platform_gets_in(api: Api, who: str | None) -> None:
     assert await api.adapters.pairings.get(organization.id, api.desk.pairing.id)
 
 
-async def test_an_organization_that_is_not_there_is_not_found(api: Api, people: FakePeople) -> None:
+async def test_an_organization_that_is_not_there_is_not_found(
+    api: Api, people: FakeDirectory
+) -> None:
     for method, path in (
         ("GET", "organizations/none"),
         ("PATCH", "organizations/none"),
@@ -270,7 +272,7 @@ async def test_every_outcome_has_its_words() -> None:
 # --- diagnostics
 
 
-async def test_diagnostics_say_who_must_do_what(api: Api, people: FakePeople) -> None:
+async def test_diagnostics_say_who_must_do_what(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]
     path = f"organizations/{organization.id}/diagnostics"
@@ -287,7 +289,7 @@ async def test_diagnostics_say_who_must_do_what(api: Api, people: FakePeople) ->
 
 
 async def test_a_withdrawal_that_is_seen_is_told_in_the_feed_once(
-    api: Api, people: FakePeople
+    api: Api, people: FakeDirectory
 ) -> None:
     organization = await connected(api)
     api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]
@@ -297,10 +299,10 @@ async def test_a_withdrawal_that_is_seen_is_told_in_the_feed_once(
     assert [(c["kind"], c["detail"]) for c in feed["items"]] == [
         ("organization.trouble", "consent_withdrawn")
     ]
-    assert people is api.adapters.people
+    assert people is api.adapters.directory
 
 
-async def test_a_person_is_named_by_address_or_object_id(api: Api, people: FakePeople) -> None:
+async def test_a_person_is_named_by_address_or_object_id(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     ada = people.add(organization.tenant_id, "ada@contoso.example")
@@ -316,7 +318,7 @@ async def test_a_person_is_named_by_address_or_object_id(api: Api, people: FakeP
 # --- health
 
 
-async def test_health_counts_subscriptions_and_changes(api: Api, people: FakePeople) -> None:
+async def test_health_counts_subscriptions_and_changes(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     mailbox = Mailbox(organization.tenant_id, ObjectId(a_uuid()))
@@ -340,7 +342,7 @@ async def test_health_counts_subscriptions_and_changes(api: Api, people: FakePeo
     assert health["changes"]["reconciliation"]["count"] == 1
     assert health["credential"]["kind"] == "secret"
     assert health["throttled"] == 3
-    assert people is api.adapters.people
+    assert people is api.adapters.directory
 
 
 # --- pairings
@@ -357,7 +359,7 @@ async def put(api: Api, organization: Organization, *named: dict[str, Any]) -> A
 
 
 async def test_addresses_become_people_and_people_get_addresses(
-    api: Api, people: FakePeople
+    api: Api, people: FakeDirectory
 ) -> None:
     organization = await connected(api)
     assert organization.tenant_id
@@ -378,7 +380,7 @@ async def test_addresses_become_people_and_people_get_addresses(
     ]
 
 
-async def test_who_is_named_by_both_needs_no_directory(api: Api, people: FakePeople) -> None:
+async def test_who_is_named_by_both_needs_no_directory(api: Api, people: FakeDirectory) -> None:
     shown = await created(api, tenant_id=a_tenant())
     organization = await api.adapters.organizations.get(shown["id"])
     both = [
@@ -391,7 +393,7 @@ async def test_who_is_named_by_both_needs_no_directory(api: Api, people: FakePeo
     assert not people.known
 
 
-async def test_a_pairing_is_checked_as_a_whole(api: Api, people: FakePeople) -> None:
+async def test_a_pairing_is_checked_as_a_whole(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     ada = people.add(organization.tenant_id, "ada@contoso.example")
@@ -410,7 +412,7 @@ async def test_a_pairing_is_checked_as_a_whole(api: Api, people: FakePeople) -> 
         assert told(refused)["errors"][0]["field"].startswith("body.participants")
 
 
-async def test_twenty_people_may_meet(api: Api, people: FakePeople) -> None:
+async def test_twenty_people_may_meet(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     ada = people.add(organization.tenant_id, "ada@contoso.example")
@@ -420,7 +422,9 @@ async def test_twenty_people_may_meet(api: Api, people: FakePeople) -> None:
 
 
 @pytest.mark.parametrize("pairing_id", ["a b", "x" * 65, "ü", "a;b"])
-async def test_odd_pairing_ids_are_refused(api: Api, people: FakePeople, pairing_id: str) -> None:
+async def test_odd_pairing_ids_are_refused(
+    api: Api, people: FakeDirectory, pairing_id: str
+) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     ada = people.add(organization.tenant_id, "ada@contoso.example")
@@ -433,7 +437,7 @@ async def test_odd_pairing_ids_are_refused(api: Api, people: FakePeople, pairing
     assert refused.status_code == 422
 
 
-async def test_pairings_are_shown_listed_and_removed(api: Api, people: FakePeople) -> None:
+async def test_pairings_are_shown_listed_and_removed(api: Api, people: FakeDirectory) -> None:
     organization = api.desk.organization
     path = f"organizations/{organization.id}/pairings"
     listed = told(await api.call("GET", path, who="platform"))
@@ -446,7 +450,7 @@ async def test_pairings_are_shown_listed_and_removed(api: Api, people: FakePeopl
     assert not people.known
 
 
-async def test_another_organizations_pairing_is_not_found(api: Api, people: FakePeople) -> None:
+async def test_another_organizations_pairing_is_not_found(api: Api, people: FakeDirectory) -> None:
     other = await connected(api)
     absent = await api.call(
         "GET", f"organizations/{other.id}/pairings/{api.desk.pairing.id}", who="platform"

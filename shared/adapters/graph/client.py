@@ -45,7 +45,7 @@ from shared.errors import (
 )
 from shared.ids import TenantId
 from shared.logs import log_event
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.settings import Settings
 from shared.tracing import SpanKind, traced
 
@@ -285,7 +285,7 @@ class GraphClient:
         if self._suspect is not None:
             await self._suspect(tenant_id)
 
-    def acting(self, acting: Acting) -> GraphSession:
+    def acting(self, acting: ActingUser) -> GraphSession:
         """Return Graph as *acting* sees it: as that user if they signed in, else as the app."""
         mailbox = acting.mailbox
         if acting.assertion is None:

@@ -60,7 +60,7 @@ from shared.adapters.graph.event_parsing import parse_event
 from shared.adapters.graph.times import to_date_time_zone, to_local_time, zone_name
 from shared.errors import CalendarUnavailable, EventGone, SchedulingError
 from shared.ids import EventId, ICalUid, Mailbox, SessionId
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import Attendee, EventDraft, ResponseState, SeenEvent, Session
 from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 from shared.timespan import TimeSpan
@@ -130,7 +130,7 @@ class GraphCalendar:
         self._monotonic = monotonic
         self._offers: dict[Mailbox, tuple[float, frozenset[OnlineMeetingChoice]]] = {}
 
-    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
         """Create the event in the acting mailbox and invite the attendees, once per session.
 
         Raises what the port says; CalendarUnavailable also when Graph knows the session's
@@ -177,7 +177,7 @@ class GraphCalendar:
         return [_seen_or_error(caller, outcome) for outcome in outcomes]
 
     async def reschedule(
-        self, acting: Acting, event_id: EventId, span: TimeSpan, time_zone: str
+        self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
     ) -> SeenEvent:
         """Give the event new times; never touches its body, which holds the online meeting."""
         caller = self._client.acting(acting)
@@ -213,7 +213,7 @@ class GraphCalendar:
 
     async def reschedule_series(
         self,
-        acting: Acting,
+        acting: ActingUser,
         master_id: EventId,
         first: TimeSpan,
         time_zone: str,
@@ -230,7 +230,7 @@ class GraphCalendar:
         return parse_event(answer.json())
 
     async def reschedule_many(
-        self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+        self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[SeenEvent | Exception]:
         """Give up to 52 events new times; each the event or its error."""
         caller = self._client.acting(acting)
@@ -247,7 +247,7 @@ class GraphCalendar:
         return [_seen_or_error(caller, outcome) for outcome in outcomes]
 
     async def cancel_many(
-        self, acting: Acting, events: Sequence[EventId], comment: str
+        self, acting: ActingUser, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
         """Cancel up to 52 meetings; each nothing or its error, EventGone among them."""
         caller = self._client.acting(acting)
@@ -260,7 +260,7 @@ class GraphCalendar:
         outcomes = await _in_batches(caller, [cancelled(event_id) for event_id in events])
         return [_error_of(caller, outcome) for outcome in outcomes]
 
-    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+    async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
         """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
         caller = self._client.acting(acting)
         builder = CancelRequestBuilder(caller.adapter, caller.path(event=event_id))
@@ -269,7 +269,7 @@ class GraphCalendar:
 
     async def respond(
         self,
-        acting: Acting,
+        acting: ActingUser,
         session: Session,
         answer: ResponseState,
         comment: str,
@@ -288,7 +288,7 @@ class GraphCalendar:
         request = _response(caller, event_id, answer, comment, proposed, session.time_zone)
         await caller.call(request)
 
-    async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
+    async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return which online meetings the acting mailbox's calendar allows; kept for an hour."""
         kept = self._offers.get(acting.mailbox)
         if kept and self._monotonic() - kept[0] < OFFER_KEPT_SECONDS:

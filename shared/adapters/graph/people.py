@@ -10,15 +10,15 @@ from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 
 from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphSession
 from shared.ids import Mailbox, ObjectId, TenantId
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.pairings.ports import Person
 
 SELECT: Final = ["id", "mail", "userPrincipalName", "displayName"]
 """What `User.ReadBasic.All` lets the app read and somebody here needs."""
 
 
-class GraphPeople:
-    """Looks people up by the app's own identity (the `People` port).
+class GraphDirectory:
+    """Looks people up by the app's own identity (the `Directory` port).
 
     Every method may raise CalendarThrottled, CalendarUnavailable, CalendarRefused, ConsentMissing.
     """
@@ -51,7 +51,7 @@ class GraphPeople:
         """
         await self._probe(self._client.app(mailbox.tenant_id, mailbox.object_id))
 
-    async def probe_own_mailbox(self, acting: Acting) -> None:
+    async def probe_own_mailbox(self, acting: ActingUser) -> None:
         """Do the same as *acting*. Raises also SignInAgain, NotAuthenticated."""
         await self._probe(self._client.acting(acting))
 

@@ -27,8 +27,8 @@ from shared.errors import (
 )
 from shared.ids import Mailbox, TenantId
 from shared.logs import log_event
-from shared.organizations.model import Acting
-from shared.organizations.ports import Account, AppFacts, Capability, Evidence, Hint
+from shared.organizations.model import ActingUser
+from shared.organizations.ports import Account, AppRegistration, Capability, ProbeHint, ProbeResult
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -48,17 +48,19 @@ _FULL: Final = "id,userType,accountEnabled,onPremisesSyncEnabled,assignedPlans"
 class GraphProbes:
     """The `Probes` port."""
 
-    def __init__(self, client: GraphClient, credentials: AppCredentials, app: AppFacts) -> None:
+    def __init__(
+        self, client: GraphClient, credentials: AppCredentials, app: AppRegistration
+    ) -> None:
         self._client = client
         self._credentials = credentials
         self._app = app
 
     @property
-    def app(self) -> AppFacts:
+    def app(self) -> AppRegistration:
         """Return the facts that remedies name."""
         return self._app
 
-    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> Evidence:
+    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> ProbeResult:
         """Get a token of the app's own; *fresh*: not a kept one. Not ok if of another tenant."""
         identity = self._credentials.app(tenant_id)
         if fresh:
@@ -69,10 +71,10 @@ class GraphProbes:
             return _evidence(Capability.TOKEN, error, as_user=False)
         if (named := _tenant_in(token)) not in {None, tenant_id}:
             log_event("probe.foreign_token", tenant_id=tenant_id)
-            return Evidence(Capability.TOKEN, ok=False, status=200, code=f"tid {named}")
-        return Evidence(Capability.TOKEN, ok=True, status=200)
+            return ProbeResult(Capability.TOKEN, ok=False, status=200, code=f"tid {named}")
+        return ProbeResult(Capability.TOKEN, ok=True, status=200)
 
-    async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> Evidence:
+    async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> ProbeResult:
         """Look somebody up, or *mailbox*'s owner, with all the directory tells of them."""
         caller = self._client.app(tenant_id, mailbox.object_id if mailbox else "")
         if mailbox is None:
@@ -92,9 +94,9 @@ class GraphProbes:
             caller, f"{user}/mailboxSettings?$select=userPurpose"
         )
         account = _account(payload, more, purpose)
-        return Evidence(Capability.PROFILES, ok=True, status=200, account=account)
+        return ProbeResult(Capability.PROFILES, ok=True, status=200, account=account)
 
-    async def schedule(self, acting: Acting) -> Evidence:
+    async def schedule(self, acting: ActingUser) -> ProbeResult:
         """Read the acting mailbox's own free/busy."""
         caller = self._client.acting(acting)
         as_user = acting.assertion is not None
@@ -112,7 +114,7 @@ class GraphProbes:
         except (GraphCallFailed, SchedulingError) as error:
             return _evidence(Capability.SCHEDULE, error, as_user=as_user)
 
-    async def read_events(self, acting: Acting) -> Evidence:
+    async def read_events(self, acting: ActingUser) -> ProbeResult:
         """Read the id of one event."""
         caller = self._client.acting(acting)
         request = _request(caller, Method.GET, f"{_root(acting)}/events?$top=1&$select=id")
@@ -122,7 +124,7 @@ class GraphProbes:
             as_user=acting.assertion is not None,
         )
 
-    async def write(self, acting: Acting) -> Evidence:
+    async def write(self, acting: ActingUser) -> ProbeResult:
         """Change an event that does not exist: whoever may not write is told so before that."""
         as_user = acting.assertion is not None
         capability = Capability.WRITE_AS_USER if as_user else Capability.WRITE_AS_APP
@@ -134,13 +136,15 @@ class GraphProbes:
             await caller.send(request, repeatable=True)
         except GraphCallFailed as failed:
             if _is_about_the_event(failed.refusal):
-                return Evidence(capability, ok=True, status=failed.refusal.status, as_user=as_user)
+                return ProbeResult(
+                    capability, ok=True, status=failed.refusal.status, as_user=as_user
+                )
             return _evidence(capability, failed, as_user=as_user)
         except SchedulingError as error:
             return _evidence(capability, error, as_user=as_user)
-        return Evidence(capability, ok=True, status=200, as_user=as_user)
+        return ProbeResult(capability, ok=True, status=200, as_user=as_user)
 
-    async def subscribe(self, mailbox: Mailbox) -> Evidence:
+    async def subscribe(self, mailbox: Mailbox) -> ProbeResult:
         """Subscribe to the mailbox for a moment, with the real handshake."""
         caller = self._client.app(mailbox.tenant_id)
         expires_at = datetime.now(UTC) + SUBSCRIPTION_LIFE
@@ -162,12 +166,12 @@ class GraphProbes:
         except GraphCallFailed as failed:
             # There is one already, so it can be had.
             if failed.refusal.status == 409:
-                return Evidence(Capability.SUBSCRIBE, ok=True, status=409)
+                return ProbeResult(Capability.SUBSCRIBE, ok=True, status=409)
             return _of_subscribing(failed)
         except SchedulingError as error:
             return _evidence(Capability.SUBSCRIBE, error, as_user=False)
         await self._unsubscribe(caller, str(answer.json().get("id")))
-        return Evidence(Capability.SUBSCRIBE, ok=True, status=answer.status)
+        return ProbeResult(Capability.SUBSCRIBE, ok=True, status=answer.status)
 
     @staticmethod
     async def _unsubscribe(caller: GraphSession, subscription_id: str) -> None:
@@ -192,17 +196,17 @@ class GraphProbes:
 
 async def _tried(
     capability: Capability, call: Callable[[], Awaitable[GraphResponse]], *, as_user: bool = False
-) -> Evidence:
+) -> ProbeResult:
     try:
         answer = await call()
     except (GraphCallFailed, SchedulingError) as error:
         return _evidence(capability, error, as_user=as_user)
-    return Evidence(capability, ok=True, status=answer.status, as_user=as_user)
+    return ProbeResult(capability, ok=True, status=answer.status, as_user=as_user)
 
 
 def _evidence(
     capability: Capability, error: GraphCallFailed | SchedulingError, *, as_user: bool
-) -> Evidence:
+) -> ProbeResult:
     """Return what *error* shows. What only the user can mend is raised."""
     if isinstance(error, GraphCallFailed):
         return _of_refusal(capability, error.refusal, as_user=as_user)
@@ -210,7 +214,7 @@ def _evidence(
     if isinstance(error.__cause__, AzureError):
         refusal = refusal_of(error.__cause__)
         if refusal.aadsts is not None or refusal.error in _TOKEN_ERRORS:
-            return Evidence(
+            return ProbeResult(
                 capability,
                 ok=None if isinstance(error, CalendarUnavailable) else False,
                 status=refusal.status,
@@ -220,7 +224,7 @@ def _evidence(
                 as_user=as_user,
             )
     if isinstance(error, CalendarError):
-        return Evidence(
+        return ProbeResult(
             capability,
             ok=None,
             status=error.status,
@@ -228,10 +232,10 @@ def _evidence(
             request_id=error.request_id,
             as_user=as_user,
         )
-    hint = Hint.MISCONFIGURED if isinstance(error, Misconfigured) else None
+    hint = ProbeHint.MISCONFIGURED if isinstance(error, Misconfigured) else None
     ok = None if isinstance(error, StoreUnavailable) else False
     aadsts = error.aadsts if isinstance(error, ConsentMissing) else None
-    return Evidence(capability, ok=ok, aadsts=aadsts, hint=hint, as_user=as_user)
+    return ProbeResult(capability, ok=ok, aadsts=aadsts, hint=hint, as_user=as_user)
 
 
 _TOKEN_ERRORS: Final = frozenset(
@@ -257,8 +261,8 @@ def _raise_if_the_users(error: SchedulingError, *, as_user: bool) -> None:
         raise error
 
 
-def _of_refusal(capability: Capability, refusal: GraphErrorBody, *, as_user: bool) -> Evidence:
-    return Evidence(
+def _of_refusal(capability: Capability, refusal: GraphErrorBody, *, as_user: bool) -> ProbeResult:
+    return ProbeResult(
         capability,
         ok=None if refusal.status == 429 or refusal.status >= 500 else False,
         status=refusal.status,
@@ -266,39 +270,39 @@ def _of_refusal(capability: Capability, refusal: GraphErrorBody, *, as_user: boo
         request_id=refusal.request_id,
         as_user=as_user,
         # The only mark of an access policy is in the message.
-        hint=Hint.ACCESS_POLICY if "[RAOP]" in refusal.message else None,
+        hint=ProbeHint.ACCESS_POLICY if "[RAOP]" in refusal.message else None,
     )
 
 
-def _of_subscribing(failed: GraphCallFailed) -> Evidence:
+def _of_subscribing(failed: GraphCallFailed) -> ProbeResult:
     refusal = failed.refusal
     evidence = _of_refusal(Capability.SUBSCRIBE, refusal, as_user=False)
     if refusal.status == 404:
-        return Evidence(
+        return ProbeResult(
             Capability.SUBSCRIBE,
             ok=False,
             status=404,
             code=refusal.code,
             request_id=refusal.request_id,
-            hint=Hint.NO_MAILBOX,
+            hint=ProbeHint.NO_MAILBOX,
         )
     if refusal.status == 400 and "validation" in refusal.message.lower():
-        return Evidence(
+        return ProbeResult(
             Capability.SUBSCRIBE,
             ok=False,
             status=400,
             code=refusal.code,
             request_id=refusal.request_id,
-            hint=Hint.HANDSHAKE,
+            hint=ProbeHint.HANDSHAKE,
         )
     return evidence
 
 
-def _of_schedule(answer: GraphResponse, *, as_user: bool) -> Evidence:
+def _of_schedule(answer: GraphResponse, *, as_user: bool) -> ProbeResult:
     """Return what getSchedule's 200 shows, which may hold an error in place of the mailbox."""
     entries = answer.json().get("value") or [{}]
     error = entries[0].get("error") or {}
-    return Evidence(
+    return ProbeResult(
         Capability.SCHEDULE,
         ok=not error,
         status=answer.status,
@@ -347,7 +351,7 @@ def _tenant_in(token: "AccessToken") -> str | None:
     return named.lower() if isinstance(named, str) else None
 
 
-def _root(acting: Acting) -> str:
+def _root(acting: ActingUser) -> str:
     return "/me" if acting.assertion is not None else f"/users/{quote(acting.mailbox.object_id)}"
 
 

@@ -26,7 +26,7 @@ from shared.availability.model import (
 )
 from shared.availability.working_hours import custom_zone, zone_of
 from shared.errors import CalendarUnavailable
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.timespan import TimeSpan
 
 GRID_MINUTES: Final = GRID // timedelta(minutes=1)
@@ -72,7 +72,7 @@ class GraphSchedules:
         self._client = client
 
     async def read(
-        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+        self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
         """Return one schedule per address, in the order asked, as the port says.
 
@@ -92,7 +92,7 @@ class GraphSchedules:
         return schedules_of(answer.json(), addresses, window)
 
     async def _read_halves(
-        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+        self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
         first, second = halves(window)
         known = await self.read(acting, addresses, first)

@@ -20,7 +20,7 @@ from local.serving import serving, take_address
 from local.world import Person, World
 from shared.clock import SystemClock
 from shared.ids import Mailbox, ObjectId, TenantId
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.settings import Settings
 from shared.wiring import Wiring
 
@@ -71,9 +71,9 @@ class Microsoft:
         person = self.person(who)
         return Mailbox(TenantId(person.tenant_id), ObjectId(person.object_id))
 
-    def acting(self, who: str) -> Acting:
+    def acting(self, who: str) -> ActingUser:
         """Return *who*, signed in to our API."""
-        return Acting(self.mailbox(who), self.entra.token_for(self.person(who)))
+        return ActingUser(self.mailbox(who), self.entra.token_for(self.person(who)))
 
 
 @pytest.fixture(scope="session")

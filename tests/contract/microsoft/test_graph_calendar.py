@@ -8,7 +8,7 @@ import pytest
 
 from local.graph.faults import Behaviour, FaultRule
 from local.graph.outlook import NoSuchEvent
-from shared.adapters.graph.people import GraphPeople
+from shared.adapters.graph.people import GraphDirectory
 from shared.availability.model import GRID, UnknownReason
 from shared.errors import (
     CalendarRefused,
@@ -19,7 +19,7 @@ from shared.errors import (
     MailboxUnusable,
 )
 from shared.ids import EventId, OrganizationId, PairingId, SessionId, SubscriptionId
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     Attendee,
     EventDraft,
@@ -176,7 +176,7 @@ async def test_a_throttled_part_is_told_with_its_wait(microsoft: Microsoft, wire
 
 async def test_the_app_alone_cannot_write(microsoft: Microsoft, wired: Wiring) -> None:
     with pytest.raises(ConsentMissing):
-        await wired.calendar.create(Acting(microsoft.mailbox("ada")), a_draft(microsoft))
+        await wired.calendar.create(ActingUser(microsoft.mailbox("ada")), a_draft(microsoft))
 
 
 async def test_answering_an_invitation_that_is_still_on_its_way(
@@ -341,7 +341,7 @@ async def test_a_mailbox_that_cannot_be_followed(microsoft: Microsoft, wired: Wi
 
 
 async def test_people(microsoft: Microsoft, wired: Wiring) -> None:
-    people, ada = GraphPeople(wired.graph), microsoft.person("ada")
+    people, ada = GraphDirectory(wired.graph), microsoft.person("ada")
     found = await people.find(microsoft.mailbox("ada").tenant_id, ada.address.upper())
     assert found is not None
     assert (found.object_id, found.address) == (ada.object_id, ada.address)

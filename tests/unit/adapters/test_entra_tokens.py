@@ -11,7 +11,7 @@ import httpx
 import jwt
 import pytest
 
-from shared.adapters.entra import EntraTokens
+from shared.adapters.entra import EntraTokenVerifier
 from shared.adapters.http_pool import HttpPool
 from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.organizations.ports import CallerKind
@@ -45,7 +45,9 @@ class Entra:
         self.is_down = False
         self.clock = FakeClock()
         self.answers = Answers(self._answer)
-        self.tokens = EntraTokens(some_settings(), HttpPool(self.answers.transport), self.clock)
+        self.tokens = EntraTokenVerifier(
+            some_settings(), HttpPool(self.answers.transport), self.clock
+        )
 
     @property
     def fetches(self) -> int:
@@ -138,7 +140,7 @@ async def test_a_user_with_the_platforms_role_is_a_user(entra: Entra) -> None:
 async def test_every_client_counts_where_none_is_named() -> None:
     entra = Entra()
     settings = some_settings(PLATFORM_CLIENT_IDS="")
-    tokens = EntraTokens(settings, HttpPool(entra.answers.transport), entra.clock)
+    tokens = EntraTokenVerifier(settings, HttpPool(entra.answers.transport), entra.clock)
     token = await tokens.verify(signed(platform_claims(azp="anything")))
     assert token.kind is CallerKind.PLATFORM
 

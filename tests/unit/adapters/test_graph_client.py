@@ -28,7 +28,7 @@ from shared.errors import (
     SignInAgain,
 )
 from shared.ids import Mailbox, ObjectId, TenantId
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from tests.unit.adapters.conftest import Graph
 from tests.unit.adapters.entra_fixtures import TENANT, USER
 
@@ -59,13 +59,13 @@ async def test_the_app_calls_the_mailbox_by_object_id(graph: Graph) -> None:
 
 
 async def test_a_user_is_me(graph: Graph) -> None:
-    await ask(graph.client.acting(Acting(MAILBOX, "their token")))
+    await ask(graph.client.acting(ActingUser(MAILBOX, "their token")))
     assert graph.answers.last.url.path.startswith("/v1.0/me/events/")
     assert graph.answers.last.headers["authorization"] == "Bearer user-0"
 
 
 async def test_without_an_assertion_the_app_acts(graph: Graph) -> None:
-    await ask(graph.client.acting(Acting(MAILBOX)))
+    await ask(graph.client.acting(ActingUser(MAILBOX)))
     assert f"/users/{USER}/" in graph.answers.last.url.path
     assert graph.answers.last.headers["authorization"] == "Bearer app-0"
 
@@ -181,7 +181,7 @@ async def test_a_token_that_stays_refused_is_the_apps_own_trouble(graph: Graph) 
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert caught.value.status == 401
     with pytest.raises(SignInAgain):
-        await ask(graph.client.acting(Acting(MAILBOX, "their token")))
+        await ask(graph.client.acting(ActingUser(MAILBOX, "their token")))
 
 
 async def test_a_challenge_is_met_and_else_passed_on(graph: Graph) -> None:
@@ -189,7 +189,7 @@ async def test_a_challenge_is_met_and_else_passed_on(graph: Graph) -> None:
     header = f'Bearer realm="", error="insufficient_claims", claims="{encoded}"'
     graph.says(refused(401, "x", WWW_Authenticate=header))
     with pytest.raises(SignInAgain) as caught:
-        await ask(graph.client.acting(Acting(MAILBOX, "their token")))
+        await ask(graph.client.acting(ActingUser(MAILBOX, "their token")))
     assert caught.value.claims == CHALLENGE
     assert graph.credentials.the_user.claims == [None, CHALLENGE]
 

@@ -20,7 +20,7 @@ from shared.errors import (
 )
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, OrganizationId, PairingId, SessionId
 from shared.ids import TenantId as Tenant
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     Attendee,
     EventDraft,
@@ -36,7 +36,7 @@ from tests.unit.adapters.entra_fixtures import NOW, OTHER_TENANT, TENANT, USER, 
 from tests.unit.adapters.test_graph_client import refused
 
 MAILBOX = Mailbox(Tenant(TENANT), ObjectId(USER))
-AS_USER = Acting(MAILBOX, "their token")
+AS_USER = ActingUser(MAILBOX, "their token")
 SESSION = SessionId("6f9619ff-8b86-4011-b42d-00c04fc964ff")
 EVENT = EventId("AAkALgAA==")
 SPAN = TimeSpan.lasting(datetime(2026, 7, 1, 9, tzinfo=UTC), timedelta(hours=1))

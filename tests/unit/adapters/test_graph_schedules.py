@@ -19,14 +19,14 @@ from shared.adapters.graph.schedules import (
 from shared.availability.model import GRID, BusyStatus, Schedule, Unknown, UnknownReason
 from shared.errors import CalendarRefused, CalendarUnavailable, MailboxUnusable
 from shared.ids import Mailbox, ObjectId, TenantId
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.timespan import TimeSpan
 from tests.graph_contract import graph_sample
 from tests.unit.adapters.conftest import Graph
 from tests.unit.adapters.entra_fixtures import TENANT, USER
 from tests.unit.adapters.test_graph_client import refused
 
-ACTING = Acting(Mailbox(TenantId(TENANT), ObjectId(USER)), "their token")
+ACTING = ActingUser(Mailbox(TenantId(TENANT), ObjectId(USER)), "their token")
 HOUR = TimeSpan.lasting(datetime(2026, 3, 1, 9, 0, tzinfo=UTC), timedelta(hours=1))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.adapters.graph.people import GraphPeople
+from shared.adapters.graph.people import GraphDirectory
 from shared.adapters.graph.subscriptions import GraphSubscriptionService
 from shared.errors import (
     CalendarRefused,
@@ -155,25 +155,25 @@ async def test_ending_one_that_is_gone_is_no_error(graph: Graph) -> None:
 async def test_people_are_found_by_address(graph: Graph) -> None:
     told = {"id": USER.upper(), "mail": "Ada@X.com", "displayName": "Ada"}
     graph.says(httpx.Response(200, json={"value": [told]}))
-    person = await GraphPeople(graph.client).find(TenantId(TENANT), "o'hara@x.com")
+    person = await GraphDirectory(graph.client).find(TenantId(TENANT), "o'hara@x.com")
     assert person is not None
     assert (person.object_id, person.address) == (USER, "ada@x.com")
     assert graph.answers.last.url.params["$filter"] == (
         "mail eq 'o''hara@x.com' or userPrincipalName eq 'o''hara@x.com'"
     )
     graph.says(httpx.Response(200, json={"value": []}))
-    assert await GraphPeople(graph.client).find(TenantId(TENANT), "x@x.com") is None
+    assert await GraphDirectory(graph.client).find(TenantId(TENANT), "x@x.com") is None
 
 
 async def test_nobody_has_an_unknown_id(graph: Graph) -> None:
     graph.says(refused(404, "Request_ResourceNotFound"))
-    assert await GraphPeople(graph.client).get(MAILBOX) is None
+    assert await GraphDirectory(graph.client).get(MAILBOX) is None
 
 
 async def test_a_mailbox_is_probed(graph: Graph) -> None:
     graph.says(httpx.Response(200, json={"id": "x"}))
-    await GraphPeople(graph.client).probe_mailbox(MAILBOX)
+    await GraphDirectory(graph.client).probe_mailbox(MAILBOX)
     assert graph.answers.last.url.path == f"/v1.0/users/{USER}/calendar"
     graph.says(refused(404, "MailboxNotEnabledForRESTAPI"))
     with pytest.raises(MailboxUnusable):
-        await GraphPeople(graph.client).probe_mailbox(MAILBOX)
+        await GraphDirectory(graph.client).probe_mailbox(MAILBOX)

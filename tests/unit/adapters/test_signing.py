@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from shared.adapters.key_vault import KeyVaultSecrets, Secret
-from shared.adapters.signing import KeyedSeals
+from shared.adapters.signing import HmacSigner
 
 
 class Keys:
@@ -20,38 +20,38 @@ class Keys:
         return [Secret(value, value) for value in self.values[:count]]
 
 
-def seals(keys: Keys, name: str = "consent-state-key") -> KeyedSeals:
-    return KeyedSeals(cast("KeyVaultSecrets", keys), name, monotonic=lambda: 0.0)
+def seals(keys: Keys, name: str = "consent-state-key") -> HmacSigner:
+    return HmacSigner(cast("KeyVaultSecrets", keys), name, monotonic=lambda: 0.0)
 
 
 async def test_what_was_sealed_is_read_again() -> None:
     ours = seals(Keys("one"))
-    sealed = await ours.seal('["größe", 1]')
-    assert await ours.unseal(sealed) == '["größe", 1]'
+    sealed = await ours.sign('["größe", 1]')
+    assert await ours.verify(sealed) == '["größe", 1]'
 
 
 async def test_the_previous_key_still_counts_and_the_one_before_does_not() -> None:
     keys = Keys("one")
-    sealed = await seals(keys).seal("text")
+    sealed = await seals(keys).sign("text")
     keys.values.insert(0, "two")
-    assert await seals(keys).unseal(sealed) == "text"
+    assert await seals(keys).verify(sealed) == "text"
     keys.values.insert(0, "three")
-    assert await seals(keys).unseal(sealed) is None
+    assert await seals(keys).verify(sealed) is None
 
 
 async def test_a_key_newer_than_the_kept_ones_is_looked_for() -> None:
     old, new = Keys("one"), Keys("two", "one")
-    sealed = await seals(new).seal("text")
+    sealed = await seals(new).sign("text")
     ours = seals(old)
     old.values.insert(0, "two")
-    assert await ours.unseal(sealed) == "text"
+    assert await ours.verify(sealed) == "text"
 
 
 async def test_forgeries_make_the_keys_be_read_once_in_a_while() -> None:
     keys = Keys("one")
     ours = seals(keys)
     for _ in range(10):
-        assert await ours.unseal("v1.dGV4dA.forged") is None
+        assert await ours.verify("v1.dGV4dA.forged") is None
     assert keys.reads == 11
 
 
@@ -59,15 +59,15 @@ async def test_forgeries_make_the_keys_be_read_once_in_a_while() -> None:
     "sealed", ["", ".", "v1", "v1..", "v2.dGV4dA.x", "v1.ü.ü", "v1." + "a" * 2_000, "v1.a.b.c"]
 )
 async def test_nonsense_is_not_believed(sealed: str) -> None:
-    assert await seals(Keys("one")).unseal(sealed) is None
+    assert await seals(Keys("one")).verify(sealed) is None
 
 
 async def test_a_changed_text_is_not_believed() -> None:
     ours = seals(Keys("one"))
-    version, body, mac = (await ours.seal("text")).split(".")
-    assert await ours.unseal(f"{version}.e{body[1:]}.{mac}") is None
+    version, body, mac = (await ours.sign("text")).split(".")
+    assert await ours.verify(f"{version}.e{body[1:]}.{mac}") is None
 
 
 async def test_a_seal_for_another_purpose_is_not_believed() -> None:
-    sealed = await seals(Keys("one"), "other-key").seal("text")
-    assert await seals(Keys("one")).unseal(sealed) is None
+    sealed = await seals(Keys("one"), "other-key").sign("text")
+    assert await seals(Keys("one")).verify(sealed) is None

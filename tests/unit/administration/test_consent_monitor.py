@@ -8,12 +8,12 @@ from shared.administration.consent_monitor import RECHECK_INTERVAL_SECONDS, Cons
 from shared.changes.model import ChangeKind
 from shared.ids import TenantId
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import Capability, Evidence
+from shared.organizations.ports import Capability, ProbeResult
 from tests.builders import a_tenant, an_organization
 from tests.fake_probes import FakeProbes
 from tests.fakes import FakeClock, InMemoryChanges, InMemoryOrganizations
 
-GONE = Evidence(Capability.TOKEN, ok=False, status=400, aadsts=700016)
+GONE = ProbeResult(Capability.TOKEN, ok=False, status=400, aadsts=700016)
 
 
 @dataclass

@@ -29,7 +29,7 @@ from shared.availability.reasons import EXPLANATIONS
 from shared.availability.slots import Held
 from shared.errors import Invalid, SlotTaken, SlotUnknown
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, TenantId
-from shared.organizations.model import Acting, Organization, OrganizationSettings, Participation
+from shared.organizations.model import ActingUser, Caller, Organization, OrganizationSettings
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.timespan import TimeSpan
 from tests.unit.availability.slot_oracle import at, view_of
@@ -51,10 +51,10 @@ class CannedSchedules:
 
     def __init__(self, **told: list[TimeSpan] | Unknown) -> None:
         self.told = told
-        self.calls: list[tuple[Acting, list[str], TimeSpan]] = []
+        self.calls: list[tuple[ActingUser, list[str], TimeSpan]] = []
 
     async def read(
-        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+        self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
         self.calls.append((acting, list(addresses), window))
         return [self._of(address, window) for address in addresses]
@@ -81,14 +81,14 @@ def a_group(*others: Participant) -> Pairing:
     return replace(PAIR, participants=(MENTOR, MENTEE, *others))
 
 
-def a_caller(**settings: object) -> Participation:
+def a_caller(**settings: object) -> Caller:
     organization = Organization(
         OrganizationId("org"),
         TENANT,
         NOW,
         settings=OrganizationSettings(**settings),  # type: ignore[arg-type]  # a builder's keywords
     )
-    return Participation(organization, Acting(Mailbox(TENANT, ObjectId("id-mentee")), "assertion"))
+    return Caller(organization, ActingUser(Mailbox(TENANT, ObjectId("id-mentee")), "assertion"))
 
 
 def span(start: str, end: str) -> TimeSpan:
@@ -247,7 +247,7 @@ async def test_a_bad_question_names_its_field_and_asks_nobody(
 async def test_an_answer_that_leaves_somebody_out_leaves_them_unknown() -> None:
     class Forgetful(CannedSchedules):
         async def read(
-            self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+            self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
         ) -> list[Schedule]:
             return (await super().read(acting, addresses, window))[1:]
 
@@ -266,7 +266,7 @@ def test_every_reason_has_words() -> None:
 # --- judging a given time
 
 
-def some_rules(caller: Participation) -> SlotRules:
+def some_rules(caller: Caller) -> SlotRules:
     return rules_for(caller.organization.settings, duration=HOUR, now=NOW)
 
 

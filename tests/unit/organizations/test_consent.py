@@ -12,26 +12,28 @@ from shared.ids import OrganizationId, TenantId
 from shared.organizations.consent import (
     LINK_LIFE,
     PAUSES,
-    Conclusion,
     ConsentAnswer,
-    Consenting,
     ConsentLink,
     ConsentOutcome,
-    conclude_consent,
-    examine_tenant,
+    ConsentPorts,
+    ConsentResult,
+    complete_consent,
     make_consent_link,
+    recheck_tenant,
 )
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import Capability, Evidence
+from shared.organizations.ports import Capability, ProbeResult
 from tests.builders import a_tenant, an_organization
-from tests.fake_probes import APP, FakeProbes, FakeSeals, Pauses
+from tests.fake_probes import APP, FakeProbes, FakeSigner, Pauses
 from tests.fakes import FakeClock, InMemoryOrganizations
 
-GONE = Evidence(Capability.TOKEN, ok=False, status=400, aadsts=700016)
-DISABLED = Evidence(Capability.TOKEN, ok=False, status=400, aadsts=7000112)
-NOT_ASSIGNED = Evidence(Capability.TOKEN, ok=False, status=400, aadsts=50105)
-NO_ROLES = Evidence(Capability.PROFILES, ok=False, status=403, code="Authorization_RequestDenied")
-UNAVAILABLE = Evidence(Capability.TOKEN, ok=None, status=503)
+GONE = ProbeResult(Capability.TOKEN, ok=False, status=400, aadsts=700016)
+DISABLED = ProbeResult(Capability.TOKEN, ok=False, status=400, aadsts=7000112)
+NOT_ASSIGNED = ProbeResult(Capability.TOKEN, ok=False, status=400, aadsts=50105)
+NO_ROLES = ProbeResult(
+    Capability.PROFILES, ok=False, status=403, code="Authorization_RequestDenied"
+)
+UNAVAILABLE = ProbeResult(Capability.TOKEN, ok=None, status=503)
 
 
 @dataclass
@@ -52,13 +54,13 @@ class Office:
             current,
             app=APP,
             organizations=self.organizations,
-            seals=FakeSeals(),
+            signer=FakeSigner(),
             clock=self.clock,
         )
 
     async def returns(
         self, link: ConsentLink | None, tenant: str | None, /, **changes: str | None
-    ) -> Conclusion:
+    ) -> ConsentResult:
         """Come back from *link* with an admin of *tenant* having approved."""
         answer = ConsentAnswer(
             state=query_of(link)["state"] if link else None,
@@ -67,11 +69,11 @@ class Office:
             error=None,
             error_description=None,
         )
-        return await conclude_consent(replace(answer, **changes), ports=self.ports)
+        return await complete_consent(replace(answer, **changes), ports=self.ports)
 
     @property
-    def ports(self) -> Consenting:
-        return Consenting(self.organizations, FakeSeals(), self.probes, self.clock, self.pauses)
+    def ports(self) -> ConsentPorts:
+        return ConsentPorts(self.organizations, FakeSigner(), self.probes, self.clock, self.pauses)
 
 
 def query_of(link: ConsentLink) -> dict[str, str]:
@@ -144,7 +146,7 @@ async def test_a_link_expires(office: Office) -> None:
 async def test_a_state_that_is_not_ours_leads_nowhere(office: Office, state: str | None) -> None:
     organization = await office.opened()
     conclusion = await office.returns(None, organization.tenant_id, state=state)
-    assert conclusion == Conclusion(ConsentOutcome.TAMPERED)
+    assert conclusion == ConsentResult(ConsentOutcome.TAMPERED)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +252,7 @@ class Claiming(FakeProbes):
         self._organizations = organizations
         self._tenant = tenant
 
-    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> Evidence:
+    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> ProbeResult:
         await self._organizations.create(
             an_organization(id=OrganizationId("quicker"), tenant_id=self._tenant)
         )
@@ -259,7 +261,7 @@ class Claiming(FakeProbes):
 
 @pytest.mark.parametrize("evidence", [GONE, NO_ROLES, UNAVAILABLE])
 async def test_consent_that_spreads_slowly_is_waited_for(
-    office: Office, evidence: Evidence
+    office: Office, evidence: ProbeResult
 ) -> None:
     organization = await office.opened()
     link = await office.link(organization)
@@ -296,7 +298,7 @@ async def test_a_tenant_that_keeps_the_app_out_otherwise_is_told_why(office: Off
 
 
 async def examined(office: Office, organization: Organization) -> ConsentState:
-    found = await examine_tenant(
+    found = await recheck_tenant(
         organization,
         organizations=office.organizations,
         probes=office.probes,
@@ -309,7 +311,7 @@ async def examined(office: Office, organization: Organization) -> ConsentState:
 
 @pytest.mark.parametrize("evidence", [GONE, DISABLED, NO_ROLES])
 async def test_a_tenant_that_shuts_the_app_out_has_withdrawn(
-    office: Office, evidence: Evidence
+    office: Office, evidence: ProbeResult
 ) -> None:
     organization = await office.opened(consent=ConsentState.GRANTED)
     office.probes.ill[evidence.capability] = evidence
@@ -318,7 +320,7 @@ async def test_a_tenant_that_shuts_the_app_out_has_withdrawn(
 
 @pytest.mark.parametrize("evidence", [UNAVAILABLE, NOT_ASSIGNED])
 async def test_what_says_nothing_about_consent_changes_nothing(
-    office: Office, evidence: Evidence
+    office: Office, evidence: ProbeResult
 ) -> None:
     organization = await office.opened(consent=ConsentState.GRANTED)
     office.probes.ill[evidence.capability] = evidence
@@ -345,7 +347,7 @@ async def test_a_link_is_not_made_over_a_change_in_between(office: Office) -> No
             organization,
             app=APP,
             organizations=office.organizations,
-            seals=FakeSeals(),
+            signer=FakeSigner(),
             clock=office.clock,
         )
 

@@ -7,11 +7,11 @@ import pytest
 
 from shared.ids import Mailbox
 from shared.organizations.model import (
-    Acting,
+    ActingUser,
+    Caller,
     ConsentState,
     Organization,
     OrganizationSettings,
-    Participation,
 )
 from shared.pairings.model import Pairing
 from shared.sessions.booking import BookingRequest, Books
@@ -56,9 +56,9 @@ class Desk:
             pause=self.clock.pause,
         )
 
-    def acting(self, mailbox: Mailbox) -> Participation:
+    def acting(self, mailbox: Mailbox) -> Caller:
         """Return somebody signed in."""
-        return Participation(self.organization, Acting(mailbox, "token"))
+        return Caller(self.organization, ActingUser(mailbox, "token"))
 
     def address(self, mailbox: Mailbox) -> str:
         """Return somebody's address."""
