@@ -222,7 +222,7 @@ async def _senders(cloud: LocalCloud, adapters: Wiring, ours: dict[str, list[str
 
     async def state(object_id: str) -> str:
         mailbox = Mailbox(TenantId(tenant_id), ObjectId(object_id))
-        return await adapters.client_states.make(mailbox, "nonce")
+        return await adapters.client_states.create(mailbox, "nonce")
 
     return Senders(
         tenant_id,

@@ -46,8 +46,8 @@ async def _do_job(msg: func.QueueMessage, span: Span) -> None:
             job,
             organization,
             books=adapters.books,
-            subscription_ports=adapters.following,
-            delivery_ports=adapters.delivering,
+            subscription_ports=adapters.subscription_ports,
+            delivery_ports=adapters.delivery_ports,
         )
     except CalendarThrottled as throttled:
         wait = timedelta(seconds=throttled.retry_after_seconds or _WAIT_SECONDS)

@@ -224,8 +224,8 @@ async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
         subscriptions=adapters.subscriptions,
         changes=adapters.changes,
         credential=adapters.credentials,
-        throttled=adapters.throttled,
-        deliveries=adapters.deliveries if adapters.delivering else None,
+        throttled=adapters.throttle_counts,
+        deliveries=adapters.deliveries if adapters.delivery_ports else None,
     )
     return json_response(OrganizationHealthBody.of(health))
 

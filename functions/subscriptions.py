@@ -22,7 +22,7 @@ async def renew_subscriptions(timer: func.TimerRequest) -> None:
 
 async def _renew_subscriptions(timer: func.TimerRequest) -> None:
     adapters = wiring()
-    count = await enqueue_renewals(following=adapters.following)
+    count = await enqueue_renewals(ports=adapters.subscription_ports)
     log_event("renewal.queued", due=count, overdue=int(timer.past_due))
     expires_at = (await adapters.credentials.describe()).expires_at
     if expires_at is not None:

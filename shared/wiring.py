@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from shared.adapters.app_credentials import AppCredentials
-    from shared.adapters.client_states import KeyedClientStates
+    from shared.adapters.client_states import HmacClientStateSigner
     from shared.adapters.entra import EntraTokenVerifier
     from shared.adapters.graph.client import GraphClient
     from shared.adapters.http_pool import HttpPool
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from shared.administration.consent_monitor import ConsentMonitor
     from shared.administration.offboarding import OffboardingPorts
     from shared.availability.ports import Schedules
-    from shared.changes.delivery import Delivering
-    from shared.changes.ports import ChangeStore, Deliveries
+    from shared.changes.delivery import DeliveryPorts
+    from shared.changes.ports import ChangeStore, DeliveryStore
     from shared.health import HealthCheck
     from shared.ids import TenantId
     from shared.jobs import DueStore, JobQueue
-    from shared.notifications.ports import Outbox
-    from shared.notifications.rate_limiting import Budget, Turns
+    from shared.notifications.ports import NotificationQueue
+    from shared.notifications.rate_limiting import NotificationLimiter, Turns
     from shared.organizations.consent import ConsentPorts
     from shared.organizations.ports import AppRegistration, OrganizationStore, Probes, Signer
     from shared.pairings.ports import Directory, PairingStore
     from shared.sessions.booking import Books
     from shared.sessions.ports import Calendar, SessionStore
-    from shared.subscriptions.maintenance import Following
+    from shared.subscriptions.maintenance import SubscriptionPorts
     from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
 
 
@@ -106,11 +106,11 @@ class Wiring:
         return EntraTokenVerifier(self.settings, self.http_pool, self.clock)
 
     @cached_property
-    def client_states(self) -> "KeyedClientStates":
+    def client_states(self) -> "HmacClientStateSigner":
         """Return what makes and checks client states."""
-        from shared.adapters.client_states import KeyedClientStates
+        from shared.adapters.client_states import HmacClientStateSigner
 
-        return KeyedClientStates(self.secrets)
+        return HmacClientStateSigner(self.secrets)
 
     @cached_property
     def consent_signer(self) -> "Signer":
@@ -129,11 +129,11 @@ class Wiring:
             self.credentials,
             self.http_pool,
             self.consent_monitor.on_denied,
-            self.throttled,
+            self.throttle_counts,
         )
 
     @cached_property
-    def throttled(self) -> "Counter[TenantId]":
+    def throttle_counts(self) -> "Counter[TenantId]":
         """Return how often Graph asked this process to wait, by tenant."""
         from collections import Counter
 
@@ -255,27 +255,27 @@ class Wiring:
         feed = TableChanges(self.tables)
         if not self.settings.webhook_url:
             return feed
-        from shared.adapters.webhooks import ToldChanges
+        from shared.adapters.webhooks import NotifyingChangeStore
 
-        return ToldChanges(feed, self.jobs)
+        return NotifyingChangeStore(feed, self.jobs)
 
     @cached_property
-    def deliveries(self) -> "Deliveries":
+    def deliveries(self) -> "DeliveryStore":
         """Return how far the platform was told."""
         from shared.adapters.tables.deliveries import TableDeliveries
 
         return TableDeliveries(self.tables)
 
     @cached_property
-    def delivering(self) -> "Delivering | None":
+    def delivery_ports(self) -> "DeliveryPorts | None":
         """Return what telling the platform needs; None: it is not to be told."""
         if not self.settings.webhook_url:
             return None
-        from shared.adapters.webhooks import WebhookReceiver
-        from shared.changes.delivery import Delivering
+        from shared.adapters.webhooks import HttpWebhookClient
+        from shared.changes.delivery import DeliveryPorts
 
-        receiver = WebhookReceiver(self.settings.webhook_url, self.secrets, self.http_pool)
-        return Delivering(self.changes, self.deliveries, receiver, self.clock)
+        receiver = HttpWebhookClient(self.settings.webhook_url, self.secrets, self.http_pool)
+        return DeliveryPorts(self.changes, self.deliveries, receiver, self.clock)
 
     @cached_property
     def jobs(self) -> "JobQueue":
@@ -285,20 +285,20 @@ class Wiring:
         return StorageJobQueue(self.queues)
 
     @cached_property
-    def outbox(self) -> "Outbox":
+    def notification_queue(self) -> "NotificationQueue":
         """Return the `notifications` queue."""
-        from shared.adapters.queues import StorageOutbox
+        from shared.adapters.queues import StorageNotificationQueue
 
-        return StorageOutbox(self.queues)
+        return StorageNotificationQueue(self.queues)
 
     # --- within this process
 
     @cached_property
-    def budget(self) -> "Budget":
+    def notification_limiter(self) -> "NotificationLimiter":
         """Return how much each mailbox may have queued."""
-        from shared.notifications.rate_limiting import Budget
+        from shared.notifications.rate_limiting import NotificationLimiter
 
-        return Budget(self.clock)
+        return NotificationLimiter(self.clock)
 
     @cached_property
     def turns(self) -> "Turns":
@@ -325,11 +325,11 @@ class Wiring:
         )
 
     @cached_property
-    def following(self) -> "Following":
+    def subscription_ports(self) -> "SubscriptionPorts":
         """Return what following mailboxes needs."""
-        from shared.subscriptions.maintenance import Following
+        from shared.subscriptions.maintenance import SubscriptionPorts
 
-        return Following(
+        return SubscriptionPorts(
             graph=self.graph_subscriptions,
             subscriptions=self.subscriptions,
             states=self.client_states,

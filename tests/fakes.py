@@ -286,7 +286,7 @@ class InMemorySubscriptions:
 
 
 class InMemoryDeliveries:
-    """A `Deliveries`."""
+    """A `DeliveryStore`."""
 
     def __init__(self) -> None:
         self._deliveries: dict[OrganizationId, Delivery] = {}
@@ -359,7 +359,7 @@ class InMemoryChanges:
         await _turn()
         return list(self._feeds[organization_id].values())[-limit:]
 
-    async def forget(
+    async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
         await _turn()
@@ -376,9 +376,9 @@ class InMemoryChanges:
 
 
 class FakeClientStates:
-    """`ClientStates` without a secret."""
+    """`ClientStateSigner` without a secret."""
 
-    async def make(self, mailbox: Mailbox, nonce: str) -> str:
+    async def create(self, mailbox: Mailbox, nonce: str) -> str:
         return f"v1.{mailbox.object_id}.{nonce}.fake"
 
     async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
@@ -402,8 +402,8 @@ class InMemoryJobs:
         self.put_jobs.append((job, delay))
 
 
-class InMemoryOutbox:
-    """An `Outbox` that shows what was put."""
+class InMemoryNotificationQueue:
+    """An `NotificationQueue` that shows what was put."""
 
     def __init__(self) -> None:
         self.put_changes: list[tuple[MailboxChanges, str]] = []

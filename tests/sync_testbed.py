@@ -40,7 +40,7 @@ from local.seed import (
 )
 from local.serving import serving, take_address
 from local.world import Person, World
-from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobQueue, StorageOutbox
+from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobQueue, StorageNotificationQueue
 from shared.changes.model import Change
 from shared.errors import StoreUnavailable
 from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
@@ -214,7 +214,7 @@ class RigWiring(Wiring):
 
     @cached_property
     def outbox(self) -> Any:
-        return StorageOutbox(self._rig.queues)  # type: ignore[arg-type]  # the same
+        return StorageNotificationQueue(self._rig.queues)  # type: ignore[arg-type]  # the same
 
 
 @dataclass

@@ -146,8 +146,8 @@ class Queues:
         )
 
 
-class StorageOutbox:
-    """Implements `Outbox` on Queue Storage."""
+class StorageNotificationQueue:
+    """Implements `NotificationQueue` on Queue Storage."""
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues

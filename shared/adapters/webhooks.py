@@ -29,8 +29,8 @@ _SECONDS: Final = 8.0
 _AFTER_WRITING: Final = timedelta(seconds=1)
 
 
-class WebhookReceiver:
-    """Implements `Receiver`: one URL for all organizations, as there is one platform.
+class HttpWebhookClient:
+    """Implements `WebhookClient`: one URL for all organizations, as there is one platform.
 
     Signed with the key's two newest versions, so that either fits while the key is rotated.
     """
@@ -79,7 +79,7 @@ class WebhookReceiver:
         }
 
 
-class ToldChanges:
+class NotifyingChangeStore:
     """A `ChangeStore` whose every change is told to the platform, too."""
 
     def __init__(self, changes: ChangeStore, jobs: JobQueue) -> None:
@@ -107,11 +107,11 @@ class ToldChanges:
         """Return the last *limit* changes, oldest first."""
         return await self._changes.recent(organization_id, limit)
 
-    async def forget(
+    async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
         """Remove the oldest changes; return how many."""
-        return await self._changes.forget(organization_id, before=before)
+        return await self._changes.delete(organization_id, before=before)
 
     async def _announce(self, organization_id: OrganizationId) -> None:
         try:

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from shared.calendar_sync.meeting_links import look_for_link
+from shared.calendar_sync.meeting_links import check_meeting_link
 from shared.calendar_sync.reconciliation import purge_batch, reconcile_batch
-from shared.calendar_sync.sync import follow_series
-from shared.changes.delivery import Delivering, deliver
+from shared.calendar_sync.sync import sync_series
+from shared.changes.delivery import DeliveryPorts, deliver
 from shared.ids import SeriesId
 from shared.jobs import DueKind, DueStore, Job, JobKind, due_items, postpone
 from shared.logs import log_event
@@ -17,7 +17,12 @@ from shared.sessions.booking import Books, verify
 from shared.sessions.changing import settle_change
 from shared.sessions.model import Cause
 from shared.sessions.series_changing import settle_series
-from shared.subscriptions.maintenance import Following, ensure_subscription, look_after, renew_batch
+from shared.subscriptions.maintenance import (
+    SubscriptionPorts,
+    ensure_subscription,
+    renew_batch,
+    renew_if_stale,
+)
 
 _RETRIED_WHEN_SUSPENDED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
 """Jobs that nothing else brings back."""
@@ -35,8 +40,8 @@ async def run_job(
     organization: Organization,
     *,
     books: Books,
-    subscription_ports: Following,
-    delivery_ports: Delivering | None = None,
+    subscription_ports: SubscriptionPorts,
+    delivery_ports: DeliveryPorts | None = None,
 ) -> None:
     """Do *job*. While an organization's approval is gone, only what needs no Graph is done.
 
@@ -60,11 +65,11 @@ async def run_job(
         case JobKind.FOLLOW_SERIES:
             await _sync_series_job(job, organization, books)
         case JobKind.LINK:
-            await look_for_link(job, organization, books=books)
+            await check_meeting_link(job, organization, books=books)
         case JobKind.SUBSCRIBE:
-            await ensure_subscription(job.mailboxes[0], organization, following=subscription_ports)
+            await ensure_subscription(job.mailboxes[0], organization, ports=subscription_ports)
         case JobKind.RENEW:
-            done = await renew_batch(job, organization, following=subscription_ports)
+            done = await renew_batch(job, organization, ports=subscription_ports)
             log_event(
                 "renewal.ran",
                 due=len(job.mailboxes),
@@ -75,7 +80,7 @@ async def run_job(
             )
         case JobKind.RECONCILE:
             for mailbox in sorted(await reconcile_batch(job, organization, books=books)):
-                await look_after(mailbox, organization, following=subscription_ports)
+                await renew_if_stale(mailbox, organization, ports=subscription_ports)
         case JobKind.PURGE:
             await purge_batch(job, organization, books=books)
         case JobKind.DELIVER:
@@ -83,18 +88,18 @@ async def run_job(
 
 
 async def _deliver(
-    job: Job, organization: Organization, books: Books, delivery_ports: Delivering | None
+    job: Job, organization: Organization, books: Books, delivery_ports: DeliveryPorts | None
 ) -> None:
     if delivery_ports is None or organization.is_closing:
         log_event("job.dropped", job=job.kind)
-    elif (again := await deliver(organization, delivering=delivery_ports)) is not None:
+    elif (again := await deliver(organization, ports=delivery_ports)) is not None:
         await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=again)
 
 
 async def _sync_series_job(job: Job, organization: Organization, books: Books) -> None:
     series = await books.sessions.get_series(job.mailboxes[0], SeriesId(job.session_ids[0]))
     if series is not None and series.event_id is not None:
-        await follow_series(series, organization, Cause.RECONCILIATION, books=books)
+        await sync_series(series, organization, Cause.RECONCILIATION, books=books)
 
 
 async def discard_job(job: Job, *, due: DueStore) -> None:

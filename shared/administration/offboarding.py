@@ -124,7 +124,7 @@ async def offboard(
         return _log_removal(organization_id, removal)
     if not await _remove_pairings(organization_id, removal, ends_at, ports):
         return _log_removal(organization_id, removal)
-    removal.changes = await ports.changes.forget(organization_id)
+    removal.changes = await ports.changes.delete(organization_id)
     await ports.organizations.delete(organization_id)
     removal.organizations = 1
     removal.is_complete = True

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.changes.model import Change
-from shared.changes.ports import ChangeStore, Deliveries, Delivery
+from shared.changes.ports import ChangeStore, Delivery, DeliveryStore
 from shared.errors import Misconfigured, StoreUnavailable
 from shared.ids import TenantId
 from shared.organizations.model import Organization
@@ -71,7 +71,7 @@ async def sync_health(
     changes: ChangeStore,
     credential: Credential,
     throttled: Mapping[TenantId, int],
-    deliveries: Deliveries | None = None,
+    deliveries: DeliveryStore | None = None,
 ) -> SyncHealth:
     """Return how *organization* does at *now*. Raises StoreUnavailable."""
     recent = await changes.recent(organization.id, RECENT)

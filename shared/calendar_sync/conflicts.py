@@ -15,7 +15,7 @@ from shared.sessions.booking import Books
 from shared.sessions.model import Cause, Session, SessionState
 
 
-async def note_conflicts(session: Session, cause: Cause, *, books: Books) -> Session:
+async def update_conflicts(session: Session, cause: Cause, *, books: Books) -> Session:
     """Compare *session* with what its people's mailboxes hold; return it as it is stored then."""
     overlapping = await _overlapping(session, books)
     before = set(session.conflicts_with)
@@ -25,18 +25,18 @@ async def note_conflicts(session: Session, cause: Cause, *, books: Books) -> Ses
     # Told before it is saved, and the session's own row is the last: whoever takes over from a
     # worker that died in between begins anew.
     told = [overlapping[other_id] for other_id in sorted(new)] + ([session] if overlapping else [])
-    await books.changes.append([_told(each, cause, books) for each in told])
+    await books.changes.append([_conflict_change(each, cause, books) for each in told])
     for other_id in new:
-        await _written(overlapping[other_id], _with(session.id), books)
+        await _save_conflicts(overlapping[other_id], _add(session.id), books)
     over = before - overlapping.keys()
     for other_id in over:
         try:
             other = await books.sessions.get(session.organizer, other_id)
         except NotFound:
             continue  # purged, or of people whom only the other attendees know
-        await _written(other, _without(session.id), books)
+        await _save_conflicts(other, _remove(session.id), books)
     log_event("session.conflicts", session_id=session.id, count=len(overlapping))
-    return await _written(
+    return await _save_conflicts(
         session,
         # What others noted on it meanwhile stays.
         lambda row: tuple(sorted(({*row.conflicts_with} | overlapping.keys()) - over)),
@@ -66,15 +66,15 @@ async def _overlapping(session: Session, books: Books) -> dict[SessionId, Sessio
     return found
 
 
-def _with(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:
+def _add(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:
     return lambda other: tuple(sorted({*other.conflicts_with, session_id}))
 
 
-def _without(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:
+def _remove(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:
     return lambda other: tuple(sorted({*other.conflicts_with} - {session_id}))
 
 
-async def _written(
+async def _save_conflicts(
     session: Session, conflicts: Callable[[Session], tuple[SessionId, ...]], books: Books
 ) -> Session:
     while (wanted := conflicts(session)) != session.conflicts_with:
@@ -85,7 +85,7 @@ async def _written(
     return session
 
 
-def _told(session: Session, cause: Cause, books: Books) -> Change:
+def _conflict_change(session: Session, cause: Cause, books: Books) -> Change:
     return Change(
         session.organization_id,
         books.clock.now(),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from shared.calendar_sync.sync import follow_series, record, session_of
+from shared.calendar_sync.sync import find_session, sync_series, sync_session
 from shared.changes.model import Change, ChangeKind
 from shared.errors import StaleRow
 from shared.jobs import Job
@@ -21,24 +21,24 @@ from shared.sessions.occurrences import sessions_of
 from shared.sessions.online_meeting import may_yet_come, overdue
 
 
-async def look_for_link(job: Job, organization: Organization, *, books: Books) -> None:
+async def check_meeting_link(job: Job, organization: Organization, *, books: Books) -> None:
     """Read the event again; look once more later, or say that the link is overdue.
 
     A link that comes after that is shown all the same: every read of the event looks for it.
     """
-    session = await session_of(job.mailboxes[0], job.session_ids[0], books=books)
+    session = await find_session(job.mailboxes[0], job.session_ids[0], books=books)
     if session is None or session.state is not SessionState.SCHEDULED:
         return
     if not may_yet_come(session.online_meeting):
         return
     for one in await _read(session, organization, books):
-        if not _waits(one):
+        if not _is_link_pending(one):
             continue
         if job.attempt + 1 < len(LINK_AFTER):
             again = replace(job, attempt=job.attempt + 1)
             await books.jobs.put(again, delay=LINK_AFTER[again.attempt])
             return
-        await _give_up(one, books)
+        await _mark_overdue(one, books)
 
 
 async def _read(session: Session, organization: Organization, books: Books) -> list[Session]:
@@ -47,17 +47,17 @@ async def _read(session: Session, organization: Organization, books: Books) -> l
     if session.series_id:
         series = await books.sessions.get_series(session.organizer, session.series_id)
     if series is None:
-        return [await record(session, organization, Cause.RECONCILIATION, books=books)]
-    await follow_series(series, organization, Cause.RECONCILIATION, books=books)
+        return [await sync_session(session, organization, Cause.RECONCILIATION, books=books)]
+    await sync_series(series, organization, Cause.RECONCILIATION, books=books)
     return await sessions_of(series, sessions=books.sessions)
 
 
-def _waits(session: Session) -> bool:
+def _is_link_pending(session: Session) -> bool:
     is_pending = session.online_meeting.state is OnlineMeetingState.PENDING
     return is_pending and session.state is SessionState.SCHEDULED
 
 
-async def _give_up(session: Session, books: Books) -> None:
+async def _mark_overdue(session: Session, books: Books) -> None:
     now = books.clock.now()
     late = replace(
         session, online_meeting=overdue(session.online_meeting), changed_at=session.later(now)

@@ -65,12 +65,12 @@ def merge(session: Session, seen: SeenEvent) -> Merged:
     if session.state is SessionState.CANCELLED:
         return Merged(session, ())
     if seen.is_cancelled:
-        cancelled = replace(_dated(session, seen), state=SessionState.CANCELLED)
+        cancelled = replace(_with_event_version(session, seen), state=SessionState.CANCELLED)
         return Merged(cancelled, (Difference.CANCELLED,))
     is_late = _is_older(seen, session)
     if is_late and seen.span != session.span:
         return Merged(session, ())
-    merged = session if is_late else replace(_dated(session, seen), span=seen.span)
+    merged = session if is_late else replace(_with_event_version(session, seen), span=seen.span)
     is_moved = merged.span != session.span
     if is_moved:
         # Whoever asked for other times before has not seen these.
@@ -81,12 +81,12 @@ def merge(session: Session, seen: SeenEvent) -> Merged:
     merged = replace(
         merged,
         attendees=_attendees(merged, seen, is_moved=is_moved, is_late=is_late),
-        online_meeting=_with_link(session.online_meeting, seen),
+        online_meeting=_merge_join_link(session.online_meeting, seen),
     )
     return Merged(merged, _differences(session, merged))
 
 
-def _dated(session: Session, seen: SeenEvent) -> Session:
+def _with_event_version(session: Session, seen: SeenEvent) -> Session:
     return replace(
         session,
         event_id=seen.event_id,
@@ -112,13 +112,13 @@ def _attendees(
     if is_late:
         # An old picture may know an answer that the later one lost; who is invited it knows less.
         return tuple(
-            replace(a, response=_later(shown[a.address].response, a.response))
+            replace(a, response=_newer_response(shown[a.address].response, a.response))
             if a.address in shown
             else a
             for a in session.attendees
         )
     kept = [
-        _updated(a, shown[a.address], is_moved=is_moved)
+        _merge_attendee(a, shown[a.address], is_moved=is_moved)
         for a in known.values()
         if a.address in shown
     ]
@@ -130,12 +130,12 @@ def _attendees(
     return (*kept, *sorted(forwarded, key=lambda a: a.address))
 
 
-def _updated(known: Attendee, shown: SeenAttendee, *, is_moved: bool) -> Attendee:
-    response = shown.response if is_moved else _later(known.response, shown.response)
+def _merge_attendee(known: Attendee, shown: SeenAttendee, *, is_moved: bool) -> Attendee:
+    response = shown.response if is_moved else _newer_response(known.response, shown.response)
     return replace(known, response=response)
 
 
-def _later(earlier: AttendeeResponse, later: AttendeeResponse) -> AttendeeResponse:
+def _newer_response(earlier: AttendeeResponse, later: AttendeeResponse) -> AttendeeResponse:
     """Return what to keep of two pictures' responses, given which picture is the later one."""
     if later.reset:
         return later
@@ -154,7 +154,7 @@ def _rank(response: AttendeeResponse) -> tuple[bool, float, str, str]:
     )
 
 
-def _with_link(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
+def _merge_join_link(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
     if seen.join_url and seen.join_url != known.join_url:
         # It came after all: of the reasons only the one for another provider than wanted stays.
         is_other = known.reason in ANOTHER_PROVIDER

@@ -6,8 +6,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from shared.calendar_sync.conflicts import note_conflicts
-from shared.calendar_sync.sync import apply, record, session_of, settle_others
+from shared.calendar_sync.conflicts import update_conflicts
+from shared.calendar_sync.sync import (
+    apply_event,
+    find_session,
+    sync_attendee_mailboxes,
+    sync_session,
+)
 from shared.changes.model import Change, ChangeKind
 from shared.errors import (
     CalendarRefused,
@@ -72,7 +77,7 @@ async def reconcile_batch(
     sessions = [
         session
         for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True)
-        if (session := await session_of(mailbox, session_id, books=books)) is not None
+        if (session := await find_session(mailbox, session_id, books=books)) is not None
     ]
     changed, failures, wait_seconds = list[Mailbox](), list[Exception](), 0.0
     late: list[Session] = []
@@ -82,24 +87,24 @@ async def reconcile_batch(
             late.append(session)
             wait_seconds = max(wait_seconds, seen.retry_after_seconds or _WAIT_SECONDS)
         elif isinstance(seen, MailboxUnusable | CalendarRefused):
-            await _note_unreadable(session, seen, books)
+            await _mark_unreadable(session, seen, books)
         elif isinstance(seen, Exception) and not isinstance(seen, EventGone):
             failures.append(seen)
         else:
             event = None if isinstance(seen, EventGone) else seen
-            if await _compare(session, event, organization, books):
+            if await _reconcile_one(session, event, organization, books):
                 changed.append(session.organizer)
     for session in sessions:
         if session.state is SessionState.CANCELLED:
-            await settle_others(session, books=books)
-            await note_conflicts(session, Cause.RECONCILIATION, books=books)
+            await sync_attendee_mailboxes(session, books=books)
+            await update_conflicts(session, Cause.RECONCILIATION, books=books)
         if session.state is SessionState.REQUESTED:
             await verify(
                 Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
                 organization,
                 books=books,
             )
-    await _put_off(late, wait_seconds, books)
+    await _postpone(late, wait_seconds, books)
     log_event("reconciliation.ran", count=len(readable), failed=len(failures), renewed=len(changed))
     if failures:
         raise failures[0]
@@ -107,14 +112,16 @@ async def reconcile_batch(
     return frozenset(changed)
 
 
-async def _compare(
+async def _reconcile_one(
     session: Session, seen: SeenEvent | None, organization: Organization, books: Books
 ) -> bool:
     """Bring *session* up to what was *seen*, say when it is read next; tell whether it changed."""
     try:
-        now_known = await apply(session, seen, organization, Cause.RECONCILIATION, books=books)
+        now_known = await apply_event(
+            session, seen, organization, Cause.RECONCILIATION, books=books
+        )
     except StaleRow:
-        now_known = await record(session, organization, Cause.RECONCILIATION, books=books)
+        now_known = await sync_session(session, organization, Cause.RECONCILIATION, books=books)
     is_changed = now_known.changed_at != session.changed_at
     if now_known.unreadable_since is not None:
         with suppress(StaleRow):  # somebody else has just read it, too
@@ -122,13 +129,13 @@ async def _compare(
                 books.sessions, replace(now_known, unreadable_since=None)
             )
     # A worker may have died after the row and before the others' holds, or before what overlaps.
-    await settle_others(now_known, books=books)
-    await note_conflicts(now_known, Cause.RECONCILIATION, books=books)
-    await _next_time(now_known, organization, books)
+    await sync_attendee_mailboxes(now_known, books=books)
+    await update_conflicts(now_known, Cause.RECONCILIATION, books=books)
+    await _schedule_next(now_known, organization, books)
     return is_changed
 
 
-async def _put_off(late: Sequence[Session], seconds: float, books: Books) -> None:
+async def _postpone(late: Sequence[Session], seconds: float, books: Books) -> None:
     """Let sessions come due again when Graph allows it.
 
     Not as a message: of two workers on one job each would put one, and the next tick a third.
@@ -145,7 +152,7 @@ def _due_item(session: Session, due_at: datetime) -> DueItem:
     )
 
 
-async def _note_unreadable(session: Session, refused: Exception, books: Books) -> None:
+async def _mark_unreadable(session: Session, refused: Exception, books: Books) -> None:
     """Say once that a session cannot be read, and look again later: trying harder helps nobody."""
     now = books.clock.now()
     if session.unreadable_since is None:
@@ -169,7 +176,7 @@ async def purge_batch(job: Job, organization: Organization, *, books: Books) -> 
     """Remove ended sessions with everything that hangs on them; return how many rows."""
     removed = 0
     for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True):
-        session = await session_of(mailbox, session_id, books=books)
+        session = await find_session(mailbox, session_id, books=books)
         if session is None:
             # A series' own row comes due under its id, with the last of its sessions.
             removed += await reservations.remove_series(
@@ -201,7 +208,7 @@ async def _read(sessions: list[Session], books: Books) -> list[SeenEvent | Excep
         return [passing for _ in wanted]
 
 
-async def _next_time(session: Session, organization: Organization, books: Books) -> None:
+async def _schedule_next(session: Session, organization: Organization, books: Books) -> None:
     now = books.clock.now()
     if again := next_reconciliation(session, organization.settings.background, now):
         await books.due.put([again])

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from shared.calendar_sync.conflicts import note_conflicts
+from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.merge import Difference, Merged, merge
 from shared.changes.model import Change, ChangeKind
 from shared.concurrency import gather_limited
@@ -34,7 +34,7 @@ _KINDS: Final[Mapping[Difference, ChangeKind]] = {
 }
 
 
-async def record_change(
+async def sync_event(
     mailbox: Mailbox,
     event_id: EventId,
     etag: str | None,
@@ -53,30 +53,30 @@ async def record_change(
     """
     session = await books.sessions.shown_by(mailbox, event_id)
     if isinstance(session, Series):
-        await follow_series(session, organization, Cause.OUTLOOK, books=books)
+        await sync_series(session, organization, Cause.OUTLOOK, books=books)
         return session
     if session is None or session.state is SessionState.CANCELLED:
         return None
     if etag is not None and etag == session.event_etag:
         return session  # an echo of our own write, or a duplicate
-    return await record(session, organization, Cause.OUTLOOK, books=books)
+    return await sync_session(session, organization, Cause.OUTLOOK, books=books)
 
 
-async def record(
+async def sync_session(
     session: Session, organization: Organization, cause: Cause, *, books: Books
 ) -> Session:
     """Read *session*'s event once and merge it in. The row is read before the event, always."""
     for _ in range(_ATTEMPTS):
         seen = await _read(session, books)
         try:
-            return await apply(session, seen, organization, cause, books=books)
+            return await apply_event(session, seen, organization, cause, books=books)
         except StaleRow:
             # Somebody wrote meanwhile: what was read may be older than what they wrote.
             session = await books.sessions.get(session.organizer, session.id)
     raise StaleRow("The session is being changed by too many at once.")
 
 
-async def follow_series(
+async def sync_series(
     series: Series, organization: Organization, cause: Cause, *, books: Books
 ) -> None:
     """Bring every session of *series* up to date out of one read; learn the ids of their events.
@@ -98,10 +98,10 @@ async def follow_series(
                 return  # not learned, not there: the job that settles knows why
             session = replace(session, event_id=seen.event_id)
         try:
-            await _apply(session, seen, organization, cause, books)
+            await _apply_event(session, seen, organization, cause, books)
         except StaleRow:
             fresh = await books.sessions.get(session.organizer, session.id)
-            await record(fresh, organization, cause, books=books)
+            await sync_session(fresh, organization, cause, books=books)
 
     await gather_limited(map(one, known))
 
@@ -110,7 +110,7 @@ def _is_over(session: Session, books: Books) -> bool:
     return session.span.end <= books.clock.now()
 
 
-async def apply(
+async def apply_event(
     session: Session,
     seen: SeenEvent | None,
     organization: Organization,
@@ -122,10 +122,10 @@ async def apply(
     if seen is None and session.series_id and session.event_id is not None:
         # Its id is another one since somebody moved the whole series, or it is gone.
         seen = await occurrence_of(session, calendar=books.calendar, sessions=books.sessions)
-    return await _apply(session, seen, organization, cause, books)
+    return await _apply_event(session, seen, organization, cause, books)
 
 
-async def _apply(
+async def _apply_event(
     session: Session,
     seen: SeenEvent | None,
     organization: Organization,
@@ -134,7 +134,7 @@ async def _apply(
 ) -> Session:
     if session.event_id is None or session.state is SessionState.CANCELLED:
         return session
-    merged = merge(session, seen) if seen is not None else _gone(session)
+    merged = merge(session, seen) if seen is not None else _cancelled_merge(session)
     if merged.session == session:
         return session
     now = books.clock.now()
@@ -142,7 +142,7 @@ async def _apply(
         at = session.later(now)
         merged = replace(merged, session=replace(merged.session, changed_at=at))
         # Told before it is saved: a worker that dies in between tells it twice, none forgets it.
-        await books.changes.append(_told(merged, seen, cause, now))
+        await books.changes.append(_to_changes(merged, seen, cause, now))
     if moves_holds(merged.differences):
         # Before it is saved as well: without them it would not be purged, and too many are no harm.
         await books.due.put(_due(merged.session, organization, now))
@@ -164,7 +164,7 @@ async def _read(session: Session, books: Books) -> SeenEvent | None:
         return None
 
 
-def _gone(session: Session) -> Merged:
+def _cancelled_merge(session: Session) -> Merged:
     # 404 is how a cancellation in Outlook looks to us, as are a hard delete and a move away.
     return Merged(replace(session, state=SessionState.CANCELLED), (Difference.CANCELLED,))
 
@@ -178,8 +178,8 @@ async def _follow_up(
     books: Books,
 ) -> None:
     if moves_holds(merged.differences):
-        await settle_others(session, books=books)
-        await note_conflicts(session, cause, books=books)
+        await sync_attendee_mailboxes(session, books=books)
+        await update_conflicts(session, cause, books=books)
     for difference in merged.differences:
         log_event(
             "change.seen",
@@ -196,14 +196,16 @@ def _due(session: Session, organization: Organization, now: datetime) -> list[Du
     return [purge_item(session, organization.settings), *([again] if again else [])]
 
 
-async def settle_others(session: Session, *, books: Books) -> None:
+async def sync_attendee_mailboxes(session: Session, *, books: Books) -> None:
     """Make the attendees' mailboxes say what *session*'s row says; a read each if they do."""
     async with asyncio.TaskGroup() as tasks:
         for mailbox in session.holders[:-1]:
             tasks.create_task(reservations.sync_mailbox(books.sessions, mailbox, session))
 
 
-def _told(merged: Merged, seen: SeenEvent | None, cause: Cause, now: datetime) -> list[Change]:
+def _to_changes(
+    merged: Merged, seen: SeenEvent | None, cause: Cause, now: datetime
+) -> list[Change]:
     session = merged.session
     return [
         Change(
@@ -229,7 +231,7 @@ def moves_holds(differences: Sequence[Difference]) -> bool:
     return Difference.RESCHEDULED in differences or Difference.CANCELLED in differences
 
 
-async def session_of(mailbox: Mailbox, session_id: SessionId, *, books: Books) -> Session | None:
+async def find_session(mailbox: Mailbox, session_id: SessionId, *, books: Books) -> Session | None:
     """Return a session that may be gone."""
     try:
         return await books.sessions.get(mailbox, session_id)

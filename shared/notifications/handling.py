@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from shared.calendar_sync.sync import record_change
+from shared.calendar_sync.sync import sync_event
 from shared.concurrency import gather_limited
 from shared.errors import (
     CalendarThrottled,
@@ -24,10 +24,10 @@ from shared.organizations.model import Organization
 from shared.organizations.ports import OrganizationStore
 from shared.sessions.booking import Books
 from shared.subscriptions.maintenance import (
-    Following,
+    SubscriptionPorts,
+    enqueue_mailbox_reconciliation,
     ensure_subscription,
-    reconcile_mailbox,
-    renew_now,
+    renew_one,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _MAILBOXES_AT_ONCE: Final = 4
 
 
 @dataclass(slots=True)
-class Left:
+class Unhandled:
     """What of one mailbox's changes is not handled yet, and why."""
 
     events: list[ChangedEvent] = field(default_factory=list)
@@ -55,22 +55,22 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class PutBack:
+class DeferredChanges:
     """What must be looked at again, and in how many seconds; None: Graph did not say."""
 
     changes: MailboxChanges
     retry_after_seconds: float | None
 
 
-async def dispatch(
+async def handle_notifications(
     changes: Sequence[MailboxChanges],
     received_at: datetime,
     *,
     books: Books,
-    following: Following,
+    subscription_ports: SubscriptionPorts,
     organizations: OrganizationStore,
     turns: Turns,
-) -> list[PutBack]:
+) -> list[DeferredChanges]:
     """Handle one message: foreign events cost a row read, ours one Graph call each.
 
     Safe to run twice, also at the same time. No mailbox keeps another one waiting: what Graph
@@ -89,7 +89,7 @@ async def dispatch(
     ]
     lefts = await gather_limited(
         (
-            _handle(change, organization, received_at, books, following, turns)
+            _handle(change, organization, received_at, books, subscription_ports, turns)
             for change, organization in followed
         ),
         at_once=_MAILBOXES_AT_ONCE,
@@ -98,7 +98,7 @@ async def dispatch(
         if left.failures:
             raise left.failures[0]
     return [
-        PutBack(
+        DeferredChanges(
             replace(change, events=tuple(left.events), lifecycle=left.lifecycle),
             left.throttled.retry_after_seconds,
         )
@@ -112,26 +112,26 @@ async def _handle(
     organization: Organization,
     received_at: datetime,
     books: Books,
-    following: Following,
+    subscription_ports: SubscriptionPorts,
     turns: Turns,
-) -> Left:
+) -> Unhandled:
     """Do what can be done about one mailbox; never raises, as others are waiting."""
-    left = Left()
-    await _follow(change, organization, books, turns, left)
+    left = Unhandled()
+    await _sync_mailbox(change, organization, books, turns, left)
     try:
-        await _lifecycle(change, organization, following)
+        await _lifecycle(change, organization, subscription_ports)
         if change.events and turns.may_note(change.mailbox, received_at):
-            await _note_push(change, received_at, following)
+            await _record_push_seen(change, received_at, subscription_ports)
     except CalendarThrottled as throttled:
         left.lifecycle = change.lifecycle
         left.wait(throttled)
-    except Exception as error:  # noqa: BLE001 - raised by `dispatch`, after the others' turn
+    except Exception as error:  # noqa: BLE001 - raised by `handle_notifications`, after the others' turn
         left.failures.append(error)
     return left
 
 
-async def _follow(
-    change: MailboxChanges, organization: Organization, books: Books, turns: Turns, left: Left
+async def _sync_mailbox(
+    change: MailboxChanges, organization: Organization, books: Books, turns: Turns, left: Unhandled
 ) -> None:
     states: Counter[str] = Counter()
 
@@ -141,7 +141,7 @@ async def _follow(
                 left.events.append(event)  # asked now, it would be refused as well
                 return
             try:
-                states[await _follow_one(change.mailbox, event, organization, books)] += 1
+                states[await _sync_one(change.mailbox, event, organization, books)] += 1
             except CalendarThrottled as throttled:
                 left.wait(throttled, event)
             except Exception as error:  # noqa: BLE001 - see `_handle`
@@ -153,12 +153,12 @@ async def _follow(
         log_event("notification.handled", state=state, count=count)
 
 
-async def _follow_one(
+async def _sync_one(
     mailbox: Mailbox, event: ChangedEvent, organization: Organization, books: Books
 ) -> str:
     """Return whose the event turned out to be: `ours`, `foreign`, or `gone`."""
     try:
-        ours: Session | Series | None = await record_change(
+        ours: Session | Series | None = await sync_event(
             mailbox,
             event.event_id,
             None if event.deleted else event.etag,
@@ -172,32 +172,36 @@ async def _follow_one(
 
 
 async def _lifecycle(
-    change: MailboxChanges, organization: Organization, following: Following
+    change: MailboxChanges, organization: Organization, subscription_ports: SubscriptionPorts
 ) -> None:
     for event in change.lifecycle:
         log_event("lifecycle.seen", action=event, subscription_id=change.subscription_id)
-        known = await following.subscriptions.get(change.mailbox)
+        known = await subscription_ports.subscriptions.get(change.mailbox)
         if event == "missed":
-            await reconcile_mailbox(change.mailbox, organization, following=following)
+            await enqueue_mailbox_reconciliation(
+                change.mailbox, organization, ports=subscription_ports
+            )
         elif known is None or known.id not in {change.subscription_id, None}:
             continue  # about a subscription that was replaced meanwhile
         elif event == "subscriptionRemoved":
             # Without an id: a worker who had this message before died before it made a new one.
-            await following.subscriptions.save(replace(known, id=None, expires_at=None))
-            await ensure_subscription(change.mailbox, organization, following=following)
+            await subscription_ports.subscriptions.save(replace(known, id=None, expires_at=None))
+            await ensure_subscription(change.mailbox, organization, ports=subscription_ports)
         elif event == "reauthorizationRequired":
-            await renew_now(known, organization, following=following)
+            await renew_one(known, organization, ports=subscription_ports)
 
 
-async def _note_push(change: MailboxChanges, received_at: datetime, following: Following) -> None:
+async def _record_push_seen(
+    change: MailboxChanges, received_at: datetime, subscription_ports: SubscriptionPorts
+) -> None:
     """Remember once a minute at most, whoever handles it, that push works for this mailbox."""
-    known = await following.subscriptions.get(change.mailbox)
+    known = await subscription_ports.subscriptions.get(change.mailbox)
     if known is None or (
         known.last_push_at and (received_at - known.last_push_at).total_seconds() < 60
     ):
         return
     try:
-        await following.subscriptions.save(replace(known, last_push_at=received_at))
+        await subscription_ports.subscriptions.save(replace(known, last_push_at=received_at))
     except StaleRow:
         return  # somebody else noted it, or something that matters more
 

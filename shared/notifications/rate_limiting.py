@@ -14,17 +14,17 @@ from weakref import WeakValueDictionary
 from shared.clock import Clock
 from shared.ids import EventId, Mailbox
 
-EVENTS_A_MINUTE: Final = 1_000
+MAX_EVENTS_PER_MINUTE: Final = 1_000
 """What one mailbox may have queued event by event: as many requests as Exchange takes of it.
 https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
-AT_ONCE: Final = 4
+MAX_CONCURRENT_EVENTS: Final = 4
 """Events of one mailbox looked at together: as many requests as Exchange takes of one mailbox.
 https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
 _MINUTE: Final = timedelta(minutes=1)
 _REMEMBERED: Final = 10_000
 
 
-class Budget:
+class NotificationLimiter:
     """How many events each mailbox had queued in the present minute."""
 
     def __init__(self, clock: Clock) -> None:
@@ -33,22 +33,22 @@ class Budget:
         self._events: Counter[Mailbox] = Counter()
         self._put_off: set[Mailbox] = set()
 
-    def admits(self, mailbox: Mailbox, events: int) -> bool:
+    def try_acquire(self, mailbox: Mailbox, events: int) -> bool:
         """Count *events*; tell whether *mailbox* may have them queued one by one."""
         self._turn_the_minute()
         self._events[mailbox] += events
-        return self._events[mailbox] <= EVENTS_A_MINUTE
+        return self._events[mailbox] <= MAX_EVENTS_PER_MINUTE
 
-    def is_put_off(self, mailbox: Mailbox) -> bool:
+    def is_deferred(self, mailbox: Mailbox) -> bool:
         """Tell whether *mailbox* is queued already to be read when the minute is over."""
         self._turn_the_minute()
         return mailbox in self._put_off
 
-    def put_off(self, mailbox: Mailbox) -> None:
+    def defer(self, mailbox: Mailbox) -> None:
         """Note that *mailbox* is queued to be read when the minute is over."""
         self._put_off.add(mailbox)
 
-    def rest(self) -> timedelta:
+    def time_to_reset(self) -> timedelta:
         """Return how long it is until everything put off in this minute has happened."""
         return self._turn_the_minute() - self._clock.now() + timedelta(seconds=1)
 
@@ -79,7 +79,7 @@ class Turns:
     async def of(self, mailbox: Mailbox, event_id: EventId) -> AsyncIterator[None]:
         """Wait until it is this event's turn, and keep it while the block runs."""
         event = self._events.setdefault((mailbox, event_id), asyncio.Lock())
-        place = self._mailboxes.setdefault(mailbox, asyncio.Semaphore(AT_ONCE))
+        place = self._mailboxes.setdefault(mailbox, asyncio.Semaphore(MAX_CONCURRENT_EVENTS))
         async with event, place:
             yield
 

@@ -32,24 +32,24 @@ from shared.logs import log_event
 from shared.organizations.model import Background, Organization
 from shared.sessions.model import Session, SessionState
 from shared.sessions.ports import SessionStore
-from shared.subscriptions.model import LIFE, Subscription, SubscriptionState
-from shared.subscriptions.ports import ClientStates, GraphSubscriptions, SubscriptionStore
+from shared.subscriptions.model import SUBSCRIPTION_LIFETIME, Subscription, SubscriptionState
+from shared.subscriptions.ports import ClientStateSigner, GraphSubscriptions, SubscriptionStore
 from shared.subscriptions.renewal import is_alive, plan_renewals, renewal_due_at
 
-_TRY_AGAIN: Final = timedelta(hours=6)
+_RETRY_INTERVAL: Final = timedelta(hours=6)
 """When a mailbox that refused a subscription is asked again."""
-_LOOKED_AFTER: Final = timedelta(hours=1)
+_MIN_RENEWAL_AGE: Final = timedelta(hours=1)
 """How old a renewal must be before a change that push missed leads to another."""
 _PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
+class SubscriptionPorts:
     """The ports that following mailboxes needs, together."""
 
     graph: GraphSubscriptions
     subscriptions: SubscriptionStore
-    states: ClientStates
+    states: ClientStateSigner
     sessions: SessionStore
     due: DueStore
     jobs: JobQueue
@@ -57,7 +57,7 @@ class Following:
 
 
 @dataclass(slots=True)
-class Renewed:
+class RenewalCounts:
     """What became of a batch."""
 
     renewed: int = 0
@@ -67,7 +67,7 @@ class Renewed:
 
 
 async def ensure_subscription(
-    mailbox: Mailbox, organization: Organization, *, following: Following
+    mailbox: Mailbox, organization: Organization, *, ports: SubscriptionPorts
 ) -> None:
     """Make sure that *mailbox* is followed while it organizes an upcoming session.
 
@@ -76,88 +76,94 @@ async def ensure_subscription(
     """
     if organization.settings.background is Background.POLL:
         return
-    known = await following.subscriptions.get(mailbox)
-    if known and is_alive(known, following.clock.now()):
+    known = await ports.subscriptions.get(mailbox)
+    if known and is_alive(known, ports.clock.now()):
         return
-    if await _upcoming(mailbox, following):
-        await _create(mailbox, organization, known, following)
+    if await _upcoming_sessions(mailbox, ports):
+        await _create(mailbox, organization, known, ports)
 
 
-async def enqueue_renewals(*, following: Following) -> int:
+async def enqueue_renewals(*, ports: SubscriptionPorts) -> int:
     """Queue what is due, in batches of one tenant; return how many subscriptions.
 
     Their `Due` rows stay until the batch is done: a batch that is lost comes due again.
     """
     count = 0
-    async for page in following.due.due(DueKind.RENEWAL, following.clock.now(), page=_PAGE * BATCH):
+    async for page in ports.due.due(DueKind.RENEWAL, ports.clock.now(), page=_PAGE * BATCH):
         for batch in batch_due_items(page):
-            await following.jobs.put(job_for_batch(JobKind.RENEW, batch))
+            await ports.jobs.put(job_for_batch(JobKind.RENEW, batch))
             count += len(batch)
     return count
 
 
-async def renew_batch(job: Job, organization: Organization, *, following: Following) -> Renewed:
+async def renew_batch(
+    job: Job, organization: Organization, *, ports: SubscriptionPorts
+) -> RenewalCounts:
     """Renew, recreate or remove the subscriptions of up to 20 mailboxes of one tenant."""
-    now = following.clock.now()
-    found = await gather_limited(following.subscriptions.get(mailbox) for mailbox in job.mailboxes)
+    now = ports.clock.now()
+    found = await gather_limited(ports.subscriptions.get(mailbox) for mailbox in job.mailboxes)
     rows = [row for row in found if row is not None]
     # An organization that was set to polling keeps no subscription.
     pushes = organization.settings.background is Background.PUSH
-    upcoming = await gather_limited(_upcoming(row.mailbox, following) for row in rows if pushes)
+    upcoming = await gather_limited(
+        _upcoming_sessions(row.mailbox, ports) for row in rows if pushes
+    )
     needed = {
         row.mailbox: bool(sessions)
         for row, sessions in zip(rows, upcoming if pushes else [[]] * len(rows), strict=True)
     }
     plan = plan_renewals(rows, needed, now)
-    done = Renewed()
-    await _renew(plan.renew, organization, following, done)
+    done = RenewalCounts()
+    await _renew(plan.renew, organization, ports, done)
     for subscription in plan.recreate:
-        await _create(subscription.mailbox, organization, subscription, following)
+        await _create(subscription.mailbox, organization, subscription, ports)
         done.recreated += 1
     for subscription in plan.remove:
-        await stop_following(subscription, following=following)
+        await delete_subscription(subscription, ports=ports)
         done.removed += 1
     if not done.failed:
-        await following.due.remove(due_items(DueKind.RENEWAL, job))
+        await ports.due.remove(due_items(DueKind.RENEWAL, job))
     return done
 
 
-async def renew_now(
-    subscription: Subscription, organization: Organization, *, following: Following
+async def renew_one(
+    subscription: Subscription, organization: Organization, *, ports: SubscriptionPorts
 ) -> None:
     """Renew one subscription, which also re-authorizes it; recreate it if Graph has lost it."""
     if subscription.id is not None:
-        await _renew((subscription,), organization, following, Renewed())
+        await _renew((subscription,), organization, ports, RenewalCounts())
 
 
-async def look_after(mailbox: Mailbox, organization: Organization, *, following: Following) -> None:
+async def renew_if_stale(
+    mailbox: Mailbox, organization: Organization, *, ports: SubscriptionPorts
+) -> None:
     """Renew the subscription of *mailbox*, where push missed a change.
 
     One that Graph lost without a word is found so, and made anew, days before its renewal. Push
     may only have been late, so this costs a request an hour at most.
     """
-    known, now = await following.subscriptions.get(mailbox), following.clock.now()
+    known, now = await ports.subscriptions.get(mailbox), ports.clock.now()
     if known is None or known.renewed_at is None or not is_alive(known, now):
         return
-    if now - known.renewed_at >= _LOOKED_AFTER:
-        await renew_now(known, organization, following=following)
+    if now - known.renewed_at >= _MIN_RENEWAL_AGE:
+        await renew_one(known, organization, ports=ports)
 
 
-async def stop_following(subscription: Subscription, *, following: Following) -> None:
+async def delete_subscription(subscription: Subscription, *, ports: SubscriptionPorts) -> None:
     """End *subscription* at Graph and forget it."""
     if subscription.id is not None:
-        await following.graph.delete(subscription.mailbox.tenant_id, subscription.id)
-    await following.subscriptions.delete(subscription.mailbox)
+        await ports.graph.delete(subscription.mailbox.tenant_id, subscription.id)
+    await ports.subscriptions.delete(subscription.mailbox)
 
 
-async def reconcile_mailbox(
-    mailbox: Mailbox, organization: Organization, *, following: Following
+async def enqueue_mailbox_reconciliation(
+    mailbox: Mailbox, organization: Organization, *, ports: SubscriptionPorts
 ) -> None:
     """Queue every upcoming session of *mailbox* to be read again now."""
-    sessions = await _upcoming(mailbox, following, all_of_them=True)
+    sessions = await _upcoming_sessions(mailbox, ports, all_of_them=True)
     for start in range(0, len(sessions), BATCH):
         batch = sessions[start : start + BATCH]
-        await following.jobs.put(
+        await ports.jobs.put(
             Job(
                 JobKind.RECONCILE,
                 organization.id,
@@ -170,29 +176,29 @@ async def reconcile_mailbox(
 async def _renew(
     subscriptions: Sequence[Subscription],
     organization: Organization,
-    following: Following,
-    done: Renewed,
+    ports: SubscriptionPorts,
+    done: RenewalCounts,
 ) -> None:
     if not subscriptions:
         return
-    now = following.clock.now()
-    outcomes = await following.graph.renew(
+    now = ports.clock.now()
+    outcomes = await ports.graph.renew(
         subscriptions[0].mailbox.tenant_id,
         [s.id for s in subscriptions if s.id is not None],
-        now + LIFE,
+        now + SUBSCRIPTION_LIFETIME,
     )
     renewed = [
         replace(subscription, expires_at=outcome, renewed_at=now)
         for subscription, outcome in zip(subscriptions, outcomes, strict=True)
         if isinstance(outcome, datetime)
     ]
-    await gather_limited(_keep_renewed(subscription, following) for subscription in renewed)
+    await gather_limited(_save_renewal(subscription, ports) for subscription in renewed)
     done.renewed += len(renewed)
     for subscription, outcome in zip(subscriptions, outcomes, strict=True):
         if isinstance(outcome, datetime):
             continue
         if isinstance(outcome, EventGone | CalendarRefused):
-            await _create(subscription.mailbox, organization, subscription, following)
+            await _create(subscription.mailbox, organization, subscription, ports)
             done.recreated += 1
         else:
             log_event(
@@ -207,9 +213,9 @@ async def _create(
     mailbox: Mailbox,
     organization: Organization,
     known: Subscription | None,
-    following: Following,
+    ports: SubscriptionPorts,
 ) -> None:
-    now = following.clock.now()
+    now = ports.clock.now()
     nonce = secrets.token_urlsafe(12)
     row = Subscription(
         organization.id,
@@ -220,17 +226,17 @@ async def _create(
         last_push_at=known.last_push_at if known else None,
     )
     try:
-        client_state = await following.states.make(mailbox, nonce)
-        subscription_id, expires_at = await following.graph.create(
-            mailbox, client_state, now + LIFE
+        client_state = await ports.states.create(mailbox, nonce)
+        subscription_id, expires_at = await ports.graph.create(
+            mailbox, client_state, now + SUBSCRIPTION_LIFETIME
         )
     except (CalendarRefused, ConsentMissing, MailboxUnusable) as refused:
         code = getattr(refused, "code", "") or type(refused).__name__
         log_event("subscription.refused", object_id=mailbox.object_id, code=code)
-        await _keep(replace(row, failure=code), following)
+        await _save_and_schedule(replace(row, failure=code), ports)
         return
     try:
-        await _keep(
+        await _save_and_schedule(
             replace(
                 row,
                 state=SubscriptionState.ACTIVE,
@@ -238,55 +244,55 @@ async def _create(
                 expires_at=expires_at,
                 renewed_at=now,
             ),
-            following,
+            ports,
         )
     except StaleRow:
         # Somebody else was first: theirs stays.
-        await following.graph.delete(mailbox.tenant_id, subscription_id)
+        await ports.graph.delete(mailbox.tenant_id, subscription_id)
         return
     log_event("subscription.created", subscription_id=subscription_id)
     # Changes before the subscription was there are never reported.
-    await reconcile_mailbox(mailbox, organization, following=following)
+    await enqueue_mailbox_reconciliation(mailbox, organization, ports=ports)
 
 
-async def _keep_renewed(renewed: Subscription, following: Following) -> None:
+async def _save_renewal(renewed: Subscription, ports: SubscriptionPorts) -> None:
     """Write the new expiry, also where somebody noted a push meanwhile or renewed it as well."""
     row: Subscription | None = renewed
     while row is not None and row.id == renewed.id:
         row = replace(row, expires_at=renewed.expires_at, renewed_at=renewed.renewed_at)
         try:
-            await _keep(row, following)
+            await _save_and_schedule(row, ports)
         except StaleRow:
-            row = await following.subscriptions.get(renewed.mailbox)
+            row = await ports.subscriptions.get(renewed.mailbox)
         else:
             return
 
 
-async def _keep(subscription: Subscription, following: Following) -> None:
-    await following.subscriptions.save(subscription)
-    due_at = renewal_due_at(subscription) or following.clock.now() + _TRY_AGAIN
-    await following.due.put(
+async def _save_and_schedule(subscription: Subscription, ports: SubscriptionPorts) -> None:
+    await ports.subscriptions.save(subscription)
+    due_at = renewal_due_at(subscription) or ports.clock.now() + _RETRY_INTERVAL
+    await ports.due.put(
         [DueItem(due_at, DueKind.RENEWAL, subscription.organization_id, subscription.mailbox)]
     )
 
 
-async def _upcoming(
-    mailbox: Mailbox, following: Following, *, all_of_them: bool = False
+async def _upcoming_sessions(
+    mailbox: Mailbox, ports: SubscriptionPorts, *, all_of_them: bool = False
 ) -> list[Session]:
     """Return sessions that *mailbox* organizes and that are not over: one, or all."""
     found: list[Session] = []
     cursor: str | None = None
-    since = following.clock.now() - timedelta(days=1)
+    since = ports.clock.now() - timedelta(days=1)
     while True:
-        page, cursor = await following.sessions.of_mailbox(
+        page, cursor = await ports.sessions.of_mailbox(
             mailbox, since=since, until=None, after=cursor, limit=_PAGE
         )
-        found += [s for s in page if _is_followed(s, mailbox, following.clock.now())]
+        found += [s for s in page if _is_upcoming(s, mailbox, ports.clock.now())]
         if cursor is None or (found and not all_of_them):
             return found
 
 
-def _is_followed(session: Session, mailbox: Mailbox, now: datetime) -> bool:
+def _is_upcoming(session: Session, mailbox: Mailbox, now: datetime) -> bool:
     return (
         session.organizer == mailbox
         and session.state is SessionState.SCHEDULED

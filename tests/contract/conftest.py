@@ -26,7 +26,7 @@ from shared.adapters.tables.organizations import TableOrganizations
 from shared.adapters.tables.pairings import TablePairings
 from shared.adapters.tables.sessions import TableSessions
 from shared.adapters.tables.subscriptions import TableSubscriptions
-from shared.changes.ports import ChangeStore, Deliveries
+from shared.changes.ports import ChangeStore, DeliveryStore
 from shared.jobs import DueStore
 from shared.organizations.ports import OrganizationStore
 from shared.pairings.ports import PairingStore
@@ -125,7 +125,7 @@ def changes(on_storage: Tables | None) -> ChangeStore:
 
 
 @pytest.fixture
-def deliveries(on_storage: Tables | None) -> Deliveries:
+def deliveries(on_storage: Tables | None) -> DeliveryStore:
     return TableDeliveries(on_storage) if on_storage else InMemoryDeliveries()
 
 

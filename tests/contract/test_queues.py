@@ -16,7 +16,7 @@ from shared.adapters.queues import (
     QUEUES,
     Queues,
     StorageJobQueue,
-    StorageOutbox,
+    StorageNotificationQueue,
     parse_job,
     parse_notifications,
 )
@@ -87,7 +87,7 @@ async def test_notifications_arrive_as_they_were(queues: Queues, host: QueueServ
         MailboxChanges(a_mailbox(), SubscriptionId(a_uuid()), lifecycle=("missed",)),
     ]
     at = "2026-03-02T08:00:00.123Z"
-    assert await StorageOutbox(queues).put(changes, at) == 1
+    assert await StorageNotificationQueue(queues).put(changes, at) == 1
     assert [parse_notifications(m) for m in await received(host, NOTIFICATIONS)] == [(changes, at)]
 
 
@@ -102,7 +102,7 @@ async def test_a_large_delivery_goes_into_messages_that_the_queue_takes(
         )
         for _ in range(30)
     ]
-    sent = await StorageOutbox(queues).put(changes, "2026-03-02T08:00:00Z")
+    sent = await StorageNotificationQueue(queues).put(changes, "2026-03-02T08:00:00Z")
     messages = await received(host, NOTIFICATIONS)
     assert len(messages) == sent > 1
     arrived = [change for message in messages for change in parse_notifications(message)[0]]
@@ -112,7 +112,7 @@ async def test_a_large_delivery_goes_into_messages_that_the_queue_takes(
 
 
 async def test_nothing_to_say_is_no_message(queues: Queues) -> None:
-    assert await StorageOutbox(queues).put([], "2026-03-02T08:00:00Z") == 0
+    assert await StorageNotificationQueue(queues).put([], "2026-03-02T08:00:00Z") == 0
 
 
 async def test_a_queue_that_does_not_answer_is_unavailable(transport: AioHttpTransport) -> None:

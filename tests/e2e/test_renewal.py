@@ -4,7 +4,7 @@ import random
 from datetime import timedelta
 from pathlib import Path
 
-from shared.subscriptions.model import RENEW_AFTER
+from shared.subscriptions.model import RENEWAL_INTERVAL
 from tests.sync_testbed import a_rig
 
 
@@ -17,7 +17,7 @@ async def test_subscriptions_are_renewed_at_half_of_their_life_in_one_batch(
         made = {s.id: s.expires_at for s in rig.cloud.graph.site.subscriptions.all()}
         assert made
         rig.cloud.graph.requests.reset()
-        await rig.pass_time(RENEW_AFTER + timedelta(minutes=30))
+        await rig.pass_time(RENEWAL_INTERVAL + timedelta(minutes=30))
         renewed = {s.id: s.expires_at for s in rig.cloud.graph.site.subscriptions.all()}
         assert renewed.keys() <= made.keys()
         assert renewed
@@ -39,7 +39,7 @@ async def test_a_subscription_that_graph_has_lost_is_made_anew_and_nothing_is_mi
         for subscription in lost.values():
             kept.remove(subscription)
         rig.cloud.graph.requests.reset()
-        await rig.pass_time(RENEW_AFTER + timedelta(minutes=30))
+        await rig.pass_time(RENEWAL_INTERVAL + timedelta(minutes=30))
         anew = {s.mailbox_id: s.id for s in kept.all()}
         refused = {
             (e.status, e.in_batch) for e in rig.cloud.graph.requests.entries if e.method == "PATCH"

@@ -40,8 +40,8 @@ from tests.fake_probes import (
 from tests.fakes import (
     FakeClientStates,
     FakeClock,
+    InMemoryNotificationQueue,
     InMemoryOrganizations,
-    InMemoryOutbox,
     InMemoryPairings,
     InMemorySubscriptions,
 )
@@ -152,7 +152,7 @@ class FakeWiring(Wiring):
             "due": desk.due,
             "changes": desk.changes,
             "jobs": desk.jobs,
-            "outbox": InMemoryOutbox(),
+            "notification_queue": InMemoryNotificationQueue(),
         }
         self.__dict__["offboarding_ports"] = OffboardingPorts(
             organizations=self.organizations,

@@ -329,7 +329,7 @@ async def test_health_counts_subscriptions_and_changes(api: Api, people: FakeDir
         + [a_change(organization.id, cause="reconciliation", lag_ms=60_000)]
         + [a_change(organization.id)]
     )
-    api.adapters.throttled[organization.tenant_id] = 3
+    api.adapters.throttle_counts[organization.tenant_id] = 3
     health = told(await api.call("GET", f"organizations/{organization.id}/health", who="platform"))
     assert health["subscriptions"]["active"] == 1
     assert health["subscriptions"]["last_push_at"] == "2026-03-02T08:00:00Z"

@@ -9,13 +9,13 @@ import pytest
 from shared.errors import StoreUnavailable
 from tests.builders import a_uuid
 from tests.edge.api import Api, encoded
-from tests.fakes import InMemoryOutbox
+from tests.fakes import InMemoryNotificationQueue
 
 ROUTES = ["graph/notifications", "graph/lifecycle"]
 
 
-def outbox(api: Api) -> InMemoryOutbox:
-    found: InMemoryOutbox = api.adapters.__dict__["outbox"]
+def outbox(api: Api) -> InMemoryNotificationQueue:
+    found: InMemoryNotificationQueue = api.adapters.__dict__["notification_queue"]
     return found
 
 
@@ -137,7 +137,7 @@ async def test_nothing_is_acknowledged_while_the_queue_is_down(api: Api) -> None
         async def put(self, *_: object, **__: object) -> int:
             raise StoreUnavailable("down")
 
-    api.adapters.__dict__["outbox"] = Down()
+    api.adapters.__dict__["notification_queue"] = Down()
     response = await api.call(
         "POST", ROUTES[0], who=None, content=encoded({"value": [a_notification(api)]})
     )

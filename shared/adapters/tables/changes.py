@@ -74,7 +74,7 @@ class TableChanges:
         )
         return [_change(row, organization_id) for row in rows]
 
-    async def forget(
+    async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
         """Remove the changes that were written first, up to *before*; return how many.

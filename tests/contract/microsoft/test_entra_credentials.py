@@ -246,12 +246,12 @@ async def test_versions_are_newest_first(microsoft: Microsoft, wired: Wiring) ->
 
 async def test_a_client_state_survives_a_rotation(microsoft: Microsoft, wired: Wiring) -> None:
     mailbox = microsoft.mailbox("ada")
-    state = await wired.client_states.make(mailbox, "bm9uY2U")
+    state = await wired.client_states.create(mailbox, "bm9uY2U")
     microsoft.world.clock.advance(timedelta(seconds=2))
     microsoft.vault.vault.put("client-state-key", "the second key")
     other = microsoft.wiring()
     assert await other.client_states.verify(mailbox.tenant_id, state) == mailbox
-    newer = await other.client_states.make(mailbox, "bm9uY2U")
+    newer = await other.client_states.create(mailbox, "bm9uY2U")
     await other.aclose()
     assert newer != state
     assert await wired.client_states.verify(mailbox.tenant_id, newer) == mailbox

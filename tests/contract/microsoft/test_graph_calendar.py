@@ -291,7 +291,7 @@ async def test_subscribing_renewing_ending(microsoft: Microsoft, wired: Wiring) 
     ada = microsoft.mailbox("ada")
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=9_000)
     subscriptions = wired.graph_subscriptions
-    state = await wired.client_states.make(ada, "bm9uY2U")
+    state = await wired.client_states.create(ada, "bm9uY2U")
     id_, granted = await subscriptions.create(ada, state, expires_at)
     assert granted == expires_at
 

@@ -9,7 +9,7 @@ import pytest
 from shared.administration.job_runner import discard_job, requeue_job, run_job
 from shared.jobs import DueItem, DueKind, Job, JobKind, job_for_batch
 from shared.organizations.model import ConsentState, Organization
-from shared.subscriptions.maintenance import Following
+from shared.subscriptions.maintenance import SubscriptionPorts
 from tests.builders import a_due_item, a_mailbox, an_organization
 from tests.fakes import InMemoryDue
 from tests.unit.sessions.conftest import Desk, a_desk
@@ -25,7 +25,10 @@ def a_job(kind: JobKind) -> Job:
 async def done(desk: Desk, kind: JobKind, organization: Organization) -> list[Any]:
     """Do a job, which must not touch anything; return what was put back."""
     await run_job(
-        a_job(kind), organization, books=desk.books, subscription_ports=cast("Following", None)
+        a_job(kind),
+        organization,
+        books=desk.books,
+        subscription_ports=cast("SubscriptionPorts", None),
     )
     return desk.jobs.put_jobs
 

@@ -11,7 +11,7 @@ from shared.calendar_sync.reconciliation import (
     purge_batch,
     reconcile_batch,
 )
-from shared.calendar_sync.sync import record, record_change
+from shared.calendar_sync.sync import sync_event, sync_session
 from shared.changes.model import ChangeKind
 from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox
@@ -41,7 +41,7 @@ async def test_a_foreign_event_costs_no_call() -> None:
     desk = a_desk()
     await _booked(desk)
     desk.outlook.calls.clear()
-    seen = await record_change(
+    seen = await sync_event(
         desk.mentee, EventId("other"), "etag", desk.organization, books=desk.books
     )
     assert seen is None
@@ -53,7 +53,7 @@ async def test_an_echo_of_our_own_write_costs_no_call() -> None:
     session = await _booked(desk)
     assert session.event_id
     desk.outlook.calls.clear()
-    await record_change(
+    await sync_event(
         desk.mentee, session.event_id, session.event_etag, desk.organization, books=desk.books
     )
     assert desk.outlook.calls == []
@@ -69,7 +69,7 @@ async def test_an_answer_costs_one_call_and_is_told_once() -> None:
         desk.outlook.events[0], desk.address(desk.mentor), ResponseState.ACCEPTED
     )
     for _ in range(2):
-        await record_change(
+        await sync_event(
             desk.mentee, session.event_id, seen.etag, desk.organization, books=desk.books
         )
     assert desk.outlook.calls == ["read"]
@@ -87,9 +87,7 @@ async def test_a_clock_that_is_ahead_makes_no_negative_lag() -> None:
         desk.outlook.events[0], desk.address(desk.mentor), ResponseState.ACCEPTED
     )
     desk.clock.advance(timedelta(seconds=-2))
-    await record_change(
-        desk.mentee, session.event_id, seen.etag, desk.organization, books=desk.books
-    )
+    await sync_event(desk.mentee, session.event_id, seen.etag, desk.organization, books=desk.books)
     changes, _ = await desk.changes.after(desk.organization.id, None, 100)
     assert changes[-1].lag_ms == 0
 
@@ -98,7 +96,7 @@ async def test_an_event_that_is_gone_cancels_and_frees_the_time() -> None:
     desk = a_desk()
     session = await _booked(desk)
     desk.outlook.events[0].is_gone = True
-    cancelled = await record(session, desk.organization, Cause.OUTLOOK, books=desk.books)
+    cancelled = await sync_session(session, desk.organization, Cause.OUTLOOK, books=desk.books)
     assert cancelled.state is SessionState.CANCELLED
     for mailbox in (desk.mentor, desk.mentee):
         assert await desk.sessions.holds(mailbox, session.span, desk.clock.now()) == []
@@ -110,17 +108,13 @@ async def test_an_overlap_that_outlook_made_is_said_on_both_and_taken_back() -> 
     assert second.event_id
     desk.clock.advance(timedelta(minutes=1))
     seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
-    await record_change(
-        desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books
-    )
+    await sync_event(desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books)
     assert (await desk.sessions.get(desk.mentor, first.id)).conflicts_with == (second.id,)
     assert (await desk.sessions.get(desk.mentor, second.id)).conflicts_with == (first.id,)
     assert (await _kinds(desk)).count(ChangeKind.CONFLICT) == 2
     desk.clock.advance(timedelta(minutes=1))
     seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(16, day=1)))
-    await record_change(
-        desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books
-    )
+    await sync_event(desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books)
     assert (await desk.sessions.get(desk.mentor, first.id)).conflicts_with == ()
     assert (await desk.sessions.get(desk.mentor, second.id)).conflicts_with == ()
 
@@ -132,9 +126,7 @@ async def test_who_ends_an_overlap_here_ends_it_on_both(*, is_cancelled: bool) -
     assert second.event_id
     desk.clock.advance(timedelta(minutes=1))
     seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
-    await record_change(
-        desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books
-    )
+    await sync_event(desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books)
     acting = desk.acting(desk.mentee)
     second = await desk.sessions.get(desk.mentee, second.id)
     desk.jobs.put_jobs.clear()
@@ -216,7 +208,7 @@ async def test_moves_and_readings_out_of_turn_do_not_have_a_session_read_more_of
         desk.clock.advance(timedelta(seconds=7))
         desk.calendar.moved(desk.outlook.events[0], a_span(at(hour, day=1)))
         stored = await desk.sessions.get(desk.mentee, session.id)
-        await record(stored, desk.organization, Cause.OUTLOOK, books=desk.books)
+        await sync_session(stored, desk.organization, Cause.OUTLOOK, books=desk.books)
         await reconcile_batch(job, desk.organization, books=desk.books)
     reads = [i for i in desk.due._items if i.kind is DueKind.RECONCILIATION]
     now = desk.clock.now()
@@ -280,6 +272,6 @@ async def test_time_that_is_still_held_of_a_session_moved_away_is_no_overlap() -
     stored = await desk.sessions.get(desk.mentee, first.id)
     await reservations.save(desk.sessions, merge(stored, seen).session)  # and then the worker died
     desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
-    moved = await record(second, desk.organization, Cause.OUTLOOK, books=desk.books)
+    moved = await sync_session(second, desk.organization, Cause.OUTLOOK, books=desk.books)
     assert (await desk.sessions.get(desk.mentee, moved.id)).conflicts_with == ()
     assert ChangeKind.CONFLICT not in await _kinds(desk)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.changes.delivery import BACKOFF, BATCH, LEASE, Delivering, deliver
+from shared.changes.delivery import BACKOFF, BATCH, LEASE, DeliveryPorts, deliver
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import DeliveryRefused
 from shared.organizations.model import Organization, OrganizationSettings
@@ -48,7 +48,7 @@ class Post:
         self.changes = InMemoryChanges()
         self.deliveries = InMemoryDeliveries()
         self.platform = Platform()
-        self.delivering = Delivering(self.changes, self.deliveries, self.platform, self.clock)
+        self.delivering = DeliveryPorts(self.changes, self.deliveries, self.platform, self.clock)
         self.number = 0
 
     async def happen(self, count: int = 1, kind: ChangeKind = ChangeKind.RESPONDED) -> None:
@@ -60,7 +60,7 @@ class Post:
             await self.changes.append([change])
 
     async def deliver(self) -> timedelta | None:
-        return await deliver(self.organization, delivering=self.delivering)
+        return await deliver(self.organization, ports=self.delivering)
 
     @property
     def all(self) -> list[str]:
@@ -141,7 +141,7 @@ async def test_what_was_refused_comes_again_as_it_was() -> None:
     first, second, third, last = post.platform.asked
     assert first == second == third != last
     state = await post.deliveries.get(post.organization.id)
-    assert (state.failures, state.failing_since, state.busy_until) == (0, None, None)
+    assert (state.failures, state.failing_since, state.lease_until) == (0, None, None)
 
 
 async def test_it_is_never_given_up() -> None:
@@ -175,7 +175,7 @@ async def test_who_died_is_taken_over_from() -> None:
     post = Post()
     await post.happen(2)
     held = replace(
-        await post.deliveries.get(post.organization.id), busy_until=post.clock.now() + LEASE
+        await post.deliveries.get(post.organization.id), lease_until=post.clock.now() + LEASE
     )
     await post.deliveries.save(post.organization.id, held)
     wait = await post.deliver()

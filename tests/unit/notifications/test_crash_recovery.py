@@ -15,13 +15,13 @@ from shared.calendar_sync.reconciliation import enqueue_purges, enqueue_reconcil
 from shared.errors import EventGone
 from shared.ids import Mailbox, SubscriptionId, TenantId
 from shared.jobs import DueKind, Job, JobKind
-from shared.notifications.handling import dispatch
+from shared.notifications.handling import handle_notifications
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.notifications.rate_limiting import Turns
 from shared.sessions.booking import Books, book
 from shared.sessions.model import AttendeeResponse, ResponseState, SeenAttendee, Session
 from shared.sessions.rhythm import purge_item
-from shared.subscriptions.maintenance import Following, enqueue_renewals
+from shared.subscriptions.maintenance import SubscriptionPorts, enqueue_renewals
 from shared.timespan import TimeSpan
 from tests.builders import a_span, at
 from tests.fake_outlook import FakeEvent
@@ -77,7 +77,7 @@ class Office:
     async def handle(self, message: Message, fate: Fate | None = None) -> None:
         """Do what the queue hands out, once; the worker meets its *fate* at an effect."""
         desk, books = self.desk, self._books(fate)
-        following = Following(
+        following = SubscriptionPorts(
             graph=_met(self.graph, fate),
             subscriptions=_met(self.subscriptions, fate),
             states=FakeClientStates(),
@@ -89,11 +89,11 @@ class Office:
         if isinstance(message, Job):
             await run_job(message, desk.organization, books=books, subscription_ports=following)
         else:
-            await dispatch(
+            await handle_notifications(
                 [message],
                 desk.clock.now(),
                 books=books,
-                following=following,
+                subscription_ports=following,
                 organizations=_met(self.organizations, fate),
                 turns=Turns(),
             )
@@ -123,13 +123,13 @@ class Office:
         desk.clock.advance(timedelta(hours=1, minutes=1))
         await enqueue_reconciliations(books=desk.books)
         await enqueue_purges(books=desk.books)
-        await enqueue_renewals(following=self.following())
+        await enqueue_renewals(ports=self.following())
         await self.run([])
 
-    def following(self) -> Following:
+    def following(self) -> SubscriptionPorts:
         """Return what follows mailboxes, undisturbed."""
         desk = self.desk
-        return Following(
+        return SubscriptionPorts(
             graph=self.graph,
             subscriptions=self.subscriptions,
             states=FakeClientStates(),

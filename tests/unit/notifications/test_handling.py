@@ -12,15 +12,15 @@ from shared.changes.model import ChangeKind
 from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox, ObjectId, SubscriptionId
 from shared.jobs import JobKind
-from shared.notifications.handling import PutBack, dispatch
+from shared.notifications.handling import DeferredChanges, handle_notifications
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.notifications.rate_limiting import AT_ONCE, Turns
+from shared.notifications.rate_limiting import MAX_CONCURRENT_EVENTS, Turns
 from shared.organizations.model import ConsentState
 from shared.sessions.booking import book
 from shared.sessions.model import ResponseState, SeenEvent, Session
-from shared.subscriptions.maintenance import Following
+from shared.subscriptions.maintenance import SubscriptionPorts
 from shared.subscriptions.model import Subscription
-from shared.subscriptions.ports import ClientStates, GraphSubscriptions
+from shared.subscriptions.ports import ClientStateSigner, GraphSubscriptions
 from tests.builders import a_mailbox
 from tests.fake_outlook import FakeCalendar
 from tests.fakes import InMemoryOrganizations, InMemorySubscriptions
@@ -36,23 +36,23 @@ class Office:
     turns: Turns = field(default_factory=Turns)
     subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
 
-    async def handle(self, *changes: MailboxChanges) -> list[PutBack]:
+    async def handle(self, *changes: MailboxChanges) -> list[DeferredChanges]:
         """Handle *changes* as one message."""
         desk = self.desk
-        following = Following(
+        following = SubscriptionPorts(
             graph=cast("GraphSubscriptions", None),
             subscriptions=self.subscriptions,
-            states=cast("ClientStates", None),
+            states=cast("ClientStateSigner", None),
             sessions=desk.sessions,
             due=desk.due,
             jobs=desk.jobs,
             clock=desk.clock,
         )
-        return await dispatch(
+        return await handle_notifications(
             changes,
             desk.clock.now(),
             books=desk.books,
-            following=following,
+            subscription_ports=following,
             organizations=self.organizations,
             turns=self.turns,
         )
@@ -136,7 +136,7 @@ async def test_one_mailbox_is_read_by_few_at_once(office: Office, *, in_one: boo
     ids = [str(each.event_id) for each in sessions]
     messages = [ids] if in_one else [ids[::2], ids[1::2]]
     await asyncio.gather(*(office.handle(said(desk.mentee, *each)) for each in messages))
-    assert 1 < crowded.most <= AT_ONCE
+    assert 1 < crowded.most <= MAX_CONCURRENT_EVENTS
     for each in sessions:
         stored = await desk.sessions.get(desk.mentee, each.id)
         assert stored.attendees[0].response.state is ResponseState.ACCEPTED
@@ -227,7 +227,7 @@ async def test_who_is_asked_to_wait_is_not_asked_again_in_that_message(office: O
     )
     ids = [str(each.event_id) for each in sessions]
     (put_back,) = await office.handle(said(desk.mentee, *ids))
-    assert len(refusing.asked) <= AT_ONCE
+    assert len(refusing.asked) <= MAX_CONCURRENT_EVENTS
     assert put_back.retry_after_seconds is None
     assert sorted(event.event_id for event in put_back.changes.events) == sorted(ids)
 

@@ -6,35 +6,35 @@ import pytest
 
 from shared.errors import StoreUnavailable
 from shared.ids import EventId, Mailbox, SubscriptionId
-from shared.notifications.intake import Notice, Taken, take_in
+from shared.notifications.intake import IntakeResult, RawNotification, accept_notifications
 from shared.notifications.model import ChangedEvent
-from shared.notifications.rate_limiting import EVENTS_A_MINUTE, Budget
+from shared.notifications.rate_limiting import MAX_EVENTS_PER_MINUTE, NotificationLimiter
 from tests.builders import a_mailbox
-from tests.fakes import FakeClientStates, FakeClock, InMemoryOutbox
+from tests.fakes import FakeClientStates, FakeClock, InMemoryNotificationQueue
 
 
 class Webhook:
     """Takes in what it is sent."""
 
     def __init__(self) -> None:
-        self.clock, self.outbox = FakeClock(), InMemoryOutbox()
-        self.budget = Budget(self.clock)
+        self.clock, self.outbox = FakeClock(), InMemoryNotificationQueue()
+        self.budget = NotificationLimiter(self.clock)
         self._states = FakeClientStates()
 
     async def told(
         self, mailbox: Mailbox, first: int, count: int, *, lifecycle: str | None = None
-    ) -> Taken:
+    ) -> IntakeResult:
         """Take in one delivery about *count* events."""
-        state = await self._states.make(mailbox, "nonce")
+        state = await self._states.create(mailbox, "nonce")
         about = (mailbox.tenant_id, state, SubscriptionId("s"))
         notices = [
-            Notice(*about, event=ChangedEvent(EventId(f"e{number}"), "etag"))
+            RawNotification(*about, event=ChangedEvent(EventId(f"e{number}"), "etag"))
             for number in range(first, first + count)
         ]
         if lifecycle:
-            notices.append(Notice(*about, lifecycle=lifecycle))
-        return await take_in(
-            notices, "now", states=self._states, outbox=self.outbox, budget=self.budget
+            notices.append(RawNotification(*about, lifecycle=lifecycle))
+        return await accept_notifications(
+            notices, "now", states=self._states, queue=self.outbox, limiter=self.budget
         )
 
     @property
@@ -49,8 +49,8 @@ async def flood(webhook: Webhook, mailbox: Mailbox, deliveries: int = 30) -> int
 
 async def test_beyond_its_budget_a_mailbox_is_read_whole_once_a_minute_later() -> None:
     webhook, loud = Webhook(), a_mailbox()
-    assert await flood(webhook, loud) == 3000 - EVENTS_A_MINUTE
-    assert webhook.events == EVENTS_A_MINUTE
+    assert await flood(webhook, loud) == 3000 - MAX_EVENTS_PER_MINUTE
+    assert webhook.events == MAX_EVENTS_PER_MINUTE
     *_, (last, _) = webhook.outbox.put_changes
     assert (last.mailbox, last.events, last.lifecycle) == (loud, (), ("missed",))
     assert sum(bool(change.lifecycle) for change, _ in webhook.outbox.put_changes) == 1
@@ -61,7 +61,7 @@ async def test_beyond_its_budget_a_mailbox_is_read_whole_once_a_minute_later() -
 async def test_another_mailbox_notices_nothing() -> None:
     webhook, loud, quiet = Webhook(), a_mailbox(), a_mailbox()
     await flood(webhook, loud)
-    assert await webhook.told(quiet, 0, 1) == Taken(1, 0, 1)
+    assert await webhook.told(quiet, 0, 1) == IntakeResult(1, 0, 1)
     change, _ = webhook.outbox.put_changes[-1]
     assert (change.mailbox, webhook.outbox.delays[-1]) == (quiet, timedelta())
 
@@ -86,7 +86,7 @@ async def test_a_lifecycle_notification_is_never_put_off() -> None:
 
 async def test_what_could_not_be_queued_was_not_put_off() -> None:
     webhook, loud = Webhook(), a_mailbox()
-    await webhook.told(loud, 0, EVENTS_A_MINUTE)
+    await webhook.told(loud, 0, MAX_EVENTS_PER_MINUTE)
     outbox, webhook.outbox = webhook.outbox, Down()
     with pytest.raises(StoreUnavailable):
         await webhook.told(loud, 0, 1)
@@ -94,7 +94,7 @@ async def test_what_could_not_be_queued_was_not_put_off() -> None:
     assert (await webhook.told(loud, 0, 1)).messages == 1
 
 
-class Down(InMemoryOutbox):
+class Down(InMemoryNotificationQueue):
     """A queue that cannot be reached."""
 
     async def put(self, *_: object, **__: object) -> int:

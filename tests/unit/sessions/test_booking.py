@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from shared.availability.model import Unknown, UnknownReason
-from shared.calendar_sync.meeting_links import look_for_link
+from shared.calendar_sync.meeting_links import check_meeting_link
 from shared.errors import (
     CalendarRefused,
     Invalid,
@@ -254,7 +254,7 @@ async def test_a_link_that_comes_late_is_shown(desk: Desk) -> None:
     job = next(job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.LINK)
     event = desk.outlook.events[0]
     event.seen = replace(event.seen, join_url="https://teams.example/late", etag="later")
-    await look_for_link(job, desk.organization, books=desk.books)
+    await check_meeting_link(job, desk.organization, books=desk.books)
     known = await desk.sessions.get(desk.mentee, session.id)
     assert known.online_meeting.state is OnlineMeetingState.READY
     assert known.online_meeting.join_url == "https://teams.example/late"
@@ -266,7 +266,7 @@ async def test_a_link_that_never_comes_is_said(desk: Desk) -> None:
     looks = 0
     while jobs := [job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.LINK]:
         desk.jobs.put_jobs.clear()
-        await look_for_link(jobs[0], desk.organization, books=desk.books)
+        await check_meeting_link(jobs[0], desk.organization, books=desk.books)
         looks += 1
     known = await desk.sessions.get(desk.mentee, session.id)
     assert looks == 3

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.calendar_sync.meeting_links import look_for_link
+from shared.calendar_sync.meeting_links import check_meeting_link
 from shared.errors import CalendarRefused, CalendarUnavailable
 from shared.jobs import JobKind
 from shared.organizations.model import OnlineMeetingChoice
@@ -126,13 +126,13 @@ async def test_a_meeting_that_was_not_made_though_offered_is_looked_for_once_mor
     assert outcome(session) == (UNAVAILABLE, None, Reason.NOT_CREATED)
     (job,) = [job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.LINK]
     desk.jobs.put_jobs.clear()
-    await look_for_link(job, desk.organization, books=desk.books)
+    await check_meeting_link(job, desk.organization, books=desk.books)
     assert desk.jobs.put_jobs == []
     event = desk.outlook.events[0]
     event.seen = replace(
         event.seen, join_url="https://teams.example/2", provider=Provider.TEAMS, etag="later"
     )
-    await look_for_link(job, desk.organization, books=desk.books)
+    await check_meeting_link(job, desk.organization, books=desk.books)
     assert outcome(await desk.sessions.get(desk.mentee, session.id)) == (
         READY,
         Provider.TEAMS,

@@ -8,7 +8,7 @@ import pytest
 from shared.administration.job_runner import run_job
 from shared.availability.model import Unknown, UnknownReason
 from shared.calendar_sync.reconciliation import purge_batch
-from shared.calendar_sync.sync import record, record_change
+from shared.calendar_sync.sync import sync_event, sync_session
 from shared.errors import Conflict, Invalid, KeyReused, NotAllowed, SlotTaken
 from shared.ids import Mailbox
 from shared.jobs import DueKind, JobKind, job_for_batch
@@ -343,9 +343,7 @@ async def test_a_series_that_was_moved_in_outlook_is_followed(desk: Desk) -> Non
     pattern = replace(master.pattern, anchor=day, first_on=day)
     acting = desk.acting(desk.mentee).acting
     await desk.calendar.reschedule_series(acting, master.seen.event_id, first, "UTC", pattern)
-    await record_change(
-        desk.mentee, master.seen.event_id, None, desk.organization, books=desk.books
-    )
+    await sync_event(desk.mentee, master.seen.event_id, None, desk.organization, books=desk.books)
     known = [await desk.sessions.get(desk.mentor, s.id) for s in booked.sessions]
     assert starts(known) == ["03-04 16:00", "03-11 16:00", "03-18 16:00", "03-25 16:00"]
     for session in known:
@@ -365,7 +363,7 @@ async def test_a_series_that_was_moved_is_found_date_by_date(desk: Desk) -> None
     acting = desk.acting(desk.mentee).acting
     await desk.calendar.reschedule_series(acting, master.seen.event_id, first, "UTC", pattern)
     # Reconciliation asks by the id of old, which Outlook does not know any more.
-    now = await record(old, desk.organization, Cause.RECONCILIATION, books=desk.books)
+    now = await sync_session(old, desk.organization, Cause.RECONCILIATION, books=desk.books)
     assert (now.state, now.span) == (SessionState.SCHEDULED, a_span(at(16, day=16)))
 
 
@@ -375,9 +373,7 @@ async def test_a_series_that_was_cancelled_in_outlook_is_followed(desk: Desk) ->
     master = next(e for e in desk.outlook.events if e.pattern)
     acting = desk.acting(desk.mentee).acting
     await desk.calendar.cancel(acting, master.seen.event_id, "")
-    await record_change(
-        desk.mentee, master.seen.event_id, None, desk.organization, books=desk.books
-    )
+    await sync_event(desk.mentee, master.seen.event_id, None, desk.organization, books=desk.books)
     known = [await desk.sessions.get(desk.mentee, s.id) for s in booked.sessions]
     assert {s.state for s in known} == {SessionState.CANCELLED}
 

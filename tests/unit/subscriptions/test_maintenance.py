@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from shared.ids import SubscriptionId, TenantId
 from shared.jobs import Job, JobKind
 from shared.sessions.model import ResponseState
-from shared.subscriptions.maintenance import look_after
+from shared.subscriptions.maintenance import renew_if_stale
 from shared.subscriptions.model import Subscription
 from tests.unit.notifications.test_crash_recovery import FakeGraph, Office, an_office
 
@@ -45,7 +45,7 @@ async def test_push_that_was_only_late_costs_a_renewal_an_hour_at_most() -> None
     made = await _row(office)
     for minute in (0, 30, 59):
         office.desk.clock.advance(timedelta(minutes=minute) / 59)
-        await look_after(office.desk.mentee, office.desk.organization, following=office.following())
+        await renew_if_stale(office.desk.mentee, office.desk.organization, ports=office.following())
     row = await _row(office)
     assert row.id == made.id
     assert office.graph.renewals == 1
@@ -73,7 +73,7 @@ async def test_a_push_that_is_noted_meanwhile_does_not_undo_a_renewal() -> None:
     office.graph = _Pushing(office.graph.alive, office=office)
     office.desk.clock.advance(timedelta(hours=1))
     made = await _row(office)
-    await look_after(office.desk.mentee, office.desk.organization, following=office.following())
+    await renew_if_stale(office.desk.mentee, office.desk.organization, ports=office.following())
     row = await _row(office)
     assert made.expires_at is not None
     assert row.expires_at == made.expires_at + timedelta(hours=1, minutes=5)
