@@ -63,7 +63,8 @@ async def _handle(msg: func.QueueMessage) -> None:
         books=adapters.books,
         subscription_ports=adapters.subscription_ports,
         organizations=adapters.organizations,
-        turns=adapters.turns,
+        limiter=adapters.mailbox_limiter,
+        push_seen=adapters.push_seen_throttle,
     )
     for each in waiting:
         # Back on the queue for exactly as long as asked: five quick attempts would all be refused.

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from shared.ids import TenantId
     from shared.jobs import DueStore, JobQueue
     from shared.notifications.ports import NotificationQueue
-    from shared.notifications.rate_limiting import NotificationLimiter, Turns
+    from shared.notifications.rate_limiting import (
+        MailboxLimiter,
+        NotificationLimiter,
+        PushSeenThrottle,
+    )
     from shared.organizations.consent import ConsentPorts
     from shared.organizations.ports import AppRegistration, OrganizationStore, Probes, Signer
     from shared.pairings.ports import Directory, PairingStore
@@ -301,11 +305,18 @@ class Wiring:
         return NotificationLimiter(self.clock)
 
     @cached_property
-    def turns(self) -> "Turns":
+    def mailbox_limiter(self) -> "MailboxLimiter":
         """Return whose turn it is to be read."""
-        from shared.notifications.rate_limiting import Turns
+        from shared.notifications.rate_limiting import MailboxLimiter
 
-        return Turns()
+        return MailboxLimiter()
+
+    @cached_property
+    def push_seen_throttle(self) -> "PushSeenThrottle":
+        """Return what keeps it from being noted all the time that push works."""
+        from shared.notifications.rate_limiting import PushSeenThrottle
+
+        return PushSeenThrottle()
 
     # --- together
 

@@ -18,7 +18,7 @@ from shared.errors import (
 from shared.ids import Mailbox
 from shared.logs import log_event
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.notifications.rate_limiting import Turns
+from shared.notifications.rate_limiting import MailboxLimiter, PushSeenThrottle
 from shared.organizations.access import is_suspended
 from shared.organizations.model import Organization
 from shared.organizations.ports import OrganizationStore
@@ -69,7 +69,8 @@ async def handle_notifications(
     books: Books,
     subscription_ports: SubscriptionPorts,
     organizations: OrganizationStore,
-    turns: Turns,
+    limiter: MailboxLimiter,
+    push_seen: PushSeenThrottle,
 ) -> list[DeferredChanges]:
     """Handle one message: foreign events cost a row read, ours one Graph call each.
 
@@ -89,7 +90,9 @@ async def handle_notifications(
     ]
     lefts = await gather_limited(
         (
-            _handle(change, organization, received_at, books, subscription_ports, turns)
+            _handle(
+                change, organization, received_at, books, subscription_ports, limiter, push_seen
+            )
             for change, organization in followed
         ),
         at_once=_MAILBOXES_AT_ONCE,
@@ -113,14 +116,15 @@ async def _handle(
     received_at: datetime,
     books: Books,
     subscription_ports: SubscriptionPorts,
-    turns: Turns,
+    limiter: MailboxLimiter,
+    push_seen: PushSeenThrottle,
 ) -> Unhandled:
     """Do what can be done about one mailbox; never raises, as others are waiting."""
     left = Unhandled()
-    await _sync_mailbox(change, organization, books, turns, left)
+    await _sync_mailbox(change, organization, books, limiter, left)
     try:
         await _lifecycle(change, organization, subscription_ports)
-        if change.events and turns.may_note(change.mailbox, received_at):
+        if change.events and push_seen.allow(change.mailbox, received_at):
             await _record_push_seen(change, received_at, subscription_ports)
     except CalendarThrottled as throttled:
         left.lifecycle = change.lifecycle
@@ -131,12 +135,16 @@ async def _handle(
 
 
 async def _sync_mailbox(
-    change: MailboxChanges, organization: Organization, books: Books, turns: Turns, left: Unhandled
+    change: MailboxChanges,
+    organization: Organization,
+    books: Books,
+    limiter: MailboxLimiter,
+    left: Unhandled,
 ) -> None:
     states: Counter[str] = Counter()
 
     async def one(event: ChangedEvent) -> None:
-        async with turns.of(change.mailbox, event.event_id):
+        async with limiter.slot(change.mailbox, event.event_id):
             if left.throttled:
                 left.events.append(event)  # asked now, it would be refused as well
                 return

@@ -61,7 +61,7 @@ class NotificationLimiter:
         return self._ends_at
 
 
-class Turns:
+class MailboxLimiter:
     """Who waits for whom in one process: a few events of a mailbox at a time, each of them once.
 
     Deliveries of one change that arrive together are thus read together once: the later ones find
@@ -73,17 +73,23 @@ class Turns:
         self._events: WeakValueDictionary[tuple[Mailbox, EventId], asyncio.Lock] = (
             WeakValueDictionary()
         )
-        self._noted: dict[Mailbox, datetime] = {}
 
     @asynccontextmanager
-    async def of(self, mailbox: Mailbox, event_id: EventId) -> AsyncIterator[None]:
+    async def slot(self, mailbox: Mailbox, event_id: EventId) -> AsyncIterator[None]:
         """Wait until it is this event's turn, and keep it while the block runs."""
         event = self._events.setdefault((mailbox, event_id), asyncio.Lock())
         place = self._mailboxes.setdefault(mailbox, asyncio.Semaphore(MAX_CONCURRENT_EVENTS))
         async with event, place:
             yield
 
-    def may_note(self, mailbox: Mailbox, at: datetime) -> bool:
+
+class PushSeenThrottle:
+    """Keeps one process from noting more than once a minute that push works for a mailbox."""
+
+    def __init__(self) -> None:
+        self._noted: dict[Mailbox, datetime] = {}
+
+    def allow(self, mailbox: Mailbox, at: datetime) -> bool:
         """Tell whether nobody here noted within the minute before *at* that push works for it.
 
         Looking that up costs as much as a foreign event does, and most events are foreign.

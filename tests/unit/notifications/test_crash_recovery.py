@@ -17,7 +17,7 @@ from shared.ids import Mailbox, SubscriptionId, TenantId
 from shared.jobs import DueKind, Job, JobKind
 from shared.notifications.handling import handle_notifications
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.notifications.rate_limiting import Turns
+from shared.notifications.rate_limiting import MailboxLimiter, PushSeenThrottle
 from shared.sessions.booking import Books, book
 from shared.sessions.model import AttendeeResponse, ResponseState, SeenAttendee, Session
 from shared.sessions.rhythm import purge_item
@@ -95,7 +95,8 @@ class Office:
                 books=books,
                 subscription_ports=following,
                 organizations=_met(self.organizations, fate),
-                turns=Turns(),
+                limiter=MailboxLimiter(),
+                push_seen=PushSeenThrottle(),
             )
 
     async def run(self, messages: Iterable[Message], fate: Fate | None = None) -> None:

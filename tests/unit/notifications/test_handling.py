@@ -14,7 +14,11 @@ from shared.ids import EventId, Mailbox, ObjectId, SubscriptionId
 from shared.jobs import JobKind
 from shared.notifications.handling import DeferredChanges, handle_notifications
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.notifications.rate_limiting import MAX_CONCURRENT_EVENTS, Turns
+from shared.notifications.rate_limiting import (
+    MAX_CONCURRENT_EVENTS,
+    MailboxLimiter,
+    PushSeenThrottle,
+)
 from shared.organizations.model import ConsentState
 from shared.sessions.booking import book
 from shared.sessions.model import ResponseState, SeenEvent, Session
@@ -33,7 +37,8 @@ class Office:
 
     desk: Desk
     organizations: InMemoryOrganizations
-    turns: Turns = field(default_factory=Turns)
+    limiter: MailboxLimiter = field(default_factory=MailboxLimiter)
+    push_seen: PushSeenThrottle = field(default_factory=PushSeenThrottle)
     subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
 
     async def handle(self, *changes: MailboxChanges) -> list[DeferredChanges]:
@@ -54,7 +59,8 @@ class Office:
             books=desk.books,
             subscription_ports=following,
             organizations=self.organizations,
-            turns=self.turns,
+            limiter=self.limiter,
+            push_seen=self.push_seen,
         )
 
 
