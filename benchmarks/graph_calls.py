@@ -36,7 +36,7 @@ from shared.adapters.graph.events import GraphCalendar, to_graph_event  # noqa: 
 from shared.adapters.graph.schedules import GraphSchedules, schedules_of  # noqa: E402
 from shared.adapters.graph.times import to_date_time_zone  # noqa: E402
 from shared.adapters.http_pool import HttpPool  # noqa: E402
-from shared.availability.model import GRID  # noqa: E402
+from shared.availability.model import SLOT_GRID  # noqa: E402
 from shared.clock import SystemClock  # noqa: E402
 from shared.ids import EventId, Mailbox, ObjectId, SessionId, TenantId  # noqa: E402
 from shared.organizations.model import ActingUser, OnlineMeetingChoice  # noqa: E402
@@ -101,7 +101,7 @@ def event() -> dict[str, Any]:
 
 
 def schedule(address: str) -> dict[str, Any]:
-    digits = WINDOW.duration // GRID
+    digits = WINDOW.duration // SLOT_GRID
     items = [
         {
             "status": "busy",

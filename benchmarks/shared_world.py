@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from shared.adapters.tables.client import Put, Remove, Row, Tables, Write
 from shared.adapters.tables.keys import Key, Rows
-from shared.availability.model import GRID, Schedule
+from shared.availability.model import SLOT_GRID, Schedule
 from shared.errors import EventGone, StaleRow
 from shared.ids import EventId, ICalUid, Mailbox, SeriesId, SessionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
@@ -290,14 +290,14 @@ class World:
         return self.meetings[since:]
 
     def _schedule(self, address: str, window: TimeSpan) -> Schedule:
-        view = bytearray(b"0") * ((window.end - window.start) // GRID)
+        view = bytearray(b"0") * ((window.end - window.start) // SLOT_GRID)
         if self.chance.random() >= self.lag:
             for day in window.days():
                 for number in self.by_day.get((address, day), ()):
                     meeting = self.meetings[number]
                     if not meeting.is_gone and (part := meeting.seen.span.cut(window)):
-                        first = (part.start - window.start) // GRID
-                        last = (part.end - window.start) // GRID
+                        first = (part.start - window.start) // SLOT_GRID
+                        last = (part.end - window.start) // SLOT_GRID
                         view[first:last] = b"2" * (last - first)
         return Schedule(address, view=view.decode())
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.availability.model import GRID, Schedule, Unknown
+from shared.availability.model import SLOT_GRID, Schedule, Unknown
 from shared.availability.working_hours import zone_of
 from shared.errors import CalendarRefused, EventGone
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
@@ -67,11 +67,11 @@ class FakeOutlook:
         if address in self.unknown:
             return Schedule(address, unknown=self.unknown[address])
         taken = [*self.busy.get(address, ()), *self._meetings(address)]
-        view = bytearray(b"0") * ((window.end - window.start) // GRID)
+        view = bytearray(b"0") * ((window.end - window.start) // SLOT_GRID)
         for span in taken:
             if part := span.cut(window):
-                first = (part.start - window.start) // GRID
-                last = -(-(part.end - window.start) // GRID)
+                first = (part.start - window.start) // SLOT_GRID
+                last = -(-(part.end - window.start) // SLOT_GRID)
                 view[first:last] = b"2" * (last - first)
         return Schedule(address, view=view.decode())
 

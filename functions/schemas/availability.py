@@ -116,7 +116,7 @@ class ObstacleBody(Reply):
     participants: list[str]
 
 
-class RefusalBody(Reply):
+class UnavailableStartBody(Reply):
     """A start that is not offered."""
 
     start: ResponseInstant
@@ -133,7 +133,7 @@ class AvailabilityBody(Reply):
     time_zone: str
     slots: list[SlotBody]
     participants: list[ParticipantAvailabilityBody]
-    explanation: list[RefusalBody] | None = None
+    explanation: list[UnavailableStartBody] | None = None
     """Only when asked for."""
 
 
@@ -158,16 +158,16 @@ def availability_body(found: Availability, time_zone: str) -> AvailabilityBody:
             _participant_availability(time, found.window.start) for time in found.participants
         ],
         explanation=None
-        if found.refusals is None
+        if found.unavailable_starts is None
         else [
-            RefusalBody(
+            UnavailableStartBody(
                 start=refusal.start,
                 obstacles=[
                     ObstacleBody(obstacle=obstacle, participants=list(people))
                     for obstacle, people in refusal.obstacles
                 ],
             )
-            for refusal in found.refusals
+            for refusal in found.unavailable_starts
         ],
     )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.availability.finding import Occasion, read_schedules, rules_for
+from shared.availability.finding import AvailabilitySnapshot, read_schedules, rules_for
 from shared.availability.model import SlotRules
 from shared.availability.ports import Schedules
 from shared.availability.working_hours import zone_of
@@ -460,7 +460,7 @@ async def release(holders: Sequence[Mailbox], session_id: SessionId, books: Book
 
 
 async def alternatives_to(
-    occasion: Occasion,
+    occasion: AvailabilitySnapshot,
     start: datetime,
     session_id: SessionId,
     rules: SlotRules,
@@ -470,7 +470,7 @@ async def alternatives_to(
     at_least: int | None = None,
 ) -> list[TimeSpan]:
     """Return the slots next to *start* that nobody holds, out of the answer already at hand."""
-    return occasion.nearest(
+    return occasion.nearest_slots(
         start,
         rules,
         held=await _held_by_others(occasion, session_id, books),
@@ -481,7 +481,7 @@ async def alternatives_to(
 
 
 async def judge(
-    occasion: Occasion,
+    occasion: AvailabilitySnapshot,
     span: TimeSpan,
     rules: SlotRules,
     session_id: SessionId,
@@ -496,9 +496,9 @@ async def judge(
         SlotTaken, SlotUnknown: what is offered instead was held by nobody either.
     """
     try:
-        free = occasion.free_at(span, rules)
+        free = occasion.free_addresses_at(span, rules)
         if at_least is None:
-            unknown = occasion.judge(span, rules, accept_unknown=accept_unknown)
+            unknown = occasion.require_bookable(span, rules, accept_unknown=accept_unknown)
         else:
             unknown = judge_many(occasion, free, at_least)
     except SlotTaken as taken:
@@ -519,17 +519,19 @@ async def judge(
     return unknown, tuple(address for address in known if address not in free)
 
 
-def judge_many(occasion: Occasion, free: Sequence[str], at_least: int) -> tuple[str, ...]:
+def judge_many(
+    occasion: AvailabilitySnapshot, free: Sequence[str], at_least: int
+) -> tuple[str, ...]:
     """Return whose time is not known, if the caller and enough others are free, or SlotTaken."""
-    if not occasion.organizer.issubset(free):
+    if not occasion.organizer_address.issubset(free):
         raise SlotTaken("You are not free then.")
     if len(free) < at_least:
         raise SlotTaken(f"Only {len(free)} of you are free then.")
-    return tuple(person.address for person in occasion.unknown())
+    return tuple(person.address for person in occasion.unknown_people())
 
 
 async def _held_by_others(
-    occasion: Occasion, session_id: SessionId, books: Books
+    occasion: AvailabilitySnapshot, session_id: SessionId, books: Books
 ) -> dict[str, list[TimeSpan]]:
     now = books.clock.now()
     people = list(occasion.mailboxes.items())
@@ -547,10 +549,10 @@ async def see_occasion(
     *,
     books: Books,
     freed: Session | None = None,
-) -> Occasion:
+) -> AvailabilitySnapshot:
     """Read everybody's schedule once. *freed*: a session that is to be moved, so not in the way."""
     occasion = await read_schedules(participation, pairing, window, schedules=books.schedules)
-    return occasion.without(freed.span) if freed else occasion
+    return occasion.ignoring(freed.span) if freed else occasion
 
 
 def ensure_bookable(span: TimeSpan, rules: SlotRules) -> None:

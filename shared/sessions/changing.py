@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from shared.availability.finding import rules_for
-from shared.availability.masks import whole_cells
+from shared.availability.masks import round_out_to_grid
 from shared.availability.model import MAX_DURATION, MIN_DURATION
 from shared.availability.working_hours import zone_of
 from shared.changes.model import Change, ChangeKind
@@ -150,7 +150,7 @@ async def _reschedule(
                 session, seen, wanted.time_zone, participation.organization, books
             )
     ensure_can_last(wanted.span)
-    asked = whole_cells(wanted.span)
+    asked = round_out_to_grid(wanted.span)
     rules = rules_for(
         participation.organization.settings,
         duration=asked.duration,
@@ -395,7 +395,7 @@ def _taking(session: Session, wanted: Reschedule) -> Session:
 
 def ensure_can_last(span: TimeSpan) -> None:
     """Raise Invalid if no session is as short or as long as *span*: in Outlook meetings may be."""
-    if span.duration < MIN_DURATION or whole_cells(span).duration > MAX_DURATION:
+    if span.duration < MIN_DURATION or round_out_to_grid(span).duration > MAX_DURATION:
         raise Invalid(
             "body.duration_minutes",
             f"A session lasts {MIN_DURATION // _MINUTE} to {MAX_DURATION // _MINUTE} minutes.",

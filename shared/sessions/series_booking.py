@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from shared.availability.finding import Occasion, rules_for
+from shared.availability.finding import AvailabilitySnapshot, rules_for
 from shared.availability.model import MAX_WINDOW, SlotRules
 from shared.availability.working_hours import zone_of
 from shared.concurrency import gather_limited
@@ -92,7 +92,7 @@ class BookedSeries:
 class Look:
     """Everybody's time in one window, read once, and what sessions hold of it."""
 
-    occasion: Occasion
+    occasion: AvailabilitySnapshot
     held: dict[str, list[TimeSpan]]
 
 
@@ -189,10 +189,10 @@ async def look_around(
     settings = participation.organization.settings
     longest = MAX_WINDOW - settings.buffer_before - settings.buffer_after
 
-    async def one(window: TimeSpan) -> Occasion:
+    async def one(window: TimeSpan) -> AvailabilitySnapshot:
         occasion = await see_occasion(participation, pairing, window, books=books)
         for session in freed:
-            occasion = occasion.without(session.span)
+            occasion = occasion.ignoring(session.span)
         return occasion
 
     windows = windows_over(spans, longest - timedelta(minutes=10))
@@ -217,9 +217,11 @@ def judged(
         look = _look_at(span, looks)
         try:
             if at_least is None:
-                look.occasion.judge(span, rules, accept_unknown=accept_unknown, held=look.held)
+                look.occasion.require_bookable(
+                    span, rules, accept_unknown=accept_unknown, held=look.held
+                )
             else:
-                free = look.occasion.free_at(span, rules, held=look.held)
+                free = look.occasion.free_addresses_at(span, rules, held=look.held)
                 judge_many(look.occasion, free, at_least)
             planned.append(with_people(Planned(number, span), looks, rules))
         except SlotTaken:
@@ -235,7 +237,7 @@ def with_people(planned: Planned, looks: Sequence[Look], rules: SlotRules) -> Pl
     if planned.booked is None:
         return planned
     look = _look_at(planned.booked, looks)
-    busy, unknown = look.occasion.others_at(planned.booked, rules, held=look.held)
+    busy, unknown = look.occasion.busy_and_unknown_at(planned.booked, rules, held=look.held)
     return replace(planned, busy=busy, unknown_for=unknown)
 
 
@@ -378,7 +380,7 @@ def _apart(
     at_least: int | None,
 ) -> tuple[TimeSpan, ...]:
     """Return the slots nearest to *span* that overlap none of *spans*."""
-    others = look.occasion.nearest(
+    others = look.occasion.nearest_slots(
         span.start,
         rules,
         held=look.held,
@@ -437,7 +439,7 @@ def _look_at(span: TimeSpan, looks: Sequence[Look]) -> Look:
 
 
 async def _held(
-    occasion: Occasion, own: frozenset[SessionId], books: Books
+    occasion: AvailabilitySnapshot, own: frozenset[SessionId], books: Books
 ) -> dict[str, list[TimeSpan]]:
     now = books.clock.now()
     people = list(occasion.mailboxes.items())

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from shared.availability.finding import rules_for
-from shared.availability.masks import whole_cells
+from shared.availability.masks import round_out_to_grid
 from shared.availability.model import SlotRules
 from shared.availability.working_hours import zone_of
 from shared.concurrency import gather_limited
@@ -141,7 +141,7 @@ async def reschedule_scope(
     _ensure_in_order(known, meant, spans)
     ensure_enough(pairing, wanted.at_least)
     own, rules = frozenset(s.id for s in meant), _rules(participation, wanted, books)
-    targets = [whole_cells(spans[s.occurrence]) for s in meant]
+    targets = [round_out_to_grid(spans[s.occurrence]) for s in meant]
     for each in targets:
         ensure_bookable(each, rules)
     looks = await look_around(participation, pairing, targets, books=books, own=own, freed=meant)
@@ -386,7 +386,7 @@ def _rules(participation: Caller, wanted: Reschedule, books: Books) -> SlotRules
     ensure_can_last(wanted.span)
     return rules_for(
         participation.organization.settings,
-        duration=whole_cells(wanted.span).duration,
+        duration=round_out_to_grid(wanted.span).duration,
         now=books.clock.now(),
         zone=zone_of(wanted.time_zone),
     )

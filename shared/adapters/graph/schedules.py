@@ -16,7 +16,7 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_request_bui
 from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
 from shared.adapters.graph.times import read_span, to_date_time_zone
 from shared.availability.model import (
-    GRID,
+    SLOT_GRID,
     BusySpan,
     BusyStatus,
     Schedule,
@@ -29,7 +29,7 @@ from shared.errors import CalendarUnavailable
 from shared.organizations.model import ActingUser
 from shared.timespan import TimeSpan
 
-GRID_MINUTES: Final = GRID // timedelta(minutes=1)
+GRID_MINUTES: Final = SLOT_GRID // timedelta(minutes=1)
 TOO_MANY: Final = "5006"
 """More than 1,000 entries in the window, of a mailbox or for the whole call."""
 SHORTEST_WINDOW: Final = timedelta(days=7)
@@ -130,7 +130,7 @@ def schedules_of(
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CalendarUnavailable("Graph's answer about free/busy cannot be read.") from error
-    digits = window.duration // GRID
+    digits = window.duration // SLOT_GRID
     return [
         _schedule(address.lower(), payload.get(address.lower()), digits) for address in addresses
     ]
@@ -138,7 +138,7 @@ def schedules_of(
 
 def halves(window: TimeSpan) -> tuple[TimeSpan, TimeSpan]:
     """Return the two halves of *window*, cut on the grid."""
-    middle = window.start + (window.duration / 2) // GRID * GRID
+    middle = window.start + (window.duration / 2) // SLOT_GRID * SLOT_GRID
     return TimeSpan(window.start, middle), TimeSpan(middle, window.end)
 
 

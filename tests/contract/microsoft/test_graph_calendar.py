@@ -9,7 +9,7 @@ import pytest
 from local.graph.faults import Behaviour, FaultRule
 from local.graph.outlook import NoSuchEvent
 from shared.adapters.graph.people import GraphDirectory
-from shared.availability.model import GRID, UnknownReason
+from shared.availability.model import SLOT_GRID, UnknownReason
 from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
@@ -230,7 +230,7 @@ async def test_free_and_busy(microsoft: Microsoft, wired: Wiring) -> None:
     assert len(microsoft.graph.requests.entries) == 1
     assert ada.view is not None
     assert ada.view[12:24] == "2" * 12
-    assert len(ada.view) == window.duration // GRID
+    assert len(ada.view) == window.duration // SLOT_GRID
     assert ada.hours is not None
     assert ada.hours.zone_name == microsoft.person("ada").zone
     assert dana.hours is not None

@@ -16,7 +16,7 @@ from shared.adapters.graph.schedules import (
     joined,
     schedules_of,
 )
-from shared.availability.model import GRID, BusyStatus, Schedule, Unknown, UnknownReason
+from shared.availability.model import SLOT_GRID, BusyStatus, Schedule, Unknown, UnknownReason
 from shared.errors import CalendarRefused, CalendarUnavailable, MailboxUnusable
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.organizations.model import ActingUser
@@ -169,7 +169,7 @@ def test_hours_that_cannot_be_read_are_no_hours(told: Any) -> None:
 
 def test_the_documented_answer() -> None:
     body = graph_sample("getschedule-two-users")["response"]
-    window = TimeSpan.lasting(datetime(2019, 3, 15, 16, tzinfo=UTC), 9 * GRID)
+    window = TimeSpan.lasting(datetime(2019, 3, 15, 16, tzinfo=UTC), 9 * SLOT_GRID)
     adele, megan = schedules_of(body, ["AdeleV@contoso.com", "meganb@contoso.com"], window)
     assert (adele.view, megan.view) == ("000220130", "200120010")
     assert adele.hours is not None
@@ -200,7 +200,7 @@ async def test_too_many_entries_are_asked_for_in_halves(graph: Graph) -> None:
         if end - start > timedelta(days=15):
             return refused(400, "5006", "The result set contains too many calendar entries.")
         digit = "2" if start.day % 2 else "0"
-        view = digit * ((end - start) // GRID)
+        view = digit * ((end - start) // SLOT_GRID)
         return httpx.Response(
             200, content=answer({"scheduleId": "ada@x.com", "availabilityView": view})
         )
@@ -208,7 +208,7 @@ async def test_too_many_entries_are_asked_for_in_halves(graph: Graph) -> None:
     graph.does(answered)
     (schedule,) = await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], window)
     assert schedule.view is not None
-    assert len(schedule.view) == window.duration // GRID
+    assert len(schedule.view) == window.duration // SLOT_GRID
     assert len(graph.answers.requests) == 7
 
 
@@ -232,10 +232,10 @@ async def test_other_refusals_are_told(graph: Graph) -> None:
 
 @given(st.integers(2, 42 * 288))
 def test_halves_are_on_the_grid_and_miss_nothing(cells: int) -> None:
-    window = TimeSpan.lasting(HOUR.start, cells * GRID)
+    window = TimeSpan.lasting(HOUR.start, cells * SLOT_GRID)
     first, second = halves(window)
     assert (first.start, first.end, second.end) == (window.start, second.start, window.end)
-    assert not first.duration % GRID
+    assert not first.duration % SLOT_GRID
 
 
 def test_unknown_in_one_half_is_unknown() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from shared.availability.model import (
-    GRID,
+    SLOT_GRID,
     BusySpan,
     BusyStatus,
     Quorum,
@@ -57,8 +57,8 @@ def is_on_step(zone: tzinfo, step: timedelta, instant: datetime) -> bool:
 def view_of(busy: Sequence[BusySpan], window: TimeSpan) -> str:
     """Draw what Exchange would: the strongest status that touches each cell."""
     digits = ""
-    for start in instants(window, GRID):
-        cell = TimeSpan.lasting(start, GRID)
+    for start in instants(window, SLOT_GRID):
+        cell = TimeSpan.lasting(start, SLOT_GRID)
         touching = [STRENGTH.index(b.status) + 1 for b in busy if b.span.overlaps(cell)]
         digits += str(max(touching, default=0))
     return digits
@@ -80,7 +80,7 @@ def sweep(
         for p in people
     }
     slots = []
-    for start in instants(window, GRID):
+    for start in instants(window, SLOT_GRID):
         span = TimeSpan.lasting(start, rules.duration)
         if not (
             within.covers(span)

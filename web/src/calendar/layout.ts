@@ -1,5 +1,11 @@
 /** Where things stand in the week: pure, in minutes of the viewer's wall clock. */
-import type { Availability, ParticipantAvailability, Refusal, Session, Slot } from "../api/client";
+import type {
+  Availability,
+  ParticipantAvailability,
+  UnavailableStart,
+  Session,
+  Slot,
+} from "../api/client";
 import {
   addDays,
   type DateKey,
@@ -26,7 +32,7 @@ export interface Start {
   readonly date: DateKey;
   readonly minute: number;
   readonly slot: Slot | null;
-  readonly refusal: Refusal | null;
+  readonly refusal: UnavailableStart | null;
 }
 
 export function zoneOf(person: ParticipantAvailability): Zone | null {
@@ -75,7 +81,12 @@ export function startsOf(
   return starts.filter((each) => days.includes(each.date)).sort((a, b) => a.at - b.at);
 }
 
-function start(text: string, viewer: string, slot: Slot | null, refusal: Refusal | null): Start {
+function start(
+  text: string,
+  viewer: string,
+  slot: Slot | null,
+  refusal: UnavailableStart | null,
+): Start {
   const at = Date.parse(text);
   return {
     at,
