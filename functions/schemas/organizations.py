@@ -25,11 +25,11 @@ from shared.organizations.consent import ConsentAnswer, ConsentLink
 from shared.organizations.diagnosis import Finding, FindingState
 from shared.organizations.model import (
     AccessMode,
-    Background,
     ConsentState,
     OnlineMeetingChoice,
     Organization,
     OrganizationSettings,
+    SyncMode,
 )
 
 
@@ -39,7 +39,7 @@ class OrganizationBrief(Reply):
     id: str
     consent: ConsentState
     access_mode: AccessMode
-    background: Background
+    sync_mode: SyncMode
 
 
 class FindingBody(Reply):
@@ -51,12 +51,12 @@ class FindingBody(Reply):
     """One sentence for people."""
     code: str | None = None
     """Microsoft's word for it: an error code or an AADSTS number."""
-    ailment: str | None = None
+    issue: str | None = None
     """Our stable word for what is wrong."""
-    who: str | None = None
+    responsible: str | None = None
     """Who must act: `entra_admin`, `exchange_admin`, `user`, `platform`, `us` or `nobody`."""
     remedy: str | None = None
-    takes: str | None = None
+    takes_effect: str | None = None
     """How long it takes to have an effect."""
     link: str | None = None
     request_id: str | None = None
@@ -69,10 +69,10 @@ class FindingBody(Reply):
             state=finding.state.value,
             meaning=finding.meaning,
             code=finding.code,
-            ailment=finding.ailment,
-            who=finding.who,
+            issue=finding.issue,
+            responsible=finding.responsible,
             remedy=finding.remedy,
-            takes=finding.takes,
+            takes_effect=finding.takes_effect,
             link=finding.link,
             request_id=finding.request_id,
         )
@@ -84,7 +84,7 @@ def organization_brief(organization: Organization) -> OrganizationBrief:
         id=organization.id,
         consent=organization.consent,
         access_mode=organization.settings.access_mode,
-        background=organization.settings.background,
+        sync_mode=organization.settings.sync_mode,
     )
 
 
@@ -93,7 +93,7 @@ class SettingsChange(Body):
 
     access_mode: AccessMode | None = None
     """`delegated` (default): people write with their own sign-in. `application`: the app does."""
-    background: Background | None = None
+    sync_mode: SyncMode | None = None
     """`push` (default): Graph tells of changes. `poll`: they are looked for every five minutes."""
     tentative_is_busy: bool | None = None
     """Whether tentative entries block a slot; default true."""
@@ -142,7 +142,7 @@ class SettingsBody(Reply):
     """All settings of an organization."""
 
     access_mode: AccessMode
-    background: Background
+    sync_mode: SyncMode
     tentative_is_busy: bool
     minimum_notice_minutes: int
     horizon_days: int
@@ -158,7 +158,7 @@ class SettingsBody(Reply):
         """Return the body of *settings*."""
         return cls(
             access_mode=settings.access_mode,
-            background=settings.background,
+            sync_mode=settings.sync_mode,
             tentative_is_busy=settings.tentative_is_busy,
             minimum_notice_minutes=settings.minimum_notice // _MINUTE,
             horizon_days=settings.horizon // _DAY,
@@ -416,7 +416,7 @@ class OrganizationHealthBody(Reply):
 
     organization_id: str
     consent: ConsentHealth
-    background: Background
+    sync_mode: SyncMode
     credential: CredentialHealth | None
     """null: Key Vault does not show it."""
     subscriptions: SubscriptionsHealth
@@ -436,7 +436,7 @@ class OrganizationHealthBody(Reply):
             consent=ConsentHealth(
                 state=organization.consent, changed_at=organization.consent_changed_at
             ),
-            background=organization.settings.background,
+            sync_mode=organization.settings.sync_mode,
             credential=CredentialHealth(kind=credential.kind, expires_at=credential.expires_at)
             if credential
             else None,

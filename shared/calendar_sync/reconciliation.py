@@ -210,7 +210,7 @@ async def _read(sessions: list[Session], books: Books) -> list[SeenEvent | Excep
 
 async def _schedule_next(session: Session, organization: Organization, books: Books) -> None:
     now = books.clock.now()
-    if again := next_reconciliation(session, organization.settings.background, now):
+    if again := next_reconciliation(session, organization.settings.sync_mode, now):
         await books.due.put([again])
 
 

@@ -192,7 +192,7 @@ async def _follow_up(
 
 
 def _due(session: Session, organization: Organization, now: datetime) -> list[DueItem]:
-    again = next_reconciliation(session, organization.settings.background, now)
+    again = next_reconciliation(session, organization.settings.sync_mode, now)
     return [purge_item(session, organization.settings), *([again] if again else [])]
 
 

@@ -202,7 +202,7 @@ def consent_state_of(findings: Iterable[Finding]) -> ConsentState | None:
         for finding in findings
         if finding.capability in {Capability.TOKEN, Capability.PROFILES}
     }
-    if any(finding.ailment in _LOST for finding in own.values()):
+    if any(finding.issue in _LOST for finding in own.values()):
         return ConsentState.WITHDRAWN
     works = {c for c, finding in own.items() if finding.state is FindingState.WORKS}
     return ConsentState.GRANTED if len(works) == 2 else None
@@ -306,7 +306,7 @@ async def _save_grant(claimed: Organization, ports: ConsentPorts) -> ConsentResu
 
 
 def _is_propagating(findings: Iterable[Finding]) -> bool:
-    return any(finding.ailment in _SPREADING for finding in findings)
+    return any(finding.issue in _SPREADING for finding in findings)
 
 
 def _code(error: str, description: str) -> str:

@@ -14,10 +14,10 @@ from shared.ids import Mailbox
 from shared.organizations.model import (
     AccessMode,
     ActingUser,
-    Background,
     Caller,
     ConsentState,
     Organization,
+    SyncMode,
 )
 from shared.organizations.ports import (
     Account,
@@ -54,10 +54,10 @@ class Finding:
     state: FindingState
     meaning: str
     """One sentence for people."""
-    ailment: Issue | None = None
-    who: Responsible | None = None
+    issue: Issue | None = None
+    responsible: Responsible | None = None
     remedy: str | None = None
-    takes: str | None = None
+    takes_effect: str | None = None
     link: str | None = None
     code: str | None = None
     """Graph's error code, or `AADSTS` and a number."""
@@ -152,7 +152,7 @@ def needed(organization: Organization) -> tuple[Capability, ...]:
         Capability.PROFILES,
         Capability.READ_EVENTS,
         Capability.SCHEDULE,
-        *((Capability.SUBSCRIBE,) if settings.background is Background.PUSH else ()),
+        *((Capability.SUBSCRIBE,) if settings.sync_mode is SyncMode.PUSH else ()),
         Capability.WRITE_AS_APP if writes_itself else Capability.WRITE_AS_USER,
     )
 
@@ -306,27 +306,27 @@ class _Subject:
         """Return what *evidence* means."""
         if evidence.ok:
             return Finding(evidence.capability, FindingState.WORKS, _MEANS[evidence.capability])
-        ailment = classify_failure(evidence, seen, self.organization.consent)
-        return self.failure(evidence.capability, ailment, evidence, seen)
+        issue = classify_failure(evidence, seen, self.organization.consent)
+        return self.failure(evidence.capability, issue, evidence, seen)
 
     def failure(
         self,
         capability: Capability,
-        ailment: Issue,
+        issue: Issue,
         evidence: ProbeResult | None = None,
         seen: Mapping[Capability, ProbeResult] = {},
     ) -> Finding:
-        """Return the table's row of *ailment* for *capability*."""
-        row = REMEDIES[ailment]
+        """Return the table's row of *issue* for *capability*."""
+        row = REMEDIES[issue]
         words = self._words(evidence, seen)
         return Finding(
             capability=capability,
-            state=FindingState.UNKNOWN if ailment in UNCERTAIN else FindingState.FAILS,
+            state=FindingState.UNKNOWN if issue in UNCERTAIN else FindingState.FAILS,
             meaning=row.meaning.format_map(words),
-            ailment=ailment,
-            who=row.who,
+            issue=issue,
+            responsible=row.responsible,
             remedy=self._advice(row).format_map(words),
-            takes=row.takes,
+            takes_effect=row.takes_effect,
             link=row.link.format_map(words) if row.link and not self.is_person else None,
             code=(words["code"] or None) if evidence else None,
             request_id=(evidence.request_id or None) if evidence else None,

@@ -1,6 +1,6 @@
 """What can be wrong with a tenant or a mailbox, what it means, who must do what: a table.
 
-The rules in `diagnosis` pick an ailment out of what was seen; everything people read about it is
+The rules in `diagnosis` pick an issue out of what was seen; everything people read about it is
 here. ``{client_id}``, ``{organization_id}``, ``{tenant_id}``, ``{object_id}``, ``{address}``,
 ``{code}`` and ``{portal}`` are filled in.
 """
@@ -72,14 +72,14 @@ class Issue(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What people are told about one ailment."""
+    """What people are told about one issue."""
 
     meaning: str
     """One sentence."""
-    who: Responsible
+    responsible: Responsible
     remedy: str
     """The exact steps or command."""
-    takes: str
+    takes_effect: str
     """How long it takes to have an effect."""
     link: str | None = None
     to_person: str = "Ask your administrator; they see the reason in the app's diagnosis."
@@ -383,7 +383,7 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
         "Reading works, but Graph refuses to tell about changes in this mailbox.",
         Responsible.PLATFORM,
         "Set the organization to polling: PATCH organizations/{organization_id} "
-        '{{"settings": {{"background": "poll"}}}}. Answers then take up to five minutes in place '
+        '{{"settings": {{"sync_mode": "poll"}}}}. Answers then take up to five minutes in place '
         "of seconds.",
         "At once.",
         None,

@@ -265,7 +265,7 @@ async def announce(session: Session, organization: Organization, *, books: Books
     """Bring everything that follows from *session*'s row in line with it. Idempotent."""
     now = books.clock.now()
     due = [purge_item(session, organization.settings)]
-    if again := next_reconciliation(session, organization.settings.background, now):
+    if again := next_reconciliation(session, organization.settings.sync_mode, now):
         due.append(again)
     async with asyncio.TaskGroup() as tasks:
         for mailbox in session.holders[:-1]:

@@ -258,7 +258,7 @@ async def announce_all(
         return
     now = books.clock.now()
     due = [purge_item(session, organization.settings) for session in sessions]
-    background = organization.settings.background
+    background = organization.settings.sync_mode
     due += [d for s in sessions if (d := next_reconciliation(s, background, now))]
     last = max(sessions, key=lambda session: session.span.end)
     if last.series_id:

@@ -29,7 +29,7 @@ from shared.jobs import (
     job_for_batch,
 )
 from shared.logs import log_event
-from shared.organizations.model import Background, Organization
+from shared.organizations.model import Organization, SyncMode
 from shared.sessions.model import Session, SessionState
 from shared.sessions.ports import SessionStore
 from shared.subscriptions.model import SUBSCRIPTION_LIFETIME, Subscription, SubscriptionState
@@ -74,7 +74,7 @@ async def ensure_subscription(
     Raises:
         CalendarThrottled, CalendarUnavailable, StoreUnavailable: worth trying again later.
     """
-    if organization.settings.background is Background.POLL:
+    if organization.settings.sync_mode is SyncMode.POLL:
         return
     known = await ports.subscriptions.get(mailbox)
     if known and is_alive(known, ports.clock.now()):
@@ -104,7 +104,7 @@ async def renew_batch(
     found = await gather_limited(ports.subscriptions.get(mailbox) for mailbox in job.mailboxes)
     rows = [row for row in found if row is not None]
     # An organization that was set to polling keeps no subscription.
-    pushes = organization.settings.background is Background.PUSH
+    pushes = organization.settings.sync_mode is SyncMode.PUSH
     upcoming = await gather_limited(
         _upcoming_sessions(row.mailbox, ports) for row in rows if pushes
     )

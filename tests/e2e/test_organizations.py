@@ -46,12 +46,12 @@ class Platform:
         assert decided.status_code == 302, decided.text
         return await self._stage.http.get(decided.headers["location"])
 
-    async def ailments(self, organization_id: str, mailbox: str = "") -> dict[str, str]:
+    async def issues(self, organization_id: str, mailbox: str = "") -> dict[str, str]:
         """Return what the doctor finds, by capability."""
         query = {"mailbox": mailbox} if mailbox else {}
         path = f"organizations/{organization_id}/diagnostics"
         report = await self.told("GET", path, params=query)
-        return {f["capability"]: f["ailment"] or f["state"] for f in report["findings"]}
+        return {f["capability"]: f["issue"] or f["state"] for f in report["findings"]}
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_a_customer_is_taken_on_with_one_link(stage: Stage, platform: Plat
     assert me["mailbox"]["usable"], me
     session = await stage.book("noor", "first")
     assert session["state"] == "scheduled"
-    assert await platform.ailments(organization_id, nils.address) == {
+    assert await platform.issues(organization_id, nils.address) == {
         "token": "works",
         "profiles": "works",
         "read_events": "works",
@@ -143,7 +143,7 @@ async def test_a_withdrawal_is_noticed_shown_and_stops_calls(
     shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
     if shown["consent"] != "withdrawn":
         # The user's token was still good for the call: the app's own look settles it.
-        assert (await platform.ailments(ORGANIZATION))["token"] == "app_gone"
+        assert (await platform.issues(ORGANIZATION))["token"] == "app_gone"
         shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
     assert shown["consent"] == "withdrawn"
     feed = await platform.told("GET", f"organizations/{ORGANIZATION}/changes")
@@ -151,7 +151,7 @@ async def test_a_withdrawal_is_noticed_shown_and_stops_calls(
 
     asked = len(stage.cloud.entra.requests)
     me = (await stage.call("ben", "GET", "me")).json()
-    assert me["mailbox"]["findings"][0]["ailment"] == "consent_withdrawn"
+    assert me["mailbox"]["findings"][0]["issue"] == "consent_withdrawn"
     assert (await stage.call("ben", "GET", "pairings")).status_code == 403
     assert len(stage.cloud.entra.requests) == asked
 
@@ -167,7 +167,7 @@ async def test_narrowing_by_assignment_stops_only_those_outside(
     ruth = (await stage.call("ruth", "GET", "me")).json()["mailbox"]
     ben = (await stage.call("ben", "GET", "me")).json()["mailbox"]
     assert not ruth["usable"]
-    assert {f["ailment"] for f in ruth["findings"]} == {"not_assigned"}
+    assert {f["issue"] for f in ruth["findings"]} == {"not_assigned"}
     assert ben["usable"]
     shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
     assert shown["consent"] == "granted"
@@ -180,8 +180,8 @@ async def test_narrowing_in_exchange_stops_only_those_outside(
     stage.cloud.entra.app_in(CONTOSO_ID).application = {"User.ReadBasic.All"}
     stage.cloud.graph.switches.rbac = {CONTOSO_ID: ["Calendars.Read"]}
     ada, ruth = (stage.cloud.world.person(who) for who in ("ada", "ruth"))
-    assert (await platform.ailments(ORGANIZATION, ada.address))["read_events"] == "works"
-    assert (await platform.ailments(ORGANIZATION, ruth.address))["read_events"] == "out_of_scope"
+    assert (await platform.issues(ORGANIZATION, ada.address))["read_events"] == "works"
+    assert (await platform.issues(ORGANIZATION, ruth.address))["read_events"] == "out_of_scope"
     session = await stage.book()
     await stage.settled()
     stage.cloud.graph.outlook.accept("ada", session["id"])

@@ -94,7 +94,7 @@ async def test_a_new_organization_has_the_documented_defaults(api: Api) -> None:
     shown = await created(api)
     assert shown["settings"] == {
         "access_mode": "delegated",
-        "background": "push",
+        "sync_mode": "push",
         "tentative_is_busy": True,
         "minimum_notice_minutes": 120,
         "horizon_days": 90,
@@ -111,7 +111,7 @@ async def test_a_new_organization_has_the_documented_defaults(api: Api) -> None:
 async def test_every_setting_can_be_set_and_read_back(api: Api) -> None:
     wanted = {
         "access_mode": "application",
-        "background": "poll",
+        "sync_mode": "poll",
         "tentative_is_busy": False,
         "minimum_notice_minutes": 30,
         "horizon_days": 10,
@@ -279,7 +279,7 @@ async def test_diagnostics_say_who_must_do_what(api: Api, people: FakeDirectory)
     report = told(await api.call("GET", path, who="platform"))
     token = report["findings"][0]
     assert (report["healthy"], report["consent"]) == (False, "withdrawn")
-    assert (token["ailment"], token["who"], token["code"]) == (
+    assert (token["issue"], token["responsible"], token["code"]) == (
         "app_gone",
         "entra_admin",
         "AADSTS700016",

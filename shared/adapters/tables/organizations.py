@@ -20,11 +20,11 @@ from shared.errors import Conflict, NotFound, StaleRow
 from shared.ids import OrganizationId, TenantId
 from shared.organizations.model import (
     AccessMode,
-    Background,
     ConsentState,
     OnlineMeetingChoice,
     Organization,
     OrganizationSettings,
+    SyncMode,
 )
 
 
@@ -160,7 +160,7 @@ def _values(organization: Organization) -> dict[str, Any]:
             "consent": organization.consent.value,
             "consent_changed_at": instant(changed_at) if changed_at else None,
             "access_mode": settings.access_mode.value,
-            "background": settings.background.value,
+            "background": settings.sync_mode.value,
             "tentative_is_busy": settings.tentative_is_busy,
             "minimum_notice_seconds": _seconds(settings.minimum_notice),
             "horizon_seconds": _seconds(settings.horizon),
@@ -195,7 +195,7 @@ def _organization(row: Row) -> Organization:
 def _settings(values: Mapping[str, Any]) -> OrganizationSettings:
     return OrganizationSettings(
         access_mode=AccessMode(values["access_mode"]),
-        background=Background(values["background"]),
+        sync_mode=SyncMode(values["background"]),
         tentative_is_busy=values["tentative_is_busy"],
         minimum_notice=timedelta(seconds=values["minimum_notice_seconds"]),
         horizon=timedelta(seconds=values["horizon_seconds"]),

@@ -20,11 +20,11 @@ from shared.organizations.diagnosis import (
 )
 from shared.organizations.model import (
     AccessMode,
-    Background,
     Caller,
     ConsentState,
     Organization,
     OrganizationSettings,
+    SyncMode,
 )
 from shared.organizations.ports import Capability
 from shared.organizations.remedies import REMEDIES, Issue, Responsible
@@ -94,7 +94,7 @@ async def test_trying_leaves_nothing_behind(microsoft: Microsoft, wired: Wiring)
 
 
 async def test_polling_needs_no_subscription(microsoft: Microsoft, wired: Wiring) -> None:
-    customer = organization(background=Background.POLL)
+    customer = organization(sync_mode=SyncMode.POLL)
     findings = await diagnose(customer, microsoft.mailbox("ada"), probes=wired.probes)
     assert Capability.SUBSCRIBE not in by_capability(findings)
 
@@ -104,14 +104,14 @@ async def test_without_a_mailbox_the_tenant_alone_is_tried(
 ) -> None:
     found = by_capability(await diagnose(organization(), None, probes=wired.probes))
     assert found[Capability.PROFILES].state is FindingState.WORKS
-    assert found[Capability.READ_EVENTS].ailment is Issue.NEEDS_MAILBOX
+    assert found[Capability.READ_EVENTS].issue is Issue.NEEDS_MAILBOX
 
 
 @dataclass(frozen=True)
 class Case:
     """How to make the tenant ill, and what the doctor must say."""
 
-    ailment: Issue
+    issue: Issue
     capability: Capability
     make_ill: Callable[[Microsoft], object]
     who: str = "ada"
@@ -245,25 +245,25 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    "case", CASES, ids=[f"{case.ailment}-{case.capability}-{n}" for n, case in enumerate(CASES)]
+    "case", CASES, ids=[f"{case.issue}-{case.capability}-{n}" for n, case in enumerate(CASES)]
 )
-async def test_each_ailment_is_recognized(microsoft: Microsoft, wired: Wiring, case: Case) -> None:
+async def test_each_issue_is_recognized(microsoft: Microsoft, wired: Wiring, case: Case) -> None:
     mailbox = microsoft.mailbox(case.who)
     case.make_ill(microsoft)
     customer = replace(organization(**(case.settings or {})), consent=case.consent)
     found = by_capability(await diagnose(customer, mailbox, probes=wired.probes))
     finding = found[case.capability]
-    assert finding.ailment is case.ailment
+    assert finding.issue is case.issue
     assert finding.meaning
     assert finding.remedy
     assert not re.search(r"\{[a-z_]*\}", f"{finding.meaning} {finding.remedy} {finding.link}")
-    assert finding.who is REMEDIES[case.ailment].who
+    assert finding.responsible is REMEDIES[case.issue].responsible
 
 
 def test_every_row_of_the_table_has_its_case() -> None:
     # Below and above: of tenants that are not there, and of nobody's mailbox.
     elsewhere = {Issue.TENANT_UNKNOWN, Issue.NO_TENANT, Issue.NEEDS_MAILBOX}
-    ill = {case.ailment for case in CASES} | {ailment for _, _, ailment in PARTICIPANTS}
+    ill = {case.issue for case in CASES} | {issue for _, _, issue in PARTICIPANTS}
     assert set(REMEDIES) == set(Issue)
     assert ill | elsewhere == set(Issue)
 
@@ -271,21 +271,21 @@ def test_every_row_of_the_table_has_its_case() -> None:
 async def test_an_unknown_tenant_is_told_as_such(wired: Wiring) -> None:
     customer = organization("0f0f0f0f-0000-4000-8000-000000000000")
     found = by_capability(await diagnose(customer, None, probes=wired.probes))
-    assert found[TOKEN].ailment is Issue.TENANT_UNKNOWN
+    assert found[TOKEN].issue is Issue.TENANT_UNKNOWN
     assert found[TOKEN].code == "AADSTS90002"
 
 
 async def test_an_organization_without_a_tenant_needs_consent_first(wired: Wiring) -> None:
     customer = replace(organization(), tenant_id=None)
     findings = await diagnose(customer, None, probes=wired.probes)
-    assert {finding.ailment for finding in findings} == {Issue.NO_TENANT}
+    assert {finding.issue for finding in findings} == {Issue.NO_TENANT}
 
 
 async def test_a_tenant_that_never_approved_is_told_as_such(wired: Wiring) -> None:
     customer = replace(organization(NORTHWIND_ID), consent=ConsentState.PENDING)
     found = by_capability(await diagnose(customer, None, probes=wired.probes))
-    assert found[TOKEN].ailment is Issue.APP_GONE
-    assert found[TOKEN].who is Responsible.ENTRA_ADMIN
+    assert found[TOKEN].issue is Issue.APP_GONE
+    assert found[TOKEN].responsible is Responsible.ENTRA_ADMIN
 
 
 async def test_a_scoped_tenant_works_for_those_in_scope(
@@ -336,7 +336,7 @@ async def test_nothing_is_asked_of_graph_once_consent_is_withdrawn(
     findings = await diagnose_participant(
         replace(mine, organization=withdrawn), probes=wired.probes
     )
-    assert {f.ailment for f in findings} == {Issue.CONSENT_WITHDRAWN}
+    assert {f.issue for f in findings} == {Issue.CONSENT_WITHDRAWN}
     assert not microsoft.entra.requests
 
 
@@ -350,19 +350,19 @@ PARTICIPANTS: list[tuple[str, Callable[[Microsoft], object], Issue]] = [
 ]
 
 
-@pytest.mark.parametrize(("who", "make_ill", "ailment"), PARTICIPANTS)
+@pytest.mark.parametrize(("who", "make_ill", "issue"), PARTICIPANTS)
 async def test_a_participant_is_told_in_plain_words(
     microsoft: Microsoft,
     wired: Wiring,
     who: str,
     make_ill: Callable[[Microsoft], object],
-    ailment: Issue,
+    issue: Issue,
 ) -> None:
     mine = participation(microsoft, who)
     make_ill(microsoft)
     found = by_capability(await diagnose_participant(mine, probes=wired.probes))
-    assert found[AS_USER].ailment is ailment
-    assert found[AS_USER].remedy == REMEDIES[ailment].to_person
+    assert found[AS_USER].issue is issue
+    assert found[AS_USER].remedy == REMEDIES[issue].to_person
     assert found[AS_USER].link is None
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.ids import SessionId
-from shared.organizations.model import Background
+from shared.organizations.model import SyncMode
 from shared.sessions.model import Session, SessionState
 from shared.sessions.rhythm import next_reconciliation, reconcile_every
 from tests.builders import a_session
@@ -16,12 +16,12 @@ _LATER = st.timedeltas(timedelta(0), timedelta(hours=6))
 _SESSIONS = st.uuids().map(
     lambda number: a_session(id=SessionId(str(number)), state=SessionState.SCHEDULED)
 )
-_BACKGROUNDS = st.sampled_from(Background)
+_BACKGROUNDS = st.sampled_from(SyncMode)
 
 
 @given(_SESSIONS, _AHEAD, _BACKGROUNDS)
 def test_the_next_time_comes_within_the_rhythm(
-    session: Session, ahead: timedelta, background: Background
+    session: Session, ahead: timedelta, background: SyncMode
 ) -> None:
     now = session.span.start - ahead
     item = next_reconciliation(session, background, now)
@@ -31,7 +31,7 @@ def test_the_next_time_comes_within_the_rhythm(
 
 @given(_SESSIONS, _AHEAD, _LATER, _BACKGROUNDS)
 def test_who_asks_before_the_next_time_hears_the_same(
-    session: Session, ahead: timedelta, later: timedelta, background: Background
+    session: Session, ahead: timedelta, later: timedelta, background: SyncMode
 ) -> None:
     now = session.span.start - ahead
     first = next_reconciliation(session, background, now)
@@ -47,6 +47,6 @@ def test_who_asks_before_the_next_time_hears_the_same(
 def test_sessions_are_read_at_different_times() -> None:
     now = a_session().span.start - timedelta(days=10)
     sessions = [a_session(state=SessionState.SCHEDULED) for _ in range(200)]
-    items = [next_reconciliation(each, Background.PUSH, now) for each in sessions]
+    items = [next_reconciliation(each, SyncMode.PUSH, now) for each in sessions]
     hours = [(item.due_at - now) // timedelta(hours=1) for item in items if item]
     assert all(10 < hours.count(hour) < 70 for hour in range(6))
