@@ -262,7 +262,7 @@ async def look(rig: Rig, findings: Findings) -> None:
         findings.wrong += [f"{s.id}: still requested" for s in mine if s.state == "requested"]
     scheduled = {s.id for s, _, _ in rig.booked if s.state is SessionState.SCHEDULED}
     per_session: Counter[str] = Counter()
-    for mailbox in rig.cloud.graph.site.store.all():
+    for mailbox in rig.cloud.graph.backend.store.all():
         for event in mailbox.live():
             if event.is_organizer and event.transaction_id:
                 per_session[event.transaction_id] += 1

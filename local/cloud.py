@@ -25,7 +25,7 @@ from local.entra.managed_identity import IdentityEndpoint
 from local.entra.registration import FederatedCredential
 from local.entra.simulator import EntraSimulator
 from local.entra.tokens import EXCHANGE_AUDIENCES
-from local.graph.request_log import Recorded
+from local.graph.request_log import LoggedRequest
 from local.graph.simulator import GraphSimulator
 from local.insights import InsightsSimulator
 from local.keyvault.simulator import KeyVaultSimulator
@@ -79,7 +79,7 @@ class LocalCloud:
         background: bool = True,
         telemetry: bool = False,
         webhook_url: str = "",
-        on_exchange: Callable[[Recorded], None] | None = None,
+        on_exchange: Callable[[LoggedRequest], None] | None = None,
     ) -> None:
         """Only store.
 

@@ -92,8 +92,8 @@ def _two_workers(rig: Rig) -> None:
 
 def _subscriptions_end(*, tell: bool) -> Hinder:
     def hinder(rig: Rig) -> None:
-        notifier = rig.cloud.graph.site.notifier
-        for subscription in list(rig.cloud.graph.site.subscriptions.all()):
+        notifier = rig.cloud.graph.backend.notifier
+        for subscription in list(rig.cloud.graph.backend.subscriptions.all()):
             notifier.end(subscription, tell=tell)
 
     return hinder

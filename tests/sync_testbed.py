@@ -420,7 +420,7 @@ class Rig:
             assert stored is not None
             try:
                 event = self.cloud.graph.outlook.find(mentee, session.id)
-                shown = self.cloud.graph.outlook.shown(event)
+                shown = self.cloud.graph.outlook.get(event)
             except Exception:  # noqa: BLE001  # not in the calendar any more
                 shown = None
             if shown is None or shown.get("isCancelled"):

@@ -103,7 +103,7 @@ class EntraSimulator:
         """Remove the app from a tenant."""
         self.directory.withdraw(tenant_id)
 
-    def fail(
+    def inject_error(
         self,
         code: int,
         *,
@@ -117,7 +117,7 @@ class EntraSimulator:
         forced = ForcedError(code, flow, tenant_id, times, claims, suberror)
         self.directory.forced.append(forced)
 
-    def heal(self) -> None:
+    def clear_errors(self) -> None:
         """Take away every forced error."""
         self.directory.forced.clear()
 

@@ -7,42 +7,42 @@ from dataclasses import dataclass
 from yarl import URL
 
 from local.clock import CloudClock
-from local.graph.auth import Authority
+from local.graph.auth import TokenValidator
 from local.graph.delta import DeltaTokens
 from local.graph.errors import Json
 from local.graph.exchange import Exchange
 from local.graph.faults import Faults
-from local.graph.http import Call, Reply
-from local.graph.mail import PostOffice
+from local.graph.http import GraphReply, GraphRequest
+from local.graph.mail import MailTransport
 from local.graph.mailbox import Store
 from local.graph.notifications import Notifier
 from local.graph.online_meetings import OnlineMeetings
 from local.graph.people import People
-from local.graph.request_log import Recorder
-from local.graph.scheduler import Agenda
+from local.graph.request_log import RequestLog
+from local.graph.scheduler import VirtualScheduler
 from local.graph.subscriptions import Subscriptions
-from local.graph.switches import Switches
+from local.graph.switches import BehaviorFlags
 from local.graph.webhooks import Webhooks
 from local.world import World
 
 
 @dataclass(slots=True)
-class Site:
+class GraphBackend:
     """The parts, by name."""
 
     world: World
     people: People
     clock: CloudClock
-    chance: random.Random
-    switches: Switches
-    agenda: Agenda
+    rng: random.Random
+    switches: BehaviorFlags
+    scheduler: VirtualScheduler
     store: Store
-    post: PostOffice
+    post: MailTransport
     online: OnlineMeetings
     exchange: Exchange
-    authority: Authority
+    authority: TokenValidator
     faults: Faults
-    recorder: Recorder
+    recorder: RequestLog
     subscriptions: Subscriptions
     notifier: Notifier
     webhooks: Webhooks
@@ -53,20 +53,20 @@ class Site:
     """Whether webhooks may be http: tests only."""
 
 
-Handler = Callable[[Site, Call], Awaitable[Reply]]
+Handler = Callable[[GraphBackend, GraphRequest], Awaitable[GraphReply]]
 
 
 def page_of(
-    items: list[Json], call: Call, *, skip: int, size: int, more: bool, context: str
-) -> Reply:
+    items: list[Json], call: GraphRequest, *, skip: int, size: int, more: bool, context: str
+) -> GraphReply:
     """Return one page, with the link to the next if there is *more*."""
     body: Json = {"@odata.context": f"{call.root}/$metadata#{context}", "value": items}
     if more:
         body["@odata.nextLink"] = link_to(call, {"$skip": str(skip + size)})
-    return Reply(200, body)
+    return GraphReply(200, body)
 
 
-def link_to(call: Call, changes: dict[str, str]) -> str:
+def link_to(call: GraphRequest, changes: dict[str, str]) -> str:
     """Return the address of this call with other options."""
     query = {**call.query, **changes}
     return str(URL(f"{call.root}{call.path}", encoded=True).with_query(query))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from local.graph.auth import Identity
+from local.graph.auth import CallerIdentity
 from local.graph.errors import Json, bad_request
 from local.graph.event_input import fold_keys
 from local.graph.mailbox import Mailbox
@@ -21,7 +21,7 @@ _IMMUTABLE = re.compile(r'(?i:idtype)\s*=\s*"ImmutableId"')
 
 
 @dataclass(slots=True)
-class Call:
+class GraphRequest:
     """What a handler is given."""
 
     method: str
@@ -35,14 +35,14 @@ class Call:
     root: str
     """The address of the service, for links: ``https://localhost:1234/v1.0``."""
     in_batch: bool = False
-    identity: Identity | None = None
+    identity: CallerIdentity | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     """From the path, decoded: ``event``, ``calendar``, ``id``."""
     mailbox: Mailbox | None = None
     """Of the user in the path."""
 
     @property
-    def caller(self) -> Identity:
+    def caller(self) -> CallerIdentity:
         """The identity, which every handler's call has."""
         if self.identity is None:
             raise RuntimeError("handlers run after authentication")
@@ -111,7 +111,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Reply:
+class GraphReply:
     """What a handler answers. *body* None: nothing."""
 
     status: int = 200

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from local.graph.errors import bad_request
 from local.graph.mailbox import Event, Mailbox, Store
-from local.graph.scheduler import Agenda
-from local.graph.switches import Switches
+from local.graph.scheduler import VirtualScheduler
+from local.graph.switches import BehaviorFlags
 
 TEAMS: Final = "teamsForBusiness"
 SKYPE: Final = "skypeForBusiness"
@@ -20,12 +20,12 @@ class OnlineMeetings:
     """Gives events their online meeting, as far as the switches allow."""
 
     def __init__(
-        self, store: Store, agenda: Agenda, switches: Switches, chance: random.Random
+        self, store: Store, scheduler: VirtualScheduler, switches: BehaviorFlags, rng: random.Random
     ) -> None:
         self._store = store
-        self._agenda = agenda
+        self._agenda = scheduler
         self._switches = switches
-        self._chance = chance
+        self._chance = rng
 
     def allowed_providers(self, mailbox: Mailbox) -> list[str]:
         """Return what the mailbox's calendars allow, the default first."""
@@ -58,7 +58,7 @@ class OnlineMeetings:
             self._link(mailbox, event)
         elif self._switches.teams == "late":
             delay = timedelta(seconds=self._switches.teams_delay_seconds)
-            self._agenda.after(delay, lambda: self._link_late(mailbox, event))
+            self._agenda.call_later(delay, lambda: self._link_late(mailbox, event))
 
     def _is_served(self, mailbox: Mailbox, provider: str) -> bool:
         if provider == SKYPE:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from local.graph.auth import Identity
+from local.graph.auth import CallerIdentity
 from local.graph.errors import Json
 from local.graph.times import instant_text
 
@@ -23,7 +23,7 @@ _HEADERS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class LoggedRequest:
     """One request with its answer. *status* 0: the connection broke instead."""
 
     at: datetime
@@ -35,7 +35,7 @@ class Recorded:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: Any
-    identity: Identity | None
+    identity: CallerIdentity | None
     status: int
     response: Any
     in_batch: bool = False
@@ -61,18 +61,18 @@ class Recorded:
         }
 
 
-class Recorder:
+class RequestLog:
     """The last exchanges in full, and a count of all."""
 
-    def __init__(self, on_exchange: Callable[[Recorded], None] | None = None) -> None:
+    def __init__(self, on_exchange: Callable[[LoggedRequest], None] | None = None) -> None:
         self._on_exchange = on_exchange
-        self.entries: deque[Recorded] = deque(maxlen=_REMEMBERED)
+        self.entries: deque[LoggedRequest] = deque(maxlen=_REMEMBERED)
         self.counts: Counter[tuple[str, str]] = Counter()
         """By (method, operation); inner requests of a batch count too, as Graph counts them."""
         self.in_batch: Counter[tuple[str, str]] = Counter()
         """Those of *counts* that came inside a batch."""
 
-    def add(self, entry: Recorded) -> None:
+    def add(self, entry: LoggedRequest) -> None:
         """Write one down and tell the listener."""
         self.entries.append(entry)
         self.counts[entry.method, entry.operation] += 1

@@ -22,7 +22,7 @@ from local.graph.permissions import (
     TIME_ZONES,
     TRANSLATE,
     USERS,
-    Need,
+    RequiredPermission,
 )
 
 
@@ -33,7 +33,7 @@ class Route:
     method: str
     pattern: str
     """Segments; ``{mailbox}`` stands for ``me`` or ``users/{id}``."""
-    need: Need
+    need: RequiredPermission
     handler: Handler
     by_handler: bool = False
     """The handler itself judges permissions, because they depend on more than the path."""

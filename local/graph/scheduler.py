@@ -21,10 +21,10 @@ class _Entry:
     due_at: datetime
     order: int
     act: Callable[[], None] = field(compare=False)
-    upkeep: bool = field(compare=False)
+    background: bool = field(compare=False)
 
 
-class Agenda:
+class VirtualScheduler:
     """A queue ordered by due time; the world's clock alone decides what is due.
 
     Acts are quick and synchronous. What waits for somebody else (a webhook) is started with
@@ -38,15 +38,19 @@ class Agenda:
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: asyncio.Task[None] | None = None
 
-    def after(self, delay: timedelta, act: Callable[[], None], *, upkeep: bool = False) -> None:
-        """Do *act* once *delay* has passed. `settle` does not wait for *upkeep*."""
-        self.at(self._clock.now() + delay, act, upkeep=upkeep)
+    def call_later(
+        self, delay: timedelta, act: Callable[[], None], *, background: bool = False
+    ) -> None:
+        """Do *act* once *delay* has passed. `settle` does not wait for *background*."""
+        self.call_at(self._clock.now() + delay, act, background=background)
 
-    def at(self, due_at: datetime, act: Callable[[], None], *, upkeep: bool = False) -> None:
+    def call_at(
+        self, due_at: datetime, act: Callable[[], None], *, background: bool = False
+    ) -> None:
         """Do *act* at *due_at*."""
-        heapq.heappush(self._queue, _Entry(due_at, next(self._order), act, upkeep))
+        heapq.heappush(self._queue, _Entry(due_at, next(self._order), act, background))
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def create_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Run *work* beside the queue, owned by the agenda."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -65,7 +69,7 @@ class Agenda:
         """
         limit = self._clock.now() + within
         await self.run_due()
-        while due := [e.due_at for e in self._queue if not e.upkeep and e.due_at <= limit]:
+        while due := [e.due_at for e in self._queue if not e.background and e.due_at <= limit]:
             await self._jump(min(due))
 
     async def advance(self, by: timedelta) -> None:

@@ -40,7 +40,7 @@ class Keys:
 
 
 @dataclass(slots=True)
-class Edge:
+class HttpServer:
     """Answers HTTP requests. Without functions, as after a failed load, every one with 404."""
 
     keys: Keys

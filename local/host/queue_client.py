@@ -38,10 +38,10 @@ class Queue(Protocol):
     async def create(self) -> None:
         """Make the queue if it is not there."""
 
-    async def take(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
+    async def receive(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
         """Return up to *most* visible messages, hidden for that long. None: an empty list."""
 
-    async def hide(self, message: TakenMessage, hidden_for: timedelta) -> TakenMessage:
+    async def extend_visibility(self, message: TakenMessage, hidden_for: timedelta) -> TakenMessage:
         """Set when *message* appears again. Return it with its new receipt."""
 
     async def delete(self, message: TakenMessage) -> None:
@@ -67,7 +67,7 @@ class StorageQueue:
                 return
             raise _failed(error) from error
 
-    async def take(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
+    async def receive(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
         """Return up to *most* visible messages, hidden for that long."""
         found: list[TakenMessage] = []
         try:
@@ -83,7 +83,7 @@ class StorageQueue:
                 raise _failed(error) from error
         return found
 
-    async def hide(self, message: TakenMessage, hidden_for: timedelta) -> TakenMessage:
+    async def extend_visibility(self, message: TakenMessage, hidden_for: timedelta) -> TakenMessage:
         """Set when *message* appears again. Return it with its new receipt."""
         try:
             updated = await self._client.update_message(

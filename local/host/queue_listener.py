@@ -81,16 +81,16 @@ class QueueListener:
         total = 0
         while found := await self._start_batch():
             total += found
-            await self.settle()
-        await self.settle()
+            await self.wait_idle()
+        await self.wait_idle()
         return total
 
-    async def settle(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait for the messages that are being handled."""
         while self._handling:
             await asyncio.wait(self._handling)
 
-    def abandon(self) -> None:
+    def cancel(self) -> None:
         """Stop handling at once; the messages appear again by themselves."""
         for task in self._handling:
             task.cancel()
@@ -100,7 +100,7 @@ class QueueListener:
         await self._invoker.invoke(Call(self.function, Datum(text, "string")))
 
     async def _start_batch(self) -> int:
-        messages = await self._queue.take(self._options.batch_size, HIDDEN_FOR)
+        messages = await self._queue.receive(self._options.batch_size, HIDDEN_FOR)
         for message in messages:
             task = asyncio.create_task(self._handle(message))
             self._handling.add(task)
@@ -127,7 +127,7 @@ class QueueListener:
         if message.dequeue_count > self._options.max_dequeue_count and self._poison:
             await self._to_poison(message, "it was taken too often")
             return
-        keeper = _Keeper(self._queue, message)
+        keeper = _VisibilityRenewer(self._queue, message)
         try:
             succeeded = await self._runs(message, text)
         finally:
@@ -139,7 +139,7 @@ class QueueListener:
                 message, f"MaxDequeueCount of {self._options.max_dequeue_count} is reached"
             )
         else:
-            await self._queue.hide(message, self._options.visibility_timeout)
+            await self._queue.extend_visibility(message, self._options.visibility_timeout)
 
     async def _runs(self, message: TakenMessage, text: str) -> bool:
         try:
@@ -159,7 +159,7 @@ class QueueListener:
 
     async def _to_poison(self, message: TakenMessage, reason: str) -> None:
         if self._poison is None:
-            await self._queue.hide(message, self._options.visibility_timeout)
+            await self._queue.extend_visibility(message, self._options.visibility_timeout)
             return
         _log.error(
             "Message %s of queue %r moves to %r: %s",
@@ -173,7 +173,7 @@ class QueueListener:
         await self._queue.delete(message)
 
 
-class _Keeper:
+class _VisibilityRenewer:
     """Keeps a message hidden while it is being handled."""
 
     def __init__(self, queue: Queue, message: TakenMessage) -> None:
@@ -192,6 +192,6 @@ class _Keeper:
         while True:
             await asyncio.sleep(HIDDEN_FOR.total_seconds() / 2)
             try:
-                self._message = await self._queue.hide(self._message, HIDDEN_FOR)
+                self._message = await self._queue.extend_visibility(self._message, HIDDEN_FOR)
             except QueueFailed as error:
                 _log.warning("Message %s cannot be kept hidden: %s", self._message.id, error)

@@ -135,7 +135,7 @@ async def test_odd_texts_are_right_in_outlook_and_nobody_elses_markup(stage: Sta
         await stage.settled()
         for who in ("ben", "ada"):
             (event,) = outlook.events(who, start, start + timedelta(minutes=1))
-            shown = outlook.shown(event)
+            shown = outlook.get(event)
             assert shown["subject"] == told
             assert shown["location"]["displayName"] == told
             written = shown["body"]["content"]

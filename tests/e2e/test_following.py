@@ -146,10 +146,10 @@ async def test_the_first_session_subscribes_and_the_second_does_not(stage: Stage
     graph = stage.cloud.graph
     await stage.book()
     await stage.settled()
-    (subscription,) = graph.site.subscriptions.all()
+    (subscription,) = graph.backend.subscriptions.all()
     await stage.book()
     await stage.settled()
-    assert [s.id for s in graph.site.subscriptions.all()] == [subscription.id]
+    assert [s.id for s in graph.backend.subscriptions.all()] == [subscription.id]
     assert graph.requests.count("POST", "subscriptions") == 1
 
 

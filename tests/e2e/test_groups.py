@@ -97,7 +97,7 @@ async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: Stage) -> 
     for who, answer in (("priya", "accepted"), ("misaki", "declined"), ("ada", "tentative")):
         reply = await stage.call(who, "POST", f"{path}/response", json={"response": answer})
         assert reply.status_code == 202, reply.text
-    outlook.answer_from_outside("guest3@partner.example", session["id"], "accepted")
+    outlook.answer_as_external("guest3@partner.example", session["id"], "accepted")
     await stage.settled()
     for who in ("ben", "tashi"):
         seen = (await stage.call(who, "GET", path)).json()

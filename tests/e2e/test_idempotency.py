@@ -24,7 +24,7 @@ def events(stage: Stage) -> int:
     """Return how many events organizers have of ours."""
     return sum(
         event.is_organizer and event.transaction_id is not None
-        for mailbox in stage.cloud.graph.site.store.all()
+        for mailbox in stage.cloud.graph.backend.store.all()
         for event in mailbox.live()
     )
 

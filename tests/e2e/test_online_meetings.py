@@ -78,7 +78,7 @@ async def test_every_wish_is_honoured_or_it_is_said_what_was_done_instead(stage:
         assert told["wanted"] == wanted
         assert (told["join_url"] is not None) == (told["state"] == "ready")
         assert (told["detail"] is not None) == (told["reason"] is not None)
-        event = stage.cloud.graph.outlook.shown(stage.cloud.graph.outlook.find(who, session["id"]))
+        event = stage.cloud.graph.outlook.get(stage.cloud.graph.outlook.find(who, session["id"]))
         assert event["isOnlineMeeting"] == (told["state"] == "ready")
         assert (event["onlineMeeting"] or {}).get("joinUrl") == told["join_url"]
 

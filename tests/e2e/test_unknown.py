@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.graph.switches import Switches
+from local.graph.switches import BehaviorFlags
 from tests.e2e.conftest import Stage
 
 
@@ -33,7 +33,7 @@ def of(found: Any, name: str) -> Any:
 
 def set_switches(stage: Stage, **switches: Any) -> None:
     """Be unkind."""
-    known: Switches = stage.cloud.graph.switches
+    known: BehaviorFlags = stage.cloud.graph.switches
     for name, value in switches.items():
         known.set(name, value)
 
@@ -108,7 +108,7 @@ async def test_who_is_unknown_is_booked_only_if_the_caller_says_so(stage: Stage)
     assert booked.json()["unknown_for"] == [of(offered, "gil")["address"]]
     # A guest answers by mail.
     await stage.settled()
-    stage.cloud.graph.outlook.answer_from_outside(
+    stage.cloud.graph.outlook.answer_as_external(
         of(offered, "gil")["address"], booked.json()["id"], "accepted"
     )
     await stage.settled()

@@ -120,7 +120,7 @@ class Case:
 
 
 def fail(code: int) -> Callable[[Microsoft], object]:
-    return lambda microsoft: microsoft.entra.fail(code, times=None)
+    return lambda microsoft: microsoft.entra.inject_error(code, times=None)
 
 
 def granted(*application: str) -> Callable[[Microsoft], object]:

@@ -219,7 +219,7 @@ async def test_an_outage_of_key_vault_is_survived(microsoft: Microsoft, wired: W
     secrets = wired.secrets
     await secrets.get("app-secret")
     secrets._monotonic = lambda: KEEP_SECONDS * 10e6
-    microsoft.vault.weather.is_down = True
+    microsoft.vault.conditions.is_down = True
     assert (await secrets.get("app-secret")).value == "the first secret"
     with pytest.raises(StoreUnavailable):
         await secrets.get("client-state-key")
@@ -230,7 +230,7 @@ async def test_a_secret_that_is_not_there(microsoft: Microsoft, wired: Wiring) -
         await wired.secrets.get("nothing")
     with pytest.raises(Misconfigured):
         await wired.secrets.versions("nothing")
-    microsoft.vault.weather.forbids = True
+    microsoft.vault.conditions.forbids = True
     with pytest.raises(Misconfigured):
         await wired.secrets.get("app-secret")
 
@@ -271,7 +271,7 @@ async def test_a_client_state_survives_a_rotation(microsoft: Microsoft, wired: W
 async def test_each_refusal_of_entra(
     microsoft: Microsoft, wired: Wiring, code: int, kind: type[Exception]
 ) -> None:
-    microsoft.entra.fail(code, flow=Flow.ON_BEHALF_OF, times=None)
+    microsoft.entra.inject_error(code, flow=Flow.ON_BEHALF_OF, times=None)
     with pytest.raises(kind):
         await GraphDirectory(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
 
@@ -330,7 +330,7 @@ async def test_logs_name_nobody(
     microsoft: Microsoft, wired: Wiring, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    microsoft.entra.fail(50020, flow=Flow.ON_BEHALF_OF)
+    microsoft.entra.inject_error(50020, flow=Flow.ON_BEHALF_OF)
     ada = microsoft.person("ada")
     with pytest.raises(NotAuthenticated):
         await GraphDirectory(wired.graph).probe_own_mailbox(microsoft.acting("ada"))

@@ -250,7 +250,7 @@ async def test_an_expired_secret_is_told_apart_from_a_wrong_one(cloud: Cloud) ->
 
 
 async def test_a_forced_error_comes_as_often_as_asked(cloud: Cloud) -> None:
-    cloud.entra.fail(90095, flow=Flow.APP, tenant_id=CONTOSO_ID, times=2)
+    cloud.entra.inject_error(90095, flow=Flow.APP, tenant_id=CONTOSO_ID, times=2)
     answers = [(await cloud.token(CONTOSO_ID, **secretly(cloud)))[0] for _ in range(3)]
     assert answers == [400, 400, 200]
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.clock import CloudClock
-from local.graph.request_log import Recorded
+from local.graph.request_log import LoggedRequest
 from local.graph.simulator import GraphSimulator
 from local.serving import serving, take_address
 from local.world import MailboxKind, Person, Tenant, World
@@ -200,7 +200,7 @@ async def graph() -> AsyncIterator[Graph]:
     public = {"key-1": _KEY.public_key()}
     contract, problems = graph_contract(), list[str]()
 
-    def check(entry: Recorded) -> None:
+    def check(entry: LoggedRequest) -> None:
         problems.extend(contract.problems(entry, requests=False))
 
     simulator = GraphSimulator(

@@ -89,7 +89,7 @@ async def test_why_a_mailbox_is_missing_needs_the_full_permission(graph: Graph) 
 async def test_organization_and_grants(graph: Graph) -> None:
     found = await graph.call("GET", "/organization", expect=200)
     assert found["value"][0]["id"] == TENANT
-    graph.simulator.site.granted_roles = lambda _: {"Calendars.Read"}
+    graph.simulator.backend.granted_roles = lambda _: {"Calendars.Read"}
     as_app: dict[str, Any] = {"who": None, "permissions": "Application.Read.All"}
     listed = await graph.call(
         "GET", f"/servicePrincipals?$filter=appId eq '{APP}'", **as_app, expect=200

@@ -296,19 +296,19 @@ async def test_the_queue_port(queue: Queue) -> None:
     await queue.create()
     await queue.send("one")
     await queue.send("two")
-    first, second = await queue.take(5, timedelta(minutes=1))
+    first, second = await queue.receive(5, timedelta(minutes=1))
     assert (first.content, second.content, first.dequeue_count) == ("one", "two", 1)
     assert first.expires_at > datetime.now(UTC) + timedelta(days=6)
-    assert not await queue.take(5, timedelta(minutes=1))
-    shown = await queue.hide(first, timedelta())
+    assert not await queue.receive(5, timedelta(minutes=1))
+    shown = await queue.extend_visibility(first, timedelta())
     assert shown.pop_receipt != first.pop_receipt
-    (again,) = await queue.take(5, timedelta(minutes=1))
+    (again,) = await queue.receive(5, timedelta(minutes=1))
     assert (again.id, again.dequeue_count) == (first.id, 2)
     await queue.delete(shown)  # somebody else has it now: no error, and it stays
     await queue.delete(again)
     await queue.delete(again)
     await queue.delete(second)
-    assert not await queue.take(5, timedelta(minutes=1))
+    assert not await queue.receive(5, timedelta(minutes=1))
 
 
 @needs_azurite
@@ -349,4 +349,4 @@ async def test_storage_that_refuses_is_told_apart(
         QueueServiceClient(storage.queues_url, credential=identity, **cloud.trusted) as service,
     ):
         with pytest.raises(QueueFailed, match="QueueNotFound"):
-            await StorageQueue(service.get_queue_client("absent")).take(1, timedelta(minutes=1))
+            await StorageQueue(service.get_queue_client("absent")).receive(1, timedelta(minutes=1))
