@@ -21,10 +21,12 @@ from cryptography.x509.oid import NameOID
 
 from local.azurite import Azurite, azurite
 from local.certificate import LocalCertificate, ensure_certificate
+from local.entra.application import entra_application
 from local.entra.managed_identity import IdentityEndpoint
 from local.entra.registration import FederatedCredential
 from local.entra.simulator import EntraSimulator
 from local.entra.tokens import EXCHANGE_AUDIENCES
+from local.graph.application import graph_application
 from local.graph.request_log import LoggedRequest
 from local.graph.simulator import GraphSimulator
 from local.insights import InsightsSimulator
@@ -203,8 +205,8 @@ class LocalCloud:
         keep = self._folder / "storage" if self._keep else None
         self.storage = await stack.enter_async_context(azurite(self.certificate, keep=keep))
         for app, address in (
-            (self.entra.app(), at_entra),
-            (self.graph.app(), at_graph),
+            (entra_application(self.entra), at_entra),
+            (graph_application(self.graph), at_graph),
             (self.key_vault.app(), at_vault),
             (OutlookPages(self.graph).app(), at_outlook),
             (self.insights.app(), at_insights),

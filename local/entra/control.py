@@ -3,16 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from local.entra.directory import Flow
+from local.entra.simulator import EntraSimulator
 from local.entra.tokens import Forgery
-
-if TYPE_CHECKING:
-    from local.entra.simulator import EntraSimulator
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -72,7 +70,7 @@ class ConditionsRequest(_Body):
 class Control:
     """Routes under ``/_control``. Bodies are JSON; answers show the state after the change."""
 
-    def __init__(self, entra: "EntraSimulator") -> None:
+    def __init__(self, entra: EntraSimulator) -> None:
         self._entra = entra
 
     def add_routes(self, router: web.UrlDispatcher) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from aiohttp import web
 
@@ -15,11 +15,9 @@ from local.graph.errors import GraphError, Json
 from local.graph.faults import FaultRule
 from local.graph.notifications import LifecycleEvent
 from local.graph.outlook import NoSuchEvent, NotYetDelivered
+from local.graph.simulator import GraphSimulator
 from local.graph.times import instant_text, parse_instant, zone_named
 from local.world import MailboxKind, Person
-
-if TYPE_CHECKING:
-    from local.graph.simulator import GraphSimulator
 
 _RuleFields = {f.name for f in fields(FaultRule)} - {"id", "hits", "checked_count"}
 
@@ -28,7 +26,7 @@ class _Refused(Exception):
     pass
 
 
-def control_routes(simulator: "GraphSimulator") -> list[web.RouteDef]:
+def control_routes(simulator: GraphSimulator) -> list[web.RouteDef]:
     """Return the routes under ``/_control``."""
     control = _Control(simulator)
     table: list[tuple[str, str, Callable[[web.Request], Awaitable[Any]]]] = [
@@ -86,7 +84,7 @@ def _as_json(
 
 
 class _Control:
-    def __init__(self, simulator: "GraphSimulator") -> None:
+    def __init__(self, simulator: GraphSimulator) -> None:
         self._simulator = simulator
         self._site = simulator.backend
 

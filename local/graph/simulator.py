@@ -13,7 +13,6 @@ from multidict import CIMultiDictProxy
 from local.graph.auth import TokenKeys, TokenValidator
 from local.graph.backend import GraphBackend
 from local.graph.batch import answer_batch, lowered
-from local.graph.control import control_routes
 from local.graph.delta import DeltaTokens
 from local.graph.errors import ConnectionLost, GraphError, new_request_id
 from local.graph.exchange import Exchange
@@ -106,9 +105,8 @@ class GraphSimulator:
         self._background = background
 
     def app(self) -> web.Application:
-        """Return the application: ``/v1.0/…`` and ``/_control/…`` at the root."""
+        """Return the application of ``/v1.0/…``."""
         app = web.Application(client_max_size=_LARGEST_BODY)
-        app.add_routes(control_routes(self))
         app.router.add_route("*", "/v1.0/{tail:.*}", self._handle)
         app.on_startup.append(self._start)
         app.on_cleanup.append(self._stop)

@@ -13,6 +13,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.clock import CloudClock
+from local.graph.application import graph_application
 from local.graph.request_log import LoggedRequest
 from local.graph.simulator import GraphSimulator
 from local.serving import serving, take_address
@@ -213,7 +214,7 @@ async def graph() -> AsyncIterator[Graph]:
     )
     simulator.switches.duplicates = 0
     address = take_address()
-    async with serving(simulator.app(), address), aiohttp.ClientSession() as session:
+    async with serving(graph_application(simulator), address), aiohttp.ClientSession() as session:
         yield Graph(simulator, world, address.url, session)
     assert not problems
 
