@@ -100,7 +100,7 @@ ORGANIZATION: Final = Organization(
 )
 
 
-class TickingClock:
+class OffsetClock:
     """A clock that goes on from the world's Monday, in step with the real one, or *ahead*."""
 
     def __init__(self, ahead: timedelta = timedelta()) -> None:
@@ -230,7 +230,7 @@ async def on_books(
                 jobs=InMemoryJobs(),
                 changes=InMemoryChanges(),
                 due=InMemoryDue(),
-                clock=TickingClock(ahead),
+                clock=OffsetClock(ahead),
             ),
         )
     await client.aclose()

@@ -30,14 +30,14 @@ from shared.sessions.booking import BookingRequest, book
 from shared.sessions.changing import Answer, Reschedule, cancel, reschedule, respond
 from shared.sessions.model import ResponseState, Session, SessionState
 from shared.timespan import TimeSpan
-from tests.sync_testbed import MONDAY, Rig, a_rig
+from tests.sync_testbed import MONDAY, SyncTestbed, a_rig
 
 PER_WORLD: Final = 120
 """Bookings in one world; then a new one begins, so that calendars stay as full as people's are."""
 AT_ONCE: Final = 4
 REPEATED: Final = 8
 """How often somebody repeats a request before giving up."""
-SILENT: Final = 12
+LOST_RESPONSE: Final = 12
 """Requests that meet a Graph which does not answer."""
 HALF_AN_HOUR: Final = timedelta(minutes=30)
 _WRITES: Final = r"/events|/cancel|/accept|/decline|/tentativelyAccept"
@@ -141,7 +141,7 @@ def _note(findings: Findings, started: float) -> None:
 class Person:
     """Somebody who books a session, and with the other one does things to it."""
 
-    def __init__(self, rig: Rig, pairing: Pairing, mentee: str, mentor: str) -> None:
+    def __init__(self, rig: SyncTestbed, pairing: Pairing, mentee: str, mentor: str) -> None:
         self.rig, self.pairing, self.mentee, self.mentor = rig, pairing, mentee, mentor
 
     def acting(self, who: str) -> Caller:
@@ -225,7 +225,7 @@ async def one_world(seed: int, bookings: int, findings: Findings) -> None:
             findings.troubles.update({name: rule.hits for name, rule in troubles.items()})
             rig.cloud.graph.faults.clear()
             await rig.pass_time(timedelta(minutes=20))
-            await look(rig, findings)
+            await verify_consistency(rig, findings)
 
 
 async def silence(findings: Findings) -> None:
@@ -240,15 +240,15 @@ async def silence(findings: Findings) -> None:
             rule = FaultRule(behaviour="delay", delay_seconds=12, probability=0.25)
             rig.cloud.graph.switches.concurrency = 1000
             rig.cloud.graph.faults.add(rule)
-            await asyncio.gather(*map(somebody, range(SILENT)))
+            await asyncio.gather(*map(somebody, range(LOST_RESPONSE)))
             findings.troubles["no answer for 12 s"] += rule.hits
             rig.cloud.graph.faults.clear()
             await asyncio.sleep(13)  # what was late arrives
             await rig.pass_time(timedelta(minutes=20))
-            await look(rig, findings)
+            await verify_consistency(rig, findings)
 
 
-async def look(rig: Rig, findings: Findings) -> None:
+async def verify_consistency(rig: SyncTestbed, findings: Findings) -> None:
     """Compare what calendars and tables say."""
     for pairing, mentee, mentor in rig.pairs:
         organizer = pairing.mailbox(pairing.participants[1])
@@ -271,7 +271,7 @@ async def look(rig: Rig, findings: Findings) -> None:
     findings.wrong += await rig.differences()
 
 
-async def suffer(troubles: int, *, silent: bool = True) -> Findings:
+async def run_under_faults(troubles: int, *, silent: bool = True) -> Findings:
     """Go from world to world until there were so many *troubles*."""
     findings, seed = Findings(), 0
     while sum(findings.troubles.values()) < troubles:
@@ -290,7 +290,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     wanted: Any = sys.argv[1:] or ["10000"]
     started = time.perf_counter()
-    findings = asyncio.run(suffer(int(wanted[0])))
+    findings = asyncio.run(run_under_faults(int(wanted[0])))
     print(f"{findings.told()}\nin {time.perf_counter() - started:.0f} s")
     sys.exit(not findings.is_clean)
 

@@ -66,7 +66,7 @@ class FakeSigner:
         return sealed.removeprefix("sealed.") if sealed.startswith("sealed.") else None
 
 
-class Pauses:
+class RecordedSleeps:
     """Notes pauses in place of waiting, and lets something happen in each."""
 
     def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:

@@ -77,12 +77,12 @@ _process: ContextVar[Wiring] = ContextVar("process")
 """Which of the worker processes handles a message; elsewhere it is the rig's first."""
 
 
-class Killed(BaseException):
+class SimulatedCrash(BaseException):
     """The worker process is gone."""
 
 
 @dataclass
-class Trouble:
+class Faults:
     """What is wrong with our own side right now."""
 
     random: random.Random
@@ -93,16 +93,16 @@ class Trouble:
     lives_for: int | None = None
     """Effects until the worker dies, none but those of the message it handles."""
 
-    def strike(self) -> None:
+    def check(self) -> None:
         """Raise what is due at an effect."""
         if self.storage_down:
             raise StoreUnavailable("The storage is away.")
         if self.lives_for is not None:
             self.lives_for -= 1
             if self.lives_for < 0:
-                raise Killed
+                raise SimulatedCrash
 
-    def cast_lot(self) -> None:
+    def draw(self) -> None:
         """Decide whether the worker dies at the message it begins: early as often as late.
 
         An HTTP caller would see it, so nothing else dies.
@@ -111,10 +111,10 @@ class Trouble:
         self.lives_for = int(2 ** self.random.uniform(0, 7)) - 1 if dies else None
 
 
-class Troubled:
+class FaultyPort:
     """A store every call of which may meet trouble, before or after its effect."""
 
-    def __init__(self, store: Any, trouble: Trouble) -> None:
+    def __init__(self, store: Any, trouble: Faults) -> None:
         self._store, self._trouble = store, trouble
 
     def __getattr__(self, name: str) -> Any:
@@ -123,9 +123,9 @@ class Troubled:
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            self._trouble.strike()
+            self._trouble.check()
             result = await method(*args, **kwargs)
-            self._trouble.strike()
+            self._trouble.check()
             return result
 
         return call
@@ -146,14 +146,14 @@ class FakeQueues:
     """Storage queues on simulated time."""
 
     clock: CloudClock
-    trouble: Trouble
+    trouble: Faults
     waiting: list[Message] = field(default_factory=list)
     poison: list[Message] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
 
     async def send(self, queue: str, message: bytes, delay: timedelta = timedelta()) -> None:
         """Take a message, as the real adapter hands it over."""
-        self.trouble.strike()
+        self.trouble.check()
         self.sent[queue] += 1
         self.waiting.append(Message(queue, message, self.clock.now() + delay))
 
@@ -176,7 +176,7 @@ class FakeQueues:
 class RigWiring(Wiring):
     """Production's wiring, on simulated time, with tables and queues in memory."""
 
-    def __init__(self, settings: Settings, rig: "Rig") -> None:
+    def __init__(self, settings: Settings, rig: "SyncTestbed") -> None:
         super().__init__(settings, rig.clock)
         self._rig = rig
 
@@ -194,19 +194,19 @@ class RigWiring(Wiring):
 
     @cached_property
     def sessions(self) -> Any:
-        return Troubled(self._rig.sessions, self._rig.trouble)
+        return FaultyPort(self._rig.sessions, self._rig.trouble)
 
     @cached_property
     def subscriptions(self) -> Any:
-        return Troubled(self._rig.subscriptions, self._rig.trouble)
+        return FaultyPort(self._rig.subscriptions, self._rig.trouble)
 
     @cached_property
     def due(self) -> Any:
-        return Troubled(self._rig.due, self._rig.trouble)
+        return FaultyPort(self._rig.due, self._rig.trouble)
 
     @cached_property
     def changes(self) -> Any:
-        return Troubled(self._rig.changes, self._rig.trouble)
+        return FaultyPort(self._rig.changes, self._rig.trouble)
 
     @cached_property
     def jobs(self) -> Any:
@@ -218,12 +218,12 @@ class RigWiring(Wiring):
 
 
 @dataclass
-class Rig:
+class SyncTestbed:
     """A running system on simulated time."""
 
     cloud: LocalCloud
     settings: Settings
-    trouble: Trouble
+    trouble: Faults
     queues: FakeQueues
     organization: Organization
     pairs: list[tuple[Pairing, str, str]]
@@ -375,7 +375,7 @@ class Rig:
         message.attempts += 1
         processes = [self.wiring, self.second] if self.twice else [self.wiring]
         workers = [self._run(message, process) for process in processes]
-        self.trouble.cast_lot()
+        self.trouble.draw()
         outcomes = await asyncio.gather(*map(_lived, workers))
         self.trouble.lives_for = None
         errors = [outcome for outcome in outcomes if outcome is not None]
@@ -530,7 +530,7 @@ def _function(builder: Any) -> Any:
 def _is_death(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return any(_is_death(each) for each in error.exceptions)
-    return isinstance(error, Killed)
+    return isinstance(error, SimulatedCrash)
 
 
 def _never() -> Any:
@@ -538,7 +538,7 @@ def _never() -> Any:
 
 
 @asynccontextmanager
-async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIterator[Rig]:
+async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIterator[SyncTestbed]:
     """Run cloud and app on simulated time until the block ends.
 
     *strangers*: so many pairs of people besides the seeded ones.
@@ -546,7 +546,7 @@ async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIter
     clock = CloudClock(MONDAY)
     world = seeded_world(clock)
     pairs = list(_strangers(world, strangers))
-    rigs: list[Rig] = []
+    rigs: list[SyncTestbed] = []
 
     async def receive(request: web.Request) -> web.Response:
         rig = rigs[0]
@@ -585,7 +585,7 @@ async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIter
         patched = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in cloud.environment.items():
             patched.setenv(name, value)
-        rig = _rig(cloud, Trouble(random.Random(seed)), pairs)
+        rig = _rig(cloud, Faults(random.Random(seed)), pairs)
         rigs.append(rig)
         rig.start_anew()
         for module in (shared.wiring, jobs, reconciliation, subscriptions):
@@ -627,7 +627,7 @@ def _strangers(world: World, count: int) -> Iterator[SeededPairing]:
         )
 
 
-def _rig(cloud: LocalCloud, trouble: Trouble, strangers: list[SeededPairing]) -> Rig:
+def _rig(cloud: LocalCloud, trouble: Faults, strangers: list[SeededPairing]) -> SyncTestbed:
     seeds = [p for p in seeded_pairings(cloud.world) if p.organization_id == "contoso"]
     wanted = {"ada-ben", "ada-priya", "dana-tashi", "layla-misaki"}
     organization = Organization(
@@ -657,7 +657,7 @@ def _rig(cloud: LocalCloud, trouble: Trouble, strangers: list[SeededPairing]) ->
         )
         for seed in [*(seed for seed in seeds if seed.id in wanted), *strangers]
     ]
-    return Rig(
+    return SyncTestbed(
         cloud,
         Settings.from_environment(cloud.environment),
         trouble,

@@ -212,7 +212,7 @@ async def test_the_same_organization_goes_on_from_its_claim(tables: Tables) -> N
     assert await organizations.of_tenant(dead.tenant_id) == created
 
 
-class Slow(Tables):
+class SlowTables(Tables):
     """Lets somebody else act just before an organization's own row is written."""
 
     def __init__(self, service: TableServiceClient, rival: TableOrganizations) -> None:
@@ -233,7 +233,7 @@ async def test_who_is_too_slow_takes_back_what_it_wrote(
     tables: Tables, service: TableServiceClient, *, is_new: bool
 ) -> None:
     rival = TableOrganizations(tables)
-    slow = Slow(service, rival)
+    slow = SlowTables(service, rival)
     wanted = an_organization()
     before = None if is_new else await rival.create(replace(wanted, tenant_id=None))
     act = TableOrganizations(slow)
@@ -391,7 +391,7 @@ async def partition(tables: Tables, mailbox: Mailbox) -> list[str]:
 # --- changes that nobody confirmed
 
 
-class Deaf(Tables):
+class NoReplyTables(Tables):
     """Loses the answer to the next change of more than a row, which happens or does not."""
 
     def __init__(self, service: TableServiceClient, *, happens: bool, times: int = 1) -> None:
@@ -412,7 +412,7 @@ class Deaf(Tables):
 async def test_a_booking_survives_lost_answers(
     tables: Tables, service: TableServiceClient, *, happens: bool
 ) -> None:
-    deaf = Deaf(service, happens=happens)
+    deaf = NoReplyTables(service, happens=happens)
     sessions, session = TableSessions(deaf), a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_FOR)
     await reservations.place_hold(sessions, session.holders[0], hold, session.organizer, NOW)
@@ -434,7 +434,7 @@ async def test_a_booking_survives_lost_answers(
 
 
 async def test_a_change_with_a_lost_answer_is_appended_once(service: TableServiceClient) -> None:
-    deaf = Deaf(service, happens=True)
+    deaf = NoReplyTables(service, happens=True)
     changes, organization = TableChanges(deaf), an_organization()
     written = [a_change(organization.id) for _ in range(3)]
     await changes.append(written[:2])
@@ -447,13 +447,13 @@ async def test_a_save_that_somebody_else_overtook_is_stale_also_without_an_answe
 ) -> None:
     opened = await reservations.create(TableSessions(tables), a_session(), NOW)
     await reservations.save(TableSessions(tables), replace(opened, scheduling=1))
-    deaf = Deaf(service, happens=False)
+    deaf = NoReplyTables(service, happens=False)
     with pytest.raises(StaleRow):
         await reservations.save(TableSessions(deaf), replace(opened, scheduling=2))
 
 
 async def test_an_outage_ends_in_unavailable(service: TableServiceClient) -> None:
-    deaf = Deaf(service, happens=False, times=100)
+    deaf = NoReplyTables(service, happens=False, times=100)
     with pytest.raises(StoreUnavailable):
         await reservations.create(TableSessions(deaf), a_session(), NOW)
     assert deaf.times == 100 - UNSURE_TRIES

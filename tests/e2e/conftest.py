@@ -49,7 +49,7 @@ class Host(Protocol):
 
 
 @dataclass
-class Stage:
+class AppUnderTest:
     """A running system, and whoever acts on it."""
 
     cloud: LocalCloud
@@ -142,7 +142,7 @@ async def a_stage(
     telemetry: bool = False,
     credential: str = "managed-identity",
     webhook_url: str = "",
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[AppUnderTest]:
     """Run cloud and app until the block ends."""
     contract, problems = graph_contract(), list[str]()
     address = take_address()
@@ -170,7 +170,7 @@ async def a_stage(
                 verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
             ) as http,
         ):
-            yield Stage(cloud, host, http, lines)
+            yield AppUnderTest(cloud, host, http, lines)
     assert not problems, "\n".join(problems[:20])
 
 
@@ -229,7 +229,7 @@ class _Keeping(logging.Handler):
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path) -> AsyncIterator[AppUnderTest]:
     """Provide a running system of its own."""
     async with a_stage(tmp_path) as running:
         yield running

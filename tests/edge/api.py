@@ -285,6 +285,6 @@ def encoded(body: object) -> bytes:
     return b"" if body is None else json.dumps(body).encode()
 
 
-def told(response: func.HttpResponse) -> Any:
+def body_of(response: func.HttpResponse) -> Any:
     """Return the JSON of a reply."""
     return json.loads(response.get_body())

@@ -133,11 +133,11 @@ async def test_more_than_graph_ever_sends_is_not_parsed(api: Api) -> None:
 
 
 async def test_nothing_is_acknowledged_while_the_queue_is_down(api: Api) -> None:
-    class Down:
+    class UnavailableQueue:
         async def put(self, *_: object, **__: object) -> int:
             raise StoreUnavailable("down")
 
-    api.adapters.__dict__["notification_queue"] = Down()
+    api.adapters.__dict__["notification_queue"] = UnavailableQueue()
     response = await api.call(
         "POST", ROUTES[0], who=None, content=encoded({"value": [a_notification(api)]})
     )

@@ -58,7 +58,7 @@ class Graph:
             some_settings(), cast("AppCredentials", self.credentials), self.http_pool
         )
 
-    def says(self, *responses: httpx.Response | Exception) -> None:
+    def respond_with(self, *responses: httpx.Response | Exception) -> None:
         """Answer *responses* in turn, the last one for ever."""
         left = list(responses)
 
@@ -72,7 +72,7 @@ class Graph:
 
         self.answers.answer = answer
 
-    def does(self, answer: Callable[[httpx.Request], httpx.Response]) -> None:
+    def respond_by(self, answer: Callable[[httpx.Request], httpx.Response]) -> None:
         """Answer by *answer*."""
         self.answers.answer = answer
 

@@ -88,21 +88,21 @@ async def test_what_may_be_repeated_is_tried_twice(
     graph: Graph, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
-    graph.says(refused(status), httpx.Response(200, json={"id": "x"}))
+    graph.respond_with(refused(status), httpx.Response(200, json={"id": "x"}))
     assert await ask(graph.client.app(TenantId(TENANT), USER)) == {"id": "x"}
     assert len(graph.answers.requests) == 2
 
 
 async def test_it_is_not_tried_a_third_time(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
-    graph.says(refused(503, "ErrorServerBusy"))
+    graph.respond_with(refused(503, "ErrorServerBusy"))
     with pytest.raises(CalendarUnavailable):
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert len(graph.answers.requests) == 2
 
 
 async def test_what_may_not_be_repeated_is_tried_once(graph: Graph) -> None:
-    graph.says(refused(503))
+    graph.respond_with(refused(503))
     with pytest.raises(CalendarUnavailable):
         await ask(graph.client.app(TenantId(TENANT), USER), repeatable=False)
     assert len(graph.answers.requests) == 1
@@ -115,15 +115,15 @@ async def test_a_broken_connection_is_tried_again(
     graph: Graph, broken: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
-    graph.says(broken, httpx.Response(200, json={}))
+    graph.respond_with(broken, httpx.Response(200, json={}))
     await ask(graph.client.app(TenantId(TENANT), USER))
-    graph.says(broken)
+    graph.respond_with(broken)
     with pytest.raises(CalendarUnavailable):
         await ask(graph.client.app(TenantId(TENANT), USER))
 
 
 async def test_a_long_wait_is_not_waited_for(graph: Graph) -> None:
-    graph.says(refused(503, Retry_After="60"))
+    graph.respond_with(refused(503, Retry_After="60"))
     with pytest.raises(CalendarUnavailable) as caught:
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert caught.value.retry_after_seconds == 60
@@ -135,7 +135,7 @@ async def test_throttling_is_told_at_once(
     graph: Graph, header: str | None, seconds: float | None
 ) -> None:
     headers = {"Retry_After": header} if header else {}
-    graph.says(refused(429, "TooManyRequests", **headers))
+    graph.respond_with(refused(429, "TooManyRequests", **headers))
     with pytest.raises(CalendarThrottled) as caught:
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert caught.value.retry_after_seconds == seconds
@@ -166,7 +166,7 @@ async def test_nobody_waits_longer_than_the_budget(
 
 
 async def test_a_stale_token_is_renewed_once(graph: Graph) -> None:
-    graph.says(
+    graph.respond_with(
         refused(401, "InvalidAuthenticationToken", "Lifetime validation failed"),
         httpx.Response(200, json={}),
     )
@@ -176,7 +176,7 @@ async def test_a_stale_token_is_renewed_once(graph: Graph) -> None:
 
 
 async def test_a_token_that_stays_refused_is_the_apps_own_trouble(graph: Graph) -> None:
-    graph.says(refused(401, "InvalidAuthenticationToken"))
+    graph.respond_with(refused(401, "InvalidAuthenticationToken"))
     with pytest.raises(CalendarRefused) as caught:
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert caught.value.status == 401
@@ -187,7 +187,7 @@ async def test_a_token_that_stays_refused_is_the_apps_own_trouble(graph: Graph) 
 async def test_a_challenge_is_met_and_else_passed_on(graph: Graph) -> None:
     encoded = base64.b64encode(CHALLENGE.encode()).decode()
     header = f'Bearer realm="", error="insufficient_claims", claims="{encoded}"'
-    graph.says(refused(401, "x", WWW_Authenticate=header))
+    graph.respond_with(refused(401, "x", WWW_Authenticate=header))
     with pytest.raises(SignInAgain) as caught:
         await ask(graph.client.acting(ActingUser(MAILBOX, "their token")))
     assert caught.value.claims == CHALLENGE
@@ -195,7 +195,7 @@ async def test_a_challenge_is_met_and_else_passed_on(graph: Graph) -> None:
 
 
 async def test_an_answer_that_is_no_json_is_no_answer(graph: Graph) -> None:
-    graph.says(httpx.Response(200, text="<html>hello</html>"))
+    graph.respond_with(httpx.Response(200, text="<html>hello</html>"))
     with pytest.raises(CalendarUnavailable):
         await ask(graph.client.app(TenantId(TENANT), USER))
 
@@ -287,7 +287,7 @@ def test_an_error_without_a_body_is_read_by_its_status(body: bytes) -> None:
 
 
 async def test_being_asked_to_wait_is_counted(graph: Graph) -> None:
-    graph.says(refused(429, "TooManyRequests"))
+    graph.respond_with(refused(429, "TooManyRequests"))
     with pytest.raises(CalendarThrottled):
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert graph.client.throttled.total() == 1

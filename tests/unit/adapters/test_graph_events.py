@@ -99,7 +99,7 @@ def a_session(**changes: Any) -> Session:
 
 
 async def test_creating_writes_the_whole_event(graph: Graph) -> None:
-    graph.says(httpx.Response(201, json=event()))
+    graph.respond_with(httpx.Response(201, json=event()))
     seen = await GraphCalendar(graph.client).create(AS_USER, draft())
     assert (seen.event_id, seen.session_id) == (EVENT, SESSION)
     assert graph.answers.last.url.path == "/v1.0/me/events"
@@ -144,7 +144,7 @@ async def test_creating_writes_the_whole_event(graph: Graph) -> None:
 async def test_each_choice_of_an_online_meeting(
     graph: Graph, choice: OnlineMeetingChoice, is_online: bool | None, provider: str | None
 ) -> None:
-    graph.says(httpx.Response(201, json=event()))
+    graph.respond_with(httpx.Response(201, json=event()))
     await GraphCalendar(graph.client).create(AS_USER, draft(online_meeting=choice))
     body = graph.answers.body()
     assert body.get("isOnlineMeeting") == is_online
@@ -153,7 +153,7 @@ async def test_each_choice_of_an_online_meeting(
 
 
 async def test_what_is_empty_is_left_out(graph: Graph) -> None:
-    graph.says(httpx.Response(201, json=event()))
+    graph.respond_with(httpx.Response(201, json=event()))
     await GraphCalendar(graph.client).create(AS_USER, draft(agenda="", location=None))
     assert not {"body", "location"} & graph.answers.body().keys()
 
@@ -169,7 +169,7 @@ async def test_creating_is_repeated_with_its_transaction(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
-    graph.says(refused(504), httpx.Response(201, json=event()))
+    graph.respond_with(refused(504), httpx.Response(201, json=event()))
     await GraphCalendar(graph.client).create(AS_USER, draft())
     first, second = (json.loads(r.content)["transactionId"] for r in graph.answers.requests)
     assert first == second == SESSION
@@ -178,7 +178,9 @@ async def test_creating_is_repeated_with_its_transaction(
 @pytest.mark.parametrize("status", [400, 409])
 async def test_a_refused_duplicate_is_the_event_it_names(graph: Graph, status: int) -> None:
     error = {"code": "ErrorDuplicateTransactionId", "@event.existingEventId": "first/id="}
-    graph.says(httpx.Response(status, json={"error": error}), httpx.Response(200, json=event()))
+    graph.respond_with(
+        httpx.Response(status, json={"error": error}), httpx.Response(200, json=event())
+    )
     seen = await GraphCalendar(graph.client).create(AS_USER, draft())
     assert seen.session_id == SESSION
     assert graph.answers.last.url.raw_path.startswith(b"/v1.0/me/events/first%2Fid%3D?$select=")
@@ -186,7 +188,7 @@ async def test_a_refused_duplicate_is_the_event_it_names(graph: Graph, status: i
 
 async def test_a_refused_duplicate_without_a_name_is_found_by_our_tag(graph: Graph) -> None:
     cancelled = event(id="cancelled", isCancelled=True)
-    graph.says(
+    graph.respond_with(
         refused(409, "ErrorDuplicateTransactionId"),
         httpx.Response(200, json={"value": [cancelled, event()]}),
     )
@@ -201,7 +203,7 @@ async def test_a_refused_duplicate_without_a_name_is_found_by_our_tag(graph: Gra
 
 async def test_a_named_event_that_is_gone_is_looked_for_by_our_tag(graph: Graph) -> None:
     error = {"code": "ErrorDuplicateTransactionId", "@event.existingEventId": "gone"}
-    graph.says(
+    graph.respond_with(
         httpx.Response(409, json={"error": error}),
         refused(404, "ErrorItemNotFound"),
         httpx.Response(200, json={"value": [event()]}),
@@ -210,13 +212,15 @@ async def test_a_named_event_that_is_gone_is_looked_for_by_our_tag(graph: Graph)
 
 
 async def test_a_duplicate_of_nothing_is_worth_trying_again(graph: Graph) -> None:
-    graph.says(refused(409, "ErrorDuplicateTransactionId"), httpx.Response(200, json={"value": []}))
+    graph.respond_with(
+        refused(409, "ErrorDuplicateTransactionId"), httpx.Response(200, json={"value": []})
+    )
     with pytest.raises(CalendarUnavailable):
         await GraphCalendar(graph.client).create(AS_USER, draft())
 
 
 async def test_reading_asks_for_little_and_as_the_app(graph: Graph) -> None:
-    graph.says(httpx.Response(200, json=event()))
+    graph.respond_with(httpx.Response(200, json=event()))
     await GraphCalendar(graph.client).read(MAILBOX, EVENT)
     request = graph.answers.last
     assert request.url.params["$select"] == ",".join(SELECT)
@@ -225,12 +229,12 @@ async def test_reading_asks_for_little_and_as_the_app(graph: Graph) -> None:
 
 
 async def test_finding_nothing_is_none(graph: Graph) -> None:
-    graph.says(httpx.Response(200, json={"value": []}))
+    graph.respond_with(httpx.Response(200, json={"value": []}))
     assert await GraphCalendar(graph.client).find(MAILBOX, SESSION) is None
 
 
 async def test_reading_what_is_gone(graph: Graph) -> None:
-    graph.says(refused(404, "ErrorItemNotFound"))
+    graph.respond_with(refused(404, "ErrorItemNotFound"))
     with pytest.raises(EventGone):
         await GraphCalendar(graph.client).read(MAILBOX, EVENT)
 
@@ -252,7 +256,7 @@ async def test_many_are_read_in_one_request(graph: Graph) -> None:
         ]
         return httpx.Response(200, json={"responses": responses[::-1]})
 
-    graph.does(answered)
+    graph.respond_by(answered)
     wanted = [(MAILBOX, EventId(f"id-{n}")) for n in range(5)]
     seen = await GraphCalendar(graph.client).read_many(wanted)
     assert isinstance(seen[0], SeenEvent)
@@ -277,7 +281,7 @@ async def test_only_what_was_throttled_is_sent_again(graph: Graph) -> None:
         ]
         return httpx.Response(200, json={"responses": responses})
 
-    graph.does(answered)
+    graph.respond_by(answered)
     wanted = [(MAILBOX, EventId(f"id-{n}")) for n in range(3)]
     seen = await GraphCalendar(graph.client).read_many(wanted)
     assert all(isinstance(one, SeenEvent) for one in seen)
@@ -295,18 +299,18 @@ async def test_a_batch_has_bounds(graph: Graph) -> None:
 
 
 async def test_rescheduling_touches_times_alone(graph: Graph) -> None:
-    graph.says(httpx.Response(200, json=event()))
+    graph.respond_with(httpx.Response(200, json=event()))
     await GraphCalendar(graph.client).reschedule(AS_USER, EVENT, SPAN, "Europe/Berlin")
     assert graph.answers.last.method == "PATCH"
     assert set(graph.answers.body()) == {"start", "end", "@odata.type"}
 
 
 async def test_cancelling_tells_why(graph: Graph) -> None:
-    graph.says(httpx.Response(202))
+    graph.respond_with(httpx.Response(202))
     await GraphCalendar(graph.client).cancel(AS_USER, EVENT, "Ill, <sorry>")
     assert graph.answers.last.url.path == f"/v1.0/me/events/{EVENT}/cancel"
     assert list(graph.answers.body().values()) == ["Ill, <sorry>"]
-    graph.says(refused(404, "ErrorItemNotFound"))
+    graph.respond_with(refused(404, "ErrorItemNotFound"))
     with pytest.raises(EventGone):
         await GraphCalendar(graph.client).cancel(AS_USER, EVENT, "")
 
@@ -323,7 +327,7 @@ async def test_cancelling_tells_why(graph: Graph) -> None:
 async def test_answering_in_the_attendees_own_copy(
     graph: Graph, answer: ResponseState, action: str, proposed: TimeSpan | None
 ) -> None:
-    graph.says(httpx.Response(200, json={"value": [{"id": "theirs"}]}), httpx.Response(202))
+    graph.respond_with(httpx.Response(200, json={"value": [{"id": "theirs"}]}), httpx.Response(202))
     await GraphCalendar(graph.client).respond(AS_USER, a_session(), answer, "ok", proposed)
     search, sent = graph.answers.requests
     assert search.url.params["$filter"] == "iCalUId eq 'it''s'"
@@ -335,7 +339,7 @@ async def test_answering_in_the_attendees_own_copy(
 
 
 async def test_answering_an_invitation_that_has_not_arrived(graph: Graph) -> None:
-    graph.says(httpx.Response(200, json={"value": []}))
+    graph.respond_with(httpx.Response(200, json={"value": []}))
     calendar = GraphCalendar(graph.client)
     for session in (a_session(), a_session(ical_uid=None)):
         with pytest.raises(EventGone):
@@ -347,12 +351,12 @@ async def test_what_a_calendar_offers_is_kept_for_an_hour(graph: Graph) -> None:
     clock = FakeClock()
     calendar = GraphCalendar(graph.client, monotonic=clock.monotonic)
     allowed = {"allowedOnlineMeetingProviders": ["TeamsForBusiness", "unknown"]}
-    graph.says(httpx.Response(200, json=allowed))
+    graph.respond_with(httpx.Response(200, json=allowed))
     for _ in range(2):
         assert await calendar.offered_meetings(AS_USER) == {OnlineMeetingChoice.TEAMS}
     assert len(graph.answers.requests) == 1
     clock.advance(timedelta(hours=1))
-    graph.says(httpx.Response(200, json={"allowedOnlineMeetingProviders": []}))
+    graph.respond_with(httpx.Response(200, json={"allowedOnlineMeetingProviders": []}))
     assert await calendar.offered_meetings(AS_USER) == frozenset()
 
 
@@ -409,9 +413,9 @@ def test_the_documented_proposal() -> None:
 
 
 async def test_a_mailbox_elsewhere_is_told(graph: Graph) -> None:
-    graph.says(refused(404, "MailboxNotEnabledForRESTAPI"))
+    graph.respond_with(refused(404, "MailboxNotEnabledForRESTAPI"))
     with pytest.raises(MailboxUnusable):
         await GraphCalendar(graph.client).create(AS_USER, draft())
-    graph.says(refused(400, "ErrorPropertyValidationFailure"))
+    graph.respond_with(refused(400, "ErrorPropertyValidationFailure"))
     with pytest.raises(CalendarRefused):
         await GraphCalendar(graph.client).create(AS_USER, draft())

@@ -49,7 +49,7 @@ def item(status: str, start: str = "09:10", end: str = "09:20") -> dict[str, Any
 
 
 async def test_one_call_asks_for_everybody(graph: Graph) -> None:
-    graph.says(
+    graph.respond_with(
         httpx.Response(
             200,
             content=answer(
@@ -130,7 +130,7 @@ def test_an_error_nobody_knows_is_not_reachable() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"value": [1]}'])
 async def test_what_is_no_answer_is_worth_trying_again(graph: Graph, body: bytes) -> None:
-    graph.says(httpx.Response(200, content=body))
+    graph.respond_with(httpx.Response(200, content=body))
     with pytest.raises(CalendarUnavailable):
         await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], HOUR)
 
@@ -205,7 +205,7 @@ async def test_too_many_entries_are_asked_for_in_halves(graph: Graph) -> None:
             200, content=answer({"scheduleId": "ada@x.com", "availabilityView": view})
         )
 
-    graph.does(answered)
+    graph.respond_by(answered)
     (schedule,) = await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], window)
     assert schedule.view is not None
     assert len(schedule.view) == window.duration // SLOT_GRID
@@ -213,7 +213,7 @@ async def test_too_many_entries_are_asked_for_in_halves(graph: Graph) -> None:
 
 
 async def test_a_calendar_full_to_bursting_is_unknown(graph: Graph) -> None:
-    graph.says(refused(400, "5006"))
+    graph.respond_with(refused(400, "5006"))
     window = TimeSpan.lasting(HOUR.start, timedelta(days=42))
     found = await GraphSchedules(graph.client).read(ACTING, ["Ada@x.com", "ben@x.com"], window)
     assert [s.unknown for s in found] == [Unknown(UnknownReason.TOO_MANY_ENTRIES, "5006")] * 2
@@ -222,10 +222,10 @@ async def test_a_calendar_full_to_bursting_is_unknown(graph: Graph) -> None:
 
 
 async def test_other_refusals_are_told(graph: Graph) -> None:
-    graph.says(refused(404, "MailboxNotEnabledForRESTAPI"))
+    graph.respond_with(refused(404, "MailboxNotEnabledForRESTAPI"))
     with pytest.raises(MailboxUnusable):
         await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], HOUR)
-    graph.says(refused(400, "ErrorTimeIntervalTooBig"))
+    graph.respond_with(refused(400, "ErrorTimeIntervalTooBig"))
     with pytest.raises(CalendarRefused):
         await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], HOUR)
 

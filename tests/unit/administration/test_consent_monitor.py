@@ -17,7 +17,7 @@ GONE = ProbeResult(Capability.TOKEN, ok=False, status=400, aadsts=700016)
 
 
 @dataclass
-class Watched:
+class MonitorEnv:
     """A watch over one connected organization."""
 
     organization: Organization
@@ -46,13 +46,13 @@ class Watched:
 
 
 @pytest.fixture
-async def watched() -> Watched:
-    made = Watched(an_organization(consent=ConsentState.GRANTED))
+async def watched() -> MonitorEnv:
+    made = MonitorEnv(an_organization(consent=ConsentState.GRANTED))
     made.organization = await made.organizations.create(made.organization)
     return made
 
 
-async def test_a_tenant_that_shut_the_app_out_is_remembered_and_told(watched: Watched) -> None:
+async def test_a_tenant_that_shut_the_app_out_is_remembered_and_told(watched: MonitorEnv) -> None:
     watched.probes.ill[Capability.TOKEN] = GONE
     await watched.watch.on_denied(watched.tenant_id)
     (told,) = await watched.changes.recent(watched.organization.id, 5)
@@ -60,13 +60,13 @@ async def test_a_tenant_that_shut_the_app_out_is_remembered_and_told(watched: Wa
     assert (told.kind, told.detail) == (ChangeKind.TROUBLE, "consent_withdrawn")
 
 
-async def test_one_denied_mailbox_changes_nothing(watched: Watched) -> None:
+async def test_one_denied_mailbox_changes_nothing(watched: MonitorEnv) -> None:
     await watched.watch.on_denied(watched.tenant_id)
     assert await watched.consent() is ConsentState.GRANTED
     assert not await watched.changes.recent(watched.organization.id, 5)
 
 
-async def test_a_tenant_is_looked_at_once_in_a_while(watched: Watched) -> None:
+async def test_a_tenant_is_looked_at_once_in_a_while(watched: MonitorEnv) -> None:
     watch = watched.watch
     for _ in range(5):
         await watch.on_denied(watched.tenant_id)
@@ -77,12 +77,12 @@ async def test_a_tenant_is_looked_at_once_in_a_while(watched: Watched) -> None:
     assert len(watched.probes.tried) == 4
 
 
-async def test_a_tenant_that_belongs_to_nobody_is_left_alone(watched: Watched) -> None:
+async def test_a_tenant_that_belongs_to_nobody_is_left_alone(watched: MonitorEnv) -> None:
     await watched.watch.on_denied(a_tenant())
     assert not watched.probes.tried
 
 
-async def test_a_look_that_fails_hides_no_denial(watched: Watched) -> None:
+async def test_a_look_that_fails_hides_no_denial(watched: MonitorEnv) -> None:
     watch = ConsentMonitor(
         organizations=lambda: 1 / 0,  # type: ignore[arg-type, return-value]  # it fails
         probes=lambda: watched.probes,

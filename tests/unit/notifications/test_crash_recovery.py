@@ -65,7 +65,7 @@ class FakeGraph:
 
 
 @dataclass
-class Office:
+class WorkerEnv:
     """A desk with two sessions of the same people, and what follows their calendars."""
 
     desk: Desk
@@ -216,101 +216,101 @@ def _met(port: Any, fate: Fate | None) -> Any:
     return Doomed(port, fate) if fate else port
 
 
-async def an_office() -> Office:
-    office = Office(a_desk())
-    desk = office.desk
-    desk.organization = await office.organizations.create(desk.organization)
+async def an_office() -> WorkerEnv:
+    env = WorkerEnv(a_desk())
+    desk = env.desk
+    desk.organization = await env.organizations.create(desk.organization)
     for hour in (10, 14):
         request = a_request(f"key-{hour}", hour)
-        office.sessions.append(
+        env.sessions.append(
             await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
         )
-    await office.run([])
+    await env.run([])
     desk.clock.advance(timedelta(minutes=5))
-    return office
+    return env
 
 
-Act = Callable[[Office], Awaitable[Message]]
+Act = Callable[[WorkerEnv], Awaitable[Message]]
 
 
-async def _answered(office: Office) -> Message:
-    desk = office.desk
-    desk.calendar.answered(office.event(), desk.address(desk.mentor), ResponseState.ACCEPTED)
-    return office.said()
+async def _answered(env: WorkerEnv) -> Message:
+    desk = env.desk
+    desk.calendar.answered(env.event(), desk.address(desk.mentor), ResponseState.ACCEPTED)
+    return env.said()
 
 
-async def _moved(office: Office) -> Message:
-    office.desk.calendar.moved(office.event(), a_span(at(16, day=1)))
-    return office.said()
+async def _moved(env: WorkerEnv) -> Message:
+    env.desk.calendar.moved(env.event(), a_span(at(16, day=1)))
+    return env.said()
 
 
-async def _moved_onto_the_other(office: Office) -> Message:
-    office.desk.calendar.moved(office.event(), a_span(at(14, 15, day=1)))
-    return office.said()
+async def _moved_onto_the_other(env: WorkerEnv) -> Message:
+    env.desk.calendar.moved(env.event(), a_span(at(14, 15, day=1)))
+    return env.said()
 
 
-async def _moved_away_again(office: Office) -> Message:
-    await office.run([await _moved_onto_the_other(office)])
-    office.desk.clock.advance(timedelta(minutes=1))
-    return await _moved(office)
+async def _moved_away_again(env: WorkerEnv) -> Message:
+    await env.run([await _moved_onto_the_other(env)])
+    env.desk.clock.advance(timedelta(minutes=1))
+    return await _moved(env)
 
 
-async def _gone(office: Office) -> Message:
-    office.event().is_gone = True
-    return office.said(deleted=True)
+async def _gone(env: WorkerEnv) -> Message:
+    env.event().is_gone = True
+    return env.said(deleted=True)
 
 
-async def _gone_from_under_the_other(office: Office) -> Message:
-    await office.run([await _moved_onto_the_other(office)])
-    return await _gone(office)
+async def _gone_from_under_the_other(env: WorkerEnv) -> Message:
+    await env.run([await _moved_onto_the_other(env)])
+    return await _gone(env)
 
 
-async def _forwarded(office: Office) -> Message:
-    event = office.event()
+async def _forwarded(env: WorkerEnv) -> Message:
+    event = env.event()
     more = SeenAttendee("friend@elsewhere.example", AttendeeResponse())
-    office.desk.calendar._write(event, replace(event.seen, attendees=(*event.seen.attendees, more)))
-    return office.said()
+    env.desk.calendar._write(event, replace(event.seen, attendees=(*event.seen.attendees, more)))
+    return env.said()
 
 
-async def _missed(office: Office) -> Message:
-    await _answered(office)
-    return office.told("missed")
+async def _missed(env: WorkerEnv) -> Message:
+    await _answered(env)
+    return env.told("missed")
 
 
-async def _removed(office: Office) -> Message:
-    await _answered(office)
-    office.graph.alive.clear()
-    return office.told("subscriptionRemoved")
+async def _removed(env: WorkerEnv) -> Message:
+    await _answered(env)
+    env.graph.alive.clear()
+    return env.told("subscriptionRemoved")
 
 
-async def _to_be_reauthorized(office: Office) -> Message:
-    return office.told("reauthorizationRequired")
+async def _to_be_reauthorized(env: WorkerEnv) -> Message:
+    return env.told("reauthorizationRequired")
 
 
-async def _reconciled(office: Office) -> Message:
-    await _moved_onto_the_other(office)
-    ids = tuple(each.id for each in office.sessions)
-    organization = office.desk.organization
-    return Job(JobKind.RECONCILE, organization.id, (office.desk.mentee,) * len(ids), ids)
+async def _reconciled(env: WorkerEnv) -> Message:
+    await _moved_onto_the_other(env)
+    ids = tuple(each.id for each in env.sessions)
+    organization = env.desk.organization
+    return Job(JobKind.RECONCILE, organization.id, (env.desk.mentee,) * len(ids), ids)
 
 
-async def _renewed(office: Office) -> Message:
-    (row,) = office.subscriptions._subscriptions.values()
-    soon = office.desk.clock.now() + timedelta(minutes=10)
-    await office.subscriptions.save(replace(row, expires_at=soon))
-    return Job(JobKind.RENEW, office.desk.organization.id, (office.desk.mentee,))
+async def _renewed(env: WorkerEnv) -> Message:
+    (row,) = env.subscriptions._subscriptions.values()
+    soon = env.desk.clock.now() + timedelta(minutes=10)
+    await env.subscriptions.save(replace(row, expires_at=soon))
+    return Job(JobKind.RENEW, env.desk.organization.id, (env.desk.mentee,))
 
 
-async def _subscribed(office: Office) -> Message:
-    await office.subscriptions.delete(office.desk.mentee)
-    return Job(JobKind.SUBSCRIBE, office.desk.organization.id, (office.desk.mentee,))
+async def _subscribed(env: WorkerEnv) -> Message:
+    await env.subscriptions.delete(env.desk.mentee)
+    return Job(JobKind.SUBSCRIBE, env.desk.organization.id, (env.desk.mentee,))
 
 
-async def _purged(office: Office) -> Message:
-    office.desk.clock.advance(timedelta(days=40))
-    ids = tuple(each.id for each in office.sessions)
-    organization = office.desk.organization
-    return Job(JobKind.PURGE, organization.id, (office.desk.mentee,) * len(ids), ids)
+async def _purged(env: WorkerEnv) -> Message:
+    env.desk.clock.advance(timedelta(days=40))
+    ids = tuple(each.id for each in env.sessions)
+    organization = env.desk.organization
+    return Job(JobKind.PURGE, organization.id, (env.desk.mentee,) * len(ids), ids)
 
 
 ACTS: dict[str, Act] = {
@@ -332,11 +332,11 @@ ACTS: dict[str, Act] = {
 
 
 async def _come_to(name: str, fate: Fate) -> dict[str, Any]:
-    office = await an_office()
-    message = await ACTS[name](office)
-    await office.run([message], fate)
-    await office.time_passes()
-    return await office.picture()
+    env = await an_office()
+    message = await ACTS[name](env)
+    await env.run([message], fate)
+    await env.time_passes()
+    return await env.picture()
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])

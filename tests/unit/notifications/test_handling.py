@@ -32,7 +32,7 @@ from tests.unit.sessions.conftest import Desk, a_desk, a_request
 
 
 @dataclass
-class Office:
+class NotificationEnv:
     """A desk, and what follows mailboxes."""
 
     desk: Desk
@@ -65,11 +65,11 @@ class Office:
 
 
 @pytest.fixture
-async def office() -> Office:
+async def env() -> NotificationEnv:
     desk, organizations = a_desk(), InMemoryOrganizations()
     stored = await organizations.create(desk.organization)
     desk.organization = stored
-    return Office(desk, organizations)
+    return NotificationEnv(desk, organizations)
 
 
 def said(mailbox: Mailbox, *events: str, lifecycle: tuple[str, ...] = ()) -> MailboxChanges:
@@ -81,38 +81,38 @@ def said(mailbox: Mailbox, *events: str, lifecycle: tuple[str, ...] = ()) -> Mai
     )
 
 
-async def test_missed_has_every_session_read_again_once(office: Office) -> None:
-    desk = office.desk
+async def test_missed_has_every_session_read_again_once(env: NotificationEnv) -> None:
+    desk = env.desk
     for hour in (10, 12):
         request = a_request(f"key{hour}", hour)
         await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
     desk.jobs.put_jobs.clear()
-    await office.handle(said(desk.mentee, lifecycle=("missed",)))
+    await env.handle(said(desk.mentee, lifecycle=("missed",)))
     ((job, delay),) = desk.jobs.put_jobs
     assert (job.kind, len(job.session_ids), delay) == (JobKind.RECONCILE, 2, timedelta())
 
 
-async def test_other_peoples_meetings_cost_no_call(office: Office) -> None:
-    desk = office.desk
-    await office.handle(said(desk.mentee, *(f"event-{n}" for n in range(50))))
+async def test_other_peoples_meetings_cost_no_call(env: NotificationEnv) -> None:
+    desk = env.desk
+    await env.handle(said(desk.mentee, *(f"event-{n}" for n in range(50))))
     assert desk.outlook.calls == []
 
 
-async def test_a_tenant_is_looked_up_once_a_message(office: Office) -> None:
-    desk, asked = office.desk, []
-    of_tenant = office.organizations.of_tenant
+async def test_a_tenant_is_looked_up_once_a_message(env: NotificationEnv) -> None:
+    desk, asked = env.desk, []
+    of_tenant = env.organizations.of_tenant
 
     async def counted(tenant_id: object) -> object:
         asked.append(tenant_id)
         return await of_tenant(tenant_id)  # type: ignore[arg-type]
 
-    office.organizations.of_tenant = counted  # type: ignore[method-assign,assignment]
+    env.organizations.of_tenant = counted  # type: ignore[method-assign,assignment]
     people = [Mailbox(desk.mentee.tenant_id, ObjectId(f"person-{n}")) for n in range(9)]
-    await office.handle(*(said(person, "event") for person in people), said(a_mailbox(), "event"))
+    await env.handle(*(said(person, "event") for person in people), said(a_mailbox(), "event"))
     assert len(asked) == 2
 
 
-class _Crowded(FakeCalendar):
+class ThrottledCalendar(FakeCalendar):
     """Counts how many reads go on at once."""
 
     now = most = 0
@@ -128,28 +128,28 @@ class _Crowded(FakeCalendar):
 
 
 @pytest.mark.parametrize("in_one", [True, False], ids=["one message", "two messages"])
-async def test_one_mailbox_is_read_by_few_at_once(office: Office, *, in_one: bool) -> None:
-    desk = office.desk
+async def test_one_mailbox_is_read_by_few_at_once(env: NotificationEnv, *, in_one: bool) -> None:
+    desk = env.desk
     sessions = []
     for hour in range(8, 16):
         request = a_request(f"key{hour}", hour)
         sessions.append(
             await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
         )
-    desk.calendar = crowded = _Crowded(desk.outlook)
+    desk.calendar = crowded = ThrottledCalendar(desk.outlook)
     for event in desk.outlook.events:
         crowded.answered(event, desk.address(desk.mentor), ResponseState.ACCEPTED)
     ids = [str(each.event_id) for each in sessions]
     messages = [ids] if in_one else [ids[::2], ids[1::2]]
-    await asyncio.gather(*(office.handle(said(desk.mentee, *each)) for each in messages))
+    await asyncio.gather(*(env.handle(said(desk.mentee, *each)) for each in messages))
     assert 1 < crowded.most <= MAX_CONCURRENT_EVENTS
     for each in sessions:
         stored = await desk.sessions.get(desk.mentee, each.id)
         assert stored.attendees[0].response.state is ResponseState.ACCEPTED
 
 
-async def test_deliveries_of_one_change_are_read_once_and_told_once(office: Office) -> None:
-    desk = office.desk
+async def test_deliveries_of_one_change_are_read_once_and_told_once(env: NotificationEnv) -> None:
+    desk = env.desk
     session = await book(
         desk.acting(desk.mentee), desk.pairing, a_request("key", 10), books=desk.books
     )
@@ -163,7 +163,7 @@ async def test_deliveries_of_one_change_are_read_once_and_told_once(office: Offi
         (ChangedEvent(EventId(str(session.event_id)), event.seen.etag),),
     )
     desk.outlook.calls.clear()
-    await asyncio.gather(*(office.handle(notice) for _ in range(3)))
+    await asyncio.gather(*(env.handle(notice) for _ in range(3)))
     assert desk.outlook.calls.count("read") == 1
     told = [change.kind for change in await desk.changes.recent(desk.organization.id, 10)]
     assert told.count(ChangeKind.RESPONDED) == 1
@@ -184,9 +184,9 @@ class _Refusing(FakeCalendar):
         return await super().read(organizer, event_id)
 
 
-async def two_organizers(office: Office) -> tuple[Session, Session]:
+async def two_organizers(env: NotificationEnv) -> tuple[Session, Session]:
     """Let mentee and mentor book a session each; both are then accepted in Outlook."""
-    desk = office.desk
+    desk = env.desk
     booked = [
         await book(desk.acting(who), desk.pairing, a_request(f"key{hour}", hour), books=desk.books)
         for hour, who in ((10, desk.mentee), (12, desk.mentor))
@@ -196,32 +196,34 @@ async def two_organizers(office: Office) -> tuple[Session, Session]:
     return booked[0], booked[1]
 
 
-async def is_accepted(office: Office, session: Session) -> bool:
-    stored = await office.desk.sessions.get(session.organizer, session.id)
+async def is_accepted(env: NotificationEnv, session: Session) -> bool:
+    stored = await env.desk.sessions.get(session.organizer, session.id)
     return stored.attendees[0].response.state is ResponseState.ACCEPTED
 
 
-async def test_a_throttled_mailbox_keeps_nobody_else_waiting(office: Office) -> None:
-    desk = office.desk
-    throttled, other = await two_organizers(office)
+async def test_a_throttled_mailbox_keeps_nobody_else_waiting(env: NotificationEnv) -> None:
+    desk = env.desk
+    throttled, other = await two_organizers(env)
     desk.calendar = _Refusing(
         desk, CalendarThrottled("wait", retry_after_seconds=7), lambda e: e == throttled.event_id
     )
-    (put_back,) = await office.handle(
+    (put_back,) = await env.handle(
         said(desk.mentee, "foreign", str(throttled.event_id)),
         said(desk.mentor, str(other.event_id)),
     )
     assert put_back.retry_after_seconds == 7
     assert put_back.changes.mailbox == desk.mentee
     assert [event.event_id for event in put_back.changes.events] == [throttled.event_id]
-    assert await is_accepted(office, other)
+    assert await is_accepted(env, other)
     desk.calendar = FakeCalendar(desk.outlook)
-    assert await office.handle(put_back.changes) == []
-    assert await is_accepted(office, throttled)
+    assert await env.handle(put_back.changes) == []
+    assert await is_accepted(env, throttled)
 
 
-async def test_who_is_asked_to_wait_is_not_asked_again_in_that_message(office: Office) -> None:
-    desk = office.desk
+async def test_who_is_asked_to_wait_is_not_asked_again_in_that_message(
+    env: NotificationEnv,
+) -> None:
+    desk = env.desk
     sessions = [
         await book(
             desk.acting(desk.mentee), desk.pairing, a_request(f"key{hour}", hour), books=desk.books
@@ -232,47 +234,47 @@ async def test_who_is_asked_to_wait_is_not_asked_again_in_that_message(office: O
         desk, CalendarThrottled("wait", retry_after_seconds=None), lambda _: True
     )
     ids = [str(each.event_id) for each in sessions]
-    (put_back,) = await office.handle(said(desk.mentee, *ids))
+    (put_back,) = await env.handle(said(desk.mentee, *ids))
     assert len(refusing.asked) <= MAX_CONCURRENT_EVENTS
     assert put_back.retry_after_seconds is None
     assert sorted(event.event_id for event in put_back.changes.events) == sorted(ids)
 
 
-async def test_what_fails_is_told_when_the_rest_is_done(office: Office) -> None:
-    desk = office.desk
-    failing, other = await two_organizers(office)
+async def test_what_fails_is_told_when_the_rest_is_done(env: NotificationEnv) -> None:
+    desk = env.desk
+    failing, other = await two_organizers(env)
     desk.calendar = _Refusing(desk, CalendarUnavailable("503"), lambda e: e == failing.event_id)
     with pytest.raises(CalendarUnavailable):
-        await office.handle(
+        await env.handle(
             said(desk.mentee, str(failing.event_id)), said(desk.mentor, str(other.event_id))
         )
-    assert await is_accepted(office, other)
+    assert await is_accepted(env, other)
 
 
-async def test_that_push_works_is_looked_up_once_a_minute(office: Office) -> None:
+async def test_that_push_works_is_looked_up_once_a_minute(env: NotificationEnv) -> None:
     asked: list[Mailbox] = []
-    get = office.subscriptions.get
+    get = env.subscriptions.get
 
     async def counted(mailbox: Mailbox) -> Subscription | None:
         asked.append(mailbox)
         return await get(mailbox)
 
-    office.subscriptions.get = counted  # type: ignore[method-assign]
-    mentee, mentor = office.desk.mentee, office.desk.mentor
+    env.subscriptions.get = counted  # type: ignore[method-assign]
+    mentee, mentor = env.desk.mentee, env.desk.mentor
     for number in range(3):
-        await office.handle(said(mentee, f"a{number}"), said(mentor, f"b{number}"))
+        await env.handle(said(mentee, f"a{number}"), said(mentor, f"b{number}"))
     assert sorted(asked, key=str) == sorted([mentee, mentor], key=str)
-    office.desk.clock.advance(timedelta(minutes=1))
-    await office.handle(said(mentee, "c"))
+    env.desk.clock.advance(timedelta(minutes=1))
+    await env.handle(said(mentee, "c"))
     assert len(asked) == 3
 
 
-async def test_who_took_the_approval_back_is_left_alone(office: Office) -> None:
-    desk = office.desk
+async def test_who_took_the_approval_back_is_left_alone(env: NotificationEnv) -> None:
+    desk = env.desk
     session = await book(
         desk.acting(desk.mentee), desk.pairing, a_request("key", 10), books=desk.books
     )
-    await office.organizations.save(replace(desk.organization, consent=ConsentState.WITHDRAWN))
+    await env.organizations.save(replace(desk.organization, consent=ConsentState.WITHDRAWN))
     desk.outlook.calls.clear()
-    await office.handle(said(desk.mentee, str(session.event_id)))
+    await env.handle(said(desk.mentee, str(session.event_id)))
     assert desk.outlook.calls == []

@@ -87,14 +87,14 @@ async def test_a_lifecycle_notification_is_never_put_off() -> None:
 async def test_what_could_not_be_queued_was_not_put_off() -> None:
     webhook, loud = Webhook(), a_mailbox()
     await webhook.told(loud, 0, MAX_EVENTS_PER_MINUTE)
-    outbox, webhook.outbox = webhook.outbox, Down()
+    outbox, webhook.outbox = webhook.outbox, UnavailableQueue()
     with pytest.raises(StoreUnavailable):
         await webhook.told(loud, 0, 1)
     webhook.outbox = outbox
     assert (await webhook.told(loud, 0, 1)).messages == 1
 
 
-class Down(InMemoryNotificationQueue):
+class UnavailableQueue(InMemoryNotificationQueue):
     """A queue that cannot be reached."""
 
     async def put(self, *_: object, **__: object) -> int:
