@@ -197,7 +197,7 @@ async def test_answer_an_invitation(stage: AppUnderTest) -> None:
         await expect(mine).to_contain_text("You: declined")
 
 
-async def test_who_is_unknown_is_said_so_with_what_can_be_done(
+async def test_unknown_participant_is_shown_with_reason_and_remedy(
     stage: AppUnderTest, picture: Picture
 ) -> None:
     async with stage.someone("ada", "?pairing=ada-gil") as page:

@@ -191,7 +191,7 @@ async def test_an_overlap_that_outlook_made_is_said_in_words(stage: AppUnderTest
         assert other["id"][:8] not in await mine.inner_text()
 
 
-async def test_what_outlook_no_longer_shows_is_said(stage: AppUnderTest) -> None:
+async def test_event_missing_in_outlook_is_explained(stage: AppUnderTest) -> None:
     session = await stage.book("ben", "ada-ben", 18)
 
     async def gone(route: Route) -> None:

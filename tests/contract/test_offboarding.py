@@ -273,7 +273,7 @@ async def test_a_tenant_that_lets_us_in_no_more_can_still_leave(
     assert await ours.is_gone()
 
 
-async def test_what_was_interrupted_goes_on(
+async def test_interrupted_offboarding_resumes(
     leaving: OffboardingPorts, graph: FakeGraphSubscriptions
 ) -> None:
     ours = await a_customer(leaving)

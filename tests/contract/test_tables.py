@@ -229,7 +229,7 @@ class SlowTables(Tables):
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-async def test_who_is_too_slow_takes_back_what_it_wrote(
+async def test_slow_writer_undoes_its_rows(
     tables: Tables, service: TableServiceClient, *, is_new: bool
 ) -> None:
     rival = TableOrganizations(tables)

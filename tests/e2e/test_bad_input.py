@@ -73,7 +73,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], str, str], ...] = (
 )
 
 
-async def test_what_cannot_be_booked_is_said_with_the_field_and_what_to_do(
+async def test_unbookable_request_names_the_field_and_the_remedy(
     stage: AppUnderTest,
 ) -> None:
     stage.cloud.graph.requests.reset()
@@ -104,7 +104,7 @@ MALFORMED: tuple[tuple[str, bytes, dict[str, str], int], ...] = (
 )
 
 
-async def test_what_is_no_request_is_said_to_be_none(stage: AppUnderTest) -> None:
+async def test_malformed_request_is_refused(stage: AppUnderTest) -> None:
     for what, content, headers, status in MALFORMED:
         reply = await post(stage, content, **headers)
         assert reply.status_code == status, (what, reply.text)

@@ -29,7 +29,7 @@ async def test_in_the_end_every_session_is_what_the_calendar_says(
         assert outcome.figures["reconciliation"] == 0
 
 
-async def test_who_loses_their_mailbox_is_said_once_and_the_others_are_followed(
+async def test_missing_mailbox_is_reported_once_and_others_still_sync(
     tmp_path: Path,
 ) -> None:
     rng = random.Random(seed_to_use(11))

@@ -162,7 +162,7 @@ async def test_health_says_that_every_part_answers(stage: AppUnderTest) -> None:
     assert set(reply.json()["poison"].values()) == {0}
 
 
-async def test_who_the_invitation_was_forwarded_to_is_shown(stage: AppUnderTest) -> None:
+async def test_forwarded_attendee_is_shown(stage: AppUnderTest) -> None:
     session, outlook = await booked(stage), stage.cloud.graph.outlook
     outlook.forward("ada", session["id"], "priya@contoso.example")
     seen = (await shown(stage, session))["attendees"]

@@ -126,7 +126,7 @@ async def test_dates_that_are_not_free(stage: AppUnderTest) -> None:
     assert starts(await listed(stage)) == dates
 
 
-async def test_what_outlook_does_to_a_series_is_followed(stage: AppUnderTest) -> None:
+async def test_series_changed_in_outlook_is_synced(stage: AppUnderTest) -> None:
     booked = await book(stage)
     series = booked["series"]["id"]
     await stage.settled()

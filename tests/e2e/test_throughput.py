@@ -4,7 +4,7 @@ from benchmarks.webhook import run
 from shared.notifications.rate_limiting import MAX_EVENTS_PER_MINUTE
 
 
-async def test_what_was_acknowledged_was_handled() -> None:
+async def test_acknowledged_notifications_are_handled() -> None:
     outcome = await run(seconds=2, per_second=200)
     assert outcome.sent == 400
     assert outcome.statuses == {202: outcome.posts}

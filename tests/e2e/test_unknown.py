@@ -69,7 +69,7 @@ def set_switches(stage: AppUnderTest, **switches: Any) -> None:
         ),
     ],
 )
-async def test_who_cannot_be_read_blocks_every_slot_and_it_is_said_why(
+async def test_unreadable_calendar_blocks_every_slot_with_a_reason(
     stage: AppUnderTest, pairing: str, who: str, unknown: str, switches: dict[str, Any], reason: str
 ) -> None:
     set_switches(stage, **switches)
@@ -86,7 +86,7 @@ async def test_who_cannot_be_read_blocks_every_slot_and_it_is_said_why(
         assert slot["confirmed_for"] == [of(offered, who)["address"]]
 
 
-async def test_who_is_unknown_is_booked_only_if_the_caller_says_so(stage: AppUnderTest) -> None:
+async def test_unknown_participant_is_booked_only_with_accept_unknown(stage: AppUnderTest) -> None:
     offered = await asked(stage, "ada-gil", "ada", include_unknown="true")
     body = {
         "start": offered["slots"][0]["start"],

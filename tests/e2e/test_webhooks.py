@@ -107,7 +107,7 @@ async def test_the_platform_hears_what_happens_in_order(
     assert health["webhook"]["failures"] == 0
 
 
-async def test_what_was_not_taken_comes_again(stage: AppUnderTest, platform: Platform) -> None:
+async def test_undelivered_changes_are_sent_again(stage: AppUnderTest, platform: Platform) -> None:
     platform.answers = [302]  # not followed, so not taken
     await stage.book()
     async with asyncio.timeout(100):

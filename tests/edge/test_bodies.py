@@ -45,7 +45,7 @@ async def posted(api: Api, content: bytes, *, media: str = "application/json") -
     ],
     ids=lambda content: repr(content[:16]),
 )
-async def test_what_is_not_json_is_said_to_be_so(api: Api, content: bytes) -> None:
+async def test_body_that_is_not_json_is_400(api: Api, content: bytes) -> None:
     response = await posted(api, content)
     assert response.status_code == 400
     assert body_of(response)["type"] == "/problems/not-json"
@@ -207,7 +207,7 @@ async def test_a_field_twice_counts_as_its_last(api: Api) -> None:
         ),
     ],
 )
-async def test_what_may_be_done_with_a_session_is_checked_alike(
+async def test_session_bodies_validate_alike(
     api: Api, path: str, method: str, body: Any, field: str
 ) -> None:
     session = body_of(await posted(api, encoded(GOOD)))

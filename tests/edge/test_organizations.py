@@ -189,7 +189,7 @@ async def test_an_owner_can_be_taken_away(api: Api) -> None:
     assert body_of(changed)["settings"]["owner_address"] is None
 
 
-async def test_who_has_seen_it_gets_304(api: Api) -> None:
+async def test_matching_if_none_match_is_304(api: Api) -> None:
     path = f"organizations/{(await created(api))['id']}"
     etag = (await api.call("GET", path, who="platform")).headers["etag"]
     again = await api.call("GET", path, who="platform", headers={"if-none-match": etag})
@@ -231,7 +231,7 @@ async def test_the_page_runs_nothing_and_is_kept_nowhere(api: Api) -> None:
     assert "<script" not in page.get_body().decode()
 
 
-async def test_what_the_address_bar_says_is_never_repeated(api: Api) -> None:
+async def test_consent_page_never_echoes_the_query(api: Api) -> None:
     shown = await created(api)
     evil = "<img src=x onerror=alert(1)>"
     page = await visit(
@@ -384,7 +384,9 @@ async def test_addresses_become_people_and_people_get_addresses(
     ]
 
 
-async def test_who_is_named_by_both_needs_no_directory(api: Api, people: FakeDirectory) -> None:
+async def test_participant_with_id_and_address_needs_no_directory(
+    api: Api, people: FakeDirectory
+) -> None:
     shown = await created(api, tenant_id=a_tenant())
     organization = await api.adapters.organizations.get(shown["id"])
     both = [

@@ -144,7 +144,7 @@ async def test_an_answer_again_is_the_same_answer(api: Api, answer: str) -> None
     assert body_of(again) == body_of(first)
 
 
-async def test_who_declined_and_changes_their_mind_is_told_that_the_invitation_is_gone(
+async def test_accepting_after_declining_reports_the_missing_invitation(
     api: Api,
 ) -> None:
     path, _ = await booked(api)

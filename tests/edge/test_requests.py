@@ -116,7 +116,7 @@ async def test_moving_a_session_wants_its_etag(api: Api) -> None:
     assert [e["field"] for e in body_of(response)["errors"]] == ["header.If-Match"]
 
 
-async def test_what_the_caller_has_is_not_sent_again(api: Api) -> None:
+async def test_matching_etag_is_not_sent_again(api: Api) -> None:
     path = f"sessions/{body_of(await booked(api, 'one'))['id']}"
     etag = (await api.call("GET", path)).headers["etag"]
     for known in (etag, f"W/{etag}", f'"other", {etag}'):

@@ -51,7 +51,7 @@ async def test_the_handshake_is_echoed_as_plain_text(api: Api, route: str, token
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_what_proves_itself_is_queued_once_for_each_mailbox(api: Api) -> None:
+async def test_verified_notifications_are_queued_once_per_mailbox(api: Api) -> None:
     known = a_notification(api)
     both = [known, known | {"resourceData": {"id": "AAMk2"}}, known]
     assert await delivered(api, {"value": both}) == 202
@@ -112,7 +112,7 @@ async def test_garbage_is_dropped_and_acknowledged(api: Api, body: object) -> No
     ],
     ids=str,
 )
-async def test_what_proves_nothing_is_dropped_and_acknowledged(
+async def test_unverified_notifications_are_dropped_and_acknowledged(
     api: Api, changes: dict[str, Any]
 ) -> None:
     good, bad = a_notification(api), a_notification(api, **changes)

@@ -114,7 +114,7 @@ async def test_the_identity_endpoint_wants_its_header_and_its_identity(folder: P
         assert (claims["aud"], claims["oid"]) == (asked["resource"], IDENTITY.principal_id)
 
 
-async def test_what_the_app_holds_stays_good_when_the_worlds_clock_jumps(folder: Path) -> None:
+async def test_tokens_stay_valid_when_the_clock_jumps(folder: Path) -> None:
     async with LocalCloud(folder=folder) as cloud:
         ada = cloud.world.person("ada")
         token = cloud.entra.mint.for_graph_as_user(ada, cloud.graph_url, ["User.ReadBasic.All"])

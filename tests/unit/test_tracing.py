@@ -47,7 +47,7 @@ def test_a_span_goes_on_where_its_parent_is(recorded: list[Span]) -> None:
         "ff" + PARENT[2:],
     ],
 )
-def test_what_is_no_traceparent_begins_a_trace_of_its_own(parent: str | None) -> None:
+def test_malformed_traceparent_starts_a_new_trace(parent: str | None) -> None:
     with traced("it", parent=parent) as span:
         assert span.parent_id is None
         assert len(span.trace_id) == 32
@@ -69,7 +69,7 @@ def test_an_exception_is_seen_and_passed_on(recorded: list[Span]) -> None:
     assert [each.is_ok for each in recorded] == [False]
 
 
-async def test_what_runs_at_once_keeps_apart() -> None:
+async def test_concurrent_traces_stay_separate() -> None:
     async def work(begun: asyncio.Event, go: asyncio.Event) -> str | None:
         with traced("it"):
             begun.set()

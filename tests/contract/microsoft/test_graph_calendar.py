@@ -147,7 +147,9 @@ async def test_a_booking_whose_answer_was_not_heard(
     assert seen.session_id == draft.session_id
 
 
-async def test_what_nobody_booked_is_not_found(microsoft: Microsoft, wired: Wiring) -> None:
+async def test_finding_an_unbooked_session_returns_none(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
     session_id = SessionId(str(uuid.uuid4()))
     assert await wired.calendar.find(microsoft.mailbox("ada"), session_id) is None
 
@@ -210,7 +212,7 @@ async def test_the_organizer_hears_of_answers(
     assert [a.response.state for a in seen.attendees] == [answer]
 
 
-async def test_what_calendars_offer(microsoft: Microsoft, wired: Wiring) -> None:
+async def test_offered_online_meetings_by_calendar(microsoft: Microsoft, wired: Wiring) -> None:
     offered = await wired.calendar.offered_meetings(microsoft.acting("ada"))
     assert offered == {OnlineMeetingChoice.TEAMS}
 
@@ -258,7 +260,7 @@ async def test_too_many_entries(microsoft: Microsoft, wired: Wiring, where: str)
     assert ada.unknown.reason is UnknownReason.TOO_MANY_ENTRIES
 
 
-async def test_who_has_no_mailbox_online_cannot_organize(
+async def test_user_without_online_mailbox_cannot_organize(
     microsoft: Microsoft, wired: Wiring
 ) -> None:
     for who in ("oskar", "lena"):

@@ -229,7 +229,7 @@ async def test_a_disabled_app_is_refused(cloud: Cloud) -> None:
         ({"client_id": "00000000-0000-0000-0000-000000000000"}, 400, 700016),
     ],
 )
-async def test_what_is_wrong_is_said_by_number(
+async def test_refusals_carry_their_aadsts_number(
     cloud: Cloud, form: dict[str, str], status: int, code: int
 ) -> None:
     answer, body = await cloud.token(CONTOSO_ID, **secretly(cloud, **form))

@@ -235,7 +235,7 @@ async def test_a_code_grows_old(cloud: Cloud) -> None:
         ("ada", {"enabled": False}, "AADSTS7000112"),
     ],
 )
-async def test_who_may_not_sign_in_is_told_why_and_can_go_back(
+async def test_refused_sign_in_is_explained_and_leads_back(
     cloud: Cloud, person: str, change: dict[str, bool], code: str
 ) -> None:
     for name, value in change.items():

@@ -40,7 +40,7 @@ async def test_a_round_reports_what_changed_since_the_last(graph: Graph) -> None
     assert items == []
 
 
-async def test_what_moves_out_of_the_window_is_removed(graph: Graph) -> None:
+async def test_event_moved_out_of_the_window_is_removed(graph: Graph) -> None:
     event = await graph.book()
     _, link = await pages(graph, DELTA)
     graph.simulator.outlook.move("ada", event["iCalUId"], at(10).replace(month=5))

@@ -98,7 +98,7 @@ async def test_copies_are_sent_by_default(graph: Graph, webhook: Webhook) -> Non
     assert len(set(webhook.changes())) == 10
 
 
-async def test_what_fails_is_tried_again_with_growing_pauses(
+async def test_failed_deliveries_are_retried_with_growing_pauses(
     graph: Graph, webhook: Webhook
 ) -> None:
     await subscribe(graph, webhook)
@@ -214,9 +214,7 @@ async def test_removal_with_and_without_telling(graph: Graph, webhook: Webhook) 
         assert told == (["subscriptionRemoved"] if tell else [])
 
 
-async def test_what_is_due_happens_by_itself_in_the_background(
-    graph: Graph, webhook: Webhook
-) -> None:
+async def test_due_acts_happen_in_the_background(graph: Graph, webhook: Webhook) -> None:
     await subscribe(graph, webhook)
     await graph.book()
     graph.simulator.backend.scheduler.start()

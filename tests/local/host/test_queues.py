@@ -109,7 +109,7 @@ async def test_a_failed_message_waits_for_the_visibility_timeout(
     assert message.visible_at > datetime.now(UTC) + timedelta(seconds=20)
 
 
-async def test_what_is_no_base64_is_poison_without_a_run(
+async def test_message_that_is_not_base64_is_poison_at_once(
     tmp_path: Path, queues: QueuesInMemory
 ) -> None:
     await queues["jobs"].send('{"plain": "json"}')

@@ -182,7 +182,7 @@ async def test_a_token_of_another_key_under_a_known_id_is_refused(entra: Entra) 
 
 
 @pytest.mark.parametrize("raw", ["", "x", "a.b.c", "é.é.é", "..", "a" * 20_000, "e30.e30.e30"])
-async def test_what_is_no_token_is_refused(entra: Entra, raw: str) -> None:
+async def test_malformed_token_is_refused(entra: Entra, raw: str) -> None:
     with pytest.raises(NotAuthenticated):
         await entra.tokens.verify(raw)
 

@@ -84,7 +84,7 @@ async def test_every_call_says_how_it_wants_its_answer(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-async def test_what_may_be_repeated_is_tried_twice(
+async def test_repeatable_request_is_retried(
     graph: Graph, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
@@ -101,7 +101,7 @@ async def test_it_is_not_tried_a_third_time(graph: Graph, monkeypatch: pytest.Mo
     assert len(graph.answers.requests) == 2
 
 
-async def test_what_may_not_be_repeated_is_tried_once(graph: Graph) -> None:
+async def test_unrepeatable_request_is_sent_once(graph: Graph) -> None:
     graph.respond_with(refused(503))
     with pytest.raises(CalendarUnavailable):
         await ask(graph.client.app(TenantId(TENANT), USER), repeatable=False)

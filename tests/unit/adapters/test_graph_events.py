@@ -152,7 +152,7 @@ async def test_each_choice_of_an_online_meeting(
     assert len(graph.answers.requests) == 1
 
 
-async def test_what_is_empty_is_left_out(graph: Graph) -> None:
+async def test_empty_fields_are_left_out(graph: Graph) -> None:
     graph.respond_with(httpx.Response(201, json=event()))
     await GraphCalendar(graph.client).create(AS_USER, draft(agenda="", location=None))
     assert not {"body", "location"} & graph.answers.body().keys()
@@ -347,7 +347,7 @@ async def test_answering_an_invitation_that_has_not_arrived(graph: Graph) -> Non
     assert len(graph.answers.requests) == 1
 
 
-async def test_what_a_calendar_offers_is_kept_for_an_hour(graph: Graph) -> None:
+async def test_offered_online_meetings_are_cached_for_an_hour(graph: Graph) -> None:
     clock = FakeClock()
     calendar = GraphCalendar(graph.client, monotonic=clock.monotonic)
     allowed = {"allowedOnlineMeetingProviders": ["TeamsForBusiness", "unknown"]}

@@ -112,7 +112,7 @@ def test_nothing_said_is_not_free(told: dict[str, Any]) -> None:
     assert one(told).unknown == Unknown(UnknownReason.NO_ANSWER)
 
 
-def test_who_is_left_out_is_not_free() -> None:
+def test_address_missing_from_the_answer_is_not_free() -> None:
     (schedule,) = schedules_of({"value": []}, ["ada@x.com"], HOUR)
     assert schedule.unknown == Unknown(UnknownReason.NO_ANSWER)
 
@@ -129,7 +129,7 @@ def test_an_error_nobody_knows_is_not_reachable() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"value": [1]}'])
-async def test_what_is_no_answer_is_worth_trying_again(graph: Graph, body: bytes) -> None:
+async def test_unreadable_answer_is_retryable(graph: Graph, body: bytes) -> None:
     graph.respond_with(httpx.Response(200, content=body))
     with pytest.raises(CalendarUnavailable):
         await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], HOUR)

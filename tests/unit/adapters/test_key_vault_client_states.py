@@ -63,7 +63,7 @@ async def test_every_character_counts() -> None:
     "state",
     ["", "v1", "v1...", "x" * 200, f"v1.{USER}.{NONCE}.", f"v2.{USER}.{NONCE}.{'a' * 43}", "é"],
 )
-async def test_what_is_no_state_is_nobodys(state: str) -> None:
+async def test_malformed_client_state_belongs_to_no_mailbox(state: str) -> None:
     secrets = FakeSecrets("key")
     assert await states(secrets).verify(TENANT, state) is None
     assert secrets.reads == 0

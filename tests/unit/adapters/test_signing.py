@@ -24,7 +24,7 @@ def seals(keys: Keys, name: str = "consent-state-key") -> HmacSigner:
     return HmacSigner(cast("KeyVaultSecrets", keys), name, monotonic=lambda: 0.0)
 
 
-async def test_what_was_sealed_is_read_again() -> None:
+async def test_signed_text_round_trips() -> None:
     ours = seals(Keys("one"))
     sealed = await ours.sign('["größe", 1]')
     assert await ours.verify(sealed) == '["größe", 1]'

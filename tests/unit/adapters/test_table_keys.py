@@ -111,7 +111,7 @@ def test_days_are_found_with_both_ends(at: datetime, offset: int) -> None:
 
 
 @given(instants, instants)
-def test_what_is_due_is_bounded_exactly(due_at: datetime, now: datetime) -> None:
+def test_due_range_is_exact(due_at: datetime, now: datetime) -> None:
     key = keys.due(a_due_item(due_at))
     bounds = keys.due_until(DueKind.RENEWAL, now)
     found = bounds.first < key.partition < bounds.bucket or (

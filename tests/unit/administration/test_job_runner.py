@@ -34,7 +34,7 @@ async def done(desk: Desk, kind: JobKind, organization: Organization) -> list[An
 
 
 @pytest.mark.parametrize("kind", WAITING)
-async def test_what_nothing_else_brings_back_waits_for_the_approval(kind: JobKind) -> None:
+async def test_unrepeated_jobs_wait_for_consent(kind: JobKind) -> None:
     (put,) = await done(a_desk(), kind, an_organization(consent=ConsentState.WITHDRAWN))
     job, delay = put
     assert job.kind is kind
@@ -43,7 +43,7 @@ async def test_what_nothing_else_brings_back_waits_for_the_approval(kind: JobKin
 
 
 @pytest.mark.parametrize("kind", COMING_BACK)
-async def test_what_comes_due_again_is_let_go(kind: JobKind) -> None:
+async def test_recurring_jobs_are_dropped_without_consent(kind: JobKind) -> None:
     assert not await done(a_desk(), kind, an_organization(consent=ConsentState.WITHDRAWN))
 
 
@@ -76,7 +76,7 @@ async def test_other_jobs_of_an_organization_that_is_gone_are_forgotten() -> Non
 
 
 @pytest.mark.parametrize("kind", COMING_BACK)
-async def test_what_is_throttled_comes_due_once_whoever_puts_it_off(kind: JobKind) -> None:
+async def test_throttled_items_are_postponed_to_one_due_time(kind: JobKind) -> None:
     desk = a_desk()
     due_kind = {JobKind.RENEW: DueKind.RENEWAL, JobKind.RECONCILE: DueKind.RECONCILIATION}[kind]
     one = a_due_item(desk.clock.now(), kind=due_kind)

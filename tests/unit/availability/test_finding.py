@@ -163,7 +163,7 @@ async def test_somebody_outside_the_tenant_is_not_asked_about_and_unknown() -> N
     assert found.slots[0].unknown_for == ("guest@elsewhere.com",)
 
 
-async def test_who_is_optional_does_not_block() -> None:
+async def test_optional_participant_does_not_block() -> None:
     other = replace(a_participant("other"), required=False)
     schedules = CannedSchedules(other=[TODAY])
     found = await find_availability(
@@ -194,7 +194,7 @@ async def test_at_least_so_many_with_the_caller_among_them() -> None:
     assert found.slots[0].confirmed_for == ("mentee@contoso.com", "other@contoso.com")
 
 
-async def test_what_is_past_or_too_far_is_explained_not_refused() -> None:
+async def test_window_in_the_past_or_too_far_is_explained() -> None:
     window = TimeSpan.lasting(NOW - 3 * HOUR, timedelta(days=3))
     found = await find_availability(
         a_caller(horizon=timedelta(days=1), step_minutes=60),

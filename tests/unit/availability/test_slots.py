@@ -133,7 +133,7 @@ def test_slots_are_those_of_a_plain_sweep_and_all_else_is_explained(
 
 @settings(max_examples=60, deadline=None)
 @given(question=questions())
-def test_what_is_offered_to_all_can_be_taken_and_what_is_not_says_why(
+def test_offered_slots_can_be_taken_and_others_name_obstacles(
     question: tuple[list[Person], TimeSpan, SlotRules, TimeSpan, Quorum],
 ) -> None:
     known, window, rules, within, quorum = question
@@ -264,7 +264,7 @@ def test_a_view_too_short_is_unknown() -> None:
     assert busy_spans(short, MORNING) == []
 
 
-def test_who_is_optional_does_not_block_but_is_told() -> None:
+def test_optional_participant_does_not_block_but_is_reported() -> None:
     schedules = [Schedule("a", view=a_view()), Schedule("b", view=a_view((0, 90)))]
     slots = find_slots(schedules, MORNING, some_rules(), quorum=Quorum(frozenset("a")))
     assert [slot.confirmed_for for slot in slots] == [("a",)] * 3 + [("a", "b")] * 2
@@ -321,7 +321,7 @@ def test_a_buffer_that_was_not_read_is_unknown() -> None:
     assert (last.start, last.obstacles) == (NINE + 2 * HOUR, ((Obstacle.UNKNOWN, ("a",)),))
 
 
-def test_what_another_session_holds_blocks() -> None:
+def test_hold_of_another_session_blocks() -> None:
     held = {"a": [TimeSpan.lasting(NINE, HOUR)], "somebody else": [MORNING]}
     schedules = [Schedule("a", view=a_view())]
     assert starts(schedules, some_rules(), held=held) == ["10:00", "10:30", "11:00"]

@@ -120,7 +120,7 @@ async def test_an_overlap_that_outlook_made_is_said_on_both_and_taken_back() -> 
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "moved"])
-async def test_who_ends_an_overlap_here_ends_it_on_both(*, is_cancelled: bool) -> None:
+async def test_ending_an_overlap_clears_both_conflicts(*, is_cancelled: bool) -> None:
     desk = a_desk()
     first, second = await _booked(desk), await _booked(desk, "other", 14)
     assert second.event_id
@@ -178,7 +178,7 @@ class _Throttled(FakeCalendar):
         return [*await super().read_many(events[:2]), *(late for _ in events[2:])]
 
 
-async def test_what_may_not_be_read_yet_comes_due_once_and_the_rest_is_done() -> None:
+async def test_throttled_session_is_postponed_and_the_rest_reconciled() -> None:
     desk = a_desk()
     sessions = [await _booked(desk, f"key{hour}", hour) for hour in range(8, 12)]
     desk.calendar = _Throttled(desk.outlook)
@@ -227,7 +227,7 @@ class _Down(FakeCalendar):
         ]
 
 
-async def test_what_graph_cannot_show_comes_due_again_and_sets_no_message_aside() -> None:
+async def test_unreadable_session_is_rescheduled_without_poison() -> None:
     desk = a_desk()
     sessions = [await _booked(desk, f"key{hour}", hour) for hour in (10, 12)]
     desk.calendar = _Down(desk.outlook)

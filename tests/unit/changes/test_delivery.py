@@ -67,7 +67,7 @@ class DeliveryEnv:
         return [str(n + 1) for n in range(self.number)]
 
 
-async def test_what_happened_is_told_once_and_in_order() -> None:
+async def test_changes_are_delivered_once_and_in_order() -> None:
     post = DeliveryEnv()
     await post.happen(3)
     assert await post.deliver() is None
@@ -124,7 +124,7 @@ async def test_many_go_in_messages_that_are_not_too_long() -> None:
     assert post.platform.heard == post.all
 
 
-async def test_what_was_refused_comes_again_as_it_was() -> None:
+async def test_refused_delivery_is_repeated_unchanged() -> None:
     post = DeliveryEnv()
     await post.happen(2)
     post.platform.refuses = [True, True]
@@ -171,7 +171,7 @@ async def test_two_at_once_do_not_speak_at_once() -> None:
             assert wait <= LEASE + timedelta(seconds=1)
 
 
-async def test_who_died_is_taken_over_from() -> None:
+async def test_expired_lease_is_taken_over() -> None:
     post = DeliveryEnv()
     await post.happen(2)
     held = replace(

@@ -341,7 +341,7 @@ async def _come_to(name: str, fate: Fate) -> dict[str, Any]:
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ACTS)
-async def test_whoever_dies_following_outlook_loses_nothing(name: str, *, is_after: bool) -> None:
+async def test_crash_while_syncing_loses_nothing(name: str, *, is_after: bool) -> None:
     whole = Fate()
     meant = await _come_to(name, whole)
     assert len(whole.names) > 1

@@ -220,7 +220,7 @@ async def test_a_throttled_mailbox_keeps_nobody_else_waiting(env: NotificationEn
     assert await is_accepted(env, throttled)
 
 
-async def test_who_is_asked_to_wait_is_not_asked_again_in_that_message(
+async def test_throttled_mailbox_is_not_asked_again_in_that_message(
     env: NotificationEnv,
 ) -> None:
     desk = env.desk
@@ -240,7 +240,7 @@ async def test_who_is_asked_to_wait_is_not_asked_again_in_that_message(
     assert sorted(event.event_id for event in put_back.changes.events) == sorted(ids)
 
 
-async def test_what_fails_is_told_when_the_rest_is_done(env: NotificationEnv) -> None:
+async def test_failure_is_raised_after_the_other_mailboxes(env: NotificationEnv) -> None:
     desk = env.desk
     failing, other = await two_organizers(env)
     desk.calendar = _Refusing(desk, CalendarUnavailable("503"), lambda e: e == failing.event_id)
@@ -269,7 +269,7 @@ async def test_that_push_works_is_looked_up_once_a_minute(env: NotificationEnv) 
     assert len(asked) == 3
 
 
-async def test_who_took_the_approval_back_is_left_alone(env: NotificationEnv) -> None:
+async def test_organization_without_consent_is_skipped(env: NotificationEnv) -> None:
     desk = env.desk
     session = await book(
         desk.acting(desk.mentee), desk.pairing, a_request("key", 10), books=desk.books

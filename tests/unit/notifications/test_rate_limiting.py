@@ -84,7 +84,7 @@ async def test_a_lifecycle_notification_is_never_put_off() -> None:
     assert (change.events, change.lifecycle) == ((), ("subscriptionRemoved",))
 
 
-async def test_what_could_not_be_queued_was_not_put_off() -> None:
+async def test_failed_queueing_defers_nothing() -> None:
     webhook, loud = Webhook(), a_mailbox()
     await webhook.told(loud, 0, MAX_EVENTS_PER_MINUTE)
     outbox, webhook.outbox = webhook.outbox, UnavailableQueue()

@@ -193,7 +193,7 @@ async def test_an_error_counts_before_the_consent_it_comes_with(env: ConsentEnv)
     assert not env.probes.tried
 
 
-async def test_whoever_declined_may_think_again(env: ConsentEnv) -> None:
+async def test_declined_consent_can_be_granted_later(env: ConsentEnv) -> None:
     organization = await env.opened()
     link = await env.link(organization)
     await env.returns(link, None, error="permission_denied")
@@ -319,7 +319,7 @@ async def test_a_tenant_that_shuts_the_app_out_has_withdrawn(
 
 
 @pytest.mark.parametrize("evidence", [UNAVAILABLE, NOT_ASSIGNED])
-async def test_what_says_nothing_about_consent_changes_nothing(
+async def test_unrelated_findings_leave_consent_unchanged(
     env: ConsentEnv, evidence: ProbeResult
 ) -> None:
     organization = await env.opened(consent=ConsentState.GRANTED)
