@@ -1,4 +1,4 @@
-"""What the platform sees of the consent doctor: a person named anyhow, findings, remembered."""
+"""What the platform sees of a diagnosis: a person named anyhow, findings, remembered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The consent doctor: tries each capability an organization needs and says what is wrong.
+"""Diagnosis: tries each capability an organization needs and says what is wrong.
 
 Nothing is concluded from what a token claims, only from what calls answer: a tenant that narrows
 the app in Exchange has no roles in the token at all.

@@ -461,7 +461,7 @@ UNCERTAIN: Final = frozenset(
         Issue.NEEDS_MAILBOX,
     }
 )
-"""Ailments that leave open whether it works."""
+"""Issues that leave open whether it works."""
 
 BY_AADSTS: Final[Mapping[int, Issue]] = {
     65001: Issue.CONSENT_MISSING,

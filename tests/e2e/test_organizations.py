@@ -47,7 +47,7 @@ class Platform:
         return await self._stage.http.get(decided.headers["location"])
 
     async def issues(self, organization_id: str, mailbox: str = "") -> dict[str, str]:
-        """Return what the doctor finds, by capability."""
+        """Return what diagnosis finds, by capability."""
         query = {"mailbox": mailbox} if mailbox else {}
         path = f"organizations/{organization_id}/diagnostics"
         report = await self.told("GET", path, params=query)

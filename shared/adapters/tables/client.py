@@ -292,7 +292,7 @@ class OutcomeUnknown(ConcurrencyConflict):
 
 
 async def retry_on_conflict(attempt: Callable[[int], Awaitable[_T]]) -> _T:
-    """Repeat *attempt*, which reads and writes anew, while it raises Overtaken or Unsure.
+    """Repeat *attempt*, which reads and writes anew, while it raises ConcurrencyConflict.
 
     Its argument: how many earlier attempts may have happened after all. Raises StoreUnavailable
     when it never ends.

@@ -1,4 +1,4 @@
-"""The consent doctor, on tenants that are ill in every way the table of remedies knows."""
+"""Diagnosis, on tenants that are ill in every way the table of remedies knows."""
 
 import re
 from collections.abc import Callable
@@ -109,7 +109,7 @@ async def test_without_a_mailbox_the_tenant_alone_is_tried(
 
 @dataclass(frozen=True)
 class Case:
-    """How to make the tenant ill, and what the doctor must say."""
+    """How to make the tenant ill, and what diagnosis must say."""
 
     issue: Issue
     capability: Capability
