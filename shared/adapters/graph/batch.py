@@ -31,7 +31,7 @@ _AGAIN: Final = frozenset({429, 503, 504})
 
 
 async def send_batch(
-    caller: GraphSession, requests: Sequence[RequestInformation]
+    graph: GraphSession, requests: Sequence[RequestInformation]
 ) -> list[GraphResponse | GraphCallFailed | CalendarUnavailable]:
     """Send up to 20 repeatable *requests* in one; return each one's answer, in their order.
 
@@ -45,19 +45,19 @@ async def send_batch(
         raise ValueError(f"a batch has 1 to {MAX_BATCH_REQUESTS} requests")
     ends_at = time.monotonic() + BUDGET_SECONDS
     parts = {str(n): _part(str(n), request) for n, request in enumerate(requests)}
-    answers = await _send(caller, parts, ends_at)
+    answers = await _send(graph, parts, ends_at)
     again = {n: part for n, part in parts.items() if _is_passing(answers[n])}
     pause = _pause(answers, again, ends_at)
     if pause is not None:
         await asyncio.sleep(pause)
-        answers |= await _send(caller, again, ends_at)
+        answers |= await _send(graph, again, ends_at)
     if any(isinstance(a, GraphCallFailed) and a.refusal.status == 403 for a in answers.values()):
-        await caller.suspect()
+        await graph.suspect()
     return [answers[n] for n in parts]
 
 
 async def _send(
-    caller: GraphSession, parts: Mapping[str, dict[str, Any]], ends_at: float
+    graph: GraphSession, parts: Mapping[str, dict[str, Any]], ends_at: float
 ) -> dict[str, GraphResponse | GraphCallFailed | CalendarUnavailable]:
     envelope = RequestInformation(Method.POST, "{+baseurl}/$batch", {})
     envelope.headers.try_add("Accept", "application/json")
@@ -65,14 +65,14 @@ async def _send(
         json.dumps({"requests": list(parts.values())}).encode(), "application/json"
     )
     payload = (
-        await caller.send(
+        await graph.send(
             envelope, repeatable=True, budget_seconds=max(ends_at - time.monotonic(), 0.1)
         )
     ).json()
     answered = {str(one.get("id")): one for one in payload.get("responses") or ()}
     outcomes = {n: _outcome(answered.get(n)) for n in parts}
     refusals = [o.refusal for o in outcomes.values() if isinstance(o, GraphCallFailed)]
-    caller.count_throttled("POST /$batch", refusals)
+    graph.count_throttled("POST /$batch", refusals)
     return outcomes
 
 

@@ -136,17 +136,17 @@ class GraphCalendar:
         Raises what the port says; CalendarUnavailable also when Graph knows the session's
         transaction but shows no event of it (yet).
         """
-        caller = self._client.acting(acting)
-        builder = EventsRequestBuilder(caller.adapter, caller.path())
+        graph = self._client.acting(acting)
+        builder = EventsRequestBuilder(graph.adapter, graph.path())
         try:
             # Repeatable, because the transactionId makes a second one be refused.
-            answer = await caller.send(
+            answer = await graph.send(
                 builder.to_post_request_information(to_graph_event(draft)), repeatable=True
             )
         except GraphCallFailed as failed:
             if failed.refusal.code.lower() != "errorduplicatetransactionid":
-                raise caller.error(failed.refusal) from None
-            return await self._find_duplicate(caller, failed, draft.session_id)
+                raise graph.error(failed.refusal) from None
+            return await self._find_duplicate(graph, failed, draft.session_id)
         return parse_event(answer.json(), session_id=draft.session_id)
 
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
@@ -155,8 +155,8 @@ class GraphCalendar:
 
     async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
         """Read one event by the app's own identity. Raises EventGone."""
-        caller = self._client.app(mailbox.tenant_id, mailbox.object_id)
-        answer = await caller.call(_get_event_request(caller, event_id), repeatable=True)
+        graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
+        answer = await graph.call(_get_event_request(graph, event_id), repeatable=True)
         return parse_event(answer.json())
 
     async def read_many(
@@ -168,33 +168,33 @@ class GraphCalendar:
         tenants = {mailbox.tenant_id for mailbox, _ in events}
         if len(tenants) > 1:
             raise ValueError("a batch is read in one tenant")
-        caller = self._client.app(tenants.pop())
-        requests = [_batched_get(caller, mailbox, event_id) for mailbox, event_id in events]
+        graph = self._client.app(tenants.pop())
+        requests = [_batched_get(graph, mailbox, event_id) for mailbox, event_id in events]
         try:
-            outcomes = await send_batch(caller, requests)
+            outcomes = await send_batch(graph, requests)
         except GraphCallFailed as failed:
-            raise caller.error(failed.refusal) from None
-        return [_seen_or_error(caller, outcome) for outcome in outcomes]
+            raise graph.error(failed.refusal) from None
+        return [_seen_or_error(graph, outcome) for outcome in outcomes]
 
     async def reschedule(
         self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
     ) -> SeenEvent:
         """Give the event new times; never touches its body, which holds the online meeting."""
-        caller = self._client.acting(acting)
-        builder = EventItemRequestBuilder(caller.adapter, caller.path(event=event_id))
+        graph = self._client.acting(acting)
+        builder = EventItemRequestBuilder(graph.adapter, graph.path(event=event_id))
         patch = Event(
             start=to_date_time_zone(span.start, time_zone),
             end=to_date_time_zone(span.end, time_zone),
         )
-        answer = await caller.call(builder.to_patch_request_information(patch))
+        answer = await graph.call(builder.to_patch_request_information(patch))
         return parse_event(answer.json())
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
     ) -> list[SeenEvent]:
         """Return the occurrences of a series in *window*, by the app's own identity."""
-        caller = self._client.app(mailbox.tenant_id, mailbox.object_id)
-        builder = InstancesRequestBuilder(caller.adapter, caller.path(event=master_id))
+        graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
+        builder = InstancesRequestBuilder(graph.adapter, graph.path(event=master_id))
         wanted = InstancesRequestBuilder.InstancesRequestBuilderGetQueryParameters(
             start_date_time=_instant(window.start),
             end_date_time=_instant(window.end),
@@ -204,7 +204,7 @@ class GraphCalendar:
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
         seen: list[SeenEvent] = []
         while True:
-            payload = (await caller.call(request, repeatable=True)).json()
+            payload = (await graph.call(request, repeatable=True)).json()
             seen += [parse_event(event) for event in payload.get("value") or ()]
             following = payload.get("@odata.nextLink")
             if not following:
@@ -220,52 +220,52 @@ class GraphCalendar:
         pattern: Pattern,
     ) -> SeenEvent:
         """Give the whole series new times: what was changed of single dates is lost."""
-        caller = self._client.acting(acting)
-        builder = EventItemRequestBuilder(caller.adapter, caller.path(event=master_id))
+        graph = self._client.acting(acting)
+        builder = EventItemRequestBuilder(graph.adapter, graph.path(event=master_id))
         patch = Event(
             start=to_local_time(first.start, time_zone), end=to_local_time(first.end, time_zone)
         )
         patch.additional_data = {"recurrence": to_graph_recurrence(pattern, time_zone)}
-        answer = await caller.call(builder.to_patch_request_information(patch))
+        answer = await graph.call(builder.to_patch_request_information(patch))
         return parse_event(answer.json())
 
     async def reschedule_many(
         self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[SeenEvent | Exception]:
         """Give up to 52 events new times; each the event or its error."""
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
 
         def patched(event_id: EventId, span: TimeSpan) -> RequestInformation:
-            path = caller.path(user=acting.mailbox.object_id, event=event_id)
+            path = graph.path(user=acting.mailbox.object_id, event=event_id)
             patch = Event(
                 start=to_date_time_zone(span.start, time_zone),
                 end=to_date_time_zone(span.end, time_zone),
             )
-            return EventItemRequestBuilder(caller.adapter, path).to_patch_request_information(patch)
+            return EventItemRequestBuilder(graph.adapter, path).to_patch_request_information(patch)
 
-        outcomes = await _in_batches(caller, [patched(*event) for event in events])
-        return [_seen_or_error(caller, outcome) for outcome in outcomes]
+        outcomes = await _in_batches(graph, [patched(*event) for event in events])
+        return [_seen_or_error(graph, outcome) for outcome in outcomes]
 
     async def cancel_many(
         self, acting: ActingUser, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
         """Cancel up to 52 meetings; each nothing or its error, EventGone among them."""
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
 
         def cancelled(event_id: EventId) -> RequestInformation:
-            path = caller.path(user=acting.mailbox.object_id, event=event_id)
+            path = graph.path(user=acting.mailbox.object_id, event=event_id)
             body = CancelPostRequestBody(comment=comment)
-            return CancelRequestBuilder(caller.adapter, path).to_post_request_information(body)
+            return CancelRequestBuilder(graph.adapter, path).to_post_request_information(body)
 
-        outcomes = await _in_batches(caller, [cancelled(event_id) for event_id in events])
-        return [_error_of(caller, outcome) for outcome in outcomes]
+        outcomes = await _in_batches(graph, [cancelled(event_id) for event_id in events])
+        return [_error_of(graph, outcome) for outcome in outcomes]
 
     async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
         """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
-        caller = self._client.acting(acting)
-        builder = CancelRequestBuilder(caller.adapter, caller.path(event=event_id))
+        graph = self._client.acting(acting)
+        builder = CancelRequestBuilder(graph.adapter, graph.path(event=event_id))
         body = CancelPostRequestBody(comment=comment)
-        await caller.call(builder.to_post_request_information(body))
+        await graph.call(builder.to_post_request_information(body))
 
     async def respond(
         self,
@@ -279,27 +279,27 @@ class GraphCalendar:
 
         The copy has an id of its own; what both calendars share is the iCalUId.
         """
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
         event_id = await (
-            self._find_occurrence_copy(caller, session)
+            self._find_occurrence_copy(graph, session)
             if session.series_id
-            else self._find_attendee_copy(caller, session.ical_uid)
+            else self._find_attendee_copy(graph, session.ical_uid)
         )
-        request = _response(caller, event_id, answer, comment, proposed, session.time_zone)
-        await caller.call(request)
+        request = _response(graph, event_id, answer, comment, proposed, session.time_zone)
+        await graph.call(request)
 
     async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return which online meetings the acting mailbox's calendar allows; kept for an hour."""
         kept = self._offers.get(acting.mailbox)
         if kept and self._monotonic() - kept[0] < OFFER_KEPT_SECONDS:
             return kept[1]
-        caller = self._client.acting(acting)
-        builder = CalendarRequestBuilder(caller.adapter, caller.path())
+        graph = self._client.acting(acting)
+        builder = CalendarRequestBuilder(graph.adapter, graph.path())
         wanted = CalendarRequestBuilder.CalendarRequestBuilderGetQueryParameters(
             select=["allowedOnlineMeetingProviders", "defaultOnlineMeetingProvider"]
         )
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        payload = (await caller.call(request, repeatable=True)).json()
+        payload = (await graph.call(request, repeatable=True)).json()
         allowed = (str(p).lower() for p in payload.get("allowedOnlineMeetingProviders") or ())
         offer = frozenset(_OFFERED[name] for name in allowed if name in _OFFERED)
         if len(self._offers) >= _OFFERS_KEPT:
@@ -308,7 +308,7 @@ class GraphCalendar:
         return offer
 
     async def _find_duplicate(
-        self, caller: GraphSession, failed: GraphCallFailed, session_id: SessionId
+        self, graph: GraphSession, failed: GraphCallFailed, session_id: SessionId
     ) -> SeenEvent:
         """Return the event that a refused duplicate speaks of.
 
@@ -318,13 +318,13 @@ class GraphCalendar:
         existing = error.get("@event.existingEventId")
         if isinstance(existing, str) and existing:
             try:
-                answer = await caller.send(
-                    _get_event_request(caller, EventId(existing)), repeatable=True
+                answer = await graph.send(
+                    _get_event_request(graph, EventId(existing)), repeatable=True
                 )
                 return parse_event(answer.json(), session_id=session_id)
             except GraphCallFailed:
                 pass  # an id of the other kind, perhaps: the tag finds it as well
-        seen = await self._find(caller, session_id)
+        seen = await self._find(graph, session_id)
         if seen is None:
             raise CalendarUnavailable(
                 "Graph has seen this booking but does not show its event.",
@@ -335,29 +335,29 @@ class GraphCalendar:
         return seen
 
     @staticmethod
-    async def _find(caller: GraphSession, session_id: SessionId) -> SeenEvent | None:
+    async def _find(graph: GraphSession, session_id: SessionId) -> SeenEvent | None:
         has_it = (
             f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
             f"and ep/value eq '{_quoted(session_id)}')"
         )
-        answer = await caller.call(_find_events_request(caller, has_it, SELECT), repeatable=True)
+        answer = await graph.call(_find_events_request(graph, has_it, SELECT), repeatable=True)
         found = [
             parse_event(event, session_id=session_id) for event in answer.json().get("value") or ()
         ]
         return min(found, key=lambda seen: seen.is_cancelled, default=None)
 
     @staticmethod
-    async def _find_attendee_copy(caller: GraphSession, ical_uid: ICalUid | None) -> EventId:
+    async def _find_attendee_copy(graph: GraphSession, ical_uid: ICalUid | None) -> EventId:
         if ical_uid is not None:
-            request = _find_events_request(caller, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
-            for event in (await caller.call(request, repeatable=True)).json().get("value") or ():
+            request = _find_events_request(graph, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
+            for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
                 return EventId(event["id"])
         raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
     @staticmethod
-    async def _find_occurrence_copy(caller: GraphSession, session: Session) -> EventId:
+    async def _find_occurrence_copy(graph: GraphSession, session: Session) -> EventId:
         """Find it by the time it is at: lists of events know series, not their occurrences."""
-        builder = CalendarViewRequestBuilder(caller.adapter, caller.path())
+        builder = CalendarViewRequestBuilder(graph.adapter, graph.path())
         wanted = CalendarViewRequestBuilder.CalendarViewRequestBuilderGetQueryParameters(
             start_date_time=_instant(session.span.start),
             end_date_time=_instant(session.span.end),
@@ -365,7 +365,7 @@ class GraphCalendar:
             top=_INSTANCES_PAGE,
         )
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        for event in (await caller.call(request, repeatable=True)).json().get("value") or ():
+        for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
             if event.get("iCalUId") == session.ical_uid:
                 return EventId(event["id"])
         raise EventGone("The invitation is not in this calendar.", code="no_copy")
@@ -441,25 +441,25 @@ def _attendee(attendee: Attendee) -> AttendeeModel:
     )
 
 
-def _get_event_request(caller: GraphSession, event_id: EventId) -> RequestInformation:
-    builder = EventItemRequestBuilder(caller.adapter, caller.path(event=event_id))
+def _get_event_request(graph: GraphSession, event_id: EventId) -> RequestInformation:
+    builder = EventItemRequestBuilder(graph.adapter, graph.path(event=event_id))
     wanted = EventItemRequestBuilder.EventItemRequestBuilderGetQueryParameters(select=SELECT)
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
 
 
-def _batched_get(caller: GraphSession, mailbox: Mailbox, event_id: EventId) -> RequestInformation:
+def _batched_get(graph: GraphSession, mailbox: Mailbox, event_id: EventId) -> RequestInformation:
     """Return what reads an event, as part of a batch."""
-    path = caller.path(user=mailbox.object_id, event=event_id)
-    request = EventItemRequestBuilder(caller.adapter, path).to_get_request_information()
+    path = graph.path(user=mailbox.object_id, event=event_id)
+    request = EventItemRequestBuilder(graph.adapter, path).to_get_request_information()
     # The template is expanded letter by letter: the same list twenty times is half of the cost.
     request.url = f"{request.url}?$select={_SELECTED}"
     return request
 
 
 def _find_events_request(
-    caller: GraphSession, condition: str, select: list[str]
+    graph: GraphSession, condition: str, select: list[str]
 ) -> RequestInformation:
-    builder = EventsRequestBuilder(caller.adapter, caller.path())
+    builder = EventsRequestBuilder(graph.adapter, graph.path())
     wanted = EventsRequestBuilder.EventsRequestBuilderGetQueryParameters(
         filter=condition, select=select
     )
@@ -467,7 +467,7 @@ def _find_events_request(
 
 
 def _response(
-    caller: GraphSession,
+    graph: GraphSession,
     event_id: EventId,
     answer: ResponseState,
     comment: str,
@@ -475,22 +475,22 @@ def _response(
     time_zone: str,
 ) -> RequestInformation:
     """Return the request that answers. The SDK's bodies say ``sendResponse: false`` unless told."""
-    path = caller.path(event=event_id)
+    path = graph.path(event=event_id)
     if answer is ResponseState.ACCEPTED:
         accept = AcceptPostRequestBody(comment=comment, send_response=True)
-        return AcceptRequestBuilder(caller.adapter, path).to_post_request_information(accept)
+        return AcceptRequestBuilder(graph.adapter, path).to_post_request_information(accept)
     slot = _slot(proposed, time_zone) if proposed else None
     if answer is ResponseState.DECLINED:
         decline = DeclinePostRequestBody(
             comment=comment, send_response=True, proposed_new_time=slot
         )
-        return DeclineRequestBuilder(caller.adapter, path).to_post_request_information(decline)
+        return DeclineRequestBuilder(graph.adapter, path).to_post_request_information(decline)
     if answer is ResponseState.TENTATIVE:
         tentative = tentatively_accept_post_request_body.TentativelyAcceptPostRequestBody(
             comment=comment, send_response=True, proposed_new_time=slot
         )
         return tentatively_accept_request_builder.TentativelyAcceptRequestBuilder(
-            caller.adapter, path
+            graph.adapter, path
         ).to_post_request_information(tentative)
     raise ValueError("an answer is accepted, tentative or declined")
 
@@ -502,10 +502,10 @@ def _slot(span: TimeSpan, time_zone: str) -> TimeSlot:
 
 
 def _seen_or_error(
-    caller: GraphSession, outcome: GraphResponse | GraphCallFailed | CalendarUnavailable
+    graph: GraphSession, outcome: GraphResponse | GraphCallFailed | CalendarUnavailable
 ) -> SeenEvent | Exception:
     if isinstance(outcome, GraphCallFailed):
-        return caller.error(outcome.refusal)
+        return graph.error(outcome.refusal)
     if isinstance(outcome, CalendarUnavailable):
         return outcome
     try:
@@ -515,24 +515,24 @@ def _seen_or_error(
 
 
 async def _in_batches(
-    caller: GraphSession, requests: Sequence[RequestInformation]
+    graph: GraphSession, requests: Sequence[RequestInformation]
 ) -> list[GraphResponse | GraphCallFailed | CalendarUnavailable]:
     """Send *requests*, twenty at a time. A batch that failed is the answer to each of its parts."""
     outcomes: list[GraphResponse | GraphCallFailed | CalendarUnavailable] = []
     for start in range(0, len(requests), MAX_BATCH_REQUESTS):
         part = requests[start : start + MAX_BATCH_REQUESTS]
         try:
-            outcomes += await send_batch(caller, part)
+            outcomes += await send_batch(graph, part)
         except (GraphCallFailed, CalendarUnavailable) as failed:
             outcomes += [failed] * len(part)
     return outcomes
 
 
 def _error_of(
-    caller: GraphSession, outcome: GraphResponse | GraphCallFailed | CalendarUnavailable
+    graph: GraphSession, outcome: GraphResponse | GraphCallFailed | CalendarUnavailable
 ) -> Exception | None:
     if isinstance(outcome, GraphCallFailed):
-        return caller.error(outcome.refusal)
+        return graph.error(outcome.refusal)
     return outcome if isinstance(outcome, CalendarUnavailable) else None
 
 

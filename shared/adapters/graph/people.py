@@ -33,13 +33,13 @@ class GraphDirectory:
     async def find(self, tenant_id: TenantId, address: str) -> Person | None:
         """Return who has *address* as mail address or user principal name; None: nobody."""
         quoted = address.replace("'", "''")
-        caller = self._client.app(tenant_id)
+        graph = self._client.app(tenant_id)
         wanted = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(
             filter=f"mail eq '{quoted}' or userPrincipalName eq '{quoted}'", select=SELECT
         )
-        builder = UsersRequestBuilder(caller.adapter, caller.path())
+        builder = UsersRequestBuilder(graph.adapter, graph.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        payload = (await caller.call(request, repeatable=True)).json().get("value") or []
+        payload = (await graph.call(request, repeatable=True)).json().get("value") or []
         return _person(payload[0]) if payload else None
 
     async def probe_mailbox(self, mailbox: Mailbox) -> None:
@@ -55,23 +55,23 @@ class GraphDirectory:
         """Do the same as *acting*. Raises also SignInAgain, NotAuthenticated."""
         await self._probe(self._client.acting(acting))
 
-    async def _get(self, caller: GraphSession) -> Person | None:
+    async def _get(self, graph: GraphSession) -> Person | None:
         wanted = UserItemRequestBuilder.UserItemRequestBuilderGetQueryParameters(select=SELECT)
-        builder = UserItemRequestBuilder(caller.adapter, caller.path())
+        builder = UserItemRequestBuilder(graph.adapter, graph.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
         try:
-            return _person((await caller.send(request, repeatable=True)).json())
+            return _person((await graph.send(request, repeatable=True)).json())
         except GraphCallFailed as failed:
             if failed.refusal.status == 404:
                 return None
-            raise caller.error(failed.refusal) from None
+            raise graph.error(failed.refusal) from None
 
     @staticmethod
-    async def _probe(caller: GraphSession) -> None:
+    async def _probe(graph: GraphSession) -> None:
         wanted = CalendarRequestBuilder.CalendarRequestBuilderGetQueryParameters(select=["id"])
-        builder = CalendarRequestBuilder(caller.adapter, caller.path())
+        builder = CalendarRequestBuilder(graph.adapter, graph.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        await caller.call(request, repeatable=True)
+        await graph.call(request, repeatable=True)
 
 
 def _person(payload: Mapping[str, Any]) -> Person:

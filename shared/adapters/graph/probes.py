@@ -76,29 +76,27 @@ class GraphProbes:
 
     async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> ProbeResult:
         """Look somebody up, or *mailbox*'s owner, with all the directory tells of them."""
-        caller = self._client.app(tenant_id, mailbox.object_id if mailbox else "")
+        graph = self._client.app(tenant_id, mailbox.object_id if mailbox else "")
         if mailbox is None:
             return await _tried(
                 Capability.PROFILES,
-                lambda: caller.send(
-                    _request(caller, Method.GET, f"/users?$top=1&$select={_BASIC}")
-                ),
+                lambda: graph.send(_request(graph, Method.GET, f"/users?$top=1&$select={_BASIC}")),
             )
         user = f"/users/{quote(mailbox.object_id)}"
         try:
-            payload = await self._get_json(caller, f"{user}?$select={_BASIC}")
+            payload = await self._get_json(graph, f"{user}?$select={_BASIC}")
         except (GraphCallFailed, SchedulingError) as error:
             return _evidence(Capability.PROFILES, error, as_user=False)
-        more = await self._get_json_or_empty(caller, f"{user}?$select={_FULL}")
+        more = await self._get_json_or_empty(graph, f"{user}?$select={_FULL}")
         purpose = await self._get_json_or_empty(
-            caller, f"{user}/mailboxSettings?$select=userPurpose"
+            graph, f"{user}/mailboxSettings?$select=userPurpose"
         )
         account = _account(payload, more, purpose)
         return ProbeResult(Capability.PROFILES, ok=True, status=200, account=account)
 
     async def schedule(self, acting: ActingUser) -> ProbeResult:
         """Read the acting mailbox's own free/busy."""
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
         as_user = acting.assertion is not None
         mailbox = acting.mailbox
         try:
@@ -107,8 +105,8 @@ class GraphProbes:
                 app, f"/users/{quote(mailbox.object_id)}?$select={_BASIC}"
             )
             address = str(payload.get("mail") or payload.get("userPrincipalName") or "")
-            answer = await caller.send(
-                _schedule_request(caller, _root(acting), address), repeatable=True
+            answer = await graph.send(
+                _schedule_request(graph, _root(acting), address), repeatable=True
             )
             return _of_schedule(answer, as_user=as_user)
         except (GraphCallFailed, SchedulingError) as error:
@@ -116,11 +114,11 @@ class GraphProbes:
 
     async def read_events(self, acting: ActingUser) -> ProbeResult:
         """Read the id of one event."""
-        caller = self._client.acting(acting)
-        request = _request(caller, Method.GET, f"{_root(acting)}/events?$top=1&$select=id")
+        graph = self._client.acting(acting)
+        request = _request(graph, Method.GET, f"{_root(acting)}/events?$top=1&$select=id")
         return await _tried(
             Capability.READ_EVENTS,
-            lambda: caller.send(request, repeatable=True),
+            lambda: graph.send(request, repeatable=True),
             as_user=acting.assertion is not None,
         )
 
@@ -128,12 +126,12 @@ class GraphProbes:
         """Change an event that does not exist: whoever may not write is told so before that."""
         as_user = acting.assertion is not None
         capability = Capability.WRITE_AS_USER if as_user else Capability.WRITE_AS_APP
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
         request = _request(
-            caller, Method.PATCH, f"{_root(acting)}/events/{NO_EVENT}", {"showAs": "busy"}
+            graph, Method.PATCH, f"{_root(acting)}/events/{NO_EVENT}", {"showAs": "busy"}
         )
         try:
-            await caller.send(request, repeatable=True)
+            await graph.send(request, repeatable=True)
         except GraphCallFailed as failed:
             if _is_about_the_event(failed.refusal):
                 return ProbeResult(
@@ -146,7 +144,7 @@ class GraphProbes:
 
     async def subscribe(self, mailbox: Mailbox) -> ProbeResult:
         """Subscribe to the mailbox for a moment, with the real handshake."""
-        caller = self._client.app(mailbox.tenant_id)
+        graph = self._client.app(mailbox.tenant_id)
         expires_at = datetime.now(UTC) + SUBSCRIPTION_LIFE
         wanted = {
             # Not what real subscriptions ask for: a second one of the same kind may be refused.
@@ -158,8 +156,8 @@ class GraphProbes:
             "clientState": "probe",
         }
         try:
-            answer = await caller.send(
-                _request(caller, Method.POST, "/subscriptions", wanted),
+            answer = await graph.send(
+                _request(graph, Method.POST, "/subscriptions", wanted),
                 call_seconds=SUBSCRIBE_SECONDS,
                 budget_seconds=SUBSCRIBE_SECONDS,
             )
@@ -170,26 +168,26 @@ class GraphProbes:
             return _of_subscribing(failed)
         except SchedulingError as error:
             return _evidence(Capability.SUBSCRIBE, error, as_user=False)
-        await self._unsubscribe(caller, str(answer.json().get("id")))
+        await self._unsubscribe(graph, str(answer.json().get("id")))
         return ProbeResult(Capability.SUBSCRIBE, ok=True, status=answer.status)
 
     @staticmethod
-    async def _unsubscribe(caller: GraphSession, subscription_id: str) -> None:
-        request = _request(caller, Method.DELETE, f"/subscriptions/{quote(subscription_id)}")
+    async def _unsubscribe(graph: GraphSession, subscription_id: str) -> None:
+        request = _request(graph, Method.DELETE, f"/subscriptions/{quote(subscription_id)}")
         try:
-            await caller.send(request, repeatable=True)
+            await graph.send(request, repeatable=True)
         except (GraphCallFailed, SchedulingError):
             # It ends by itself within the hour.
             log_event("probe.subscription_left", subscription_id=subscription_id)
 
     @staticmethod
-    async def _get_json(caller: GraphSession, path: str) -> Mapping[str, Any]:
-        return (await caller.send(_request(caller, Method.GET, path), repeatable=True)).json()
+    async def _get_json(graph: GraphSession, path: str) -> Mapping[str, Any]:
+        return (await graph.send(_request(graph, Method.GET, path), repeatable=True)).json()
 
-    async def _get_json_or_empty(self, caller: GraphSession, path: str) -> Mapping[str, Any]:
+    async def _get_json_or_empty(self, graph: GraphSession, path: str) -> Mapping[str, Any]:
         """Return what *path* tells; nothing where the app may not know it."""
         try:
-            return await self._get_json(caller, path)
+            return await self._get_json(graph, path)
         except (GraphCallFailed, SchedulingError):
             return {}
 
@@ -356,23 +354,23 @@ def _root(acting: ActingUser) -> str:
 
 
 def _request(
-    caller: GraphSession, method: Method, path: str, body: Mapping[str, Any] | None = None
+    graph: GraphSession, method: Method, path: str, body: Mapping[str, Any] | None = None
 ) -> RequestInformation:
     request = RequestInformation()
     request.http_method = method
     # Not as a template: that would take the commas out of $select.
-    request.url = f"{caller.adapter.base_url}{path}"
+    request.url = f"{graph.adapter.base_url}{path}"
     request.headers.try_add("Accept", "application/json")
     if body is not None:
         request.set_stream_content(json.dumps(body).encode(), "application/json")
     return request
 
 
-def _schedule_request(caller: GraphSession, root: str, address: str) -> RequestInformation:
+def _schedule_request(graph: GraphSession, root: str, address: str) -> RequestInformation:
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     end = start + timedelta(hours=1)
     return _request(
-        caller,
+        graph,
         Method.POST,
         f"{root}/calendar/getSchedule",
         {

@@ -79,12 +79,12 @@ class GraphSchedules:
         One call, but where Exchange finds too many entries for the whole call: then the window is
         asked for in halves.
         """
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
         try:
-            answer = await self._ask(caller, addresses, window)
+            answer = await self._ask(graph, addresses, window)
         except GraphCallFailed as failed:
             if failed.refusal.code != TOO_MANY:
-                raise caller.error(failed.refusal) from None
+                raise graph.error(failed.refusal) from None
             if window.duration <= SHORTEST_WINDOW:
                 unknown = Unknown(UnknownReason.TOO_MANY_ENTRIES, TOO_MANY)
                 return [Schedule(address.lower(), unknown=unknown) for address in addresses]
@@ -102,7 +102,7 @@ class GraphSchedules:
 
     @staticmethod
     async def _ask(
-        caller: GraphSession, addresses: Sequence[str], window: TimeSpan
+        graph: GraphSession, addresses: Sequence[str], window: TimeSpan
     ) -> GraphResponse:
         body = GetSchedulePostRequestBody(
             schedules=list(addresses),
@@ -110,8 +110,8 @@ class GraphSchedules:
             end_time=to_date_time_zone(window.end),
             availability_view_interval=GRID_MINUTES,
         )
-        builder = GetScheduleRequestBuilder(caller.adapter, caller.path())
-        return await caller.send(builder.to_post_request_information(body), repeatable=True)
+        builder = GetScheduleRequestBuilder(graph.adapter, graph.path())
+        return await graph.send(builder.to_post_request_information(body), repeatable=True)
 
 
 def schedules_of(
