@@ -7,7 +7,7 @@ times the session holds both, the old ones for good and the new ones until the h
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 from shared.availability.finding import rules_for
 from shared.availability.masks import whole_cells
@@ -62,6 +62,8 @@ from shared.timespan import TimeSpan
 
 CROSSING: Final = "ErrorOccurrenceCrossingBoundary"
 """What Graph says where an occurrence would meet its neighbour."""
+REFUSALS: Final = (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain)
+"""A definite no: Outlook has done nothing of it. After any other error nobody knows."""
 _MINUTE: Final = timedelta(minutes=1)
 _TRIES: Final = 3
 """How often a request goes on from what the same request, sent at the same time, has come to."""
@@ -518,15 +520,20 @@ async def _move_in_outlook(
     except EventGone as gone:
         await record_cancelled(moving, participation.organization, Cause.API, books=books)
         raise Conflict("The meeting was cancelled in Outlook meanwhile.") from gone
-    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain) as refused:
+    except REFUSALS as refused:
         await let_go(moving, books)
-        if getattr(refused, "code", "") == CROSSING:
-            raise Conflict(
-                "A date of a series cannot pass its neighbours, nor share their day.",
-                remedy="Choose a time between them, or move this and the following sessions.",
-            ) from refused
-        raise
+        raise_refusal(refused)
     return await record_moved(moving, seen, wanted.time_zone, participation.organization, books)
+
+
+def raise_refusal(refused: Exception) -> NoReturn:
+    """Raise *refused*, as a Conflict with a remedy where the caller can choose another time."""
+    if getattr(refused, "code", "") == CROSSING:
+        raise Conflict(
+            "A date of a series cannot pass its neighbours, nor share their day.",
+            remedy="Choose a time between them, or move this and the following sessions.",
+        ) from refused
+    raise refused
 
 
 async def record_moved(

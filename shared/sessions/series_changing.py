@@ -15,14 +15,10 @@ from shared.availability.masks import whole_cells
 from shared.availability.model import SlotRules
 from shared.availability.working_hours import zone_of
 from shared.errors import (
-    CalendarRefused,
     Conflict,
-    ConsentMissing,
     EventGone,
     Invalid,
-    MailboxUnusable,
     NotFound,
-    SignInAgain,
     SlotTaken,
     StaleRow,
 )
@@ -33,6 +29,7 @@ from shared.pairings.model import Pairing
 from shared.sessions import reservations
 from shared.sessions.booking import Books, ensure_bookable, ensure_enough
 from shared.sessions.changing import (
+    REFUSALS,
     Reschedule,
     cancel,
     ensure_can_last,
@@ -40,6 +37,7 @@ from shared.sessions.changing import (
     has_died,
     hold_both,
     let_go,
+    raise_refusal,
     record_cancelled,
     record_moved,
     reschedule,
@@ -432,13 +430,9 @@ async def _move_in_outlook(
     wanted: Reschedule,
     books: Books,
 ) -> list[Session]:
-    try:
-        if _keeps_pattern(series, known, moving):
-            return await _move_series(participation, series, moving, wanted, books)
-        return await _move_each(participation, series, moving, wanted, books)
-    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
-        await _let_all_go(moving, books)
-        raise
+    if _keeps_pattern(series, known, moving):
+        return await _move_series(participation, series, moving, wanted, books)
+    return await _move_each(participation, series, moving, wanted, books)
 
 
 def _keeps_pattern(series: Series, known: Sequence[Session], moving: Sequence[Session]) -> bool:
@@ -479,13 +473,17 @@ async def _move_series(
     ]
     moved = replace(series, planned=tuple(planned), time_zone=wanted.time_zone)
     first = next(p for p in planned if p.number == moving[0].occurrence)
-    await books.calendar.reschedule_series(
-        participation.acting,
-        series.event_id,
-        first.span,
-        wanted.time_zone,
-        moved.pattern(first, len(moving)),
-    )
+    try:
+        await books.calendar.reschedule_series(
+            participation.acting,
+            series.event_id,
+            first.span,
+            wanted.time_zone,
+            moved.pattern(first, len(moving)),
+        )
+    except REFUSALS as refused:
+        await _let_all_go(moving, books)
+        raise_refusal(refused)
     # Dates that moved have other ids.
     instances = await instances_of(moved, calendar=books.calendar)
     found = matched(moved.planned, [], instances)
@@ -508,13 +506,21 @@ async def _move_each(
     wanted: Reschedule,
     books: Books,
 ) -> list[Session]:
-    events = await _events(series, moving, books)
-    there = [s for s in moving if s.occurrence in events]
-    answers = await books.calendar.reschedule_many(
-        participation.acting,
-        [(events[s.occurrence], s.pending_span or s.span) for s in there],
-        wanted.time_zone,
-    )
+    """Move each of *moving* by itself: what is refused is let go, what nobody knows stays pending.
+
+    Raises the first error, of those that a repetition may mend before those that are definite.
+    """
+    try:
+        events = await _events(series, moving, books)
+        there = [s for s in moving if s.occurrence in events]
+        answers = await books.calendar.reschedule_many(
+            participation.acting,
+            [(events[s.occurrence], s.pending_span or s.span) for s in there],
+            wanted.time_zone,
+        )
+    except REFUSALS as refused:
+        await _let_all_go(moving, books)
+        raise_refusal(refused)
     seen = dict(zip([s.id for s in there], answers, strict=True))
     organization = participation.organization
 
@@ -528,16 +534,24 @@ async def _move_each(
             return await record_cancelled(
                 session, organization, Cause.API, books=books, announces=False
             )
-        return session  # nobody knows; the settling job will
+        if isinstance(answer, REFUSALS):
+            await let_go(session, books)
+        return session  # else nobody knows; the settling job will
 
     recorded = await together(map(one, moving))
+    errors = {k: v for k, v in seen.items() if isinstance(v, Exception)}
+    recorded = [s for s in recorded if isinstance(errors.get(s.id), EventGone | None)]
     await announce_all(recorded, organization, books=books)
     log_event("series.rescheduled", session_id=series.id, count=len(recorded))
-    _raise_first({k: v for k, v in seen.items() if isinstance(v, Exception)})
+    _raise_first(errors)
     return recorded
 
 
 def _raise_first(errors: Mapping[SessionId, Exception]) -> None:
-    for error in errors.values():
-        if not isinstance(error, EventGone):
-            raise error
+    """Raise the first error, of those after which a repetition finds out before definite ones.
+
+    What is gone is no error.
+    """
+    real = [e for e in errors.values() if not isinstance(e, EventGone)]
+    for error in sorted(real, key=lambda e: isinstance(e, REFUSALS)):
+        raise_refusal(error)

@@ -1,0 +1,176 @@
+"""What Outlook refuses, throttles or leaves unanswered, of one date and of several alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import CalendarRefused, CalendarUnavailable, Conflict
+from shared.ids import EventId, Mailbox
+from shared.organizations.model import Acting
+from shared.sessions.booking import book
+from shared.sessions.changing import CROSSING, Reschedule
+from shared.sessions.model import EventDraft, SeenEvent, Session
+from shared.sessions.recurrence import Frequency, Pattern, Repeat
+from shared.sessions.series import Scope
+from shared.sessions.series_booking import book_series
+from shared.sessions.series_changing import reschedule_scope
+from shared.timespan import TimeSpan
+from tests.builders import at
+from tests.outlook import FakeCalendar
+from tests.unit.sessions.conftest import Desk, a_request
+from tests.unit.sessions.test_death import _is_consistent, _time_passes
+
+REFUSED = CalendarRefused("no", code="ErrorAccessDenied", status=403)
+TIMED_OUT = CalendarUnavailable("nobody answered")
+
+
+@dataclass
+class UnkindCalendar(FakeCalendar):
+    """Answers with errors. What it refuses has no effect; what times out has."""
+
+    creating: list[Exception] = field(default_factory=list)
+    moving: Exception | None = None
+    """Of every move."""
+    moving_nth: Mapping[int, Exception] = field(default_factory=dict)
+    """Of a batch, by place."""
+    reading: Exception | None = None
+    """Of the occurrences."""
+
+    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+        """Create it, unless an error is left."""
+        if self.creating:
+            raise self.creating.pop(0)
+        return await super().create(acting, draft)
+
+    async def instances(
+        self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
+    ) -> list[SeenEvent]:
+        """Show them."""
+        if self.reading:
+            raise self.reading
+        return await super().instances(mailbox, master_id, window)
+
+    async def reschedule(
+        self, acting: Acting, event_id: EventId, span: TimeSpan, time_zone: str
+    ) -> SeenEvent:
+        """Move it."""
+        if self.moving:
+            raise self.moving
+        return await super().reschedule(acting, event_id, span, time_zone)
+
+    async def reschedule_series(
+        self,
+        acting: Acting,
+        master_id: EventId,
+        first: TimeSpan,
+        time_zone: str,
+        pattern: Pattern,
+    ) -> SeenEvent:
+        """Move all."""
+        if self.moving:
+            raise self.moving
+        return await super().reschedule_series(acting, master_id, first, time_zone, pattern)
+
+    async def reschedule_many(
+        self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+    ) -> list[SeenEvent | Exception]:
+        """Move each."""
+        answers: list[SeenEvent | Exception] = []
+        for place, event in enumerate(events):
+            error = self.moving or self.moving_nth.get(place)
+            if error is None or isinstance(error, CalendarUnavailable):
+                answers += await super().reschedule_many(acting, [event], time_zone)
+            if error is not None:
+                answers[place:] = [error]
+        return answers
+
+
+async def booked(desk: Desk, count: int = 4) -> list[Session]:
+    """Book so many weeks."""
+    acting = desk.acting(desk.mentee)
+    if count == 1:
+        return [await book(acting, desk.pairing, a_request(), books=desk.books)]
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=count), time_zone="UTC")
+    return [*(await book_series(acting, desk.pairing, request, books=desk.books)).sessions]
+
+
+async def moved(desk: Desk, session: Session, scope: Scope) -> list[Session]:
+    """Move it to the next day at two, or it and others."""
+    to = TimeSpan.lasting(session.span.start + timedelta(days=1, hours=4), session.span.duration)
+    session = await desk.sessions.get(desk.mentee, session.id)
+    return await reschedule_scope(
+        desk.acting(desk.mentee),
+        desk.pairing,
+        session,
+        Reschedule(to, "UTC"),
+        scope,
+        books=desk.books,
+    )
+
+
+async def known(desk: Desk, sessions: Sequence[Session]) -> list[Session]:
+    """Return the rows of *sessions* as they are now."""
+    return [await desk.sessions.get(desk.mentee, session.id) for session in sessions]
+
+
+@pytest.mark.parametrize("timed_out_at", [0, 1, 2])
+async def test_a_refused_date_does_not_abandon_those_whose_outcome_is_unknown(
+    desk: Desk, timed_out_at: int
+) -> None:
+    sessions = await booked(desk)
+    refused_at = (timed_out_at + 1) % 3
+    desk.calendar = UnkindCalendar(
+        desk.outlook, moving_nth={timed_out_at: TIMED_OUT, refused_at: REFUSED}
+    )
+    with pytest.raises(CalendarUnavailable):  # for a repetition finds out
+        await moved(desk, sessions[1], Scope.THIS_AND_FOLLOWING)
+    pending = [s.pending_span is not None for s in (await known(desk, sessions))[1:]]
+    assert pending == [place == timed_out_at for place in range(3)]
+
+    desk.calendar = FakeCalendar(desk.outlook)
+    await _time_passes(desk)
+    await _is_consistent(desk)
+    hours = [s.span.start.hour for s in await known(desk, sessions)]
+    assert hours == [10, *(10 if place == refused_at else 14 for place in range(3))]
+
+
+async def test_a_series_that_was_moved_stays_so_though_its_dates_cannot_be_read(
+    desk: Desk,
+) -> None:
+    sessions = await booked(desk)
+    desk.calendar = UnkindCalendar(desk.outlook, reading=REFUSED)
+    with pytest.raises(CalendarRefused):
+        await moved(desk, sessions[0], Scope.ALL)
+    assert all(s.pending_span for s in await known(desk, sessions))
+    desk.calendar = FakeCalendar(desk.outlook)
+    await _time_passes(desk)
+    await _is_consistent(desk)
+    assert {s.span.start.hour for s in await known(desk, sessions)} == {14}
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+async def test_what_is_refused_for_every_date_leaves_nothing_held(desk: Desk, scope: Scope) -> None:
+    sessions = await booked(desk)
+    desk.calendar = UnkindCalendar(desk.outlook, moving=REFUSED)
+    with pytest.raises(CalendarRefused):
+        await moved(desk, sessions[1], scope)
+    assert {s.pending_span for s in await known(desk, sessions)} == {None}
+    window = TimeSpan(at(0), at(0, day=60))
+    for mailbox in (desk.mentor, desk.mentee):
+        holds = await desk.sessions.holds(mailbox, window, desk.clock.now())
+        assert [hold.span for hold in holds] == [s.span for s in sessions]
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+async def test_a_date_that_would_meet_its_neighbour_is_a_conflict_with_a_remedy(
+    desk: Desk, scope: Scope
+) -> None:
+    sessions = await booked(desk)
+    crossing = CalendarRefused("no", code=CROSSING, status=400)
+    desk.calendar = UnkindCalendar(desk.outlook, moving=crossing)
+    with pytest.raises(Conflict, match="neighbours") as refused:
+        await moved(desk, sessions[1], scope)
+    assert refused.value.remedy
+    assert {s.pending_span for s in await known(desk, sessions)} == {None}
