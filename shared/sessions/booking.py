@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from shared.availability.finding import Occasion, read_schedules, rules_for
@@ -152,7 +153,7 @@ async def book(
                 raise KeyReused("This Idempotency-Key was used for another request.")
             if session.state is not SessionState.REQUESTED:
                 return session
-            if not await _is_left_alone(session, books):
+            if not await is_left_alone(session, partial(_is_unchanged, session, books), books):
                 continue
         else:
             await _ensure_no_series(organizer, session_id, books)
@@ -169,26 +170,35 @@ async def book(
         except StaleRow:
             continue  # the same request, elsewhere, is ahead of us, or has just given up
         except (CalendarThrottled, CalendarUnavailable):
-            await _step_back(session, books)
+            await step_back(session, books)
             raise
     raise StoreUnavailable("The same request is being handled elsewhere.")
 
 
-async def _is_left_alone(session: Session, books: Books) -> bool:
-    """Wait a moment for whoever is booking it; tell whether nobody got any further."""
-    began_at = (session.held_until or session.created_at) - HOLD_FOR
+async def _is_unchanged(session: Session, books: Books) -> bool:
+    known = await left_behind(session.organizer, session.id, books)
+    return known is not None and known.version == session.version
+
+
+async def is_left_alone(
+    held: Session, is_unchanged: Callable[[], Awaitable[bool]], books: Books
+) -> bool:
+    """Wait a moment for whoever is booking it; tell whether nobody got any further.
+
+    *held* says since when they are at it.
+    """
+    began_at = (held.held_until or held.created_at) - HOLD_FOR
     # Counted as well: the clock of the instance that began may be ahead of ours.
     for _ in range(_ANOTHER_TAKES // _LOOK_EVERY):
         if books.clock.now() >= began_at + _ANOTHER_TAKES:
             break
         await books.pause(_LOOK_EVERY.total_seconds())
-        known = await left_behind(session.organizer, session.id, books)
-        if known is None or known.version != session.version:
+        if not await is_unchanged():
             return False
     return True
 
 
-async def _step_back(session: Session | None, books: Books) -> None:
+async def step_back(session: Session | None, books: Books) -> None:
     """Let whoever repeats the request know at once that nobody is at it any more."""
     if session is None or not session.version:
         return

@@ -16,6 +16,8 @@ from shared.availability.model import MAX_WINDOW, SlotRules
 from shared.availability.working_hours import zone_of
 from shared.errors import (
     CalendarRefused,
+    CalendarThrottled,
+    CalendarUnavailable,
     ConsentMissing,
     EventGone,
     Invalid,
@@ -41,6 +43,7 @@ from shared.sessions.booking import (
     ensure_enough,
     hold_again,
     hold_all,
+    is_left_alone,
     judge_many,
     left_behind,
     release,
@@ -48,6 +51,7 @@ from shared.sessions.booking import (
     scheduled,
     see_occasion,
     session_id_for,
+    step_back,
 )
 from shared.sessions.creating import create_event
 from shared.sessions.model import VERIFY_AFTER, SeenEvent, Session, SessionState
@@ -72,9 +76,6 @@ _TRIES: Final = 3
 _ALTERNATIVES: Final = 5
 _LOOKED_AT: Final = 40
 """Among so many of the nearest slots one is looked for that stays between its neighbours."""
-_LOOKS: Final = 10
-_LOOK_EVERY_SECONDS: Final = 0.3
-"""How long the same request, sent at the same time, is waited for."""
 _AT_ONCE: Final = 3
 """Outlook answers four requests at once about one mailbox."""
 
@@ -128,13 +129,22 @@ async def book_series(
 
 
 async def _is_left_alone(series: Series, books: Books) -> bool:
-    """Wait a moment for whoever is booking it; tell whether nobody got any further."""
-    for _ in range(_LOOKS):
-        await books.pause(_LOOK_EVERY_SECONDS)
+    """Wait a moment for whoever is booking it; tell whether nobody got any further.
+
+    The first session's hold says since when they are at it.
+    """
+    first = await left_behind(series.organizer, next(iter(series.session_ids.values())), books)
+    if first is None or first.state is not SessionState.REQUESTED:
+        return True
+
+    async def is_unchanged() -> bool:
         known = await books.sessions.get_series(series.organizer, series.id)
-        if known is None or known.version != series.version:
+        held = await left_behind(first.organizer, first.id, books)
+        if known is None or held is None:
             return False
-    return True
+        return (known.version, held.version) == (series.version, first.version)
+
+    return await is_left_alone(first, is_unchanged, books)
 
 
 async def finish_or_undo(series: Series, organization: Organization, *, books: Books) -> None:
@@ -539,6 +549,9 @@ async def _create(
         )
     except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
         await undo(series, books)
+        raise
+    except (CalendarThrottled, CalendarUnavailable):
+        await step_back(some, books)
         raise
     sessions = {
         number: replace(session, online_meeting=meeting) for number, session in sessions.items()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.errors import CalendarRefused, CalendarUnavailable, Conflict
+from shared.errors import CalendarRefused, CalendarThrottled, CalendarUnavailable, Conflict
 from shared.ids import EventId, Mailbox
 from shared.organizations.model import Acting
 from shared.sessions.booking import book
@@ -161,6 +161,33 @@ async def test_what_is_refused_for_every_date_leaves_nothing_held(desk: Desk, sc
     for mailbox in (desk.mentor, desk.mentee):
         holds = await desk.sessions.holds(mailbox, window, desk.clock.now())
         assert [hold.span for hold in holds] == [s.span for s in sessions]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("error", [CalendarThrottled("wait"), TIMED_OUT])
+async def test_who_repeats_a_booking_that_was_given_up_does_not_wait(
+    desk: Desk, count: int, error: Exception
+) -> None:
+    desk.calendar = UnkindCalendar(desk.outlook, creating=[error])
+    with pytest.raises(type(error)):
+        await booked(desk, count)
+    before = desk.clock.now()
+    assert len(await booked(desk, count)) == count
+    assert desk.clock.now() == before
+
+
+@pytest.mark.parametrize("count", [1, 4])
+async def test_who_repeats_a_booking_that_died_waits_while_somebody_may_be_at_it(
+    desk: Desk, count: int
+) -> None:
+    desk.calendar = UnkindCalendar(desk.outlook, creating=[RuntimeError("died")])
+    with pytest.raises(RuntimeError):
+        await booked(desk, count)
+    desk.clock.advance(timedelta(seconds=2))
+    before = desk.clock.now()
+    await booked(desk, count)
+    waited = desk.clock.now() - before
+    assert timedelta(seconds=0.8) < waited < timedelta(seconds=1.5)
 
 
 @pytest.mark.parametrize("scope", list(Scope))
