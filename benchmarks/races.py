@@ -54,14 +54,14 @@ from shared.organizations.model import (
     Participation,
 )
 from shared.pairings.model import Pairing, Participant, ParticipantRole
-from shared.sessions.booking import BookingRequest, Books, book
-from shared.sessions.changing import Reschedule, cancel, reschedule
+from shared.sessions.booking import book
+from shared.sessions.cancelling import cancel
 from shared.sessions.model import Session, SessionState
-from shared.sessions.ports import Job, JobKind
+from shared.sessions.ports import Books, Job, JobKind
 from shared.sessions.recurrence import Frequency, Repeat
-from shared.sessions.series import OnConflict, Scope
-from shared.sessions.series_booking import BookedSeries, book_series
-from shared.sessions.series_changing import cancel_scope, reschedule_scope
+from shared.sessions.requests import BookingRequest, RescheduleRequest
+from shared.sessions.rescheduling import reschedule
+from shared.sessions.series import Booking, OnConflict, Scope
 from shared.timespan import TimeSpan
 from shared.work import do
 from tests.fakes import InMemoryChanges, InMemoryDue, InMemoryJobs
@@ -277,7 +277,7 @@ async def attempt(
     before = client.events_known
     for _ in range(5):
         try:
-            session = await book(participation, pairing, request, books=books)
+            (session,) = (await book(participation, pairing, request, books=books)).sessions
         except SlotTaken as taken:
             found.refusals.append(refused(taken, before, pairing))
             found.counts["refused"] += 1
@@ -306,7 +306,7 @@ async def change_mind(
     before, luck = client.events_known, chance.random()
     try:
         if luck < MOVED:
-            to = Reschedule(slot(turn, chance.randrange(SLOTS)), "UTC")
+            to = RescheduleRequest(slot(turn, chance.randrange(SLOTS)), "UTC")
             await reschedule(participation, pairing, session, to, books=books)
             found.counts["moved"] += 1
         elif luck < MOVED + CANCELLED:
@@ -343,7 +343,7 @@ async def attempt_series(
     for _ in range(5):
         before = client.events_known
         try:
-            booked = await book_series(participation, pairing, request, books=books)
+            booked = await book(participation, pairing, request, books=books)
         except SlotTaken as taken:
             found.refusals.append(refused(taken, before, pairing))
             found.counts["series refused"] += 1
@@ -362,7 +362,7 @@ async def change_mind_about(
     chance: random.Random,
     participation: Participation,
     pairing: Pairing,
-    booked: BookedSeries,
+    booked: Booking,
     client: Client,
     books: Books,
     found: Outcome,
@@ -372,18 +372,18 @@ async def change_mind_about(
     number = chance.choice([session.occurrence for session in booked.sessions])
     to = slot(turn, chance.randrange(SLOTS))
     week = timedelta(weeks=number)
-    wanted = Reschedule(TimeSpan(to.start + week, to.end + week), "UTC")
+    wanted = RescheduleRequest(TimeSpan(to.start + week, to.end + week), "UTC")
     session = next(s for s in booked.sessions if s.occurrence == number)
     try:
         session = await books.sessions.get(session.organizer, session.id)
         if luck < SERIES_MOVED:
-            await reschedule_scope(participation, pairing, session, wanted, scope, books=books)
+            await reschedule(participation, pairing, session, wanted, scope, books=books)
             found.counts[f"series moved, {scope}"] += 1
         elif luck < SERIES_MOVED + SERIES_CANCELLED:
-            await cancel_scope(participation, session, "", scope, books=books)
+            await cancel(participation, session, "", scope, books=books)
             found.counts[f"series cancelled, {scope}"] += 1
     except SlotTaken as taken:
-        own = frozenset(booked.series.session_ids.values())
+        own = frozenset(s.id for s in booked.sessions)
         found.refusals.append(refused(taken, before, pairing, own))
         found.counts["series not moved"] += 1
     except (StaleRow, Conflict, StoreUnavailable):

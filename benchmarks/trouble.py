@@ -26,9 +26,12 @@ from local.graph.faults import FaultRule
 from shared.errors import SchedulingError, TookTooLong
 from shared.organizations.model import Acting, Participation
 from shared.pairings.model import Pairing
-from shared.sessions.booking import BookingRequest, book
-from shared.sessions.changing import Answer, Reschedule, cancel, reschedule, respond
+from shared.sessions.booking import book
+from shared.sessions.cancelling import cancel
 from shared.sessions.model import ResponseState, Session, SessionState
+from shared.sessions.requests import BookingRequest, InvitationResponse, RescheduleRequest
+from shared.sessions.rescheduling import reschedule
+from shared.sessions.responding import respond
 from shared.timespan import TimeSpan
 from tests.rig import MONDAY, Rig, a_rig
 
@@ -165,11 +168,12 @@ class Person:
             time_zone="UTC",
         )
         books = self.rig.wiring.books
-        session = await told(
-            lambda: book(self.acting(self.mentee), self.pairing, request, books=books),
-            findings,
-            "book",
-        )
+
+        async def book_it() -> Session:
+            me = self.acting(self.mentee)
+            return (await book(me, self.pairing, request, books=books)).sessions[0]
+
+        session = await told(book_it, findings, "book")
         if session is None:
             return
         session_id, organizer = session.id, session.organizer
@@ -179,17 +183,20 @@ class Person:
 
         async def move() -> Session:
             later = TimeSpan(start.start + HALF_AN_HOUR, start.end + HALF_AN_HOUR)
-            wanted = Reschedule(later, "UTC")
+            wanted = RescheduleRequest(later, "UTC")
             me = self.acting(self.mentee)
-            return await reschedule(me, self.pairing, await known(), wanted, books=books)
+            (moved,) = await reschedule(me, self.pairing, await known(), wanted, books=books)
+            return moved
 
         async def answer() -> Session:
             word = chance.choice((ResponseState.ACCEPTED, ResponseState.TENTATIVE))
             me = self.acting(self.mentor)
-            return await respond(me, await known(), Answer(word), books=books)
+            return await respond(me, await known(), InvitationResponse(word), books=books)
 
         async def call_off() -> Session:
-            return await cancel(self.acting(self.mentee), await known(), "sorry", books=books)
+            me = self.acting(self.mentee)
+            (cancelled,) = await cancel(me, await known(), "sorry", books=books)
+            return cancelled
 
         if chance.random() < 0.5:
             await told(move, findings, "move")

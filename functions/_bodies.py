@@ -38,8 +38,6 @@ from shared.organizations.model import (
     Participation,
 )
 from shared.pairings.model import Pairing, ParticipantRole
-from shared.sessions.booking import BookingRequest
-from shared.sessions.changing import Answer, Reschedule
 from shared.sessions.model import (
     Attendee,
     MeetingProvider,
@@ -50,6 +48,7 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.sessions.recurrence import MOST_OCCURRENCES, Frequency, MonthlyBy, Repeat
+from shared.sessions.requests import BookingRequest, InvitationResponse, RescheduleRequest
 from shared.sessions.series import OnConflict, Outcome, Planned, Scope, Series
 from shared.timespan import TimeSpan
 
@@ -511,11 +510,11 @@ class RescheduleBody(Body):
     at_least: int | None = Field(default=None, ge=1, le=20)
     """Move it when the caller and so many in all are free, not all required: on every date."""
 
-    def to_request(self, session: Session) -> Reschedule:
+    def to_request(self, session: Session) -> RescheduleRequest:
         """Return what the use-case understands."""
         minutes = self.duration_minutes
         duration = timedelta(minutes=minutes) if minutes else session.span.duration
-        return Reschedule(
+        return RescheduleRequest(
             TimeSpan.lasting(self.start, duration),
             self.time_zone or session.time_zone,
             accept_unknown=self.accept_unknown,
@@ -554,10 +553,10 @@ class AnswerBody(Body):
     proposed: ProposedBody | None = None
     """Another time; not with `accepted`."""
 
-    def to_request(self) -> Answer:
+    def to_request(self) -> InvitationResponse:
         """Return what the use-case understands."""
         other = self.proposed
-        return Answer(
+        return InvitationResponse(
             ResponseState(self.response),
             self.comment,
             TimeSpan(other.start, other.end) if other else None,

@@ -35,18 +35,18 @@ from shared.organizations.model import Participation
 from shared.pairings.membership import own_pairing
 from shared.pairings.model import Pairing
 from shared.sessions.booking import book
-from shared.sessions.changing import (
-    accept_proposal,
-    pairing_that_meets,
-    respond,
-    told,
-    versions_to_move,
-)
+from shared.sessions.cancelling import cancel
 from shared.sessions.listing import list_sessions
 from shared.sessions.model import Session
+from shared.sessions.rescheduling import (
+    acceptable_versions,
+    describe_state,
+    find_already_moved,
+    pairing_for_reschedule,
+    reschedule,
+)
+from shared.sessions.responding import accept_proposal, respond
 from shared.sessions.series import Series
-from shared.sessions.series_booking import book_series
-from shared.sessions.series_changing import cancel_scope, moved_before, reschedule_scope
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -75,10 +75,9 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
     )
     fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     request, me = body.to_request(key, fingerprint), participation.mailbox.object_id
-    if request.repeat is None:
-        session = await book(participation, pairing, request, books=wiring().books)
-        return _shown(session, me, status=201)
-    booked = await book_series(participation, pairing, request, books=wiring().books)
+    booked = await book(participation, pairing, request, books=wiring().books)
+    if booked.series is None:
+        return _shown(booked.sessions[0], me, status=201)
     return _shown_many(booked.sessions[0], booked.sessions, me, series=booked.series, status=201)
 
 
@@ -144,16 +143,16 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     session = await _own(req, participation)
     wanted, books = body.to_request(session), wiring().books
     try:
-        ensure_match(req, *map(etag_of, versions_to_move(session, wanted)))
+        ensure_match(req, *map(etag_of, acceptable_versions(session, wanted)))
     except PreconditionFailed as changed:
         # RFC 9110, 13.1.1: a change that was made already may be answered as made.
-        moved = await moved_before(participation, session, wanted, body.scope, books=books)
+        moved = await find_already_moved(participation, session, wanted, body.scope, books=books)
         if moved is None:
-            raise PreconditionFailed(f"{changed} It is {told(session)}.") from changed
+            raise PreconditionFailed(f"{changed} It is {describe_state(session)}.") from changed
         if not any(each.pending_span for each in moved):
             return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
     pairing = await _pairing_of(session)
-    moved = await reschedule_scope(participation, pairing, session, wanted, body.scope, books=books)
+    moved = await reschedule(participation, pairing, session, wanted, body.scope, books=books)
     return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
 
 
@@ -171,9 +170,7 @@ async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     """Cancel a session the caller organizes; Outlook tells the attendees. Twice is fine."""
     participation, body = await authorize(req), parse_body(req, CancelBody)
     session = await _own(req, participation)
-    cancelled = await cancel_scope(
-        participation, session, body.comment, body.scope, books=wiring().books
-    )
+    cancelled = await cancel(participation, session, body.comment, body.scope, books=wiring().books)
     return _shown_many(_named(session, cancelled), cancelled, participation.mailbox.object_id)
 
 
@@ -228,7 +225,7 @@ async def _own(req: func.HttpRequest, participation: Participation) -> Session:
 
 async def _pairing_of(session: Session) -> Pairing:
     """Return the pairing whose calendars are read to move *session*. Raises Conflict."""
-    return await pairing_that_meets(session, pairings=wiring().pairings)
+    return await pairing_for_reschedule(session, pairings=wiring().pairings)
 
 
 def _named(session: Session, changed: Sequence[Session]) -> Session:

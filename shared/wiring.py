@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from shared.organizations.consent import Consenting
     from shared.organizations.ports import AppFacts, OrganizationStore, Probes, Seals
     from shared.pairings.ports import PairingStore, People
-    from shared.sessions.booking import Books
-    from shared.sessions.ports import Calendar, Jobs, SessionStore
+    from shared.sessions.ports import Books, Calendar, Jobs, SessionStore
     from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
     from shared.subscriptions.upkeep import Following
 
@@ -312,7 +311,7 @@ class Wiring:
     @cached_property
     def books(self) -> "Books":
         """Return what everything about sessions needs."""
-        from shared.sessions.booking import Books
+        from shared.sessions.ports import Books
 
         return Books(
             schedules=self.schedules,

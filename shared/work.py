@@ -13,11 +13,9 @@ from shared.ids import SeriesId
 from shared.logs import log_event
 from shared.organizations.access import is_stopped
 from shared.organizations.model import Organization
-from shared.sessions.booking import Books, verify
-from shared.sessions.changing import settle_change
 from shared.sessions.model import Cause
-from shared.sessions.ports import Job, JobKind
-from shared.sessions.series_changing import settle_series
+from shared.sessions.ports import Books, Job, JobKind
+from shared.sessions.recovering import recover
 from shared.sessions.work import due_items, put_off
 from shared.subscriptions.upkeep import Following, ensure_subscription, look_after, renew_batch
 
@@ -52,12 +50,10 @@ async def do(
         log_event("job.stopped", job=job.kind, organization_id=organization.id)
         return
     match job.kind:
-        case JobKind.VERIFY:
-            await verify(job, organization, books=books)
-        case JobKind.SETTLE:
-            await settle_change(job, organization, books=books)
+        case JobKind.VERIFY | JobKind.SETTLE:
+            await recover(job, organization, books=books)
         case JobKind.SERIES:
-            await settle_series(job, organization, books=books)
+            await recover(job, organization, books=books)
             await _follow(job, organization, books)
         case JobKind.FOLLOW_SERIES:
             await _follow(job, organization, books)

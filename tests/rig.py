@@ -52,8 +52,9 @@ from shared.organizations.model import (
     Participation,
 )
 from shared.pairings.model import Pairing, Participant, ParticipantRole
-from shared.sessions.booking import BookingRequest, book
+from shared.sessions.booking import book
 from shared.sessions.model import Cause, ResponseState, Session, SessionState
+from shared.sessions.requests import BookingRequest
 from shared.settings import Settings
 from shared.timespan import TimeSpan
 from shared.wiring import Wiring
@@ -281,7 +282,7 @@ class Rig:
                 time_zone="UTC",
             )
             try:
-                session = await book(
+                booked = await book(
                     Participation(self.organization, acting),
                     pairing,
                     request,
@@ -291,7 +292,7 @@ class Rig:
                 if number > count * 30:
                     raise AssertionError("no room for so many sessions") from error
                 continue
-            self.booked.append((session, mentee, mentor))
+            self.booked.append((booked.sessions[0], mentee, mentor))
 
     # --- Outlook's side
 

@@ -11,8 +11,8 @@ from shared.errors import NotFound, StaleRow
 from shared.ids import SessionId
 from shared.logs import log_event
 from shared.sessions import reservations
-from shared.sessions.booking import Books
 from shared.sessions.model import Cause, Session, SessionState
+from shared.sessions.ports import Books
 
 
 async def note_conflicts(session: Session, cause: Cause, *, books: Books) -> Session:

@@ -8,7 +8,6 @@ from shared.errors import StaleRow
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
-from shared.sessions.booking import Books
 from shared.sessions.model import (
     LINK_AFTER,
     Cause,
@@ -18,7 +17,7 @@ from shared.sessions.model import (
 )
 from shared.sessions.occurrences import sessions_of
 from shared.sessions.online_meeting import may_yet_come, overdue
-from shared.sessions.ports import Job
+from shared.sessions.ports import Books, Job
 
 
 async def look_for_link(job: Job, organization: Organization, *, books: Books) -> None:

@@ -22,9 +22,9 @@ from shared.ids import Mailbox, SeriesId
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
-from shared.sessions.booking import Books, verify
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
-from shared.sessions.ports import Job, JobKind
+from shared.sessions.ports import Books, Job, JobKind
+from shared.sessions.recovering import recover
 from shared.sessions.rhythm import next_reconciliation, purge_item
 from shared.sessions.work import batches, due_items, job_of, put_off
 
@@ -87,7 +87,7 @@ async def reconcile_batch(
             await settle_others(session, books=books)
             await note_conflicts(session, Cause.RECONCILIATION, books=books)
         if session.state is SessionState.REQUESTED:
-            await verify(
+            await recover(
                 Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
                 organization,
                 books=books,

@@ -15,9 +15,9 @@ from shared.ids import EventId, Mailbox, SessionId
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
-from shared.sessions.booking import Books
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
 from shared.sessions.occurrences import instances_of, occurrence_of, sessions_of
+from shared.sessions.ports import Books
 from shared.sessions.rhythm import next_reconciliation, purge_item
 from shared.sessions.series import Series, matched
 from shared.together import together

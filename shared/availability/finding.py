@@ -1,6 +1,7 @@
 """Finding time: one look into everybody's calendar, and what can be said out of it."""
 
 from collections.abc import Awaitable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
@@ -18,6 +19,7 @@ from shared.availability.model import (
     SlotRules,
     Unknown,
     UnknownReason,
+    Verdict,
     WorkingHours,
 )
 from shared.availability.ports import Schedules
@@ -141,58 +143,54 @@ class Occasion:
         schedules = tuple(freed(schedule, span, self.window) for schedule in self.schedules)
         return replace(self, schedules=schedules)
 
-    def judge(
+    def require_bookable(
         self,
         span: TimeSpan,
         rules: SlotRules,
         *,
         accept_unknown: bool = False,
+        at_least: int | None = None,
         held: Held = NOTHING_HELD,
-    ) -> tuple[str, ...]:
-        """Return the addresses for whom it is unknown whether *span* is free, if it can be booked.
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return whose availability at *span* is unknown and who is busy, if it can be booked.
 
         Working hours do not forbid it: people may agree on any time. Who is not required does not
-        stand in the way either.
+        stand in the way either; of *at_least* so many any, if the organizer is one of them.
 
         Raises:
             SlotTaken: somebody is not free, or the buffer around it is not.
             SlotUnknown: somebody required is unknown, and that was not accepted.
-                Both carry up to five alternatives, nearest first.
+                Both without alternatives: `nearest` finds them.
         """
-        verdict = check(
-            self.schedules, self.window, span, rules, quorum=Quorum(self.required), held=held
-        )
-        if verdict.taken:
-            raise SlotTaken(
-                self._said(verdict.taken),
-                alternatives=self.nearest(
-                    span.start, rules, held=held, include_unknown=accept_unknown
-                ),
-            )
-        if verdict.unknown_required and not accept_unknown:
-            raise SlotUnknown(
-                "Nobody can tell whether everybody is free then.",
-                unknown=self._unknown_at(verdict.unknown_required),
-                alternatives=self.nearest(span.start, rules, held=held),
-            )
-        return verdict.unknown_for
-
-    def free_at(
-        self, span: TimeSpan, rules: SlotRules, *, held: Held = NOTHING_HELD
-    ) -> tuple[str, ...]:
-        """Return the addresses of those known to be free then, required or not."""
-        verdict = check(self.schedules, self.window, span, rules, held=held)
-        others = {a for _, addresses in verdict.taken for a in addresses} | {*verdict.unknown_for}
-        return tuple(s.address for s in self.schedules if s.address not in others)
-
-    def others_at(
-        self, span: TimeSpan, rules: SlotRules, *, held: Held = NOTHING_HELD
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the addresses of those known not to be free then, and of those who are unknown."""
         verdict = check(self.schedules, self.window, span, rules, held=held)
         unknown = verdict.unknown_for
-        taken = {a for _, addresses in verdict.taken for a in addresses if a not in unknown}
-        return tuple(s.address for s in self.schedules if s.address in taken), unknown
+        others = {a for _, addresses in verdict.taken for a in addresses} - {*unknown}
+        busy = tuple(s.address for s in self.schedules if s.address in others)
+        if at_least is None:
+            self._require_all(verdict, accept_unknown=accept_unknown)
+        else:
+            self._require_quorum({s.address for s in self.schedules} - {*busy, *unknown}, at_least)
+        return unknown, busy
+
+    def _require_all(self, verdict: Verdict, *, accept_unknown: bool) -> None:
+        taken = [
+            (obstacle, found)
+            for obstacle, addresses in verdict.taken
+            if (found := tuple(a for a in addresses if a in self.required))
+        ]
+        if taken:
+            raise SlotTaken(self._said(tuple(taken)))
+        unknown = [a for a in verdict.unknown_for if a in self.required]
+        if unknown and not accept_unknown:
+            raise SlotUnknown(
+                "Nobody can tell whether everybody is free then.", unknown=self._unknown_at(unknown)
+            )
+
+    def _require_quorum(self, free: AbstractSet[str], at_least: int) -> None:
+        if not self.organizer.issubset(free):
+            raise SlotTaken("You are not free then.")
+        if len(free) < at_least:
+            raise SlotTaken(f"Only {len(free)} of you are free then.")
 
     def nearest(
         self,

@@ -21,7 +21,7 @@ from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.organizations.access import is_stopped
 from shared.organizations.model import Organization
 from shared.organizations.ports import OrganizationStore
-from shared.sessions.booking import Books
+from shared.sessions.ports import Books
 from shared.subscriptions.upkeep import (
     Following,
     ensure_subscription,

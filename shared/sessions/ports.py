@@ -1,11 +1,16 @@
 """What sessions need from outside."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from shared.availability.ports import Schedules
+from shared.changes.ports import ChangeStore
+from shared.clock import Clock
+from shared.due import DueStore
 from shared.ids import EventId, Mailbox, OrganizationId, SeriesId, SessionId
 from shared.organizations.model import Acting, OnlineMeetingChoice
 from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
@@ -203,3 +208,18 @@ class Jobs(Protocol):
     async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:
         """Queue *job*, to be seen after *delay*. Raises StoreUnavailable."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The ports that everything about sessions needs, together."""
+
+    schedules: Schedules
+    calendar: Calendar
+    sessions: SessionStore
+    jobs: Jobs
+    changes: ChangeStore
+    due: DueStore
+    clock: Clock
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Waits for so many seconds."""

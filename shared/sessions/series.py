@@ -126,6 +126,20 @@ class Series:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What was booked by one request: a session, or a series with a session for each date."""
+
+    sessions: tuple[Session, ...]
+    """By date."""
+    series: Series | None = None
+
+    @property
+    def row(self) -> Session | Series:
+        """Return the row that says how far the booking got: of one date its session's."""
+        return self.series or self.sessions[0]
+
+
 def occurrence_id(series_id: SeriesId, number: int) -> SessionId:
     """Return the id of a series' session: the same for every retry."""
     return SessionId(str(uuid.uuid5(uuid.UUID(series_id), str(number))))

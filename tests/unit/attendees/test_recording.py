@@ -13,19 +13,20 @@ from shared.due import DueKind
 from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox
 from shared.sessions import reservations
-from shared.sessions.booking import book
-from shared.sessions.changing import Reschedule, cancel, reschedule
+from shared.sessions.cancelling import cancel
 from shared.sessions.model import Cause, ResponseState, SeenEvent, Session, SessionState
 from shared.sessions.ports import Job, JobKind
+from shared.sessions.requests import RescheduleRequest
+from shared.sessions.rescheduling import reschedule
 from shared.sessions.work import job_of
 from shared.timespan import TimeSpan
 from tests.builders import a_span, at
 from tests.outlook import FakeCalendar
-from tests.unit.sessions.conftest import Desk, a_desk, a_request
+from tests.unit.sessions.conftest import Desk, a_desk, a_request, book_one
 
 
 async def _booked(desk: Desk, key: str = "key", hour: int = 10) -> Session:
-    return await book(
+    return await book_one(
         desk.acting(desk.mentee), desk.pairing, a_request(key, hour), books=desk.books
     )
 
@@ -137,10 +138,10 @@ async def test_who_ends_an_overlap_here_ends_it_on_both(*, is_cancelled: bool) -
     second = await desk.sessions.get(desk.mentee, second.id)
     desk.jobs.put_jobs.clear()
     if is_cancelled:
-        ended = await cancel(acting, second, "", books=desk.books)
+        (ended,) = await cancel(acting, second, "", books=desk.books)
     else:
-        wanted = Reschedule(a_span(at(16, day=1)), "UTC")
-        ended = await reschedule(acting, desk.pairing, second, wanted, books=desk.books)
+        wanted = RescheduleRequest(a_span(at(16, day=1)), "UTC")
+        (ended,) = await reschedule(acting, desk.pairing, second, wanted, books=desk.books)
     assert ended.conflicts_with == ()
     (job,) = [job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.RECONCILE]
     await reconcile_batch(job, desk.organization, books=desk.books)

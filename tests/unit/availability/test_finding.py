@@ -281,8 +281,8 @@ async def an_occasion(
 
 async def test_free_time_can_be_taken_also_outside_working_hours() -> None:
     occasion, rules = await an_occasion()
-    assert occasion.judge(span("10:00", "11:00"), rules) == ()
-    assert occasion.judge(span("20:00", "21:00"), rules) == ()
+    assert occasion.require_bookable(span("10:00", "11:00"), rules)[0] == ()
+    assert occasion.require_bookable(span("20:00", "21:00"), rules)[0] == ()
 
 
 @pytest.mark.parametrize(
@@ -300,9 +300,16 @@ async def test_taken_time_says_by_whom_and_what_else_there_is(
     told: dict[str, list[TimeSpan]], said: str
 ) -> None:
     occasion, rules = await an_occasion(PAIR, **told)
-    with pytest.raises(SlotTaken, match=said) as taken:
-        occasion.judge(span("10:00", "11:00"), rules)
-    assert starts(taken.value.alternatives) == ["09:00", "11:00", "08:00", "12:00", "13:00"]
+    with pytest.raises(SlotTaken, match=said):
+        occasion.require_bookable(span("10:00", "11:00"), rules)
+    found = occasion.nearest(at("2026-03-02T10:00"), rules)
+    assert starts(found) == [
+        "09:00",
+        "11:00",
+        "08:00",
+        "12:00",
+        "13:00",
+    ]
 
 
 async def test_one_of_several_mentees_is_called_a_mentee() -> None:
@@ -310,27 +317,31 @@ async def test_one_of_several_mentees_is_called_a_mentee() -> None:
         a_group(a_participant("other")), other=[span("10:00", "11:00")]
     )
     with pytest.raises(SlotTaken, match=r"^A mentee is busy then\.$"):
-        occasion.judge(span("10:00", "11:00"), rules)
+        occasion.require_bookable(span("10:00", "11:00"), rules)
 
 
 async def test_held_time_is_taken() -> None:
     occasion, rules = await an_occasion()
     held = {"mentor@contoso.com": [span("09:00", "11:00")]}
-    with pytest.raises(SlotTaken, match="another mentoring session") as taken:
-        occasion.judge(span("10:00", "11:00"), rules, held=held)
-    assert starts(taken.value.alternatives)[:2] == ["11:00", "08:00"]
+    with pytest.raises(SlotTaken, match="another mentoring session"):
+        occasion.require_bookable(span("10:00", "11:00"), rules, held=held)
+    found = occasion.nearest(at("2026-03-02T10:00"), rules, held=held)
+    assert starts(found)[:2] == [
+        "11:00",
+        "08:00",
+    ]
 
 
 async def test_buffers_count() -> None:
     occasion, rules = await an_occasion(mentor=[span("11:05", "12:00")])
     with pytest.raises(SlotTaken, match="something too close"):
-        occasion.judge(span("10:00", "11:00"), replace(rules, buffer_after=GRID * 2))
+        occasion.require_bookable(span("10:00", "11:00"), replace(rules, buffer_after=GRID * 2))
 
 
 async def test_unknown_is_not_free_unless_accepted() -> None:
     occasion, rules = await an_occasion(mentor=Unknown(UnknownReason.NO_ACCESS, "ErrorX"))
     with pytest.raises(SlotUnknown) as refused:
-        occasion.judge(span("10:00", "11:00"), rules)
+        occasion.require_bookable(span("10:00", "11:00"), rules)
     (person,) = refused.value.unknown
     assert (person.address, person.reason, person.code) == (
         "mentor@contoso.com",
@@ -338,7 +349,7 @@ async def test_unknown_is_not_free_unless_accepted() -> None:
         "ErrorX",
     )
     assert person.remedy
-    accepted = occasion.judge(span("10:00", "11:00"), rules, accept_unknown=True)
+    accepted, _ = occasion.require_bookable(span("10:00", "11:00"), rules, accept_unknown=True)
     assert accepted == ("mentor@contoso.com",)
 
 
@@ -346,24 +357,25 @@ async def test_accepting_the_unknown_accepts_nobody_busy() -> None:
     occasion, rules = await an_occasion(
         mentor=Unknown(UnknownReason.NO_ACCESS), mentee=[span("10:00", "11:00")]
     )
-    with pytest.raises(SlotTaken) as taken:
-        occasion.judge(span("10:00", "11:00"), rules, accept_unknown=True)
-    assert starts(taken.value.alternatives)[:2] == ["09:00", "11:00"]
+    with pytest.raises(SlotTaken):
+        occasion.require_bookable(span("10:00", "11:00"), rules, accept_unknown=True)
+    found = occasion.nearest(at("2026-03-02T10:00"), rules, include_unknown=True)
+    assert starts(found)[:2] == ["09:00", "11:00"]
 
 
 async def test_somebody_optional_and_unknown_is_told_but_not_in_the_way() -> None:
     other = replace(a_participant("other"), required=False)
     occasion, rules = await an_occasion(a_group(other), other=Unknown(UnknownReason.NOT_FOUND))
-    assert occasion.judge(span("10:00", "11:00"), rules) == ("other@contoso.com",)
+    assert occasion.require_bookable(span("10:00", "11:00"), rules)[0] == ("other@contoso.com",)
 
 
 async def test_a_session_can_be_moved_onto_its_own_time() -> None:
     own = span("10:00", "11:00")
     occasion, rules = await an_occasion(mentor=[own, span("12:00", "13:00")], mentee=[own])
     moved = occasion.without(own)
-    assert moved.judge(span("10:30", "11:30"), rules) == ()
+    assert moved.require_bookable(span("10:30", "11:30"), rules)[0] == ()
     with pytest.raises(SlotTaken):
-        moved.judge(span("11:30", "12:30"), rules)
+        moved.require_bookable(span("11:30", "12:30"), rules)
 
 
 async def test_mailboxes_are_those_in_the_tenant() -> None:

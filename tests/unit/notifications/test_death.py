@@ -17,9 +17,8 @@ from shared.ids import Mailbox, SubscriptionId, TenantId
 from shared.notifications.dispatch import dispatch
 from shared.notifications.fairness import Turns
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.sessions.booking import Books, book
 from shared.sessions.model import AttendeeResponse, ResponseState, SeenAttendee, Session
-from shared.sessions.ports import Job, JobKind
+from shared.sessions.ports import Books, Job, JobKind
 from shared.sessions.rhythm import purge_item
 from shared.subscriptions.upkeep import Following, enqueue_renewals
 from shared.timespan import TimeSpan
@@ -27,8 +26,8 @@ from shared.work import do
 from tests.builders import a_span, at
 from tests.fakes import FakeClientStates, InMemoryOrganizations, InMemorySubscriptions
 from tests.outlook import FakeEvent
-from tests.unit.sessions.conftest import Desk, a_desk, a_request
-from tests.unit.sessions.test_death import Doomed, Fate, Killed
+from tests.unit.sessions.conftest import Desk, a_desk, a_request, book_one
+from tests.unit.sessions.test_crash_recovery import Doomed, Fate, Killed
 
 Message = MailboxChanges | Job
 WINDOW = TimeSpan(at(0), at(0, day=60))
@@ -223,7 +222,7 @@ async def an_office() -> Office:
     for hour in (10, 14):
         request = a_request(f"key-{hour}", hour)
         office.sessions.append(
-            await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+            await book_one(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
         )
     await office.run([])
     desk.clock.advance(timedelta(minutes=5))

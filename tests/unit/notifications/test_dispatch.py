@@ -15,7 +15,6 @@ from shared.notifications.dispatch import PutBack, dispatch
 from shared.notifications.fairness import AT_ONCE, Turns
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.organizations.model import ConsentState
-from shared.sessions.booking import book
 from shared.sessions.model import ResponseState, SeenEvent, Session
 from shared.sessions.ports import JobKind
 from shared.subscriptions.model import Subscription
@@ -24,7 +23,7 @@ from shared.subscriptions.upkeep import Following
 from tests.builders import a_mailbox
 from tests.fakes import InMemoryOrganizations, InMemorySubscriptions
 from tests.outlook import FakeCalendar
-from tests.unit.sessions.conftest import Desk, a_desk, a_request
+from tests.unit.sessions.conftest import Desk, a_desk, a_request, book_one
 
 
 @dataclass
@@ -79,7 +78,7 @@ async def test_missed_has_every_session_read_again_once(office: Office) -> None:
     desk = office.desk
     for hour in (10, 12):
         request = a_request(f"key{hour}", hour)
-        await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+        await book_one(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
     desk.jobs.put_jobs.clear()
     await office.handle(said(desk.mentee, lifecycle=("missed",)))
     ((job, delay),) = desk.jobs.put_jobs
@@ -128,7 +127,7 @@ async def test_one_mailbox_is_read_by_few_at_once(office: Office, *, in_one: boo
     for hour in range(8, 16):
         request = a_request(f"key{hour}", hour)
         sessions.append(
-            await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+            await book_one(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
         )
     desk.calendar = crowded = _Crowded(desk.outlook)
     for event in desk.outlook.events:
@@ -144,7 +143,7 @@ async def test_one_mailbox_is_read_by_few_at_once(office: Office, *, in_one: boo
 
 async def test_deliveries_of_one_change_are_read_once_and_told_once(office: Office) -> None:
     desk = office.desk
-    session = await book(
+    session = await book_one(
         desk.acting(desk.mentee), desk.pairing, a_request("key", 10), books=desk.books
     )
     desk.calendar.answered(
@@ -182,7 +181,9 @@ async def two_organizers(office: Office) -> tuple[Session, Session]:
     """Let mentee and mentor book a session each; both are then accepted in Outlook."""
     desk = office.desk
     booked = [
-        await book(desk.acting(who), desk.pairing, a_request(f"key{hour}", hour), books=desk.books)
+        await book_one(
+            desk.acting(who), desk.pairing, a_request(f"key{hour}", hour), books=desk.books
+        )
         for hour, who in ((10, desk.mentee), (12, desk.mentor))
     ]
     for event, other in zip(desk.outlook.events, (desk.mentor, desk.mentee), strict=True):
@@ -217,7 +218,7 @@ async def test_a_throttled_mailbox_keeps_nobody_else_waiting(office: Office) -> 
 async def test_who_is_asked_to_wait_is_not_asked_again_in_that_message(office: Office) -> None:
     desk = office.desk
     sessions = [
-        await book(
+        await book_one(
             desk.acting(desk.mentee), desk.pairing, a_request(f"key{hour}", hour), books=desk.books
         )
         for hour in range(8, 16)
@@ -263,7 +264,7 @@ async def test_that_push_works_is_looked_up_once_a_minute(office: Office) -> Non
 
 async def test_who_took_the_approval_back_is_left_alone(office: Office) -> None:
     desk = office.desk
-    session = await book(
+    session = await book_one(
         desk.acting(desk.mentee), desk.pairing, a_request("key", 10), books=desk.books
     )
     await office.organizations.save(replace(desk.organization, consent=ConsentState.WITHDRAWN))

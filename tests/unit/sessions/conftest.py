@@ -14,7 +14,11 @@ from shared.organizations.model import (
     Participation,
 )
 from shared.pairings.model import Pairing
-from shared.sessions.booking import BookingRequest, Books
+from shared.sessions.booking import book
+from shared.sessions.model import Session
+from shared.sessions.ports import Books
+from shared.sessions.requests import BookingRequest
+from shared.sessions.series import Booking, Series
 from tests.builders import a_mailbox, a_pairing, an_organization, at
 from tests.fakes import (
     FakeClock,
@@ -113,3 +117,17 @@ def a_request(key: str = "key", hour: int = 10, **changes: object) -> BookingReq
         **changes,
     }
     return BookingRequest(**given)  # type: ignore[arg-type]  # a builder's keywords
+
+
+async def book_one(
+    participation: Participation, pairing: Pairing, request: BookingRequest, *, books: Books
+) -> Session:
+    """Book a single date; return its session."""
+    (session,) = (await book(participation, pairing, request, books=books)).sessions
+    return session
+
+
+def the_series(booked: Booking) -> Series:
+    """Return the series that was booked."""
+    assert booked.series is not None
+    return booked.series

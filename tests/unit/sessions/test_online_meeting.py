@@ -18,9 +18,8 @@ from shared.sessions.model import (
 )
 from shared.sessions.ports import JobKind
 from shared.sessions.recurrence import Frequency, Repeat
-from shared.sessions.series_booking import book_series
 from tests.outlook import RefusingCalendar
-from tests.unit.sessions.conftest import Desk, a_request
+from tests.unit.sessions.conftest import Desk, a_request, book_one
 
 AUTO, TEAMS = OnlineMeetingChoice.AUTO, OnlineMeetingChoice.TEAMS
 SKYPE, NONE = OnlineMeetingChoice.SKYPE, OnlineMeetingChoice.NONE
@@ -43,7 +42,7 @@ CASES: list[tuple[OnlineMeetingChoice, set[OnlineMeetingChoice], Any]] = [
 
 async def booked(desk: Desk, wanted: OnlineMeetingChoice) -> Session:
     request = a_request(online_meeting=wanted)
-    return await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    return await book_one(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
 
 
 def outcome(session: Session) -> Any:
@@ -89,7 +88,7 @@ async def test_what_is_offered_is_asked_for_only_when_it_matters(desk: Desk) -> 
 async def test_a_series_has_the_meeting_that_is_offered(desk: Desk) -> None:
     desk.outlook.offers, desk.outlook.refuses_others = frozenset({SKYPE}), True
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), online_meeting=TEAMS)
-    series = await book_series(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    series = await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
     expected = (READY, Provider.SKYPE, Reason.TEAMS_NOT_OFFERED)
     assert [outcome(session) for session in series.sessions] == [expected] * 3
 

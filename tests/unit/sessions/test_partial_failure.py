@@ -10,17 +10,17 @@ from shared.errors import CalendarRefused, CalendarThrottled, CalendarUnavailabl
 from shared.ids import EventId, Mailbox
 from shared.organizations.model import Acting
 from shared.sessions.booking import book
-from shared.sessions.changing import CROSSING, Reschedule
+from shared.sessions.calendar_errors import OCCURRENCE_CROSSING_BOUNDARY
 from shared.sessions.model import EventDraft, SeenEvent, Session
 from shared.sessions.recurrence import Frequency, Pattern, Repeat
+from shared.sessions.requests import RescheduleRequest
+from shared.sessions.rescheduling import reschedule
 from shared.sessions.series import Scope
-from shared.sessions.series_booking import book_series
-from shared.sessions.series_changing import reschedule_scope
 from shared.timespan import TimeSpan
 from tests.builders import at
 from tests.outlook import FakeCalendar
-from tests.unit.sessions.conftest import Desk, a_request
-from tests.unit.sessions.test_death import _is_consistent, _time_passes
+from tests.unit.sessions.conftest import Desk, a_request, book_one
+from tests.unit.sessions.test_crash_recovery import is_consistent, time_passes
 
 REFUSED = CalendarRefused("no", code="ErrorAccessDenied", status=403)
 TIMED_OUT = CalendarUnavailable("nobody answered")
@@ -91,20 +91,20 @@ async def booked(desk: Desk, count: int = 4) -> list[Session]:
     """Book so many weeks."""
     acting = desk.acting(desk.mentee)
     if count == 1:
-        return [await book(acting, desk.pairing, a_request(), books=desk.books)]
+        return [await book_one(acting, desk.pairing, a_request(), books=desk.books)]
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=count), time_zone="UTC")
-    return [*(await book_series(acting, desk.pairing, request, books=desk.books)).sessions]
+    return [*(await book(acting, desk.pairing, request, books=desk.books)).sessions]
 
 
 async def moved(desk: Desk, session: Session, scope: Scope) -> list[Session]:
     """Move it to the next day at two, or it and others."""
     to = TimeSpan.lasting(session.span.start + timedelta(days=1, hours=4), session.span.duration)
     session = await desk.sessions.get(desk.mentee, session.id)
-    return await reschedule_scope(
+    return await reschedule(
         desk.acting(desk.mentee),
         desk.pairing,
         session,
-        Reschedule(to, "UTC"),
+        RescheduleRequest(to, "UTC"),
         scope,
         books=desk.books,
     )
@@ -130,8 +130,8 @@ async def test_a_refused_date_does_not_abandon_those_whose_outcome_is_unknown(
     assert pending == [place == timed_out_at for place in range(3)]
 
     desk.calendar = FakeCalendar(desk.outlook)
-    await _time_passes(desk)
-    await _is_consistent(desk)
+    await time_passes(desk)
+    await is_consistent(desk)
     hours = [s.span.start.hour for s in await known(desk, sessions)]
     assert hours == [10, *(10 if place == refused_at else 14 for place in range(3))]
 
@@ -145,8 +145,8 @@ async def test_a_series_that_was_moved_stays_so_though_its_dates_cannot_be_read(
         await moved(desk, sessions[0], Scope.ALL)
     assert all(s.pending_span for s in await known(desk, sessions))
     desk.calendar = FakeCalendar(desk.outlook)
-    await _time_passes(desk)
-    await _is_consistent(desk)
+    await time_passes(desk)
+    await is_consistent(desk)
     assert {s.span.start.hour for s in await known(desk, sessions)} == {14}
 
 
@@ -195,7 +195,7 @@ async def test_a_date_that_would_meet_its_neighbour_is_a_conflict_with_a_remedy(
     desk: Desk, scope: Scope
 ) -> None:
     sessions = await booked(desk)
-    crossing = CalendarRefused("no", code=CROSSING, status=400)
+    crossing = CalendarRefused("no", code=OCCURRENCE_CROSSING_BOUNDARY, status=400)
     desk.calendar = UnkindCalendar(desk.outlook, moving=crossing)
     with pytest.raises(Conflict, match="neighbours") as refused:
         await moved(desk, sessions[1], scope)

@@ -1,4 +1,4 @@
-"""Death before and after every outside effect of a use-case, all of them, found by running it."""
+"""Crashes before and after every outside effect of a use-case, of one date and of four."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -11,21 +11,15 @@ from shared.attendees.rsvp import merge
 from shared.errors import SchedulingError
 from shared.ids import SeriesId, SessionId
 from shared.sessions import reservations
-from shared.sessions.booking import Books, book
-from shared.sessions.changing import (
-    Answer,
-    Reschedule,
-    accept_proposal,
-    cancel,
-    reschedule,
-    respond,
-)
+from shared.sessions.booking import book
+from shared.sessions.cancelling import cancel
 from shared.sessions.model import HOLD_FOR, ResponseState, Session, SessionState
-from shared.sessions.ports import JobKind
+from shared.sessions.ports import Books, JobKind
 from shared.sessions.recurrence import Frequency, Repeat
-from shared.sessions.series import OnConflict, Scope, occurrence_id
-from shared.sessions.series_booking import BookedSeries, book_series
-from shared.sessions.series_changing import cancel_scope, reschedule_scope
+from shared.sessions.requests import InvitationResponse, RescheduleRequest
+from shared.sessions.rescheduling import reschedule
+from shared.sessions.responding import accept_proposal, respond
+from shared.sessions.series import Booking, OnConflict, Scope, occurrence_id
 from shared.timespan import TimeSpan
 from shared.work import do
 from tests.builders import a_mailbox, a_pairing, a_span, at
@@ -91,57 +85,32 @@ def doomed(desk: Desk, fate: Fate) -> Books:
 
 
 Act = Callable[[Desk, Books], Awaitable[Any]]
-NEW = a_span(at(14, day=1))
-FOUR_WEEKS = Repeat(Frequency.WEEKLY, count=4)
 SECOND = a_span(at(10, day=8))
 WINDOW = TimeSpan(at(0), at(0, day=60))
 
 
-async def _book(desk: Desk, books: Books) -> Session:
-    return await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=books)
+def _book(dates: int, **wish: Any) -> Act:
+    """Book one date, or so many weeks."""
+
+    async def act(desk: Desk, books: Books) -> Booking:
+        if "on_conflict" in wish:
+            desk.outlook.busy[desk.address(desk.mentor)] = [SECOND]
+        repeat = Repeat(Frequency.WEEKLY, count=dates) if dates > 1 else None
+        request = a_request(repeat=repeat, time_zone="UTC", **wish)
+        return await book(desk.acting(desk.mentee), desk.pairing, request, books=books)
+
+    return act
 
 
-async def _the_session(desk: Desk) -> Session:
-    return await desk.sessions.get(desk.mentee, SessionId(desk.outlook.events[0].session_id))
+def _book_group(dates: int) -> Act:
+    """Book for two of three: on one date the third is busy, and invited all the same."""
 
+    async def act(desk: Desk, books: Books) -> Booking:
+        _add_third(desk, SECOND if dates > 1 else a_span(at(10, day=1)))
+        booked: Booking = await _book(dates, at_least=2)(desk, books)
+        return booked
 
-async def _reschedule(desk: Desk, books: Books) -> Session:
-    session = await _the_session(desk)
-    return await reschedule(
-        desk.acting(desk.mentee), desk.pairing, session, Reschedule(NEW, "UTC"), books=books
-    )
-
-
-async def _cancel(desk: Desk, books: Books) -> Session:
-    return await cancel(desk.acting(desk.mentee), await _the_session(desk), "sorry", books=books)
-
-
-async def _respond(desk: Desk, books: Books) -> Session:
-    return await respond(
-        desk.acting(desk.mentor),
-        await _the_session(desk),
-        Answer(ResponseState.ACCEPTED),
-        books=books,
-    )
-
-
-async def _book_with_proposal(desk: Desk, books: Books) -> Session:
-    session = await _book(desk, books)
-    event = desk.outlook.events[0]
-    seen = desk.calendar.answered(
-        event, desk.address(desk.mentor), ResponseState.TENTATIVE, proposed=NEW
-    )
-    return await reservations.save(desk.sessions, merge(session, seen).session)
-
-
-async def _accept_proposal(desk: Desk, books: Books) -> Session:
-    return await accept_proposal(
-        desk.acting(desk.mentee),
-        desk.pairing,
-        await _the_session(desk),
-        desk.mentor.object_id,
-        books=books,
-    )
+    return act
 
 
 def _add_third(desk: Desk, busy: TimeSpan) -> None:
@@ -155,108 +124,111 @@ def _add_third(desk: Desk, busy: TimeSpan) -> None:
         desk.outlook.busy[desk.address(third)] = [busy]
 
 
-async def _book_group(desk: Desk, books: Books) -> Session:
-    """Book for two of three: the third is busy, and invited all the same."""
-    _add_third(desk, a_span(at(10, day=1)))
-    request = a_request(at_least=2)
-    return await book(desk.acting(desk.mentee), desk.pairing, request, books=books)
+def _book_with_proposal(dates: int) -> Act:
+    """Book, and let the mentor propose another time for the last date."""
 
-
-async def _move_group(desk: Desk, books: Books) -> Session:
-    """Move it to where the third is free; what is held of their time is not looked at here."""
-    to = Reschedule(NEW, "UTC", at_least=2)
-    return await reschedule(
-        desk.acting(desk.mentee), desk.pairing, await _the_session(desk), to, books=books
-    )
-
-
-async def _book_group_series(desk: Desk, books: Books) -> BookedSeries:
-    """Book for two of three: on the second date the third is busy."""
-    _add_third(desk, SECOND)
-    request = a_request(repeat=FOUR_WEEKS, time_zone="UTC", at_least=2)
-    return await book_series(desk.acting(desk.mentee), desk.pairing, request, books=books)
-
-
-def _book_series(on_conflict: OnConflict = OnConflict.REFUSE) -> Act:
-    async def act(desk: Desk, books: Books) -> BookedSeries:
-        if on_conflict is not OnConflict.REFUSE:
-            desk.outlook.busy[desk.address(desk.mentor)] = [SECOND]
-        request = a_request(repeat=FOUR_WEEKS, on_conflict=on_conflict, time_zone="UTC")
-        return await book_series(desk.acting(desk.mentee), desk.pairing, request, books=books)
+    async def act(desk: Desk, books: Books) -> Session:
+        await _book(dates)(desk, books)
+        session, event = await _nth(desk, dates - 1), desk.outlook.events[-1]
+        session = replace(session, event_id=event.seen.event_id)
+        seen = desk.calendar.answered(
+            event, desk.address(desk.mentor), ResponseState.TENTATIVE, proposed=_new_time(dates - 1)
+        )
+        return await reservations.save(desk.sessions, merge(session, seen).session)
 
     return act
 
 
-async def _occurrence(desk: Desk, number: int) -> Session:
-    master = next(e for e in desk.outlook.events if e.pattern)
-    session_id = occurrence_id(SeriesId(master.session_id), number)
+async def _nth(desk: Desk, number: int) -> Session:
+    """Return the session of that date, as it is now."""
+    key = desk.outlook.events[0].session_id
+    is_series = desk.outlook.events[0].pattern is not None
+    session_id = occurrence_id(SeriesId(key), number) if is_series else SessionId(key)
     return await desk.sessions.get(desk.mentee, session_id)
 
 
-def _cancel_scope(number: int, scope: Scope) -> Act:
+def _new_time(number: int, days: int = 0) -> TimeSpan:
+    return a_span(at(14, day=1 + 7 * number + days))
+
+
+def _reschedule(number: int, scope: Scope, days: int = 0, at_least: int | None = None) -> Act:
+    """Move that date, or it and others, to another hour and perhaps day."""
+
     async def act(desk: Desk, books: Books) -> list[Session]:
-        session = await _occurrence(desk, number)
-        return await cancel_scope(desk.acting(desk.mentee), session, "", scope, books=books)
+        to = RescheduleRequest(_new_time(number, days), "UTC", at_least=at_least)
+        session = await _nth(desk, number)
+        return await reschedule(
+            desk.acting(desk.mentee), desk.pairing, session, to, scope, books=books
+        )
 
     return act
 
 
-def _move_scope(number: int, scope: Scope, days: int = 1, at_least: int | None = None) -> Act:
+def _cancel(number: int, scope: Scope) -> Act:
     async def act(desk: Desk, books: Books) -> list[Session]:
-        session = await _occurrence(desk, number)
-        to = a_span(at(14, day=1 + 7 * number + days))
-        return await reschedule_scope(
+        session = await _nth(desk, number)
+        return await cancel(desk.acting(desk.mentee), session, "sorry", scope, books=books)
+
+    return act
+
+
+def _respond(number: int, answer: ResponseState) -> Act:
+    async def act(desk: Desk, books: Books) -> Session:
+        session = await _nth(desk, number)
+        response = InvitationResponse(answer)
+        return await respond(desk.acting(desk.mentor), session, response, books=books)
+
+    return act
+
+
+def _accept_proposal(number: int) -> Act:
+    async def act(desk: Desk, books: Books) -> Session:
+        return await accept_proposal(
             desk.acting(desk.mentee),
             desk.pairing,
-            session,
-            Reschedule(to, "UTC", at_least=at_least),
-            scope,
+            await _nth(desk, number),
+            desk.mentor.object_id,
             books=books,
         )
 
     return act
 
 
-async def _answer_occurrence(desk: Desk, books: Books) -> Session:
-    return await respond(
-        desk.acting(desk.mentor),
-        await _occurrence(desk, 1),
-        Answer(ResponseState.DECLINED),
-        books=books,
-    )
+def _acts(dates: int) -> dict[str, tuple[Act | None, Act]]:
+    """Return what is done of *dates* at once: the act, and what was done before."""
+    everything = Scope.ALL if dates > 1 else Scope.ONE
+    last = dates - 1
+    acts: dict[str, tuple[Act | None, Act]] = {
+        "book": (None, _book(dates)),
+        "book a group": (None, _book_group(dates)),
+        "reschedule": (_book(dates), _reschedule(0, everything)),
+        "reschedule to another day": (_book(dates), _reschedule(0, everything, days=1)),
+        "reschedule a group": (_book_group(dates), _reschedule(0, everything, at_least=2)),
+        "reschedule the last": (_book(dates), _reschedule(last, Scope.ONE, days=1)),
+        "cancel": (_book(dates), _cancel(0, everything)),
+        "cancel the last": (_book(dates), _cancel(last, Scope.ONE)),
+        "accept": (_book(dates), _respond(last, ResponseState.ACCEPTED)),
+        "decline": (_book(dates), _respond(last, ResponseState.DECLINED)),
+        "accept a proposal": (_book_with_proposal(dates), _accept_proposal(last)),
+    }
+    return {f"{name}, {dates}": act for name, act in acts.items()}
 
 
-ACTS: dict[str, tuple[Act | None, Act]] = {
-    "book": (None, _book),
-    "reschedule": (_book, _reschedule),
-    "cancel": (_book, _cancel),
-    "respond": (_book, _respond),
-    "accept a proposal": (_book_with_proposal, _accept_proposal),
-    "book a group": (None, _book_group),
-    "move a group": (_book_group, _move_group),
-    "book a series": (None, _book_series()),
-    "book a series, skipping": (None, _book_series(OnConflict.SKIP)),
-    "book a series at alternatives": (None, _book_series(OnConflict.ALTERNATIVES)),
-    "book a series for a group": (None, _book_group_series),
-    "answer one date": (_book_series(), _answer_occurrence),
-    "cancel one date": (_book_series(), _cancel_scope(1, Scope.ONE)),
-    "cancel this and following": (_book_series(), _cancel_scope(2, Scope.THIS_AND_FOLLOWING)),
-    "cancel all": (_book_series(), _cancel_scope(0, Scope.ALL)),
-    "cancel what was skipped in": (
-        _book_series(OnConflict.SKIP),
-        _cancel_scope(2, Scope.THIS_AND_FOLLOWING),
+FOLLOWING, SKIP = Scope.THIS_AND_FOLLOWING, OnConflict.SKIP
+_OF_A_SERIES: dict[str, tuple[Act | None, Act]] = {
+    "book, skipping": (None, _book(4, on_conflict=SKIP)),
+    "book, at alternatives": (None, _book(4, on_conflict=OnConflict.ALTERNATIVES)),
+    "cancel this and following": (_book(4), _cancel(2, FOLLOWING)),
+    "cancel what was skipped in": (_book(4, on_conflict=SKIP), _cancel(2, FOLLOWING)),
+    "reschedule one in the middle": (_book(4), _reschedule(1, Scope.ONE, days=1)),
+    "reschedule this and following": (_book(4), _reschedule(1, FOLLOWING, days=1)),
+    "reschedule a group's following": (_book_group(4), _reschedule(1, FOLLOWING, at_least=2)),
+    "reschedule what was skipped in": (
+        _book(4, on_conflict=SKIP),
+        _reschedule(0, Scope.ALL, days=1),
     ),
-    "move one date": (_book_series(), _move_scope(1, Scope.ONE)),
-    "move this and following": (_book_series(), _move_scope(1, Scope.THIS_AND_FOLLOWING)),
-    "move all": (_book_series(), _move_scope(0, Scope.ALL)),
-    "move all, in another hour": (_book_series(), _move_scope(0, Scope.ALL, days=0)),
-    "move a series of a group": (
-        _book_group_series,
-        _move_scope(1, Scope.THIS_AND_FOLLOWING, at_least=2),
-    ),
-    "move what was skipped in": (_book_series(OnConflict.SKIP), _move_scope(0, Scope.ALL)),
 }
-BOOKS_ANEW = {name for name, (before, _) in ACTS.items() if before is None}
+ACTS = _acts(1) | _acts(4) | _OF_A_SERIES
 
 
 async def _desk(name: str) -> Desk:
@@ -272,7 +244,7 @@ async def _effects(name: str) -> list[str]:
     return fate.names
 
 
-async def _time_passes(desk: Desk, fate: Fate | None = None) -> None:
+async def time_passes(desk: Desk, fate: Fate | None = None) -> None:
     """Let the queue hand out what was put, as often as it takes, and the holds run out.
 
     With *fate* a worker dies as well; its message comes again.
@@ -302,7 +274,7 @@ async def _spans_held(desk: Desk) -> set[tuple[Any, TimeSpan]]:
     }
 
 
-async def _is_consistent(desk: Desk) -> None:
+async def is_consistent(desk: Desk) -> None:
     """Calendar and tables say the same, and nothing is held that nobody has."""
     assert len([e for e in desk.outlook.events if e.master is None]) <= 1
     alive = [e for e in desk.outlook.events if not e.is_gone and e.pattern is None]
@@ -334,13 +306,13 @@ async def _dies(desk: Desk, name: str, number: int, *, is_after: bool) -> None:
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ACTS)
-async def test_whoever_dies_leaves_it_done_or_undone(name: str, *, is_after: bool) -> None:
+async def test_a_crash_leaves_it_done_or_undone(name: str, *, is_after: bool) -> None:
     for number, effect in enumerate(await _effects(name)):
         desk = await _desk(name)
         await _dies(desk, name, number, is_after=is_after)
-        await _time_passes(desk)
+        await time_passes(desk)
         try:
-            await _is_consistent(desk)
+            await is_consistent(desk)
         except AssertionError as error:
             when = "after" if is_after else "before"
             raise AssertionError(f"died {when} {effect} ({number})") from error
@@ -348,7 +320,7 @@ async def test_whoever_dies_leaves_it_done_or_undone(name: str, *, is_after: boo
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ACTS)
-async def test_whoever_comes_to_look_may_die_as_well(name: str, *, is_after: bool) -> None:
+async def test_the_recovery_job_may_crash_as_well(name: str, *, is_after: bool) -> None:
     effects = await _effects(name)
     # Of long acts some deaths: each is followed by one at every effect of the looking.
     for number in range(0, len(effects), 1 + len(effects) // 8):
@@ -356,9 +328,9 @@ async def test_whoever_comes_to_look_may_die_as_well(name: str, *, is_after: boo
         while True:
             desk, fate = await _desk(name), Fate(looking, is_after)
             await _dies(desk, name, number, is_after=True)
-            await _time_passes(desk, fate)
+            await time_passes(desk, fate)
             try:
-                await _is_consistent(desk)
+                await is_consistent(desk)
             except AssertionError as error:
                 seen = f"died after {effects[number]}, then at {fate.names[-1:]} ({looking})"
                 raise AssertionError(seen) from error
@@ -370,32 +342,32 @@ async def test_whoever_comes_to_look_may_die_as_well(name: str, *, is_after: boo
 @pytest.mark.parametrize("waits", [False, True], ids=["at once", "later"])
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ACTS)
-async def test_a_retry_after_death_gives_the_one_true_answer(
+async def test_a_retry_after_a_crash_gives_the_one_true_answer(
     name: str, *, is_after: bool, waits: bool
 ) -> None:
     act = ACTS[name][1]
     whole = await _desk(name)
     await act(whole, whole.books)
-    await _time_passes(whole)
+    await time_passes(whole)
     for number, effect in enumerate(await _effects(name)):
         desk = await _desk(name)
         await _dies(desk, name, number, is_after=is_after)
         if waits:
-            await _time_passes(desk)
+            await time_passes(desk)
         try:
             await act(desk, desk.books)
         except SchedulingError as error:
             raise AssertionError(f"retry after {effect} ({number})") from error
-        await _time_passes(desk)
+        await time_passes(desk)
         try:
-            await _is_consistent(desk)
+            await is_consistent(desk)
             if not (waits and name in KEPT_WHERE_NOBODY_RETRIES):
                 assert _meetings(desk) == _meetings(whole)
         except AssertionError as error:
             raise AssertionError(f"retry after {effect} ({number})") from error
 
 
-KEPT_WHERE_NOBODY_RETRIES = {"book a series, skipping", "book a series at alternatives"}
+KEPT_WHERE_NOBODY_RETRIES = {"book, skipping", "book, at alternatives"}
 """Once somebody looked, Outlook was right: dates that nobody got to take out are sessions."""
 
 
