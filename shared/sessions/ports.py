@@ -142,13 +142,19 @@ class Calendar(Protocol):
     async def reschedule_many(
         self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[SeenEvent | Exception]:
-        """Give up to 52 events new times; each the event or its error."""
+        """Give up to 52 events new times; each the event or its error.
+
+        What is raised instead was so before any of them was asked for.
+        """
         ...
 
     async def cancel_many(
         self, acting: Acting, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
-        """Cancel up to 52 meetings; each nothing or its error, EventGone among them."""
+        """Cancel up to 52 meetings; each nothing or its error, EventGone among them.
+
+        What is raised instead was so before any of them was asked for.
+        """
         ...
 
     async def respond(

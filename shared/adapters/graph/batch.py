@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from kiota_abstractions.method import Method
@@ -16,7 +17,7 @@ from kiota_abstractions.request_information import RequestInformation
 from shared.adapters.graph.client import BUDGET_SECONDS, PREFER, Answer, Caller, Failed
 from shared.adapters.graph.errors import read_refusal
 from shared.adapters.graph.retry import next_delay
-from shared.errors import CalendarUnavailable
+from shared.errors import CalendarUnavailable, SchedulingError
 
 MOST: Final = 20
 """Requests in one batch."""
@@ -44,7 +45,9 @@ async def send_batch(
     pause = _pause(answers, again, ends_at)
     if pause is not None:
         await asyncio.sleep(pause)
-        answers |= await _send(caller, again, ends_at)
+        # What the others were answered is known, whatever becomes of this.
+        with suppress(Failed, SchedulingError):
+            answers |= await _send(caller, again, ends_at)
     if any(isinstance(a, Failed) and a.refusal.status == 403 for a in answers.values()):
         await caller.suspect()
     return [answers[n] for n in parts]

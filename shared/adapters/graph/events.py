@@ -570,11 +570,11 @@ def _slot(span: TimeSpan, time_zone: str) -> TimeSlot:
 
 
 def _seen_or_error(
-    caller: Caller, outcome: Answer | Failed | CalendarUnavailable
+    caller: Caller, outcome: Answer | Failed | SchedulingError
 ) -> SeenEvent | Exception:
     if isinstance(outcome, Failed):
         return caller.error(outcome.refusal)
-    if isinstance(outcome, CalendarUnavailable):
+    if isinstance(outcome, SchedulingError):
         return outcome
     try:
         return seen_event(outcome.json())
@@ -584,22 +584,29 @@ def _seen_or_error(
 
 async def _in_batches(
     caller: Caller, requests: Sequence[RequestInformation]
-) -> list[Answer | Failed | CalendarUnavailable]:
-    """Send *requests*, twenty at a time. A batch that failed is the answer to each of its parts."""
-    outcomes: list[Answer | Failed | CalendarUnavailable] = []
+) -> list[Answer | Failed | SchedulingError]:
+    """Send *requests*, twenty at a time. A batch that failed is the answer to each of its parts.
+
+    Raises what `Identity.get_token` does, if that was before anything was sent.
+    """
+    outcomes: list[Answer | Failed | SchedulingError] = []
     for start in range(0, len(requests), MOST):
         part = requests[start : start + MOST]
         try:
             outcomes += await send_batch(caller, part)
         except (Failed, CalendarUnavailable) as failed:
             outcomes += [failed] * len(part)
+        except SchedulingError as refused:
+            if not outcomes:
+                raise
+            outcomes += [refused] * len(part)
     return outcomes
 
 
-def _error_of(caller: Caller, outcome: Answer | Failed | CalendarUnavailable) -> Exception | None:
+def _error_of(caller: Caller, outcome: Answer | Failed | SchedulingError) -> Exception | None:
     if isinstance(outcome, Failed):
         return caller.error(outcome.refusal)
-    return outcome if isinstance(outcome, CalendarUnavailable) else None
+    return outcome if isinstance(outcome, SchedulingError) else None
 
 
 def _instant(at: datetime) -> str:

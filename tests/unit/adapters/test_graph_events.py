@@ -14,6 +14,7 @@ from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
     CalendarUnavailable,
+    ConsentMissing,
     EventGone,
     MailboxUnusable,
 )
@@ -291,6 +292,51 @@ async def test_a_batch_has_bounds(graph: Graph) -> None:
     other = Mailbox(Tenant(OTHER_TENANT), ObjectId(USER))
     with pytest.raises(ValueError, match="tenant"):
         await calendar.read_many([(MAILBOX, EVENT), (other, EVENT)])
+
+
+async def test_what_was_moved_before_a_later_batch_was_refused_stays_moved(graph: Graph) -> None:
+    asked: list[int] = []
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        parts = json.loads(request.content)["requests"]
+        asked.append(len(parts))
+        if len(asked) > 1:
+            raise ConsentMissing("it was withdrawn meanwhile")
+        done = [{"id": p["id"], "status": 200, "body": event()} for p in parts]
+        return httpx.Response(200, json={"responses": done})
+
+    graph.does(answered)
+    calendar = GraphCalendar(graph.client)
+    events = [(EventId(f"id-{n}"), SPAN) for n in range(22)]
+    moved = await calendar.reschedule_many(AS_USER, events, "UTC")
+    assert asked == [20, 2]
+    assert all(isinstance(one, SeenEvent) for one in moved[:20])
+    assert all(isinstance(one, ConsentMissing) for one in moved[20:])
+
+
+@pytest.mark.parametrize("again", [refused(403, "ErrorAccessDenied"), httpx.Response(500)])
+async def test_what_was_moved_before_the_rest_was_asked_again_stays_moved(
+    graph: Graph, again: httpx.Response
+) -> None:
+    asked: list[int] = []
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        parts = json.loads(request.content)["requests"]
+        asked.append(len(parts))
+        if len(asked) > 1:
+            return httpx.Response(again.status_code, content=again.content)
+        busy = {"status": 429, "headers": {"retry-after": "0"}, "body": {"error": {"code": "x"}}}
+        done = {"status": 200, "body": event()}
+        responses = [{"id": p["id"]} | (busy if p["id"] == "1" else done) for p in parts]
+        return httpx.Response(200, json={"responses": responses})
+
+    graph.does(answered)
+    calendar = GraphCalendar(graph.client)
+    events = [(EventId(f"id-{n}"), SPAN) for n in range(2)]
+    first, second = await calendar.reschedule_many(AS_USER, events, "UTC")
+    assert asked[:2] == [2, 1]
+    assert isinstance(first, SeenEvent)
+    assert isinstance(second, CalendarThrottled)
 
 
 async def test_rescheduling_touches_times_alone(graph: Graph) -> None:
