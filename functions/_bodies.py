@@ -47,7 +47,7 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
-from shared.sessions.recurrence import MOST_OCCURRENCES, Frequency, MonthlyBy, Repeat
+from shared.sessions.recurrence import MAX_OCCURRENCES, Frequency, MonthlyBy, Repeat
 from shared.sessions.requests import BookingRequest, InvitationResponse, RescheduleRequest
 from shared.sessions.series import OnConflict, Outcome, Planned, Scope, Series
 from shared.timespan import TimeSpan
@@ -427,7 +427,7 @@ class RepeatBody(Body):
     frequency: Frequency
     monthly_by: MonthlyBy = MonthlyBy.DAY_OF_MONTH
     """Only for `monthly`. A month without that day takes its last one."""
-    count: int | None = Field(default=None, ge=2, le=MOST_OCCURRENCES)
+    count: int | None = Field(default=None, ge=2, le=MAX_OCCURRENCES)
     """How many in all, the first one included."""
     until: Annotated[date | None, Strict(strict=False)] = None
     """The last date it may have, in `time_zone`."""

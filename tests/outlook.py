@@ -19,7 +19,13 @@ from shared.sessions.model import (
     SeenEvent,
     Session,
 )
-from shared.sessions.recurrence import Pattern, Repeat, at_wall, dates_of, spans_of
+from shared.sessions.recurrence import (
+    Pattern,
+    Repeat,
+    at_local_time,
+    occurrence_dates,
+    occurrence_spans,
+)
 from shared.timespan import TimeSpan
 from tests.fakes import FakeClock
 
@@ -149,14 +155,14 @@ class FakeCalendar:
         if pattern.count == 1:
             spans: tuple[TimeSpan, ...] = (first,)
         elif pattern.first_on == pattern.anchor:
-            spans = spans_of(first.start, first.duration, zone, repeat)
+            spans = occurrence_spans(first.start, first.duration, zone, repeat)
         else:
             # From the anchor on, what comes before the first date left out.
-            dates = dates_of(pattern.anchor, replace(repeat, count=52))
+            dates = occurrence_dates(pattern.anchor, replace(repeat, count=52))
             days = [d for d in dates if d >= pattern.first_on][: pattern.count]
             clock = first.start.astimezone(zone)
             spans = tuple(
-                TimeSpan.lasting(at_wall(day, clock, zone), first.duration) for day in days
+                TimeSpan.lasting(at_local_time(day, clock, zone), first.duration) for day in days
             )
         for span in spans:
             day = span.start.astimezone(zone).date()

@@ -15,8 +15,8 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
-from shared.sessions.occurrences import sessions_of
-from shared.sessions.online_meeting import may_yet_come, overdue
+from shared.sessions.occurrences import load_sessions
+from shared.sessions.online_meeting import is_link_pending, overdue
 from shared.sessions.ports import Books, Job
 
 
@@ -28,7 +28,7 @@ async def look_for_link(job: Job, organization: Organization, *, books: Books) -
     session = await session_of(job.mailboxes[0], job.session_ids[0], books=books)
     if session is None or session.state is not SessionState.SCHEDULED:
         return
-    if not may_yet_come(session.online_meeting):
+    if not is_link_pending(session.online_meeting):
         return
     for one in await _read(session, organization, books):
         if not _waits(one):
@@ -48,7 +48,7 @@ async def _read(session: Session, organization: Organization, books: Books) -> l
     if series is None:
         return [await record(session, organization, Cause.RECONCILIATION, books=books)]
     await follow_series(series, organization, Cause.RECONCILIATION, books=books)
-    return await sessions_of(series, sessions=books.sessions)
+    return await load_sessions(series, sessions=books.sessions)
 
 
 def _waits(session: Session) -> bool:

@@ -16,10 +16,10 @@ from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
-from shared.sessions.occurrences import instances_of, occurrence_of, sessions_of
+from shared.sessions.occurrences import find_occurrence, list_instances, load_sessions
 from shared.sessions.ports import Books
 from shared.sessions.rhythm import next_reconciliation, purge_item
-from shared.sessions.series import Series, matched
+from shared.sessions.series import Series, match_occurrences
 from shared.together import together
 
 _ATTEMPTS: Final = 5
@@ -84,8 +84,10 @@ async def follow_series(
     What is over when it is missing in Outlook stays as it was: series are cut off behind.
     """
     # The rows are read before the events, always.
-    known = await sessions_of(series, sessions=books.sessions)
-    found = matched(series.planned, known, await instances_of(series, calendar=books.calendar))
+    known = await load_sessions(series, sessions=books.sessions)
+    found = match_occurrences(
+        series.planned, known, await list_instances(series, calendar=books.calendar)
+    )
 
     async def one(session: Session) -> None:
         seen = found.get(session.occurrence)
@@ -121,7 +123,7 @@ async def apply(
     """Record what *seen* (None: the event is gone) says of *session*. Raises StaleRow."""
     if seen is None and session.series_id and session.event_id is not None:
         # Its id is another one since somebody moved the whole series, or it is gone.
-        seen = await occurrence_of(session, calendar=books.calendar, sessions=books.sessions)
+        seen = await find_occurrence(session, calendar=books.calendar, sessions=books.sessions)
     return await _apply(session, seen, organization, cause, books)
 
 

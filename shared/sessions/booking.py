@@ -33,7 +33,7 @@ from shared.pairings.model import Pairing
 from shared.sessions import reservations
 from shared.sessions.calendar_errors import REFUSALS, raise_first_error
 from shared.sessions.checking import Terms, resolve_conflicts, slot_taken_after_race
-from shared.sessions.creating import create_event
+from shared.sessions.event_creation import create_event
 from shared.sessions.holding import (
     expire_lease,
     find_session,
@@ -44,7 +44,7 @@ from shared.sessions.holding import (
     wait_for_concurrent_attempt,
 )
 from shared.sessions.model import (
-    VERIFY_AFTER,
+    RECOVERY_DELAY,
     Attendee,
     EventDraft,
     OnlineMeeting,
@@ -53,17 +53,24 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
-from shared.sessions.occurrences import instances_of, sessions_of
+from shared.sessions.occurrences import list_instances, load_sessions
 from shared.sessions.ports import Books, Job, JobKind
 from shared.sessions.recording import confirm_booking, series_job
-from shared.sessions.recurrence import spans_of
+from shared.sessions.recurrence import occurrence_spans
 from shared.sessions.requests import (
     BookingRequest,
     session_id_for,
     validate_quorum_size,
     validate_start,
 )
-from shared.sessions.series import Booking, Outcome, Planned, Series, matched, occurrence_id
+from shared.sessions.series import (
+    Booking,
+    Outcome,
+    Planned,
+    Series,
+    match_occurrences,
+    occurrence_id,
+)
 from shared.sessions.snapshots import check_with_alternatives, read_snapshots, with_holds
 from shared.timespan import TimeSpan
 from shared.together import together
@@ -133,7 +140,7 @@ async def _find(
         if await find_session(organizer, key, books=books):
             raise _key_reused()
         return None
-    known = {s.occurrence: s for s in await sessions_of(series, sessions=books.sessions)}
+    known = {s.occurrence: s for s in await load_sessions(series, sessions=books.sessions)}
     if series.state is not SessionState.REQUESTED:
         return Booking(tuple(known.values()), series)
     now = books.clock.now()
@@ -191,7 +198,7 @@ async def _reserve(
         booking = Booking(tuple(sessions))
         if request.repeat is not None:
             booking = replace(booking, series=_new_series(participation, pairing, request, planned))
-        await books.jobs.put(_recovery_job(booking), delay=VERIFY_AFTER)
+        await books.jobs.put(_recovery_job(booking), delay=RECOVERY_DELAY)
         if booking.series is not None:
             series = await reservations.put_series(books.sessions, booking.series)
             booking = replace(booking, series=series)
@@ -208,7 +215,9 @@ def _requested_spans(request: BookingRequest, terms: Terms) -> dict[int, TimeSpa
     """Return every date by its number. Raises Invalid: some are beyond the horizon."""
     if request.repeat is None:
         return {0: request.span}
-    spans = spans_of(request.start, request.duration, zone_of(request.time_zone), request.repeat)
+    spans = occurrence_spans(
+        request.start, request.duration, zone_of(request.time_zone), request.repeat
+    )
     inside = sum(span.start <= terms.rules.latest_start for span in spans)
     if inside < len(spans):
         raise Invalid(
@@ -382,7 +391,7 @@ def _event_draft(pairing: Pairing, request: BookingRequest, booking: Booking) ->
     )
     if booking.series is None:
         return draft
-    inside = booking.series.in_outlook
+    inside = booking.series.recurring_dates
     return replace(
         draft,
         session_id=SessionId(booking.series.id),
@@ -396,10 +405,10 @@ async def _apply_exceptions(
 ) -> dict[int, SeenEvent]:
     """Take out what is skipped, move what is moved; return what is known of the occurrences."""
     series = booking.series
-    if series is None or all(p.outcome is Outcome.BOOKED for p in series.in_outlook):
+    if series is None or all(p.outcome is Outcome.BOOKED for p in series.recurring_dates):
         return {}
-    instances = await instances_of(series, calendar=books.calendar)
-    found = dict(matched(series.planned, [], instances))
+    instances = await list_instances(series, calendar=books.calendar)
+    found = dict(match_occurrences(series.planned, [], instances))
     skipped = [p.number for p in series.planned if p.booked is None and p.number in found]
     if skipped:
         gone = [found.pop(number).event_id for number in skipped]

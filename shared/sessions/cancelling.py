@@ -20,9 +20,9 @@ from shared.sessions.requests import require_organizer
 from shared.sessions.scopes import (
     ScopedSessions,
     enqueue_recovery,
-    ensure_event_id,
     event_ids,
     load_scope,
+    with_event_id,
 )
 from shared.sessions.series import Scope
 from shared.together import together
@@ -52,7 +52,7 @@ async def cancel(
     now = books.clock.now()
     if not scoped.changeable(now):
         return scoped.in_scope
-    scoped = await ensure_event_id(scoped, books=books)
+    scoped = await with_event_id(scoped, books=books)
     meant = scoped.changeable(now)
     await enqueue_recovery(scoped, books=books)
     errors = await _cancel_in_outlook(participation, scoped, meant, comment, books)

@@ -15,7 +15,7 @@ from shared.availability.slots import Held
 from shared.availability.working_hours import zone_of
 from shared.errors import SlotTaken, SlotUnknown
 from shared.organizations.model import OrganizationSettings
-from shared.sessions.recurrence import windows_over
+from shared.sessions.recurrence import cover_with_windows
 from shared.sessions.requests import BookingRequest
 from shared.sessions.series import OnConflict, Outcome, Planned
 from shared.timespan import TimeSpan
@@ -61,7 +61,7 @@ def windows_for(
     """Return the windows to read so that every one of *spans* and what is near it is known."""
     if len(spans) > 1:
         longest = MAX_WINDOW - settings.buffer_before - settings.buffer_after
-        return windows_over(spans, longest - timedelta(minutes=10))
+        return cover_with_windows(spans, longest - timedelta(minutes=10))
     (span,) = spans
     start = max(span.start - _LOOK_BACK, min(span.start, rules.earliest_start))
     return [TimeSpan(start, span.end + _LOOK_AHEAD)]

@@ -72,7 +72,7 @@ async def _place_holds(
             except SlotTaken:
                 if at_least is None and _is_required(session, mailbox):
                     raise
-                opened = opened.without_time_of(mailbox)
+                opened = opened.marking_busy(mailbox)
     _require_quorum({a.address for a in opened.attendees if a.is_free}, opened, at_least)
     if opened.attendees != session.attendees:
         # Whoever finishes this booking from its row must not take their time either.
@@ -171,7 +171,7 @@ async def _hold_new_time(moving: Session, books: Books, at_least: int | None) ->
             is_needed = at_least is None and _is_required(moving, mailbox)
             if is_needed or mailbox == moving.organizer:
                 raise
-            moving = moving.without_pending_time_of(mailbox)
+            moving = moving.marking_busy_at_pending(mailbox)
     _require_quorum({a.address for a in moving.attendees if a.is_free_then}, moving, at_least)
     return await reservations.save(books.sessions, moving)
 

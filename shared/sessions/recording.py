@@ -22,7 +22,7 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
-from shared.sessions.online_meeting import may_yet_come, online_meeting_of
+from shared.sessions.online_meeting import is_link_pending, online_meeting_of
 from shared.sessions.ports import Books, Job, JobKind
 from shared.sessions.rhythm import next_reconciliation, purge_item
 from shared.sessions.series import Booking, Series
@@ -218,7 +218,7 @@ async def schedule_link_check(session: Session, *, books: Books) -> None:
 
     Also where it made no online meeting of one that it offers: that was seen to come right.
     """
-    if may_yet_come(session.online_meeting):
+    if is_link_pending(session.online_meeting):
         job = Job(JobKind.LINK, session.organization_id, (session.organizer,), (session.id,))
         await books.jobs.put(job, delay=LINK_AFTER[0])
 

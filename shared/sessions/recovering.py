@@ -20,7 +20,7 @@ from shared.sessions.holding import (
     roll_back_series,
 )
 from shared.sessions.model import Cause, SeenEvent, Session, SessionState
-from shared.sessions.occurrences import instances_of, sessions_of
+from shared.sessions.occurrences import list_instances, load_sessions
 from shared.sessions.ports import Books, Job, JobKind
 from shared.sessions.recording import (
     confirm_booking,
@@ -28,7 +28,14 @@ from shared.sessions.recording import (
     save_rescheduled,
     schedule_follow_ups,
 )
-from shared.sessions.series import Booking, Outcome, Planned, Series, matched, occurrence_id
+from shared.sessions.series import (
+    Booking,
+    Outcome,
+    Planned,
+    Series,
+    match_occurrences,
+    occurrence_id,
+)
 from shared.timespan import TimeSpan
 from shared.together import together
 
@@ -40,7 +47,7 @@ async def recover(job: Job, organization: Organization, *, books: Books) -> None
         series = await books.sessions.get_series(organizer, SeriesId(key))
         if series is None:
             return
-        known = await sessions_of(series, sessions=books.sessions)
+        known = await load_sessions(series, sessions=books.sessions)
         if series.state is SessionState.REQUESTED:
             await _recover_series_booking(series, known, organization, books)
         else:
@@ -88,7 +95,9 @@ async def _recover_series_booking(
         # They are held before the event is created: somebody is at it right now.
         log_trouble("series.finished", session_id=series.id, count=0)
         return
-    found = matched(series.planned, known, await instances_of(series, calendar=books.calendar))
+    found = match_occurrences(
+        series.planned, known, await list_instances(series, calendar=books.calendar)
+    )
     rows = {session.occurrence: session for session in known}
     for number in found.keys() - rows.keys():
         rows[number] = await _adopt_occurrence(known[0], number, found[number], books)
@@ -135,7 +144,7 @@ def _plan_as_created(planned: Planned, seen: SeenEvent | None) -> Planned:
         return replace(planned, outcome=Outcome.SKIPPED, moved_to=None)
     if planned.outcome is Outcome.BOOKED or seen.span == planned.moved_to:
         return planned
-    return replace(planned, outcome=Outcome.KEPT, moved_to=None)
+    return replace(planned, outcome=Outcome.UNPLANNED, moved_to=None)
 
 
 async def recover_change(
@@ -157,8 +166,8 @@ async def recover_change(
         (session,) = sessions
         found = await _read_event(session, books)
     else:
-        instances = await instances_of(series, calendar=books.calendar)
-        found = matched(series.planned, sessions, instances)
+        instances = await list_instances(series, calendar=books.calendar)
+        found = match_occurrences(series.planned, sessions, instances)
         # A series is cut off behind: what is over and missing stays as it was.
         sessions = [s for s in sessions if s.span.end > now or s.pending_span]
 

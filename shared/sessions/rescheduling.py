@@ -35,11 +35,11 @@ from shared.sessions.checking import Terms, refusal, slot_taken_after_race
 from shared.sessions.holding import hold_new_times, release_new_times
 from shared.sessions.lifecycle import Action
 from shared.sessions.model import HOLD_FOR, Cause, SeenEvent, Session, SessionState
-from shared.sessions.occurrences import instances_of
+from shared.sessions.occurrences import list_instances
 from shared.sessions.ports import Books
 from shared.sessions.recording import save_cancelled, save_rescheduled, schedule_follow_ups
 from shared.sessions.recovering import recover_change
-from shared.sessions.recurrence import Frequency, shifted
+from shared.sessions.recurrence import Frequency, shift_like
 from shared.sessions.requests import (
     RescheduleRequest,
     require_organizer,
@@ -50,11 +50,11 @@ from shared.sessions.requests import (
 from shared.sessions.scopes import (
     ScopedSessions,
     enqueue_recovery,
-    ensure_event_id,
     event_ids,
     load_scope,
+    with_event_id,
 )
-from shared.sessions.series import Outcome, Planned, Scope, Series, matched
+from shared.sessions.series import Outcome, Planned, Scope, Series, match_occurrences
 from shared.sessions.snapshots import check_with_alternatives, read_snapshots, with_holds
 from shared.timespan import TimeSpan
 from shared.together import together
@@ -121,7 +121,7 @@ async def _reschedule(
         )
     _require_order(scoped, meant, spans)
     terms = _terms(participation, pairing, request, spans, now)
-    scoped = await ensure_event_id(scoped, books=books)
+    scoped = await with_event_id(scoped, books=books)
     meant = scoped.changeable(now)
     if scoped.series is None and (not meant or scoped.named.event_id is None):
         raise _event_missing(scoped.named)
@@ -174,7 +174,7 @@ def _target_spans(
     by_pattern = {p.number: p.span for p in scoped.series.planned}
     moved_from = by_pattern[scoped.named.occurrence].start
     spans = {
-        s.occurrence: shifted(by_pattern[s.occurrence], moved_from, request.span, zone)
+        s.occurrence: shift_like(by_pattern[s.occurrence], moved_from, request.span, zone)
         for s in meant
     }
     return spans | named
@@ -279,7 +279,7 @@ def _preserves_pattern(scoped: ScopedSessions, series: Series, moving: Sequence[
     It does if every date there ever was is meant, for dates that were taken out would come back;
     and if the new dates make the same pattern, as those of a month do only on the same days.
     """
-    is_whole = len(moving) == len(series.in_outlook) and scoped.is_whole_series(moving)
+    is_whole = len(moving) == len(series.recurring_dates) and scoped.is_whole_series(moving)
     by_number = {p.number: p for p in series.planned}
     zone = zone_of(moving[0].time_zone)
 
@@ -323,8 +323,8 @@ async def _move_series(
         await release_new_times(moving, books=books)
         raise_refusal(refused)
     # Dates that moved have other ids.
-    instances = await instances_of(moved, calendar=books.calendar)
-    found = matched(moved.planned, [], instances)
+    instances = await list_instances(moved, calendar=books.calendar)
+    found = match_occurrences(moved.planned, [], instances)
     recorded = await together(
         save_rescheduled(s, found[s.occurrence], request.time_zone, books=books)
         for s in moving

@@ -11,7 +11,7 @@ from shared.pairings.model import Pairing
 from shared.sessions import lifecycle
 from shared.sessions.lifecycle import Action
 from shared.sessions.model import ResponseState, Session
-from shared.sessions.occurrences import with_event
+from shared.sessions.occurrences import ensure_event_id
 from shared.sessions.ports import Books, Job, JobKind
 from shared.sessions.requests import InvitationResponse, RescheduleRequest, require_organizer
 from shared.sessions.rescheduling import describe_state, reschedule
@@ -35,7 +35,7 @@ async def respond(
     if all(a.object_id != me for a in session.attendees):
         raise NotFound("There is no such session.")
     lifecycle.after(session.state, Action.RESPOND)
-    session = await with_event(session, calendar=books.calendar, sessions=books.sessions)
+    session = await ensure_event_id(session, calendar=books.calendar, sessions=books.sessions)
     if answer.proposed is not None and answer.state is ResponseState.ACCEPTED:
         raise Invalid("body.proposed", "Another time goes with tentative or declined only.")
     try:

@@ -18,7 +18,7 @@ _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def reconcile_every(starts_in: timedelta, background: Background) -> timedelta:
+def reconciliation_interval(starts_in: timedelta, background: Background) -> timedelta:
     """Return how often a session that starts in *starts_in* is read again, besides push."""
     if background is Background.POLL:
         return _POLL_EVERY
@@ -34,7 +34,7 @@ def next_reconciliation(session: Session, background: Background, now: datetime)
     """
     if session.state is not SessionState.SCHEDULED or session.span.end <= now:
         return None
-    every = reconcile_every(session.span.start - now, background)
+    every = reconciliation_interval(session.span.start - now, background)
     return DueItem(
         _next_turn(session, every, now),
         DueKind.RECONCILIATION,

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from shared.errors import Conflict, Invalid, NotFound
 from shared.ids import EventId
-from shared.sessions.model import VERIFY_AFTER, Session, SessionState
-from shared.sessions.occurrences import instances_of, sessions_of, with_event
+from shared.sessions.model import RECOVERY_DELAY, Session, SessionState
+from shared.sessions.occurrences import ensure_event_id, list_instances, load_sessions
 from shared.sessions.ports import Books, Job, JobKind
 from shared.sessions.recording import series_job
-from shared.sessions.series import Scope, Series, matched
+from shared.sessions.series import Scope, Series, match_occurrences
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,16 @@ async def load_scope(session: Session, scope: Scope, *, books: Books) -> ScopedS
         raise NotFound("There is no such series.")
     if series.state is SessionState.REQUESTED:
         raise Conflict("The series is still being booked.")
-    known = tuple(await sessions_of(series, sessions=books.sessions))
+    known = tuple(await load_sessions(series, sessions=books.sessions))
     named = next((s for s in known if s.id == session.id), session)
     return ScopedSessions(named, scope, series, known)
 
 
-async def ensure_event_id(scoped: ScopedSessions, *, books: Books) -> ScopedSessions:
+async def with_event_id(scoped: ScopedSessions, *, books: Books) -> ScopedSessions:
     """Have the row of a single date know its event, by which the recovery job looks for it."""
     if scoped.series is not None:
         return scoped
-    named = await with_event(scoped.named, calendar=books.calendar, sessions=books.sessions)
+    named = await ensure_event_id(scoped.named, calendar=books.calendar, sessions=books.sessions)
     return replace(scoped, named=named, known=(named,))
 
 
@@ -79,8 +79,8 @@ async def event_ids(
     known = {s.occurrence: s.event_id for s in sessions if s.event_id}
     if len(known) == len(sessions) or scoped.series is None:
         return known
-    instances = await instances_of(scoped.series, calendar=books.calendar)
-    found = matched(scoped.series.planned, sessions, instances)
+    instances = await list_instances(scoped.series, calendar=books.calendar)
+    found = match_occurrences(scoped.series.planned, sessions, instances)
     return {number: seen.event_id for number, seen in found.items()} | known
 
 
@@ -90,4 +90,4 @@ async def enqueue_recovery(scoped: ScopedSessions, *, books: Books) -> None:
     job = Job(JobKind.SETTLE, session.organization_id, session.holders, (session.id,))
     if scoped.series is not None:
         job = series_job(JobKind.SERIES, scoped.series)
-    await books.jobs.put(job, delay=VERIFY_AFTER)
+    await books.jobs.put(job, delay=RECOVERY_DELAY)

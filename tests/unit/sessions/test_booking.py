@@ -19,7 +19,7 @@ from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
 from shared.sessions.model import (
     HOLD_FOR,
-    VERIFY_AFTER,
+    RECOVERY_DELAY,
     Hold,
     OnlineMeetingReason,
     OnlineMeetingState,
@@ -159,7 +159,7 @@ async def test_two_mentees_and_one_slot_are_one_session() -> None:
 
 async def test_verifying_a_finished_booking_changes_nothing(desk: Desk) -> None:
     session = await book_one(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
-    desk.clock.advance(VERIFY_AFTER)
+    desk.clock.advance(RECOVERY_DELAY)
     job = next(job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.VERIFY)
     await recover(job, desk.organization, books=desk.books)
     assert await desk.sessions.get(desk.mentee, session.id) == session

@@ -16,7 +16,7 @@ from shared.sessions.booking import book
 from shared.sessions.holding import hold_new_times
 from shared.sessions.model import (
     HOLD_FOR,
-    VERIFY_AFTER,
+    RECOVERY_DELAY,
     AttendeeResponse,
     Hold,
     ResponseState,
@@ -417,7 +417,7 @@ async def test_who_comes_to_look_undoes_no_move_that_began_just_now(desk: Desk) 
     (moving,) = await hold_new_times([towards], books=desk.books)
     await recover(job, desk.organization, books=desk.books)
     assert await desk.sessions.get(desk.mentee, session.id) == moving
-    desk.clock.advance(VERIFY_AFTER)
+    desk.clock.advance(RECOVERY_DELAY)
     await recover(job, desk.organization, books=desk.books)
     assert (await desk.sessions.get(desk.mentee, session.id)).pending_span is None
     for mailbox in (desk.mentor, desk.mentee):

@@ -99,7 +99,7 @@ class History(RuleBasedStateMachine):
 
     def active(self, which: MailboxLedger, *, besides: SessionId | None = None) -> set[Hold]:
         held = {hold for holds in which.holds.values() for hold in holds}
-        return {h for h in held if h.counts_at(self.now) and h.session_id != besides}
+        return {h for h in held if h.is_active_at(self.now) and h.session_id != besides}
 
     def holds(self, session_id: SessionId, span: TimeSpan) -> bool:
         return any((h.session_id, h.span) == (session_id, span) for h in self.active(self.whole))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shared.ids import SessionId
 from shared.organizations.model import Background
 from shared.sessions.model import Session, SessionState
-from shared.sessions.rhythm import next_reconciliation, reconcile_every
+from shared.sessions.rhythm import next_reconciliation, reconciliation_interval
 from tests.builders import a_session
 
 _AHEAD = st.timedeltas(timedelta(hours=7), timedelta(days=20))
@@ -26,7 +26,7 @@ def test_the_next_time_comes_within_the_rhythm(
     now = session.span.start - ahead
     item = next_reconciliation(session, background, now)
     assert item is not None
-    assert now < item.due_at <= now + reconcile_every(ahead, background)
+    assert now < item.due_at <= now + reconciliation_interval(ahead, background)
 
 
 @given(_SESSIONS, _AHEAD, _LATER, _BACKGROUNDS)
@@ -40,7 +40,9 @@ def test_who_asks_before_the_next_time_hears_the_same(
         return
     second = next_reconciliation(session, background, now + later)
     assert second is not None
-    is_quicker = reconcile_every(ahead - later, background) < reconcile_every(ahead, background)
+    is_quicker = reconciliation_interval(ahead - later, background) < reconciliation_interval(
+        ahead, background
+    )
     assert second == first or (is_quicker and second.due_at < first.due_at)
 
 

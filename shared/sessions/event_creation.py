@@ -9,7 +9,7 @@ from dataclasses import replace
 from shared.errors import CalendarRefused, SchedulingError
 from shared.organizations.model import Acting, OnlineMeetingChoice
 from shared.sessions.model import EventDraft, OnlineMeeting, SeenEvent
-from shared.sessions.online_meeting import instead_of_refused, instead_of_skype, why_none
+from shared.sessions.online_meeting import fallback_provider, missing_meeting_reason, resolve_skype
 from shared.sessions.ports import Calendar
 
 
@@ -21,7 +21,7 @@ async def create_event(
     Raises what `Calendar.create` does.
     """
     if draft.online_meeting is OnlineMeetingChoice.SKYPE:
-        ask_for, reason = instead_of_skype(await calendar.offered_meetings(acting))
+        ask_for, reason = resolve_skype(await calendar.offered_meetings(acting))
         draft = replace(draft, online_meeting=ask_for)
         meeting = replace(meeting, reason=reason)
     try:
@@ -39,7 +39,7 @@ async def _create_otherwise(
         offered = await calendar.offered_meetings(acting)
     except SchedulingError:
         raise refused from None
-    other = instead_of_refused(draft.online_meeting, offered)
+    other = fallback_provider(draft.online_meeting, offered)
     if other is None:
         raise refused
     return await calendar.create(acting, replace(draft, online_meeting=other))
@@ -55,4 +55,4 @@ async def _explained(
         offered = await calendar.offered_meetings(acting)
     except SchedulingError:
         return meeting  # it is booked; nobody can say more than that it has no link
-    return replace(meeting, reason=why_none(meeting.wanted, offered))
+    return replace(meeting, reason=missing_meeting_reason(meeting.wanted, offered))
