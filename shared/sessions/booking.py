@@ -97,6 +97,7 @@ async def book(
     key = session_id_for(participation, pairing.id, request.key)
     for _ in range(_MAX_ATTEMPTS):
         booking = await _find(participation, pairing, request, key, books)
+        is_retry = booking is not None
         if booking is not None:
             if booking.row.fingerprint != request.fingerprint:
                 raise _key_reused()
@@ -111,11 +112,17 @@ async def book(
                 booking = await _hold(booking, request, books)
             return await _create(participation, pairing, request, booking, books)
         except (SlotTaken, SlotUnknown):
-            # Perhaps taken by the same request, sent twice at once: then its answer is ours.
             if await _find(participation, pairing, request, key, books) is None:
                 raise
+            if is_retry:
+                break  # its holds ran out; whether Outlook has it the recovery job finds out
+            # Taken by the same request, sent twice at once: its answer is ours.
         except StaleRow:
             continue  # the same request, elsewhere, is ahead of us, or has just given up
+        except (CalendarThrottled, CalendarUnavailable):
+            if booking is not None:
+                await expire_lease(booking.sessions[0], books=books)
+            raise
     raise StoreUnavailable("The same request is being handled elsewhere.")
 
 
@@ -348,9 +355,6 @@ async def _create(
     except REFUSALS:
         # A definite no: nothing was created, so nothing stays held.
         await _roll_back(booking, books)
-        raise
-    except (CalendarThrottled, CalendarUnavailable):
-        await expire_lease(first, books=books)
         raise
     sessions = tuple(replace(s, online_meeting=meeting) for s in booking.sessions)
     booking = replace(booking, sessions=sessions)

@@ -137,6 +137,8 @@ async def wait_for_concurrent_attempt(
 
 async def expire_lease(session: Session, *, books: Books) -> None:
     """Shorten the lease of a booking that was given up, so that a retry takes over at once."""
+    if not session.version:
+        return
     until = books.clock.now() + HOLD_FOR - _CONCURRENT_ATTEMPT_TIMEOUT
     with suppress(SchedulingError):
         await reservations.save(books.sessions, replace(session, held_until=until))

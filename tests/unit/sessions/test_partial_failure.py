@@ -6,18 +6,26 @@ from datetime import timedelta
 
 import pytest
 
-from shared.errors import CalendarRefused, CalendarThrottled, CalendarUnavailable, Conflict
+from shared.errors import (
+    CalendarRefused,
+    CalendarThrottled,
+    CalendarUnavailable,
+    Conflict,
+    SlotTaken,
+    StoreUnavailable,
+)
 from shared.ids import EventId, Mailbox
 from shared.organizations.model import Acting
+from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.calendar_errors import OCCURRENCE_CROSSING_BOUNDARY
-from shared.sessions.model import EventDraft, SeenEvent, Session
+from shared.sessions.model import HOLD_FOR, EventDraft, Hold, SeenEvent, Session
 from shared.sessions.recurrence import Frequency, Pattern, Repeat
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
-from shared.sessions.series import Scope
+from shared.sessions.series import OnConflict, Scope
 from shared.timespan import TimeSpan
-from tests.builders import at
+from tests.builders import a_session_id, a_span, at
 from tests.outlook import FakeCalendar
 from tests.unit.sessions.conftest import Desk, a_request, book_one
 from tests.unit.sessions.test_crash_recovery import is_consistent, time_passes
@@ -37,6 +45,8 @@ class UnkindCalendar(FakeCalendar):
     """Of a batch, by place."""
     reading: Exception | None = None
     """Of the occurrences."""
+    cancelling: list[Exception] = field(default_factory=list)
+    """Of a batch."""
 
     async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
         """Create it, unless an error is left."""
@@ -85,6 +95,14 @@ class UnkindCalendar(FakeCalendar):
             if error is not None:
                 answers[place:] = [error]
         return answers
+
+    async def cancel_many(
+        self, acting: Acting, events: Sequence[EventId], comment: str
+    ) -> list[Exception | None]:
+        """Cancel each."""
+        if self.cancelling:
+            return [self.cancelling.pop(0)] * len(events)
+        return await super().cancel_many(acting, events, comment)
 
 
 async def booked(desk: Desk, count: int = 4) -> list[Session]:
@@ -201,3 +219,39 @@ async def test_a_date_that_would_meet_its_neighbour_is_a_conflict_with_a_remedy(
         await moved(desk, sessions[1], scope)
     assert refused.value.remedy
     assert {s.pending_span for s in await known(desk, sessions)} == {None}
+
+
+async def test_who_repeats_a_series_that_was_throttled_half_way_does_not_wait(desk: Desk) -> None:
+    desk.calendar = UnkindCalendar(desk.outlook, cancelling=[CalendarThrottled("wait")])
+    desk.outlook.busy[desk.address(desk.mentor)] = [a_span(at(10, day=8))]
+    repeat = Repeat(Frequency.WEEKLY, count=4)
+    request = a_request(repeat=repeat, time_zone="UTC", on_conflict=OnConflict.SKIP)
+    acting = desk.acting(desk.mentee)
+    with pytest.raises(CalendarThrottled):
+        await book(acting, desk.pairing, request, books=desk.books)
+    before = desk.clock.now()
+    again = await book(acting, desk.pairing, request, books=desk.books)
+    assert len(again.sessions) == 3
+    assert desk.clock.now() == before
+
+
+@pytest.mark.parametrize("taken", [0, 3])
+@pytest.mark.parametrize("count", [1, 4])
+async def test_who_repeats_a_booking_whose_time_was_taken_meanwhile_is_not_told_it_is_refused(
+    desk: Desk, count: int, taken: int
+) -> None:
+    """Outlook may have it: only the recovery job knows."""
+    desk.calendar = UnkindCalendar(desk.outlook, creating=[TIMED_OUT])
+    with pytest.raises(CalendarUnavailable):
+        await booked(desk, count)
+    desk.clock.advance(HOLD_FOR)
+    now = desk.clock.now()
+    other = Hold(a_session_id(), a_span(at(10, day=1 + 7 * min(taken, count - 1))))
+    await reservations.place_hold(desk.sessions, desk.mentor, other, desk.mentor, now)
+    with pytest.raises(StoreUnavailable):
+        await booked(desk, count)
+    assert desk.clock.now() == now
+    await time_passes(desk)
+    with pytest.raises(SlotTaken) as refused:
+        await booked(desk, count)
+    assert refused.value.alternatives
