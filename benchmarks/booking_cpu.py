@@ -29,7 +29,7 @@ import httpx
 from benchmarks.graph_calls import Credentials, event, schedule
 from benchmarks.shared_world import SharedTables, World
 from local.cloud import LocalCloud
-from local.enrolment import enrol
+from local.seed_storage import enrol
 from shared.ids import OrganizationId, PairingId
 
 GOAL_MS: Final = 8.0
@@ -119,7 +119,7 @@ class _Quiet:
 async def _leave_alone() -> None:
     """Put Graph and storage into this process, with the organization and pairing that are there."""
     from shared.adapters.graph.client import GraphClient
-    from shared.adapters.outbound import Outbound
+    from shared.adapters.http_pool import HttpPool
     from shared.wiring import wiring
 
     adapters = wiring()
@@ -130,8 +130,8 @@ async def _leave_alone() -> None:
         adapters.__dict__.pop(name, None)
     clients: Any = (SharedTables(cast("Any", _Within())), _Quiet(), Credentials())
     adapters.__dict__["tables"], adapters.__dict__["queues"], credentials = clients
-    outbound = Outbound(httpx.MockTransport(_graph_answers))
-    adapters.__dict__["graph"] = GraphClient(adapters.settings, credentials, outbound)
+    http_pool = HttpPool(httpx.MockTransport(_graph_answers))
+    adapters.__dict__["graph"] = GraphClient(adapters.settings, credentials, http_pool)
     await adapters.organizations.create(organization)
     await adapters.pairings.put(replace(pairing, version=""))
 

@@ -6,8 +6,8 @@ import timeit
 import azure.functions as func
 from pydantic import TypeAdapter, ValidationError
 
-from functions._bodies import BookingBody
-from functions._edge import parse_body
+from functions._http import parse_body
+from functions.schemas.sessions import BookingBody
 from shared.errors import Invalid
 
 _GOOD = json.dumps(

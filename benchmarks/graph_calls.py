@@ -30,23 +30,23 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_post_reques
 from msgraph.graph_request_adapter import GraphRequestAdapter  # noqa: E402
 from msgraph.graph_service_client import GraphServiceClient  # noqa: E402
 
-from shared.adapters.entra import EntraTokens  # noqa: E402
+from shared.adapters.entra import EntraTokenVerifier  # noqa: E402
 from shared.adapters.graph.client import GraphClient  # noqa: E402
-from shared.adapters.graph.events import GraphCalendar, event_of  # noqa: E402
+from shared.adapters.graph.events import GraphCalendar, to_graph_event  # noqa: E402
 from shared.adapters.graph.schedules import GraphSchedules, schedules_of  # noqa: E402
-from shared.adapters.graph.times import write_time  # noqa: E402
-from shared.adapters.outbound import Outbound  # noqa: E402
-from shared.availability.model import GRID  # noqa: E402
+from shared.adapters.graph.times import to_date_time_zone  # noqa: E402
+from shared.adapters.http_pool import HttpPool  # noqa: E402
+from shared.availability.model import SLOT_GRID  # noqa: E402
 from shared.clock import SystemClock  # noqa: E402
 from shared.ids import EventId, Mailbox, ObjectId, SessionId, TenantId  # noqa: E402
-from shared.organizations.model import Acting, OnlineMeetingChoice  # noqa: E402
+from shared.organizations.model import ActingUser, OnlineMeetingChoice  # noqa: E402
 from shared.sessions.model import Attendee, EventDraft  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.timespan import TimeSpan  # noqa: E402
 
 TENANT, USER = "84bd8158-6d4d-4958-8b9f-9d6445542f95", "ddfcd489-628b-40d7-b48b-57002df800e5"
 MAILBOX = Mailbox(TenantId(TENANT), ObjectId(USER))
-ACTING = Acting(MAILBOX, "an assertion")
+ACTING = ActingUser(MAILBOX, "an assertion")
 START = datetime(2026, 3, 2, tzinfo=UTC)
 WINDOW = TimeSpan.lasting(START, timedelta(days=14))
 PEOPLE = [f"person-{n}@contoso.example" for n in range(20)]
@@ -101,7 +101,7 @@ def event() -> dict[str, Any]:
 
 
 def schedule(address: str) -> dict[str, Any]:
-    digits = WINDOW.duration // GRID
+    digits = WINDOW.duration // SLOT_GRID
     items = [
         {
             "status": "busy",
@@ -181,15 +181,15 @@ def row(name: str, ours: float, naive: float | None, unit: str = "ms") -> None:
 
 
 async def calls() -> None:
-    outbound = Outbound(httpx.MockTransport(answer))
-    client = GraphClient(settings(), cast("Any", Credentials()), outbound)
+    http_pool = HttpPool(httpx.MockTransport(answer))
+    client = GraphClient(settings(), cast("Any", Credentials()), http_pool)
     calendar, schedules, naive = GraphCalendar(client), GraphSchedules(client), naive_client()
 
     async def naive_schedule() -> object:
         body = GetSchedulePostRequestBody(
             schedules=PEOPLE,
-            start_time=write_time(WINDOW.start),
-            end_time=write_time(WINDOW.end),
+            start_time=to_date_time_zone(WINDOW.start),
+            end_time=to_date_time_zone(WINDOW.end),
             availability_view_interval=5,
         )
         return await naive.me.calendar.get_schedule.post(body)
@@ -197,7 +197,7 @@ async def calls() -> None:
     row(
         "create an event",
         await cpu_ms(lambda: calendar.create(ACTING, draft()), 200),
-        await cpu_ms(lambda: naive.me.events.post(event_of(draft())), 30),
+        await cpu_ms(lambda: naive.me.events.post(to_graph_event(draft())), 30),
     )
     row(
         "read an event",
@@ -231,7 +231,7 @@ async def tokens() -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     keys = {"keys": [jwk | {"kid": "k", "use": "sig"}]}
-    outbound = Outbound(httpx.MockTransport(lambda _: httpx.Response(200, json=keys)))
+    http_pool = HttpPool(httpx.MockTransport(lambda _: httpx.Response(200, json=keys)))
     deployment, now = settings(), int(time.time())
     claims = {
         "iss": f"{deployment.cloud.login_url}/{TENANT}/v2.0",
@@ -244,7 +244,7 @@ async def tokens() -> None:
         "ver": "2.0",
     }
     raw = jwt.encode(claims, key, "RS256", headers={"kid": "k"})
-    checker = EntraTokens(deployment, outbound, SystemClock())
+    checker = EntraTokenVerifier(deployment, http_pool, SystemClock())
 
     async def naive() -> object:
         public = jwt.PyJWK(jwk, algorithm="RS256")
@@ -262,7 +262,7 @@ async def tokens() -> None:
         await cpu_ms(lambda: many(naive), 3),
         "µs",
     )
-    await outbound.client.aclose()
+    await http_pool.client.aclose()
 
 
 async def main() -> None:

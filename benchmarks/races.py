@@ -44,26 +44,27 @@ from local.azurite import ACCOUNT, azurite
 from local.certificate import ensure_certificate
 from shared.adapters.tables.client import Tables, table_service
 from shared.adapters.tables.sessions import TableSessions
+from shared.administration.job_runner import run_job
 from shared.errors import Conflict, SlotTaken, StaleRow, StoreUnavailable
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
+from shared.jobs import Job, JobKind
 from shared.organizations.model import (
-    Acting,
+    ActingUser,
+    Caller,
     ConsentState,
     Organization,
     OrganizationSettings,
-    Participation,
 )
 from shared.pairings.model import Pairing, Participant, ParticipantRole
-from shared.sessions.booking import BookingRequest, Books, book
-from shared.sessions.changing import Reschedule, cancel, reschedule
+from shared.sessions.booking import book
+from shared.sessions.cancelling import cancel
 from shared.sessions.model import Session, SessionState
-from shared.sessions.ports import Job, JobKind
+from shared.sessions.ports import Books
 from shared.sessions.recurrence import Frequency, Repeat
-from shared.sessions.series import OnConflict, Scope
-from shared.sessions.series_booking import BookedSeries, book_series
-from shared.sessions.series_changing import cancel_scope, reschedule_scope
+from shared.sessions.requests import BookingRequest, RescheduleRequest
+from shared.sessions.rescheduling import reschedule
+from shared.sessions.series import Booking, OnConflict, Scope
 from shared.timespan import TimeSpan
-from shared.work import do
 from tests.fakes import InMemoryChanges, InMemoryDue, InMemoryJobs
 
 MENTORS, MENTEES = 4, 6
@@ -100,7 +101,7 @@ ORGANIZATION: Final = Organization(
 )
 
 
-class TickingClock:
+class OffsetClock:
     """A clock that goes on from the world's Monday, in step with the real one, or *ahead*."""
 
     def __init__(self, ahead: timedelta = timedelta()) -> None:
@@ -230,7 +231,7 @@ async def on_books(
                 jobs=InMemoryJobs(),
                 changes=InMemoryChanges(),
                 due=InMemoryDue(),
-                clock=TickingClock(ahead),
+                clock=OffsetClock(ahead),
             ),
         )
     await client.aclose()
@@ -261,7 +262,7 @@ async def attempt(
     pairing = chance.choice(pairings_of_all)
     people = [m for p in pairing.participants if (m := pairing.mailbox(p))]
     me = people[chance.random() < 0.8]
-    participation = Participation(ORGANIZATION, Acting(me, "token"))
+    participation = Caller(ORGANIZATION, ActingUser(me, "token"))
     request = BookingRequest(
         key=key,
         fingerprint=key,
@@ -277,7 +278,7 @@ async def attempt(
     before = client.events_known
     for _ in range(5):
         try:
-            session = await book(participation, pairing, request, books=books)
+            (session,) = (await book(participation, pairing, request, books=books)).sessions
         except SlotTaken as taken:
             found.refusals.append(refused(taken, before, pairing))
             found.counts["refused"] += 1
@@ -295,7 +296,7 @@ async def attempt(
 async def change_mind(
     turn: int,
     chance: random.Random,
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     session: Session,
     client: Client,
@@ -306,7 +307,7 @@ async def change_mind(
     before, luck = client.events_known, chance.random()
     try:
         if luck < MOVED:
-            to = Reschedule(slot(turn, chance.randrange(SLOTS)), "UTC")
+            to = RescheduleRequest(slot(turn, chance.randrange(SLOTS)), "UTC")
             await reschedule(participation, pairing, session, to, books=books)
             found.counts["moved"] += 1
         elif luck < MOVED + CANCELLED:
@@ -332,7 +333,7 @@ def refused(
 async def attempt_series(
     turn: int,
     mind: random.Random,
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
     client: Client,
@@ -343,7 +344,7 @@ async def attempt_series(
     for _ in range(5):
         before = client.events_known
         try:
-            booked = await book_series(participation, pairing, request, books=books)
+            booked = await book(participation, pairing, request, books=books)
         except SlotTaken as taken:
             found.refusals.append(refused(taken, before, pairing))
             found.counts["series refused"] += 1
@@ -360,9 +361,9 @@ async def attempt_series(
 async def change_mind_about(
     turn: int,
     chance: random.Random,
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
-    booked: BookedSeries,
+    booked: Booking,
     client: Client,
     books: Books,
     found: Outcome,
@@ -372,18 +373,18 @@ async def change_mind_about(
     number = chance.choice([session.occurrence for session in booked.sessions])
     to = slot(turn, chance.randrange(SLOTS))
     week = timedelta(weeks=number)
-    wanted = Reschedule(TimeSpan(to.start + week, to.end + week), "UTC")
+    wanted = RescheduleRequest(TimeSpan(to.start + week, to.end + week), "UTC")
     session = next(s for s in booked.sessions if s.occurrence == number)
     try:
         session = await books.sessions.get(session.organizer, session.id)
         if luck < SERIES_MOVED:
-            await reschedule_scope(participation, pairing, session, wanted, scope, books=books)
+            await reschedule(participation, pairing, session, wanted, scope, books=books)
             found.counts[f"series moved, {scope}"] += 1
         elif luck < SERIES_MOVED + SERIES_CANCELLED:
-            await cancel_scope(participation, session, "", scope, books=books)
+            await cancel(participation, session, "", scope, books=books)
             found.counts[f"series cancelled, {scope}"] += 1
     except SlotTaken as taken:
-        own = frozenset(booked.series.session_ids.values())
+        own = frozenset(s.id for s in booked.sessions)
         found.refusals.append(refused(taken, before, pairing, own))
         found.counts["series not moved"] += 1
     except (StaleRow, Conflict, StoreUnavailable):
@@ -444,7 +445,7 @@ async def checked(found: Sequence[Outcome], world: World, books: Books, seconds:
         counts += outcome.counts
     losers = [r for outcome in found for r in outcome.refusals]
     for job in (job for outcome in found for job in outcome.jobs):
-        await do(job, ORGANIZATION, books=books, following=cast("Any", None))
+        await run_job(job, ORGANIZATION, books=books, subscription_ports=cast("Any", None))
     alive = [m for m in world.meetings if not (m.is_gone or m.is_master)]
     sessions = await _sessions(books)
     scheduled = {s.id: s for s in sessions.values() if s.state is SessionState.SCHEDULED}

@@ -15,13 +15,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from shared.due import DueItem, DueKind
 from shared.ids import Mailbox, ObjectId, OrganizationId, SubscriptionId, TenantId
+from shared.jobs import DueItem, DueKind, Job
 from shared.organizations.model import ConsentState, Organization
 from shared.sessions.model import SessionState
-from shared.sessions.ports import Job
-from shared.subscriptions.model import LIFE, Subscription, SubscriptionState
-from shared.subscriptions.upkeep import Following, enqueue_renewals, renew_batch
+from shared.subscriptions.maintenance import SubscriptionPorts, enqueue_renewals, renew_batch
+from shared.subscriptions.model import SUBSCRIPTION_LIFETIME, Subscription, SubscriptionState
 from tests.builders import NOW, a_session
 from tests.fakes import FakeClock
 
@@ -54,7 +53,7 @@ class Counted:
         """Take new reminders."""
         self.calls["due rows written"] += len(list(items))
 
-    async def done(self, items: Iterable[DueItem]) -> None:
+    async def remove(self, items: Iterable[DueItem]) -> None:
         """Take what is done."""
         self.calls["due rows removed"] += len(list(items))
 
@@ -67,7 +66,7 @@ class Counted:
             SubscriptionState.ACTIVE,
             "nonce",
             id=SubscriptionId(mailbox.object_id),
-            expires_at=NOW + LIFE / 2,
+            expires_at=NOW + SUBSCRIPTION_LIFETIME / 2,
             version="1",
         )
 
@@ -117,7 +116,7 @@ async def run(count: int) -> tuple[Counted, float, float, float]:
     """Return the counts, seconds, and peak megabytes while queueing and in all."""
     rows, queue = Counted(count), Queue()
     anything = cast("Any", rows)
-    following = Following(
+    following = SubscriptionPorts(
         graph=anything,
         subscriptions=anything,
         states=anything,
@@ -128,7 +127,7 @@ async def run(count: int) -> tuple[Counted, float, float, float]:
     )
     tracemalloc.start()
     began = time.perf_counter()
-    await enqueue_renewals(following=following)
+    await enqueue_renewals(ports=following)
     queueing = tracemalloc.get_traced_memory()[1] / 1e6
     messages = sum(len(job.mailboxes) for job in queue.jobs)
     assert messages == count
@@ -139,7 +138,7 @@ async def run(count: int) -> tuple[Counted, float, float, float]:
             organization = Organization(
                 job.organization_id, job.mailboxes[0].tenant_id, NOW, ConsentState.GRANTED
             )
-            await renew_batch(job, organization, following=following)
+            await renew_batch(job, organization, ports=following)
 
     await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
     seconds = time.perf_counter() - began

@@ -21,10 +21,10 @@ from typing import Any, Final
 
 from shared.adapters.tables.client import Put, Remove, Row, Tables, Write
 from shared.adapters.tables.keys import Key, Rows
-from shared.availability.model import GRID, Schedule
+from shared.availability.model import SLOT_GRID, Schedule
 from shared.errors import EventGone, StaleRow
 from shared.ids import EventId, ICalUid, Mailbox, SeriesId, SessionId
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     AttendeeResponse,
     EventDraft,
@@ -138,7 +138,7 @@ class World:
         """Return free/busy, which may lag behind."""
         return [self._schedule(address, window) for address in addresses]
 
-    def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+    def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
         """Create an event, once for a transaction."""
         if (known := self.by_session.get(draft.session_id)) is not None:
             return self.meetings[known].seen
@@ -290,14 +290,14 @@ class World:
         return self.meetings[since:]
 
     def _schedule(self, address: str, window: TimeSpan) -> Schedule:
-        view = bytearray(b"0") * ((window.end - window.start) // GRID)
+        view = bytearray(b"0") * ((window.end - window.start) // SLOT_GRID)
         if self.chance.random() >= self.lag:
             for day in window.days():
                 for number in self.by_day.get((address, day), ()):
                     meeting = self.meetings[number]
                     if not meeting.is_gone and (part := meeting.seen.span.cut(window)):
-                        first = (part.start - window.start) // GRID
-                        last = (part.end - window.start) // GRID
+                        first = (part.start - window.start) // SLOT_GRID
+                        last = (part.end - window.start) // SLOT_GRID
                         view[first:last] = b"2" * (last - first)
         return Schedule(address, view=view.decode())
 
@@ -411,7 +411,9 @@ class SharedSchedules:
     def __init__(self, client: Client) -> None:
         self._world = client
 
-    async def read(self, _: Acting, addresses: Sequence[str], window: TimeSpan) -> list[Schedule]:
+    async def read(
+        self, _: ActingUser, addresses: Sequence[str], window: TimeSpan
+    ) -> list[Schedule]:
         """Return schedules."""
         found: list[Schedule] = await self._world.call("schedules", list(addresses), window)
         return found
@@ -428,12 +430,14 @@ class SharedCalendar:
         seen: SeenEvent = await self._world.call("event", event_id)
         return seen
 
-    async def reschedule(self, _: Acting, event_id: EventId, span: TimeSpan, __: str) -> SeenEvent:
+    async def reschedule(
+        self, _: ActingUser, event_id: EventId, span: TimeSpan, __: str
+    ) -> SeenEvent:
         """Move an event."""
         seen: SeenEvent = await self._world.call("reschedule", event_id, span)
         return seen
 
-    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
         """Create an event."""
         seen: SeenEvent = await self._world.call("create", acting, draft)
         return seen
@@ -443,7 +447,7 @@ class SharedCalendar:
         seen: SeenEvent | None = await self._world.call("find", session_id)
         return seen
 
-    async def cancel(self, _: Acting, event_id: EventId, __: str) -> None:
+    async def cancel(self, _: ActingUser, event_id: EventId, __: str) -> None:
         """Cancel an event."""
         await self._world.call("cancel", event_id)
 
@@ -453,27 +457,27 @@ class SharedCalendar:
         return [each for each in seen if each.span.overlaps(window)]
 
     async def reschedule_series(
-        self, _: Acting, master_id: EventId, first: TimeSpan, __: str, ___: Pattern
+        self, _: ActingUser, master_id: EventId, first: TimeSpan, __: str, ___: Pattern
     ) -> SeenEvent:
         """Move a series: they are all weekly here."""
         seen: SeenEvent = await self._world.call("reschedule_series", master_id, first)
         return seen
 
     async def reschedule_many(
-        self, _: Acting, events: Sequence[tuple[EventId, TimeSpan]], __: str
+        self, _: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], __: str
     ) -> list[SeenEvent | Exception]:
         """Move events."""
         answers: list[SeenEvent | Exception] = await self._world.call("reschedule_many", events)
         return answers
 
     async def cancel_many(
-        self, _: Acting, events: Sequence[EventId], __: str
+        self, _: ActingUser, events: Sequence[EventId], __: str
     ) -> list[Exception | None]:
         """Cancel events."""
         answers: list[Exception | None] = await self._world.call("cancel_many", events)
         return answers
 
-    async def offered_meetings(self, _: Acting) -> frozenset[OnlineMeetingChoice]:
+    async def offered_meetings(self, _: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return Teams."""
         return frozenset({OnlineMeetingChoice.TEAMS})
 

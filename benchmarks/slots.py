@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from shared.adapters.graph.schedules import schedules_of
 from shared.availability.masks import busy_mask, cell_count, indices, runs
-from shared.availability.model import GRID, Schedule, SlotRules, WorkingHours
-from shared.availability.slots import explain, find_slots
+from shared.availability.model import SLOT_GRID, Schedule, SlotRules, WorkingHours
+from shared.availability.slots import explain_unavailable, find_slots
 from shared.availability.working_hours import step_mask, working_mask
 from shared.timespan import TimeSpan
 
@@ -155,7 +155,9 @@ def main() -> None:
         if told != found:
             raise AssertionError("slots and masks disagree")
 
-    print(f"Slots: a week on the {GRID // timedelta(minutes=1)}-minute grid, 1 hour every 15 min")
+    print(
+        f"Slots: a week on the {SLOT_GRID // timedelta(minutes=1)}-minute grid, 1 hour every 15 min"
+    )
     for name, count in (("pair", 2), ("20 people", 20)):
         of = f"{name}: masks → starts"
         compare(
@@ -179,7 +181,7 @@ def main() -> None:
         )
         compare(
             f"{name}: views → every refusal explained",
-            lambda count=count: explain(schedules[:count], WINDOW, RULES),  # type: ignore[misc]
+            lambda count=count: explain_unavailable(schedules[:count], WINDOW, RULES),  # type: ignore[misc]
             lambda count=count: find_slots(schedules[:count], WINDOW, RULES),  # type: ignore[misc]
             "finding the slots",
         )

@@ -20,24 +20,27 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from functions._edge import WAIT_SECONDS
+from functions._http import WAIT_SECONDS
 from functions._problems import problem_headers, problem_of
 from local.graph.faults import FaultRule
 from shared.errors import SchedulingError, TookTooLong
-from shared.organizations.model import Acting, Participation
+from shared.organizations.model import ActingUser, Caller
 from shared.pairings.model import Pairing
-from shared.sessions.booking import BookingRequest, book
-from shared.sessions.changing import Answer, Reschedule, cancel, reschedule, respond
+from shared.sessions.booking import book
+from shared.sessions.cancelling import cancel
 from shared.sessions.model import ResponseState, Session, SessionState
+from shared.sessions.requests import BookingRequest, InvitationResponse, RescheduleRequest
+from shared.sessions.rescheduling import reschedule
+from shared.sessions.responding import respond
 from shared.timespan import TimeSpan
-from tests.rig import MONDAY, Rig, a_rig
+from tests.sync_testbed import MONDAY, SyncTestbed, a_rig
 
 PER_WORLD: Final = 120
 """Bookings in one world; then a new one begins, so that calendars stay as full as people's are."""
 AT_ONCE: Final = 4
 REPEATED: Final = 8
 """How often somebody repeats a request before giving up."""
-SILENT: Final = 12
+LOST_RESPONSE: Final = 12
 """Requests that meet a Graph which does not answer."""
 HALF_AN_HOUR: Final = timedelta(minutes=30)
 _WRITES: Final = r"/events|/cancel|/accept|/decline|/tentativelyAccept"
@@ -141,18 +144,18 @@ def _note(findings: Findings, started: float) -> None:
 class Person:
     """Somebody who books a session, and with the other one does things to it."""
 
-    def __init__(self, rig: Rig, pairing: Pairing, mentee: str, mentor: str) -> None:
+    def __init__(self, rig: SyncTestbed, pairing: Pairing, mentee: str, mentor: str) -> None:
         self.rig, self.pairing, self.mentee, self.mentor = rig, pairing, mentee, mentor
 
-    def acting(self, who: str) -> Participation:
+    def acting(self, who: str) -> Caller:
         """Return them signed in."""
         person = self.rig.cloud.world.person(who)
         index = 1 if who == self.mentee else 0
         mailbox = self.pairing.mailbox(self.pairing.participants[index])
         if mailbox is None:
             raise ValueError("everybody here has a mailbox")
-        acting = Acting(mailbox, self.rig.cloud.entra.token_for(person))
-        return Participation(self.rig.organization, acting)
+        acting = ActingUser(mailbox, self.rig.cloud.entra.token_for(person))
+        return Caller(self.rig.organization, acting)
 
     async def use(self, number: int, chance: random.Random, findings: Findings) -> None:
         """Book, then perhaps move, answer, cancel."""
@@ -165,11 +168,12 @@ class Person:
             time_zone="UTC",
         )
         books = self.rig.wiring.books
-        session = await told(
-            lambda: book(self.acting(self.mentee), self.pairing, request, books=books),
-            findings,
-            "book",
-        )
+
+        async def book_it() -> Session:
+            me = self.acting(self.mentee)
+            return (await book(me, self.pairing, request, books=books)).sessions[0]
+
+        session = await told(book_it, findings, "book")
         if session is None:
             return
         session_id, organizer = session.id, session.organizer
@@ -179,17 +183,20 @@ class Person:
 
         async def move() -> Session:
             later = TimeSpan(start.start + HALF_AN_HOUR, start.end + HALF_AN_HOUR)
-            wanted = Reschedule(later, "UTC")
+            wanted = RescheduleRequest(later, "UTC")
             me = self.acting(self.mentee)
-            return await reschedule(me, self.pairing, await known(), wanted, books=books)
+            (moved,) = await reschedule(me, self.pairing, await known(), wanted, books=books)
+            return moved
 
         async def answer() -> Session:
             word = chance.choice((ResponseState.ACCEPTED, ResponseState.TENTATIVE))
             me = self.acting(self.mentor)
-            return await respond(me, await known(), Answer(word), books=books)
+            return await respond(me, await known(), InvitationResponse(word), books=books)
 
         async def call_off() -> Session:
-            return await cancel(self.acting(self.mentee), await known(), "sorry", books=books)
+            me = self.acting(self.mentee)
+            (cancelled,) = await cancel(me, await known(), "sorry", books=books)
+            return cancelled
 
         if chance.random() < 0.5:
             await told(move, findings, "move")
@@ -225,7 +232,7 @@ async def one_world(seed: int, bookings: int, findings: Findings) -> None:
             findings.troubles.update({name: rule.hits for name, rule in troubles.items()})
             rig.cloud.graph.faults.clear()
             await rig.pass_time(timedelta(minutes=20))
-            await look(rig, findings)
+            await verify_consistency(rig, findings)
 
 
 async def silence(findings: Findings) -> None:
@@ -240,15 +247,15 @@ async def silence(findings: Findings) -> None:
             rule = FaultRule(behaviour="delay", delay_seconds=12, probability=0.25)
             rig.cloud.graph.switches.concurrency = 1000
             rig.cloud.graph.faults.add(rule)
-            await asyncio.gather(*map(somebody, range(SILENT)))
+            await asyncio.gather(*map(somebody, range(LOST_RESPONSE)))
             findings.troubles["no answer for 12 s"] += rule.hits
             rig.cloud.graph.faults.clear()
             await asyncio.sleep(13)  # what was late arrives
             await rig.pass_time(timedelta(minutes=20))
-            await look(rig, findings)
+            await verify_consistency(rig, findings)
 
 
-async def look(rig: Rig, findings: Findings) -> None:
+async def verify_consistency(rig: SyncTestbed, findings: Findings) -> None:
     """Compare what calendars and tables say."""
     for pairing, mentee, mentor in rig.pairs:
         organizer = pairing.mailbox(pairing.participants[1])
@@ -262,7 +269,7 @@ async def look(rig: Rig, findings: Findings) -> None:
         findings.wrong += [f"{s.id}: still requested" for s in mine if s.state == "requested"]
     scheduled = {s.id for s, _, _ in rig.booked if s.state is SessionState.SCHEDULED}
     per_session: Counter[str] = Counter()
-    for mailbox in rig.cloud.graph.site.store.all():
+    for mailbox in rig.cloud.graph.backend.store.all():
         for event in mailbox.live():
             if event.is_organizer and event.transaction_id:
                 per_session[event.transaction_id] += 1
@@ -271,7 +278,7 @@ async def look(rig: Rig, findings: Findings) -> None:
     findings.wrong += await rig.differences()
 
 
-async def suffer(troubles: int, *, silent: bool = True) -> Findings:
+async def run_under_faults(troubles: int, *, silent: bool = True) -> Findings:
     """Go from world to world until there were so many *troubles*."""
     findings, seed = Findings(), 0
     while sum(findings.troubles.values()) < troubles:
@@ -290,7 +297,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     wanted: Any = sys.argv[1:] or ["10000"]
     started = time.perf_counter()
-    findings = asyncio.run(suffer(int(wanted[0])))
+    findings = asyncio.run(run_under_faults(int(wanted[0])))
     print(f"{findings.told()}\nin {time.perf_counter() - started:.0f} s")
     sys.exit(not findings.is_clean)
 

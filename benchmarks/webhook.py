@@ -27,11 +27,11 @@ from typing import Any, Final
 import httpx
 
 from local.cloud import ROOT, LocalCloud
-from local.enrolment import enrol
+from local.seed_storage import enrol
 from local.serving import take_address
+from shared.administration.sync_health import percentile
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.settings import Settings
-from shared.sync_health import percentile
 from shared.wiring import Wiring
 
 FOREIGN: Final = 0.9
@@ -222,7 +222,7 @@ async def _senders(cloud: LocalCloud, adapters: Wiring, ours: dict[str, list[str
 
     async def state(object_id: str) -> str:
         mailbox = Mailbox(TenantId(tenant_id), ObjectId(object_id))
-        return await adapters.client_states.make(mailbox, "nonce")
+        return await adapters.client_states.create(mailbox, "nonce")
 
     return Senders(
         tenant_id,

@@ -9,7 +9,7 @@ from typing import Final
 
 import azure.functions as func
 
-from shared.organizations.consent import Conclusion, ConsentOutcome
+from shared.organizations.consent import ConsentOutcome, ConsentResult
 from shared.organizations.model import ConsentState
 
 _STYLE: Final = (
@@ -31,7 +31,7 @@ RELOAD_SECONDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ConsentPageText:
     """What one page says."""
 
     status: int
@@ -40,15 +40,15 @@ class Words:
     next: str
 
 
-PAGES: Final[dict[ConsentOutcome, Words]] = {
-    ConsentOutcome.GRANTED: Words(
+PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
+    ConsentOutcome.GRANTED: ConsentPageText(
         200,
         "Your organization is connected",
         "The approval was given, and we have checked that it works.",
         "You need do nothing else, and neither need your employees. You can narrow the app to a "
         "group, or take it away, under Enterprise applications in the Entra admin center.",
     ),
-    ConsentOutcome.SPREADING: Words(
+    ConsentOutcome.SPREADING: ConsentPageText(
         200,
         "Almost done",
         "You have approved the app. Microsoft is still spreading the approval, which may take a "
@@ -56,26 +56,26 @@ PAGES: Final[dict[ConsentOutcome, Words]] = {
         "This page looks again by itself every 20 seconds. You may also close it and open the "
         "link once more later.",
     ),
-    ConsentOutcome.UNPROVEN: Words(
+    ConsentOutcome.UNPROVEN: ConsentPageText(
         409,
         "Approved, but not working yet",
         "You have approved the app, but your organization still keeps it out.",
         "",
     ),
-    ConsentOutcome.DECLINED: Words(
+    ConsentOutcome.DECLINED: ConsentPageText(
         200,
         "Nothing was approved",
         "The request was declined, so the app has no access to your organization.",
         "If that was not intended, open the link again. If you were not allowed to approve, "
         "forward the link to an administrator of your organization.",
     ),
-    ConsentOutcome.REFUSED: Words(
+    ConsentOutcome.REFUSED: ConsentPageText(
         400,
         "Microsoft did not accept the request",
         "The approval could not be given because of an error at Microsoft's sign-in.",
         "Please pass on the code below to whoever sent you the link.",
     ),
-    ConsentOutcome.WRONG_TENANT: Words(
+    ConsentOutcome.WRONG_TENANT: ConsentPageText(
         409,
         "This is another organization",
         "The link was made for one organization, and you approved the app for another one: "
@@ -83,32 +83,32 @@ PAGES: Final[dict[ConsentOutcome, Words]] = {
         "Sign out, open the link again and sign in as an administrator of the organization it was "
         "made for. In the other one you can delete the app under Enterprise applications.",
     ),
-    ConsentOutcome.TENANT_TAKEN: Words(
+    ConsentOutcome.TENANT_TAKEN: ConsentPageText(
         409,
         "Your organization is connected already",
         "This Microsoft tenant belongs to another registration with the mentoring platform.",
         "Please ask whoever sent you the link which of the two is right. Nothing was changed.",
     ),
-    ConsentOutcome.USED: Words(
+    ConsentOutcome.USED: ConsentPageText(
         200,
         "This link does not count any more",
         "The link has been used, or a newer one was made in its place.",
         "If your organization is not connected yet, ask for a new link.",
     ),
-    ConsentOutcome.EXPIRED: Words(
+    ConsentOutcome.EXPIRED: ConsentPageText(
         400,
         "This link has expired",
         "The link was valid for a week.",
         "Please ask whoever sent it to you for a new one.",
     ),
-    ConsentOutcome.TAMPERED: Words(
+    ConsentOutcome.TAMPERED: ConsentPageText(
         400,
         "This link is not valid",
         "The address is incomplete or was changed on its way.",
         "Please open the link from the original message once more, or ask for a new one.",
     ),
 }
-_UNAVAILABLE: Final = Words(
+_UNAVAILABLE: Final = ConsentPageText(
     503,
     "Please try again in a moment",
     "We could not finish just now. Nothing is lost.",
@@ -116,7 +116,7 @@ _UNAVAILABLE: Final = Words(
 )
 
 
-def consent_page(conclusion: Conclusion) -> func.HttpResponse:
+def consent_page(conclusion: ConsentResult) -> func.HttpResponse:
     """Return the page of *conclusion*."""
     words = PAGES[conclusion.outcome]
     happened, advice = words.happened, words.next
@@ -140,7 +140,7 @@ def unavailable_page() -> func.HttpResponse:
 
 
 def _page(
-    words: Words, happened: str, advice: str, code: str | None, *, reloads: bool
+    words: ConsentPageText, happened: str, advice: str, code: str | None, *, reloads: bool
 ) -> func.HttpResponse:
     text = _PAGE.substitute(
         title=escape(words.title),

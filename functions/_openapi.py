@@ -20,8 +20,8 @@ import azure.functions as func
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from functions._bodies import Problem
-from functions._edge import MAX_BODY_BYTES, Operation
+from functions._http import MAX_BODY_BYTES, Operation
+from functions.schemas.service import ProblemBody
 
 _SCHEMAS: Final = "#/components/schemas/"
 _ERRORS: Final = {
@@ -67,7 +67,7 @@ def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
     """Return the document of every function of *app* that carries an `Operation`."""
     operations = list(_operations(app))
     models = {m for _, _, _, op in operations for m in (op.reply, op.body, op.query) if m} | {
-        Problem
+        ProblemBody
     }
     ordered = sorted(models, key=lambda m: m.__name__)
     _, definitions = models_json_schema(
@@ -171,7 +171,7 @@ def _operations(app: func.FunctionApp) -> Iterable[tuple[str, str, str, Operatio
 
 
 def _is_reply(model: type[BaseModel], operations: list[tuple[str, str, str, Operation]]) -> bool:
-    return model is Problem or any(op.reply is model for _, _, _, op in operations)
+    return model is ProblemBody or any(op.reply is model for _, _, _, op in operations)
 
 
 def _operation(
@@ -203,9 +203,9 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
     names = {
-        "Idempotency-Key": operation.idempotent,
-        "If-Match": operation.guarded,
-        "If-None-Match": operation.cached,
+        "Idempotency-Key": operation.requires_idempotency_key,
+        "If-Match": operation.requires_if_match,
+        "If-None-Match": operation.supports_conditional_get,
         "Acting-Participant": operation.caller == "participant",
     }
     return [
@@ -246,7 +246,7 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
     else:
         ok["content"] = {operation.media_type: {"schema": {}}}
     responses = {str(operation.status): ok}
-    if operation.cached:
+    if operation.supports_conditional_get:
         responses["304"] = {"description": "The caller has it already."}
     statuses = {500, *operation.problems}
     if operation.query:
@@ -257,13 +257,13 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
         statuses.add(404)
     if operation.caller == "participant":
         statuses |= {404, 422}  # an Acting-Participant who is nobody, or no name at all
-    problem = {"application/problem+json": {"schema": {"$ref": _SCHEMAS + "Problem"}}}
+    problem = {"application/problem+json": {"schema": {"$ref": _SCHEMAS + "ProblemBody"}}}
     for status in sorted(str(s) for s in statuses if str(s) not in responses):
         # People read pages: what goes wrong is told on one, too.
         is_page = operation.media_type == "text/html" and int(status) in operation.problems
         content = ok["content"] if is_page else problem
         responses[status] = {"description": _ERRORS[status], "content": content}
-    for status in map(str, operation.likewise):
+    for status in map(str, operation.also_returns):
         told = responses.get(status, {"description": _ERRORS[status], "content": problem})
         responses[status] = told | {"content": told["content"] | ok["content"]}
     return responses

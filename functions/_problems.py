@@ -34,7 +34,7 @@ from shared.timespan import TimeSpan
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ProblemType:
     """How one kind of error is told."""
 
     status: int
@@ -44,35 +44,43 @@ class Problem:
     """Whether the error's own words go out; if not, *title* must do."""
 
 
-PROBLEMS: Final[Mapping[type[SchedulingError], Problem]] = {
-    Invalid: Problem(422, "/problems/invalid", "The request is not understood"),
-    SignInAgain: Problem(401, "/problems/sign-in-again", "The tenant asks for another sign-in"),
-    NotAuthenticated: Problem(401, "/problems/not-authenticated", "A valid token is needed"),
-    NotAllowed: Problem(403, "/problems/not-allowed", "Not allowed"),
-    NotFound: Problem(404, "/problems/not-found", "No such resource"),
-    SlotTaken: Problem(409, "/problems/slot-taken", "The slot is no longer free"),
-    SlotUnknown: Problem(409, "/problems/slot-unknown", "Nobody can tell whether it is free"),
-    StaleRow: Problem(409, "/problems/conflict", "It is being changed right now"),
-    MailboxUnusable: Problem(409, "/problems/mailbox-unusable", "The mailbox cannot be reached"),
-    Conflict: Problem(409, "/problems/conflict", "The state does not allow this"),
-    PreconditionFailed: Problem(412, "/problems/precondition-failed", "It changed meanwhile"),
-    KeyReused: Problem(422, "/problems/key-reused", "The Idempotency-Key was used before"),
-    ConsentMissing: Problem(403, "/problems/consent-missing", "The tenant's approval is missing"),
-    EventGone: Problem(409, "/problems/event-gone", "The meeting is not in Outlook any more"),
-    CalendarThrottled: Problem(503, "/problems/calendar-throttled", "Outlook asks to wait"),
-    CalendarRefused: Problem(502, "/problems/calendar-refused", "Outlook refused"),
-    CalendarError: Problem(503, "/problems/calendar-unavailable", "The calendar did not answer"),
-    StoreUnavailable: Problem(503, "/problems/store-unavailable", "The storage did not answer"),
-    TookTooLong: Problem(503, "/problems/took-too-long", "It took too long"),
-    Misconfigured: Problem(
+PROBLEMS: Final[Mapping[type[SchedulingError], ProblemType]] = {
+    Invalid: ProblemType(422, "/problems/invalid", "The request is not understood"),
+    SignInAgain: ProblemType(401, "/problems/sign-in-again", "The tenant asks for another sign-in"),
+    NotAuthenticated: ProblemType(401, "/problems/not-authenticated", "A valid token is needed"),
+    NotAllowed: ProblemType(403, "/problems/not-allowed", "Not allowed"),
+    NotFound: ProblemType(404, "/problems/not-found", "No such resource"),
+    SlotTaken: ProblemType(409, "/problems/slot-taken", "The slot is no longer free"),
+    SlotUnknown: ProblemType(409, "/problems/slot-unknown", "Nobody can tell whether it is free"),
+    StaleRow: ProblemType(409, "/problems/conflict", "It is being changed right now"),
+    MailboxUnusable: ProblemType(
+        409, "/problems/mailbox-unusable", "The mailbox cannot be reached"
+    ),
+    Conflict: ProblemType(409, "/problems/conflict", "The state does not allow this"),
+    PreconditionFailed: ProblemType(412, "/problems/precondition-failed", "It changed meanwhile"),
+    KeyReused: ProblemType(422, "/problems/key-reused", "The Idempotency-Key was used before"),
+    ConsentMissing: ProblemType(
+        403, "/problems/consent-missing", "The tenant's approval is missing"
+    ),
+    EventGone: ProblemType(409, "/problems/event-gone", "The meeting is not in Outlook any more"),
+    CalendarThrottled: ProblemType(503, "/problems/calendar-throttled", "Outlook asks to wait"),
+    CalendarRefused: ProblemType(502, "/problems/calendar-refused", "Outlook refused"),
+    CalendarError: ProblemType(
+        503, "/problems/calendar-unavailable", "The calendar did not answer"
+    ),
+    StoreUnavailable: ProblemType(503, "/problems/store-unavailable", "The storage did not answer"),
+    TookTooLong: ProblemType(503, "/problems/took-too-long", "It took too long"),
+    Misconfigured: ProblemType(
         500, "/problems/misconfigured", "The service is not set up", speaks=False
     ),
-    SchedulingError: Problem(500, "/problems/unexpected", "Something went wrong", speaks=False),
+    SchedulingError: ProblemType(500, "/problems/unexpected", "Something went wrong", speaks=False),
 }
 
-NOT_JSON: Final = Problem(400, "/problems/not-json", "The body is not JSON")
-WRONG_MEDIA: Final = Problem(415, "/problems/wrong-media-type", "The body must be application/json")
-TOO_LARGE: Final = Problem(413, "/problems/too-large", "The body is too large")
+NOT_JSON: Final = ProblemType(400, "/problems/not-json", "The body is not JSON")
+WRONG_MEDIA: Final = ProblemType(
+    415, "/problems/wrong-media-type", "The body must be application/json"
+)
+TOO_LARGE: Final = ProblemType(413, "/problems/too-large", "The body is too large")
 UNEXPECTED: Final = PROBLEMS[SchedulingError]
 ALL: Final = (*dict.fromkeys(PROBLEMS.values()), NOT_JSON, WRONG_MEDIA, TOO_LARGE)
 
@@ -90,7 +98,7 @@ _REMEDY: Final = {
 class BadBody(SchedulingError):
     """The body could not even be parsed; *problem* says how."""
 
-    def __init__(self, problem: Problem, message: str, *, remedy: str | None = None) -> None:
+    def __init__(self, problem: ProblemType, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.problem = problem
 
@@ -103,7 +111,7 @@ class InvalidFields(Invalid):
         self.errors = errors
 
 
-def problem_of(error: SchedulingError) -> Problem:
+def problem_of(error: SchedulingError) -> ProblemType:
     """Return how *error* is told: the entry of the nearest class it is made of."""
     if isinstance(error, BadBody):
         return error.problem

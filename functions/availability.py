@@ -2,17 +2,10 @@
 
 import azure.functions as func
 
-from functions._bodies import AvailabilityBody, AvailabilityQuery, availability_body
-from functions._edge import (
-    Operation,
-    authorize,
-    http_endpoint,
-    parse_query,
-    path_id,
-    reply,
-)
+from functions._http import Operation, authorize, http_endpoint, json_response, parse_query, path_id
+from functions.schemas.availability import AvailabilityBody, AvailabilityQuery, availability_body
 from shared.ids import PairingId
-from shared.pairings.membership import own_pairing
+from shared.pairings.membership import get_own_pairing
 from shared.sessions.offering import offer_slots
 from shared.wiring import wiring
 
@@ -31,11 +24,11 @@ bp = func.Blueprint()
 )
 async def show_availability(req: func.HttpRequest) -> func.HttpResponse:
     """Find the slots of a pairing; unknown is not free."""
-    participation, query = await authorize(req), parse_query(req, AvailabilityQuery)
-    pairing = await own_pairing(
-        participation,
+    caller, query = await authorize(req), parse_query(req, AvailabilityQuery)
+    pairing = await get_own_pairing(
+        caller,
         PairingId(path_id(req, "pairing_id")),
         pairings=wiring().pairings,
     )
-    found = await offer_slots(participation, pairing, query.to_request(), books=wiring().books)
-    return reply(availability_body(found, query.time_zone))
+    found = await offer_slots(caller, pairing, query.to_request(), books=wiring().books)
+    return json_response(availability_body(found, query.time_zone))

@@ -6,7 +6,7 @@ from typing import Final
 import azure.functions as func
 
 from shared.errors import CalendarThrottled, Invalid, NotFound
-from shared.logs import log_event, log_trouble
+from shared.logs import log_event, log_warning
 from shared.tracing import Span, traced
 from shared.wiring import wiring
 
@@ -27,29 +27,29 @@ async def do_job(msg: func.QueueMessage) -> None:
 
 async def _do_job(msg: func.QueueMessage, span: Span) -> None:
     from shared.adapters.queues import parse_job
-    from shared.work import do, drop, put_back
+    from shared.administration.job_runner import discard_job, requeue_job, run_job
 
     adapters = wiring()
     try:
         job = parse_job(msg.get_body())
     except Invalid:
-        log_trouble("job.unreadable", queue="jobs")
+        log_warning("job.unreadable", queue="jobs")
         return
     span.facts |= {"job": job.kind, "attempt": job.attempt}
     try:
         organization = await adapters.organizations.get(job.organization_id)
     except NotFound:
-        await drop(job, due=adapters.due)
+        await discard_job(job, due=adapters.due)
         return
     try:
-        await do(
+        await run_job(
             job,
             organization,
             books=adapters.books,
-            following=adapters.following,
-            delivering=adapters.delivering,
+            subscription_ports=adapters.subscription_ports,
+            delivery_ports=adapters.delivery_ports,
         )
     except CalendarThrottled as throttled:
         wait = timedelta(seconds=throttled.retry_after_seconds or _WAIT_SECONDS)
-        await put_back(job, wait, books=adapters.books)
+        await requeue_job(job, wait, books=adapters.books)
         log_event("job.put_back", job=job.kind, retry_after_ms=wait // timedelta(milliseconds=1))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import azure.functions as func
 
-from shared.logs import log_event, log_trouble
+from shared.logs import log_event, log_warning
 from shared.tracing import traced
 
 if TYPE_CHECKING:
-    from shared.notifications.intake import Notice
+    from shared.notifications.intake import RawNotification
 
 bp = func.Blueprint()
 
@@ -42,33 +42,34 @@ async def follow_outlook(msg: func.QueueMessage) -> None:
     from shared.adapters.queues import trace_of
 
     with traced("follow_outlook", parent=trace_of(msg.get_body())):
-        await _follow(msg)
+        await _handle(msg)
 
 
-async def _follow(msg: func.QueueMessage) -> None:
+async def _handle(msg: func.QueueMessage) -> None:
     from shared.adapters.queues import parse_notifications
     from shared.errors import Invalid
-    from shared.notifications.dispatch import dispatch
+    from shared.notifications.handling import handle_notifications
     from shared.wiring import wiring
 
     try:
         changes, received_at = parse_notifications(msg.get_body())
     except Invalid:
-        log_trouble("notification.unreadable", queue="notifications")
+        log_warning("notification.unreadable", queue="notifications")
         return
     adapters = wiring()
-    waiting = await dispatch(
+    waiting = await handle_notifications(
         changes,
         datetime.fromisoformat(received_at),
         books=adapters.books,
-        following=adapters.following,
+        subscription_ports=adapters.subscription_ports,
         organizations=adapters.organizations,
-        turns=adapters.turns,
+        limiter=adapters.mailbox_limiter,
+        push_seen=adapters.push_seen_throttle,
     )
     for each in waiting:
         # Back on the queue for exactly as long as asked: five quick attempts would all be refused.
         wait = timedelta(seconds=each.retry_after_seconds or _WAIT_SECONDS)
-        await adapters.outbox.put([each.changes], received_at, delay=wait)
+        await adapters.notification_queue.put([each.changes], received_at, delay=wait)
         log_event("notification.put_back", retry_after_ms=wait // timedelta(milliseconds=1))
 
 
@@ -83,34 +84,34 @@ async def _receive(req: func.HttpRequest) -> func.HttpResponse:
             headers={"x-content-type-options": "nosniff"},
         )
     with traced("take_in_notifications") as span:
-        response = await _take_in(req)
+        response = await _accept(req)
         span.facts["status"] = response.status_code
         span.is_ok = response.status_code < _SERVER_ERROR
     return response
 
 
-async def _take_in(req: func.HttpRequest) -> func.HttpResponse:
+async def _accept(req: func.HttpRequest) -> func.HttpResponse:
     started, body = time.perf_counter(), req.get_body()
     if len(body) > MAX_BODY_BYTES:
         # Anybody can post here, and what is parsed keeps everything else waiting.
         log_event("webhook.too_large", count=len(body))
         return func.HttpResponse(status_code=413)
-    notices, garbage = _notices(body)
+    notices, garbage = _raw_notifications(body)
     from shared.errors import StoreUnavailable
-    from shared.notifications.intake import take_in
+    from shared.notifications.intake import accept_notifications
     from shared.wiring import wiring
 
     adapters = wiring()
     try:
-        taken = await take_in(
+        taken = await accept_notifications(
             notices,
             datetime.now(UTC).isoformat(),
             states=adapters.client_states,
-            outbox=adapters.outbox,
-            budget=adapters.budget,
+            queue=adapters.notification_queue,
+            limiter=adapters.notification_limiter,
         )
     except StoreUnavailable:
-        log_trouble("webhook.refused", count=len(notices))
+        log_warning("webhook.refused", count=len(notices))
         return func.HttpResponse(status_code=503, headers={"retry-after": "10"})
     log_event(
         "webhook.acknowledged",
@@ -123,7 +124,7 @@ async def _take_in(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(status_code=202)
 
 
-def _notices(body: bytes) -> "tuple[list[Notice], int]":
+def _raw_notifications(body: bytes) -> "tuple[list[RawNotification], int]":
     """Return what can be read of a delivery, and how many of its items cannot."""
     try:
         items = json.loads(body)["value"]
@@ -131,13 +132,13 @@ def _notices(body: bytes) -> "tuple[list[Notice], int]":
         return [], 1
     if not isinstance(items, list):
         return [], 1
-    notices = [notice for item in items if (notice := _notice(item)) is not None]
+    notices = [notice for item in items if (notice := _raw_notification(item)) is not None]
     return notices, len(items) - len(notices)
 
 
-def _notice(item: object) -> "Notice | None":
+def _raw_notification(item: object) -> "RawNotification | None":
     from shared.ids import EventId, SubscriptionId
-    from shared.notifications.intake import Notice
+    from shared.notifications.intake import RawNotification
     from shared.notifications.model import ChangedEvent
 
     if not isinstance(item, dict):
@@ -151,12 +152,12 @@ def _notice(item: object) -> "Notice | None":
     proof = (tenant_id.lower(), state, SubscriptionId(subscription_id))
     lifecycle = item.get("lifecycleEvent")
     if isinstance(lifecycle, str):
-        return Notice(*proof, lifecycle=lifecycle)
+        return RawNotification(*proof, lifecycle=lifecycle)
     event_id, etag = _event(item)
     if event_id is None:
         return None
     deleted = item.get("changeType") == "deleted"
-    return Notice(*proof, event=ChangedEvent(EventId(event_id), etag, deleted=deleted))
+    return RawNotification(*proof, event=ChangedEvent(EventId(event_id), etag, deleted=deleted))
 
 
 def _event(item: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -7,22 +7,21 @@ from typing import Final
 
 import azure.functions as func
 
-from functions._bodies import PageQuery, PairingBody
 from functions._consent_page import consent_page, unavailable_page
-from functions._edge import (
+from functions._http import (
     Operation,
     authorize_platform,
     ensure_match,
     etag_of,
     http_endpoint,
+    json_response,
     parse_body,
     parse_query,
     path_parameter,
-    reply,
 )
-from functions._organization_bodies import (
-    ChangeList,
-    ChangesQuery,
+from functions.schemas.base import PageQuery
+from functions.schemas.changes import ChangeList, ChangesQuery
+from functions.schemas.organizations import (
     ConsentLinkBody,
     ConsentQuery,
     DiagnosticsBody,
@@ -32,20 +31,19 @@ from functions._organization_bodies import (
     OrganizationChange,
     OrganizationHealthBody,
     OrganizationList,
-    OrganizationPairingList,
-    PairingInput,
     RemovalBody,
     RemovalQuery,
 )
-from shared.doctor import see_doctor
+from functions.schemas.pairings import OrganizationPairingList, PairingBody, PairingInput
+from shared.administration.diagnosis import run_diagnosis
+from shared.administration.offboarding import offboard
+from shared.administration.sync_health import sync_health
 from shared.errors import Invalid, Misconfigured, StoreUnavailable
 from shared.ids import OrganizationId, PairingId
-from shared.logs import log_trouble
-from shared.offboarding import offboard
-from shared.organizations.consent import conclude_consent, make_consent_link
+from shared.logs import log_warning
+from shared.organizations.consent import complete_consent, make_consent_link
 from shared.organizations.model import Organization, OrganizationSettings
 from shared.pairings.registration import register_pairing
-from shared.sync_health import sync_health
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -76,7 +74,7 @@ async def create_organization(req: func.HttpRequest) -> func.HttpResponse:
         settings=body.settings.applied_to(OrganizationSettings()),
     )
     created = await wiring().organizations.create(organization)
-    return _shown(created, status=201)
+    return _organization_response(created, status=201)
 
 
 @bp.route("organizations", methods=["GET"])
@@ -88,14 +86,18 @@ async def list_organizations(req: func.HttpRequest) -> func.HttpResponse:
     await authorize_platform(req)
     query = parse_query(req, PageQuery)
     found, cursor = await wiring().organizations.list(after=query.cursor, limit=query.limit)
-    return reply(OrganizationList(items=[OrganizationBody.of(o) for o in found], next=cursor))
+    return json_response(
+        OrganizationList(items=[OrganizationBody.of(o) for o in found], next=cursor)
+    )
 
 
 @bp.route("organizations/{organization_id}", methods=["GET"])
-@http_endpoint(Operation("One customer", "platform", reply=OrganizationBody, cached=True))
+@http_endpoint(
+    Operation("One customer", "platform", reply=OrganizationBody, supports_conditional_get=True)
+)
 async def show_organization(req: func.HttpRequest) -> func.HttpResponse:
     """Show an organization with its consent and settings."""
-    return _shown(await _organization(req), req=req)
+    return _organization_response(await _organization(req), req=req)
 
 
 @bp.route("organizations/{organization_id}", methods=["PATCH"])
@@ -105,7 +107,7 @@ async def show_organization(req: func.HttpRequest) -> func.HttpResponse:
         "platform",
         body=OrganizationChange,
         reply=OrganizationBody,
-        guarded=True,
+        requires_if_match=True,
         problems=(*_BODY, 409, 412),
     )
 )
@@ -115,7 +117,7 @@ async def change_organization(req: func.HttpRequest) -> func.HttpResponse:
     ensure_match(req, etag_of(organization.version))
     body = parse_body(req, OrganizationChange)
     changed = replace(organization, settings=body.settings.applied_to(organization.settings))
-    return _shown(await wiring().organizations.save(changed))
+    return _organization_response(await wiring().organizations.save(changed))
 
 
 @bp.route("organizations/{organization_id}", methods=["DELETE"])
@@ -135,9 +137,9 @@ async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
     removal = await offboard(
         OrganizationId(path_parameter(req, "organization_id")),
         cancel_sessions=query.cancel_sessions,
-        leaving=wiring().leaving,
+        ports=wiring().offboarding_ports,
     )
-    return reply(RemovalBody.of(removal))
+    return json_response(RemovalBody.of(removal))
 
 
 @bp.route("organizations/{organization_id}/consent-link", methods=["POST"])
@@ -156,10 +158,10 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
         organization,
         app=wiring().app,
         organizations=wiring().organizations,
-        seals=wiring().consent_seals,
+        signer=wiring().consent_signer,
         clock=wiring().clock,
     )
-    return reply(ConsentLinkBody.of(link))
+    return json_response(ConsentLinkBody.of(link))
 
 
 @bp.route("consent/callback", methods=["GET"])
@@ -176,10 +178,10 @@ async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
     """Prove what the administrator's browser brings, and say in words what became of it."""
     answer = parse_query(req, ConsentQuery).to_answer()
     try:
-        return consent_page(await conclude_consent(answer, ports=wiring().consenting))
+        return consent_page(await complete_consent(answer, ports=wiring().consent_ports))
     except (StoreUnavailable, Misconfigured):
         # A person looks at this: a page, not a problem document.
-        log_trouble("consent.not_concluded")
+        log_warning("consent.not_concluded")
         return unavailable_page()
 
 
@@ -197,16 +199,16 @@ async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
     """Try each capability, live, for the tenant and for one mailbox."""
     organization, query = await _organization(req), parse_query(req, DiagnosticsQuery)
     adapters = wiring()
-    visit = await see_doctor(
+    visit = await run_diagnosis(
         organization,
         query.mailbox,
-        people=adapters.people,
+        directory=adapters.directory,
         probes=adapters.probes,
         organizations=adapters.organizations,
         changes=adapters.changes,
         clock=adapters.clock,
     )
-    return reply(DiagnosticsBody.of(visit, adapters.clock.now()))
+    return json_response(DiagnosticsBody.of(visit, adapters.clock.now()))
 
 
 @bp.route("organizations/{organization_id}/health", methods=["GET"])
@@ -222,10 +224,10 @@ async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
         subscriptions=adapters.subscriptions,
         changes=adapters.changes,
         credential=adapters.credentials,
-        throttled=adapters.throttled,
-        deliveries=adapters.deliveries if adapters.delivering else None,
+        throttled=adapters.throttle_counts,
+        deliveries=adapters.deliveries if adapters.delivery_ports else None,
     )
-    return reply(OrganizationHealthBody.of(health))
+    return json_response(OrganizationHealthBody.of(health))
 
 
 @bp.route("organizations/{organization_id}/changes", methods=["GET"])
@@ -242,7 +244,7 @@ async def list_organization_changes(req: func.HttpRequest) -> func.HttpResponse:
     """List what happened after the cursor, oldest first."""
     organization, query = await _organization(req), parse_query(req, ChangesQuery)
     changes, cursor = await wiring().changes.after(organization.id, query.cursor, query.limit)
-    return reply(ChangeList.of(changes, cursor))
+    return json_response(ChangeList.of(changes, cursor))
 
 
 @bp.route("organizations/{organization_id}/pairings", methods=["GET"])
@@ -261,7 +263,7 @@ async def list_organization_pairings(req: func.HttpRequest) -> func.HttpResponse
     found, cursor = await wiring().pairings.of_organization(
         organization.id, after=query.cursor, limit=query.limit
     )
-    return reply(
+    return json_response(
         OrganizationPairingList(items=[PairingBody.of(p, None) for p in found], next=cursor)
     )
 
@@ -287,15 +289,17 @@ async def put_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
         organization,
         PairingId(pairing_id),
         body.to_named(),
-        people=wiring().people,
+        directory=wiring().directory,
         pairings=wiring().pairings,
     )
-    return reply(PairingBody.of(pairing, None), etag=etag_of(pairing.version))
+    return json_response(PairingBody.of(pairing, None), etag=etag_of(pairing.version))
 
 
 @bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["GET"])
 @http_endpoint(
-    Operation("One of a customer's pairings", "platform", reply=PairingBody, cached=True)
+    Operation(
+        "One of a customer's pairings", "platform", reply=PairingBody, supports_conditional_get=True
+    )
 )
 async def show_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
     """Show a pairing."""
@@ -303,7 +307,7 @@ async def show_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
     pairing = await wiring().pairings.get(
         organization.id, PairingId(path_parameter(req, "pairing_id"))
     )
-    return reply(PairingBody.of(pairing, None), etag=etag_of(pairing.version), req=req)
+    return json_response(PairingBody.of(pairing, None), etag=etag_of(pairing.version), req=req)
 
 
 @bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["DELETE"])
@@ -321,11 +325,11 @@ async def _organization(req: func.HttpRequest) -> Organization:
     return await wiring().organizations.get(OrganizationId(path_parameter(req, "organization_id")))
 
 
-def _shown(
+def _organization_response(
     organization: Organization, *, status: int = 200, req: func.HttpRequest | None = None
 ) -> func.HttpResponse:
     headers = {"location": f"/api/organizations/{organization.id}"} if status == 201 else None
-    return reply(
+    return json_response(
         OrganizationBody.of(organization),
         status=status,
         etag=etag_of(organization.version),

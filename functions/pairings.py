@@ -2,20 +2,21 @@
 
 import azure.functions as func
 
-from functions._bodies import MeBody, PageQuery, PairingBody, PairingList, me_body
-from functions._edge import (
+from functions._http import (
     Operation,
     authorize,
     etag_of,
     http_endpoint,
+    json_response,
     parse_query,
     path_id,
-    reply,
 )
+from functions.schemas.base import PageQuery
+from functions.schemas.pairings import MeBody, PairingBody, PairingList, me_body
 from shared.ids import PairingId
 from shared.organizations.access import ensure_usable
 from shared.organizations.diagnosis import diagnose_participant
-from shared.pairings.membership import own_pairing
+from shared.pairings.membership import get_own_pairing
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -25,9 +26,9 @@ bp = func.Blueprint()
 @http_endpoint(Operation("Who I am, and whether my mailbox is usable", "participant", reply=MeBody))
 async def show_me(req: func.HttpRequest) -> func.HttpResponse:
     """Say who calls and what, if anything, keeps their mailbox from being used."""
-    participation = await authorize(req)
-    findings = await diagnose_participant(participation, probes=wiring().probes)
-    return reply(me_body(participation, findings))
+    caller = await authorize(req)
+    findings = await diagnose_participant(caller, probes=wiring().probes)
+    return json_response(me_body(caller, findings))
 
 
 @bp.route("pairings", methods=["GET"])
@@ -36,27 +37,29 @@ async def show_me(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def list_my_pairings(req: func.HttpRequest) -> func.HttpResponse:
     """List the pairings the caller is in, by id."""
-    participation, query = await authorize(req), parse_query(req, PageQuery)
-    ensure_usable(participation.organization)
+    caller, query = await authorize(req), parse_query(req, PageQuery)
+    ensure_usable(caller.organization)
     pairings, cursor = await wiring().pairings.of_mailbox(
-        participation.organization.id,
-        participation.mailbox,
+        caller.organization.id,
+        caller.mailbox,
         after=query.cursor,
         limit=query.limit,
     )
-    me = participation.mailbox.object_id
-    return reply(PairingList(items=[PairingBody.of(p, me) for p in pairings], next=cursor))
+    me = caller.mailbox.object_id
+    return json_response(PairingList(items=[PairingBody.of(p, me) for p in pairings], next=cursor))
 
 
 @bp.route("pairings/{pairing_id}", methods=["GET"])
-@http_endpoint(Operation("One of my pairings", "participant", reply=PairingBody, cached=True))
+@http_endpoint(
+    Operation("One of my pairings", "participant", reply=PairingBody, supports_conditional_get=True)
+)
 async def show_my_pairing(req: func.HttpRequest) -> func.HttpResponse:
     """Show a pairing the caller is in."""
-    participation = await authorize(req)
+    caller = await authorize(req)
     pairing_id = PairingId(path_id(req, "pairing_id"))
-    pairing = await own_pairing(participation, pairing_id, pairings=wiring().pairings)
-    return reply(
-        PairingBody.of(pairing, participation.mailbox.object_id),
+    pairing = await get_own_pairing(caller, pairing_id, pairings=wiring().pairings)
+    return json_response(
+        PairingBody.of(pairing, caller.mailbox.object_id),
         etag=etag_of(pairing.version),
         req=req,
     )

@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from shared.attendees.reconciliation import enqueue_purges, enqueue_reconciliations
+from shared.calendar_sync.reconciliation import enqueue_purges, enqueue_reconciliations
 from shared.logs import log_event
 from shared.tracing import traced
 from shared.wiring import wiring

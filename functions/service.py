@@ -8,9 +8,9 @@ from typing import Final
 
 import azure.functions as func
 
-from functions._bodies import HealthBody
-from functions._edge import Operation, http_endpoint, reply
-from shared.checkup import check_up
+from functions._http import Operation, http_endpoint, json_response
+from functions.schemas.service import HealthBody
+from shared.health import check_health
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -20,13 +20,13 @@ _DOCUMENT: Final = Path(__file__).parent / "openapi.json"
 
 @bp.route("health", methods=["GET"])
 @http_endpoint(
-    Operation("Whether this deployment works", "nobody", reply=HealthBody, likewise=(503,))
+    Operation("Whether this deployment works", "nobody", reply=HealthBody, also_returns=(503,))
 )
 async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Check what this deployment stands on; 503 if a part of it does not answer."""
-    checks = await check_up(wiring().dependencies)
+    checks = await check_health(wiring().dependencies)
     is_well = all(state == "ok" for state in checks.values())
-    return reply(
+    return json_response(
         HealthBody(
             status="ok" if is_well else "degraded",
             version=_version(),

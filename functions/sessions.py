@@ -5,7 +5,20 @@ from collections.abc import Sequence
 
 import azure.functions as func
 
-from functions._bodies import (
+from functions._http import (
+    Operation,
+    authorize,
+    ensure_match,
+    etag_of,
+    http_endpoint,
+    idempotency_key,
+    json_response,
+    parse_body,
+    parse_query,
+    path_id,
+    path_parameter,
+)
+from functions.schemas.sessions import (
     AnswerBody,
     BookedBody,
     BookingBody,
@@ -15,38 +28,25 @@ from functions._bodies import (
     SessionList,
     SessionsQuery,
 )
-from functions._edge import (
-    Operation,
-    authorize,
-    ensure_match,
-    etag_of,
-    http_endpoint,
-    idempotency_key,
-    parse_body,
-    parse_query,
-    path_id,
-    path_parameter,
-    reply,
-)
 from shared.errors import PreconditionFailed
 from shared.ids import ObjectId, PairingId, SessionId
 from shared.organizations.access import ensure_usable
-from shared.organizations.model import Participation
-from shared.pairings.membership import own_pairing
+from shared.organizations.model import Caller
+from shared.pairings.membership import get_own_pairing
 from shared.pairings.model import Pairing
 from shared.sessions.booking import book
-from shared.sessions.changing import (
-    accept_proposal,
-    pairing_that_meets,
-    respond,
-    told,
-    versions_to_move,
-)
+from shared.sessions.cancelling import cancel
 from shared.sessions.listing import list_sessions
 from shared.sessions.model import Session
+from shared.sessions.rescheduling import (
+    acceptable_versions,
+    describe_state,
+    find_already_moved,
+    pairing_for_reschedule,
+    reschedule,
+)
+from shared.sessions.responding import accept_proposal, respond
 from shared.sessions.series import Series
-from shared.sessions.series_booking import book_series
-from shared.sessions.series_changing import cancel_scope, moved_before, reschedule_scope
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -60,26 +60,27 @@ bp = func.Blueprint()
         body=BookingBody,
         reply=BookedBody,
         status=201,
-        idempotent=True,
+        requires_idempotency_key=True,
         problems=(400, 403, 409, 413, 415, 422, 502, 503),
     )
 )
 async def book_session(req: func.HttpRequest) -> func.HttpResponse:
     """Book a slot, once or as a series: an Outlook meeting of the caller's own, others invited."""
-    participation = await authorize(req)
+    caller = await authorize(req)
     key, body = idempotency_key(req), parse_body(req, BookingBody)
-    pairing = await own_pairing(
-        participation,
+    pairing = await get_own_pairing(
+        caller,
         PairingId(path_id(req, "pairing_id")),
         pairings=wiring().pairings,
     )
     fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-    request, me = body.to_request(key, fingerprint), participation.mailbox.object_id
-    if request.repeat is None:
-        session = await book(participation, pairing, request, books=wiring().books)
-        return _shown(session, me, status=201)
-    booked = await book_series(participation, pairing, request, books=wiring().books)
-    return _shown_many(booked.sessions[0], booked.sessions, me, series=booked.series, status=201)
+    request, me = body.to_request(key, fingerprint), caller.mailbox.object_id
+    booked = await book(caller, pairing, request, books=wiring().books)
+    if booked.series is None:
+        return _session_response(booked.sessions[0], me, status=201)
+    return _sessions_response(
+        booked.sessions[0], booked.sessions, me, series=booked.series, status=201
+    )
 
 
 @bp.route("sessions", methods=["GET"])
@@ -89,15 +90,15 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
         "participant",
         query=SessionsQuery,
         reply=SessionList,
-        cached=True,
+        supports_conditional_get=True,
         problems=(422,),
     )
 )
 async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
     """List the caller's sessions by start, as organizer and as attendee."""
-    participation, query = await authorize(req), parse_query(req, SessionsQuery)
+    caller, query = await authorize(req), parse_query(req, SessionsQuery)
     sessions, cursor = await list_sessions(
-        participation.mailbox,
+        caller.mailbox,
         since=query.from_,
         until=query.to,
         state=query.state,
@@ -105,8 +106,8 @@ async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
         limit=query.limit,
         sessions=wiring().sessions,
     )
-    me = participation.mailbox.object_id
-    return reply(
+    me = caller.mailbox.object_id
+    return json_response(
         SessionList(items=[SessionBody.of(s, me) for s in sessions], next=cursor),
         etag=etag_of(cursor or "", *(s.version for s in sessions)),
         req=req,
@@ -114,14 +115,14 @@ async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @bp.route("sessions/{session_id}", methods=["GET"])
-@http_endpoint(Operation("One of my sessions", "participant", reply=SessionBody, cached=True))
+@http_endpoint(
+    Operation("One of my sessions", "participant", reply=SessionBody, supports_conditional_get=True)
+)
 async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
     """Show a session the caller organizes or is invited to."""
-    participation = await authorize(req)
-    session = await wiring().sessions.get(
-        participation.mailbox, SessionId(path_id(req, "session_id"))
-    )
-    return _shown(session, participation.mailbox.object_id, req=req)
+    caller = await authorize(req)
+    session = await wiring().sessions.get(caller.mailbox, SessionId(path_id(req, "session_id")))
+    return _session_response(session, caller.mailbox.object_id, req=req)
 
 
 @bp.route("sessions/{session_id}", methods=["PATCH"])
@@ -131,7 +132,7 @@ async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
         "participant",
         body=RescheduleBody,
         reply=BookedBody,
-        guarded=True,
+        requires_if_match=True,
         problems=(400, 409, 412, 413, 415, 422, 502),
     )
 )
@@ -140,21 +141,23 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
 
     The same again is the same answer, also under the ETag of before, as long as it stays there.
     """
-    participation, body = await authorize(req), parse_body(req, RescheduleBody)
-    session = await _own(req, participation)
+    caller, body = await authorize(req), parse_body(req, RescheduleBody)
+    session = await _own_session(req, caller)
     wanted, books = body.to_request(session), wiring().books
     try:
-        ensure_match(req, *map(etag_of, versions_to_move(session, wanted)))
+        ensure_match(req, *map(etag_of, acceptable_versions(session, wanted)))
     except PreconditionFailed as changed:
         # RFC 9110, 13.1.1: a change that was made already may be answered as made.
-        moved = await moved_before(participation, session, wanted, body.scope, books=books)
+        moved = await find_already_moved(caller, session, wanted, body.scope, books=books)
         if moved is None:
-            raise PreconditionFailed(f"{changed} It is {told(session)}.") from changed
+            raise PreconditionFailed(f"{changed} It is {describe_state(session)}.") from changed
         if not any(each.pending_span for each in moved):
-            return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
+            return _sessions_response(
+                _changed_session(session, moved), moved, caller.mailbox.object_id
+            )
     pairing = await _pairing_of(session)
-    moved = await reschedule_scope(participation, pairing, session, wanted, body.scope, books=books)
-    return _shown_many(_named(session, moved), moved, participation.mailbox.object_id)
+    moved = await reschedule(caller, pairing, session, wanted, body.scope, books=books)
+    return _sessions_response(_changed_session(session, moved), moved, caller.mailbox.object_id)
 
 
 @bp.route("sessions/{session_id}/cancel", methods=["POST"])
@@ -169,12 +172,12 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     """Cancel a session the caller organizes; Outlook tells the attendees. Twice is fine."""
-    participation, body = await authorize(req), parse_body(req, CancelBody)
-    session = await _own(req, participation)
-    cancelled = await cancel_scope(
-        participation, session, body.comment, body.scope, books=wiring().books
+    caller, body = await authorize(req), parse_body(req, CancelBody)
+    session = await _own_session(req, caller)
+    cancelled = await cancel(caller, session, body.comment, body.scope, books=wiring().books)
+    return _sessions_response(
+        _changed_session(session, cancelled), cancelled, caller.mailbox.object_id
     )
-    return _shown_many(_named(session, cancelled), cancelled, participation.mailbox.object_id)
 
 
 @bp.route("sessions/{session_id}/response", methods=["POST"])
@@ -193,10 +196,10 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
 
     Twice is fine.
     """
-    participation, body = await authorize(req), parse_body(req, AnswerBody)
-    session = await _own(req, participation)
-    answered = await respond(participation, session, body.to_request(), books=wiring().books)
-    return _shown(answered, participation.mailbox.object_id, status=202)
+    caller, body = await authorize(req), parse_body(req, AnswerBody)
+    session = await _own_session(req, caller)
+    answered = await respond(caller, session, body.to_request(), books=wiring().books)
+    return _session_response(answered, caller.mailbox.object_id, status=202)
 
 
 @bp.route("sessions/{session_id}/proposals/{attendee}/accept", methods=["POST"])
@@ -210,33 +213,33 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
     """Move a session the caller organizes to the time that an attendee proposed. Twice is fine."""
-    participation = await authorize(req)
-    session = await _own(req, participation)
+    caller = await authorize(req)
+    session = await _own_session(req, caller)
     pairing = await _pairing_of(session)
     moved = await accept_proposal(
-        participation, pairing, session, path_parameter(req, "attendee"), books=wiring().books
+        caller, pairing, session, path_parameter(req, "attendee"), books=wiring().books
     )
-    return _shown(moved, participation.mailbox.object_id)
+    return _session_response(moved, caller.mailbox.object_id)
 
 
-async def _own(req: func.HttpRequest, participation: Participation) -> Session:
+async def _own_session(req: func.HttpRequest, caller: Caller) -> Session:
     """Return the session in the path, if it is the caller's."""
-    ensure_usable(participation.organization)
+    ensure_usable(caller.organization)
     session_id = SessionId(path_id(req, "session_id"))
-    return await wiring().sessions.get(participation.mailbox, session_id)
+    return await wiring().sessions.get(caller.mailbox, session_id)
 
 
 async def _pairing_of(session: Session) -> Pairing:
     """Return the pairing whose calendars are read to move *session*. Raises Conflict."""
-    return await pairing_that_meets(session, pairings=wiring().pairings)
+    return await pairing_for_reschedule(session, pairings=wiring().pairings)
 
 
-def _named(session: Session, changed: Sequence[Session]) -> Session:
+def _changed_session(session: Session, changed: Sequence[Session]) -> Session:
     """Return *session* as it is after a change of it, or of others of its series."""
     return next((each for each in changed if each.id == session.id), session)
 
 
-def _shown_many(
+def _sessions_response(
     session: Session,
     sessions: Sequence[Session],
     me: ObjectId,
@@ -245,7 +248,7 @@ def _shown_many(
     status: int = 200,
 ) -> func.HttpResponse:
     headers = {"location": f"/api/sessions/{session.id}"} if status == 201 else None
-    return reply(
+    return json_response(
         BookedBody.of_many(session, sessions, series, me),
         status=status,
         etag=etag_of(session.version),
@@ -253,7 +256,7 @@ def _shown_many(
     )
 
 
-def _shown(
+def _session_response(
     session: Session,
     me: ObjectId,
     *,
@@ -261,7 +264,7 @@ def _shown(
     req: func.HttpRequest | None = None,
 ) -> func.HttpResponse:
     headers = {"location": f"/api/sessions/{session.id}"} if status == 201 else None
-    return reply(
+    return json_response(
         SessionBody.of(session, me),
         status=status,
         etag=etag_of(session.version),

@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from shared.logs import log_event
-from shared.subscriptions.upkeep import enqueue_renewals
+from shared.subscriptions.maintenance import enqueue_renewals
 from shared.tracing import traced
 from shared.wiring import wiring
 
@@ -22,8 +22,8 @@ async def renew_subscriptions(timer: func.TimerRequest) -> None:
 
 async def _renew_subscriptions(timer: func.TimerRequest) -> None:
     adapters = wiring()
-    count = await enqueue_renewals(following=adapters.following)
+    count = await enqueue_renewals(ports=adapters.subscription_ports)
     log_event("renewal.queued", due=count, overdue=int(timer.past_due))
-    expires_at = (await adapters.credentials.in_use()).expires_at
+    expires_at = (await adapters.credentials.describe()).expires_at
     if expires_at is not None:
         log_event("credential.checked", days_left=(expires_at - adapters.clock.now()).days)

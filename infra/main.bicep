@@ -94,9 +94,9 @@ param logRetentionDays int = 30
 // ----------------------------------------------------------------------------------------- variables
 
 // Stable for the same group, environment and region, so that deploying twice changes nothing.
-var token = take(uniqueString(subscription().id, resourceGroup().id, environmentName, location), 8)
-var suffix = '${environmentName}-${token}'
-var compactSuffix = toLower(replace('${environmentName}${token}', '-', ''))
+var resourceToken = take(uniqueString(subscription().id, resourceGroup().id, environmentName, location), 8)
+var suffix = '${environmentName}-${resourceToken}'
+var compactSuffix = toLower(replace('${environmentName}${resourceToken}', '-', ''))
 var allTags = union(tags, { 'azd-env-name': environmentName })
 
 // ----------------------------------------------------------------------------------------- resources

@@ -13,7 +13,7 @@ if __name__ == "__main__":
 from local.commands import ACTS, CommandFailed, act, environment, list_people, token
 from local.entra.tokens import Forgery
 from local.running import Options, run, run_all, run_cloud
-from local.state import NoCloud
+from local.running_cloud import NoCloud
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

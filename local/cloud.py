@@ -21,11 +21,13 @@ from cryptography.x509.oid import NameOID
 
 from local.azurite import Azurite, azurite
 from local.certificate import LocalCertificate, ensure_certificate
+from local.entra.application import entra_application
 from local.entra.managed_identity import IdentityEndpoint
 from local.entra.registration import FederatedCredential
 from local.entra.simulator import EntraSimulator
 from local.entra.tokens import EXCHANGE_AUDIENCES
-from local.graph.recording import Recorded
+from local.graph.application import graph_application
+from local.graph.request_log import LoggedRequest
 from local.graph.simulator import GraphSimulator
 from local.insights import InsightsSimulator
 from local.keyvault.simulator import KeyVaultSimulator
@@ -80,7 +82,7 @@ class LocalCloud:
         telemetry: bool = False,
         webhook_url: str = "",
         storage: Azurite | None = None,
-        on_exchange: Callable[[Recorded], None] | None = None,
+        on_exchange: Callable[[LoggedRequest], None] | None = None,
     ) -> None:
         """Only store.
 
@@ -209,8 +211,8 @@ class LocalCloud:
             self._storage = await stack.enter_async_context(started)
         self.storage = self._storage
         for app, address in (
-            (self.entra.app(), at_entra),
-            (self.graph.app(), at_graph),
+            (entra_application(self.entra), at_entra),
+            (graph_application(self.graph), at_graph),
             (self.key_vault.app(), at_vault),
             (OutlookPages(self.graph).app(), at_outlook),
             (self.insights.app(), at_insights),

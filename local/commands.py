@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
+from local.running_cloud import RunningCloud, running_cloud
 from local.seed import seeded_pairings, seeded_world, zone_of
-from local.state import RunningCloud, running_cloud
 from local.world import World
 
 PLATFORM = "platform"

@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from local.azurite import AzuriteUnavailable
-from local.children import ChildFailed, child, first_line
 from local.cloud import ROOT, WEEKS, LocalCloud
 from local.page import configured_page, is_built
+from local.running_cloud import remembered
 from local.serving import take_address
-from local.state import remembered
+from local.subprocesses import ChildFailed, child, first_line
 
 PORT: Final = 7071
 """Where Functions hosts listen by custom; the next free one if it is taken."""
@@ -85,7 +85,7 @@ async def run_all(options: Options) -> None:
     async with AsyncExitStack() as stack:
         cloud = await stack.enter_async_context(_cloud(options, public_url))
         enrolment = await stack.enter_async_context(
-            child("local.enrolment", environment=cloud.environment)
+            child("local.seed_storage", environment=cloud.environment)
         )
         page = _page(cloud, stack)
         host = await stack.enter_async_context(

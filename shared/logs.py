@@ -9,7 +9,7 @@ from shared.tracing import trace_id
 _LOGGER = logging.getLogger("mentor_calendar")
 
 
-class Facts(TypedDict, total=False):
+class LogFields(TypedDict, total=False):
     """All that a log line may say: ids, states, counts, durations. Never names or texts."""
 
     function: str
@@ -55,27 +55,27 @@ Observer = Callable[[str, Mapping[str, object]], None]
 _observers: list[Observer] = []
 
 
-def observe_with(observer: Observer) -> Callable[[], None]:
+def add_event_observer(observer: Observer) -> Callable[[], None]:
     """Have *observer* told of every event with its facts, too; return what stops that."""
     _observers.append(observer)
     return lambda: _observers.remove(observer)
 
 
-def log_event(event: str, **facts: Unpack[Facts]) -> None:
+def log_event(event: str, **facts: Unpack[LogFields]) -> None:
     """Write one line: ``session.booked session_id=… state=… trace_id=…``."""
     _LOGGER.info("%s", _line(event, facts))
     for observe in _observers:
         observe(event, facts)
 
 
-def log_trouble(event: str, **facts: Unpack[Facts]) -> None:
+def log_warning(event: str, **facts: Unpack[LogFields]) -> None:
     """Write one warning line, with the traceback of the exception being handled, if any."""
     import sys
 
     _LOGGER.warning("%s", _line(event, facts), exc_info=sys.exc_info()[0] is not None)
 
 
-def _line(event: str, facts: Facts) -> str:
+def _line(event: str, facts: LogFields) -> str:
     said = [event, *(f"{key}={value}" for key, value in facts.items())]
     if (trace := trace_id()) is not None:
         said.append(f"trace_id={trace}")

@@ -52,7 +52,7 @@ _current: ContextVar[Span | None] = ContextVar("span", default=None)
 _recorders: list[Recorder] = []
 
 
-def record_with(recorder: Recorder) -> Callable[[], None]:
+def add_span_recorder(recorder: Recorder) -> Callable[[], None]:
     """Have every span given to *recorder* when it ends; return what stops that."""
     _recorders.append(recorder)
     return lambda: _recorders.remove(recorder)

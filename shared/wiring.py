@@ -15,31 +15,34 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from shared.adapters.app_credentials import AppCredentials
-    from shared.adapters.client_states import KeyedClientStates
-    from shared.adapters.entra import EntraTokens
+    from shared.adapters.client_states import HmacClientStateSigner
+    from shared.adapters.entra import EntraTokenVerifier
     from shared.adapters.graph.client import GraphClient
+    from shared.adapters.http_pool import HttpPool
     from shared.adapters.key_vault import KeyVaultSecrets
-    from shared.adapters.outbound import Outbound
     from shared.adapters.queues import Queues
     from shared.adapters.tables.client import Tables
     from shared.adapters.telemetry import Telemetry
+    from shared.administration.consent_monitor import ConsentMonitor
+    from shared.administration.offboarding import OffboardingPorts
     from shared.availability.ports import Schedules
-    from shared.changes.delivery import Delivering
-    from shared.changes.ports import ChangeStore, Deliveries
-    from shared.checkup import Probe
-    from shared.consent_watch import ConsentWatch
-    from shared.due import DueStore
+    from shared.changes.delivery import DeliveryPorts
+    from shared.changes.ports import ChangeStore, DeliveryStore
+    from shared.health import HealthCheck
     from shared.ids import TenantId
-    from shared.notifications.fairness import Budget, Turns
-    from shared.notifications.ports import Outbox
-    from shared.offboarding import Leaving
-    from shared.organizations.consent import Consenting
-    from shared.organizations.ports import AppFacts, OrganizationStore, Probes, Seals
-    from shared.pairings.ports import PairingStore, People
-    from shared.sessions.booking import Books
-    from shared.sessions.ports import Calendar, Jobs, SessionStore
+    from shared.jobs import DueStore, JobQueue
+    from shared.notifications.ports import NotificationQueue
+    from shared.notifications.rate_limiting import (
+        MailboxLimiter,
+        NotificationLimiter,
+        PushSeenThrottle,
+    )
+    from shared.organizations.consent import ConsentPorts
+    from shared.organizations.ports import AppRegistration, OrganizationStore, Probes, Signer
+    from shared.pairings.ports import Directory, PairingStore
+    from shared.sessions.ports import Books, Calendar, SessionStore
+    from shared.subscriptions.maintenance import SubscriptionPorts
     from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
-    from shared.subscriptions.upkeep import Following
 
 
 class Wiring:
@@ -58,12 +61,12 @@ class Wiring:
         return f"{self.settings.cloud.login_url}/common/oauth2/v2.0/authorize"
 
     @property
-    def app(self) -> "AppFacts":
+    def app(self) -> "AppRegistration":
         """Return what links and remedies name of this deployment."""
-        from shared.organizations.ports import AppFacts
+        from shared.organizations.ports import AppRegistration
 
         cloud = self.settings.cloud
-        return AppFacts(
+        return AppRegistration(
             client_id=self.settings.app_client_id,
             login_url=cloud.login_url,
             graph_url=cloud.graph_url,
@@ -74,18 +77,18 @@ class Wiring:
     # --- towards Microsoft
 
     @cached_property
-    def outbound(self) -> "Outbound":
+    def http_pool(self) -> "HttpPool":
         """Return the process's connections."""
-        from shared.adapters.outbound import Outbound
+        from shared.adapters.http_pool import HttpPool
 
-        return Outbound()
+        return HttpPool()
 
     @cached_property
     def credentials(self) -> "AppCredentials":
         """Return the identities the app calls Graph with."""
         from shared.adapters.app_credentials import AppCredentials
 
-        return AppCredentials(self.settings, self.secrets, self.outbound)
+        return AppCredentials(self.settings, self.secrets, self.http_pool)
 
     @cached_property
     def secrets(self) -> "KeyVaultSecrets":
@@ -99,25 +102,25 @@ class Wiring:
         )
 
     @cached_property
-    def tokens(self) -> "EntraTokens":
+    def tokens(self) -> "EntraTokenVerifier":
         """Return what checks callers' tokens."""
-        from shared.adapters.entra import EntraTokens
+        from shared.adapters.entra import EntraTokenVerifier
 
-        return EntraTokens(self.settings, self.outbound, self.clock)
+        return EntraTokenVerifier(self.settings, self.http_pool, self.clock)
 
     @cached_property
-    def client_states(self) -> "KeyedClientStates":
+    def client_states(self) -> "HmacClientStateSigner":
         """Return what makes and checks client states."""
-        from shared.adapters.client_states import KeyedClientStates
+        from shared.adapters.client_states import HmacClientStateSigner
 
-        return KeyedClientStates(self.secrets)
+        return HmacClientStateSigner(self.secrets)
 
     @cached_property
-    def consent_seals(self) -> "Seals":
+    def consent_signer(self) -> "Signer":
         """Return what signs the state of consent links."""
-        from shared.adapters.seals import KeyedSeals
+        from shared.adapters.signing import HmacSigner
 
-        return KeyedSeals(self.secrets, "consent-state-key")
+        return HmacSigner(self.secrets, "consent-state-key")
 
     @cached_property
     def graph(self) -> "GraphClient":
@@ -127,24 +130,24 @@ class Wiring:
         return GraphClient(
             self.settings,
             self.credentials,
-            self.outbound,
-            self.consent_watch.suspect,
-            self.throttled,
+            self.http_pool,
+            self.consent_monitor.on_denied,
+            self.throttle_counts,
         )
 
     @cached_property
-    def throttled(self) -> "Counter[TenantId]":
+    def throttle_counts(self) -> "Counter[TenantId]":
         """Return how often Graph asked this process to wait, by tenant."""
         from collections import Counter
 
         return Counter()
 
     @cached_property
-    def consent_watch(self) -> "ConsentWatch":
+    def consent_monitor(self) -> "ConsentMonitor":
         """Return what notices that a tenant has shut the app out."""
-        from shared.consent_watch import ConsentWatch
+        from shared.administration.consent_monitor import ConsentMonitor
 
-        return ConsentWatch(
+        return ConsentMonitor(
             organizations=lambda: self.organizations,
             probes=lambda: self.probes,
             changes=lambda: self.changes,
@@ -152,11 +155,11 @@ class Wiring:
         )
 
     @cached_property
-    def people(self) -> "People":
+    def directory(self) -> "Directory":
         """Return the tenants' directories."""
-        from shared.adapters.graph.people import GraphPeople
+        from shared.adapters.graph.people import GraphDirectory
 
-        return GraphPeople(self.graph)
+        return GraphDirectory(self.graph)
 
     @cached_property
     def schedules(self) -> "Schedules":
@@ -255,64 +258,71 @@ class Wiring:
         feed = TableChanges(self.tables)
         if not self.settings.webhook_url:
             return feed
-        from shared.adapters.webhooks import ToldChanges
+        from shared.adapters.webhooks import NotifyingChangeStore
 
-        return ToldChanges(feed, self.jobs)
+        return NotifyingChangeStore(feed, self.jobs)
 
     @cached_property
-    def deliveries(self) -> "Deliveries":
+    def deliveries(self) -> "DeliveryStore":
         """Return how far the platform was told."""
         from shared.adapters.tables.deliveries import TableDeliveries
 
         return TableDeliveries(self.tables)
 
     @cached_property
-    def delivering(self) -> "Delivering | None":
+    def delivery_ports(self) -> "DeliveryPorts | None":
         """Return what telling the platform needs; None: it is not to be told."""
         if not self.settings.webhook_url:
             return None
-        from shared.adapters.webhooks import WebhookReceiver
-        from shared.changes.delivery import Delivering
+        from shared.adapters.webhooks import HttpWebhookClient
+        from shared.changes.delivery import DeliveryPorts
 
-        receiver = WebhookReceiver(self.settings.webhook_url, self.secrets, self.outbound)
-        return Delivering(self.changes, self.deliveries, receiver, self.clock)
+        receiver = HttpWebhookClient(self.settings.webhook_url, self.secrets, self.http_pool)
+        return DeliveryPorts(self.changes, self.deliveries, receiver, self.clock)
 
     @cached_property
-    def jobs(self) -> "Jobs":
+    def jobs(self) -> "JobQueue":
         """Return the `jobs` queue."""
-        from shared.adapters.queues import StorageJobs
+        from shared.adapters.queues import StorageJobQueue
 
-        return StorageJobs(self.queues)
+        return StorageJobQueue(self.queues)
 
     @cached_property
-    def outbox(self) -> "Outbox":
+    def notification_queue(self) -> "NotificationQueue":
         """Return the `notifications` queue."""
-        from shared.adapters.queues import StorageOutbox
+        from shared.adapters.queues import StorageNotificationQueue
 
-        return StorageOutbox(self.queues)
+        return StorageNotificationQueue(self.queues)
 
     # --- within this process
 
     @cached_property
-    def budget(self) -> "Budget":
+    def notification_limiter(self) -> "NotificationLimiter":
         """Return how much each mailbox may have queued."""
-        from shared.notifications.fairness import Budget
+        from shared.notifications.rate_limiting import NotificationLimiter
 
-        return Budget(self.clock)
+        return NotificationLimiter(self.clock)
 
     @cached_property
-    def turns(self) -> "Turns":
+    def mailbox_limiter(self) -> "MailboxLimiter":
         """Return whose turn it is to be read."""
-        from shared.notifications.fairness import Turns
+        from shared.notifications.rate_limiting import MailboxLimiter
 
-        return Turns()
+        return MailboxLimiter()
+
+    @cached_property
+    def push_seen_throttle(self) -> "PushSeenThrottle":
+        """Return what keeps it from being noted all the time that push works."""
+        from shared.notifications.rate_limiting import PushSeenThrottle
+
+        return PushSeenThrottle()
 
     # --- together
 
     @cached_property
     def books(self) -> "Books":
         """Return what everything about sessions needs."""
-        from shared.sessions.booking import Books
+        from shared.sessions.ports import Books
 
         return Books(
             schedules=self.schedules,
@@ -325,11 +335,11 @@ class Wiring:
         )
 
     @cached_property
-    def following(self) -> "Following":
+    def subscription_ports(self) -> "SubscriptionPorts":
         """Return what following mailboxes needs."""
-        from shared.subscriptions.upkeep import Following
+        from shared.subscriptions.maintenance import SubscriptionPorts
 
-        return Following(
+        return SubscriptionPorts(
             graph=self.graph_subscriptions,
             subscriptions=self.subscriptions,
             states=self.client_states,
@@ -340,24 +350,24 @@ class Wiring:
         )
 
     @cached_property
-    def consenting(self) -> "Consenting":
+    def consent_ports(self) -> "ConsentPorts":
         """Return what consent needs."""
-        from shared.organizations.consent import Consenting
+        from shared.organizations.consent import ConsentPorts
 
-        return Consenting(
+        return ConsentPorts(
             organizations=self.organizations,
-            seals=self.consent_seals,
+            signer=self.consent_signer,
             probes=self.probes,
             clock=self.clock,
         )
 
     @cached_property
-    def leaving(self) -> "Leaving":
+    def offboarding_ports(self) -> "OffboardingPorts":
         """Return what offboarding needs."""
-        from shared.adapters.tables.leaving import TableTenantRows
-        from shared.offboarding import Leaving
+        from shared.adapters.tables.tenant_rows import TableTenantRows
+        from shared.administration.offboarding import OffboardingPorts
 
-        return Leaving(
+        return OffboardingPorts(
             organizations=self.organizations,
             pairings=self.pairings,
             sessions=self.sessions,
@@ -371,7 +381,7 @@ class Wiring:
         )
 
     @property
-    def dependencies(self) -> "Mapping[str, Probe]":
+    def dependencies(self) -> "Mapping[str, HealthCheck]":
         """Return a check of each part that this deployment stands on."""
         return {
             "tables": self.tables.ping,
@@ -396,7 +406,7 @@ class Wiring:
         """Close every connection that was made."""
         if "telemetry" in self.__dict__:
             await self.telemetry.aclose()
-        for name in ("tables", "queues", "secrets", "credentials", "outbound"):
+        for name in ("tables", "queues", "secrets", "credentials", "http_pool"):
             if name in self.__dict__:
                 await self.__dict__[name].aclose()
 

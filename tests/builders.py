@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.changes.model import Change, ChangeKind
-from shared.due import DueItem, DueKind
 from shared.ids import (
     EventId,
     Mailbox,
@@ -20,6 +19,7 @@ from shared.ids import (
     SubscriptionId,
     TenantId,
 )
+from shared.jobs import DueItem, DueKind
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.sessions.model import HOLD_FOR, Attendee, Hold, Session, SessionState

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.ids import Mailbox, ObjectId, SubscriptionId, TenantId
-from shared.organizations.model import Acting
-from shared.organizations.ports import AppFacts, Capability, CredentialInUse, Evidence
+from shared.organizations.model import ActingUser
+from shared.organizations.ports import AppRegistration, Capability, CredentialInfo, ProbeResult
 from shared.pairings.ports import Person
 from shared.sessions.ledger import MailboxLedger
 from tests.builders import NOW, a_uuid
 from tests.fakes import InMemorySessions, InMemorySubscriptions
 
-APP = AppFacts(
+APP = AppRegistration(
     client_id="11111111-aaaa-4aaa-8aaa-aaaaaaaaaaaa",
     login_url="https://login.test",
     graph_url="https://graph.test",
@@ -25,48 +25,48 @@ APP = AppFacts(
 class FakeProbes:
     """Everything works, but for what *ill* says of a capability."""
 
-    ill: dict[Capability, Evidence] = field(default_factory=dict)
+    ill: dict[Capability, ProbeResult] = field(default_factory=dict)
     tried: list[tuple[Capability, str]] = field(default_factory=list)
     """What was tried, and in which tenant."""
-    app: AppFacts = APP
+    app: AppRegistration = APP
 
-    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> Evidence:
+    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> ProbeResult:
         return self._of(Capability.TOKEN, tenant_id)
 
-    async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> Evidence:
+    async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> ProbeResult:
         return self._of(Capability.PROFILES, tenant_id)
 
-    async def schedule(self, acting: Acting) -> Evidence:
+    async def schedule(self, acting: ActingUser) -> ProbeResult:
         return self._of(Capability.SCHEDULE, acting.mailbox.tenant_id)
 
-    async def read_events(self, acting: Acting) -> Evidence:
+    async def read_events(self, acting: ActingUser) -> ProbeResult:
         return self._of(Capability.READ_EVENTS, acting.mailbox.tenant_id)
 
-    async def write(self, acting: Acting) -> Evidence:
+    async def write(self, acting: ActingUser) -> ProbeResult:
         as_user = acting.assertion is not None
         capability = Capability.WRITE_AS_USER if as_user else Capability.WRITE_AS_APP
         return replace(self._of(capability, acting.mailbox.tenant_id), as_user=as_user)
 
-    async def subscribe(self, mailbox: Mailbox) -> Evidence:
+    async def subscribe(self, mailbox: Mailbox) -> ProbeResult:
         return self._of(Capability.SUBSCRIBE, mailbox.tenant_id)
 
-    def _of(self, capability: Capability, tenant_id: TenantId) -> Evidence:
+    def _of(self, capability: Capability, tenant_id: TenantId) -> ProbeResult:
         self.tried.append((capability, tenant_id))
-        return self.ill.get(capability) or Evidence(capability, ok=True, status=200)
+        return self.ill.get(capability) or ProbeResult(capability, ok=True, status=200)
 
 
 @dataclass
-class FakeSeals:
+class FakeSigner:
     """Seals that anybody could make: for tests of what is sealed, not of the seal."""
 
-    async def seal(self, text: str) -> str:
+    async def sign(self, text: str) -> str:
         return f"sealed.{text}"
 
-    async def unseal(self, sealed: str) -> str | None:
+    async def verify(self, sealed: str) -> str | None:
         return sealed.removeprefix("sealed.") if sealed.startswith("sealed.") else None
 
 
-class Pauses:
+class RecordedSleeps:
     """Notes pauses in place of waiting, and lets something happen in each."""
 
     def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
@@ -78,8 +78,8 @@ class Pauses:
         self._meanwhile()
 
 
-class FakePeople:
-    """A directory of the people that were added (the `People` port)."""
+class FakeDirectory:
+    """A directory of the people that were added (the `Directory` port)."""
 
     def __init__(self) -> None:
         self.known: list[tuple[TenantId, Person]] = []
@@ -106,8 +106,8 @@ class FakePeople:
 class FakeCredential:
     """A secret that expires."""
 
-    async def in_use(self) -> CredentialInUse:
-        return CredentialInUse("secret", NOW)
+    async def describe(self) -> CredentialInfo:
+        return CredentialInfo("secret", NOW)
 
 
 class FakeGraphSubscriptions:
@@ -157,7 +157,7 @@ class InMemoryTenantRows:
             if mailbox.tenant_id == tenant_id:
                 yield mailbox
 
-    async def erase(self, mailbox: Mailbox) -> Mapping[str, int]:
+    async def delete_rows(self, mailbox: Mailbox) -> Mapping[str, int]:
         ledger = self._sessions.pop(mailbox, None) or MailboxLedger(mailbox)
         subscription = self._subscriptions.pop(mailbox, None)
         counts = {

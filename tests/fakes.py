@@ -16,7 +16,6 @@ from shared.adapters.tables.values import cursor as opaque
 from shared.adapters.tables.values import read_cursor
 from shared.changes.model import Change
 from shared.changes.ports import Delivery
-from shared.due import DueItem, DueKind
 from shared.errors import Conflict, Invalid, NotFound, StaleRow
 from shared.ids import (
     EventId,
@@ -28,6 +27,7 @@ from shared.ids import (
     SessionId,
     TenantId,
 )
+from shared.jobs import DueItem, DueKind, Job
 from shared.notifications.model import MailboxChanges
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing
@@ -41,7 +41,6 @@ from shared.sessions.ledger import (
     stamped,
 )
 from shared.sessions.model import Hold, Session
-from shared.sessions.ports import Job
 from shared.sessions.series import Series
 from shared.subscriptions.model import Subscription
 from shared.timespan import TimeSpan
@@ -287,7 +286,7 @@ class InMemorySubscriptions:
 
 
 class InMemoryDeliveries:
-    """A `Deliveries`."""
+    """A `DeliveryStore`."""
 
     def __init__(self) -> None:
         self._deliveries: dict[OrganizationId, Delivery] = {}
@@ -324,7 +323,7 @@ class InMemoryDue:
         for start in range(0, len(found), page):
             yield found[start : start + page]
 
-    async def done(self, items: Iterable[DueItem]) -> None:
+    async def remove(self, items: Iterable[DueItem]) -> None:
         await _turn()
         self._items -= set(items)
 
@@ -360,7 +359,7 @@ class InMemoryChanges:
         await _turn()
         return list(self._feeds[organization_id].values())[-limit:]
 
-    async def forget(
+    async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
         await _turn()
@@ -377,9 +376,9 @@ class InMemoryChanges:
 
 
 class FakeClientStates:
-    """`ClientStates` without a secret."""
+    """`ClientStateSigner` without a secret."""
 
-    async def make(self, mailbox: Mailbox, nonce: str) -> str:
+    async def create(self, mailbox: Mailbox, nonce: str) -> str:
         return f"v1.{mailbox.object_id}.{nonce}.fake"
 
     async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
@@ -393,7 +392,7 @@ class FakeClientStates:
 
 
 class InMemoryJobs:
-    """A `Jobs` queue that shows what was put: each job and its delay."""
+    """A `JobQueue` queue that shows what was put: each job and its delay."""
 
     def __init__(self) -> None:
         self.put_jobs: list[tuple[Job, timedelta]] = []
@@ -403,8 +402,8 @@ class InMemoryJobs:
         self.put_jobs.append((job, delay))
 
 
-class InMemoryOutbox:
-    """An `Outbox` that shows what was put."""
+class InMemoryNotificationQueue:
+    """An `NotificationQueue` that shows what was put."""
 
     def __init__(self) -> None:
         self.put_changes: list[tuple[MailboxChanges, str]] = []

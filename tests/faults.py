@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from local.graph.faults import FaultRule
-from tests.rig import MINUTE, RECONCILED_WITHIN, STEP, Rig, a_rig, logged_exceptions
+from tests.sync_testbed import (
+    MINUTE,
+    RECONCILED_WITHIN,
+    STEP,
+    SyncTestbed,
+    a_rig,
+    logged_exceptions,
+)
 
-Hinder = Callable[[Rig], None]
+FaultInjector = Callable[[SyncTestbed], None]
 _STRANGERS = 12
 """Pairs of people besides the seeded ones, so that a few hundred sessions find room."""
 
@@ -21,12 +28,12 @@ _STRANGERS = 12
 class Fault:
     """A way to hinder, and when it happens."""
 
-    hinder: Hinder
+    hinder: FaultInjector
     chance: float = 0.0
     """Of happening at an act; 0: it begins before the first one."""
     lasts: timedelta | None = None
     """None: until the last act, or for good where it is how Graph is."""
-    halfway: bool = False
+    clear_midway: bool = False
     """It happens once, after half of the acts."""
 
 
@@ -45,62 +52,62 @@ class Outcome:
     """What people did, as often as it could be done."""
 
 
-def _nothing(rig: Rig) -> None:
+def _nothing(rig: SyncTestbed) -> None:
     """Leave Graph kind, but for the duplicates that it always sends."""
 
 
-def _duplicates(rig: Rig) -> None:
+def _duplicates(rig: SyncTestbed) -> None:
     rig.cloud.graph.switches.duplicates = 3
 
 
-def _reversed(rig: Rig) -> None:
+def _reversed(rig: SyncTestbed) -> None:
     rig.cloud.graph.switches.reorder = True
     rig.cloud.graph.switches.notification_spread_seconds = 120
 
 
-def _lost(share: float) -> Hinder:
-    def hinder(rig: Rig) -> None:
+def _lost(share: float) -> FaultInjector:
+    def hinder(rig: SyncTestbed) -> None:
         rig.cloud.graph.switches.drop_share = share
         rig.cloud.graph.switches.tell_missed = False
 
     return hinder
 
 
-def _missed(rig: Rig) -> None:
+def _missed(rig: SyncTestbed) -> None:
     rig.cloud.graph.switches.drop_share = 0.5
 
 
-def _late(rig: Rig) -> None:
+def _late(rig: SyncTestbed) -> None:
     rig.cloud.graph.switches.late_share = 1.0
 
 
-def _webhook_down(rig: Rig) -> None:
+def _webhook_down(rig: SyncTestbed) -> None:
     rig.trouble.webhook_down = True
 
 
-def _storage_down(rig: Rig) -> None:
+def _storage_down(rig: SyncTestbed) -> None:
     rig.trouble.storage_down = True
 
 
-def _worker_dies(rig: Rig) -> None:
+def _worker_dies(rig: SyncTestbed) -> None:
     rig.trouble.dies_with = 0.15
 
 
-def _two_workers(rig: Rig) -> None:
+def _two_workers(rig: SyncTestbed) -> None:
     rig.twice = True
 
 
-def _subscriptions_end(*, tell: bool) -> Hinder:
-    def hinder(rig: Rig) -> None:
-        notifier = rig.cloud.graph.site.notifier
-        for subscription in list(rig.cloud.graph.site.subscriptions.all()):
+def _subscriptions_end(*, tell: bool) -> FaultInjector:
+    def hinder(rig: SyncTestbed) -> None:
+        notifier = rig.cloud.graph.backend.notifier
+        for subscription in list(rig.cloud.graph.backend.subscriptions.all()):
             notifier.end(subscription, tell=tell)
 
     return hinder
 
 
-def _refused(status: int, retry_after: float | None = None) -> Hinder:
-    def hinder(rig: Rig) -> None:
+def _refused(status: int, retry_after: float | None = None) -> FaultInjector:
+    def hinder(rig: SyncTestbed) -> None:
         rig.cloud.graph.faults.add(
             FaultRule(
                 method="GET",
@@ -115,7 +122,7 @@ def _refused(status: int, retry_after: float | None = None) -> Hinder:
     return hinder
 
 
-def _restarted(rig: Rig) -> None:
+def _restarted(rig: SyncTestbed) -> None:
     rig.start_anew()
 
 
@@ -132,8 +139,8 @@ FAULTS: dict[str, Fault] = {
     "storage down 30 s": Fault(_storage_down, chance=0.2, lasts=timedelta(seconds=30)),
     "worker killed": Fault(_worker_dies),
     "two workers": Fault(_two_workers),
-    "subscription removed, told": Fault(_subscriptions_end(tell=True), halfway=True),
-    "subscription removed, untold": Fault(_subscriptions_end(tell=False), halfway=True),
+    "subscription removed, told": Fault(_subscriptions_end(tell=True), clear_midway=True),
+    "subscription removed, untold": Fault(_subscriptions_end(tell=False), clear_midway=True),
     "429 with Retry-After": Fault(_refused(429, 7.5)),
     "429 without": Fault(_refused(429)),
     "503": Fault(_refused(503)),
@@ -169,14 +176,14 @@ def seed_to_use(default: int) -> int:
     return int(os.environ.get("FAULT_SEED", default))
 
 
-async def _act(rig: Rig, fault: Fault, acts: int, rng: random.Random) -> None:
+async def _act(rig: SyncTestbed, fault: Fault, acts: int, rng: random.Random) -> None:
     """Let people do something every minute, while *fault* happens as it does."""
-    if not fault.chance and not fault.halfway:
+    if not fault.chance and not fault.clear_midway:
         fault.hinder(rig)
     heals_at = rig.clock.now()
     for number in range(acts):
         rig.act(rng)
-        if (fault.halfway and number == acts // 2) or rng.random() < fault.chance:
+        if (fault.clear_midway and number == acts // 2) or rng.random() < fault.chance:
             fault.hinder(rig)
             heals_at = rig.clock.now() + (fault.lasts or timedelta())
         for _ in range(MINUTE // STEP):
@@ -185,7 +192,7 @@ async def _act(rig: Rig, fault: Fault, acts: int, rng: random.Random) -> None:
             await rig.pass_time(STEP)
 
 
-def _heal(rig: Rig) -> None:
+def _heal(rig: SyncTestbed) -> None:
     """End our own troubles and Graph's storms.
 
     What Graph loses, doubles, delays or shuffles, and a second worker, stay: so Graph and queues

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from local.graph.recording import Recorded
+from local.graph.request_log import LoggedRequest
 
 _DATA: Final = Path(__file__).parent / "data" / "graph"
 
@@ -39,7 +39,7 @@ class GraphContract:
             (_segments(path), path) for path in description["paths"]
         ]
 
-    def problems(self, entry: Recorded, *, requests: bool = True) -> list[str]:
+    def problems(self, entry: LoggedRequest, *, requests: bool = True) -> list[str]:
         """Return what is wrong with one exchange, in words; nothing wrong: nothing.
 
         With *requests* false only the answer is judged, for tests that send nonsense on purpose.
@@ -84,7 +84,7 @@ class GraphContract:
         return list(self._against(f"/components/schemas/{name}", body, name))
 
     def _request_problems(
-        self, operation: dict[str, Any], pointer: str, entry: Recorded
+        self, operation: dict[str, Any], pointer: str, entry: LoggedRequest
     ) -> Iterator[str]:
         known = {name.casefold() for name in self._query_names(operation)}
         for name in entry.query:
@@ -98,7 +98,7 @@ class GraphContract:
             yield "takes no body"
 
     def _response_problems(
-        self, operation: dict[str, Any], pointer: str, entry: Recorded
+        self, operation: dict[str, Any], pointer: str, entry: LoggedRequest
     ) -> Iterator[str]:
         if not entry.status:
             return

@@ -3,16 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from local.entra.directory import Flow
+from local.entra.simulator import EntraSimulator
 from local.entra.tokens import Forgery
-
-if TYPE_CHECKING:
-    from local.entra.simulator import EntraSimulator
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -34,7 +32,7 @@ class TenantChange(_Body):
     demanded_claims: str | None = None
 
 
-class Granting(_Body):
+class GrantRequest(_Body):
     """What an admin consents to; all that the registration lists if absent."""
 
     delegated: set[str] | None = None
@@ -42,7 +40,7 @@ class Granting(_Body):
     spread_seconds: float = 0
 
 
-class Failing(_Body):
+class ErrorInjection(_Body):
     """A refusal to answer with."""
 
     code: int
@@ -53,7 +51,7 @@ class Failing(_Body):
     suberror: str | None = None
 
 
-class Minting(_Body):
+class TokenRequest(_Body):
     """A token to make: for a person, or for the platform."""
 
     person: str | None = None
@@ -61,7 +59,7 @@ class Minting(_Body):
     claims: dict[str, Any] = {}
 
 
-class Weather(_Body):
+class ConditionsRequest(_Body):
     """How the token endpoint does."""
 
     is_down: bool | None = None
@@ -72,7 +70,7 @@ class Weather(_Body):
 class Control:
     """Routes under ``/_control``. Bodies are JSON; answers show the state after the change."""
 
-    def __init__(self, entra: "EntraSimulator") -> None:
+    def __init__(self, entra: EntraSimulator) -> None:
         self._entra = entra
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -110,7 +108,7 @@ class Control:
         )
 
     async def _set(self, request: web.Request) -> web.Response:
-        asked = Weather.model_validate_json(await request.read())
+        asked = ConditionsRequest.model_validate_json(await request.read())
         if asked.is_down is not None:
             self._entra.is_down = asked.is_down
         if asked.delay_seconds is not None:
@@ -129,7 +127,7 @@ class Control:
         return await self._show(request)
 
     async def _grant(self, request: web.Request) -> web.Response:
-        asked = Granting.model_validate_json(await request.read() or b"{}")
+        asked = GrantRequest.model_validate_json(await request.read() or b"{}")
         tenant_id = self._tenant_id(request)
         self._entra.grant(tenant_id, delegated=asked.delegated, application=asked.application)
         self._entra.app_in(tenant_id).spread = timedelta(seconds=asked.spread_seconds)
@@ -140,12 +138,12 @@ class Control:
         return await self._show(request)
 
     async def _fail(self, request: web.Request) -> web.Response:
-        asked = Failing.model_validate_json(await request.read())
-        self._entra.fail(asked.code, **asked.model_dump(exclude={"code"}))
+        asked = ErrorInjection.model_validate_json(await request.read())
+        self._entra.inject_error(asked.code, **asked.model_dump(exclude={"code"}))
         return await self._show(request)
 
     async def _heal(self, request: web.Request) -> web.Response:
-        self._entra.heal()
+        self._entra.clear_errors()
         return await self._show(request)
 
     async def _roll(self, request: web.Request) -> web.Response:
@@ -153,7 +151,7 @@ class Control:
         return await self._show(request)
 
     async def _token(self, request: web.Request) -> web.Response:
-        asked = Minting.model_validate_json(await request.read())
+        asked = TokenRequest.model_validate_json(await request.read())
         if asked.person is None:
             return web.json_response({"access_token": self._entra.platform_token()})
         person = self._entra.world.person(asked.person)

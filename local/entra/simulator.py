@@ -11,7 +11,6 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from local.entra.client_authentication import ClientAuthentication
-from local.entra.control import Control
 from local.entra.directory import ANY_TENANT, AppInTenant, Directory, Flow, ForcedError
 from local.entra.errors import EntraError
 from local.entra.keys import KeyRing, SigningKey
@@ -103,7 +102,7 @@ class EntraSimulator:
         """Remove the app from a tenant."""
         self.directory.withdraw(tenant_id)
 
-    def fail(
+    def inject_error(
         self,
         code: int,
         *,
@@ -117,7 +116,7 @@ class EntraSimulator:
         forced = ForcedError(code, flow, tenant_id, times, claims, suberror)
         self.directory.forced.append(forced)
 
-    def heal(self) -> None:
+    def clear_errors(self) -> None:
         """Take away every forced error."""
         self.directory.forced.clear()
 
@@ -140,11 +139,10 @@ class EntraSimulator:
     # --- over HTTP
 
     def app(self) -> web.Application:
-        """Return the application."""
+        """Return the application of what Entra serves."""
         app = web.Application(middlewares=[_cors])
         pages = Pages(self.directory, self.tokens.sessions)
         get, post = app.router.add_get, app.router.add_post
-        Control(self).add_routes(app.router)
         get("/common/discovery/instance", self._instance)
         get("/{tenant}/v2.0/.well-known/openid-configuration", self._configuration)
         get("/{tenant}/discovery/v2.0/keys", self._keys)

@@ -58,7 +58,7 @@ class Sessions:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedScopes:
     """What a `scope` parameter means."""
 
     resource: str
@@ -140,7 +140,7 @@ class TokenEndpoint:
             raise EntraError(900144, detail="scope")
         if not scope.endswith(_DEFAULT):
             raise EntraError(1002012, detail=scope)
-        asked = self._asked(scope, tenant)
+        asked = self._requested_scopes(scope, tenant)
         return asked.resource
 
     # --- the app for a user
@@ -162,7 +162,7 @@ class TokenEndpoint:
         self._directory.ensure_assigned(tenant, person)
         if app.demanded_claims and not _meets(claims, app.demanded_claims):
             raise EntraError(50076, claims=app.demanded_claims, resource=self._graph_name())
-        asked = self._asked(form.get("scope", ""), tenant)
+        asked = self._requested_scopes(form.get("scope", ""), tenant)
         if asked.resource == "api":
             return self._bearer(self._mint.for_our_api(person), scope=form["scope"])
         return self._delegated(tenant, person, asked, offline="offline_access" in form["scope"])
@@ -181,7 +181,7 @@ class TokenEndpoint:
         return self._directory.user(tenant, str(claims.get("oid")))
 
     def _delegated(
-        self, tenant: Tenant, person: Person, asked: Asked, *, offline: bool = False
+        self, tenant: Tenant, person: Person, asked: RequestedScopes, *, offline: bool = False
     ) -> dict[str, Any]:
         app = self._directory.app(tenant.tenant_id)
         granted = app.delegated if app.has_spread(self._world.clock.now()) else set()
@@ -233,7 +233,7 @@ class TokenEndpoint:
         tenant = self._directory.tenant(person.tenant_id)
         self._directory.ensure_usable(tenant)
         self._directory.ensure_assigned(tenant, person)
-        asked = self._asked(scope, tenant)
+        asked = self._requested_scopes(scope, tenant)
         if asked.resource == "api":
             token = self._mint.for_our_api(person, claims=met_claims)
             granted = f"{self._registration.app_id_uri}/{USER_SCOPE}"
@@ -257,7 +257,7 @@ class TokenEndpoint:
         if client_id != self._registration.client_id:
             raise EntraError(700016, app=client_id, tenant=tenant.name)
 
-    def _asked(self, scope: str, tenant: Tenant) -> Asked:
+    def _requested_scopes(self, scope: str, tenant: Tenant) -> RequestedScopes:
         """Return what *scope* asks for: one resource, its scopes. EntraError if it makes none."""
         names: set[str] = set()
         resources: set[str] = set()
@@ -276,7 +276,7 @@ class TokenEndpoint:
         resource = resources.pop() if resources else self._graph_name()
         if resource == "api" and names - {USER_SCOPE}:
             raise EntraError(70011, detail=f"The scope {scope} is not valid.")
-        return Asked(resource, frozenset(names))
+        return RequestedScopes(resource, frozenset(names))
 
     def _resource(self, named: str, tenant: Tenant) -> str:
         if named.lower() in {self._registration.app_id_uri, self._registration.client_id}:

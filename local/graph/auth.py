@@ -14,8 +14,8 @@ from local.graph.errors import (
     insufficient_privileges,
     invalid_token,
 )
-from local.graph.permissions import SUBSCRIBE, Need
-from local.graph.switches import Switches
+from local.graph.permissions import SUBSCRIBE, RequiredPermission
+from local.graph.switches import BehaviorFlags
 from local.world import Person, World
 
 GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
@@ -25,7 +25,7 @@ TokenKeys = Callable[[], Mapping[str, RSAPublicKey]]
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class CallerIdentity:
     """The caller: an app, and the user it acts for if the token is delegated."""
 
     app_id: str
@@ -45,11 +45,11 @@ class Identity:
         return self.user_id or self.app_id
 
 
-class Authority:
+class TokenValidator:
     """Checks tokens and permissions."""
 
     def __init__(
-        self, world: World, token_keys: TokenKeys, audiences: set[str], switches: Switches
+        self, world: World, token_keys: TokenKeys, audiences: set[str], switches: BehaviorFlags
     ) -> None:
         self._world = world
         self._token_keys = token_keys
@@ -57,7 +57,7 @@ class Authority:
         self._switches = switches
         self._verified: dict[tuple[str, str], Mapping[str, Any]] = {}
 
-    def identify(self, authorization: str | None) -> Identity:
+    def identify(self, authorization: str | None) -> CallerIdentity:
         """Return who sends this ``Authorization`` header. GraphError 401 otherwise."""
         scheme, _, token = (authorization or "").partition(" ")
         if not authorization:
@@ -71,7 +71,7 @@ class Authority:
         scopes = claims.get("scp")
         granted = str(scopes).split() if scopes else list(claims.get("roles") or [])
         user_id = str(claims["oid"]) if scopes else None
-        return Identity(str(app_id), tenant_id, user_id, frozenset(granted))
+        return CallerIdentity(str(app_id), tenant_id, user_id, frozenset(granted))
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         claims = self._verified_claims(token)
@@ -113,7 +113,9 @@ class Authority:
             raise invalid_token("Access token validation failure. Invalid audience.")
         return claims
 
-    def require(self, identity: Identity, need: Need, person: Person | None) -> None:
+    def require(
+        self, identity: CallerIdentity, need: RequiredPermission, person: Person | None
+    ) -> None:
         """Let pass who may make this call, concerning *person*'s mailbox if any.
 
         Raises:
@@ -127,7 +129,9 @@ class Authority:
             return
         self._require_app(identity, need, person)
 
-    def _require_app(self, identity: Identity, need: Need, person: Person | None) -> None:
+    def _require_app(
+        self, identity: CallerIdentity, need: RequiredPermission, person: Person | None
+    ) -> None:
         if identity.permissions & need.application:
             in_policy = identity.tenant_id in self._switches.access_policy
             if person and need.refusal != "directory" and in_policy and not person.in_scope:
@@ -140,14 +144,14 @@ class Authority:
         if not by_exchange or (person and not person.in_scope):
             raise refusal(need)
 
-    def effective(self, identity: Identity) -> frozenset[str]:
+    def effective(self, identity: CallerIdentity) -> frozenset[str]:
         """Return the permissions with those that Exchange grants by itself."""
         if not identity.is_app_only:
             return identity.permissions
         return identity.permissions | set(self._switches.rbac.get(identity.tenant_id, []))
 
 
-def refusal(need: Need) -> GraphError:
+def refusal(need: RequiredPermission) -> GraphError:
     """Return the 403 of the service that refuses."""
     if need.refusal == "directory":
         return insufficient_privileges()

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from yarl import URL
 
-from local.graph.call import Call, Reply, segments_of
 from local.graph.errors import ConnectionLost, GraphError, Json, bad_request, invalid_token
+from local.graph.http import GraphReply, GraphRequest, segments_of
 from local.graph.service import Service
 
 MOST_REQUESTS: Final = 20
@@ -23,14 +23,14 @@ class _Run:
     """A batch under way."""
 
     service: Service
-    outer: Call
+    outer: GraphRequest
     done: dict[str, asyncio.Future[Json]] = field(default_factory=dict)
     turns: defaultdict[str, asyncio.Semaphore] = field(
         default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(_AT_ONCE_PER_MAILBOX))
     )
 
 
-async def answer_batch(service: Service, outer: Call) -> Reply:
+async def answer_batch(service: Service, outer: GraphRequest) -> GraphReply:
     """Run a batch. The reply is 200 even if each inner one failed.
 
     Raises:
@@ -44,7 +44,7 @@ async def answer_batch(service: Service, outer: Call) -> Reply:
     await asyncio.gather(*(_run_one(run, one) for one in requests))
     # In order of ending, as far as anybody may rely on an order: reversed makes sure nobody does.
     responses = [future.result() for future in reversed(run.done.values())]
-    return Reply(200, {"responses": responses})
+    return GraphReply(200, {"responses": responses})
 
 
 def _checked(requests: object) -> list[Json]:
@@ -79,10 +79,10 @@ async def _run_one(run: _Run, request: Json) -> None:
             _require_success(await asyncio.shield(run.done[str(before).lower()]))
         reply = await _answer_inner(run, request)
     except GraphError as error:
-        reply = Reply(error.status, {"error": {"code": error.code, "message": error.message}})
+        reply = GraphReply(error.status, {"error": {"code": error.code, "message": error.message}})
     except ConnectionLost:
         # Behind the batch there is a gateway, which did not hear an answer either.
-        reply = Reply(504, {"error": {"code": "GatewayTimeout", "message": ""}})
+        reply = GraphReply(504, {"error": {"code": "GatewayTimeout", "message": ""}})
     headers = {"Content-Type": "application/json"} if reply.body is not None else {}
     done.set_result(
         {"id": identifier, "status": reply.status, "headers": headers | reply.headers}
@@ -95,7 +95,7 @@ def _require_success(earlier: Json) -> None:
         raise GraphError(424, "FailedDependency", "A request it depends on failed.")
 
 
-async def _answer_inner(run: _Run, request: Json) -> Reply:
+async def _answer_inner(run: _Run, request: Json) -> GraphReply:
     call = _inner_call(run.outer, request)
     if call.path.strip("/").lower() == "$batch":
         raise bad_request("A batch cannot hold another.")
@@ -103,7 +103,7 @@ async def _answer_inner(run: _Run, request: Json) -> Reply:
         return await run.service.answer(call)
 
 
-def _inner_call(outer: Call, request: Json) -> Call:
+def _inner_call(outer: GraphRequest, request: Json) -> GraphRequest:
     # Headers of the outer request do not reach the inner ones, but for the token.
     headers = {str(k).lower(): str(v) for k, v in (request.get("headers") or {}).items()}
     headers.setdefault("authorization", outer.headers.get("authorization", ""))
@@ -111,7 +111,7 @@ def _inner_call(outer: Call, request: Json) -> Call:
     if body is not None and "json" not in headers.get("content-type", ""):
         raise bad_request("Request with body needs a Content-Type header.")
     url = URL(re.sub(r"^/?", "/", str(request["url"])))
-    return Call(
+    return GraphRequest(
         method=str(request["method"]).upper(),
         path=url.raw_path,
         query=lowered(url),
@@ -122,7 +122,7 @@ def _inner_call(outer: Call, request: Json) -> Call:
     )
 
 
-def _mailbox_of(call: Call) -> str:
+def _mailbox_of(call: GraphRequest) -> str:
     segments = segments_of(call.path)
     return segments[1].lower() if segments[0].lower() == "users" and segments[1:] else segments[0]
 

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from local.graph.call import Call, Reply
+from local.graph.backend import GraphBackend
 from local.graph.errors import GraphError, Json, bad_request, item_not_found
+from local.graph.http import GraphReply, GraphRequest
 from local.graph.ids import calendar_id, change_key
 from local.graph.mailbox import CALENDAR
-from local.graph.online import TEAMS
-from local.graph.site import Site
+from local.graph.online_meetings import TEAMS
 from local.graph.times import iana_names, windows_names
 from local.graph.working_hours import working_hours_json
 from local.world import MailboxKind
@@ -15,25 +15,25 @@ from local.world import MailboxKind
 _MOST_IDS: Final = 1000
 
 
-async def show_calendar(site: Site, call: Call) -> Reply:
+async def show_calendar(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET calendar or calendars/{id}."""
     names = {CALENDAR: CALENDAR} | call.box.calendar_ids()
     wanted = call.parameters.get("calendar", CALENDAR)
     if wanted not in names:
         raise item_not_found()
     context = f"{call.root}/$metadata#users('{call.box.id}')/calendars/$entity"
-    return Reply(
-        200, {"@odata.context": context} | _selected(call, _json(site, call, names[wanted]))
+    return GraphReply(
+        200, {"@odata.context": context} | _selected(call, _json(backend, call, names[wanted]))
     )
 
 
-async def list_calendars(site: Site, call: Call) -> Reply:
+async def list_calendars(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET calendars."""
-    found = [_selected(call, _json(site, call, name)) for name in call.box.calendars]
-    return Reply(200, {"@odata.context": f"{call.root}/$metadata#calendars", "value": found})
+    found = [_selected(call, _json(backend, call, name)) for name in call.box.calendars]
+    return GraphReply(200, {"@odata.context": f"{call.root}/$metadata#calendars", "value": found})
 
 
-async def show_settings(_: Site, call: Call) -> Reply:
+async def show_settings(_: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET mailboxSettings."""
     person = call.box.person
     shared = person.kind is MailboxKind.SHARED
@@ -53,21 +53,21 @@ async def show_settings(_: Site, call: Call) -> Reply:
         "userPurpose": "shared" if shared else "user",
         "delegateMeetingMessageDeliveryOptions": "sendToDelegateOnly",
     }
-    return Reply(200, _selected(call, settings))
+    return GraphReply(200, _selected(call, settings))
 
 
-async def list_time_zones(_: Site, call: Call) -> Reply:
+async def list_time_zones(_: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET outlook/supportedTimeZones, Windows names."""
     return _zones(call, windows_names())
 
 
-async def list_time_zones_by_standard(_: Site, call: Call) -> Reply:
+async def list_time_zones_by_standard(_: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET outlook/supportedTimeZones(TimeZoneStandard='…')."""
     is_iana = "iana" in call.parameters["standard"].casefold()
     return _zones(call, iana_names() if is_iana else windows_names())
 
 
-async def translate_ids(_: Site, call: Call) -> Reply:
+async def translate_ids(_: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST translateExchangeIds, between restId and restImmutableEntryId."""
     body = call.json()
     given, target = body.get("inputIds"), str(body.get("targetIdType"))
@@ -85,12 +85,12 @@ async def translate_ids(_: Site, call: Call) -> Reply:
             value.append({"sourceId": one, "errorDetails": details})
         else:
             value.append({"sourceId": one, "targetId": event.id(immutable=immutable)})
-    return Reply(200, {"value": value})
+    return GraphReply(200, {"value": value})
 
 
-def _json(site: Site, call: Call, name: str) -> Json:
+def _json(backend: GraphBackend, call: GraphRequest, name: str) -> Json:
     person = call.box.person
-    allowed = site.online.allowed_providers(call.box)
+    allowed = backend.online.allowed_providers(call.box)
     is_default = name == CALENDAR
     return {
         "id": calendar_id(person.object_id, name),
@@ -110,7 +110,7 @@ def _json(site: Site, call: Call, name: str) -> Json:
     }
 
 
-def _selected(call: Call, full: Json) -> Json:
+def _selected(call: GraphRequest, full: Json) -> Json:
     wanted = {name.strip().casefold() for name in call.query.get("$select", "").split(",")}
     if wanted == {""}:
         return full
@@ -126,7 +126,7 @@ def _selected(call: Call, full: Json) -> Json:
     }
 
 
-def _zones(call: Call, names: list[str]) -> Reply:
+def _zones(call: GraphRequest, names: list[str]) -> GraphReply:
     context = f"{call.root}/$metadata#Collection(microsoft.graph.timeZoneInformation)"
     value = [{"alias": name, "displayName": name} for name in names]
-    return Reply(200, {"@odata.context": context, "value": value})
+    return GraphReply(200, {"@odata.context": context, "value": value})

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from aiohttp import web
 
@@ -15,20 +15,18 @@ from local.graph.errors import GraphError, Json
 from local.graph.faults import FaultRule
 from local.graph.notifications import LifecycleEvent
 from local.graph.outlook import NoSuchEvent, NotYetDelivered
+from local.graph.simulator import GraphSimulator
 from local.graph.times import instant_text, parse_instant, zone_named
 from local.world import MailboxKind, Person
 
-if TYPE_CHECKING:
-    from local.graph.simulator import GraphSimulator
-
-_RuleFields = {f.name for f in fields(FaultRule)} - {"id", "hits", "seen"}
+_RuleFields = {f.name for f in fields(FaultRule)} - {"id", "hits", "checked_count"}
 
 
 class _Refused(Exception):
     pass
 
 
-def control_routes(simulator: "GraphSimulator") -> list[web.RouteDef]:
+def control_routes(simulator: GraphSimulator) -> list[web.RouteDef]:
     """Return the routes under ``/_control``."""
     control = _Control(simulator)
     table: list[tuple[str, str, Callable[[web.Request], Awaitable[Any]]]] = [
@@ -86,9 +84,9 @@ def _as_json(
 
 
 class _Control:
-    def __init__(self, simulator: "GraphSimulator") -> None:
+    def __init__(self, simulator: GraphSimulator) -> None:
         self._simulator = simulator
-        self._site = simulator.site
+        self._site = simulator.backend
 
     async def show_switches(self, _: web.Request) -> Json:
         return self._simulator.switches.as_json()
@@ -152,7 +150,7 @@ class _Control:
         start = _instant(request.query.get("start")) or now
         end = _instant(request.query.get("end")) or start + timedelta(days=7)
         found = self._simulator.outlook.events(request.match_info["who"], start, end)
-        return [self._simulator.outlook.shown(event) for event in found]
+        return [self._simulator.outlook.get(event) for event in found]
 
     async def show_event(self, request: web.Request) -> Json:
         found = self._simulator.outlook.find(
@@ -160,7 +158,7 @@ class _Control:
             request.match_info["which"],
             on=_date(request.query.get("on")),
         )
-        return self._simulator.outlook.shown(found)
+        return self._simulator.outlook.get(found)
 
     async def act(self, request: web.Request) -> Json | None:
         return self._act(request.match_info["act"], request.match_info["who"], await _body(request))
@@ -179,7 +177,7 @@ class _Control:
                     subject=body.get("subject", "Private"),
                 )
             )
-            return outlook.shown(made)
+            return outlook.get(made)
         which = body.get("session") or body.get("event")
         if not isinstance(which, str):
             raise _Refused("name a session or an event")

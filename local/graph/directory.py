@@ -5,10 +5,10 @@ import uuid
 from typing import Final
 
 from local.graph.auth import GRAPH_APP_ID
-from local.graph.call import Call, Reply
+from local.graph.backend import GraphBackend
 from local.graph.errors import GraphError, Json, bad_request, resource_not_found
+from local.graph.http import GraphReply, GraphRequest
 from local.graph.permissions import ORGANIZATION, USERS, USERS_FULL
-from local.graph.site import Site
 from local.world import MailboxKind, Person, Tenant
 
 _BASIC: Final = (
@@ -32,26 +32,26 @@ ROLE_IDS: Final = {
 """Application permissions of Microsoft Graph by name (facts §3)."""
 
 
-async def show_me(site: Site, call: Call) -> Reply:
+async def show_me(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET /me."""
     if call.caller.user_id is None:
         raise bad_request("/me request is only valid with delegated authentication flow.")
-    person = find_person(site, call, call.caller.user_id)
-    return Reply(200, _entity(call, _shown(site, call, person, own=True)))
+    person = find_person(backend, call, call.caller.user_id)
+    return GraphReply(200, _entity(call, _shown(backend, call, person, own=True)))
 
 
-async def show_user(site: Site, call: Call) -> Reply:
+async def show_user(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET /users/{id}."""
-    person = find_person(site, call, call.parameters["id"])
+    person = find_person(backend, call, call.parameters["id"])
     own = person.object_id == call.caller.user_id and "User.Read" in call.caller.permissions
     if not own:
-        site.authority.require(call.caller, USERS, None)
-    return Reply(200, _entity(call, _shown(site, call, person, own=own)))
+        backend.authority.require(call.caller, USERS, None)
+    return GraphReply(200, _entity(call, _shown(backend, call, person, own=own)))
 
 
-async def list_users(site: Site, call: Call) -> Reply:
+async def list_users(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET /users, filtered by mail or userPrincipalName."""
-    people = site.world.tenants[call.caller.tenant_id].people
+    people = backend.world.tenants[call.caller.tenant_id].people
     text = call.query.get("$filter", "").strip()
     if text:
         tests = [_EQUALS.fullmatch(part.strip()) for part in re.split(r"\s+or\s+", text)]
@@ -68,29 +68,29 @@ async def list_users(site: Site, call: Call) -> Reply:
             }
             & wanted
         ]
-    shown = [_shown(site, call, person, own=False) for person in people]
-    return Reply(200, {"@odata.context": f"{call.root}/$metadata#users", "value": shown})
+    shown = [_shown(backend, call, person, own=False) for person in people]
+    return GraphReply(200, {"@odata.context": f"{call.root}/$metadata#users", "value": shown})
 
 
-async def list_organizations(site: Site, call: Call) -> Reply:
+async def list_organizations(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET /organization: the one the token belongs to."""
-    site.authority.require(call.caller, ORGANIZATION, None)
-    tenant = site.world.tenants[call.caller.tenant_id]
+    backend.authority.require(call.caller, ORGANIZATION, None)
+    tenant = backend.world.tenants[call.caller.tenant_id]
     context = f"{call.root}/$metadata#organization"
-    return Reply(200, {"@odata.context": context, "value": [_organization(tenant)]})
+    return GraphReply(200, {"@odata.context": context, "value": [_organization(tenant)]})
 
 
-async def show_organization(site: Site, call: Call) -> Reply:
+async def show_organization(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET /organization/{id}."""
-    tenant = site.world.tenants[call.caller.tenant_id]
+    tenant = backend.world.tenants[call.caller.tenant_id]
     if call.parameters["id"] != tenant.tenant_id:
         raise resource_not_found(call.parameters["id"])
-    return Reply(200, _organization(tenant))
+    return GraphReply(200, _organization(tenant))
 
 
-async def list_licenses(site: Site, call: Call) -> Reply:
+async def list_licenses(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET licenseDetails."""
-    person = find_person(site, call, call.parameters.get("id") or str(call.caller.user_id))
+    person = find_person(backend, call, call.parameters.get("id") or str(call.caller.user_id))
     licenses = (
         []
         if not _has_plan(person)
@@ -110,38 +110,38 @@ async def list_licenses(site: Site, call: Call) -> Reply:
             }
         ]
     )
-    return Reply(200, {"value": licenses})
+    return GraphReply(200, {"value": licenses})
 
 
-async def list_service_principals(site: Site, call: Call) -> Reply:
+async def list_service_principals(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET /servicePrincipals, filtered by appId."""
     match = re.search(r"appId\s+eq\s+'([^']*)'", call.query.get("$filter", ""))
-    known = _service_principals(site, call)
+    known = _service_principals(backend, call)
     found = [p for p in known if match is None or p["appId"] == match[1]]
-    return Reply(200, {"value": found})
+    return GraphReply(200, {"value": found})
 
 
-async def show_service_principal(site: Site, call: Call) -> Reply:
+async def show_service_principal(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET /servicePrincipals/{id}, or by appId."""
-    return Reply(200, _service_principal(site, call))
+    return GraphReply(200, _service_principal(backend, call))
 
 
-async def list_app_role_assignments(site: Site, call: Call) -> Reply:
+async def list_app_role_assignments(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET the application permissions granted to a service principal."""
-    principal = _service_principal(site, call)
-    granted = site.granted_roles(call.caller.tenant_id)
+    principal = _service_principal(backend, call)
+    granted = backend.granted_roles(call.caller.tenant_id)
     value = [
-        _assignment(site, call, principal, name)
+        _assignment(backend, call, principal, name)
         for name in sorted(granted)
-        if principal["appId"] == site.world.client_id and name in ROLE_IDS
+        if principal["appId"] == backend.world.client_id and name in ROLE_IDS
     ]
-    return Reply(200, {"value": value})
+    return GraphReply(200, {"value": value})
 
 
-async def list_app_role_assigned_to(site: Site, call: Call) -> Reply:
+async def list_app_role_assigned_to(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET the users assigned to a service principal."""
-    principal = _service_principal(site, call)
-    people = site.world.tenants[call.caller.tenant_id].people
+    principal = _service_principal(backend, call)
+    people = backend.world.tenants[call.caller.tenant_id].people
     value = [
         {
             "id": f"{person.object_id}",
@@ -153,29 +153,29 @@ async def list_app_role_assigned_to(site: Site, call: Call) -> Reply:
             "resourceId": principal["id"],
         }
         for person in people
-        if person.assigned and principal["appId"] == site.world.client_id
+        if person.assigned and principal["appId"] == backend.world.client_id
     ]
-    return Reply(200, {"value": value})
+    return GraphReply(200, {"value": value})
 
 
-async def list_permission_grants(_: Site, __: Call) -> Reply:
+async def list_permission_grants(_: GraphBackend, __: GraphRequest) -> GraphReply:
     """GET delegated grants: none is kept here."""
-    return Reply(200, {"value": []})
+    return GraphReply(200, {"value": []})
 
 
-def find_person(site: Site, call: Call, identifier: str) -> Person:
+def find_person(backend: GraphBackend, call: GraphRequest, identifier: str) -> Person:
     """Return somebody of the caller's tenant by object id or user principal name.
 
     Raises:
         GraphError: 404 of the directory.
     """
-    person = site.people.find(call.caller.tenant_id, identifier)
+    person = backend.people.find(call.caller.tenant_id, identifier)
     if person is None:
         raise resource_not_found(identifier)
     return person
 
 
-def _shown(site: Site, call: Call, person: Person, *, own: bool) -> Json:
+def _shown(backend: GraphBackend, call: GraphRequest, person: Person, *, own: bool) -> Json:
     given, _, family = person.name.partition(" ")
     full: Json = dict.fromkeys(_BASIC.split()) | {
         "id": person.object_id,
@@ -183,7 +183,7 @@ def _shown(site: Site, call: Call, person: Person, *, own: bool) -> Json:
         "givenName": given,
         "surname": family or None,
         "mail": person.address,
-        "userPrincipalName": _principal_name(site, person),
+        "userPrincipalName": _principal_name(backend, person),
         "businessPhones": [],
     }
     wanted = [name.strip() for name in call.query.get("$select", "").split(",") if name.strip()]
@@ -191,7 +191,7 @@ def _shown(site: Site, call: Call, person: Person, *, own: bool) -> Json:
         return full
     if {name.casefold() for name in wanted} & {name.casefold() for name in _FULL}:
         if not own:
-            site.authority.require(call.caller, USERS_FULL, None)
+            backend.authority.require(call.caller, USERS_FULL, None)
         full |= {
             "accountEnabled": True,
             "onPremisesSyncEnabled": person.kind is MailboxKind.ON_PREMISES or None,
@@ -209,11 +209,11 @@ def _shown(site: Site, call: Call, person: Person, *, own: bool) -> Json:
     return {by_name[name.casefold()]: full[by_name[name.casefold()]] for name in wanted}
 
 
-def _principal_name(site: Site, person: Person) -> str:
+def _principal_name(backend: GraphBackend, person: Person) -> str:
     """Return the name a person signs in with; a guest's is made of the address elsewhere."""
     if person.kind is not MailboxKind.ABSENT:
         return person.address
-    domain = site.world.tenants[person.tenant_id].domain
+    domain = backend.world.tenants[person.tenant_id].domain
     return f"{person.address.replace('@', '_')}#EXT#@{domain}"
 
 
@@ -230,7 +230,7 @@ def _plan() -> Json:
     }
 
 
-def _entity(call: Call, shown: Json) -> Json:
+def _entity(call: GraphRequest, shown: Json) -> Json:
     return {"@odata.context": f"{call.root}/$metadata#users/$entity"} | shown
 
 
@@ -250,7 +250,7 @@ def _organization(tenant: Tenant) -> Json:
     }
 
 
-def _service_principals(site: Site, call: Call) -> list[Json]:
+def _service_principals(backend: GraphBackend, call: GraphRequest) -> list[Json]:
     tenant_id = call.caller.tenant_id
     return [
         {
@@ -261,22 +261,22 @@ def _service_principals(site: Site, call: Call) -> list[Json]:
             "accountEnabled": True,
         }
         for app_id, name in (
-            (site.world.client_id, "Mentor Calendar"),
+            (backend.world.client_id, "Mentor Calendar"),
             (GRAPH_APP_ID, "Microsoft Graph"),
         )
     ]
 
 
-def _service_principal(site: Site, call: Call) -> Json:
+def _service_principal(backend: GraphBackend, call: GraphRequest) -> Json:
     wanted = call.parameters["id"].casefold()
-    for principal in _service_principals(site, call):
+    for principal in _service_principals(backend, call):
         if wanted in {principal["id"], principal["appId"].casefold()}:
             return principal
     raise resource_not_found(call.parameters["id"])
 
 
-def _assignment(site: Site, call: Call, principal: Json, name: str) -> Json:
-    graph = next(p for p in _service_principals(site, call) if p["appId"] == GRAPH_APP_ID)
+def _assignment(backend: GraphBackend, call: GraphRequest, principal: Json, name: str) -> Json:
+    graph = next(p for p in _service_principals(backend, call) if p["appId"] == GRAPH_APP_ID)
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, principal["id"] + name)),
         "appRoleId": ROLE_IDS[name],

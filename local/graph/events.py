@@ -4,9 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from local.graph.call import Call, Reply
+from local.graph.backend import GraphBackend, link_to, page_of
 from local.graph.delta import DeltaState
-from local.graph.drafts import add_extension, check_names, read_proposal, read_recipients
 from local.graph.errors import (
     GraphError,
     Json,
@@ -15,97 +14,98 @@ from local.graph.errors import (
     invalid_property,
     item_not_found,
 )
+from local.graph.event_input import add_extension, check_names, read_proposal, read_recipients
 from local.graph.filters import expansion, ordered, page_bounds, predicate, select_names
+from local.graph.http import GraphReply, GraphRequest
 from local.graph.mailbox import CALENDAR, Event
 from local.graph.permissions import reads_bodies
-from local.graph.rendering import EXTENSION_PREFIX, Look, event_json, extension_json
-from local.graph.site import Site, link_to, page_of
+from local.graph.rendering import EXTENSION_PREFIX, EventView, event_json, extension_json
 from local.graph.times import parse_instant
 
 _LONGEST_VIEW: Final = timedelta(days=2 * 366)
 _DELTA_PAGE: Final = 50
 
 
-async def list_events(site: Site, call: Call) -> Reply:
+async def list_events(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET events: single ones and series masters."""
-    look, test = _look(site, call), predicate(call.query)
+    look, test = _requested_view(backend, call), predicate(call.query)
     found = [event for event in call.box.live(_calendar(call)) if test(event)]
     found.sort(key=lambda event: (event.start_at, event.key.bytes))
     return _page(call, ordered(found, call.query), look)
 
 
-async def create_event(site: Site, call: Call) -> Reply:
+async def create_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST events."""
     body = call.json()
     check_names(body)
-    event = site.exchange.create(call.box, body, _calendar(call) or CALENDAR)
-    return Reply(201, _entity(call, event, _look(site, call, plain=True)))
+    event = backend.exchange.create(call.box, body, _calendar(call) or CALENDAR)
+    return GraphReply(201, _entity(call, event, _requested_view(backend, call, plain=True)))
 
 
-async def show_event(site: Site, call: Call) -> Reply:
+async def show_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET one event."""
-    look = _look(site, call)
+    look = _requested_view(backend, call)
     event = call.box.find(
-        call.parameters["event"], deleted_too=site.switches.deleted_items_readable
+        call.parameters["event"], deleted_too=backend.switches.deleted_items_readable
     )
-    return Reply(200, _entity(call, event, look))
+    return GraphReply(200, _entity(call, event, look))
 
 
-async def update_event(site: Site, call: Call) -> Reply:
+async def update_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """PATCH one event."""
     event = _event(call)
-    _check_match(site, call, event)
+    _check_match(backend, call, event)
     body = call.json()
     check_names(body)
     if "transactionId" in body and body["transactionId"] != event.transaction_id:
         raise invalid_property("transactionId")
-    updated = site.exchange.update(call.box, event, body)
-    return Reply(200, _entity(call, updated, _look(site, call, plain=True)))
+    updated = backend.exchange.update(call.box, event, body)
+    return GraphReply(200, _entity(call, updated, _requested_view(backend, call, plain=True)))
 
 
-async def delete_event(site: Site, call: Call) -> Reply:
+async def delete_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """DELETE one event."""
     event = _event(call)
-    _check_match(site, call, event)
-    site.exchange.delete(event)
-    return Reply(204)
+    _check_match(backend, call, event)
+    backend.exchange.delete(event)
+    return GraphReply(204)
 
 
-async def cancel_event(site: Site, call: Call) -> Reply:
+async def cancel_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST cancel."""
     body = call.json()
     _only(body, "comment")
-    site.exchange.cancel(_event(call), str(body.get("comment") or ""))
-    return Reply(202)
+    backend.exchange.cancel(_event(call), str(body.get("comment") or ""))
+    return GraphReply(202)
 
 
-async def accept_event(site: Site, call: Call) -> Reply:
+async def accept_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST accept."""
-    return _respond(site, call, "accept")
+    return _respond(backend, call, "accept")
 
 
-async def decline_event(site: Site, call: Call) -> Reply:
+async def decline_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST decline."""
-    return _respond(site, call, "decline")
+    return _respond(backend, call, "decline")
 
 
-async def tentatively_accept_event(site: Site, call: Call) -> Reply:
+async def tentatively_accept_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST tentativelyAccept."""
-    return _respond(site, call, "tentativelyAccept")
+    return _respond(backend, call, "tentativelyAccept")
 
 
-async def forward_event(site: Site, call: Call) -> Reply:
+async def forward_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST forward."""
     body = call.json()
     _only(body, "comment", "toRecipients")
     recipients = read_recipients(body.get("toRecipients"), "toRecipients")
-    site.exchange.forward(_event(call), recipients, str(body.get("comment") or ""))
-    return Reply(202)
+    backend.exchange.forward(_event(call), recipients, str(body.get("comment") or ""))
+    return GraphReply(202)
 
 
-async def list_instances(site: Site, call: Call) -> Reply:
+async def list_instances(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET the occurrences of one series."""
-    look = _look(site, call)
+    look = _requested_view(backend, call)
     start, end = _window(call)
     master = _event(call)
     if master.details.recurrence is None:
@@ -114,22 +114,24 @@ async def list_instances(site: Site, call: Call) -> Reply:
     return _page(call, ordered(found, call.query), look)
 
 
-async def list_view(site: Site, call: Call) -> Reply:
+async def list_view(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET calendarView: everything that overlaps a range, series expanded."""
-    look = _look(site, call)
+    look = _requested_view(backend, call)
     start, end = _window(call)
     test = predicate(call.query)
     found = [e for e in call.box.view(start, end, _calendar(call) or CALENDAR) if test(e)]
     return _page(call, ordered(found, call.query), look)
 
 
-async def list_changes(site: Site, call: Call) -> Reply:
+async def list_changes(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET calendarView/delta: a window, then what changed in it."""
     for name in ("$select", "$filter", "$orderby", "$expand", "$search", "$top"):
         if name in call.query:
             raise bad_request(f"The query option '{name}' is not supported here.")
-    state = _delta_state(site, call)
-    look = Look(immutable=call.prefers_immutable_ids, zone=call.time_zone, text=call.prefers_text)
+    state = _delta_state(backend, call)
+    look = EventView(
+        immutable=call.prefers_immutable_ids, zone=call.time_zone, text=call.prefers_text
+    )
     items = _changes(call, state, look)
     size = call.page_size or _DELTA_PAGE
     page = items[state.skip : state.skip + size]
@@ -137,45 +139,45 @@ async def list_changes(site: Site, call: Call) -> Reply:
     bare = replace(call, query={})
     if state.skip + size < len(items):
         following = replace(state, skip=state.skip + size)
-        body["@odata.nextLink"] = link_to(bare, {"$skiptoken": site.delta.new(following)})
+        body["@odata.nextLink"] = link_to(bare, {"$skiptoken": backend.delta.new(following)})
     else:
         done = DeltaState(state.mailbox_id, state.start, state.end, since=state.until)
-        body["@odata.deltaLink"] = link_to(bare, {"$deltatoken": site.delta.new(done)})
-    return Reply(200, body)
+        body["@odata.deltaLink"] = link_to(bare, {"$deltatoken": backend.delta.new(done)})
+    return GraphReply(200, body)
 
 
-async def list_extensions(_: Site, call: Call) -> Reply:
+async def list_extensions(_: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET the open extensions of an event."""
     event = _event(call)
     found = [extension_json(name, one) for name, one in event.extensions.items()]
-    return Reply(200, {"value": found})
+    return GraphReply(200, {"value": found})
 
 
-async def create_extension(site: Site, call: Call) -> Reply:
+async def create_extension(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST an open extension."""
     event = _event(call)
     name = add_extension(event, call.json())
-    site.store.changed(event, "updated")
-    return Reply(201, extension_json(name, event.extensions[name]))
+    backend.store.changed(event, "updated")
+    return GraphReply(201, extension_json(name, event.extensions[name]))
 
 
-async def show_extension(_: Site, call: Call) -> Reply:
+async def show_extension(_: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET one open extension."""
     event = _event(call)
     name = call.parameters["extension"].removeprefix(EXTENSION_PREFIX)
     if name not in event.extensions:
         raise item_not_found()
-    return Reply(200, extension_json(name, event.extensions[name]))
+    return GraphReply(200, extension_json(name, event.extensions[name]))
 
 
-def _look(site: Site, call: Call, *, plain: bool = False) -> Look:
+def _requested_view(backend: GraphBackend, call: GraphRequest, *, plain: bool = False) -> EventView:
     """Return how this caller wants events; *plain*: the answer to a write, without options."""
     query = {} if plain else call.query
     expand = expansion(query)
-    sees_all = reads_bodies(site.authority.effective(call.caller))
+    sees_all = reads_bodies(backend.authority.effective(call.caller))
     if expand.wants_more_than_basic and not sees_all:
         raise access_denied()
-    return Look(
+    return EventView(
         immutable=call.prefers_immutable_ids,
         zone=call.time_zone,
         text=call.prefers_text,
@@ -185,11 +187,11 @@ def _look(site: Site, call: Call, *, plain: bool = False) -> Look:
         extensions=expand.extensions,
         extension_name=expand.extension_name,
         exceptions=expand.exceptions,
-        answers_make_exceptions=site.switches.occurrence_answers_are_exceptions,
+        answers_make_exceptions=backend.switches.occurrence_answers_are_exceptions,
     )
 
 
-def _calendar(call: Call) -> str | None:
+def _calendar(call: GraphRequest) -> str | None:
     """Return the name of the calendar in the path; None if it names none."""
     wanted = call.parameters.get("calendar")
     if wanted is None or wanted == CALENDAR:
@@ -200,17 +202,17 @@ def _calendar(call: Call) -> str | None:
     return names[wanted]
 
 
-def _event(call: Call) -> Event:
+def _event(call: GraphRequest) -> Event:
     return call.box.find(call.parameters["event"])
 
 
-def _entity(call: Call, event: Event, look: Look) -> Json:
+def _entity(call: GraphRequest, event: Event, look: EventView) -> Json:
     selected = f"({','.join(look.select)})" if look.select else ""
     context = f"{call.root}/$metadata#users('{call.box.id}')/events{selected}/$entity"
     return {"@odata.context": context} | event_json(event, look)
 
 
-def _page(call: Call, events: list[Event], look: Look) -> Reply:
+def _page(call: GraphRequest, events: list[Event], look: EventView) -> GraphReply:
     skip, size = page_bounds(call.query, call.page_size)
     shown = [event_json(event, look) for event in events[skip : skip + size]]
     reply = page_of(
@@ -226,20 +228,20 @@ def _page(call: Call, events: list[Event], look: Look) -> Reply:
     return reply
 
 
-def _respond(site: Site, call: Call, action: str) -> Reply:
+def _respond(backend: GraphBackend, call: GraphRequest, action: str) -> GraphReply:
     body = call.json()
     allowed = ["comment", "sendResponse"]
     _only(body, *allowed, *([] if action == "accept" else ["proposedNewTime"]))
     send = body.get("sendResponse")
     proposed = body.get("proposedNewTime")
-    site.exchange.respond(
+    backend.exchange.respond(
         _event(call),
         action,
         send=str(send).lower() != "false",
         comment=str(body.get("comment") or ""),
         proposed=read_proposal(proposed) if proposed else None,
     )
-    return Reply(202)
+    return GraphReply(202)
 
 
 def _only(body: Json, *names: str) -> None:
@@ -248,18 +250,18 @@ def _only(body: Json, *names: str) -> None:
             raise bad_request(f"The parameter '{name}' in the request payload is not valid.")
 
 
-def _check_match(site: Site, call: Call, event: Event) -> None:
+def _check_match(backend: GraphBackend, call: GraphRequest, event: Event) -> None:
     wanted = call.headers.get("if-match", "*")
     if wanted not in {"*", event.etag}:
         raise GraphError(
-            site.switches.etag_conflict_status,
+            backend.switches.etag_conflict_status,
             "ErrorIrresolvableConflict",
             "The send or update operation could not be performed because the change key passed "
             "in the request does not match the current change key for the item.",
         )
 
 
-def _window(call: Call) -> tuple[datetime, datetime]:
+def _window(call: GraphRequest) -> tuple[datetime, datetime]:
     texts = [call.query.get(name) for name in ("startdatetime", "enddatetime")]
     if None in texts:
         raise bad_request(
@@ -282,18 +284,18 @@ def _window(call: Call) -> tuple[datetime, datetime]:
     return start, end
 
 
-def _delta_state(site: Site, call: Call) -> DeltaState:
+def _delta_state(backend: GraphBackend, call: GraphRequest) -> DeltaState:
     token = call.query.get("$skiptoken") or call.query.get("$deltatoken")
     if token is None:
         start, end = _window(call)
-        return DeltaState(call.box.id, start, end, since=0, until=site.store.version)
-    state = site.delta.state(token, call.box.id)
+        return DeltaState(call.box.id, start, end, since=0, until=backend.store.version)
+    state = backend.delta.state(token, call.box.id)
     if "$skiptoken" in call.query:
         return state
-    return replace(state, until=site.store.version)
+    return replace(state, until=backend.store.version)
 
 
-def _changes(call: Call, state: DeltaState, look: Look) -> list[Json]:
+def _changes(call: GraphRequest, state: DeltaState, look: EventView) -> list[Json]:
     """Return what a round reports: removed ids first, then events as they are now."""
     inside: dict[str, Event] = {}
     for event in call.box.view(state.start, state.end):
@@ -316,7 +318,7 @@ def _changes(call: Call, state: DeltaState, look: Look) -> list[Json]:
     return shown
 
 
-def _gone(call: Call, state: DeltaState, look: Look) -> list[tuple[str, str]]:
+def _gone(call: GraphRequest, state: DeltaState, look: EventView) -> list[tuple[str, str]]:
     removed = [
         (one.immutable_id if look.immutable else one.default_id, "deleted")
         for one in call.box.removed

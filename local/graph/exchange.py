@@ -10,13 +10,13 @@ from datetime import datetime
 from itertools import pairwise
 
 from local.clock import CloudClock
-from local.graph.drafts import (
+from local.graph.errors import GraphError, Json, bad_request
+from local.graph.event_input import (
     TOLD_TO_ATTENDEES,
     read_details,
     read_personal,
 )
-from local.graph.errors import GraphError, Json, bad_request
-from local.graph.mail import Message, MessageKind, PostOffice
+from local.graph.mail import MailTransport, MeetingMessage, MessageKind
 from local.graph.mailbox import (
     CALENDAR,
     DELETED_ITEMS,
@@ -27,8 +27,8 @@ from local.graph.mailbox import (
     Store,
     new_uid,
 )
-from local.graph.online import OnlineMeetings, keeps_join_block
-from local.graph.switches import Switches
+from local.graph.online_meetings import OnlineMeetings, keeps_join_block
+from local.graph.switches import BehaviorFlags
 from local.graph.times import RESET, Moment
 
 ANSWERS = {
@@ -48,9 +48,9 @@ class Exchange:
         self,
         clock: CloudClock,
         store: Store,
-        post: PostOffice,
+        post: MailTransport,
         online: OnlineMeetings,
-        switches: Switches,
+        switches: BehaviorFlags,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -83,7 +83,7 @@ class Exchange:
         if event.transaction_id:
             mailbox.transactions[event.transaction_id] = event.key
         self._store.changed(event, "created")
-        self._tell(event, event.details.attendees, "invitation")
+        self._notify_attendees(event, event.details.attendees, "invitation")
         return event
 
     def update(self, mailbox: Mailbox, event: Event, body: Json) -> Event:
@@ -110,7 +110,7 @@ class Exchange:
         self._keep(event)
         event.only_answers_differ = False
         if event.is_organizer:
-            self._after_organizers_update(mailbox, event, before, changed)
+            self._reset_responses(mailbox, event, before, changed)
         elif changed & _TIMES and details.recurrence:
             event.exceptions.clear()
         self._store.changed(event, "updated")
@@ -128,13 +128,13 @@ class Exchange:
                 "ErrorCalendarIsNotOrganizer",
                 "Your request can't be completed. You need to be an organizer to cancel a meeting.",
             )
-        self._tell(event, event.details.attendees, "cancellation", comment=comment)
+        self._notify_attendees(event, event.details.attendees, "cancellation", comment=comment)
         self._remove(event)
 
     def delete(self, event: Event, *, hard: bool = False) -> None:
         """Delete the copy. The organizer's deletion is a cancellation, *hard* or not."""
         if event.is_organizer:
-            self._tell(event, event.details.attendees, "cancellation")
+            self._notify_attendees(event, event.details.attendees, "cancellation")
         elif self._switches.organizer_hears_of_deletion and not event.is_cancelled:
             self._answer_by_mail(event, "declined")
         self._remove(event, hard=hard)
@@ -211,7 +211,7 @@ class Exchange:
         self._keep(event)
         event.details.attendees += added
         self._store.changed(event, "updated")
-        self._tell(event, added, "invitation", comment=comment)
+        self._notify_attendees(event, added, "invitation", comment=comment)
 
     def move(self, mailbox: Mailbox, event: Event, calendar: str) -> None:
         """Move to another calendar of the mailbox: the default id changes, the immutable stays."""
@@ -282,7 +282,7 @@ class Exchange:
         if event.master and event.occurrence_on:
             event.master.exceptions[event.occurrence_on] = event
 
-    def _after_organizers_update(
+    def _reset_responses(
         self, mailbox: Mailbox, event: Event, before: Details, changed: set[str]
     ) -> None:
         details = event.details
@@ -300,9 +300,9 @@ class Exchange:
                 attendee.proposed = None
         told = changed & TOLD_TO_ATTENDEES
         if told:
-            self._tell(event, kept, "update", changed=told)
-        self._tell(event, added, "invitation")
-        self._tell(event, removed, "cancellation")
+            self._notify_attendees(event, kept, "update", changed=told)
+        self._notify_attendees(event, added, "invitation")
+        self._notify_attendees(event, removed, "cancellation")
 
     def _name(self, attendees: list[Attendee]) -> None:
         """Give those who came by address alone the name that the address book has."""
@@ -343,7 +343,7 @@ class Exchange:
             )
         )
 
-    def _tell(
+    def _notify_attendees(
         self,
         event: Event,
         attendees: list[Attendee],
@@ -372,8 +372,8 @@ class Exchange:
                 )
             )
 
-    def _message(self, event: Event, kind: MessageKind, to: str, *, comment: str) -> Message:
-        return Message(
+    def _message(self, event: Event, kind: MessageKind, to: str, *, comment: str) -> MeetingMessage:
+        return MeetingMessage(
             kind=kind,
             sender=self._store.mailbox_of(event).person.address,
             recipient=to,

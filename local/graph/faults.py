@@ -52,7 +52,7 @@ class FaultRule:
     """Let so many matching requests pass first."""
     id: int = field(default_factory=lambda: next(_numbers))
     hits: int = 0
-    seen: int = 0
+    checked_count: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be. ValueError for a broken expression or behaviour."""
@@ -84,8 +84,8 @@ class FaultRule:
 class Faults:
     """The rules in force."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
+    def __init__(self, rng: random.Random) -> None:
+        self._chance = rng
         self.rules: list[FaultRule] = []
 
     def add(self, rule: FaultRule) -> FaultRule:
@@ -97,14 +97,18 @@ class Faults:
         """Let everything work again."""
         self.rules.clear()
 
-    def hit(self, method: str, path: str) -> FaultRule | None:
+    def match(self, method: str, path: str) -> FaultRule | None:
         """Return the first rule that strikes this request."""
         for rule in self.rules:
             if not rule.matches(method, path):
                 continue
-            rule.seen += 1
+            rule.checked_count += 1
             spent = rule.count is not None and rule.hits >= rule.count
-            if rule.seen <= rule.after or spent or self._chance.random() >= rule.probability:
+            if (
+                rule.checked_count <= rule.after
+                or spent
+                or self._chance.random() >= rule.probability
+            ):
                 continue
             rule.hits += 1
             return rule

@@ -11,7 +11,7 @@ from local.graph.mailbox import Event
 from local.graph.rendering import (
     EVENT_PROPERTIES,
     EXTENSION_PREFIX,
-    Look,
+    EventView,
     event_type,
     same_property,
 )
@@ -168,7 +168,7 @@ _FILTERABLE: Final[Mapping[str, Callable[[Event], object]]] = {
     "isonlinemeeting": lambda event: event.details.is_online,
     "showas": lambda event: event.show_as,
     "sensitivity": lambda event: event.details.sensitivity,
-    "type": lambda event: event_type(event, Look()),
+    "type": lambda event: event_type(event, EventView()),
     "createddatetime": lambda event: event.created_at,
     "lastmodifieddatetime": lambda event: event.modified_at,
 }

@@ -4,11 +4,11 @@ import uuid
 from typing import Final
 
 from local.clock import CloudClock
-from local.graph.drafts import exchange_html
+from local.graph.event_input import exchange_html
 from local.graph.exchange import Exchange
-from local.graph.mail import Message
+from local.graph.mail import MeetingMessage
 from local.graph.mailbox import Attendee, Details, Event, Mailbox, Store, occurrence_uid
-from local.graph.switches import Switches
+from local.graph.switches import BehaviorFlags
 from local.graph.times import NEVER, RESET
 from local.world import MailboxKind
 
@@ -20,14 +20,14 @@ class Inbox:
     """Processes messages as the calendar attendant of Exchange does, without the owner's doing."""
 
     def __init__(
-        self, clock: CloudClock, store: Store, exchange: Exchange, switches: Switches
+        self, clock: CloudClock, store: Store, exchange: Exchange, switches: BehaviorFlags
     ) -> None:
         self._clock = clock
         self._store = store
         self._exchange = exchange
         self._switches = switches
 
-    def receive(self, message: Message) -> None:
+    def receive(self, message: MeetingMessage) -> None:
         """Process *message* in the recipient's mailbox, if this world has one."""
         mailbox = self._store.at(message.recipient)
         if mailbox is None or mailbox.person.kind in _WITHOUT_CALENDAR:
@@ -42,7 +42,7 @@ class Inbox:
             case "forward":
                 self._forwarded(mailbox, message)
 
-    def _invited(self, mailbox: Mailbox, message: Message) -> None:
+    def _invited(self, mailbox: Mailbox, message: MeetingMessage) -> None:
         is_rescheduled = bool(_TIMES & set(message.changed))
         known = self._copy(mailbox, message)
         if known is None:
@@ -64,7 +64,7 @@ class Inbox:
         known.scheduling = message.scheduling
         self._store.changed(known, "updated")
 
-    def _put(self, mailbox: Mailbox, message: Message) -> None:
+    def _put(self, mailbox: Mailbox, message: MeetingMessage) -> None:
         master = mailbox.by_uid(message.ical_uid)
         if master and message.occurrence_on:
             # The owner had declined this one date of a series.
@@ -80,7 +80,7 @@ class Inbox:
         _unanswer(event)
         self._store.changed(event, "created")
 
-    def _new_copy(self, mailbox: Mailbox, message: Message) -> Event:
+    def _new_copy(self, mailbox: Mailbox, message: MeetingMessage) -> Event:
         now = self._clock.now()
         uid = message.ical_uid
         if message.occurrence_on:
@@ -96,7 +96,7 @@ class Inbox:
             version=0,
         )
 
-    def _details(self, mailbox: Mailbox, message: Message) -> Details:
+    def _details(self, mailbox: Mailbox, message: MeetingMessage) -> Details:
         """Return the copy's own details: other attendees' answers are not kept up to date."""
         details = message.details.copy()
         if details.hide_attendees:
@@ -106,7 +106,7 @@ class Inbox:
             attendee.response, attendee.answered_at, attendee.proposed = "none", NEVER, None
         return details
 
-    def _cancelled(self, mailbox: Mailbox, message: Message) -> None:
+    def _cancelled(self, mailbox: Mailbox, message: MeetingMessage) -> None:
         known = self._copy(mailbox, message)
         if known is None or known.is_organizer:
             return
@@ -121,7 +121,7 @@ class Inbox:
             known.details.body = exchange_html(message.comment, is_text=True)
         self._store.changed(known, "updated")
 
-    def _answered(self, mailbox: Mailbox, message: Message) -> None:
+    def _answered(self, mailbox: Mailbox, message: MeetingMessage) -> None:
         event = self._copy(mailbox, message)
         if event is None or not event.is_organizer or event.is_cancelled:
             return
@@ -136,7 +136,7 @@ class Inbox:
             self._note_answer(one, message)
         self._store.changed(event, "updated")
 
-    def _note_answer(self, event: Event, message: Message) -> None:
+    def _note_answer(self, event: Event, message: MeetingMessage) -> None:
         attendee = event.details.attendee(message.sender)
         if attendee is None:
             attendee = Attendee(message.sender, message.sender, "optional")
@@ -147,12 +147,12 @@ class Inbox:
         attendee.answered_at = message.sent_at
         attendee.proposed = message.proposed
 
-    def _forwarded(self, mailbox: Mailbox, message: Message) -> None:
+    def _forwarded(self, mailbox: Mailbox, message: MeetingMessage) -> None:
         event = self._copy(mailbox, message)
         if event and event.is_organizer:
             self._exchange.add_attendees(event, message.forwarded_to, message.comment)
 
-    def _copy(self, mailbox: Mailbox, message: Message) -> Event | None:
+    def _copy(self, mailbox: Mailbox, message: MeetingMessage) -> Event | None:
         """Return the mailbox's event, series or occurrence that *message* is about."""
         event = mailbox.by_uid(message.ical_uid)
         day = message.occurrence_on
@@ -169,6 +169,6 @@ def _unanswer(event: Event) -> None:
     event.show_as = "tentative"
 
 
-def _waits(event: Event, message: Message) -> bool:
+def _waits(event: Event, message: MeetingMessage) -> bool:
     attendee = event.details.attendee(message.sender)
     return attendee is not None and attendee.response in {"none", "notResponded"}

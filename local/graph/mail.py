@@ -8,10 +8,10 @@ from itertools import count
 from typing import Literal
 
 from local.clock import CloudClock
-from local.graph.agenda import Agenda
 from local.graph.errors import Json
 from local.graph.mailbox import Details
-from local.graph.switches import Switches
+from local.graph.scheduler import VirtualScheduler
+from local.graph.switches import BehaviorFlags
 from local.graph.times import NEVER, Moment, instant_text
 
 _REMEMBERED = 10_000
@@ -20,7 +20,7 @@ MessageKind = Literal["invitation", "update", "cancellation", "response", "forwa
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class MeetingMessage:
     """One mail between an organizer and an attendee."""
 
     kind: MessageKind
@@ -63,19 +63,21 @@ class Message:
         }
 
 
-class PostOffice:
+class MailTransport:
     """Takes messages, keeps a log, and hands them over when their time has come."""
 
-    def __init__(self, clock: CloudClock, agenda: Agenda, switches: Switches) -> None:
+    def __init__(
+        self, clock: CloudClock, scheduler: VirtualScheduler, switches: BehaviorFlags
+    ) -> None:
         self._clock = clock
-        self._agenda = agenda
+        self._agenda = scheduler
         self._switches = switches
         self._numbers = count(1)
-        self._deliver: Callable[[Message], None] = lambda _: None
-        self.log: deque[Message] = deque(maxlen=_REMEMBERED)
-        self._under_way: list[Message] = []
+        self._deliver: Callable[[MeetingMessage], None] = lambda _: None
+        self.log: deque[MeetingMessage] = deque(maxlen=_REMEMBERED)
+        self._under_way: list[MeetingMessage] = []
 
-    def deliver_to(self, receive: Callable[[Message], None]) -> None:
+    def deliver_to(self, receive: Callable[[MeetingMessage], None]) -> None:
         """Hand every message to *receive*."""
         self._deliver = receive
 
@@ -83,7 +85,7 @@ class PostOffice:
         """Return a number for a round of messages: higher than those of all before."""
         return next(self._numbers)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: MeetingMessage) -> None:
         """Send it off. It gets a number unless it has one, and the present time."""
         sent = replace(
             message,
@@ -94,12 +96,12 @@ class PostOffice:
         self.log.append(sent)
         self._under_way.append(sent)
         delay = timedelta(seconds=self._switches.mail_delay_seconds)
-        self._agenda.after(delay, lambda: self._arrive(sent))
+        self._agenda.call_later(delay, lambda: self._arrive(sent))
 
     def is_under_way(self, ical_uid: str, recipient: str) -> bool:
         """Tell whether a message about the event was sent to *recipient* and has not arrived."""
         return any((m.ical_uid, m.recipient) == (ical_uid, recipient) for m in self._under_way)
 
-    def _arrive(self, message: Message) -> None:
+    def _arrive(self, message: MeetingMessage) -> None:
         self._under_way.remove(message)
         self._deliver(message)

@@ -10,13 +10,13 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from local.clock import CloudClock
-from local.graph.agenda import Agenda
 from local.graph.errors import Json
 from local.graph.mailbox import CALENDAR, Event, Mailbox
+from local.graph.scheduler import VirtualScheduler
 from local.graph.subscriptions import Subscription, Subscriptions
-from local.graph.switches import Switches
+from local.graph.switches import BehaviorFlags
 from local.graph.times import wall_text
-from local.graph.webhooks import Answer, Webhooks
+from local.graph.webhooks import DeliveryResult, Webhooks
 
 LifecycleEvent = Literal["missed", "subscriptionRemoved", "reauthorizationRequired"]
 
@@ -28,7 +28,7 @@ _KEPT_FOR: Final = timedelta(hours=4)
 
 
 @dataclass(slots=True)
-class Parcel:
+class PendingNotification:
     """One notification for one subscription."""
 
     subscription: Subscription
@@ -45,7 +45,7 @@ class Parcel:
 
 
 @dataclass(slots=True)
-class Tally:
+class DeliveryCounts:
     """What became of notifications so far."""
 
     changes: int = 0
@@ -64,14 +64,14 @@ class Notifier:
     """Turns changes into notifications and delivers them."""
 
     clock: CloudClock
-    agenda: Agenda
-    switches: Switches
+    scheduler: VirtualScheduler
+    switches: BehaviorFlags
     subscriptions: Subscriptions
     webhooks: Webhooks
-    chance: random.Random
-    tally: Tally = field(default_factory=Tally)
-    _due: dict[datetime, list[Parcel]] = field(default_factory=dict)
-    _kept: dict[str, list[Parcel]] = field(default_factory=dict)
+    rng: random.Random
+    tally: DeliveryCounts = field(default_factory=DeliveryCounts)
+    _due: dict[datetime, list[PendingNotification]] = field(default_factory=dict)
+    _kept: dict[str, list[PendingNotification]] = field(default_factory=dict)
     _answers: dict[str, deque[tuple[datetime, float]]] = field(default_factory=dict)
 
     def on_change(self, mailbox: Mailbox, event: Event, change: str) -> None:
@@ -88,7 +88,9 @@ class Notifier:
         if subscription.lifecycle_url is None:
             return
         item = self._envelope(subscription) | {"lifecycleEvent": event}
-        parcel = Parcel(subscription, subscription.lifecycle_url, item, self.clock.now())
+        parcel = PendingNotification(
+            subscription, subscription.lifecycle_url, item, self.clock.now()
+        )
         self._put_off(parcel, self.switches.notification_delay_seconds)
 
     def require_reauthorization(self, subscription: Subscription) -> None:
@@ -138,16 +140,16 @@ class Notifier:
 
     def _notify(self, subscription: Subscription, event: Event, change: str) -> None:
         self.tally.changes += 1
-        parcel = Parcel(
+        parcel = PendingNotification(
             subscription,
             subscription.notification_url,
             self._item(subscription, event, change),
             self.clock.now(),
         )
-        if self.chance.random() < self.switches.drop_share:
+        if self.rng.random() < self.switches.drop_share:
             self._lose(parcel)
             return
-        for copy in range(1 + self.chance.randint(0, self.switches.duplicates)):
+        for copy in range(1 + self.rng.randint(0, self.switches.duplicates)):
             again = parcel if copy == 0 else replace(parcel, item={**parcel.item})
             self._finish(again)
             self._put_off(again, self._delay())
@@ -175,45 +177,45 @@ class Notifier:
             "tenantId": subscription.tenant_id,
         }
 
-    def _finish(self, parcel: Parcel) -> None:
+    def _finish(self, parcel: PendingNotification) -> None:
         if not self.switches.omit_notification_id:
-            parcel.item["id"] = base64.b64encode(self.chance.randbytes(10)).decode()
-        if self.chance.random() < self.switches.wrong_client_state_share:
-            parcel.item["clientState"] = base64.b64encode(self.chance.randbytes(24)).decode()
+            parcel.item["id"] = base64.b64encode(self.rng.randbytes(10)).decode()
+        if self.rng.random() < self.switches.wrong_client_state_share:
+            parcel.item["clientState"] = base64.b64encode(self.rng.randbytes(24)).decode()
 
     def _delay(self) -> float:
-        late = self.chance.random() < self.switches.late_share
-        spread = self.chance.random() * self.switches.notification_spread_seconds
+        late = self.rng.random() < self.switches.late_share
+        spread = self.rng.random() * self.switches.notification_spread_seconds
         usual = self.switches.notification_delay_seconds + spread
         return usual + (self.switches.late_by_seconds if late else 0)
 
-    def _put_off(self, parcel: Parcel, seconds: float) -> None:
+    def _put_off(self, parcel: PendingNotification, seconds: float) -> None:
         due_at = _next_window(
             self.clock.now() + timedelta(seconds=seconds),
             self.switches.notification_window_seconds,
         )
         if due_at not in self._due:
             self._due[due_at] = []
-            self.agenda.at(due_at, self._send_due)
+            self.scheduler.call_at(due_at, self._send_due)
         self._due[due_at].append(parcel)
 
     def _send_due(self) -> None:
         now = self.clock.now()
-        parcels: list[Parcel] = []
+        parcels: list[PendingNotification] = []
         for due_at in sorted(self._due):
             if due_at <= now:
                 parcels += self._due.pop(due_at)
         if self.switches.reorder:
-            self.chance.shuffle(parcels)
-        by_url: dict[str, list[Parcel]] = {}
+            self.rng.shuffle(parcels)
+        by_url: dict[str, list[PendingNotification]] = {}
         for parcel in parcels:
             if self._may_go(parcel):
                 by_url.setdefault(parcel.url, []).append(parcel)
         for url, ready in by_url.items():
             for batch in _batches(ready, self.switches.notification_batch):
-                self.agenda.spawn(self._post(url, batch))
+                self.scheduler.create_task(self._post(url, batch))
 
-    def _may_go(self, parcel: Parcel) -> bool:
+    def _may_go(self, parcel: PendingNotification) -> bool:
         subscription = parcel.subscription
         if parcel.is_lifecycle:
             return True
@@ -233,7 +235,7 @@ class Notifier:
             return False
         return True
 
-    async def _post(self, url: str, parcels: list[Parcel]) -> None:
+    async def _post(self, url: str, parcels: list[PendingNotification]) -> None:
         self.tally.posts += 1
         items = [parcel.item for parcel in parcels]
         limit = self.switches.retry_answer_seconds
@@ -244,7 +246,7 @@ class Notifier:
         for parcel in parcels:
             self._after(parcel, answer)
 
-    def _after(self, parcel: Parcel, answer: Answer) -> None:
+    def _after(self, parcel: PendingNotification, answer: DeliveryResult) -> None:
         switches = self.switches
         limit = switches.retry_answer_seconds if parcel.attempts else switches.answer_seconds
         if parcel.is_lifecycle and parcel.item["lifecycleEvent"] == "missed":
@@ -261,7 +263,7 @@ class Notifier:
         else:
             self._put_off(parcel, pause)
 
-    def _lose(self, parcel: Parcel) -> None:
+    def _lose(self, parcel: PendingNotification) -> None:
         self.tally.dropped += 1
         subscription = parcel.subscription
         if parcel.is_lifecycle or not self.switches.tell_missed or subscription.missed_is_due:
@@ -278,7 +280,7 @@ def _next_window(at: datetime, window_seconds: float) -> datetime:
     return at + timedelta(seconds=-seconds % window_seconds)
 
 
-def _batches(parcels: list[Parcel], size: int) -> Iterable[list[Parcel]]:
+def _batches(parcels: list[PendingNotification], size: int) -> Iterable[list[PendingNotification]]:
     # One POST holds either kind, as lifecycle addresses may be the same as the others.
     for first in range(0, len(parcels), max(size, 1)):
         yield parcels[first : first + max(size, 1)]

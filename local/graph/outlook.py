@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from local.graph.backend import GraphBackend
 from local.graph.errors import Json
-from local.graph.mail import Message
+from local.graph.mail import MeetingMessage
 from local.graph.mailbox import Event, Mailbox
-from local.graph.rendering import Look, event_json
-from local.graph.site import Site
+from local.graph.rendering import EventView, event_json
 from local.graph.times import Moment
 
 
@@ -28,13 +28,13 @@ class Outlook:
     series has on that date by its pattern. Refusals are GraphErrors, as Outlook would refuse.
     """
 
-    site: Site
+    backend: GraphBackend
 
     def find(self, who: str, which: str, *, on: date | None = None) -> Event:
         """Return the person's own copy. NoSuchEvent if there is none (any more, or as yet)."""
         mailbox, uid = self._mailbox(who), self._uid(which)
         event = mailbox.by_uid(uid) or self._by_id(mailbox, which)
-        if event is None and self.site.post.is_under_way(uid, mailbox.person.address):
+        if event is None and self.backend.post.is_under_way(uid, mailbox.person.address):
             raise NotYetDelivered(f"the invitation to {who} is still under way")
         if event is None or (on and on not in event.dates()):
             raise NoSuchEvent(f"{who} has no event {which}" + (f" on {on}" if on else ""))
@@ -48,7 +48,7 @@ class Outlook:
         self, who: str, which: str, *, comment: str = "", send: bool = True, on: date | None = None
     ) -> None:
         """Accept; without *send* the organizer never hears of it."""
-        self.site.exchange.respond(
+        self.backend.exchange.respond(
             self.find(who, which, on=on), "accept", send=send, comment=comment
         )
 
@@ -56,7 +56,7 @@ class Outlook:
         self, who: str, which: str, *, comment: str = "", send: bool = True, on: date | None = None
     ) -> None:
         """Decline: the own copy goes to Deleted Items."""
-        self.site.exchange.respond(
+        self.backend.exchange.respond(
             self.find(who, which, on=on), "decline", send=send, comment=comment
         )
 
@@ -64,7 +64,7 @@ class Outlook:
         self, who: str, which: str, *, comment: str = "", send: bool = True, on: date | None = None
     ) -> None:
         """Accept tentatively."""
-        self.site.exchange.respond(
+        self.backend.exchange.respond(
             self.find(who, which, on=on), "tentativelyAccept", send=send, comment=comment
         )
 
@@ -83,7 +83,7 @@ class Outlook:
         event = self.find(who, which, on=on)
         zone = event.details.start.zone
         ends_at = end or start + (event.end_at - event.start_at)
-        self.site.exchange.respond(
+        self.backend.exchange.respond(
             event,
             "decline" if decline else "tentativelyAccept",
             comment=comment,
@@ -116,25 +116,25 @@ class Outlook:
 
     def cancel(self, who: str, which: str, *, comment: str = "", on: date | None = None) -> None:
         """Cancel as organizer."""
-        self.site.exchange.cancel(self.find(who, which, on=on), comment)
+        self.backend.exchange.cancel(self.find(who, which, on=on), comment)
 
     def delete(self, who: str, which: str, *, hard: bool = False, on: date | None = None) -> None:
         """Delete; *hard* leaves nothing in Deleted Items."""
-        self.site.exchange.delete(self.find(who, which, on=on), hard=hard)
+        self.backend.exchange.delete(self.find(who, which, on=on), hard=hard)
 
     def move_to(self, who: str, which: str, calendar: str) -> None:
         """Drag into another calendar of the mailbox, made if there is none of this name."""
         event = self.find(who, which)
-        self.site.exchange.move(self._mailbox(who), event, calendar)
+        self.backend.exchange.move(self._mailbox(who), event, calendar)
 
     def forward(
         self, who: str, which: str, to: str, *, comment: str = "", on: date | None = None
     ) -> None:
         """Forward to an address, which the organizer gets as a further attendee."""
-        mailbox = self.site.store.at(to)
+        mailbox = self.backend.store.at(to)
         name = mailbox.person.name if mailbox else to
         address = mailbox.person.address if mailbox else to
-        self.site.exchange.forward(self.find(who, which, on=on), [(address, name)], comment)
+        self.backend.exchange.forward(self.find(who, which, on=on), [(address, name)], comment)
 
     def edit(
         self,
@@ -174,7 +174,7 @@ class Outlook:
         """Put an appointment of their own into somebody's calendar; return it."""
         mailbox = self._mailbox(who)
         zone = mailbox.person.zone
-        return self.site.exchange.create(
+        return self.backend.exchange.create(
             mailbox,
             {
                 "subject": subject,
@@ -188,9 +188,9 @@ class Outlook:
 
     def invite(self, who: str, body: Json) -> Event:
         """Create any event, written as in a POST; return it."""
-        return self.site.exchange.create(self._mailbox(who), body)
+        return self.backend.exchange.create(self._mailbox(who), body)
 
-    def answer_from_outside(
+    def answer_as_external(
         self, address: str, which: str, response: str, *, on: date | None = None
     ) -> None:
         """Answer an invitation by mail, from an address without a mailbox in this world.
@@ -200,8 +200,8 @@ class Outlook:
         event = self._organizers_copy(which)
         if on:
             event = event.occurrence(on)
-        self.site.post.send(
-            Message(
+        self.backend.post.send(
+            MeetingMessage(
                 kind="response",
                 sender=address,
                 recipient=event.details.organizer_address,
@@ -213,10 +213,10 @@ class Outlook:
             )
         )
 
-    def shown(self, event: Event) -> Json:
+    def get(self, event: Event) -> Json:
         """Return an event as JSON, times in its own zone, with the tags and both ids."""
         zone = event.details.start.zone
-        full = event_json(event, Look(immutable=True, zone=zone))
+        full = event_json(event, EventView(immutable=True, zone=zone))
         return full | {
             "defaultId": event.id(immutable=False),
             "tags": dict(event.properties),
@@ -224,14 +224,14 @@ class Outlook:
         }
 
     def _patch(self, event: Event, changes: Json) -> None:
-        mailbox = self.site.store.mailbox_of(event)
-        self.site.exchange.update(mailbox, event, changes)
+        mailbox = self.backend.store.mailbox_of(event)
+        self.backend.exchange.update(mailbox, event, changes)
 
     def _mailbox(self, who: str) -> Mailbox:
-        return self.site.store.mailbox(self.site.world.person(who))
+        return self.backend.store.mailbox(self.backend.world.person(who))
 
     def _uid(self, which: str) -> str:
-        for mailbox in self.site.store.all():
+        for mailbox in self.backend.store.all():
             for event in mailbox.events.values():
                 if which == event.transaction_id or which in event.properties.values():
                     return event.ical_uid
@@ -245,7 +245,7 @@ class Outlook:
 
     def _organizers_copy(self, which: str) -> Event:
         uid = self._uid(which)
-        for mailbox in self.site.store.all():
+        for mailbox in self.backend.store.all():
             event = mailbox.by_uid(uid)
             if event and event.is_organizer:
                 return event

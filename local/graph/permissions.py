@@ -9,7 +9,7 @@ Refusal = Literal["outlook", "directory", "subscription"]
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class RequiredPermission:
     """Any one of these is enough. Application permissions are named as they are granted."""
 
     delegated: frozenset[str]
@@ -17,8 +17,8 @@ class Need:
     refusal: Refusal = "outlook"
 
 
-def _need(delegated: str, application: str, refusal: Refusal = "outlook") -> Need:
-    return Need(frozenset(delegated.split()), frozenset(application.split()), refusal)
+def _need(delegated: str, application: str, refusal: Refusal = "outlook") -> RequiredPermission:
+    return RequiredPermission(frozenset(delegated.split()), frozenset(application.split()), refusal)
 
 
 CALENDAR_BASIC: Final = _need(

@@ -65,7 +65,7 @@ _PREVIEW = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class EventView:
     """How the caller wants events shown."""
 
     immutable: bool = False
@@ -84,7 +84,7 @@ class Look:
     answers_make_exceptions: bool = True
 
 
-def event_json(event: Event, look: Look) -> Json:
+def event_json(event: Event, look: EventView) -> Json:
     """Write *event* as *look* asks; ``@odata.etag`` and ``id`` are always there."""
     full = _all_properties(event, look)
     if look.basic:
@@ -105,7 +105,7 @@ def plain_text(document: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", broken)).strip()
 
 
-def event_type(event: Event, look: Look) -> str:
+def event_type(event: Event, look: EventView) -> str:
     """Return ``singleInstance``, ``seriesMaster``, ``occurrence`` or ``exception``."""
     if event.details.recurrence:
         return "seriesMaster"
@@ -116,7 +116,7 @@ def event_type(event: Event, look: Look) -> str:
     return "exception" if is_stored and not merely_answered else "occurrence"
 
 
-def _all_properties(event: Event, look: Look) -> Json:
+def _all_properties(event: Event, look: EventView) -> Json:
     details = event.details
     master = event.master
     text = plain_text(details.body)
@@ -186,7 +186,7 @@ def _location(locations: list[Json]) -> Json:
     return first | {"uniqueId": first["displayName"], "uniqueIdType": "private"}
 
 
-def _attendee(attendee: Attendee, look: Look) -> Json:
+def _attendee(attendee: Attendee, look: EventView) -> Json:
     shown: Json = {
         "type": attendee.kind,
         "status": {
@@ -204,7 +204,7 @@ def _attendee(attendee: Attendee, look: Look) -> Json:
     return shown
 
 
-def _expanded(event: Event, look: Look) -> Json:
+def _expanded(event: Event, look: EventView) -> Json:
     shown: dict[str, Any] = {}
     if look.properties:
         # The name in the id is case-sensitive, the GUID is not.
@@ -223,7 +223,7 @@ def _expanded(event: Event, look: Look) -> Json:
             if look.extension_name in {None, name, f"{EXTENSION_PREFIX}{name}"}
         ]
     if look.exceptions and event.details.recurrence:
-        inner = Look(look.immutable, look.zone, look.text, look.basic)
+        inner = EventView(look.immutable, look.zone, look.text, look.basic)
         shown["exceptionOccurrences"] = [
             event_json(event.exceptions[day], inner) for day in sorted(event.exceptions)
         ]
@@ -246,6 +246,6 @@ def same_property(one: str, other: str) -> bool:
     return one_head.casefold() == other_head.casefold() and one_name == other_name
 
 
-def _cancelled(event: Event, look: Look) -> list[str]:
+def _cancelled(event: Event, look: EventView) -> list[str]:
     identifier = event.id(immutable=look.immutable)
     return [f"OID.{identifier}.{day.isoformat()}" for day in sorted(event.cancelled_on)]

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from local.graph import calendars, directory, events, schedules, subscribing
+from local.graph import calendars, directory, events, schedules, subscription_routes
+from local.graph.backend import Handler
 from local.graph.mailbox import CALENDAR
 from local.graph.permissions import (
     APPLICATIONS,
@@ -21,9 +22,8 @@ from local.graph.permissions import (
     TIME_ZONES,
     TRANSLATE,
     USERS,
-    Need,
+    RequiredPermission,
 )
-from local.graph.site import Handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Route:
     method: str
     pattern: str
     """Segments; ``{mailbox}`` stands for ``me`` or ``users/{id}``."""
-    need: Need
+    need: RequiredPermission
     handler: Handler
     by_handler: bool = False
     """The handler itself judges permissions, because they depend on more than the path."""
@@ -105,16 +105,22 @@ ROUTES: Final = (
         directory.list_app_role_assigned_to,
     ),
     Route("GET", "oauth2PermissionGrants", GRANTS, directory.list_permission_grants),
-    Route("POST", "subscriptions", SUBSCRIBE, subscribing.create_subscription, by_handler=True),
-    Route("GET", "subscriptions", SUBSCRIBE, subscribing.list_subscriptions),
-    Route("GET", "subscriptions/{subscription}", SUBSCRIBE, subscribing.show_subscription),
-    Route("PATCH", "subscriptions/{subscription}", SUBSCRIBE, subscribing.renew_subscription),
-    Route("DELETE", "subscriptions/{subscription}", SUBSCRIBE, subscribing.delete_subscription),
+    Route(
+        "POST", "subscriptions", SUBSCRIBE, subscription_routes.create_subscription, by_handler=True
+    ),
+    Route("GET", "subscriptions", SUBSCRIBE, subscription_routes.list_subscriptions),
+    Route("GET", "subscriptions/{subscription}", SUBSCRIBE, subscription_routes.show_subscription),
+    Route(
+        "PATCH", "subscriptions/{subscription}", SUBSCRIBE, subscription_routes.renew_subscription
+    ),
+    Route(
+        "DELETE", "subscriptions/{subscription}", SUBSCRIBE, subscription_routes.delete_subscription
+    ),
     Route(
         "POST",
         "subscriptions/{subscription}/reauthorize",
         SUBSCRIBE,
-        subscribing.reauthorize_subscription,
+        subscription_routes.reauthorize_subscription,
     ),
 )
 """Everything but ``$batch``, which calls the others."""

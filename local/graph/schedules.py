@@ -4,10 +4,10 @@ import math
 from datetime import datetime, timedelta
 from typing import Final
 
-from local.graph.call import Call, Reply
+from local.graph.backend import GraphBackend
 from local.graph.errors import GraphError, Json, bad_request, invalid_property
+from local.graph.http import GraphReply, GraphRequest
 from local.graph.mailbox import Event, Mailbox
-from local.graph.site import Site
 from local.graph.times import Moment
 from local.graph.working_hours import working_hours_json
 from local.world import MailboxKind, Person
@@ -18,7 +18,7 @@ _DIGITS: Final = {"tentative": 1, "busy": 2, "oof": 3}
 _OPEN_SENSITIVITIES: Final = {"normal", "personal"}
 
 
-async def get_schedule(site: Site, call: Call) -> Reply:
+async def get_schedule(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST getSchedule: 200 also where single mailboxes could not be read."""
     body = call.json()
     addresses = body.get("schedules")
@@ -29,12 +29,12 @@ async def get_schedule(site: Site, call: Call) -> Reply:
             f"From 1 to {_MOST_MAILBOXES} schedules can be asked for at once.",
             "ErrorInvalidRequest",
         )
-    start, end = _window(site, body)
+    start, end = _window(backend, body)
     minutes = _interval(body.get("availabilityViewInterval"), start, end)
     zone = call.time_zone
-    value = [_schedule(site, call, one, start, end, minutes, zone) for one in addresses]
+    value = [_schedule(backend, call, one, start, end, minutes, zone) for one in addresses]
     context = f"{call.root}/$metadata#Collection(microsoft.graph.scheduleInformation)"
-    return Reply(200, {"@odata.context": context, "value": value})
+    return GraphReply(200, {"@odata.context": context, "value": value})
 
 
 def availability_view(
@@ -51,14 +51,14 @@ def availability_view(
     return "".join(map(str, digits))
 
 
-def _window(site: Site, body: Json) -> tuple[datetime, datetime]:
+def _window(backend: GraphBackend, body: Json) -> tuple[datetime, datetime]:
     start = Moment.parse(body.get("startTime"), "startTime").instant
     end = Moment.parse(body.get("endTime"), "endTime").instant
     if end <= start:
         raise bad_request(
             "The end of the time window is not after its start.", "ErrorInvalidTimeInterval"
         )
-    longest = timedelta(days=site.switches.schedule_window_days)
+    longest = timedelta(days=backend.switches.schedule_window_days)
     if end - start >= longest:
         raise bad_request(
             f"The requested time window must be under {longest.days} days.",
@@ -84,35 +84,35 @@ def _interval(value: object, start: datetime, end: datetime) -> int:
 
 
 def _schedule(
-    site: Site,
-    call: Call,
+    backend: GraphBackend,
+    call: GraphRequest,
     address: str,
     start: datetime,
     end: datetime,
     minutes: int,
     zone: str | None,
 ) -> Json:
-    person = site.people.find(call.caller.tenant_id, address)
-    error = _error(site, person, address)
+    person = backend.people.find(call.caller.tenant_id, address)
+    error = _error(backend, person, address)
     if error or person is None:
         return {"scheduleId": address, "scheduleItems": [], "error": error}
-    mailbox = site.store.mailbox(person)
+    mailbox = backend.store.mailbox(person)
     events = mailbox.view(start, end)
-    too_many = len(events) > site.switches.schedule_entries_limit
-    if too_many or site.switches.schedule_too_many_entries:
-        return _too_many(site, address, len(events))
+    too_many = len(events) > backend.switches.schedule_entries_limit
+    if too_many or backend.switches.schedule_too_many_entries:
+        return _too_many(backend, address, len(events))
     answer: Json = {"scheduleId": address}
-    if not _listed(address, site.switches.schedule_without_view):
+    if not _listed(address, backend.switches.schedule_without_view):
         view = availability_view(events, start, end, timedelta(minutes=minutes))
         answer["availabilityView"] = view
-    if not _listed(address, site.switches.schedule_without_items):
+    if not _listed(address, backend.switches.schedule_without_items):
         # Whole, also where they begin before or end after the window.
         answer["scheduleItems"] = [_item(event, call, mailbox, zone) for event in events]
     return answer | {"workingHours": working_hours_json(person)}
 
 
-def _error(site: Site, person: Person | None, address: str) -> Json | None:
-    switched = {a.casefold(): code for a, code in site.switches.schedule_errors.items()}
+def _error(backend: GraphBackend, person: Person | None, address: str) -> Json | None:
+    switched = {a.casefold(): code for a, code in backend.switches.schedule_errors.items()}
     if address.casefold() in switched:
         code = switched[address.casefold()]
         return {"message": f"The free/busy of {address} could not be read.", "responseCode": code}
@@ -122,7 +122,7 @@ def _error(site: Site, person: Person | None, address: str) -> Json | None:
             "Directory object.",
             "responseCode": "ErrorMailRecipientNotFound",
         }
-    if person.kind is MailboxKind.ON_PREMISES and not site.switches.schedule_on_premises_answers:
+    if person.kind is MailboxKind.ON_PREMISES and not backend.switches.schedule_on_premises_answers:
         return {
             "message": "Proxy web request failed.",
             "responseCode": "ErrorProxyRequestProcessingFailed",
@@ -130,19 +130,19 @@ def _error(site: Site, person: Person | None, address: str) -> Json | None:
     return None
 
 
-def _too_many(site: Site, address: str, number: int) -> Json:
-    limit = site.switches.schedule_entries_limit
+def _too_many(backend: GraphBackend, address: str, number: int) -> Json:
+    limit = backend.switches.schedule_entries_limit
     message = (
         "The result set contains too many calendar entries. "
         f"The allowed size = {limit}; the actual size = {max(number, limit + 1)}."
     )
-    if site.switches.schedule_too_many_answers == "call":
+    if backend.switches.schedule_too_many_answers == "call":
         raise GraphError(400, "5006", message)
     error = {"message": message, "responseCode": "5006"}
     return {"scheduleId": address, "scheduleItems": [], "error": error}
 
 
-def _item(event: Event, call: Call, mailbox: Mailbox, zone: str | None) -> Json:
+def _item(event: Event, call: GraphRequest, mailbox: Mailbox, zone: str | None) -> Json:
     item: Json = {
         "status": event.show_as,
         "start": event.details.start.as_json(zone),

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from local.graph.call import Call, Reply, segments_of
+from local.graph.backend import GraphBackend
 from local.graph.errors import (
     ConnectionLost,
     GraphError,
@@ -13,9 +13,9 @@ from local.graph.errors import (
     new_request_id,
 )
 from local.graph.faults import FaultRule, retry_after_header
-from local.graph.recording import Recorded, kept_headers
+from local.graph.http import GraphReply, GraphRequest, segments_of
+from local.graph.request_log import LoggedRequest, kept_headers
 from local.graph.routes import Match, knows, match
-from local.graph.site import Site
 from local.world import MailboxKind, Person
 
 _REST_MAILBOXES = {MailboxKind.ONLINE, MailboxKind.SHARED}
@@ -24,11 +24,11 @@ _REST_MAILBOXES = {MailboxKind.ONLINE, MailboxKind.SHARED}
 class Service:
     """Answers single requests; `batch` builds on it."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, backend: GraphBackend) -> None:
+        self._site = backend
         self._running: Counter[tuple[str, str]] = Counter()
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, call: GraphRequest) -> GraphReply:
         """Return the reply, errors included, and write the exchange down.
 
         Raises:
@@ -36,20 +36,20 @@ class Service:
         """
         operation = ""
         try:
-            rule = self._site.faults.hit(call.method, call.path)
+            rule = self._site.faults.match(call.method, call.path)
             await self._before(rule)
             call.identity = self._site.authority.identify(call.headers.get("authorization"))
             found = self._match(call)
             operation = found.route.pattern
             pause = rule.delay_seconds if rule else 0
             reply = await self._serve(call, found, pause)
-            _break_off(rule)
+            _abort_connection(rule)
         except GraphError as error:
             reply = self._refuse(call, error)
         except ConnectionLost:
             if not operation:
                 operation = self._operation(call)
-            self._record(call, operation, Reply(0))
+            self._record(call, operation, GraphReply(0))
             raise
         self._record(call, operation or self._operation(call), reply)
         return reply
@@ -62,7 +62,7 @@ class Service:
             raise ConnectionLost
         raise rule.error(self._site.clock.now())
 
-    def _match(self, call: Call) -> Match:
+    def _match(self, call: GraphRequest) -> Match:
         segments = segments_of(call.path)
         found = match(call.method, segments)
         if found:
@@ -71,33 +71,33 @@ class Service:
             raise GraphError(405, "Request_BadRequest", "Specified HTTP method is not allowed.")
         raise bad_request(f"Resource not found for the segment '{segments[-1]}'.")
 
-    def _operation(self, call: Call) -> str:
+    def _operation(self, call: GraphRequest) -> str:
         found = match(call.method, segments_of(call.path))
         return found.route.pattern if found else ""
 
-    async def _serve(self, call: Call, found: Match, pause: float) -> Reply:
-        site, caller = self._site, call.caller
+    async def _serve(self, call: GraphRequest, found: Match, pause: float) -> GraphReply:
+        backend, caller = self._site, call.caller
         call.parameters = found.parameters
         if found.user is None:
             if not found.route.by_handler:
-                site.authority.require(caller, found.route.need, None)
+                backend.authority.require(caller, found.route.need, None)
             await asyncio.sleep(pause)
-            return await found.route.handler(site, call)
+            return await found.route.handler(backend, call)
         person = self._person(call, found.user)
-        site.authority.require(caller, found.route.need, person)
+        backend.authority.require(caller, found.route.need, person)
         if person.kind not in _REST_MAILBOXES:
             raise mailbox_not_enabled()
-        call.mailbox = site.store.mailbox(person)
-        async with _Turn(site, self._running, (caller.app_id, person.object_id)):
+        call.mailbox = backend.store.mailbox(person)
+        async with _Turn(backend, self._running, (caller.app_id, person.object_id)):
             # Even without a pause: a moment in which others can be seen to run as well.
             await asyncio.sleep(pause)
-            reply = await found.route.handler(site, call)
+            reply = await found.route.handler(backend, call)
         applied = call.preferences_applied()
         if applied and reply.body is not None:
             reply.headers["Preference-Applied"] = applied
         return reply
 
-    def _person(self, call: Call, user: str) -> Person:
+    def _person(self, call: GraphRequest, user: str) -> Person:
         caller = call.caller
         if user == "me" and caller.user_id is None:
             raise bad_request("/me request is only valid with delegated authentication flow.")
@@ -111,13 +111,13 @@ class Service:
             raise GraphError(503, "MailboxInfoStale", "Mailbox info is stale.")
         return person
 
-    def _refuse(self, call: Call, error: GraphError) -> Reply:
+    def _refuse(self, call: GraphRequest, error: GraphError) -> GraphReply:
         request_id = new_request_id()
         client_id = call.headers.get("client-request-id")
         body = error.body(self._site.clock.now(), request_id, client_id)
-        return Reply(error.status, body, {"request-id": request_id, **error.headers})
+        return GraphReply(error.status, body, {"request-id": request_id, **error.headers})
 
-    def _record(self, call: Call, operation: str, reply: Reply) -> None:
+    def _record(self, call: GraphRequest, operation: str, reply: GraphReply) -> None:
         body: object = None
         if call.raw_body:
             try:
@@ -125,7 +125,7 @@ class Service:
             except GraphError:
                 body = call.raw_body.decode(errors="replace")
         self._site.recorder.add(
-            Recorded(
+            LoggedRequest(
                 at=self._site.clock.now(),
                 method=call.method,
                 path=call.path,
@@ -142,7 +142,7 @@ class Service:
         )
 
 
-def _break_off(rule: FaultRule | None) -> None:
+def _abort_connection(rule: FaultRule | None) -> None:
     """Lose the answer of what has been done. ConnectionLost if the rule says so."""
     if rule and rule.behaviour == "lost":
         raise ConnectionLost
@@ -151,8 +151,10 @@ def _break_off(rule: FaultRule | None) -> None:
 class _Turn:
     """One of the few requests that may run at once for an app and a mailbox."""
 
-    def __init__(self, site: Site, running: Counter[tuple[str, str]], who: tuple[str, str]) -> None:
-        self._site = site
+    def __init__(
+        self, backend: GraphBackend, running: Counter[tuple[str, str]], who: tuple[str, str]
+    ) -> None:
+        self._site = backend
         self._running = running
         self._who = who
 

@@ -10,27 +10,26 @@ from typing import Any, Final
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from local.graph.agenda import Agenda
-from local.graph.auth import Authority, TokenKeys
+from local.graph.auth import TokenKeys, TokenValidator
+from local.graph.backend import GraphBackend
 from local.graph.batch import answer_batch, lowered
-from local.graph.call import Call, Reply
-from local.graph.control import control_routes
 from local.graph.delta import DeltaTokens
 from local.graph.errors import ConnectionLost, GraphError, new_request_id
 from local.graph.exchange import Exchange
 from local.graph.faults import Faults
+from local.graph.http import GraphReply, GraphRequest
 from local.graph.inbox import Inbox
-from local.graph.mail import PostOffice
+from local.graph.mail import MailTransport
 from local.graph.mailbox import Store
 from local.graph.notifications import Notifier
-from local.graph.online import OnlineMeetings
+from local.graph.online_meetings import OnlineMeetings
 from local.graph.outlook import Outlook
 from local.graph.people import People
-from local.graph.recording import Recorded, Recorder, kept_headers
+from local.graph.request_log import LoggedRequest, RequestLog, kept_headers
+from local.graph.scheduler import VirtualScheduler
 from local.graph.service import Service
-from local.graph.site import Site
 from local.graph.subscriptions import Subscriptions
-from local.graph.switches import Switches
+from local.graph.switches import BehaviorFlags
 from local.graph.webhooks import Webhooks
 from local.world import World
 
@@ -48,8 +47,8 @@ class GraphSimulator:
         token_keys: TokenKeys,
         audiences: Iterable[str] = (),
         granted_roles: Callable[[str], Collection[str]] = lambda _: (),
-        on_exchange: Callable[[Recorded], None] | None = None,
-        switches: Switches | None = None,
+        on_exchange: Callable[[LoggedRequest], None] | None = None,
+        switches: BehaviorFlags | None = None,
         seed: int = 0,
         background: bool = True,
         allow_http: bool = False,
@@ -63,33 +62,33 @@ class GraphSimulator:
         due by itself, else only `run_due`, `settle` and `advance` do. *allow_http*: webhooks
         need no TLS. *webhook_trust*: whose certificates webhooks may show.
         """
-        clock, chance = world.clock, random.Random(seed)
-        self.switches = switches or Switches()
-        agenda = Agenda(clock)
+        clock, rng = world.clock, random.Random(seed)
+        self.switches = switches or BehaviorFlags()
+        scheduler = VirtualScheduler(clock)
         people = People(world)
         store = Store(clock, people)
-        post = PostOffice(clock, agenda, self.switches)
-        online = OnlineMeetings(store, agenda, self.switches, chance)
+        post = MailTransport(clock, scheduler, self.switches)
+        online = OnlineMeetings(store, scheduler, self.switches, rng)
         exchange = Exchange(clock, store, post, online, self.switches)
         inbox = Inbox(clock, store, exchange, self.switches)
         subscriptions, webhooks = Subscriptions(clock), Webhooks(webhook_trust)
-        notifier = Notifier(clock, agenda, self.switches, subscriptions, webhooks, chance)
+        notifier = Notifier(clock, scheduler, self.switches, subscriptions, webhooks, rng)
         post.deliver_to(inbox.receive)
         store.on_change(notifier.on_change)
-        self.site = Site(
+        self.backend = GraphBackend(
             world=world,
             people=people,
             clock=clock,
-            chance=chance,
+            rng=rng,
             switches=self.switches,
-            agenda=agenda,
+            scheduler=scheduler,
             store=store,
             post=post,
             online=online,
             exchange=exchange,
-            authority=Authority(world, token_keys, set(audiences), self.switches),
-            faults=Faults(chance),
-            recorder=Recorder(on_exchange),
+            authority=TokenValidator(world, token_keys, set(audiences), self.switches),
+            faults=Faults(rng),
+            recorder=RequestLog(on_exchange),
             subscriptions=subscriptions,
             notifier=notifier,
             webhooks=webhooks,
@@ -97,18 +96,17 @@ class GraphSimulator:
             granted_roles=granted_roles,
             allows_http=allow_http,
         )
-        self.faults = self.site.faults
-        self.requests = self.site.recorder
+        self.faults = self.backend.faults
+        self.requests = self.backend.recorder
         self.mail = post.log
         self.tally = notifier.tally
-        self.outlook = Outlook(self.site)
-        self._service = Service(self.site)
+        self.outlook = Outlook(self.backend)
+        self._service = Service(self.backend)
         self._background = background
 
     def app(self) -> web.Application:
-        """Return the application: ``/v1.0/…`` and ``/_control/…`` at the root."""
+        """Return the application of ``/v1.0/…``."""
         app = web.Application(client_max_size=_LARGEST_BODY)
-        app.add_routes(control_routes(self))
         app.router.add_route("*", "/v1.0/{tail:.*}", self._handle)
         app.on_startup.append(self._start)
         app.on_cleanup.append(self._stop)
@@ -116,24 +114,24 @@ class GraphSimulator:
 
     async def run_due(self) -> None:
         """Do everything due by now, deliveries included, and come back when all is still."""
-        await self.site.agenda.run_due()
+        await self.backend.scheduler.run_due()
 
     async def settle(self, within: timedelta = _SETTLED_WITHIN) -> None:
         """Let mail, notifications and retries happen, moving the clock only as far as needed."""
-        await self.site.agenda.settle(within)
+        await self.backend.scheduler.settle(within)
 
     async def advance(self, by: timedelta) -> None:
         """Let *by* pass, everything in it happening at its own time."""
-        await self.site.agenda.advance(by)
+        await self.backend.scheduler.advance(by)
 
     async def close(self) -> None:
         """Stop what runs and hang up."""
-        await self.site.agenda.close()
-        await self.site.webhooks.close()
+        await self.backend.scheduler.close()
+        await self.backend.webhooks.close()
 
     async def _start(self, _: web.Application) -> None:
         if self._background:
-            self.site.agenda.start()
+            self.backend.scheduler.start()
 
     async def _stop(self, _: web.Application) -> None:
         await self.close()
@@ -147,15 +145,15 @@ class GraphSimulator:
             else:
                 reply = await self._service.answer(call)
         except ConnectionLost:
-            return _hang_up(request)
+            return _abort_connection(request)
         return _response(call, reply)
 
-    async def _call(self, request: web.Request) -> Call:
+    async def _call(self, request: web.Request) -> GraphRequest:
         root = f"{request.scheme}://{request.host}"
         # The address it is reached at is an audience too, as in national clouds.
-        self.site.authority.audiences.add(root)
+        self.backend.authority.audiences.add(root)
         path = request.rel_url.raw_path.removeprefix("/v1.0")
-        return Call(
+        return GraphRequest(
             method=request.method,
             path=path,
             query=lowered(request.rel_url),
@@ -164,23 +162,23 @@ class GraphSimulator:
             root=f"{root}/v1.0",
         )
 
-    async def _batch(self, call: Call) -> Reply:
-        rule = self.faults.hit("POST", "/$batch")
+    async def _batch(self, call: GraphRequest) -> GraphReply:
+        rule = self.faults.match("POST", "/$batch")
         try:
             if rule and rule.behaviour == "reset":
                 raise ConnectionLost
             if rule and rule.behaviour == "status":
-                raise rule.error(self.site.clock.now())
+                raise rule.error(self.backend.clock.now())
             reply = await answer_batch(self._service, call)
         except GraphError as error:
             client_id = call.headers.get("client-request-id")
-            body = error.body(self.site.clock.now(), new_request_id(), client_id)
-            reply = Reply(error.status, body, dict(error.headers))
+            body = error.body(self.backend.clock.now(), new_request_id(), client_id)
+            reply = GraphReply(error.status, body, dict(error.headers))
         if rule and rule.behaviour == "lost":
             raise ConnectionLost
         self.requests.add(
-            Recorded(
-                at=self.site.clock.now(),
+            LoggedRequest(
+                at=self.backend.clock.now(),
                 method="POST",
                 path="/$batch",
                 operation="$batch",
@@ -207,7 +205,7 @@ def _parsed(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
         return raw.decode(errors="replace")
 
 
-def _response(call: Call, reply: Reply) -> web.Response:
+def _response(call: GraphRequest, reply: GraphReply) -> web.Response:
     headers = {"request-id": new_request_id(), **reply.headers}
     if call.headers.get("return-client-request-id", "").lower() == "true":
         headers["client-request-id"] = call.headers.get("client-request-id", "")
@@ -216,7 +214,7 @@ def _response(call: Call, reply: Reply) -> web.Response:
     return web.json_response(reply.body, status=reply.status, headers=headers)
 
 
-def _hang_up(request: web.Request) -> web.Response:
+def _abort_connection(request: web.Request) -> web.Response:
     if request.transport:
         request.transport.abort()
     return web.Response(status=500)  # to nobody

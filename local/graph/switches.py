@@ -7,7 +7,7 @@ TeamsLink = Literal["at once", "late", "never", "null", "swapped"]
 
 
 @dataclass(slots=True)
-class Switches:
+class BehaviorFlags:
     """All that can be set, with the kindest faithful value as default, except duplicates: on."""
 
     # Mail and Outlook
@@ -108,7 +108,7 @@ class Switches:
         """Change one switch. KeyError for an unknown name, TypeError for a wrong value."""
         if name not in {f.name for f in fields(self)}:
             raise KeyError(name)
-        if not _fits(value, get_type_hints(Switches)[name]):
+        if not _fits(value, get_type_hints(BehaviorFlags)[name]):
             raise TypeError(f"{name} does not take {value!r}")
         setattr(self, name, value)
 

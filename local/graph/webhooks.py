@@ -14,7 +14,7 @@ from local.graph.errors import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DeliveryResult:
     """What a webhook said; *status* None: nothing, in time."""
 
     status: int | None
@@ -58,7 +58,7 @@ class Webhooks:
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError):
             return False
 
-    async def deliver(self, url: str, items: list[Json], seconds: float) -> Answer:
+    async def deliver(self, url: str, items: list[Json], seconds: float) -> DeliveryResult:
         """POST ``{value: items}`` and return what came back within *seconds*, in real time."""
         began = time.monotonic()
         try:
@@ -72,7 +72,7 @@ class Webhooks:
                 status: int | None = answer.status
         except (aiohttp.ClientError, TimeoutError):
             status = None
-        return Answer(status, time.monotonic() - began)
+        return DeliveryResult(status, time.monotonic() - began)
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Final
 
 from local.host.console import announce, set_up_logging
-from local.host.control import obey
+from local.host.control import run_command
 from local.host.cors import Cors
 from local.host.host import GRACE, DevelopmentHost
 from local.host.static import StaticSite
@@ -75,7 +75,7 @@ async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> 
             pid=os.getpid(),
         )
         if options.control:
-            obeying = asyncio.create_task(obey(host))
+            obeying = asyncio.create_task(run_command(host))
             obeying.add_done_callback(lambda _: stopped.set())
         await stopped.wait()
         return list(sys.modules.values())

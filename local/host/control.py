@@ -18,7 +18,7 @@ from local.host.console import announce
 from local.host.host import DevelopmentHost
 
 
-async def obey(host: DevelopmentHost) -> None:
+async def run_command(host: DevelopmentHost) -> None:
     """Do what standard input says, until it ends."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(

@@ -19,13 +19,13 @@ from aiohttp import web
 from local.host.configuration import read_options
 from local.host.connections import Connections
 from local.host.cors import Cors
-from local.host.edge import Edge, Keys
 from local.host.errors import AppRefused
+from local.host.http_server import HttpServer, Keys
 from local.host.importing import fresh_modules, import_app
 from local.host.indexing import IndexedFunction, QueueBinding, TimerSchedule, index
 from local.host.invoking import Invocation, Invoker
-from local.host.queueing import Queue, StorageQueue
-from local.host.queues import QueueListener
+from local.host.queue_client import Queue, StorageQueue
+from local.host.queue_listener import QueueListener
 from local.host.static import StaticSite
 from local.host.timers import TimerListener
 from local.host.worker import Worker
@@ -95,7 +95,7 @@ class DevelopmentHost:
         self._address, self._port = address, port
         self._listening = listening
         self._tls = _tls(certificate, key)
-        self._edge = Edge(
+        self._http_server = HttpServer(
             self.keys, cors or Cors(()), sites, keeps_chunked_bodies=keeps_chunked_bodies
         )
         self._polls_queues, self._runs_timers = polls_queues, runs_timers
@@ -184,7 +184,7 @@ class DevelopmentHost:
             self.functions = index(registered, options, settings)
         except AppRefused as refused:
             self.failure = refused
-            self._edge.failure = str(refused)
+            self._http_server.failure = str(refused)
             _report(refused)
             return
         connections = Connections(settings)
@@ -213,14 +213,14 @@ class DevelopmentHost:
                 )
             elif isinstance(each.trigger, TimerSchedule):
                 self._timers[each.name] = TimerListener(each, each.trigger, invoker)
-        self._invoker = self._edge.invoker = invoker
-        self._edge.options = options
-        self._edge.functions = self.functions
-        self._edge.run_by_hand = self._run_by_hand
+        self._invoker = self._http_server.invoker = invoker
+        self._http_server.options = options
+        self._http_server.functions = self.functions
+        self._http_server.run_by_hand = self._run_by_hand
 
     async def _serve(self) -> None:
         runner = web.AppRunner(
-            self._edge.app(),
+            self._http_server.app(),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=self._grace.total_seconds(),
@@ -262,8 +262,8 @@ class DevelopmentHost:
         if self._invoker and not await self._invoker.is_idle(self._grace):
             _log.warning("Invocations still run after %s: they are abandoned", self._grace)
         for listener in self._queues.values():
-            listener.abandon()
-            await listener.settle()
+            listener.cancel()
+            await listener.wait_idle()
 
 
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:

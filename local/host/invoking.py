@@ -17,7 +17,7 @@ from azure.functions.meta import Datum
 from local.host.configuration import HostOptions
 from local.host.indexing import RETURN, QueueBinding
 from local.host.messages import bodies, encode
-from local.host.queueing import Queue
+from local.host.queue_client import Queue
 from local.host.worker import Call, FunctionTimedOut, Worker
 
 # Frames between the host and the app: our package's and the standard library's.

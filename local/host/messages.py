@@ -13,7 +13,7 @@ from typing import Any, Final
 from azure.functions.meta import Datum
 
 from local.host.newtonsoft import as_text, looks_like_json, parse
-from local.host.queueing import MAX_MESSAGE_BYTES, TakenMessage
+from local.host.queue_client import MAX_MESSAGE_BYTES, TakenMessage
 
 POISON: Final = "-poison"
 

@@ -24,7 +24,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(slots=True)
-class Weather:
+class ServiceConditions:
     """How the vault does. All of it can change while it runs."""
 
     is_down: bool = False
@@ -92,7 +92,7 @@ class KeyVaultSimulator:
         readers: set[str],
     ) -> None:
         self.vault = Vault(clock)
-        self.weather = Weather()
+        self.conditions = ServiceConditions()
         self.readers = readers
         self.reads: list[str] = []
         """Names of secrets whose value was given out, in order."""
@@ -138,14 +138,14 @@ class KeyVaultSimulator:
             return error.response()
 
     async def _pass_weather(self) -> None:
-        weather = self.weather
-        if weather.delay:
-            await asyncio.sleep(weather.delay.total_seconds())
-        if weather.is_down:
+        conditions = self.conditions
+        if conditions.delay:
+            await asyncio.sleep(conditions.delay.total_seconds())
+        if conditions.is_down:
             raise VaultError(503, "ServiceUnavailable", "The service is unavailable.")
-        if weather.throttled > 0:
-            weather.throttled -= 1
-            headers = {"Retry-After": str(weather.retry_after_seconds)}
+        if conditions.throttled > 0:
+            conditions.throttled -= 1
+            headers = {"Retry-After": str(conditions.retry_after_seconds)}
             raise VaultError(429, "Throttled", "Request was throttled.", headers=headers)
 
     def _authenticate(self, request: web.Request) -> None:
@@ -163,7 +163,7 @@ class KeyVaultSimulator:
             raise self._challenge(f"AKV10001: Invalid token: {error}.") from error
         if claims.get("tid") != self._tenant_id:
             raise self._challenge("AKV10032: Invalid issuer.")
-        if self.weather.forbids or claims.get("oid") not in self.readers:
+        if self.conditions.forbids or claims.get("oid") not in self.readers:
             text = "Caller is not authorized to perform action on resource."
             raise VaultError(403, "Forbidden", text, "ForbiddenByRbac")
 
@@ -260,14 +260,14 @@ class KeyVaultSimulator:
     # --- by hand
 
     async def _show_control(self, _: web.Request) -> web.Response:
-        weather = self.weather
+        conditions = self.conditions
         return web.json_response(
             {
-                "is_down": weather.is_down,
-                "delay_seconds": weather.delay.total_seconds(),
-                "throttled": weather.throttled,
-                "retry_after_seconds": weather.retry_after_seconds,
-                "forbids": weather.forbids,
+                "is_down": conditions.is_down,
+                "delay_seconds": conditions.delay.total_seconds(),
+                "throttled": conditions.throttled,
+                "retry_after_seconds": conditions.retry_after_seconds,
+                "forbids": conditions.forbids,
                 "secrets": {name: len(each) for name, each in self.vault.secrets.items()},
             }
         )
@@ -279,9 +279,9 @@ class KeyVaultSimulator:
             return VaultError(400, "BadParameter", str(error.errors()[0]["msg"])).response()
         for name, value in asked.model_dump(exclude_none=True).items():
             if name == "delay_seconds":
-                self.weather.delay = timedelta(seconds=value)
+                self.conditions.delay = timedelta(seconds=value)
             else:
-                setattr(self.weather, name, value)
+                setattr(self.conditions, name, value)
         return await self._show_control(request)
 
     # --- parts

@@ -41,7 +41,7 @@ class OutlookPages:
 
     def __init__(self, graph: GraphSimulator) -> None:
         self._graph = graph
-        self._world = graph.site.world
+        self._world = graph.backend.world
 
     def app(self) -> web.Application:
         """Return the application."""

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from shared.adapters.entra_errors import STALE_CREDENTIAL, Refusal, entra_error, read_refusal
+from shared.adapters.entra_errors import STALE_CREDENTIAL, EntraErrorBody, entra_error, read_refusal
+from shared.adapters.http_pool import HttpPool
 from shared.adapters.key_vault import KeyVaultSecrets, Secret
-from shared.adapters.outbound import Outbound
 from shared.errors import CalendarUnavailable, Misconfigured
 from shared.ids import ObjectId, TenantId
-from shared.organizations.ports import CredentialInUse
+from shared.organizations.ports import CredentialInfo
 from shared.settings import AppCredential, Settings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _POLICIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Proof:
+class _ClientCredential:
     """What the app proves itself with right now. *version* changes when it does."""
 
     version: str
@@ -120,15 +120,15 @@ class Identity:
     ) -> "AccessToken":
         from azure.core.exceptions import AzureError
 
-        proof = await self._app.proof()
+        client_credential = await self._app.client_credential()
         try:
-            return await self._asked(proof, scopes, claims, enable_cae=enable_cae)
+            return await self._asked(client_credential, scopes, claims, enable_cae=enable_cae)
         except AzureError as error:
             refusal = refusal_of(error)
             if refusal.aadsts not in STALE_CREDENTIAL:
                 raise entra_error(refusal) from error
-            newer = await self._app.proof(fresh=True)
-            if newer.version == proof.version:
+            newer = await self._app.client_credential(fresh=True)
+            if newer.version == client_credential.version:
                 raise entra_error(refusal) from error
         try:
             return await self._asked(newer, scopes, claims, enable_cae=enable_cae)
@@ -136,12 +136,17 @@ class Identity:
             raise entra_error(refusal_of(error)) from error
 
     async def _asked(
-        self, proof: _Proof, scopes: tuple[str, ...], claims: str | None, *, enable_cae: bool
+        self,
+        client_credential: _ClientCredential,
+        scopes: tuple[str, ...],
+        claims: str | None,
+        *,
+        enable_cae: bool,
     ) -> "AccessToken":
-        if self._inner is None or self._version != proof.version:
+        if self._inner is None or self._version != client_credential.version:
             await self.close()
-            self._inner = self._app.make(self.tenant_id, proof, self._assertion)
-            self._version = proof.version
+            self._inner = self._app.make(self.tenant_id, client_credential, self._assertion)
+            self._version = client_credential.version
         return await self._inner.get_token(*scopes, claims=claims, enable_cae=enable_cae)
 
 
@@ -151,10 +156,10 @@ class AppCredentials:
     Belongs to the loop it is first used on.
     """
 
-    def __init__(self, settings: Settings, secrets: KeyVaultSecrets, outbound: Outbound) -> None:
+    def __init__(self, settings: Settings, secrets: KeyVaultSecrets, http_pool: HttpPool) -> None:
         self._settings = settings
         self._secrets = secrets
-        self._outbound = outbound
+        self._outbound = http_pool
         self._identities: OrderedDict[Hashable, Identity] = OrderedDict()
         self._assertion: AccessToken | None = None
         self._assertion_lock = asyncio.Lock()
@@ -198,7 +203,7 @@ class AppCredentials:
         if "_session" in self.__dict__:
             await self._session.close()
 
-    async def proof(self, *, fresh: bool = False) -> _Proof:
+    async def client_credential(self, *, fresh: bool = False) -> _ClientCredential:
         """Return what the app proves itself with; *fresh*: do not believe what was read before.
 
         Raises:
@@ -210,30 +215,34 @@ class AppCredentials:
             case AppCredential.MANAGED_IDENTITY:
                 await self._refresh_assertion()
                 # One version for good: the credential asks for the newest assertion by itself.
-                return _Proof("federated", {"client_assertion_func": self._assertion_text})
+                return _ClientCredential(
+                    "federated", {"client_assertion_func": self._assertion_text}
+                )
             case AppCredential.CERTIFICATE:
                 secret = await self._secrets.get(self._settings.app_certificate_name, fresh=fresh)
-                return _Proof(secret.version, {"client_certificate": _certificate(secret)})
+                return _ClientCredential(
+                    secret.version, {"client_certificate": _certificate(secret)}
+                )
             case AppCredential.SECRET:
                 secret = await self._secrets.get(self._settings.app_secret_name, fresh=fresh)
-                return _Proof(secret.version, {"client_secret": secret.value})
+                return _ClientCredential(secret.version, {"client_secret": secret.value})
 
-    async def in_use(self) -> CredentialInUse:
-        """Return what the app proves itself with right now. Raises as `proof` does."""
+    async def describe(self) -> CredentialInfo:
+        """Return what the app proves itself with right now. Raises as `client_credential` does."""
         kind = self._settings.app_credential
         if kind is AppCredential.MANAGED_IDENTITY:
-            return CredentialInUse(kind.value, None)
+            return CredentialInfo(kind.value, None)
         name = (
             self._settings.app_certificate_name
             if kind is AppCredential.CERTIFICATE
             else self._settings.app_secret_name
         )
-        return CredentialInUse(kind.value, (await self._secrets.get(name)).expires_at)
+        return CredentialInfo(kind.value, (await self._secrets.get(name)).expires_at)
 
     def make(
-        self, tenant_id: TenantId, proof: _Proof, assertion: str | None
+        self, tenant_id: TenantId, client_credential: _ClientCredential, assertion: str | None
     ) -> "AsyncTokenCredential":
-        """Return the SDK's credential for *proof*: the app's, or that of *assertion*'s user."""
+        """Return the SDK's credential for the app, or for the user whose token *assertion* is."""
         from azure.identity import aio
 
         common: dict[str, Any] = {
@@ -245,23 +254,30 @@ class AppCredentials:
         client_id = self._settings.app_client_id
         if assertion is not None:
             return aio.OnBehalfOfCredential(
-                tenant_id, client_id, user_assertion=assertion, **proof.options, **common
+                tenant_id,
+                client_id,
+                user_assertion=assertion,
+                **client_credential.options,
+                **common,
             )
         match self._settings.app_credential:
             case AppCredential.MANAGED_IDENTITY:
                 return aio.ClientAssertionCredential(
-                    tenant_id, client_id, proof.options["client_assertion_func"], **common
+                    tenant_id,
+                    client_id,
+                    client_credential.options["client_assertion_func"],
+                    **common,
                 )
             case AppCredential.CERTIFICATE:
                 return aio.CertificateCredential(
                     tenant_id,
                     client_id,
-                    certificate_data=proof.options["client_certificate"],
+                    certificate_data=client_credential.options["client_certificate"],
                     **common,
                 )
             case AppCredential.SECRET:
                 return aio.ClientSecretCredential(
-                    tenant_id, client_id, proof.options["client_secret"], **common
+                    tenant_id, client_id, client_credential.options["client_secret"], **common
                 )
 
     @cached_property
@@ -314,11 +330,11 @@ class AppCredentials:
         task.add_done_callback(self._retired.discard)
 
 
-def refusal_of(error: "AzureError") -> Refusal:
+def refusal_of(error: "AzureError") -> EntraErrorBody:
     """Return what the token endpoint said, out of the SDK's error; status 0: it did not answer."""
     response = getattr(error, "response", None)
     if response is None:
-        return Refusal(0)
+        return EntraErrorBody(0)
     try:
         body = response.text() if callable(getattr(response, "text", None)) else b""
     except Exception:  # noqa: BLE001 - the SDK's responses raise many things when never read

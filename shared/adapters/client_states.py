@@ -26,8 +26,8 @@ _SHAPE = re.compile(
 )
 
 
-class KeyedClientStates:
-    """Makes and checks client states with a key from Key Vault (the `ClientStates` port)."""
+class HmacClientStateSigner:
+    """Makes and checks client states with a key from Key Vault (the `ClientStateSigner` port)."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class KeyedClientStates:
         self._monotonic = monotonic
         self._reread_at = float("-inf")
 
-    async def make(self, mailbox: Mailbox, nonce: str) -> str:
+    async def create(self, mailbox: Mailbox, nonce: str) -> str:
         """Return the client state of *mailbox*; *nonce*: up to 40 of letters, digits, - and _."""
         keys = await self._keys()
         mac = _mac(keys[0], mailbox.tenant_id, mailbox.object_id, nonce)

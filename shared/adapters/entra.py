@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.adapters.outbound import Outbound
+from shared.adapters.http_pool import HttpPool
 from shared.clock import Clock
 from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.ids import ObjectId, TenantId
-from shared.logs import log_trouble
+from shared.logs import log_warning
 from shared.organizations.ports import CallerKind, VerifiedToken
 from shared.settings import Settings
 
@@ -57,10 +57,10 @@ class SigningKeys:
     PyJWT's own client fetches with a blocking call, which would stop every other request.
     """
 
-    def __init__(self, login_url: str, outbound: Outbound, clock: Clock) -> None:
+    def __init__(self, login_url: str, http_pool: HttpPool, clock: Clock) -> None:
         self._url = f"{login_url}/common/discovery/v2.0/keys"
         self._issuer = f"{login_url}/{{tenantid}}/v2.0"
-        self._outbound = outbound
+        self._outbound = http_pool
         self._clock = clock
         self._keys: Mapping[str, SigningKey] = {}
         self._fetched_at: datetime | None = None
@@ -105,7 +105,7 @@ class SigningKeys:
             answer.raise_for_status()
             self._keys = _keys_of(answer.json(), self._issuer)
         except (httpx.HTTPError, ValueError, TypeError, AttributeError, KeyError):
-            log_trouble("entra.keys_unavailable", count=len(self._keys))
+            log_warning("entra.keys_unavailable", count=len(self._keys))
             self._failed = True
             self._look_at = self._clock.now() + TRY_AGAIN_AFTER
         else:
@@ -114,13 +114,13 @@ class SigningKeys:
             self._look_at = self._fetched_at + LOOK_AGAIN_AFTER
 
 
-class EntraTokens:
-    """Checks bearer tokens (the `Tokens` port)."""
+class EntraTokenVerifier:
+    """Checks bearer tokens (the `TokenVerifier` port)."""
 
-    def __init__(self, settings: Settings, outbound: Outbound, clock: Clock) -> None:
+    def __init__(self, settings: Settings, http_pool: HttpPool, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._keys = SigningKeys(settings.cloud.login_url, outbound, clock)
+        self._keys = SigningKeys(settings.cloud.login_url, http_pool, clock)
 
     async def ping(self) -> None:
         """Return if there are signing keys, else raise CalendarUnavailable."""

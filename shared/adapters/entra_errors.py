@@ -23,7 +23,7 @@ from shared.errors import (
 )
 
 
-class Who(Enum):
+class EntraResponsible(Enum):
     """Who can mend it."""
 
     ADMIN = "the customer's administrator"
@@ -33,10 +33,10 @@ class Who(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class EntraErrorMapping:
     """What a number stands for."""
 
-    who: Who
+    who: EntraResponsible
     message: str
     remedy: str
 
@@ -44,83 +44,115 @@ class Meaning:
 _CONSENT = "An administrator approves the app through the organization's consent link."
 _SIGN_IN = "Sign in again; the frontend passes on the claims."
 
-MEANINGS: Final[Mapping[int, Meaning]] = {
-    65001: Meaning(Who.ADMIN, "The tenant has not approved the app.", _CONSENT),
-    65004: Meaning(Who.ADMIN, "The approval was declined.", _CONSENT),
-    90094: Meaning(Who.ADMIN, "An administrator must approve the app.", _CONSENT),
-    90095: Meaning(Who.ADMIN, "A request for approval waits for an administrator.", _CONSENT),
-    50105: Meaning(
-        Who.ADMIN,
+MEANINGS: Final[Mapping[int, EntraErrorMapping]] = {
+    65001: EntraErrorMapping(
+        EntraResponsible.ADMIN, "The tenant has not approved the app.", _CONSENT
+    ),
+    65004: EntraErrorMapping(EntraResponsible.ADMIN, "The approval was declined.", _CONSENT),
+    90094: EntraErrorMapping(
+        EntraResponsible.ADMIN, "An administrator must approve the app.", _CONSENT
+    ),
+    90095: EntraErrorMapping(
+        EntraResponsible.ADMIN, "A request for approval waits for an administrator.", _CONSENT
+    ),
+    50105: EntraErrorMapping(
+        EntraResponsible.ADMIN,
         "The user is not assigned to the app, which this tenant demands.",
         "An administrator assigns the user or their group to the enterprise application.",
     ),
-    500011: Meaning(Who.ADMIN, "The resource is not known in the tenant.", _CONSENT),
-    700016: Meaning(Who.ADMIN, "The app is not known in the tenant.", _CONSENT),
-    7000112: Meaning(
-        Who.ADMIN,
+    500011: EntraErrorMapping(
+        EntraResponsible.ADMIN, "The resource is not known in the tenant.", _CONSENT
+    ),
+    700016: EntraErrorMapping(
+        EntraResponsible.ADMIN, "The app is not known in the tenant.", _CONSENT
+    ),
+    7000112: EntraErrorMapping(
+        EntraResponsible.ADMIN,
         "The app is disabled in the tenant.",
         "An administrator enables the enterprise application.",
     ),
-    90002: Meaning(
-        Who.ADMIN, "There is no such tenant.", "Check the tenant id, and that it is in this cloud."
+    90002: EntraErrorMapping(
+        EntraResponsible.ADMIN,
+        "There is no such tenant.",
+        "Check the tenant id, and that it is in this cloud.",
     ),
-    7000215: Meaning(
-        Who.OPERATOR, "Entra refuses the app's secret.", "Put a valid secret into Key Vault."
+    7000215: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
+        "Entra refuses the app's secret.",
+        "Put a valid secret into Key Vault.",
     ),
-    7000222: Meaning(
-        Who.OPERATOR, "The app's secret has expired.", "Put a new secret into Key Vault."
+    7000222: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
+        "The app's secret has expired.",
+        "Put a new secret into Key Vault.",
     ),
-    7000218: Meaning(
-        Who.OPERATOR, "The app sent no credential.", "Check APP_CREDENTIAL and what it names."
+    7000218: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
+        "The app sent no credential.",
+        "Check APP_CREDENTIAL and what it names.",
     ),
-    700027: Meaning(
-        Who.OPERATOR,
+    700027: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
         "Entra does not know the app's certificate.",
         "Upload the certificate to the app registration.",
     ),
-    70021: Meaning(
-        Who.OPERATOR,
+    70021: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
         "No federated credential matches the managed identity.",
         "Correct issuer, subject and audience of the federated identity credential.",
     ),
-    700213: Meaning(
-        Who.OPERATOR,
+    700213: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
         "No federated credential matches the managed identity.",
         "Correct issuer, subject and audience of the federated identity credential.",
     ),
-    700229: Meaning(
-        Who.OPERATOR,
+    700229: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
         "The managed identity's token is of the wrong kind.",
         "Correct issuer, subject and audience of the federated identity credential.",
     ),
-    7000114: Meaning(
-        Who.OPERATOR, "The app may not act on behalf of users.", "Correct the app registration."
+    7000114: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
+        "The app may not act on behalf of users.",
+        "Correct the app registration.",
     ),
-    650056: Meaning(
-        Who.OPERATOR,
+    650056: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
         "The app registration does not list the permission.",
         "Add the permission to the app registration, then ask for consent again.",
     ),
-    650057: Meaning(
-        Who.OPERATOR,
+    650057: EntraErrorMapping(
+        EntraResponsible.OPERATOR,
         "The app registration does not list the resource.",
         "Add the permission to the app registration, then ask for consent again.",
     ),
-    50013: Meaning(Who.CLIENT, "The user's token was not accepted.", "Send a new access token."),
-    500133: Meaning(Who.CLIENT, "The user's token has expired.", "Send a new access token."),
-    50020: Meaning(
-        Who.CLIENT,
+    50013: EntraErrorMapping(
+        EntraResponsible.CLIENT, "The user's token was not accepted.", "Send a new access token."
+    ),
+    500133: EntraErrorMapping(
+        EntraResponsible.CLIENT, "The user's token has expired.", "Send a new access token."
+    ),
+    50020: EntraErrorMapping(
+        EntraResponsible.CLIENT,
         "The account belongs to another tenant.",
         "Sign in with an account of this organization, or be invited as a guest.",
     ),
-    50173: Meaning(Who.USER, "The password has changed.", _SIGN_IN),
-    70043: Meaning(Who.USER, "The sign-in is too old for this tenant.", _SIGN_IN),
-    50079: Meaning(Who.USER, "The user must register for multifactor authentication.", _SIGN_IN),
-    50076: Meaning(Who.USER, "Multifactor authentication is demanded.", _SIGN_IN),
-    50074: Meaning(Who.USER, "Strong authentication is demanded.", _SIGN_IN),
-    50158: Meaning(Who.USER, "A further check outside Entra is demanded.", _SIGN_IN),
-    53003: Meaning(
-        Who.ADMIN,
+    50173: EntraErrorMapping(EntraResponsible.USER, "The password has changed.", _SIGN_IN),
+    70043: EntraErrorMapping(
+        EntraResponsible.USER, "The sign-in is too old for this tenant.", _SIGN_IN
+    ),
+    50079: EntraErrorMapping(
+        EntraResponsible.USER, "The user must register for multifactor authentication.", _SIGN_IN
+    ),
+    50076: EntraErrorMapping(
+        EntraResponsible.USER, "Multifactor authentication is demanded.", _SIGN_IN
+    ),
+    50074: EntraErrorMapping(EntraResponsible.USER, "Strong authentication is demanded.", _SIGN_IN),
+    50158: EntraErrorMapping(
+        EntraResponsible.USER, "A further check outside Entra is demanded.", _SIGN_IN
+    ),
+    53003: EntraErrorMapping(
+        EntraResponsible.ADMIN,
         "A conditional access policy blocks the access.",
         "An administrator allows this app in the conditional access policy.",
     ),
@@ -129,29 +161,32 @@ MEANINGS: Final[Mapping[int, Meaning]] = {
 STALE_CREDENTIAL: Final = frozenset({7000215, 7000222, 700027})
 """Refusals that a credential read anew from Key Vault may cure."""
 
-_BY_ERROR: Final[Mapping[str, Who]] = {
-    "consent_required": Who.ADMIN,
-    "access_denied": Who.ADMIN,
-    "unauthorized_client": Who.ADMIN,
-    "invalid_resource": Who.ADMIN,
-    "invalid_client": Who.OPERATOR,
-    "invalid_scope": Who.OPERATOR,
-    "unsupported_grant_type": Who.OPERATOR,
-    "interaction_required": Who.USER,
-    "login_required": Who.USER,
-    "invalid_grant": Who.CLIENT,
+_BY_ERROR: Final[Mapping[str, EntraResponsible]] = {
+    "consent_required": EntraResponsible.ADMIN,
+    "access_denied": EntraResponsible.ADMIN,
+    "unauthorized_client": EntraResponsible.ADMIN,
+    "invalid_resource": EntraResponsible.ADMIN,
+    "invalid_client": EntraResponsible.OPERATOR,
+    "invalid_scope": EntraResponsible.OPERATOR,
+    "unsupported_grant_type": EntraResponsible.OPERATOR,
+    "interaction_required": EntraResponsible.USER,
+    "login_required": EntraResponsible.USER,
+    "invalid_grant": EntraResponsible.CLIENT,
 }
-_FALLBACK: Final[Mapping[Who, tuple[str, str]]] = {
-    Who.ADMIN: ("The tenant does not let the app in.", _CONSENT),
-    Who.OPERATOR: ("Entra refuses the app's own credential.", "Check the app registration."),
-    Who.CLIENT: ("The user's token was not accepted.", "Send a new access token."),
-    Who.USER: ("Entra demands that the user signs in again.", _SIGN_IN),
+_FALLBACK: Final[Mapping[EntraResponsible, tuple[str, str]]] = {
+    EntraResponsible.ADMIN: ("The tenant does not let the app in.", _CONSENT),
+    EntraResponsible.OPERATOR: (
+        "Entra refuses the app's own credential.",
+        "Check the app registration.",
+    ),
+    EntraResponsible.CLIENT: ("The user's token was not accepted.", "Send a new access token."),
+    EntraResponsible.USER: ("Entra demands that the user signs in again.", _SIGN_IN),
 }
 _PASSING: Final = frozenset({"temporarily_unavailable", "server_error"})
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class EntraErrorBody:
     """What the token endpoint answered."""
 
     status: int
@@ -164,30 +199,30 @@ class Refusal:
     retry_after: str | None = None
 
 
-def read_refusal(status: int, body: bytes | str, retry_after: str | None = None) -> Refusal:
+def read_refusal(status: int, body: bytes | str, retry_after: str | None = None) -> EntraErrorBody:
     """Return what *body* says; a body that is no JSON object says nothing."""
     try:
-        told: Any = json.loads(body)
+        payload: Any = json.loads(body)
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        return Refusal(status, retry_after=retry_after)
-    codes = told.get("error_codes")
+        payload = None
+    if not isinstance(payload, dict):
+        return EntraErrorBody(status, retry_after=retry_after)
+    codes = payload.get("error_codes")
     first = codes[0] if isinstance(codes, list) and codes else None
-    claims = told.get("claims")
-    return Refusal(
+    claims = payload.get("claims")
+    return EntraErrorBody(
         status=status,
-        error=str(told.get("error") or ""),
-        suberror=str(told.get("suberror") or ""),
+        error=str(payload.get("error") or ""),
+        suberror=str(payload.get("suberror") or ""),
         aadsts=first if isinstance(first, int) else None,
         claims=claims if isinstance(claims, str) and claims else None,
-        trace_id=str(told.get("trace_id") or ""),
-        correlation_id=str(told.get("correlation_id") or ""),
+        trace_id=str(payload.get("trace_id") or ""),
+        correlation_id=str(payload.get("correlation_id") or ""),
         retry_after=retry_after,
     )
 
 
-def entra_error(refusal: Refusal) -> SchedulingError:
+def entra_error(refusal: EntraErrorBody) -> SchedulingError:
     """Return what to raise for *refusal*."""
     if refusal.status == 429:
         return CalendarThrottled(
@@ -215,28 +250,30 @@ def entra_error(refusal: Refusal) -> SchedulingError:
     return _raised(who, message, f"{remedy} {_for_support(refusal)}", refusal)
 
 
-def _who(refusal: Refusal, meaning: Meaning | None) -> Who | None:
+def _who(refusal: EntraErrorBody, meaning: EntraErrorMapping | None) -> EntraResponsible | None:
     """Return who can mend it, or None if neither the words nor the number tell."""
     if refusal.claims or refusal.suberror in {"basic_action", "additional_action"}:
-        return Who.USER
+        return EntraResponsible.USER
     if refusal.suberror == "consent_required":
-        return Who.ADMIN
+        return EntraResponsible.ADMIN
     if meaning:
         return meaning.who
     return _BY_ERROR.get(refusal.error)
 
 
-def _raised(who: Who, message: str, remedy: str, refusal: Refusal) -> SchedulingError:
-    if who is Who.USER:
+def _raised(
+    who: EntraResponsible, message: str, remedy: str, refusal: EntraErrorBody
+) -> SchedulingError:
+    if who is EntraResponsible.USER:
         return SignInAgain(message, claims=refusal.claims)
-    if who is Who.ADMIN:
+    if who is EntraResponsible.ADMIN:
         return ConsentMissing(message, aadsts=refusal.aadsts, remedy=remedy)
-    if who is Who.OPERATOR:
+    if who is EntraResponsible.OPERATOR:
         return Misconfigured(f"{message} ({_code(refusal)})", remedy=remedy)
     return NotAuthenticated(message, remedy=remedy)
 
 
-def _unknown(refusal: Refusal) -> CalendarRefused:
+def _unknown(refusal: EntraErrorBody) -> CalendarRefused:
     return CalendarRefused(
         f"Entra refused: {_code(refusal)}.",
         code=_code(refusal),
@@ -246,12 +283,12 @@ def _unknown(refusal: Refusal) -> CalendarRefused:
     )
 
 
-def _for_support(refusal: Refusal) -> str:
+def _for_support(refusal: EntraErrorBody) -> str:
     return (
         f"Microsoft's support wants {_code(refusal)}, trace id {refusal.trace_id} "
         f"and correlation id {refusal.correlation_id}."
     )
 
 
-def _code(refusal: Refusal) -> str:
+def _code(refusal: EntraErrorBody) -> str:
     return f"AADSTS{refusal.aadsts}" if refusal.aadsts else refusal.error

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Misconfigured, StoreUnavailable
-from shared.logs import log_trouble
+from shared.logs import log_warning
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class KeyVaultSecrets:
             except StoreUnavailable:
                 if not kept.secrets:
                     raise
-                log_trouble("key_vault.unavailable", reason=name)
+                log_warning("key_vault.unavailable", reason=name)
                 found = kept.secrets
             kept.secrets, kept.read_at = found, self._monotonic()
             return found

@@ -23,8 +23,8 @@ from shared.ids import (
     SubscriptionId,
     TenantId,
 )
+from shared.jobs import Job, JobKind
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.sessions.ports import Job, JobKind
 from shared.tracing import traceparent
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ class Queues:
         )
 
 
-class StorageOutbox:
-    """Implements `Outbox` on Queue Storage."""
+class StorageNotificationQueue:
+    """Implements `NotificationQueue` on Queue Storage."""
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
@@ -166,8 +166,8 @@ class StorageOutbox:
         return len(messages)
 
 
-class StorageJobs:
-    """Implements `Jobs` on Queue Storage."""
+class StorageJobQueue:
+    """Implements `JobQueue` on Queue Storage."""
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues

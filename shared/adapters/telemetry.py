@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from shared.logs import log_trouble, observe_with
+from shared.logs import add_event_observer, log_warning
 from shared.settings import Settings
-from shared.tracing import Span, SpanKind, record_with, trace_id
+from shared.tracing import Span, SpanKind, add_span_recorder, trace_id
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -62,16 +62,16 @@ Shape = Literal["counter", "histogram", "gauge"]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class MetricSpec:
     """What an event is counted as: by which facts, and which facts as what."""
 
     by: tuple[str, ...] = ()
     shapes: Mapping[str, Shape] = field(default_factory=dict)
 
 
-FIGURES: Final[Mapping[str, Figures]] = {
-    "http.replied": Figures(("function", "status"), {"duration_ms": "histogram"}),
-    "webhook.acknowledged": Figures(
+METRICS: Final[Mapping[str, MetricSpec]] = {
+    "http.replied": MetricSpec(("function", "status"), {"duration_ms": "histogram"}),
+    "webhook.acknowledged": MetricSpec(
         (),
         {
             "duration_ms": "histogram",
@@ -81,14 +81,16 @@ FIGURES: Final[Mapping[str, Figures]] = {
             "messages": "counter",
         },
     ),
-    "webhook.refused": Figures((), {"count": "counter"}),
-    "change.seen": Figures(("cause",), {"lag_ms": "histogram"}),
-    "graph.throttled": Figures(("operation",), {"retry_after_ms": "histogram"}),
-    "renewal.queued": Figures((), {"due": "gauge", "overdue": "gauge"}),
-    "renewal.ran": Figures((), {"renewed": "counter", "recreated": "counter", "failed": "counter"}),
-    "reconciliation.queued": Figures((), {"due": "gauge", "overdue": "gauge"}),
-    "poison.counted": Figures(("queue",), {"count": "gauge"}),
-    "credential.checked": Figures((), {"days_left": "gauge"}),
+    "webhook.refused": MetricSpec((), {"count": "counter"}),
+    "change.seen": MetricSpec(("cause",), {"lag_ms": "histogram"}),
+    "graph.throttled": MetricSpec(("operation",), {"retry_after_ms": "histogram"}),
+    "renewal.queued": MetricSpec((), {"due": "gauge", "overdue": "gauge"}),
+    "renewal.ran": MetricSpec(
+        (), {"renewed": "counter", "recreated": "counter", "failed": "counter"}
+    ),
+    "reconciliation.queued": MetricSpec((), {"due": "gauge", "overdue": "gauge"}),
+    "poison.counted": MetricSpec(("queue",), {"count": "gauge"}),
+    "credential.checked": MetricSpec((), {"days_left": "gauge"}),
 }
 """Metrics are named ``{event}.{fact}``: ``webhook.acknowledged.duration_ms``."""
 
@@ -104,14 +106,14 @@ class Telemetry:
         self._credential = credential
         self._spans: deque[Span] = deque(maxlen=_WAITING)
         self._events: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_WAITING)
-        self._exporting: _Exporting | None = None
+        self._exporting: _Exporter | None = None
         self._loading: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._forget: list[Callable[[], None]] = []
 
     def start(self) -> None:
         """Record from now on."""
-        self._forget = [record_with(self._record), observe_with(self._observe)]
+        self._forget = [add_span_recorder(self._record), add_event_observer(self._observe)]
 
     async def aclose(self) -> None:
         """Send what is left, for some seconds at most."""
@@ -133,7 +135,7 @@ class Telemetry:
             self._loading = asyncio.get_running_loop().create_task(self._load())
 
     def _observe(self, event: str, facts: Mapping[str, object]) -> None:
-        if event not in FIGURES:
+        if event not in METRICS:
             return
         if self._exporting:
             self._exporting.count(event, facts)
@@ -146,9 +148,9 @@ class Telemetry:
             for module in _STEPS:
                 importlib.import_module(module)
                 await self._pause(_STEP_SECONDS)
-            exporting = _Exporting(self._settings, self._credential())
+            exporting = _Exporter(self._settings, self._credential())
         except Exception:  # noqa: BLE001  # whatever it is: nobody's booking depends on it
-            log_trouble("telemetry.failed")
+            log_warning("telemetry.failed")
             return
         for span in self._spans:
             exporting.record(span)
@@ -165,7 +167,7 @@ class Telemetry:
                 await self._closing.wait()
 
 
-class _Exporting:
+class _Exporter:
     """The SDK, loaded."""
 
     def __init__(self, settings: Settings, credential: "TokenCredential") -> None:
@@ -200,7 +202,7 @@ class _Exporting:
         meter = self._metrics.get_meter(NAME)
         self._instruments = {
             (event, fact): _instrument(meter, f"{event}.{fact}", shape)
-            for event, figures in FIGURES.items()
+            for event, figures in METRICS.items()
             for fact, shape in figures.shapes.items()
         }
 
@@ -210,7 +212,7 @@ class _Exporting:
 
     def count(self, event: str, facts: Mapping[str, Any]) -> None:
         """Count *event* in each of its figures."""
-        figures = FIGURES[event]
+        figures = METRICS[event]
         by = {name: facts[name] for name in figures.by if name in facts}
         for fact in figures.shapes:
             if fact in facts:

@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from shared.adapters.http_pool import HttpPool
 from shared.adapters.key_vault import KeyVaultSecrets, signing_key
-from shared.adapters.outbound import Outbound
 from shared.changes.model import Change
 from shared.changes.ports import ChangeStore, DeliveryRefused
+from shared.concurrency import gather_limited
 from shared.errors import StoreUnavailable
 from shared.ids import OrganizationId
-from shared.logs import log_trouble
-from shared.sessions.ports import Job, JobKind, Jobs
-from shared.together import together
+from shared.jobs import Job, JobKind, JobQueue
+from shared.logs import log_warning
 from shared.tracing import SpanKind, traced
 
 KEY_NAME: Final = "webhook-key"
@@ -29,8 +29,8 @@ _SECONDS: Final = 8.0
 _AFTER_WRITING: Final = timedelta(seconds=1)
 
 
-class WebhookReceiver:
-    """Implements `Receiver`: one URL for all organizations, as there is one platform.
+class HttpWebhookClient:
+    """Implements `WebhookClient`: one URL for all organizations, as there is one platform.
 
     Signed with the key's two newest versions, so that either fits while the key is rotated.
     """
@@ -39,13 +39,13 @@ class WebhookReceiver:
         self,
         url: str,
         secrets: KeyVaultSecrets,
-        outbound: Outbound,
+        http_pool: HttpPool,
         *,
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
         self._secrets = secrets
-        self._outbound = outbound
+        self._outbound = http_pool
         self._epoch = epoch
 
     async def send(self, message_id: str, message: Mapping[str, Any]) -> None:
@@ -79,10 +79,10 @@ class WebhookReceiver:
         }
 
 
-class ToldChanges:
+class NotifyingChangeStore:
     """A `ChangeStore` whose every change is told to the platform, too."""
 
-    def __init__(self, changes: ChangeStore, jobs: Jobs) -> None:
+    def __init__(self, changes: ChangeStore, jobs: JobQueue) -> None:
         self._changes = changes
         self._jobs = jobs
 
@@ -93,7 +93,9 @@ class ToldChanges:
         """
         added = list(changes)
         organizations = dict.fromkeys(change.organization_id for change in added)
-        await together([self._changes.append(added), *(self._announce(o) for o in organizations)])
+        await gather_limited(
+            [self._changes.append(added), *(self._announce(o) for o in organizations)]
+        )
 
     async def after(
         self, organization_id: OrganizationId, cursor: str | None, limit: int
@@ -105,11 +107,11 @@ class ToldChanges:
         """Return the last *limit* changes, oldest first."""
         return await self._changes.recent(organization_id, limit)
 
-    async def forget(
+    async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
         """Remove the oldest changes; return how many."""
-        return await self._changes.forget(organization_id, before=before)
+        return await self._changes.delete(organization_id, before=before)
 
     async def _announce(self, organization_id: OrganizationId) -> None:
         try:
@@ -117,7 +119,7 @@ class ToldChanges:
             await self._jobs.put(job, delay=_AFTER_WRITING)
         except StoreUnavailable:
             # The feed has it; the next change's announcement delivers this one first.
-            log_trouble("webhook.not_announced", organization_id=organization_id)
+            log_warning("webhook.not_announced", organization_id=organization_id)
 
 
 def _mac(key: bytes, signed: bytes) -> str:

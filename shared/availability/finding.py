@@ -1,47 +1,49 @@
 """Finding time: one look into everybody's calendar, and what can be said out of it."""
 
 from collections.abc import Awaitable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from shared.availability.model import (
-    GRID,
     MAX_WINDOW,
+    SLOT_GRID,
     BusySpan,
     Obstacle,
     Obstacles,
     Quorum,
-    Refusal,
     Schedule,
     Slot,
     SlotRules,
+    SpanEvaluation,
+    UnavailableStart,
     Unknown,
     UnknownReason,
     WorkingHours,
 )
 from shared.availability.ports import Schedules
-from shared.availability.reasons import UnknownPerson
+from shared.availability.reasons import UnknownAvailability
 from shared.availability.slots import (
-    NOTHING_HELD,
-    Held,
+    NO_HOLDS,
+    HeldSpans,
     busy_spans,
-    check,
-    explain,
+    evaluate_span,
+    explain_unavailable,
     find_slots,
-    freed,
-    nearest,
+    nearest_to,
     why_unknown,
+    without_own_session,
 )
 from shared.availability.working_hours import zone_of
 from shared.clock import Clock
 from shared.errors import Invalid, SlotTaken, SlotUnknown
 from shared.ids import Mailbox
-from shared.organizations.model import OrganizationSettings, Participation
+from shared.organizations.model import Caller, OrganizationSettings
 from shared.pairings.model import Pairing, Participant
 from shared.timespan import TimeSpan
 
-_SAID: Final = {
+_MESSAGES: Final = {
     Obstacle.BUSY: ("{} is busy then.", "{} are busy then."),
     Obstacle.HELD: (
         "{} has another mentoring session then.",
@@ -74,7 +76,7 @@ class AvailabilityRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ParticipantTime:
+class ParticipantAvailability:
     """One participant's time in the window that was asked for."""
 
     participant: Participant
@@ -82,7 +84,7 @@ class ParticipantTime:
     """By start, nothing overlaps; empty if unknown."""
     hours: WorkingHours | None = None
     """None: not known, and every hour counts."""
-    unknown: UnknownPerson | None = None
+    unknown: UnknownAvailability | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,14 @@ class Availability:
     rules: SlotRules
     slots: tuple[Slot, ...]
     """By start; they may overlap each other."""
-    participants: tuple[ParticipantTime, ...]
+    participants: tuple[ParticipantAvailability, ...]
     """As in the pairing."""
-    refusals: tuple[Refusal, ...] | None = None
+    unavailable_starts: tuple[UnavailableStart, ...] | None = None
     """Every start that is not offered; only when asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class AvailabilitySnapshot:
     """Everybody's schedule, read once: all questions about that time are answered out of it."""
 
     window: TimeSpan
@@ -117,7 +119,7 @@ class Occasion:
         return {address: mailbox for address, mailbox in known if mailbox}
 
     @property
-    def required(self) -> frozenset[str]:
+    def required_addresses(self) -> frozenset[str]:
         """Return the addresses of those without whom there is no session: the caller always is."""
         return frozenset(
             p.address
@@ -126,80 +128,78 @@ class Occasion:
         )
 
     @property
-    def organizer(self) -> frozenset[str]:
+    def organizer_address(self) -> frozenset[str]:
         """Return the caller's address: who would organize the session."""
         me = self.caller.object_id
         return frozenset(p.address for p in self.pairing.participants if p.object_id == me)
 
-    def unknown(self) -> list[UnknownPerson]:
+    def unknown_people(self) -> list[UnknownAvailability]:
         """Return whose time is not known."""
         reasons = ((s.address, why_unknown(s, self.window)) for s in self.schedules)
-        return [UnknownPerson(address, unknown) for address, unknown in reasons if unknown]
+        return [UnknownAvailability(address, unknown) for address, unknown in reasons if unknown]
 
-    def without(self, span: TimeSpan) -> "Occasion":
+    def ignoring(self, span: TimeSpan) -> "AvailabilitySnapshot":
         """Return it as if the session at *span* were not there: it is to be moved."""
-        schedules = tuple(freed(schedule, span, self.window) for schedule in self.schedules)
+        schedules = tuple(
+            without_own_session(schedule, span, self.window) for schedule in self.schedules
+        )
         return replace(self, schedules=schedules)
 
-    def judge(
+    def require_bookable(
         self,
         span: TimeSpan,
         rules: SlotRules,
         *,
         accept_unknown: bool = False,
-        held: Held = NOTHING_HELD,
-    ) -> tuple[str, ...]:
-        """Return the addresses for whom it is unknown whether *span* is free, if it can be booked.
+        at_least: int | None = None,
+        held: HeldSpans = NO_HOLDS,
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return whose availability at *span* is unknown and who is busy, if it can be booked.
 
         Working hours do not forbid it: people may agree on any time. Who is not required does not
-        stand in the way either.
+        stand in the way either; of *at_least* so many any, if the organizer is one of them.
 
         Raises:
             SlotTaken: somebody is not free, or the buffer around it is not.
             SlotUnknown: somebody required is unknown, and that was not accepted.
-                Both carry up to five alternatives, nearest first.
+                Both without alternatives: `nearest` finds them.
         """
-        verdict = check(
-            self.schedules, self.window, span, rules, quorum=Quorum(self.required), held=held
-        )
-        if verdict.taken:
-            raise SlotTaken(
-                self._said(verdict.taken),
-                alternatives=self.nearest(
-                    span.start, rules, held=held, include_unknown=accept_unknown
-                ),
-            )
-        if verdict.unknown_required and not accept_unknown:
+        evaluation = evaluate_span(self.schedules, self.window, span, rules, held=held)
+        unknown = evaluation.unknown_for
+        others = {a for _, addresses in evaluation.obstacles for a in addresses} - {*unknown}
+        busy = tuple(s.address for s in self.schedules if s.address in others)
+        if at_least is None:
+            self._require_all(evaluation, accept_unknown=accept_unknown)
+        else:
+            self._require_quorum({s.address for s in self.schedules} - {*busy, *unknown}, at_least)
+        return unknown, busy
+
+    def _require_all(self, evaluation: SpanEvaluation, *, accept_unknown: bool) -> None:
+        taken = [
+            (obstacle, found)
+            for obstacle, addresses in evaluation.obstacles
+            if (found := tuple(a for a in addresses if a in self.required_addresses))
+        ]
+        if taken:
+            raise SlotTaken(self._describe_obstacles(tuple(taken)))
+        unknown = [a for a in evaluation.unknown_for if a in self.required_addresses]
+        if unknown and not accept_unknown:
             raise SlotUnknown(
-                "Nobody can tell whether everybody is free then.",
-                unknown=self._unknown_at(verdict.unknown_required),
-                alternatives=self.nearest(span.start, rules, held=held),
+                "Nobody can tell whether everybody is free then.", unknown=self._unknown_at(unknown)
             )
-        return verdict.unknown_for
 
-    def free_at(
-        self, span: TimeSpan, rules: SlotRules, *, held: Held = NOTHING_HELD
-    ) -> tuple[str, ...]:
-        """Return the addresses of those known to be free then, required or not."""
-        verdict = check(self.schedules, self.window, span, rules, held=held)
-        others = {a for _, addresses in verdict.taken for a in addresses} | {*verdict.unknown_for}
-        return tuple(s.address for s in self.schedules if s.address not in others)
+    def _require_quorum(self, free: AbstractSet[str], at_least: int) -> None:
+        if not self.organizer_address.issubset(free):
+            raise SlotTaken("You are not free then.")
+        if len(free) < at_least:
+            raise SlotTaken(f"Only {len(free)} of you are free then.")
 
-    def others_at(
-        self, span: TimeSpan, rules: SlotRules, *, held: Held = NOTHING_HELD
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the addresses of those known not to be free then, and of those who are unknown."""
-        verdict = check(self.schedules, self.window, span, rules, held=held)
-        unknown = verdict.unknown_for
-        taken = {a for _, addresses in verdict.taken for a in addresses if a not in unknown}
-        return tuple(s.address for s in self.schedules if s.address in taken), unknown
-
-    def nearest(
+    def nearest_slots(
         self,
         start: datetime,
         rules: SlotRules,
         *,
-        held: Held = NOTHING_HELD,
+        held: HeldSpans = NO_HOLDS,
         count: int = 5,
         include_unknown: bool = False,
         at_least: int | None = None,
@@ -208,26 +208,26 @@ class Occasion:
 
         *at_least*: those that suit the caller and so many in all, not everybody required.
         """
-        required = self.required if at_least is None else self.organizer
+        required = self.required_addresses if at_least is None else self.organizer_address
         quorum = Quorum(required, at_least, include_unknown=include_unknown)
         slots = find_slots(self.schedules, self.window, rules, quorum=quorum, held=held)
-        return [slot.span for slot in nearest(slots, start, count)]
+        return [slot.span for slot in nearest_to(slots, start, count)]
 
-    def _unknown_at(self, addresses: Sequence[str]) -> list[UnknownPerson]:
-        known_reasons = {person.address: person for person in self.unknown()}
+    def _unknown_at(self, addresses: Sequence[str]) -> list[UnknownAvailability]:
+        known_reasons = {person.address: person for person in self.unknown_people()}
         # Somebody known may yet be unknown there: at the end of what could be read.
         unread = Unknown(UnknownReason.NO_ANSWER)
-        return [known_reasons.get(a) or UnknownPerson(a, unread) for a in addresses]
+        return [known_reasons.get(a) or UnknownAvailability(a, unread) for a in addresses]
 
-    def _said(self, obstacles: Obstacles) -> str:
+    def _describe_obstacles(self, obstacles: Obstacles) -> str:
         sentences = []
         for obstacle, addresses in obstacles:
-            who, is_one = self._who(addresses)
-            text = _SAID[obstacle][0 if is_one else 1].format(who)
+            who, is_one = self._describe_people(addresses)
+            text = _MESSAGES[obstacle][0 if is_one else 1].format(who)
             sentences.append(text[0].upper() + text[1:])
         return " ".join(sentences)
 
-    def _who(self, addresses: Sequence[str]) -> tuple[str, bool]:
+    def _describe_people(self, addresses: Sequence[str]) -> tuple[str, bool]:
         """Return *addresses* as people are called, never by address, and whether it is one."""
         if len(addresses) > 1:
             return f"{len(addresses)} participants", False
@@ -239,13 +239,13 @@ class Occasion:
 
 
 async def find_availability(
-    participation: Participation,
+    caller: Caller,
     pairing: Pairing,
     request: AvailabilityRequest,
     *,
     schedules: Schedules,
     clock: Clock,
-    held: Awaitable[Held] | None = None,
+    held: Awaitable[HeldSpans] | None = None,
 ) -> Availability:
     """Return when *pairing* can meet: one read of everybody's schedule, as the caller.
 
@@ -257,7 +257,7 @@ async def find_availability(
         Invalid: names the field of the query.
         What `Schedules.read` raises.
     """
-    rules = _rules(participation.organization.settings, request, clock.now())
+    rules = _rules(caller.organization.settings, request, clock.now())
     if request.window.duration > MAX_WINDOW:
         raise Invalid("query.to", f"to may be at most {MAX_WINDOW.days} days after from.")
     if request.at_least is not None and not 1 <= request.at_least <= len(pairing.participants):
@@ -265,23 +265,23 @@ async def find_availability(
             "query.at_least",
             f"at_least is 1 to {len(pairing.participants)}, the number of participants.",
         )
-    occasion = await read_schedules(participation, pairing, request.window, schedules=schedules)
-    taken = await held if held else NOTHING_HELD
-    quorum = _quorum(occasion, request)
+    snapshot = await read_schedules(caller, pairing, request.window, schedules=schedules)
+    taken = await held if held else NO_HOLDS
+    quorum = _quorum(snapshot, request)
     slots = find_slots(
-        occasion.schedules,
-        occasion.window,
+        snapshot.schedules,
+        snapshot.window,
         rules,
         within=request.window,
         quorum=quorum,
         held=taken,
     )
-    refusals = None
+    unavailable = None
     if request.explain:
-        refusals = tuple(
-            explain(
-                occasion.schedules,
-                occasion.window,
+        unavailable = tuple(
+            explain_unavailable(
+                snapshot.schedules,
+                snapshot.window,
                 rules,
                 within=request.window,
                 quorum=quorum,
@@ -289,25 +289,25 @@ async def find_availability(
             )
         )
     return Availability(
-        request.window, rules, tuple(slots), _participants(occasion, request.window), refusals
+        request.window, rules, tuple(slots), _participants(snapshot, request.window), unavailable
     )
 
 
 async def read_schedules(
-    participation: Participation, pairing: Pairing, window: TimeSpan, *, schedules: Schedules
-) -> Occasion:
+    caller: Caller, pairing: Pairing, window: TimeSpan, *, schedules: Schedules
+) -> AvailabilitySnapshot:
     """Read once what all participants do in *window* and the buffers around it.
 
     Those outside the tenant are not asked about: Exchange knows no mailbox of theirs.
     """
-    read = _with_buffers(window, participation.organization.settings)
+    read = _with_buffers(window, caller.organization.settings)
     known = [p.address for p in pairing.participants if p.object_id]
-    answers = await schedules.read(participation.acting, known, read) if known else []
+    answers = await schedules.read(caller.acting, known, read) if known else []
     by_address = {answer.address: answer for answer in answers}
-    return Occasion(
+    return AvailabilitySnapshot(
         window=read,
         pairing=pairing,
-        caller=participation.mailbox,
+        caller=caller.mailbox,
         schedules=tuple(
             by_address.get(p.address) or Schedule(p.address, unknown=_no_schedule(p))
             for p in pairing.participants
@@ -356,28 +356,32 @@ def _rules(
         raise Invalid(f"query.{field}_minutes", f"{error}.".capitalize()) from None
 
 
-def _quorum(occasion: Occasion, request: AvailabilityRequest) -> Quorum:
+def _quorum(snapshot: AvailabilitySnapshot, request: AvailabilityRequest) -> Quorum:
     if request.at_least is None:
-        return Quorum(occasion.required, include_unknown=request.include_unknown)
+        return Quorum(snapshot.required_addresses, include_unknown=request.include_unknown)
     # Of any so many people one must be the caller: they will be the organizer.
-    return Quorum(occasion.organizer, request.at_least, include_unknown=request.include_unknown)
+    return Quorum(
+        snapshot.organizer_address, request.at_least, include_unknown=request.include_unknown
+    )
 
 
-def _participants(occasion: Occasion, window: TimeSpan) -> tuple[ParticipantTime, ...]:
-    unknown = {person.address: person for person in occasion.unknown()}
+def _participants(
+    snapshot: AvailabilitySnapshot, window: TimeSpan
+) -> tuple[ParticipantAvailability, ...]:
+    unknown = {person.address: person for person in snapshot.unknown_people()}
     return tuple(
-        ParticipantTime(
+        ParticipantAvailability(
             participant,
             busy=tuple(
                 BusySpan(part, busy.status)
-                for busy in busy_spans(schedule, occasion.window)
+                for busy in busy_spans(schedule, snapshot.window)
                 if (part := busy.span.cut(window))
             ),
             hours=schedule.hours,
             unknown=unknown.get(participant.address),
         )
         for participant, schedule in zip(
-            occasion.pairing.participants, occasion.schedules, strict=True
+            snapshot.pairing.participants, snapshot.schedules, strict=True
         )
     )
 
@@ -395,7 +399,7 @@ def _with_buffers(window: TimeSpan, settings: OrganizationSettings) -> TimeSpan:
     start = _on_grid(window.start - settings.buffer_before)
     end = window.end + settings.buffer_after
     if _on_grid(end) < end:
-        end = _on_grid(end) + GRID
+        end = _on_grid(end) + SLOT_GRID
     return TimeSpan(start, min(end, start + MAX_WINDOW))
 
 

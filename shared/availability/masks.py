@@ -1,10 +1,10 @@
-"""Time as whole numbers: a bit per cell of `GRID`, the lowest at the window's start. Pure."""
+"""Time as whole numbers: a bit per cell of `SLOT_GRID`, the lowest at the window's start. Pure."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from shared.availability.model import GRID
+from shared.availability.model import SLOT_GRID
 from shared.timespan import TimeSpan
 
 _FREE: Final = frozenset(b"04")
@@ -16,37 +16,37 @@ _ALIGNED: Final = "a window's ends are on multiples of 5 minutes"
 
 def cell_count(window: TimeSpan) -> int:
     """Return how many cells *window* has, or raise ValueError if its ends are off the grid."""
-    count, rest = divmod(window.duration, GRID)
+    count, rest = divmod(window.duration, SLOT_GRID)
     if rest or window.start.minute % 5 or window.start.second or window.start.microsecond:
         raise ValueError(_ALIGNED)
     return count
 
 
-def whole_cells(span: TimeSpan) -> TimeSpan:
+def round_out_to_grid(span: TimeSpan) -> TimeSpan:
     """Return the cells that share an instant with *span*, as one span.
 
     In Outlook people choose times off the grid; whether they are free is read in cells.
     """
     return TimeSpan(
-        span.start - (span.start - _EPOCH) % GRID, span.end + (_EPOCH - span.end) % GRID
+        span.start - (span.start - _EPOCH) % SLOT_GRID, span.end + (_EPOCH - span.end) % SLOT_GRID
     )
 
 
 def cells_of(span: TimeSpan, window: TimeSpan) -> range:
     """Return the cells of *window* that lie wholly in *span*."""
-    first = max(0, -((window.start - span.start) // GRID))
-    return range(first, max(first, (min(span.end, window.end) - window.start) // GRID))
+    first = max(0, -((window.start - span.start) // SLOT_GRID))
+    return range(first, max(first, (min(span.end, window.end) - window.start) // SLOT_GRID))
 
 
-def cells_touched(span: TimeSpan, window: TimeSpan) -> range:
+def overlapping_cells(span: TimeSpan, window: TimeSpan) -> range:
     """Return the cells of *window* that share an instant with *span*."""
-    first = max(0, (span.start - window.start) // GRID)
-    return range(first, max(first, -((window.start - min(span.end, window.end)) // GRID)))
+    first = max(0, (span.start - window.start) // SLOT_GRID)
+    return range(first, max(first, -((window.start - min(span.end, window.end)) // SLOT_GRID)))
 
 
 def span_of_cells(first: int, stop: int, window: TimeSpan) -> TimeSpan:
     """Return the time that the cells from *first* to before *stop* take."""
-    return TimeSpan(window.start + first * GRID, window.start + stop * GRID)
+    return TimeSpan(window.start + first * SLOT_GRID, window.start + stop * SLOT_GRID)
 
 
 def mask_inside(spans: Iterable[TimeSpan], window: TimeSpan) -> int:
@@ -56,7 +56,7 @@ def mask_inside(spans: Iterable[TimeSpan], window: TimeSpan) -> int:
 
 def mask_touched(spans: Iterable[TimeSpan], window: TimeSpan) -> int:
     """Return the cells that share an instant with any of *spans*."""
-    return _union(cells_touched(span, window) for span in spans)
+    return _union(overlapping_cells(span, window) for span in spans)
 
 
 def busy_mask(view: str, *, tentative_is_busy: bool) -> int:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from shared.organizations.model import STEPS_MINUTES
 from shared.timespan import TimeSpan
 
-GRID = timedelta(minutes=5)
+SLOT_GRID = timedelta(minutes=5)
 """The resolution of everything: views are asked for at it, times are multiples of it."""
 MAX_WINDOW = timedelta(days=42)
 """What one getSchedule call is asked for at most (the Exchange service's own default limit)."""
@@ -105,7 +105,7 @@ class SlotRules:
     (+05:45) an hourly slot starts at a full hour there, not at a quarter past."""
 
     def __post_init__(self) -> None:
-        if self.duration % GRID or not MIN_DURATION <= self.duration <= MAX_DURATION:
+        if self.duration % SLOT_GRID or not MIN_DURATION <= self.duration <= MAX_DURATION:
             raise ValueError("a duration is 15 to 480 minutes, in multiples of 5")
         if self.step not in {timedelta(minutes=m) for m in STEPS_MINUTES}:
             raise ValueError("a step is 5, 10, 15, 30 or 60 minutes")
@@ -156,7 +156,7 @@ Obstacles = tuple[tuple[Obstacle, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class UnavailableStart:
     """Why the slot at *start* is not offered."""
 
     start: datetime
@@ -164,10 +164,10 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SpanEvaluation:
     """Whether a given time can be taken."""
 
-    taken: Obstacles
+    obstacles: Obstacles
     """Busy, held or in a buffer of somebody required. Empty: nothing known is in the way."""
     unknown_for: tuple[str, ...]
     """Addresses of everybody nobody can tell about, required or not."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from shared.availability.model import Schedule
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.timespan import TimeSpan
 
 
@@ -12,7 +12,7 @@ class Schedules(Protocol):
     """Reads free/busy."""
 
     async def read(
-        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+        self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
         """Return one schedule per address, in the order asked, out of a single getSchedule call.
 

@@ -16,7 +16,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownPerson:
+class UnknownAvailability:
     """Somebody nobody can tell about, and why."""
 
     address: str

@@ -21,35 +21,35 @@ from shared.availability.masks import (
     busy_mask,
     cell_count,
     cells_of,
-    cells_touched,
     indices,
     mask_touched,
+    overlapping_cells,
     runs,
     span_of_cells,
 )
 from shared.availability.model import (
-    GRID,
+    SLOT_GRID,
     BusySpan,
     BusyStatus,
     Obstacle,
     Obstacles,
     Quorum,
-    Refusal,
     Schedule,
     Slot,
     SlotRules,
+    SpanEvaluation,
+    UnavailableStart,
     Unknown,
     UnknownReason,
-    Verdict,
 )
 from shared.availability.working_hours import step_mask, working_mask
 from shared.timespan import TimeSpan
 
 _Label = TypeVar("_Label")
 
-Held = Mapping[str, Sequence[TimeSpan]]
+HeldSpans = Mapping[str, Sequence[TimeSpan]]
 """What other sessions hold, by address."""
-NOTHING_HELD: Final[Held] = {}
+NO_HOLDS: Final[HeldSpans] = {}
 
 _DIGITS: Final = {BusyStatus.TENTATIVE: b"1", BusyStatus.BUSY: b"2", BusyStatus.OUT_OF_OFFICE: b"3"}
 """In the order of their strength."""
@@ -66,7 +66,7 @@ def find_slots(
     *,
     within: TimeSpan | None = None,
     quorum: Quorum | None = None,
-    held: Held = NOTHING_HELD,
+    held: HeldSpans = NO_HOLDS,
 ) -> list[Slot]:
     """Return the slots, by start. They may overlap each other.
 
@@ -78,20 +78,20 @@ def find_slots(
     unknown = tuple(person.address for person in offer.people if not person.is_known)
     duration, start = rules.duration, window.start
     return [
-        Slot(TimeSpan.lasting(start + index * GRID, duration), confirmed, unknown)
+        Slot(TimeSpan.lasting(start + index * SLOT_GRID, duration), confirmed, unknown)
         for index, confirmed in _labelled(found, offer.confirmed(found))
     ]
 
 
-def explain(
+def explain_unavailable(
     schedules: Sequence[Schedule],
     window: TimeSpan,
     rules: SlotRules,
     *,
     within: TimeSpan | None = None,
     quorum: Quorum | None = None,
-    held: Held = NOTHING_HELD,
-) -> list[Refusal]:
+    held: HeldSpans = NO_HOLDS,
+) -> list[UnavailableStart]:
     """Return every start on a step that `find_slots` does not offer, with all that is in the way.
 
     Told of are those who are required, and everybody where *at_least* fails. Starts whose session
@@ -103,26 +103,26 @@ def explain(
         ((Obstacle.NOTICE, ""), refused & offer.too_soon),
         ((Obstacle.HORIZON, ""), refused & offer.too_far),
     ]
-    for person, blocked in zip(offer.people, offer.blocking(), strict=True):
+    for person, blocked in zip(offer.people, offer.unavailable_masks(), strict=True):
         for obstacle, mask in person.obstacles(offer.shape).items():
             rows.append(((obstacle, person.address), blocked & mask))
     return [
-        Refusal(window.start + index * GRID, obstacles)
+        UnavailableStart(window.start + index * SLOT_GRID, obstacles)
         for labels, found in groupby(_labelled(refused, rows), key=lambda one: one[1])
         for obstacles in [_by_obstacle(labels)]
         for index, _ in found
     ]
 
 
-def check(
+def evaluate_span(
     schedules: Sequence[Schedule],
     window: TimeSpan,
     span: TimeSpan,
     rules: SlotRules,
     *,
     quorum: Quorum | None = None,
-    held: Held = NOTHING_HELD,
-) -> Verdict:
+    held: HeldSpans = NO_HOLDS,
+) -> SpanEvaluation:
     """Return whether *span*, of the rules' duration and on the grid, can be taken.
 
     Working hours are told but do not forbid: they steer what is offered, yet two people may agree
@@ -133,7 +133,7 @@ def check(
     shape = _Shape.of(window, rules)
     people = _people(schedules, window, rules, held, shape)
     required = (quorum or _everybody(schedules)).required
-    start = (span.start - window.start) // GRID
+    start = (span.start - window.start) // SLOT_GRID
     found: list[tuple[Obstacle, str]] = [
         (obstacle, person.address)
         for person in people
@@ -142,15 +142,15 @@ def check(
     ]
     forbidding = (Obstacle.BUSY, Obstacle.HELD, Obstacle.BUFFER)
     unknown = [address for obstacle, address in found if obstacle is Obstacle.UNKNOWN]
-    return Verdict(
-        taken=_by_obstacle([o for o in found if o[0] in forbidding and o[1] in required]),
+    return SpanEvaluation(
+        obstacles=_by_obstacle([o for o in found if o[0] in forbidding and o[1] in required]),
         unknown_for=tuple(unknown),
         unknown_required=tuple(address for address in unknown if address in required),
         outside_hours=tuple(a for obstacle, a in found if obstacle is Obstacle.WORKING_HOURS),
     )
 
 
-def nearest(slots: Iterable[Slot], start: datetime, count: int) -> list[Slot]:
+def nearest_to(slots: Iterable[Slot], start: datetime, count: int) -> list[Slot]:
     """Return the *count* slots next to *start*, nearest first, the earlier of two as near.
 
     One at *start* itself is no alternative to it.
@@ -182,7 +182,7 @@ def why_unknown(schedule: Schedule, window: TimeSpan) -> Unknown | None:
     return _why_unknown(schedule, cell_count(window))
 
 
-def freed(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
+def without_own_session(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
     """Return *schedule* without the session of ours that takes *span*: it is to be moved.
 
     A view does not tell whose an entry is: what else somebody took on at that very time is not
@@ -191,7 +191,7 @@ def freed(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
     view = _digits(schedule, window, cell_count(window))
     if view is None:
         return schedule
-    cells = cells_touched(span, window)
+    cells = overlapping_cells(span, window)
     ours = view[cells.start : cells.stop].translate(_OURS)
     return replace(schedule, view=view[: cells.start] + ours + view[cells.stop :], items=())
 
@@ -210,9 +210,9 @@ class _Shape:
     @classmethod
     def of(cls, window: TimeSpan, rules: SlotRules) -> "_Shape":
         # A buffer that ends within a cell takes all of it.
-        before, after = (-(-b // GRID) for b in (rules.buffer_before, rules.buffer_after))
+        before, after = (-(-b // SLOT_GRID) for b in (rules.buffer_before, rules.buffer_after))
         cells = cell_count(window)
-        return cls(cells, rules.duration // GRID, before, after, (1 << cells) - 1)
+        return cls(cells, rules.duration // SLOT_GRID, before, after, (1 << cells) - 1)
 
     @property
     def unread(self) -> int:
@@ -230,7 +230,7 @@ class _Person(NamedTuple):
     held: int
     working: int
 
-    def able(self, shape: _Shape) -> int:
+    def bookable_starts(self, shape: _Shape) -> int:
         """Return the starts at which nothing is in this person's way."""
         if not self.is_known:
             return 0
@@ -273,42 +273,46 @@ class _Offer:
     def slots(self) -> int:
         """Return the starts that are offered."""
         timely = self.candidates & ~self.too_soon & ~self.too_far
-        return timely & _together(self._indispensable()).able(self.shape) & self._enough()
+        return (
+            timely
+            & _combine(self._required_people()).bookable_starts(self.shape)
+            & self._quorum_mask()
+        )
 
     def confirmed(self, slots: int) -> list[tuple[str, int]]:
         """Return those known to be free at some of *slots*, and at which."""
-        always = self._indispensable()
+        always = self._required_people()
         return [
-            (person.address, slots if person in always else person.able(self.shape))
+            (person.address, slots if person in always else person.bookable_starts(self.shape))
             for person in self.people
             if person.is_known
         ]
 
-    def blocking(self) -> list[int]:
+    def unavailable_masks(self) -> list[int]:
         """Return for each of *people* the starts at which it is told what is in their way."""
-        always, everything = self._indispensable(), self.shape.everything
-        too_few = everything & ~self._enough()
+        always, everything = self._required_people(), self.shape.everything
+        too_few = everything & ~self._quorum_mask()
         return [
-            (everything if person in always else too_few) & ~person.able(self.shape)
+            (everything if person in always else too_few) & ~person.bookable_starts(self.shape)
             for person in self.people
         ]
 
-    def _indispensable(self) -> list[_Person]:
+    def _required_people(self) -> list[_Person]:
         """Return those without whom there is no slot, whoever else is free."""
         required = [p for p in self.people if p.address in self.quorum.required]
         if self.quorum.include_unknown and any(p.is_known for p in required):
             return [person for person in required if person.is_known]
         return required
 
-    def _enough(self) -> int:
+    def _quorum_mask(self) -> int:
         """Return the starts at which at least so many as wanted are free."""
         wanted = self.quorum.at_least or 0
         reached = [self.shape.everything] + [0] * wanted
         if wanted:
             for person in self.people:
-                able = person.able(self.shape)
+                bookable_starts = person.bookable_starts(self.shape)
                 for count in range(wanted, 0, -1):
-                    reached[count] |= reached[count - 1] & able
+                    reached[count] |= reached[count - 1] & bookable_starts
         return reached[wanted]
 
 
@@ -318,7 +322,7 @@ def _offer(
     rules: SlotRules,
     within: TimeSpan | None,
     quorum: Quorum | None,
-    held: Held,
+    held: HeldSpans,
 ) -> _Offer:
     shape = _Shape.of(window, rules)
     return _Offer(
@@ -331,7 +335,7 @@ def _offer(
     )
 
 
-def _together(people: Iterable[_Person]) -> _Person:
+def _combine(people: Iterable[_Person]) -> _Person:
     """Return the person who is free and works whenever all of *people* are and do."""
     busy, held, working, is_known = 0, 0, -1, True
     for person in people:
@@ -346,7 +350,7 @@ def _people(
     schedules: Sequence[Schedule],
     window: TimeSpan,
     rules: SlotRules,
-    held: Held,
+    held: HeldSpans,
     shape: _Shape,
 ) -> list[_Person]:
     people: list[_Person] = []
@@ -382,7 +386,7 @@ def _digits(schedule: Schedule, window: TimeSpan, cells: int) -> str | None:
     for status, digit in _DIGITS.items():
         for item in schedule.items:
             if item.status is status:
-                touched = cells_touched(item.span, window)
+                touched = overlapping_cells(item.span, window)
                 digits[touched.start : touched.stop] = digit * len(touched)
     return digits.decode()
 
@@ -405,12 +409,12 @@ def _candidates(window: TimeSpan, within: TimeSpan, rules: SlotRules, shape: _Sh
 
 def _cells_before(instant: datetime, window: TimeSpan, shape: _Shape) -> int:
     """Return how many cells of *window* start before *instant*."""
-    return min(shape.cells, max(0, -((window.start - instant) // GRID)))
+    return min(shape.cells, max(0, -((window.start - instant) // SLOT_GRID)))
 
 
 def _after(instant: datetime, window: TimeSpan, shape: _Shape) -> int:
     """Return the cells of *window* that start after *instant*."""
-    count = min(shape.cells, max(0, (instant - window.start) // GRID + 1))
+    count = min(shape.cells, max(0, (instant - window.start) // SLOT_GRID + 1))
     return shape.everything >> count << count
 
 

@@ -1,6 +1,6 @@
 """Local time: zones by any name, the hours people work in them, full hours on their clocks. Pure.
 
-Masks are whole numbers with a bit per cell of `GRID`, the lowest at the window's start.
+Masks are whole numbers with a bit per cell of `SLOT_GRID`, the lowest at the window's start.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from shared.availability.masks import cells_of, mask_inside, span_of_cells
-from shared.availability.model import GRID, WorkingHours
+from shared.availability.model import SLOT_GRID, WorkingHours
 from shared.timespan import TimeSpan, merge
 
 _DAY: Final = timedelta(days=1)
@@ -177,14 +177,14 @@ def working_mask(hours: WorkingHours, window: TimeSpan) -> int:
 def step_mask(zone: tzinfo, step: timedelta, window: TimeSpan) -> int:
     """Return the cells of *window* that start on a multiple of *step* past the full hour in *zone*.
 
-    *step*: a multiple of `GRID` that divides the hour. An offset off the grid (no zone of today
-    has one) is rounded down to it.
+    *step*: a multiple of `SLOT_GRID` that divides the hour. An offset off the grid (no zone of
+    today has one) is rounded down to it.
     """
-    stride = step // GRID
+    stride = step // SLOT_GRID
     mask = 0
     for regime, offset in _regimes(zone, window):
         cells = cells_of(regime, window)
-        past = ((regime.start - _EPOCH) // GRID + offset // GRID) % stride
+        past = ((regime.start - _EPOCH) // SLOT_GRID + offset // SLOT_GRID) % stride
         first = cells.start + -past % stride
         count = max(0, -((first - cells.stop) // stride))
         every = ((1 << stride * count) - 1) // ((1 << stride) - 1)
@@ -197,7 +197,7 @@ def _regimes(zone: tzinfo, window: TimeSpan) -> list[tuple[TimeSpan, timedelta]]
 
     Looked for day by day: no zone changes twice within one and ends where it was.
     """
-    day, last = _DAY // GRID, window.duration // GRID - 1
+    day, last = _DAY // SLOT_GRID, window.duration // SLOT_GRID - 1
     regimes: list[tuple[TimeSpan, timedelta]] = []
     begin = seen = 0
     offset = _offset_at(zone, window, 0)
@@ -218,7 +218,7 @@ def _regimes(zone: tzinfo, window: TimeSpan) -> list[tuple[TimeSpan, timedelta]]
 
 
 def _offset_at(zone: tzinfo, window: TimeSpan, cell: int) -> timedelta:
-    offset = (window.start + cell * GRID).astimezone(zone).utcoffset()
+    offset = (window.start + cell * SLOT_GRID).astimezone(zone).utcoffset()
     if offset is None:
         raise ValueError("a zone knows its offset")
     return offset

@@ -12,7 +12,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from shared.changes.model import Change, ChangeKind
-from shared.changes.ports import ChangeStore, Deliveries, Delivery, DeliveryRefused, Receiver
+from shared.changes.ports import (
+    ChangeStore,
+    Delivery,
+    DeliveryRefused,
+    DeliveryStore,
+    WebhookClient,
+)
 from shared.clock import Clock
 from shared.errors import StaleRow
 from shared.logs import log_event
@@ -23,7 +29,7 @@ BATCH: Final = 100
 _BATCHES: Final = 20
 """Messages in one run; what is more waits for the next."""
 LEASE: Final = timedelta(seconds=30)
-_SOON: Final = timedelta(seconds=1)
+_RETRY_SOON: Final = timedelta(seconds=1)
 BACKOFF: Final = (
     timedelta(seconds=5),
     timedelta(seconds=30),
@@ -36,16 +42,16 @@ BACKOFF: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Delivering:
+class DeliveryPorts:
     """The ports that telling the platform needs."""
 
     changes: ChangeStore
-    deliveries: Deliveries
-    receiver: Receiver
+    deliveries: DeliveryStore
+    receiver: WebhookClient
     clock: Clock
 
 
-async def deliver(organization: Organization, *, delivering: Delivering) -> timedelta | None:
+async def deliver(organization: Organization, *, ports: DeliveryPorts) -> timedelta | None:
     """Tell the platform what it has not heard of *organization*.
 
     Returns after what time to look again: because there is more, because the platform did not take
@@ -54,37 +60,37 @@ async def deliver(organization: Organization, *, delivering: Delivering) -> time
     Raises:
         StoreUnavailable: the same again is safe.
     """
-    known = await delivering.deliveries.get(organization.id)
-    now = delivering.clock.now()
-    if known.busy_until is not None and known.busy_until > now:
-        return known.busy_until - now + _SOON
-    if known.retry_at is not None and known.retry_at > now + _SOON:
+    known = await ports.deliveries.get(organization.id)
+    now = ports.clock.now()
+    if known.lease_until is not None and known.lease_until > now:
+        return known.lease_until - now + _RETRY_SOON
+    if known.retry_at is not None and known.retry_at > now + _RETRY_SOON:
         return None  # whoever failed has queued the next attempt
     try:
-        return await _deliver(organization, known, delivering)
+        return await _deliver(organization, known, ports)
     except StaleRow:
         return LEASE  # somebody else was faster
 
 
 async def _deliver(
-    organization: Organization, known: Delivery, delivering: Delivering
+    organization: Organization, known: Delivery, ports: DeliveryPorts
 ) -> timedelta | None:
-    clock, deliveries = delivering.clock, delivering.deliveries
+    clock, deliveries = ports.clock, ports.deliveries
     for _ in range(_BATCHES):
-        held = replace(known, busy_until=clock.now() + LEASE)
+        held = replace(known, lease_until=clock.now() + LEASE)
         known = await deliveries.save(organization.id, held)
         # A batch that was refused comes again as it was: its id says so.
-        found, cursor = await delivering.changes.after(
+        found, cursor = await ports.changes.after(
             organization.id, known.cursor, known.refused or BATCH
         )
         if not found or cursor is None:
-            await deliveries.save(organization.id, replace(known, busy_until=None, retry_at=None))
+            await deliveries.save(organization.id, replace(known, lease_until=None, retry_at=None))
             return None
         said = message(organization, found, cursor, clock.now())
         try:
-            await delivering.receiver.send(_id(organization, known.cursor, cursor), said)
+            await ports.receiver.send(_id(organization, known.cursor, cursor), said)
         except DeliveryRefused as refused:
-            return await _postpone(organization, known, len(found), refused, delivering)
+            return await _postpone(organization, known, len(found), refused, ports)
         last = found[-1]
         log_event(
             "webhook.delivered",
@@ -101,8 +107,8 @@ async def _deliver(
             retry_at=None,
             refused=0,
         )
-    await deliveries.save(organization.id, replace(known, busy_until=None))
-    return _SOON
+    await deliveries.save(organization.id, replace(known, lease_until=None))
+    return _RETRY_SOON
 
 
 async def _postpone(
@@ -110,9 +116,9 @@ async def _postpone(
     known: Delivery,
     count: int,
     refused: DeliveryRefused,
-    delivering: Delivering,
+    ports: DeliveryPorts,
 ) -> timedelta:
-    now = delivering.clock.now()
+    now = ports.clock.now()
     wait = BACKOFF[min(known.failures, len(BACKOFF) - 1)]
     log_event(
         "webhook.not_delivered",
@@ -123,13 +129,13 @@ async def _postpone(
     )
     failed = replace(
         known,
-        busy_until=None,
+        lease_until=None,
         failures=known.failures + 1,
         failing_since=known.failing_since or now,
         retry_at=now + wait,
         refused=count,
     )
-    await delivering.deliveries.save(organization.id, failed)
+    await ports.deliveries.save(organization.id, failed)
     return wait
 
 
@@ -142,7 +148,7 @@ def message(
     """
     data: dict[str, Any] = {
         "organization_id": organization.id,
-        "changes": [_told(change) for change in changes],
+        "changes": [_change_payload(change) for change in changes],
         "cursor": cursor,
     }
     if any(change.kind is ChangeKind.TROUBLE for change in changes):
@@ -150,7 +156,7 @@ def message(
     return {"type": "changes", "timestamp": _instant(now), "data": data}
 
 
-def _told(change: Change) -> dict[str, Any]:
+def _change_payload(change: Change) -> dict[str, Any]:
     return {
         "at": _instant(change.at),
         "kind": change.kind.value,

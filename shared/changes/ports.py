@@ -30,7 +30,7 @@ class ChangeStore(Protocol):
         """Return the last *limit* changes, oldest first."""
         ...
 
-    async def forget(
+    async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
         """Remove the oldest changes, as far as they are before *before*, or all; return how many.
@@ -47,7 +47,7 @@ class Delivery:
     cursor: str | None = None
     """After the last change it took; None: it has taken none."""
     delivered_at: datetime | None = None
-    busy_until: datetime | None = None
+    lease_until: datetime | None = None
     """While somebody delivers; longer ago, they died."""
     failures: int = 0
     """In a row."""
@@ -59,7 +59,7 @@ class Delivery:
     """The stored row's; empty before it is stored."""
 
 
-class Deliveries(Protocol):
+class DeliveryStore(Protocol):
     """How far each organization's feed was told. Every method may raise StoreUnavailable."""
 
     async def get(self, organization_id: OrganizationId) -> Delivery:
@@ -75,7 +75,7 @@ class DeliveryRefused(Exception):
     """The platform did not take a message; a word for why. No caller ever hears of it."""
 
 
-class Receiver(Protocol):
+class WebhookClient(Protocol):
     """The platform's endpoint."""
 
     async def send(self, message_id: str, message: Mapping[str, Any]) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.ids import Mailbox, SubscriptionId
-from shared.notifications.fairness import Budget
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.notifications.ports import Outbox
-from shared.subscriptions.ports import ClientStates
+from shared.notifications.ports import NotificationQueue
+from shared.notifications.rate_limiting import NotificationLimiter
+from shared.subscriptions.ports import ClientStateSigner
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class RawNotification:
     """One notification as it came, nothing of it believed yet."""
 
     tenant_id: str
@@ -22,7 +22,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class IntakeResult:
     """What became of a delivery."""
 
     accepted: int
@@ -32,23 +32,23 @@ class Taken:
     """Of those accepted: whose mailbox is read whole a minute later, as it says too much."""
 
 
-async def take_in(
-    notices: Sequence[Notice],
+async def accept_notifications(
+    notices: Sequence[RawNotification],
     received_at: str,
     *,
-    states: ClientStates,
-    outbox: Outbox,
-    budget: Budget,
-) -> Taken:
+    states: ClientStateSigner,
+    queue: NotificationQueue,
+    limiter: NotificationLimiter,
+) -> IntakeResult:
     """Queue what of *notices* proves itself by its client state, grouped by mailbox; drop the rest.
 
-    A mailbox beyond its *budget* is queued once, to be read whole when the minute is over: then it
+    A mailbox beyond its *limiter* is queued once, to be read whole when the minute is over: then it
     costs as much as it has sessions, however many other meetings it goes on about.
 
     Raises:
         StoreUnavailable: nothing may be acknowledged.
     """
-    grouped: dict[tuple[Mailbox, SubscriptionId], list[Notice]] = {}
+    grouped: dict[tuple[Mailbox, SubscriptionId], list[RawNotification]] = {}
     owners: dict[tuple[str, str], Mailbox | None] = {}
     for notice in notices:
         proof = (notice.tenant_id, notice.client_state)
@@ -56,23 +56,23 @@ async def take_in(
             owners[proof] = await states.verify(*proof)
         if (mailbox := owners[proof]) is not None:
             grouped.setdefault((mailbox, notice.subscription_id), []).append(notice)
-    changes = [_changes(*whose, said) for whose, said in grouped.items()]
-    now, later = _shared_out(changes, budget)
-    messages = await outbox.put(now, received_at) if now else 0
-    messages += await _put_off(later, received_at, outbox, budget)
+    changes = [_mailbox_changes(*whose, said) for whose, said in grouped.items()]
+    now, later = _split_by_limit(changes, limiter)
+    messages = await queue.put(now, received_at) if now else 0
+    messages += await _postpone(later, received_at, queue, limiter)
     accepted = sum(len(said) for said in grouped.values())
     put_off = sum(len(change.events) for change in later)
-    return Taken(accepted, len(notices) - accepted, messages, put_off)
+    return IntakeResult(accepted, len(notices) - accepted, messages, put_off)
 
 
-def _shared_out(
-    changes: Sequence[MailboxChanges], budget: Budget
+def _split_by_limit(
+    changes: Sequence[MailboxChanges], limiter: NotificationLimiter
 ) -> tuple[list[MailboxChanges], list[MailboxChanges]]:
     """Return what is queued as it is, and what is beyond the budget of its mailbox."""
     now: list[MailboxChanges] = []
     later: list[MailboxChanges] = []
     for change in changes:
-        if not change.events or budget.admits(change.mailbox, len(change.events)):
+        if not change.events or limiter.try_acquire(change.mailbox, len(change.events)):
             now.append(change)
             continue
         later.append(replace(change, lifecycle=()))
@@ -81,29 +81,32 @@ def _shared_out(
     return now, later
 
 
-async def _put_off(
-    changes: Sequence[MailboxChanges], received_at: str, outbox: Outbox, budget: Budget
+async def _postpone(
+    changes: Sequence[MailboxChanges],
+    received_at: str,
+    queue: NotificationQueue,
+    limiter: NotificationLimiter,
 ) -> int:
     """Have each mailbox read whole when the minute is over; return how many messages that took."""
-    new = [change for change in changes if not budget.is_put_off(change.mailbox)]
+    new = [change for change in changes if not limiter.is_deferred(change.mailbox)]
     if not new:
         return 0  # what is queued already is seen after the minute, so after this too
     whole = [replace(change, events=(), lifecycle=("missed",)) for change in new]
-    messages = await outbox.put(whole, received_at, delay=budget.rest())
+    messages = await queue.put(whole, received_at, delay=limiter.time_to_reset())
     for change in new:
-        budget.put_off(change.mailbox)
+        limiter.defer(change.mailbox)
     return messages
 
 
-def _changes(
-    mailbox: Mailbox, subscription_id: SubscriptionId, said: Sequence[Notice]
+def _mailbox_changes(
+    mailbox: Mailbox, subscription_id: SubscriptionId, said: Sequence[RawNotification]
 ) -> MailboxChanges:
     """Return what *said* comes to: each event once, as the last notice has it."""
     events: dict[str, ChangedEvent] = {}
     for notice in said:
         if notice.event is not None:
             known = events.get(notice.event.event_id)
-            events[notice.event.event_id] = _stronger(known, notice.event)
+            events[notice.event.event_id] = _coalesce(known, notice.event)
     return MailboxChanges(
         mailbox,
         subscription_id,
@@ -112,7 +115,7 @@ def _changes(
     )
 
 
-def _stronger(known: ChangedEvent | None, new: ChangedEvent) -> ChangedEvent:
+def _coalesce(known: ChangedEvent | None, new: ChangedEvent) -> ChangedEvent:
     """Join two notices about one event.
 
     Order is not kept by Graph, so of two etags neither is known to be the later: without one the

@@ -7,7 +7,7 @@ from typing import Protocol
 from shared.notifications.model import MailboxChanges
 
 
-class Outbox(Protocol):
+class NotificationQueue(Protocol):
     """The `notifications` queue."""
 
     async def put(

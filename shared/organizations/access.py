@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from shared.errors import NotAllowed, NotAuthenticated
 from shared.ids import ObjectId
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import CallerKind, Tokens, VerifiedToken
+from shared.organizations.ports import CallerKind, TokenVerifier, VerifiedToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +15,15 @@ class PlatformCaller:
     object_id: ObjectId
 
 
-async def platform_caller(bearer: str | None, *, tokens: Tokens) -> PlatformCaller:
+async def authenticate_platform(bearer: str | None, *, tokens: TokenVerifier) -> PlatformCaller:
     """Return the platform, or raise NotAuthenticated for everybody else's tokens."""
-    token = await verified(bearer, tokens)
+    token = await verify_token(bearer, tokens)
     if token.kind is not CallerKind.PLATFORM:
         raise NotAuthenticated("This route is the platform's: it wants the role Platform.Manage.")
     return PlatformCaller(token.object_id)
 
 
-def is_stopped(organization: Organization) -> bool:
+def is_suspended(organization: Organization) -> bool:
     """Tell whether nothing may be asked of Graph for *organization*: it left, or took us out."""
     return organization.is_closing or organization.consent in {
         ConsentState.WITHDRAWN,
@@ -42,7 +42,7 @@ def ensure_usable(organization: Organization) -> None:
         )
 
 
-async def verified(bearer: str | None, tokens: Tokens) -> VerifiedToken:
+async def verify_token(bearer: str | None, tokens: TokenVerifier) -> VerifiedToken:
     """Return what *bearer* proves. Raises NotAuthenticated, without a token too."""
     if not bearer:
         raise NotAuthenticated("A bearer token is missing.")

@@ -23,8 +23,14 @@ from shared.ids import OrganizationId, TenantId
 from shared.logs import log_event
 from shared.organizations.diagnosis import Finding, FindingState, diagnose_tenant
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import AppFacts, Capability, OrganizationStore, Probes, Seals
-from shared.organizations.remedies import LOST_CONSENT, Ailment
+from shared.organizations.ports import (
+    AppRegistration,
+    Capability,
+    OrganizationStore,
+    Probes,
+    Signer,
+)
+from shared.organizations.remedies import LOST_CONSENT, Issue
 
 LINK_LIFE: Final = timedelta(days=7)
 """How long a consent link may be used."""
@@ -35,12 +41,12 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DECLINED: Final = frozenset({"access_denied", "permission_denied", "consent_declined"})
 _SPREADING: Final = frozenset(
     {
-        Ailment.CONSENT_MISSING,
-        Ailment.CONSENT_WITHDRAWN,
-        Ailment.APP_GONE,
-        Ailment.PERMISSION_MISSING,
-        Ailment.NO_ANSWER,
-        Ailment.THROTTLED,
+        Issue.CONSENT_MISSING,
+        Issue.CONSENT_WITHDRAWN,
+        Issue.APP_GONE,
+        Issue.PERMISSION_MISSING,
+        Issue.NO_ANSWER,
+        Issue.THROTTLED,
     }
 )
 """What may pass by waiting a little longer after the admin has approved."""
@@ -84,7 +90,7 @@ class ConsentAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Conclusion:
+class ConsentResult:
     """What became of it, and for which organization."""
 
     outcome: ConsentOutcome
@@ -95,11 +101,11 @@ class Conclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Consenting:
+class ConsentPorts:
     """The ports that consent needs, together."""
 
     organizations: OrganizationStore
-    seals: Seals
+    signer: Signer
     probes: Probes
     clock: Clock
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -108,9 +114,9 @@ class Consenting:
 async def make_consent_link(
     organization: Organization,
     *,
-    app: AppFacts,
+    app: AppRegistration,
     organizations: OrganizationStore,
-    seals: Seals,
+    signer: Signer,
     clock: Clock,
 ) -> ConsentLink:
     """Return a new link for *organization*'s administrator; any link made before stops counting.
@@ -121,7 +127,7 @@ async def make_consent_link(
     """
     nonce = secrets.token_urlsafe(16)
     expires_at = (clock.now() + LINK_LIFE).replace(microsecond=0)
-    state = await seals.seal(json.dumps([organization.id, nonce, int(expires_at.timestamp())]))
+    state = await signer.sign(json.dumps([organization.id, nonce, int(expires_at.timestamp())]))
     await organizations.save(replace(organization, consent_nonce=nonce))
     query = urlencode(
         {
@@ -137,7 +143,7 @@ async def make_consent_link(
     return ConsentLink(f"{app.login_url}/{tenant}/v2.0/adminconsent?{query}", expires_at)
 
 
-async def conclude_consent(answer: ConsentAnswer, *, ports: Consenting) -> Conclusion:
+async def complete_consent(answer: ConsentAnswer, *, ports: ConsentPorts) -> ConsentResult:
     """Return what *answer* leads to, after proving what it claims; remember it.
 
     The link is used up by a proven grant alone: an admin who declined, or whose consent has not
@@ -146,7 +152,7 @@ async def conclude_consent(answer: ConsentAnswer, *, ports: Consenting) -> Concl
     Raises:
         StoreUnavailable, Misconfigured: nothing was decided.
     """
-    conclusion = await _concluded(answer, ports)
+    conclusion = await _completed(answer, ports)
     log_event(
         "consent.concluded",
         state=conclusion.outcome,
@@ -156,15 +162,15 @@ async def conclude_consent(answer: ConsentAnswer, *, ports: Consenting) -> Concl
     return conclusion
 
 
-async def examine_tenant(
+async def recheck_tenant(
     organization: Organization, *, organizations: OrganizationStore, probes: Probes, clock: Clock
 ) -> Organization:
     """Return *organization* with the state of consent that the tenant itself shows right now."""
     findings = await diagnose_tenant(organization, probes=probes)
-    return await note_consent(organization, findings, organizations=organizations, clock=clock)
+    return await record_consent(organization, findings, organizations=organizations, clock=clock)
 
 
-async def note_consent(
+async def record_consent(
     organization: Organization,
     findings: Iterable[Finding],
     *,
@@ -175,7 +181,7 @@ async def note_consent(
 
     What one person or mailbox meets with changes nothing here.
     """
-    shown = shown_consent(findings)
+    shown = consent_state_of(findings)
     if shown is None or shown is organization.consent:
         return organization
     if shown is ConsentState.WITHDRAWN and organization.consent is not ConsentState.GRANTED:
@@ -189,68 +195,68 @@ async def note_consent(
     return saved
 
 
-def shown_consent(findings: Iterable[Finding]) -> ConsentState | None:
+def consent_state_of(findings: Iterable[Finding]) -> ConsentState | None:
     """Return what the app's token and the directory show; None: neither way."""
     own = {
         finding.capability: finding
         for finding in findings
         if finding.capability in {Capability.TOKEN, Capability.PROFILES}
     }
-    if any(finding.ailment in _LOST for finding in own.values()):
+    if any(finding.issue in _LOST for finding in own.values()):
         return ConsentState.WITHDRAWN
     works = {c for c, finding in own.items() if finding.state is FindingState.WORKS}
     return ConsentState.GRANTED if len(works) == 2 else None
 
 
-_LOST: Final = LOST_CONSENT | {Ailment.CONSENT_WITHDRAWN}
+_LOST: Final = LOST_CONSENT | {Issue.CONSENT_WITHDRAWN}
 
 
-async def _concluded(answer: ConsentAnswer, ports: Consenting) -> Conclusion:
-    opened = await _opened(answer.state, ports)
-    if isinstance(opened, Conclusion):
+async def _completed(answer: ConsentAnswer, ports: ConsentPorts) -> ConsentResult:
+    opened = await _parse_state(answer.state, ports)
+    if isinstance(opened, ConsentResult):
         return opened
     organization = opened
     # First: a refusal carries `admin_consent=True` as well.
     if answer.error:
-        return await _refused(organization, answer, ports)
+        return await _handle_refusal(organization, answer, ports)
     tenant = (answer.tenant or "").lower()
     if not _GUID.fullmatch(tenant) or (answer.admin_consent or "").lower() != "true":
-        return Conclusion(ConsentOutcome.TAMPERED)
+        return ConsentResult(ConsentOutcome.TAMPERED)
     tenant_id = TenantId(tenant)
     if organization.tenant_id not in {None, tenant_id}:
-        return Conclusion(ConsentOutcome.WRONG_TENANT, organization)
+        return ConsentResult(ConsentOutcome.WRONG_TENANT, organization)
     other = await ports.organizations.of_tenant(tenant_id)
     if other is not None and other.id != organization.id:
-        return Conclusion(ConsentOutcome.TENANT_TAKEN, organization)
-    return await _proven(organization, tenant_id, ports)
+        return ConsentResult(ConsentOutcome.TENANT_TAKEN, organization)
+    return await _verify_grant(organization, tenant_id, ports)
 
 
-async def _opened(state: str | None, ports: Consenting) -> Organization | Conclusion:
+async def _parse_state(state: str | None, ports: ConsentPorts) -> Organization | ConsentResult:
     """Return the organization whose link this is, or why the link does not count."""
-    text = await ports.seals.unseal(state) if state else None
+    text = await ports.signer.verify(state) if state else None
     if text is None:
-        return Conclusion(ConsentOutcome.TAMPERED)
+        return ConsentResult(ConsentOutcome.TAMPERED)
     organization_id, nonce, expires = json.loads(text)
     try:
         organization = await ports.organizations.get(OrganizationId(organization_id))
     except NotFound:
-        return Conclusion(ConsentOutcome.EXPIRED)
+        return ConsentResult(ConsentOutcome.EXPIRED)
     if ports.clock.now().timestamp() >= expires:
-        return Conclusion(ConsentOutcome.EXPIRED, organization)
+        return ConsentResult(ConsentOutcome.EXPIRED, organization)
     if organization.consent_nonce is None or not secrets.compare_digest(
         organization.consent_nonce, nonce
     ):
-        return Conclusion(ConsentOutcome.USED, organization)
+        return ConsentResult(ConsentOutcome.USED, organization)
     return organization
 
 
-async def _refused(
-    organization: Organization, answer: ConsentAnswer, ports: Consenting
-) -> Conclusion:
+async def _handle_refusal(
+    organization: Organization, answer: ConsentAnswer, ports: ConsentPorts
+) -> ConsentResult:
     error = (answer.error or "").lower()
     code = _code(error, answer.error_description or "")
     if error not in _DECLINED and "65004" not in code:
-        return Conclusion(ConsentOutcome.REFUSED, organization, code=code)
+        return ConsentResult(ConsentOutcome.REFUSED, organization, code=code)
     # A consent that is there is not lost because somebody declined to give it once more.
     if organization.consent is ConsentState.PENDING:
         declined = replace(
@@ -262,26 +268,28 @@ async def _refused(
             organization = await ports.organizations.save(declined)
         except StaleRow:
             organization = await ports.organizations.get(organization.id)
-    return Conclusion(ConsentOutcome.DECLINED, organization, code=code)
+    return ConsentResult(ConsentOutcome.DECLINED, organization, code=code)
 
 
-async def _proven(organization: Organization, tenant_id: TenantId, ports: Consenting) -> Conclusion:
+async def _verify_grant(
+    organization: Organization, tenant_id: TenantId, ports: ConsentPorts
+) -> ConsentResult:
     claimed = replace(organization, tenant_id=tenant_id)
     findings = await diagnose_tenant(claimed, probes=ports.probes)
     for pause in PAUSES:
-        if not _is_spreading(findings):
+        if not _is_propagating(findings):
             break
         await ports.pause(pause)
         findings = await diagnose_tenant(claimed, probes=ports.probes)
-    if shown_consent(findings) is ConsentState.GRANTED:
-        return await _granted(claimed, ports)
-    if _is_spreading(findings):
-        return Conclusion(ConsentOutcome.SPREADING, organization)
+    if consent_state_of(findings) is ConsentState.GRANTED:
+        return await _save_grant(claimed, ports)
+    if _is_propagating(findings):
+        return ConsentResult(ConsentOutcome.SPREADING, organization)
     wrong = next(f for f in findings if f.state is not FindingState.WORKS)
-    return Conclusion(ConsentOutcome.UNPROVEN, organization, finding=wrong, code=wrong.code)
+    return ConsentResult(ConsentOutcome.UNPROVEN, organization, finding=wrong, code=wrong.code)
 
 
-async def _granted(claimed: Organization, ports: Consenting) -> Conclusion:
+async def _save_grant(claimed: Organization, ports: ConsentPorts) -> ConsentResult:
     granted = replace(
         claimed,
         consent=ConsentState.GRANTED,
@@ -289,16 +297,16 @@ async def _granted(claimed: Organization, ports: Consenting) -> Conclusion:
         consent_nonce=None,
     )
     try:
-        return Conclusion(ConsentOutcome.GRANTED, await ports.organizations.save(granted))
+        return ConsentResult(ConsentOutcome.GRANTED, await ports.organizations.save(granted))
     except StaleRow:
         # A reload at the same time was first, or the platform changed something.
-        return Conclusion(ConsentOutcome.SPREADING, claimed)
+        return ConsentResult(ConsentOutcome.SPREADING, claimed)
     except Conflict:
-        return Conclusion(ConsentOutcome.TENANT_TAKEN, claimed)
+        return ConsentResult(ConsentOutcome.TENANT_TAKEN, claimed)
 
 
-def _is_spreading(findings: Iterable[Finding]) -> bool:
-    return any(finding.ailment in _SPREADING for finding in findings)
+def _is_propagating(findings: Iterable[Finding]) -> bool:
+    return any(finding.issue in _SPREADING for finding in findings)
 
 
 def _code(error: str, description: str) -> str:

@@ -1,4 +1,4 @@
-"""The consent doctor: tries each capability an organization needs and says what is wrong.
+"""Diagnosis: tries each capability an organization needs and says what is wrong.
 
 Nothing is concluded from what a token claims, only from what calls answer: a tenant that narrows
 the app in Exchange has no roles in the token at all.
@@ -13,18 +13,18 @@ from typing import Final
 from shared.ids import Mailbox
 from shared.organizations.model import (
     AccessMode,
-    Acting,
-    Background,
+    ActingUser,
+    Caller,
     ConsentState,
     Organization,
-    Participation,
+    SyncMode,
 )
 from shared.organizations.ports import (
     Account,
-    AppFacts,
+    AppRegistration,
     Capability,
-    Evidence,
-    Hint,
+    ProbeHint,
+    ProbeResult,
     Probes,
 )
 from shared.organizations.remedies import (
@@ -32,9 +32,9 @@ from shared.organizations.remedies import (
     BY_CODE,
     REMEDIES,
     UNCERTAIN,
-    Ailment,
+    Issue,
     Remedy,
-    Who,
+    Responsible,
 )
 
 
@@ -54,10 +54,10 @@ class Finding:
     state: FindingState
     meaning: str
     """One sentence for people."""
-    ailment: Ailment | None = None
-    who: Who | None = None
+    issue: Issue | None = None
+    responsible: Responsible | None = None
     remedy: str | None = None
-    takes: str | None = None
+    takes_effect: str | None = None
     link: str | None = None
     code: str | None = None
     """Graph's error code, or `AADSTS` and a number."""
@@ -88,26 +88,26 @@ async def diagnose(
     for what Graph or Entra answer.
     """
     wanted = needed(organization)
-    patient = _Patient(organization, mailbox, probes.app)
+    subject = _Subject(organization, mailbox, probes.app)
     if organization.tenant_id is None:
-        return [patient.ill(capability, Ailment.NO_TENANT) for capability in wanted]
+        return [subject.failure(capability, Issue.NO_TENANT) for capability in wanted]
     token = await probes.token(organization.tenant_id, fresh=True)
     if token.ok is not True:
         others = [c for c in wanted if c is not Capability.TOKEN]
         return [
-            patient.finding(token),
-            *(patient.ill(capability, Ailment.NOT_TRIED) for capability in others),
+            subject.finding(token),
+            *(subject.failure(capability, Issue.NOT_TRIED) for capability in others),
         ]
     tried = dict(
-        await _together(
+        await _gather_evidence(
             (c, evidence) for c in wanted if (evidence := _probe(c, organization, mailbox, probes))
         )
     )
     seen = {Capability.TOKEN: token, **tried}
     return [
-        patient.finding(seen[capability], seen)
+        subject.finding(seen[capability], seen)
         if capability in seen
-        else patient.ill(capability, _untried(capability, seen, mailbox))
+        else subject.failure(capability, _untried(capability, seen, mailbox))
         for capability in wanted
     ]
 
@@ -118,29 +118,29 @@ async def diagnose_tenant(organization: Organization, *, probes: Probes) -> list
     return [f for f in findings if f.capability in {Capability.TOKEN, Capability.PROFILES}]
 
 
-async def diagnose_participant(participation: Participation, *, probes: Probes) -> list[Finding]:
+async def diagnose_participant(caller: Caller, *, probes: Probes) -> list[Finding]:
     """Return the caller's own part: whether their calendar can be read, and written as them.
 
     Raises:
         SignInAgain, NotAuthenticated: the caller must bring another token.
     """
-    organization, acting = participation.organization, participation.acting
-    patient = _Patient(organization, participation.mailbox, probes.app, is_person=True)
+    organization, acting = caller.organization, caller.acting
+    subject = _Subject(organization, caller.mailbox, probes.app, is_person=True)
     writing = Capability.WRITE_AS_USER if acting.assertion is not None else Capability.WRITE_AS_APP
     if organization.consent in {ConsentState.WITHDRAWN, ConsentState.DECLINED}:
         return [
-            patient.ill(capability, Ailment.CONSENT_WITHDRAWN)
+            subject.failure(capability, Issue.CONSENT_WITHDRAWN)
             for capability in (Capability.READ_EVENTS, writing)
         ]
     seen = dict(
-        await _together(
+        await _gather_evidence(
             [
                 (Capability.READ_EVENTS, probes.read_events(acting)),
                 (writing, probes.write(acting)),
             ]
         )
     )
-    return [patient.finding(evidence, seen) for evidence in seen.values()]
+    return [subject.finding(evidence, seen) for evidence in seen.values()]
 
 
 def needed(organization: Organization) -> tuple[Capability, ...]:
@@ -152,106 +152,106 @@ def needed(organization: Organization) -> tuple[Capability, ...]:
         Capability.PROFILES,
         Capability.READ_EVENTS,
         Capability.SCHEDULE,
-        *((Capability.SUBSCRIBE,) if settings.background is Background.PUSH else ()),
+        *((Capability.SUBSCRIBE,) if settings.sync_mode is SyncMode.PUSH else ()),
         Capability.WRITE_AS_APP if writes_itself else Capability.WRITE_AS_USER,
     )
 
 
-def ailment_of(
-    evidence: Evidence,
-    seen: Mapping[Capability, Evidence] = {},
+def classify_failure(
+    evidence: ProbeResult,
+    seen: Mapping[Capability, ProbeResult] = {},
     consent: ConsentState = ConsentState.PENDING,
-) -> Ailment:
+) -> Issue:
     """Return what *evidence* of a failure shows, in the light of what else was *seen*."""
-    found = _plain_ailment(evidence, seen)
+    found = _plain_issue(evidence, seen)
     was_granted = consent in {ConsentState.GRANTED, ConsentState.WITHDRAWN}
-    if found is Ailment.CONSENT_MISSING and was_granted:
-        return Ailment.CONSENT_WITHDRAWN
-    if found in {Ailment.MAILBOX_NOT_HOSTED, Ailment.ACCOUNT_GONE}:
+    if found is Issue.CONSENT_MISSING and was_granted:
+        return Issue.CONSENT_WITHDRAWN
+    if found in {Issue.MAILBOX_NOT_HOSTED, Issue.ACCOUNT_GONE}:
         return _of_mailbox(found, seen.get(Capability.PROFILES))
     return found
 
 
-def _plain_ailment(evidence: Evidence, seen: Mapping[Capability, Evidence]) -> Ailment:
+def _plain_issue(evidence: ProbeResult, seen: Mapping[Capability, ProbeResult]) -> Issue:
     if evidence.aadsts is not None and evidence.aadsts in BY_AADSTS:
         return BY_AADSTS[evidence.aadsts]
     if evidence.hint in _BY_HINT:
         return _BY_HINT[evidence.hint]
     if evidence.status == 429:
-        return Ailment.THROTTLED
+        return Issue.THROTTLED
     if (code := evidence.code.lower()) in BY_CODE:
         return BY_CODE[code]
     if evidence.ok is None or evidence.status == 0 or evidence.status >= 500:
-        return Ailment.NO_ANSWER
+        return Issue.NO_ANSWER
     if evidence.capability is Capability.SUBSCRIBE:
         return _of_subscribing(evidence, seen)
     if evidence.status == 403:
         return _of_denial(evidence, seen)
-    return Ailment.UNKNOWN_REFUSAL
+    return Issue.UNKNOWN_REFUSAL
 
 
-_BY_HINT: Final[Mapping[Hint | None, Ailment]] = {
-    Hint.ACCESS_POLICY: Ailment.ACCESS_POLICY,
-    Hint.MISCONFIGURED: Ailment.CREDENTIAL_ABSENT,
-    Hint.HANDSHAKE: Ailment.WEBHOOK_UNREACHABLE,
-    Hint.NO_MAILBOX: Ailment.MAILBOX_NOT_HOSTED,
-    Hint.SHARED: Ailment.SHARED_MAILBOX,
-    Hint.CHALLENGED: Ailment.SIGN_IN_AGAIN,
+_BY_HINT: Final[Mapping[ProbeHint | None, Issue]] = {
+    ProbeHint.ACCESS_POLICY: Issue.ACCESS_POLICY,
+    ProbeHint.MISCONFIGURED: Issue.CREDENTIAL_ABSENT,
+    ProbeHint.HANDSHAKE: Issue.WEBHOOK_UNREACHABLE,
+    ProbeHint.NO_MAILBOX: Issue.MAILBOX_NOT_HOSTED,
+    ProbeHint.SHARED: Issue.SHARED_MAILBOX,
+    ProbeHint.CHALLENGED: Issue.SIGN_IN_AGAIN,
 }
 
 
-def _of_denial(evidence: Evidence, seen: Mapping[Capability, Evidence]) -> Ailment:
+def _of_denial(evidence: ProbeResult, seen: Mapping[Capability, ProbeResult]) -> Issue:
     """Return what a 403 means: the directory cannot be scoped, mailboxes can."""
     if evidence.as_user:
-        return Ailment.USER_PERMISSION_MISSING
+        return Issue.USER_PERMISSION_MISSING
     directory = seen.get(Capability.PROFILES, evidence)
     if evidence.capability is Capability.PROFILES or directory.status == 403:
-        return Ailment.PERMISSION_MISSING
+        return Issue.PERMISSION_MISSING
     reading = seen.get(Capability.READ_EVENTS)
     if evidence.capability is Capability.WRITE_AS_APP and reading and reading.ok:
-        return Ailment.PERMISSION_MISSING
-    return Ailment.OUT_OF_SCOPE
+        return Issue.PERMISSION_MISSING
+    return Issue.OUT_OF_SCOPE
 
 
-def _of_subscribing(evidence: Evidence, seen: Mapping[Capability, Evidence]) -> Ailment:
+def _of_subscribing(evidence: ProbeResult, seen: Mapping[Capability, ProbeResult]) -> Issue:
     reading = seen.get(Capability.READ_EVENTS)
     if reading is not None and reading.ok is False:
-        return _plain_ailment(reading, seen)
-    return Ailment.SUBSCRIPTIONS_REFUSED if reading else _of_denial(evidence, seen)
+        return _plain_issue(reading, seen)
+    return Issue.SUBSCRIPTIONS_REFUSED if reading else _of_denial(evidence, seen)
 
 
-def _of_mailbox(found: Ailment, directory: Evidence | None) -> Ailment:
+def _of_mailbox(found: Issue, directory: ProbeResult | None) -> Issue:
     """Return why there is no mailbox, as far as the directory tells."""
     if directory is None or directory.account is None:
         gone = directory is not None and directory.ok is False and directory.status == 404
-        return Ailment.ACCOUNT_GONE if gone else found
+        return Issue.ACCOUNT_GONE if gone else found
     return _of_account(directory.account)
 
 
-def _of_account(account: Account) -> Ailment:
+def _of_account(account: Account) -> Issue:
     if account.is_guest:
-        return Ailment.GUEST
+        return Issue.GUEST
     if account.is_enabled is False:
-        return Ailment.ACCOUNT_DISABLED
+        return Issue.ACCOUNT_DISABLED
     if account.has_exchange_plan is False:
-        return Ailment.MAILBOX_ON_PREMISES if account.is_synced else Ailment.MAILBOX_UNLICENSED
-    return Ailment.MAILBOX_NOT_HOSTED
+        return Issue.MAILBOX_ON_PREMISES if account.is_synced else Issue.MAILBOX_UNLICENSED
+    return Issue.MAILBOX_NOT_HOSTED
 
 
 def _untried(
-    capability: Capability, seen: Mapping[Capability, Evidence], mailbox: Mailbox | None
-) -> Ailment:
+    capability: Capability, seen: Mapping[Capability, ProbeResult], mailbox: Mailbox | None
+) -> Issue:
     if capability is not Capability.WRITE_AS_USER:
-        return Ailment.NEEDS_MAILBOX
+        return Issue.NEEDS_MAILBOX
     directory = seen.get(Capability.PROFILES)
     if mailbox and directory and directory.account and directory.account.is_shared:
-        return Ailment.SHARED_MAILBOX
-    return Ailment.NEEDS_PERSON
+        return Issue.SHARED_MAILBOX
+    return Issue.NEEDS_PERSON
 
 
 def _probe(
     capability: Capability, organization: Organization, mailbox: Mailbox | None, probes: Probes
-) -> Awaitable[Evidence] | None:
+) -> Awaitable[ProbeResult] | None:
     """Return the trial of *capability* by the app itself; None if there can be none."""
     tenant_id = organization.tenant_id
     if tenant_id is None or capability in {Capability.TOKEN, Capability.WRITE_AS_USER}:
@@ -260,7 +260,7 @@ def _probe(
         return probes.profiles(tenant_id, mailbox)
     if mailbox is None:
         return None
-    acting = Acting(mailbox)
+    acting = ActingUser(mailbox)
     if capability is Capability.READ_EVENTS:
         return probes.read_events(acting)
     if capability is Capability.SCHEDULE:
@@ -270,14 +270,14 @@ def _probe(
     return probes.write(acting)
 
 
-async def _together(
-    trials: Iterable[tuple[Capability, Awaitable[Evidence]]],
-) -> list[tuple[Capability, Evidence]]:
+async def _gather_evidence(
+    trials: Iterable[tuple[Capability, Awaitable[ProbeResult]]],
+) -> list[tuple[Capability, ProbeResult]]:
     """Await all *trials* together; what one of them raises is raised when all have ended."""
     started = list(trials)
     turn = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(trial: Awaitable[Evidence]) -> Evidence:
+    async def one(trial: Awaitable[ProbeResult]) -> ProbeResult:
         async with turn:
             return await trial
 
@@ -291,40 +291,42 @@ async def _together(
 
 
 @dataclass(frozen=True, slots=True)
-class _Patient:
+class _Subject:
     """Whom the findings are about: fills in the table's words."""
 
     organization: Organization
     mailbox: Mailbox | None
-    app: AppFacts
+    app: AppRegistration
     is_person: bool = False
     """Told to the participant, not to the platform."""
 
-    def finding(self, evidence: Evidence, seen: Mapping[Capability, Evidence] = {}) -> Finding:
+    def finding(
+        self, evidence: ProbeResult, seen: Mapping[Capability, ProbeResult] = {}
+    ) -> Finding:
         """Return what *evidence* means."""
         if evidence.ok:
             return Finding(evidence.capability, FindingState.WORKS, _MEANS[evidence.capability])
-        ailment = ailment_of(evidence, seen, self.organization.consent)
-        return self.ill(evidence.capability, ailment, evidence, seen)
+        issue = classify_failure(evidence, seen, self.organization.consent)
+        return self.failure(evidence.capability, issue, evidence, seen)
 
-    def ill(
+    def failure(
         self,
         capability: Capability,
-        ailment: Ailment,
-        evidence: Evidence | None = None,
-        seen: Mapping[Capability, Evidence] = {},
+        issue: Issue,
+        evidence: ProbeResult | None = None,
+        seen: Mapping[Capability, ProbeResult] = {},
     ) -> Finding:
-        """Return the table's row of *ailment* for *capability*."""
-        row = REMEDIES[ailment]
+        """Return the table's row of *issue* for *capability*."""
+        row = REMEDIES[issue]
         words = self._words(evidence, seen)
         return Finding(
             capability=capability,
-            state=FindingState.UNKNOWN if ailment in UNCERTAIN else FindingState.FAILS,
+            state=FindingState.UNKNOWN if issue in UNCERTAIN else FindingState.FAILS,
             meaning=row.meaning.format_map(words),
-            ailment=ailment,
-            who=row.who,
+            issue=issue,
+            responsible=row.responsible,
             remedy=self._advice(row).format_map(words),
-            takes=row.takes,
+            takes_effect=row.takes_effect,
             link=row.link.format_map(words) if row.link and not self.is_person else None,
             code=(words["code"] or None) if evidence else None,
             request_id=(evidence.request_id or None) if evidence else None,
@@ -334,7 +336,7 @@ class _Patient:
         return row.to_person if self.is_person else row.remedy
 
     def _words(
-        self, evidence: Evidence | None, seen: Mapping[Capability, Evidence]
+        self, evidence: ProbeResult | None, seen: Mapping[Capability, ProbeResult]
     ) -> dict[str, str]:
         directory = seen.get(Capability.PROFILES)
         account = directory.account if directory else None

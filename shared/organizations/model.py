@@ -28,7 +28,7 @@ class AccessMode(StrEnum):
     """The app's own; the platform names who acts."""
 
 
-class Background(StrEnum):
+class SyncMode(StrEnum):
     """How answers given in Outlook are found."""
 
     PUSH = "push"
@@ -49,7 +49,7 @@ class OrganizationSettings:
     """What an organization may choose. Bounds are checked here, so that a bad one cannot exist."""
 
     access_mode: AccessMode = AccessMode.DELEGATED
-    background: Background = Background.PUSH
+    sync_mode: SyncMode = SyncMode.PUSH
     tentative_is_busy: bool = True
     minimum_notice: timedelta = timedelta(hours=2)
     """0 to 14 days."""
@@ -97,7 +97,7 @@ class Organization:
 
 
 @dataclass(frozen=True, slots=True)
-class Acting:
+class ActingUser:
     """On whose behalf Graph is called.
 
     With *assertion* (the caller's own access token): as that user, on-behalf-of. Without: the app
@@ -109,11 +109,11 @@ class Acting:
 
 
 @dataclass(frozen=True, slots=True)
-class Participation:
+class Caller:
     """A caller who proved to be a person of an organization."""
 
     organization: Organization
-    acting: Acting
+    acting: ActingUser
 
     @property
     def mailbox(self) -> Mailbox:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from shared.ids import Mailbox, ObjectId, OrganizationId, TenantId
-from shared.organizations.model import Acting, Organization
+from shared.organizations.model import ActingUser, Organization
 
 
 class OrganizationStore(Protocol):
@@ -64,7 +64,7 @@ class VerifiedToken:
     """The token as it came: the assertion for on-behalf-of."""
 
 
-class Tokens(Protocol):
+class TokenVerifier(Protocol):
     """Checks bearer tokens of Entra."""
 
     async def verify(self, raw: str) -> VerifiedToken:
@@ -77,23 +77,23 @@ class Tokens(Protocol):
         ...
 
 
-class Seals(Protocol):
+class Signer(Protocol):
     """Signs short texts that travel through other hands, such as the state of a consent link.
 
     Every method may raise StoreUnavailable, Misconfigured.
     """
 
-    async def seal(self, text: str) -> str:
+    async def sign(self, text: str) -> str:
         """Return *text*, readable, with a signature: letters, digits, dots, ``-`` and ``_``."""
         ...
 
-    async def unseal(self, sealed: str) -> str | None:
+    async def verify(self, sealed: str) -> str | None:
         """Return the text, or None if it was not sealed here. Current and previous key count."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class CredentialInUse:
+class CredentialInfo:
     """What the app proves itself with right now."""
 
     kind: str
@@ -105,7 +105,7 @@ class CredentialInUse:
 class Credential(Protocol):
     """The app's own credential."""
 
-    async def in_use(self) -> CredentialInUse:
+    async def describe(self) -> CredentialInfo:
         """Return it. Raises StoreUnavailable, Misconfigured."""
         ...
 
@@ -124,7 +124,7 @@ class Capability(StrEnum):
     SUBSCRIBE = "subscribe"
 
 
-class Hint(StrEnum):
+class ProbeHint(StrEnum):
     """What the adapter saw that is neither a status nor a code."""
 
     ACCESS_POLICY = "access_policy"
@@ -155,7 +155,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ProbeResult:
     """What one trial showed."""
 
     capability: Capability
@@ -169,13 +169,13 @@ class Evidence:
     request_id: str = ""
     as_user: bool = False
     """Tried on-behalf-of a user."""
-    hint: Hint | None = None
+    hint: ProbeHint | None = None
     account: Account | None = field(default=None, repr=False)
     """Of `PROFILES` for a mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
-class AppFacts:
+class AppRegistration:
     """What links and remedies name of this deployment. URLs end without a slash."""
 
     client_id: str
@@ -193,30 +193,30 @@ class Probes(Protocol):
     """
 
     @property
-    def app(self) -> AppFacts:
+    def app(self) -> AppRegistration:
         """Return the facts that remedies name."""
         ...
 
-    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> Evidence:
+    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> ProbeResult:
         """Get a token of the app's own; *fresh*: not a kept one. Not ok if of another tenant."""
         ...
 
-    async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> Evidence:
+    async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> ProbeResult:
         """Look somebody up, or *mailbox*'s owner, with all the directory tells of them."""
         ...
 
-    async def schedule(self, acting: Acting) -> Evidence:
+    async def schedule(self, acting: ActingUser) -> ProbeResult:
         """Read the acting mailbox's own free/busy."""
         ...
 
-    async def read_events(self, acting: Acting) -> Evidence:
+    async def read_events(self, acting: ActingUser) -> ProbeResult:
         """Read the id of one event."""
         ...
 
-    async def write(self, acting: Acting) -> Evidence:
+    async def write(self, acting: ActingUser) -> ProbeResult:
         """Try to write, in a way that changes nothing."""
         ...
 
-    async def subscribe(self, mailbox: Mailbox) -> Evidence:
+    async def subscribe(self, mailbox: Mailbox) -> ProbeResult:
         """Subscribe to the mailbox for a moment, with the real handshake."""
         ...

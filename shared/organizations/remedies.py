@@ -1,6 +1,6 @@
 """What can be wrong with a tenant or a mailbox, what it means, who must do what: a table.
 
-The rules in `diagnosis` pick an ailment out of what was seen; everything people read about it is
+The rules in `diagnosis` pick an issue out of what was seen; everything people read about it is
 here. ``{client_id}``, ``{organization_id}``, ``{tenant_id}``, ``{object_id}``, ``{address}``,
 ``{code}`` and ``{portal}`` are filled in.
 """
@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Who(StrEnum):
+class Responsible(StrEnum):
     """Who must act."""
 
     ENTRA_ADMIN = "entra_admin"
@@ -27,7 +27,7 @@ class Who(StrEnum):
     """It passes by itself."""
 
 
-class Ailment(StrEnum):
+class Issue(StrEnum):
     """What is wrong. The names are stable."""
 
     CONSENT_MISSING = "consent_missing"
@@ -72,14 +72,14 @@ class Ailment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What people are told about one ailment."""
+    """What people are told about one issue."""
 
     meaning: str
     """One sentence."""
-    who: Who
+    responsible: Responsible
     remedy: str
     """The exact steps or command."""
-    takes: str
+    takes_effect: str
     """How long it takes to have an effect."""
     link: str | None = None
     to_person: str = "Ask your administrator; they see the reason in the app's diagnosis."
@@ -115,51 +115,51 @@ _SUPPORT: Final = (
     "asks for the request id."
 )
 
-REMEDIES: Final[Mapping[Ailment, Remedy]] = {
+REMEDIES: Final[Mapping[Issue, Remedy]] = {
     # --- the tenant's approval
-    Ailment.CONSENT_MISSING: Remedy(
+    Issue.CONSENT_MISSING: Remedy(
         "The customer's administrator has not approved the app yet.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         _NEW_LINK,
         _SPREADS,
         _PERMISSIONS,
         _ASK_ADMIN,
     ),
-    Ailment.CONSENT_WITHDRAWN: Remedy(
+    Issue.CONSENT_WITHDRAWN: Remedy(
         "The customer's administrator has taken back the approval of the app.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         _NEW_LINK,
         _SPREADS,
         _PERMISSIONS,
         _ASK_ADMIN,
     ),
-    Ailment.CONSENT_DECLINED: Remedy(
+    Issue.CONSENT_DECLINED: Remedy(
         "The administrator who opened the link declined the approval.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         "Clear up what kept them from it, then: " + _NEW_LINK,
         _SPREADS,
         None,
         _ASK_ADMIN,
     ),
-    Ailment.APPROVAL_NEEDED: Remedy(
+    Issue.APPROVAL_NEEDED: Remedy(
         "In this tenant only an administrator may approve the app, and none has.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         "Approve the waiting request, or open the organization's consent link. " + _NEW_LINK,
         _SPREADS,
         _PERMISSIONS,
         _ASK_ADMIN,
     ),
-    Ailment.APP_GONE: Remedy(
+    Issue.APP_GONE: Remedy(
         "The app does not exist in the tenant: it was never approved there, or it was removed.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         _NEW_LINK + " Approving creates the enterprise application {client_id} anew.",
         _SPREADS,
         None,
         _ASK_ADMIN,
     ),
-    Ailment.APP_DISABLED: Remedy(
+    Issue.APP_DISABLED: Remedy(
         "The app is switched off in the tenant.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         "Enterprise applications > the app > Properties > 'Enabled for users to sign-in?': Yes. "
         "Or: Update-MgServicePrincipal -ServicePrincipalId (Get-MgServicePrincipal -Filter "
         "\"appId eq '{client_id}'\").Id -AccountEnabled:$true",
@@ -167,26 +167,26 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
         _PROPERTIES,
         "Ask your administrator to switch this app on again.",
     ),
-    Ailment.PERMISSION_MISSING: Remedy(
+    Issue.PERMISSION_MISSING: Remedy(
         "The app is in the tenant, but lacks the application permission that this needs.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         "Enterprise applications > the app > Permissions > 'Grant admin consent'. Or: " + _NEW_LINK,
         _SPREADS,
         _PERMISSIONS,
         _ASK_ADMIN,
     ),
-    Ailment.USER_PERMISSION_MISSING: Remedy(
+    Issue.USER_PERMISSION_MISSING: Remedy(
         "The app may not write into calendars on behalf of the tenant's users.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         "Grant the delegated permission Calendars.ReadWrite to all users: Enterprise applications "
         "> the app > Permissions > 'Grant admin consent'. Or: " + _NEW_LINK,
         _SPREADS,
         _PERMISSIONS,
         _ASK_ADMIN,
     ),
-    Ailment.NOT_ASSIGNED: Remedy(
+    Issue.NOT_ASSIGNED: Remedy(
         "The tenant lets only assigned people use the app, and this person is not one of them.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         "Enterprise applications > the app > Users and groups: add the person or their group "
         "(members of nested groups do not count). Or: New-MgUserAppRoleAssignment -UserId "
         "{object_id} -PrincipalId {object_id} -ResourceId (Get-MgServicePrincipal -Filter "
@@ -195,88 +195,88 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
         _ASSIGNMENTS,
         "Ask your administrator to assign you to this app.",
     ),
-    Ailment.CONDITIONAL_ACCESS: Remedy(
+    Issue.CONDITIONAL_ACCESS: Remedy(
         "A conditional access policy of the tenant blocks the app.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         "Sign-in logs > the failed sign-in > Conditional Access names the policy. Let it allow the "
         "app {client_id}, or the situation this person signs in from.",
         "A few minutes; up to a day for some location policies.",
         _CONDITIONAL_ACCESS,
         "Sign in from a device and place your organization allows, or ask your administrator.",
     ),
-    Ailment.SIGN_IN_AGAIN: Remedy(
+    Issue.SIGN_IN_AGAIN: Remedy(
         "Entra wants this person to prove more before the app may act for them.",
-        Who.USER,
+        Responsible.USER,
         "Sign in again; the frontend passes on the claims challenge.",
         "At once.",
         None,
         "Sign in again.",
     ),
-    Ailment.TENANT_UNKNOWN: Remedy(
+    Issue.TENANT_UNKNOWN: Remedy(
         "There is no tenant {tenant_id} in this cloud.",
-        Who.PLATFORM,
+        Responsible.PLATFORM,
         "Check the id: Entra admin center > Overview > Tenant ID. Customers of a national cloud "
         "need a deployment in that cloud. Then create the organization anew.",
         "At once.",
         None,
         "Tell the mentoring platform: your organization is registered with a wrong tenant.",
     ),
-    Ailment.FOREIGN_ACCOUNT: Remedy(
+    Issue.FOREIGN_ACCOUNT: Remedy(
         "The account belongs to another tenant and is not known in this one.",
-        Who.USER,
+        Responsible.USER,
         "Sign in with an account of this organization.",
         "At once.",
         None,
         "Sign in with your account of this organization.",
     ),
     # --- this deployment's own credential
-    Ailment.SECRET_WRONG: Remedy(
+    Issue.SECRET_WRONG: Remedy(
         "Entra refuses the app's client secret.",
-        Who.US,
+        Responsible.US,
         "Make a new secret at the app registration {client_id} and put its value (not its id) into "
         "Key Vault; no restart is needed.",
         "At once.",
         _REGISTRATION,
         "Nothing: the operator of this service must mend it.",
     ),
-    Ailment.SECRET_EXPIRED: Remedy(
+    Issue.SECRET_EXPIRED: Remedy(
         "The app's client secret has expired.",
-        Who.US,
+        Responsible.US,
         "az ad app credential reset --id {client_id} --append, then put the new value into Key "
         "Vault; no restart is needed.",
         "At once.",
         _REGISTRATION,
         "Nothing: the operator of this service must mend it.",
     ),
-    Ailment.CERTIFICATE_UNKNOWN: Remedy(
+    Issue.CERTIFICATE_UNKNOWN: Remedy(
         "Entra does not know the app's certificate.",
-        Who.US,
+        Responsible.US,
         "Upload the certificate that Key Vault holds to the app registration {client_id}.",
         "A minute.",
         _REGISTRATION,
         "Nothing: the operator of this service must mend it.",
     ),
-    Ailment.FEDERATION_WRONG: Remedy(
+    Issue.FEDERATION_WRONG: Remedy(
         "No federated credential of the app registration fits the app's managed identity.",
-        Who.US,
+        Responsible.US,
         "az ad app federated-credential list --id {client_id}: issuer, subject (the identity's "
         "principal id) and audience must fit letter by letter.",
         "A few minutes.",
         _REGISTRATION,
         "Nothing: the operator of this service must mend it.",
     ),
-    Ailment.REGISTRATION_WRONG: Remedy(
+    Issue.REGISTRATION_WRONG: Remedy(
         "The app registration does not list a permission or right that the app needs.",
-        Who.US,
+        Responsible.US,
         "Complete the API permissions of the app registration {client_id}, then let every customer "
         "approve again.",
         _SPREADS,
         _REGISTRATION,
         "Nothing: the operator of this service must mend it.",
     ),
-    Ailment.CREDENTIAL_ABSENT: Remedy(
+    Issue.CREDENTIAL_ABSENT: Remedy(
         "This deployment has nothing to prove itself to Entra with.",
-        Who.US,
+        Responsible.US,
         "Check APP_CREDENTIAL, the secret or certificate it names in Key Vault, and that the app's "
         "managed identity is assigned and may read Key Vault.",
         "At once.",
@@ -284,9 +284,9 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
         "Nothing: the operator of this service must mend it.",
     ),
     # --- the mailbox
-    Ailment.MAILBOX_NOT_HOSTED: Remedy(
+    Issue.MAILBOX_NOT_HOSTED: Remedy(
         "The mailbox is not in Exchange Online, has no licence, was deleted, or is being made.",
-        Who.EXCHANGE_ADMIN,
+        Responsible.EXCHANGE_ADMIN,
         "Get-EXORecipient {object_id} shows where it is. RecipientTypeDetails MailUser: it is on "
         "premises, move it to Exchange Online (New-MoveRequest). No recipient: assign a licence "
         "with Exchange Online.",
@@ -294,9 +294,9 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
         _USER,
         "Your mailbox is not in Exchange Online, or has no licence. Ask your administrator.",
     ),
-    Ailment.MAILBOX_ON_PREMISES: Remedy(
+    Issue.MAILBOX_ON_PREMISES: Remedy(
         "The mailbox lies on an on-premises server, where Graph does not reach it.",
-        Who.EXCHANGE_ADMIN,
+        Responsible.EXCHANGE_ADMIN,
         "Move it to Exchange Online: New-MoveRequest -Identity {object_id} -Remote. Until then the "
         "person can be invited, but cannot organize.",
         "Hours, depending on its size.",
@@ -304,62 +304,62 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
         "Your mailbox is still on your organization's own server: you can be invited to sessions, "
         "but not book them. Ask your administrator.",
     ),
-    Ailment.MAILBOX_UNLICENSED: Remedy(
+    Issue.MAILBOX_UNLICENSED: Remedy(
         "The person has no licence with Exchange Online, and so no mailbox.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         "Assign one: Set-MgUserLicense -UserId {object_id} -AddLicenses "
         "@{{SkuId = '<sku>'}} -RemoveLicenses @()",
         "Minutes to a day, until the mailbox is made.",
         _USER,
         "You have no mailbox licence. Ask your administrator.",
     ),
-    Ailment.ACCOUNT_GONE: Remedy(
+    Issue.ACCOUNT_GONE: Remedy(
         "The tenant has no such account: it was deleted, or the id is of somebody else.",
-        Who.PLATFORM,
+        Responsible.PLATFORM,
         "Check the object id {object_id} in the pairing. Accounts deleted in the last 30 days can "
         "be restored: Restore-MgDirectoryDeletedItem -DirectoryObjectId {object_id}",
         "A restored mailbox: up to an hour.",
         _USER,
         "Your account was not found. Ask your administrator.",
     ),
-    Ailment.ACCOUNT_DISABLED: Remedy(
+    Issue.ACCOUNT_DISABLED: Remedy(
         "The account is blocked from signing in.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         "Update-MgUser -UserId {object_id} -AccountEnabled:$true",
         "A few minutes.",
         _USER,
         "Your account is blocked. Ask your administrator.",
     ),
-    Ailment.GUEST: Remedy(
+    Issue.GUEST: Remedy(
         "The person is a guest: their mailbox is in another tenant.",
-        Who.PLATFORM,
+        Responsible.PLATFORM,
         "Name them in the pairing by address alone, without object id: they are then invited by "
         "mail and their time counts as unknown.",
         "At once.",
         _USER,
         "You are a guest here: you can be invited to sessions, but not book them.",
     ),
-    Ailment.SHARED_MAILBOX: Remedy(
+    Issue.SHARED_MAILBOX: Remedy(
         "It is a shared mailbox: nobody signs in as it, so nobody can book in its name.",
-        Who.PLATFORM,
+        Responsible.PLATFORM,
         "Put the person's own account into the pairing in place of the shared mailbox.",
         "At once.",
         _USER,
         "This is a shared mailbox. Sign in with your own account.",
     ),
-    Ailment.MAILBOX_STALE: Remedy(
+    Issue.MAILBOX_STALE: Remedy(
         "The mailbox is being moved, or Graph's memory of where it is lags behind.",
-        Who.NOBODY,
+        Responsible.NOBODY,
         "Wait and look again. If it lasts for a day, ask Microsoft's support about "
         "MailboxInfoStale, with the request id.",
         "Usually minutes.",
         None,
         "Your mailbox is being moved. Try again later.",
     ),
-    Ailment.OUT_OF_SCOPE: Remedy(
+    Issue.OUT_OF_SCOPE: Remedy(
         "Exchange does not let the app into this mailbox: it is outside the scope that the tenant "
         "gave it, or the calendar permission was not granted at all.",
-        Who.EXCHANGE_ADMIN,
+        Responsible.EXCHANGE_ADMIN,
         "Test-ServicePrincipalAuthorization -Identity {client_id} -Resource {address} shows the "
         "scope; put the person directly into its group. If the app is not scoped in Exchange, "
         "grant Calendars.Read in Entra instead.",
@@ -368,9 +368,9 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
         "Your organization lets this app into some mailboxes only, not yours. Ask your "
         "administrator.",
     ),
-    Ailment.ACCESS_POLICY: Remedy(
+    Issue.ACCESS_POLICY: Remedy(
         "An application access policy of Exchange keeps the app out of this mailbox.",
-        Who.EXCHANGE_ADMIN,
+        Responsible.EXCHANGE_ADMIN,
         "Test-ApplicationAccessPolicy -AppId {client_id} -Identity {address}; then "
         "Add-DistributionGroupMember -Identity <the policy's group> -Member {address}",
         "Over an hour.",
@@ -379,19 +379,19 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
         "administrator.",
     ),
     # --- following
-    Ailment.SUBSCRIPTIONS_REFUSED: Remedy(
+    Issue.SUBSCRIPTIONS_REFUSED: Remedy(
         "Reading works, but Graph refuses to tell about changes in this mailbox.",
-        Who.PLATFORM,
+        Responsible.PLATFORM,
         "Set the organization to polling: PATCH organizations/{organization_id} "
-        '{{"settings": {{"background": "poll"}}}}. Answers then take up to five minutes in place '
+        '{{"settings": {{"sync_mode": "poll"}}}}. Answers then take up to five minutes in place '
         "of seconds.",
         "At once.",
         None,
         "Nothing: answers given in Outlook arrive here a few minutes later.",
     ),
-    Ailment.WEBHOOK_UNREACHABLE: Remedy(
+    Issue.WEBHOOK_UNREACHABLE: Remedy(
         "Graph could not reach this deployment's webhook to shake hands.",
-        Who.US,
+        Responsible.US,
         "PUBLIC_URL must be reachable from the internet over HTTPS and answer within ten seconds: "
         "check the URL, its certificate and network rules.",
         "At once.",
@@ -399,51 +399,51 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
         "Nothing: the operator of this service must mend it.",
     ),
     # --- nobody's fault, or not known
-    Ailment.THROTTLED: Remedy(
+    Issue.THROTTLED: Remedy(
         "Microsoft asks to wait: too many requests at once.",
-        Who.NOBODY,
+        Responsible.NOBODY,
         "Look again in a few minutes.",
         "Minutes.",
         None,
         "Try again in a few minutes.",
     ),
-    Ailment.NO_ANSWER: Remedy(
+    Issue.NO_ANSWER: Remedy(
         "Microsoft's service did not answer.",
-        Who.NOBODY,
+        Responsible.NOBODY,
         "Look again in a few minutes; https://status.cloud.microsoft tells of outages.",
         "Minutes.",
         "https://status.cloud.microsoft",
         "Try again in a few minutes.",
     ),
-    Ailment.NOT_TRIED: Remedy(
+    Issue.NOT_TRIED: Remedy(
         "It cannot be tried before the app gets a token for the tenant.",
-        Who.NOBODY,
+        Responsible.NOBODY,
         "Mend the token first.",
         "At once.",
     ),
-    Ailment.NEEDS_PERSON: Remedy(
+    Issue.NEEDS_PERSON: Remedy(
         "Only a participant's own sign-in can show it: nothing else may write in their name.",
-        Who.USER,
+        Responsible.USER,
         "Let the participant open the platform; GET me tells them and you.",
         "At once.",
     ),
-    Ailment.NEEDS_MAILBOX: Remedy(
+    Issue.NEEDS_MAILBOX: Remedy(
         "It can be tried in a mailbox only, and none was named.",
-        Who.PLATFORM,
+        Responsible.PLATFORM,
         "Name one: GET organizations/{organization_id}/diagnostics?mailbox=<object id>",
         "At once.",
     ),
-    Ailment.NO_TENANT: Remedy(
+    Issue.NO_TENANT: Remedy(
         "The organization's tenant is not known before an administrator has approved the app.",
-        Who.ENTRA_ADMIN,
+        Responsible.ENTRA_ADMIN,
         _NEW_LINK,
         _SPREADS,
         None,
         _ASK_ADMIN,
     ),
-    Ailment.UNKNOWN_REFUSAL: Remedy(
+    Issue.UNKNOWN_REFUSAL: Remedy(
         "Microsoft refused for a reason that this service does not know ({code}).",
-        Who.US,
+        Responsible.US,
         _SUPPORT,
         "Not known.",
         None,
@@ -453,72 +453,72 @@ REMEDIES: Final[Mapping[Ailment, Remedy]] = {
 
 UNCERTAIN: Final = frozenset(
     {
-        Ailment.THROTTLED,
-        Ailment.NO_ANSWER,
-        Ailment.MAILBOX_STALE,
-        Ailment.NOT_TRIED,
-        Ailment.NEEDS_PERSON,
-        Ailment.NEEDS_MAILBOX,
+        Issue.THROTTLED,
+        Issue.NO_ANSWER,
+        Issue.MAILBOX_STALE,
+        Issue.NOT_TRIED,
+        Issue.NEEDS_PERSON,
+        Issue.NEEDS_MAILBOX,
     }
 )
-"""Ailments that leave open whether it works."""
+"""Issues that leave open whether it works."""
 
-BY_AADSTS: Final[Mapping[int, Ailment]] = {
-    65001: Ailment.CONSENT_MISSING,
-    500011: Ailment.CONSENT_MISSING,
-    65004: Ailment.CONSENT_DECLINED,
-    90094: Ailment.APPROVAL_NEEDED,
-    90095: Ailment.APPROVAL_NEEDED,
-    700016: Ailment.APP_GONE,
-    7000112: Ailment.APP_DISABLED,
-    50105: Ailment.NOT_ASSIGNED,
-    53003: Ailment.CONDITIONAL_ACCESS,
-    50173: Ailment.SIGN_IN_AGAIN,
-    70043: Ailment.SIGN_IN_AGAIN,
-    50079: Ailment.SIGN_IN_AGAIN,
-    50076: Ailment.SIGN_IN_AGAIN,
-    50074: Ailment.SIGN_IN_AGAIN,
-    50158: Ailment.SIGN_IN_AGAIN,
-    90002: Ailment.TENANT_UNKNOWN,
-    50020: Ailment.FOREIGN_ACCOUNT,
-    50034: Ailment.ACCOUNT_GONE,
-    50057: Ailment.ACCOUNT_DISABLED,
-    7000215: Ailment.SECRET_WRONG,
-    7000222: Ailment.SECRET_EXPIRED,
-    7000218: Ailment.CREDENTIAL_ABSENT,
-    700027: Ailment.CERTIFICATE_UNKNOWN,
-    70021: Ailment.FEDERATION_WRONG,
-    700211: Ailment.FEDERATION_WRONG,
-    700212: Ailment.FEDERATION_WRONG,
-    700213: Ailment.FEDERATION_WRONG,
-    700229: Ailment.FEDERATION_WRONG,
-    7000114: Ailment.REGISTRATION_WRONG,
-    650056: Ailment.REGISTRATION_WRONG,
-    650057: Ailment.REGISTRATION_WRONG,
+BY_AADSTS: Final[Mapping[int, Issue]] = {
+    65001: Issue.CONSENT_MISSING,
+    500011: Issue.CONSENT_MISSING,
+    65004: Issue.CONSENT_DECLINED,
+    90094: Issue.APPROVAL_NEEDED,
+    90095: Issue.APPROVAL_NEEDED,
+    700016: Issue.APP_GONE,
+    7000112: Issue.APP_DISABLED,
+    50105: Issue.NOT_ASSIGNED,
+    53003: Issue.CONDITIONAL_ACCESS,
+    50173: Issue.SIGN_IN_AGAIN,
+    70043: Issue.SIGN_IN_AGAIN,
+    50079: Issue.SIGN_IN_AGAIN,
+    50076: Issue.SIGN_IN_AGAIN,
+    50074: Issue.SIGN_IN_AGAIN,
+    50158: Issue.SIGN_IN_AGAIN,
+    90002: Issue.TENANT_UNKNOWN,
+    50020: Issue.FOREIGN_ACCOUNT,
+    50034: Issue.ACCOUNT_GONE,
+    50057: Issue.ACCOUNT_DISABLED,
+    7000215: Issue.SECRET_WRONG,
+    7000222: Issue.SECRET_EXPIRED,
+    7000218: Issue.CREDENTIAL_ABSENT,
+    700027: Issue.CERTIFICATE_UNKNOWN,
+    70021: Issue.FEDERATION_WRONG,
+    700211: Issue.FEDERATION_WRONG,
+    700212: Issue.FEDERATION_WRONG,
+    700213: Issue.FEDERATION_WRONG,
+    700229: Issue.FEDERATION_WRONG,
+    7000114: Issue.REGISTRATION_WRONG,
+    650056: Issue.REGISTRATION_WRONG,
+    650057: Issue.REGISTRATION_WRONG,
 }
 """Entra's numbers: https://learn.microsoft.com/entra/identity-platform/reference-error-codes"""
 
-BY_CODE: Final[Mapping[str, Ailment]] = {
-    "mailboxnotenabledforrestapi": Ailment.MAILBOX_NOT_HOSTED,
-    "errornonexistentmailbox": Ailment.MAILBOX_NOT_HOSTED,
-    "errorinvaliduser": Ailment.ACCOUNT_GONE,
-    "request_resourcenotfound": Ailment.ACCOUNT_GONE,
-    "resourcenotfound": Ailment.ACCOUNT_GONE,
-    "erroraccountdisabled": Ailment.ACCOUNT_DISABLED,
-    "mailboxinfostale": Ailment.MAILBOX_STALE,
+BY_CODE: Final[Mapping[str, Issue]] = {
+    "mailboxnotenabledforrestapi": Issue.MAILBOX_NOT_HOSTED,
+    "errornonexistentmailbox": Issue.MAILBOX_NOT_HOSTED,
+    "errorinvaliduser": Issue.ACCOUNT_GONE,
+    "request_resourcenotfound": Issue.ACCOUNT_GONE,
+    "resourcenotfound": Issue.ACCOUNT_GONE,
+    "erroraccountdisabled": Issue.ACCOUNT_DISABLED,
+    "mailboxinfostale": Issue.MAILBOX_STALE,
     # getSchedule's own, inside a 200
-    "errormailrecipientnotfound": Ailment.ACCOUNT_GONE,
-    "errornofreebusyaccess": Ailment.OUT_OF_SCOPE,
+    "errormailrecipientnotfound": Issue.ACCOUNT_GONE,
+    "errornofreebusyaccess": Issue.OUT_OF_SCOPE,
 }
 """Graph's codes, lower case."""
 
 LOST_CONSENT: Final = frozenset(
     {
-        Ailment.CONSENT_MISSING,
-        Ailment.APPROVAL_NEEDED,
-        Ailment.APP_GONE,
-        Ailment.APP_DISABLED,
-        Ailment.PERMISSION_MISSING,
+        Issue.CONSENT_MISSING,
+        Issue.APPROVAL_NEEDED,
+        Issue.APP_GONE,
+        Issue.APP_DISABLED,
+        Issue.PERMISSION_MISSING,
     }
 )
 """What the app's own token or the directory says when the tenant does not let the app in."""

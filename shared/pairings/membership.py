@@ -2,21 +2,21 @@
 
 from shared.errors import NotAllowed, NotAuthenticated, NotFound
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId
-from shared.organizations.access import ensure_usable, verified
-from shared.organizations.model import AccessMode, Acting, Organization, Participation
-from shared.organizations.ports import CallerKind, OrganizationStore, Tokens
+from shared.organizations.access import ensure_usable, verify_token
+from shared.organizations.model import AccessMode, ActingUser, Caller, Organization
+from shared.organizations.ports import CallerKind, OrganizationStore, TokenVerifier
 from shared.pairings.model import Pairing
 from shared.pairings.ports import PairingStore
 
 
-async def participant_caller(
+async def authenticate_participant(
     bearer: str | None,
     *,
     acting: tuple[OrganizationId, ObjectId] | None,
-    tokens: Tokens,
+    tokens: TokenVerifier,
     organizations: OrganizationStore,
     pairings: PairingStore,
-) -> Participation:
+) -> Caller:
     """Return the person who calls, or whom the platform names as *acting*.
 
     Raises:
@@ -24,7 +24,7 @@ async def participant_caller(
         NotAllowed: the platform acts for an organization whose people sign in themselves.
         NotFound: nobody of that organization's pairings is named so.
     """
-    token = await verified(bearer, tokens)
+    token = await verify_token(bearer, tokens)
     if token.kind is CallerKind.PLATFORM:
         return await _named(acting, organizations, pairings)
     if acting is not None:
@@ -35,16 +35,16 @@ async def participant_caller(
     # In application mode nobody's own rights are needed: the app writes by itself.
     is_delegated = organization.settings.access_mode is AccessMode.DELEGATED
     mailbox = Mailbox(token.tenant_id, token.object_id)
-    return Participation(organization, Acting(mailbox, token.raw if is_delegated else None))
+    return Caller(organization, ActingUser(mailbox, token.raw if is_delegated else None))
 
 
-async def own_pairing(
-    participation: Participation, pairing_id: PairingId, *, pairings: PairingStore
+async def get_own_pairing(
+    caller: Caller, pairing_id: PairingId, *, pairings: PairingStore
 ) -> Pairing:
     """Return the pairing if the caller is in it, else raise NotFound: ids tell nothing."""
-    ensure_usable(participation.organization)
-    pairing = await pairings.get(participation.organization.id, pairing_id)
-    if pairing.participant(participation.mailbox.object_id) is None:
+    ensure_usable(caller.organization)
+    pairing = await pairings.get(caller.organization.id, pairing_id)
+    if pairing.participant(caller.mailbox.object_id) is None:
         raise NotFound("There is no such pairing.")
     return pairing
 
@@ -53,7 +53,7 @@ async def _named(
     acting: tuple[OrganizationId, ObjectId] | None,
     organizations: OrganizationStore,
     pairings: PairingStore,
-) -> Participation:
+) -> Caller:
     if acting is None:
         raise NotAuthenticated(
             "This route wants a signed-in user's token.",
@@ -66,7 +66,7 @@ async def _named(
             "In this organization people act with their own sign-in.",
             remedy="Use the participant's own token, or change the access mode to application.",
         )
-    return Participation(organization, Acting(mailbox))
+    return Caller(organization, ActingUser(mailbox))
 
 
 async def _member(

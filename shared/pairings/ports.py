@@ -18,7 +18,7 @@ class Person:
     name: str
 
 
-class People(Protocol):
+class Directory(Protocol):
     """The tenant's directory, as `User.ReadBasic.All` shows it.
 
     Every method may raise CalendarThrottled, CalendarUnavailable, CalendarRefused, ConsentMissing.

@@ -9,7 +9,7 @@ from shared.errors import Conflict, Invalid
 from shared.ids import Mailbox, ObjectId, PairingId, TenantId
 from shared.organizations.model import ConsentState, Organization
 from shared.pairings.model import Pairing, Participant, ParticipantRole
-from shared.pairings.ports import PairingStore, People, Person
+from shared.pairings.ports import Directory, PairingStore, Person
 
 _AT_ONCE: Final = 4
 """Look-ups in the directory at the same time."""
@@ -30,7 +30,7 @@ async def register_pairing(
     pairing_id: PairingId,
     named: Sequence[NamedParticipant],
     *,
-    people: People,
+    directory: Directory,
     pairings: PairingStore,
 ) -> Pairing:
     """Store the pairing, new or in place of what was there.
@@ -46,7 +46,7 @@ async def register_pairing(
     if organization.is_closing:
         raise Conflict("The organization is being removed.")
     tenant_id = _tenant(organization, named)
-    resolved = await _resolved(tenant_id, named, people)
+    resolved = await _resolved(tenant_id, named, directory)
     _check(resolved)
     return await pairings.put(Pairing(pairing_id, organization.id, tenant_id, tuple(resolved)))
 
@@ -64,13 +64,13 @@ def _tenant(organization: Organization, named: Sequence[NamedParticipant]) -> Te
 
 
 async def _resolved(
-    tenant_id: TenantId, named: Sequence[NamedParticipant], people: People
+    tenant_id: TenantId, named: Sequence[NamedParticipant], directory: Directory
 ) -> list[Participant]:
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def resolve(index: int, who: NamedParticipant) -> Participant:
         async with turn:
-            return await _participant(tenant_id, index, who, people)
+            return await _participant(tenant_id, index, who, directory)
 
     # Not a TaskGroup: the first error as it is, and of several the first person's.
     outcomes = await asyncio.gather(
@@ -85,15 +85,15 @@ async def _resolved(
 
 
 async def _participant(
-    tenant_id: TenantId, index: int, who: NamedParticipant, people: People
+    tenant_id: TenantId, index: int, who: NamedParticipant, directory: Directory
 ) -> Participant:
     participant = Participant(who.role, (who.address or "").lower(), who.object_id, who.required)
     if who.address and who.object_id:
         return participant
     if who.object_id:
-        person = await people.get(Mailbox(tenant_id, who.object_id))
+        person = await directory.get(Mailbox(tenant_id, who.object_id))
         return replace(participant, address=_person(person, index).address)
-    person = await people.find(tenant_id, participant.address)
+    person = await directory.find(tenant_id, participant.address)
     return replace(participant, object_id=person.object_id if person else None)
 
 

@@ -1,447 +1,390 @@
-"""Booking a session: one event in Outlook, one row here, whatever dies in between.
+"""Booking a session, or a series of them: one event in Outlook, a row here for each date.
 
-The order of effects is the protocol (docs/architecture.md): verify message, holds of the others,
-hold and row of the organizer, event in Outlook, row confirmed, holds confirmed. The session's id is
+The order of effects is the protocol (docs/architecture.md), the same for one date and for several:
+recovery message, holds of the others, hold and row of the organizer, event in Outlook, rows and
+holds confirmed. What was planned is stored before anything is held, so whoever comes back to look
+knows what to look for: of one date it is the session's own row, of several the series'. Ids are
 derived from the idempotency key, so a retry finds what was left at any step and goes on from there.
+
+Dates of a series that are left out or booked elsewhere are made exceptions of the event after it is
+created. If that breaks off and nobody repeats the request, Outlook is right: those sessions exist.
 """
 
-import asyncio
-import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
-from shared.availability.finding import Occasion, read_schedules, rules_for
-from shared.availability.model import SlotRules
-from shared.availability.ports import Schedules
+from shared.availability.finding import rules_for
 from shared.availability.working_hours import zone_of
-from shared.changes.model import Change, ChangeKind
-from shared.changes.ports import ChangeStore
-from shared.clock import Clock
-from shared.due import DueStore
+from shared.concurrency import gather_limited
 from shared.errors import (
-    CalendarRefused,
     CalendarThrottled,
     CalendarUnavailable,
-    ConsentMissing,
     Invalid,
     KeyReused,
-    MailboxUnusable,
-    NotFound,
-    SchedulingError,
-    SignInAgain,
     SlotTaken,
     SlotUnknown,
     StaleRow,
     StoreUnavailable,
 )
-from shared.ids import Mailbox, PairingId, SeriesId, SessionId
-from shared.logs import log_event
-from shared.organizations.model import OnlineMeetingChoice, Organization, Participation
+from shared.ids import SeriesId, SessionId
+from shared.jobs import Job, JobKind
+from shared.organizations.model import Caller, OnlineMeetingChoice
 from shared.pairings.model import Pairing
-from shared.sessions import lifecycle, reservations
-from shared.sessions.creating import create_event
-from shared.sessions.lifecycle import Action
+from shared.sessions import reservations
+from shared.sessions.calendar_errors import REFUSALS, raise_first_error
+from shared.sessions.checking import Terms, resolve_conflicts, slot_taken_after_race
+from shared.sessions.event_creation import create_event
+from shared.sessions.holding import (
+    expire_lease,
+    find_session,
+    place_holds,
+    release_holds,
+    renew_holds,
+    roll_back_series,
+    wait_for_concurrent_attempt,
+)
 from shared.sessions.model import (
-    HOLD_FOR,
-    LINK_AFTER,
-    VERIFY_AFTER,
+    RECOVERY_DELAY,
     Attendee,
-    Cause,
     EventDraft,
-    Hold,
     OnlineMeeting,
     OnlineMeetingState,
     SeenEvent,
     Session,
     SessionState,
 )
-from shared.sessions.online_meeting import may_yet_come, online_meeting_of
-from shared.sessions.ports import Calendar, Job, JobKind, Jobs, SessionStore
-from shared.sessions.recurrence import Repeat
-from shared.sessions.rhythm import next_reconciliation, purge_item
-from shared.sessions.series import OnConflict
+from shared.sessions.occurrences import list_instances, load_sessions
+from shared.sessions.ports import Books
+from shared.sessions.recording import confirm_booking, series_job
+from shared.sessions.recurrence import occurrence_spans
+from shared.sessions.requests import (
+    BookingRequest,
+    session_id_for,
+    validate_quorum_size,
+    validate_start,
+)
+from shared.sessions.series import (
+    Booking,
+    Outcome,
+    Planned,
+    Series,
+    match_occurrences,
+    occurrence_id,
+)
+from shared.sessions.snapshots import check_with_alternatives, read_snapshots, with_holds
 from shared.timespan import TimeSpan
-from shared.together import together
 
-_NAMESPACE: Final = uuid.UUID("5b0f8f2e-4d0e-4d3c-9a39-7d1f6f0c2a11")
-_LOOK_BACK, _LOOK_AHEAD = timedelta(days=3), timedelta(days=7)
-"""How far around the wanted start alternatives are looked for."""
-_ALTERNATIVES = 5
-_TRIES: Final = 5
+_MAX_ATTEMPTS: Final = 5
 """How often a request looks what the same request, sent at the same time, has come to."""
-_ANOTHER_TAKES: Final = timedelta(seconds=3)
-"""How long one that is under way is waited for. It is safe not to: only the answer is better."""
-_LOOK_EVERY: Final = timedelta(seconds=0.2)
-
-
-@dataclass(frozen=True, slots=True)
-class BookingRequest:
-    """What somebody wants to book."""
-
-    key: str
-    """The Idempotency-Key."""
-    fingerprint: str
-    """Hash of the request as it came."""
-    start: datetime
-    duration: timedelta
-    time_zone: str
-    title: str | None = None
-    agenda: str = ""
-    location: str | None = None
-    online_meeting: OnlineMeetingChoice | None = None
-    """None: as the organization has it."""
-    accept_unknown: bool = False
-    """Book although somebody's availability is unknown."""
-    at_least: int | None = None
-    """Book when the caller and so many in all are free, instead of everybody required."""
-    repeat: Repeat | None = None
-    """Makes a series of it: `book_series`."""
-    on_conflict: OnConflict = OnConflict.REFUSE
-    """What becomes of dates of a series that are not free."""
-
-    @property
-    def span(self) -> TimeSpan:
-        """Return the time it takes."""
-        return TimeSpan.lasting(self.start, self.duration)
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """The ports that everything about sessions needs, together."""
-
-    schedules: Schedules
-    calendar: Calendar
-    sessions: SessionStore
-    jobs: Jobs
-    changes: ChangeStore
-    due: DueStore
-    clock: Clock
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-    """Waits for so many seconds."""
-
-
-def session_id_for(participation: Participation, pairing_id: PairingId, key: str) -> SessionId:
-    """Return the id that this caller's *key* stands for: the same for every retry."""
-    name = (
-        f"{participation.organization.id}\n{pairing_id}\n{participation.mailbox.object_id}\n{key}"
-    )
-    return SessionId(str(uuid.uuid5(_NAMESPACE, name)))
+_MAX_PLANS: Final = 3
+"""How often a plan is made anew, because others took dates while they were being held."""
 
 
 async def book(
-    participation: Participation, pairing: Pairing, request: BookingRequest, *, books: Books
-) -> Session:
-    """Book a session with the caller as organizer, or find that it was booked already.
+    participation: Caller, pairing: Pairing, request: BookingRequest, *, books: Books
+) -> Booking:
+    """Book with the caller as organizer, or find that it was booked already.
 
     Raises:
         KeyReused: the key belongs to another request.
-        SlotTaken, SlotUnknown: with alternatives; nothing is left behind.
+        SlotTaken, SlotUnknown: with alternatives, of a series for each date that is not free and
+            that the request does not want skipped or moved. Nothing is left behind.
         Invalid: the time breaks a rule of the organization.
         CalendarUnavailable, CalendarThrottled, StoreUnavailable: the same request with the same key
-            goes on from here; if nobody repeats it, the verify job finishes or undoes it.
+            goes on from here; if nobody repeats it, the recovery job finishes or undoes it.
     """
-    organizer = participation.mailbox
-    session_id = session_id_for(participation, pairing.id, request.key)
-    for _ in range(_TRIES):
-        session = await left_behind(organizer, session_id, books)
-        if session is not None:
-            if session.fingerprint != request.fingerprint:
-                raise KeyReused("This Idempotency-Key was used for another request.")
-            if session.state is not SessionState.REQUESTED:
-                return session
-            if not await _is_left_alone(session, books):
+    key = session_id_for(participation, pairing.id, request.key)
+    for _ in range(_MAX_ATTEMPTS):
+        booking = await _find(participation, pairing, request, key, books)
+        is_retry = booking is not None
+        if booking is not None:
+            if booking.row.fingerprint != request.fingerprint:
+                raise _key_reused()
+            if booking.row.state is not SessionState.REQUESTED:
+                return booking
+            if await _was_continued(booking, books):
                 continue
-        else:
-            await _ensure_no_series(organizer, session_id, books)
         try:
-            if session is None:
-                session = await _reserve(participation, pairing, request, session_id, books)
+            if booking is None:
+                booking = await _reserve(participation, pairing, request, key, books)
             else:
-                session = await hold_again(session, books)
-            return await _create(participation, pairing, request, session, books)
+                booking = await _hold(booking, request, books)
+            return await _create(participation, pairing, request, booking, books)
         except (SlotTaken, SlotUnknown):
-            # Perhaps taken by the same request, sent twice at once: then its answer is ours.
-            if await left_behind(organizer, session_id, books) is None:
+            if await _find(participation, pairing, request, key, books) is None:
                 raise
+            if is_retry:
+                break  # its holds ran out; whether Outlook has it the recovery job finds out
+            # Taken by the same request, sent twice at once: its answer is ours.
         except StaleRow:
             continue  # the same request, elsewhere, is ahead of us, or has just given up
         except (CalendarThrottled, CalendarUnavailable):
-            await _step_back(session, books)
+            if booking is not None:
+                await expire_lease(booking.sessions[0], books=books)
             raise
     raise StoreUnavailable("The same request is being handled elsewhere.")
 
 
-async def _is_left_alone(session: Session, books: Books) -> bool:
-    """Wait a moment for whoever is booking it; tell whether nobody got any further."""
-    began_at = (session.held_until or session.created_at) - HOLD_FOR
-    # Counted as well: the clock of the instance that began may be ahead of ours.
-    for _ in range(_ANOTHER_TAKES // _LOOK_EVERY):
-        if books.clock.now() >= began_at + _ANOTHER_TAKES:
-            break
-        await books.pause(_LOOK_EVERY.total_seconds())
-        known = await left_behind(session.organizer, session.id, books)
-        if known is None or known.version != session.version:
-            return False
-    return True
-
-
-async def _step_back(session: Session | None, books: Books) -> None:
-    """Let whoever repeats the request know at once that nobody is at it any more."""
-    if session is None or not session.version:
-        return
-    until = books.clock.now() + HOLD_FOR - _ANOTHER_TAKES
-    with suppress(SchedulingError):
-        await reservations.save(books.sessions, replace(session, held_until=until))
-
-
-async def _ensure_no_series(organizer: Mailbox, key: SessionId, books: Books) -> None:
-    if await books.sessions.get_series(organizer, SeriesId(key)):
-        raise KeyReused("This Idempotency-Key was used for another request.")
-
-
-async def verify(job: Job, organization: Organization, *, books: Books) -> None:
-    """Finish or undo what died: run some minutes after every booking, and safe at any time."""
-    organizer, session_id = job.mailboxes[-1], job.session_ids[0]
-    session = await left_behind(organizer, session_id, books)
-    if session is None:
-        await release(job.mailboxes, session_id, books)
-    elif session.state is not SessionState.REQUESTED:
-        await announce(session, organization, books=books)
-    elif (seen := await books.calendar.find(organizer, session_id)) is not None:
-        await confirm(session, seen, organization, books=books)
-        log_event("booking.finished", session_id=session_id)
-    else:
-        await release(session.holders, session_id, books)
-        log_event("booking.undone", session_id=session_id)
-
-
-async def confirm(
-    session: Session, seen: SeenEvent, organization: Organization, *, books: Books
-) -> Session:
-    """Record that Outlook has the event. Whoever comes second changes nothing."""
-    wanted, attendees = session.online_meeting, session.attendees
-    while session.state is SessionState.REQUESTED:
-        now = books.clock.now()
-        confirmed = replace(
-            session,
-            state=lifecycle.after(session.state, Action.CONFIRM),
-            event_id=seen.event_id,
-            ical_uid=seen.ical_uid,
-            event_etag=seen.etag,
-            event_modified_at=seen.modified_at,
-            attendees=attendees,
-            online_meeting=online_meeting_of(wanted, seen),
-            changed_at=session.later(now),
-            held_until=None,
-        )
-        try:
-            session = await reservations.save(books.sessions, confirmed)
-        except StaleRow:
-            session = await _reread(session, books)
-            continue
-        # After the row: a change tells of what can be read. Lost only if this process dies here.
-        await books.changes.append([scheduled(session, now)])
-        log_event("session.booked", session_id=session.id, state=session.state)
-        await await_link([session], books=books)
-    await announce(session, organization, books=books)
-    return session
-
-
-async def await_link(sessions: Sequence[Session], *, books: Books) -> None:
-    """Have somebody look for the links that Outlook promised, and not only hope for a push.
-
-    Also where it made no online meeting of one that it offers: that was seen to come right.
-    """
-    for session in sessions:
-        if may_yet_come(session.online_meeting):
-            job = Job(JobKind.LINK, session.organization_id, (session.organizer,), (session.id,))
-            await books.jobs.put(job, delay=LINK_AFTER[0])
-
-
-async def announce(session: Session, organization: Organization, *, books: Books) -> None:
-    """Bring everything that follows from *session*'s row in line with it. Idempotent."""
-    now = books.clock.now()
-    due = [purge_item(session, organization.settings)]
-    if again := next_reconciliation(session, organization.settings.background, now):
-        due.append(again)
-    async with asyncio.TaskGroup() as tasks:
-        for mailbox in session.holders[:-1]:
-            tasks.create_task(reservations.sync_mailbox(books.sessions, mailbox, session))
-        tasks.create_task(books.due.put(due))
-        tasks.create_task(
-            books.jobs.put(Job(JobKind.SUBSCRIBE, session.organization_id, (session.organizer,)))
-        )
-
-
-async def _reread(session: Session, books: Books) -> Session:
-    """Return the row as it is now, or held anew if the same request, lost elsewhere, removed it."""
-    try:
-        return await books.sessions.get(session.organizer, session.id)
-    except NotFound:
-        return await hold_all(session, books)
-
-
-async def left_behind(mailbox: Mailbox, session_id: SessionId, books: Books) -> Session | None:
-    """Return what an earlier attempt left of the session, if anything."""
-    try:
-        return await books.sessions.get(mailbox, session_id)
-    except NotFound:
+async def _find(
+    participation: Caller,
+    pairing: Pairing,
+    request: BookingRequest,
+    key: SessionId,
+    books: Books,
+) -> Booking | None:
+    """Return what an earlier attempt left; of a series with dates it did not get to hold."""
+    organizer = participation.mailbox
+    if request.repeat is None:
+        session = await find_session(organizer, key, books=books)
+        if session is not None:
+            return Booking((session,))
+        if await books.sessions.get_series(organizer, SeriesId(key)):
+            raise _key_reused()
         return None
+    series = await books.sessions.get_series(organizer, SeriesId(key))
+    if series is None:
+        if await find_session(organizer, key, books=books):
+            raise _key_reused()
+        return None
+    known = {s.occurrence: s for s in await load_sessions(series, sessions=books.sessions)}
+    if series.state is not SessionState.REQUESTED:
+        return Booking(tuple(known.values()), series)
+    now = books.clock.now()
+    planned = _new_sessions(participation, pairing, request, key, series.planned, now)
+    return Booking(tuple(known.get(s.occurrence, s) for s in planned), series)
+
+
+def _key_reused() -> KeyReused:
+    return KeyReused("This Idempotency-Key was used for another request.")
+
+
+async def _was_continued(booking: Booking, books: Books) -> bool:
+    """Wait a moment for whoever is booking it; tell whether they got any further.
+
+    The first session's hold is the lease, also of a series.
+    """
+    first = booking.sessions[0]
+
+    async def is_unchanged() -> bool:
+        known = await find_session(first.organizer, first.id, books=books)
+        if (known.version if known else "") != first.version:
+            return False
+        if booking.series is None:
+            return True
+        series = await books.sessions.get_series(first.organizer, booking.series.id)
+        return series is not None and series.version == booking.series.version
+
+    held = first if first.version else None
+    return await wait_for_concurrent_attempt(held, is_unchanged, books=books)
 
 
 async def _reserve(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
-    session_id: SessionId,
+    key: SessionId,
     books: Books,
-) -> Session:
-    """Check that the time is free and hold it for everybody."""
-    now = books.clock.now()
-    rules = rules_for(
-        participation.organization.settings,
-        duration=request.duration,
-        now=now,
-        zone=zone_of(request.time_zone),
-    )
-    ensure_bookable(request.span, rules)
-    ensure_enough(pairing, request.at_least)
-    window = around(request.span, rules)
-    occasion = await see_occasion(participation, pairing, window, books=books)
-    unknown, busy = await judge(
-        occasion,
-        request.span,
-        rules,
-        session_id,
-        accept_unknown=request.accept_unknown,
-        at_least=request.at_least,
-        books=books,
-    )
-    session = requested(participation, pairing, request, session_id, unknown, now, busy)
-    await books.jobs.put(
-        Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,)),
-        delay=VERIFY_AFTER,
-    )
-    try:
-        return await hold_all(session, books, at_least=request.at_least)
-    except SlotTaken as lost:
-        alternatives = await alternatives_to(
-            occasion,
-            session.span.start,
-            session.id,
-            rules,
-            books=books,
-            include_unknown=request.accept_unknown,
-            at_least=request.at_least,
+) -> Booking:
+    """Check that every date is free and hold those that are to be booked."""
+    now, zone = books.clock.now(), zone_of(request.time_zone)
+    settings = participation.organization.settings
+    rules = rules_for(settings, duration=request.duration, now=now, zone=zone)
+    terms = Terms(rules, request.accept_unknown, request.at_least)
+    validate_start(request.span, rules)
+    validate_quorum_size(pairing, request.at_least)
+    spans = _requested_spans(request, terms)
+    own = frozenset({key, *(occurrence_id(SeriesId(key), number) for number in spans)})
+    snapshots = await read_snapshots(participation, pairing, [*spans.values()], terms, books=books)
+    for _ in range(_MAX_PLANS):
+        checked, snapshots = await check_with_alternatives(
+            spans, snapshots, terms, own, books=books
         )
-        raise SlotTaken(str(lost), alternatives=alternatives) from lost
+        planned = resolve_conflicts(checked, request, snapshots, terms)
+        sessions = _new_sessions(participation, pairing, request, key, planned, now)
+        booking = Booking(tuple(sessions))
+        if request.repeat is not None:
+            booking = replace(booking, series=_new_series(participation, pairing, request, planned))
+        await books.jobs.put(_recovery_job(booking), delay=RECOVERY_DELAY)
+        if booking.series is not None:
+            series = await reservations.put_series(books.sessions, booking.series)
+            booking = replace(booking, series=series)
+        try:
+            return await _hold(booking, request, books)
+        except SlotTaken:
+            if booking.series is not None:
+                await roll_back_series(booking.series, books=books)
+            snapshots = await with_holds(snapshots, own, again=True, books=books)
+    raise slot_taken_after_race(spans, snapshots, terms)
 
 
-async def hold_all(session: Session, books: Books, *, at_least: int | None = None) -> Session:
-    """Hold the span of everybody, and store the session with the organizer's.
-
-    Who can be done without, because they are optional or *at_least* so many others are free, is
-    invited though somebody else holds their time. Always in the same order of mailboxes, whoever
-    organizes: two who book each other at the same instant meet at the same mailbox first, and one
-    of them wins.
-    """
-    ours: list[Mailbox] = []
-    until = books.clock.now() + HOLD_FOR
-    try:
-        return await _hold_all(replace(session, held_until=until), ours, books, at_least)
-    except SlotTaken:
-        # Not what was there before: the same request, sent twice at once, may rely on it.
-        for mailbox in ours:
-            await reservations.release(books.sessions, mailbox, session.id, only_expiring_at=until)
-        raise
-
-
-async def _hold_all(
-    session: Session, ours: list[Mailbox], books: Books, at_least: int | None
-) -> Session:
-    """Hold what is to be held; *ours* tells how far it got."""
-    now, opened = books.clock.now(), session
-    hold = Hold(session.id, session.span, session.held_until)
-    for mailbox in sorted(session.holders):
-        if mailbox == session.organizer:
-            opened = await reservations.create(books.sessions, opened, now)
-            ours.append(mailbox)
-        elif session.holds_time_of(mailbox):
-            try:
-                if not await reservations.place_hold(
-                    books.sessions, mailbox, hold, session.organizer, now
-                ):
-                    ours.append(mailbox)
-            except SlotTaken:
-                if at_least is None and is_required(session, mailbox):
-                    raise
-                opened = opened.without_time_of(mailbox)
-    known = {a.address for a in opened.attendees if a.is_free} - {*opened.unknown_for}
-    if at_least is not None and 1 + len(known) < at_least:
-        raise SlotTaken("Too few of you are free then.")
-    if opened.attendees != session.attendees:
-        # Whoever finishes this booking from its row must not take their time either.
-        opened = await reservations.save(books.sessions, opened)
-    return opened
-
-
-def is_required(session: Session, mailbox: Mailbox) -> bool:
-    """Tell whether the attendee of *mailbox* is one who must be free."""
-    return any(a.required for a in session.attendees if a.object_id == mailbox.object_id)
-
-
-async def hold_again(session: Session, books: Books) -> Session:
-    """Make sure that a retry holds the time: the first attempt may not have got so far.
-
-    Raises SlotTaken if its holds had run out, and somebody else was faster.
-    """
-    now = books.clock.now()
-    hold = Hold(session.id, session.span, now + HOLD_FOR)
-    for mailbox in sorted(session.holders):
-        if mailbox == session.organizer:
-            await reservations.hold_new_time(books.sessions, mailbox, session, hold, now)
-        elif session.holds_time_of(mailbox) and is_required(session, mailbox):
-            await reservations.place_hold(books.sessions, mailbox, hold, session.organizer, now)
-    try:
-        return await reservations.save(
-            books.sessions, replace(session, held_until=hold.counts_until)
+def _requested_spans(request: BookingRequest, terms: Terms) -> dict[int, TimeSpan]:
+    """Return every date by its number. Raises Invalid: some are beyond the horizon."""
+    if request.repeat is None:
+        return {0: request.span}
+    spans = occurrence_spans(
+        request.start, request.duration, zone_of(request.time_zone), request.repeat
+    )
+    inside = sum(span.start <= terms.rules.latest_start for span in spans)
+    if inside < len(spans):
+        raise Invalid(
+            "body.repeat.count" if request.repeat.count else "body.repeat.until",
+            f"Only {inside} of these {len(spans)} dates are within the horizon.",
         )
-    except StaleRow:
-        return await books.sessions.get(session.organizer, session.id)
+    return dict(enumerate(spans))
+
+
+def _new_sessions(
+    participation: Caller,
+    pairing: Pairing,
+    request: BookingRequest,
+    key: SessionId,
+    planned: Sequence[Planned],
+    now: datetime,
+) -> list[Session]:
+    """Return the sessions that are to be booked, before anything is held."""
+    organization, organizer = participation.organization, participation.mailbox
+    wanted = request.online_meeting or organization.settings.online_meeting
+    series_id = SeriesId(key) if request.repeat else None
+    return [
+        Session(
+            id=occurrence_id(series_id, date.number) if series_id else key,
+            organization_id=organization.id,
+            pairing_id=pairing.id,
+            organizer=organizer,
+            state=SessionState.REQUESTED,
+            span=date.booked,
+            time_zone=request.time_zone,
+            attendees=tuple(
+                Attendee(
+                    p.address,
+                    p.object_id,
+                    required=p.required,
+                    is_free=p.address not in date.busy,
+                )
+                for p in pairing.participants
+                if p.object_id != organizer.object_id
+            ),
+            created_at=now,
+            changed_at=now,
+            online_meeting=OnlineMeeting(wanted, _expected(wanted)),
+            fingerprint=request.fingerprint,
+            unknown_for=date.unknown_for,
+            series_id=series_id,
+            occurrence=date.number,
+        )
+        for date in planned
+        if date.booked is not None
+    ]
+
+
+def _expected(wanted: OnlineMeetingChoice) -> OnlineMeetingState:
+    is_none = wanted is OnlineMeetingChoice.NONE
+    return OnlineMeetingState.NONE if is_none else OnlineMeetingState.PENDING
+
+
+def _new_series(
+    participation: Caller,
+    pairing: Pairing,
+    request: BookingRequest,
+    planned: Sequence[Planned],
+) -> Series:
+    repeat = request.repeat
+    if repeat is None:
+        raise ValueError("no series was asked for")
+    return Series(
+        id=SeriesId(session_id_for(participation, pairing.id, request.key)),
+        organization_id=participation.organization.id,
+        pairing_id=pairing.id,
+        organizer=participation.mailbox,
+        others=tuple(
+            m
+            for p in pairing.participants
+            if (m := pairing.mailbox(p)) and m != participation.mailbox
+        ),
+        state=SessionState.REQUESTED,
+        fingerprint=request.fingerprint,
+        time_zone=request.time_zone,
+        frequency=repeat.frequency,
+        monthly_by=repeat.monthly_by,
+        planned=tuple(planned),
+    )
+
+
+def _recovery_job(booking: Booking) -> Job:
+    """Return the job that finishes or undoes it. Of one date it names whose time may be held."""
+    if booking.series is not None:
+        return series_job(JobKind.SERIES, booking.series)
+    (session,) = booking.sessions
+    return Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,))
+
+
+async def _hold(booking: Booking, request: BookingRequest, books: Books) -> Booking:
+    """Hold every date that is to be booked; what is held already stays. Raises SlotTaken, StaleRow.
+
+    The first date by itself: of two who want the same dates one loses here, and holds nothing else.
+    """
+
+    async def one(session: Session) -> Session:
+        if not session.version:
+            return await place_holds(session, at_least=request.at_least, books=books)
+        if session.state is SessionState.REQUESTED:
+            return await renew_holds(session, books=books)
+        return session
+
+    first, *others = booking.sessions
+    held = [await one(first), *await gather_limited(map(one, others))]
+    return replace(booking, sessions=tuple(held))
 
 
 async def _create(
-    participation: Participation,
+    participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
-    session: Session,
+    booking: Booking,
     books: Books,
-) -> Session:
+) -> Booking:
+    first, occurrences = booking.sessions[0], dict[int, SeenEvent]()
     try:
-        draft = draft_of(pairing, request, session)
-        seen, meeting = await create_event(
-            participation.acting, draft, session.online_meeting, calendar=books.calendar
+        event, meeting = await create_event(
+            participation.acting,
+            _event_draft(pairing, request, booking),
+            first.online_meeting,
+            calendar=books.calendar,
         )
-    except (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain):
+    except REFUSALS:
         # A definite no: nothing was created, so nothing stays held.
-        await release(session.holders, session.id, books)
+        await _roll_back(booking, books)
         raise
-    session = replace(session, online_meeting=meeting)
+    sessions = tuple(replace(s, online_meeting=meeting) for s in booking.sessions)
+    booking = replace(booking, sessions=sessions)
+    if booking.series is not None:
+        booking = replace(booking, series=replace(booking.series, event_id=event.event_id))
+        occurrences = await _apply_exceptions(participation, booking, books)
     try:
-        return await confirm(session, seen, participation.organization, books=books)
+        return await confirm_booking(
+            booking, event, occurrences, participation.organization, books=books
+        )
     except SlotTaken:
         # The row was lost, and the time with it: the event must not outlive them.
-        await books.calendar.cancel(participation.acting, seen.event_id, "")
-        await release(session.holders, session.id, books)
+        await books.calendar.cancel(participation.acting, event.event_id, "")
+        await _roll_back(booking, books)
         raise
 
 
-def draft_of(pairing: Pairing, request: BookingRequest, session: Session) -> EventDraft:
+async def _roll_back(booking: Booking, books: Books) -> None:
+    if booking.series is not None:
+        await roll_back_series(booking.series, books=books)
+    else:
+        (session,) = booking.sessions
+        await release_holds(session.holders, session.id, books=books)
+
+
+def _event_draft(pairing: Pairing, request: BookingRequest, booking: Booking) -> EventDraft:
     """Return what Outlook is asked for."""
-    return EventDraft(
+    session = booking.sessions[0]
+    draft = EventDraft(
         session_id=session.id,
         title=request.title or pairing.default_title,
         agenda=request.agenda,
@@ -451,178 +394,41 @@ def draft_of(pairing: Pairing, request: BookingRequest, session: Session) -> Eve
         attendees=session.attendees,
         online_meeting=session.online_meeting.wanted,
     )
-
-
-async def release(holders: Sequence[Mailbox], session_id: SessionId, books: Books) -> None:
-    """Free the span everywhere, the organizer's row last: while it is there somebody can look."""
-    for mailbox in holders:
-        await reservations.release(books.sessions, mailbox, session_id)
-
-
-async def alternatives_to(
-    occasion: Occasion,
-    start: datetime,
-    session_id: SessionId,
-    rules: SlotRules,
-    *,
-    books: Books,
-    include_unknown: bool = False,
-    at_least: int | None = None,
-) -> list[TimeSpan]:
-    """Return the slots next to *start* that nobody holds, out of the answer already at hand."""
-    return occasion.nearest(
-        start,
-        rules,
-        held=await _held_by_others(occasion, session_id, books),
-        count=_ALTERNATIVES,
-        include_unknown=include_unknown,
-        at_least=at_least,
+    if booking.series is None:
+        return draft
+    inside = booking.series.recurring_dates
+    return replace(
+        draft,
+        session_id=SessionId(booking.series.id),
+        span=inside[0].span,
+        pattern=booking.series.pattern(inside[0], len(inside)),
     )
 
 
-async def judge(
-    occasion: Occasion,
-    span: TimeSpan,
-    rules: SlotRules,
-    session_id: SessionId,
-    *,
-    accept_unknown: bool,
-    at_least: int | None = None,
-    books: Books,
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return for whom it is unknown whether *span* is free, and who is not but can be done without.
-
-    Raises:
-        SlotTaken, SlotUnknown: what is offered instead was held by nobody either.
-    """
-    try:
-        free = occasion.free_at(span, rules)
-        if at_least is None:
-            unknown = occasion.judge(span, rules, accept_unknown=accept_unknown)
-        else:
-            unknown = judge_many(occasion, free, at_least)
-    except SlotTaken as taken:
-        found = await alternatives_to(
-            occasion,
-            span.start,
-            session_id,
-            rules,
-            books=books,
-            include_unknown=accept_unknown,
-            at_least=at_least,
-        )
-        raise SlotTaken(str(taken), alternatives=found) from taken
-    except SlotUnknown as error:
-        found = await alternatives_to(occasion, span.start, session_id, rules, books=books)
-        raise SlotUnknown(str(error), unknown=error.unknown, alternatives=found) from error
-    known = [schedule.address for schedule in occasion.schedules if schedule.address not in unknown]
-    return unknown, tuple(address for address in known if address not in free)
-
-
-def judge_many(occasion: Occasion, free: Sequence[str], at_least: int) -> tuple[str, ...]:
-    """Return whose time is not known, if the caller and enough others are free, or SlotTaken."""
-    if not occasion.organizer.issubset(free):
-        raise SlotTaken("You are not free then.")
-    if len(free) < at_least:
-        raise SlotTaken(f"Only {len(free)} of you are free then.")
-    return tuple(person.address for person in occasion.unknown())
-
-
-async def _held_by_others(
-    occasion: Occasion, session_id: SessionId, books: Books
-) -> dict[str, list[TimeSpan]]:
-    now = books.clock.now()
-    people = list(occasion.mailboxes.items())
-    holds = await together(books.sessions.holds(m, occasion.window, now) for _, m in people)
-    return {
-        address: [hold.span for hold in found if hold.session_id != session_id]
-        for (address, _), found in zip(people, holds, strict=True)
+async def _apply_exceptions(
+    participation: Caller, booking: Booking, books: Books
+) -> dict[int, SeenEvent]:
+    """Take out what is skipped, move what is moved; return what is known of the occurrences."""
+    series = booking.series
+    if series is None or all(p.outcome is Outcome.BOOKED for p in series.recurring_dates):
+        return {}
+    instances = await list_instances(series, calendar=books.calendar)
+    found = dict(match_occurrences(series.planned, [], instances))
+    skipped = [p.number for p in series.planned if p.booked is None and p.number in found]
+    if skipped:
+        gone = [found.pop(number).event_id for number in skipped]
+        raise_first_error(await books.calendar.cancel_many(participation.acting, gone, ""))
+    moved: Mapping[int, TimeSpan] = {
+        p.number: p.moved_to
+        for p in series.planned
+        if p.moved_to and p.number in found and found[p.number].span != p.moved_to
     }
-
-
-async def see_occasion(
-    participation: Participation,
-    pairing: Pairing,
-    window: TimeSpan,
-    *,
-    books: Books,
-    freed: Session | None = None,
-) -> Occasion:
-    """Read everybody's schedule once. *freed*: a session that is to be moved, so not in the way."""
-    occasion = await read_schedules(participation, pairing, window, schedules=books.schedules)
-    return occasion.without(freed.span) if freed else occasion
-
-
-def ensure_bookable(span: TimeSpan, rules: SlotRules) -> None:
-    """Raise Invalid if *span* breaks a rule that has nothing to do with anybody's calendar."""
-    if span.start < rules.earliest_start:
-        raise Invalid("body.start", "The session would start too soon, or has started already.")
-    if span.start > rules.latest_start:
-        raise Invalid("body.start", "The session would start beyond the horizon.")
-
-
-def ensure_enough(pairing: Pairing, at_least: int | None) -> None:
-    """Raise Invalid if there are not so many in *pairing*."""
-    if at_least is not None and at_least > len(pairing.participants):
-        raise Invalid(
-            "body.at_least", f"The pairing has only {len(pairing.participants)} participants."
+    if moved:
+        events = [(found[number].event_id, span) for number, span in moved.items()]
+        answers = await books.calendar.reschedule_many(
+            participation.acting, events, series.time_zone
         )
-
-
-def around(span: TimeSpan, rules: SlotRules) -> TimeSpan:
-    """Return the window in which alternatives to *span* are looked for."""
-    start = max(span.start - _LOOK_BACK, min(span.start, rules.earliest_start))
-    return TimeSpan(start, span.end + _LOOK_AHEAD)
-
-
-def requested(
-    participation: Participation,
-    pairing: Pairing,
-    request: BookingRequest,
-    session_id: SessionId,
-    unknown: Sequence[str],
-    now: datetime,
-    busy: Sequence[str] = (),
-) -> Session:
-    """Return the session before anything is held. *unknown*: whose time is; *busy*: who is."""
-    organization, organizer = participation.organization, participation.mailbox
-    wanted = request.online_meeting or organization.settings.online_meeting
-    return Session(
-        id=session_id,
-        organization_id=organization.id,
-        pairing_id=pairing.id,
-        organizer=organizer,
-        state=SessionState.REQUESTED,
-        span=request.span,
-        time_zone=request.time_zone,
-        attendees=tuple(
-            Attendee(p.address, p.object_id, required=p.required, is_free=p.address not in busy)
-            for p in pairing.participants
-            if p.object_id != organizer.object_id
-        ),
-        created_at=now,
-        changed_at=now,
-        online_meeting=OnlineMeeting(wanted, _expected(wanted)),
-        fingerprint=request.fingerprint,
-        unknown_for=tuple(unknown),
-    )
-
-
-def _expected(wanted: OnlineMeetingChoice) -> OnlineMeetingState:
-    return (
-        OnlineMeetingState.NONE
-        if wanted is OnlineMeetingChoice.NONE
-        else OnlineMeetingState.PENDING
-    )
-
-
-def scheduled(session: Session, now: datetime) -> Change:
-    """Return the change that tells of a new session."""
-    return Change(
-        session.organization_id,
-        now,
-        ChangeKind.SCHEDULED,
-        Cause.API,
-        session.pairing_id,
-        session.id,
-    )
+        raise_first_error(answers)
+        seen = zip(moved, answers, strict=True)
+        found |= {number: event for number, event in seen if isinstance(event, SeenEvent)}
+    return found

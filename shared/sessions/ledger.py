@@ -312,7 +312,7 @@ def holds_during_move(
     Of *held* also where another attempt is about to move it: that may be the one that does.
     """
     own = session_holds(session)[:1] if session.holds_time_of(mailbox) else ()
-    others = [h for h in _pending_holds_of_others(session, held, (*own, to)) if h.counts_at(now)]
+    others = [h for h in _pending_holds_of_others(session, held, (*own, to)) if h.is_active_at(now)]
     return (*own, to, *others)
 
 
@@ -341,7 +341,7 @@ def conflicting_hold(
         (
             hold
             for hold in held
-            if hold.session_id != session_id and hold.counts_at(now) and hold.span.overlaps(span)
+            if hold.session_id != session_id and hold.is_active_at(now) and hold.span.overlaps(span)
         ),
         None,
     )
@@ -349,7 +349,7 @@ def conflicting_hold(
 
 def active_holds(held: Iterable[Hold], window: TimeSpan, now: datetime) -> list[Hold]:
     """Return those of *held* that count at *now* and touch *window*, each once, by start."""
-    found = {hold for hold in held if hold.counts_at(now) and hold.span.overlaps(window)}
+    found = {hold for hold in held if hold.is_active_at(now) and hold.span.overlaps(window)}
     return sorted(found, key=lambda hold: (hold.span, hold.session_id))
 
 
@@ -413,7 +413,7 @@ def _holding(
     for day in days:
         before = ledger.holds.get(day, ())
         others = [
-            h for h in before if h.session_id != entry.id and (now is None or h.counts_at(now))
+            h for h in before if h.session_id != entry.id and (now is None or h.is_active_at(now))
         ]
         after = (*others, *(hold for hold in wanted if day in held_days([hold.span])))
         # In another order they say the same: a row less to write.

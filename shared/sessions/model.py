@@ -21,7 +21,7 @@ from shared.timespan import TimeSpan
 
 HOLD_FOR = timedelta(minutes=10)
 """How long an unconfirmed hold counts: longer than the verify job and its retries need."""
-VERIFY_AFTER = timedelta(minutes=2)
+RECOVERY_DELAY = timedelta(minutes=2)
 """When somebody looks whether a booking got through."""
 LINK_AFTER = (timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=5))
 """How long after the look before a late link of an online meeting is looked for. After the last
@@ -216,7 +216,7 @@ class Session:
         then = {a.object_id: a.is_free_then for a in self.attendees}.get(mailbox.object_id)
         return self.holds_time_of(mailbox) if then is None else then
 
-    def without_time_of(self, mailbox: Mailbox) -> "Session":
+    def marking_busy(self, mailbox: Mailbox) -> "Session":
         """Return it with the attendee of *mailbox* invited though not free."""
         return replace(
             self,
@@ -226,7 +226,7 @@ class Session:
             ),
         )
 
-    def without_pending_time_of(self, mailbox: Mailbox) -> "Session":
+    def marking_busy_at_pending(self, mailbox: Mailbox) -> "Session":
         """Return it with the attendee of *mailbox* not free where it is to go."""
         return replace(
             self,
@@ -285,7 +285,7 @@ class Hold:
     counts_until: datetime | None = None
     """None: confirmed, counts for good. Else it stops counting then."""
 
-    def counts_at(self, now: datetime) -> bool:
+    def is_active_at(self, now: datetime) -> bool:
         """Tell whether it still keeps others out."""
         return self.counts_until is None or now < self.counts_until
 

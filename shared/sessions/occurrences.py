@@ -4,21 +4,21 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from shared.concurrency import gather_limited
 from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import Mailbox, SessionId
 from shared.sessions import reservations
 from shared.sessions.model import SeenEvent, Session
 from shared.sessions.ports import Calendar, SessionStore
-from shared.sessions.series import Series, matched
+from shared.sessions.series import Series, match_occurrences
 from shared.timespan import TimeSpan
-from shared.together import together
 
 _ROOM: Final = timedelta(days=180)
 """How far beyond its dates a series is looked for, which somebody may have moved in Outlook. With a
 year between, it stays below the two years that Graph shows at once."""
 
 
-async def sessions_of(series: Series, *, sessions: SessionStore) -> list[Session]:
+async def load_sessions(series: Series, *, sessions: SessionStore) -> list[Session]:
     """Return the sessions of *series* that exist, by number."""
 
     async def one(session_id: SessionId) -> Session | None:
@@ -27,11 +27,11 @@ async def sessions_of(series: Series, *, sessions: SessionStore) -> list[Session
         except NotFound:
             return None
 
-    found = await together(one(session_id) for session_id in series.session_ids.values())
+    found = await gather_limited(one(session_id) for session_id in series.session_ids.values())
     return [session for session in found if session is not None]
 
 
-async def instances_of(series: Series, *, calendar: Calendar) -> list[SeenEvent]:
+async def list_instances(series: Series, *, calendar: Calendar) -> list[SeenEvent]:
     """Return what Outlook shows of *series*: nothing if it is gone."""
     if series.event_id is None:
         return []
@@ -42,7 +42,9 @@ async def instances_of(series: Series, *, calendar: Calendar) -> list[SeenEvent]
         return []
 
 
-async def with_event(session: Session, *, calendar: Calendar, sessions: SessionStore) -> Session:
+async def ensure_event_id(
+    session: Session, *, calendar: Calendar, sessions: SessionStore
+) -> Session:
     """Return *session* with the id of its event, which for an occurrence is learned after booking.
 
     Its row keeps what is learned. Without an id: Outlook does not show it.
@@ -52,9 +54,9 @@ async def with_event(session: Session, *, calendar: Calendar, sessions: SessionS
     series = await sessions.get_series(session.organizer, session.series_id)
     if series is None:
         return session
-    seen = matched(series.planned, [session], await instances_of(series, calendar=calendar)).get(
-        session.occurrence
-    )
+    seen = match_occurrences(
+        series.planned, [session], await list_instances(series, calendar=calendar)
+    ).get(session.occurrence)
     if seen is None:
         return session
     # Not its etag: what people answered was not looked at.
@@ -65,7 +67,7 @@ async def with_event(session: Session, *, calendar: Calendar, sessions: SessionS
         return await sessions.get(session.organizer, session.id)
 
 
-async def occurrence_of(
+async def find_occurrence(
     session: Session, *, calendar: Calendar, sessions: SessionStore
 ) -> SeenEvent | None:
     """Look for *session* in its series: its event may have another id since the series was moved.
@@ -75,9 +77,9 @@ async def occurrence_of(
     series = await _series(session.organizer, session, sessions)
     if series is None:
         return None
-    known = await sessions_of(series, sessions=sessions)
-    instances = await instances_of(series, calendar=calendar)
-    return matched(series.planned, known, instances).get(session.occurrence)
+    known = await load_sessions(series, sessions=sessions)
+    instances = await list_instances(series, calendar=calendar)
+    return match_occurrences(series.planned, known, instances).get(session.occurrence)
 
 
 async def _series(mailbox: Mailbox, session: Session, sessions: SessionStore) -> Series | None:

@@ -40,7 +40,7 @@ def online_meeting_of(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
     )
 
 
-def instead_of_skype(
+def resolve_skype(
     offered: frozenset[OnlineMeetingChoice],
 ) -> tuple[OnlineMeetingChoice, OnlineMeetingReason | None]:
     """Return what to ask for when somebody wants Skype, and what they are told."""
@@ -49,7 +49,7 @@ def instead_of_skype(
     return OnlineMeetingChoice.AUTO, OnlineMeetingReason.SKYPE_RETIRED
 
 
-def instead_of_refused(
+def fallback_provider(
     asked: OnlineMeetingChoice, offered: frozenset[OnlineMeetingChoice]
 ) -> OnlineMeetingChoice | None:
     """Return what to ask for when Graph refused an event that asked for *asked*.
@@ -68,7 +68,7 @@ def instead_of_refused(
     return None if offered else OnlineMeetingChoice.NONE
 
 
-def why_none(
+def missing_meeting_reason(
     wanted: OnlineMeetingChoice, offered: frozenset[OnlineMeetingChoice]
 ) -> OnlineMeetingReason:
     """Return why a calendar that offers *offered* made no online meeting."""
@@ -79,7 +79,7 @@ def why_none(
     return OnlineMeetingReason.NOT_CREATED
 
 
-def may_yet_come(known: OnlineMeeting) -> bool:
+def is_link_pending(known: OnlineMeeting) -> bool:
     """Tell whether it is worth looking again for a link."""
     return (
         known.state is OnlineMeetingState.PENDING or known.reason is OnlineMeetingReason.NOT_CREATED

@@ -1,13 +1,17 @@
 """What sessions need from outside."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from typing import Protocol
 
-from shared.ids import EventId, Mailbox, OrganizationId, SeriesId, SessionId
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.availability.ports import Schedules
+from shared.changes.ports import ChangeStore
+from shared.clock import Clock
+from shared.ids import EventId, Mailbox, SeriesId, SessionId
+from shared.jobs import DueStore, JobQueue
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
 from shared.sessions.model import EventDraft, Hold, ResponseState, SeenEvent, Session
 from shared.sessions.recurrence import Pattern
@@ -83,7 +87,7 @@ class Calendar(Protocol):
     SignInAgain, MailboxUnusable.
     """
 
-    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
         """Create the event in the acting mailbox and invite the attendees.
 
         The same session twice is one event: a refused duplicate is found and returned.
@@ -105,12 +109,12 @@ class Calendar(Protocol):
         ...
 
     async def reschedule(
-        self, acting: Acting, event_id: EventId, span: TimeSpan, time_zone: str
+        self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
     ) -> SeenEvent:
         """Give the event new times; never touches its body. Raises EventGone."""
         ...
 
-    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+    async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
         """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
         ...
 
@@ -125,7 +129,7 @@ class Calendar(Protocol):
 
     async def reschedule_series(
         self,
-        acting: Acting,
+        acting: ActingUser,
         master_id: EventId,
         first: TimeSpan,
         time_zone: str,
@@ -135,20 +139,26 @@ class Calendar(Protocol):
         ...
 
     async def reschedule_many(
-        self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+        self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[SeenEvent | Exception]:
-        """Give up to 52 events new times; each the event or its error."""
+        """Give up to 52 events new times; each the event or its error.
+
+        What is raised instead was so before any of them was asked for.
+        """
         ...
 
     async def cancel_many(
-        self, acting: Acting, events: Sequence[EventId], comment: str
+        self, acting: ActingUser, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
-        """Cancel up to 52 meetings; each nothing or its error, EventGone among them."""
+        """Cancel up to 52 meetings; each nothing or its error, EventGone among them.
+
+        What is raised instead was so before any of them was asked for.
+        """
         ...
 
     async def respond(
         self,
-        acting: Acting,
+        acting: ActingUser,
         session: Session,
         answer: ResponseState,
         comment: str,
@@ -157,49 +167,21 @@ class Calendar(Protocol):
         """Answer in the attendee's own mailbox; EventGone if their copy is not there (yet)."""
         ...
 
-    async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
+    async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return which online meetings the acting mailbox's calendar allows."""
         ...
 
 
-class JobKind(StrEnum):
-    """What the `jobs` queue carries."""
-
-    VERIFY = "verify"
-    """See whether a booking got through; finish it or undo it."""
-    SETTLE = "settle"
-    """See whether a reschedule or a cancellation got through; finish it or undo it."""
-    SERIES = "series"
-    """See whether a change of a series got through; finish it or undo it."""
-    FOLLOW_SERIES = "follow_series"
-    """Read a series' occurrences: their ids, and what people did to them."""
-    LINK = "link"
-    """Look for the link of an online meeting that comes late."""
-    SUBSCRIBE = "subscribe"
-    """Make sure that a mailbox has a subscription."""
-    RENEW = "renew"
-    RECONCILE = "reconcile"
-    PURGE = "purge"
-    DELIVER = "deliver"
-
-
 @dataclass(frozen=True, slots=True)
-class Job:
-    """Work for later: ids only."""
+class Books:
+    """The ports that everything about sessions needs, together."""
 
-    kind: JobKind
-    organization_id: OrganizationId
-    mailboxes: tuple[Mailbox, ...]
-    session_ids: tuple[SessionId, ...] = ()
-    """As many as *mailboxes*, pairwise, or empty."""
-    due_ats: tuple[datetime, ...] = ()
-    """When each came due: these rows of `Due` are removed once the work is done."""
-    attempt: int = 0
-
-
-class Jobs(Protocol):
-    """The `jobs` queue."""
-
-    async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:
-        """Queue *job*, to be seen after *delay*. Raises StoreUnavailable."""
-        ...
+    schedules: Schedules
+    calendar: Calendar
+    sessions: SessionStore
+    jobs: JobQueue
+    changes: ChangeStore
+    due: DueStore
+    clock: Clock
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Waits for so many seconds."""

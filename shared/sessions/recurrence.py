@@ -16,7 +16,7 @@ from typing import Final
 from shared.errors import Invalid
 from shared.timespan import TimeSpan
 
-MOST_OCCURRENCES: Final = 52
+MAX_OCCURRENCES: Final = 52
 _WEEK: Final = timedelta(days=7)
 
 
@@ -71,7 +71,7 @@ class Pattern:
         return (self.anchor.day - 1) // 7 + 1
 
 
-def spans_of(
+def occurrence_spans(
     start: datetime, duration: timedelta, zone: tzinfo, repeat: Repeat
 ) -> tuple[TimeSpan, ...]:
     """Return when the sessions are, the first one at *start*, whose clock in *zone* counts.
@@ -80,17 +80,17 @@ def spans_of(
         Invalid: it is no series, a longer one than can be, or *start* is not a day of the pattern.
     """
     first = start.astimezone(zone)
-    dates = dates_of(first.date(), repeat)
+    dates = occurrence_dates(first.date(), repeat)
     # The first one is an instant, so it is meant as it was said, also in an hour that comes twice.
-    instants = (at_wall(day, first, zone) for day in dates[1:])
+    instants = (at_local_time(day, first, zone) for day in dates[1:])
     return tuple(TimeSpan.lasting(begin, duration) for begin in (start, *instants))
 
 
-def dates_of(first: date, repeat: Repeat) -> list[date]:
+def occurrence_dates(first: date, repeat: Repeat) -> list[date]:
     """Return the dates from *first* on.
 
     Raises:
-        Invalid: fewer than two or more than `MOST_OCCURRENCES`, or *first* is no such weekday.
+        Invalid: fewer than two or more than `MAX_OCCURRENCES`, or *first* is no such weekday.
     """
     if (repeat.count is None) == (repeat.until is None):
         raise Invalid("body.repeat", "Say either count or until.")
@@ -98,35 +98,35 @@ def dates_of(first: date, repeat: Repeat) -> list[date]:
     if repeat.monthly_by is MonthlyBy.LAST_WEEKDAY and not is_last:
         raise Invalid("body.repeat.monthly_by", "The start is not on the last such weekday.")
     dates: list[date] = []
-    wanted = repeat.count or MOST_OCCURRENCES + 1
+    wanted = repeat.count or MAX_OCCURRENCES + 1
     for day in _candidates(first, repeat):
         if len(dates) == wanted or (repeat.until and day > repeat.until):
             break
         dates.append(day)
     field = "count" if repeat.count else "until"
-    if len(dates) > MOST_OCCURRENCES:
-        raise Invalid(f"body.repeat.{field}", f"A series has at most {MOST_OCCURRENCES} sessions.")
+    if len(dates) > MAX_OCCURRENCES:
+        raise Invalid(f"body.repeat.{field}", f"A series has at most {MAX_OCCURRENCES} sessions.")
     if len(dates) < 2:
         raise Invalid(f"body.repeat.{field}", "A series has at least two sessions.")
     return dates
 
 
-def at_wall(day: date, clock: datetime, zone: tzinfo) -> datetime:
+def at_local_time(day: date, clock: datetime, zone: tzinfo) -> datetime:
     """Return the instant at which clocks in *zone* show *clock*'s time on *day*."""
     # fold=0: of an hour that comes twice the first, of a skipped one as much later.
     wall = datetime.combine(day, clock.time().replace(fold=0), zone)
     return wall.astimezone(UTC)
 
 
-def shifted(span: TimeSpan, moved_from: datetime, moved_to: TimeSpan, zone: tzinfo) -> TimeSpan:
+def shift_like(span: TimeSpan, moved_from: datetime, moved_to: TimeSpan, zone: tzinfo) -> TimeSpan:
     """Return where *span* goes when *moved_from* goes to *moved_to*: as many days, that hour."""
     to = moved_to.start.astimezone(zone)
     days = to.date() - moved_from.astimezone(zone).date()
     day = span.start.astimezone(zone).date() + days
-    return TimeSpan.lasting(at_wall(day, to, zone), moved_to.duration)
+    return TimeSpan.lasting(at_local_time(day, to, zone), moved_to.duration)
 
 
-def windows_over(spans: Sequence[TimeSpan], longest: timedelta) -> list[TimeSpan]:
+def cover_with_windows(spans: Sequence[TimeSpan], longest: timedelta) -> list[TimeSpan]:
     """Return the fewest windows of up to *longest* in which every one of *spans* lies, by start.
 
     Each begins some days before its first span and ends some days after its last one, as far as

@@ -3,8 +3,8 @@
 import zlib
 from datetime import UTC, datetime, timedelta
 
-from shared.due import DueItem, DueKind
-from shared.organizations.model import Background, OrganizationSettings
+from shared.jobs import DueItem, DueKind
+from shared.organizations.model import OrganizationSettings, SyncMode
 from shared.sessions.model import Session, SessionState
 
 _POLL_EVERY = timedelta(minutes=5)
@@ -18,14 +18,14 @@ _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def reconcile_every(starts_in: timedelta, background: Background) -> timedelta:
+def reconciliation_interval(starts_in: timedelta, background: SyncMode) -> timedelta:
     """Return how often a session that starts in *starts_in* is read again, besides push."""
-    if background is Background.POLL:
+    if background is SyncMode.POLL:
         return _POLL_EVERY
     return next((every for within, every in _RHYTHM if starts_in <= within), _BEYOND_EVERY)
 
 
-def next_reconciliation(session: Session, background: Background, now: datetime) -> DueItem | None:
+def next_reconciliation(session: Session, background: SyncMode, now: datetime) -> DueItem | None:
     """Return when *session* is to be read next; None when it is over or cancelled.
 
     A session has its own times to be read at, far from other sessions': whoever asks, and however
@@ -34,7 +34,7 @@ def next_reconciliation(session: Session, background: Background, now: datetime)
     """
     if session.state is not SessionState.SCHEDULED or session.span.end <= now:
         return None
-    every = reconcile_every(session.span.start - now, background)
+    every = reconciliation_interval(session.span.start - now, background)
     return DueItem(
         _next_turn(session, every, now),
         DueKind.RECONCILIATION,

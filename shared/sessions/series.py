@@ -39,7 +39,7 @@ class Outcome(StrEnum):
     """It was not free; booked at an alternative."""
     SKIPPED = "skipped"
     """It was not free."""
-    KEPT = "kept"
+    UNPLANNED = "kept"
     """It was not free, yet Outlook has it: the booking broke off before it could be taken out."""
 
 
@@ -99,7 +99,7 @@ class Series:
         return (*self.others, self.organizer)
 
     @property
-    def in_outlook(self) -> tuple[Planned, ...]:
+    def recurring_dates(self) -> tuple[Planned, ...]:
         """Return the dates that the event in Outlook recurs on: no skipped ones at either end."""
         numbers = [p.number for p in self.planned if p.booked]
         return tuple(p for p in self.planned if numbers[0] <= p.number <= numbers[-1])
@@ -126,12 +126,26 @@ class Series:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What was booked by one request: a session, or a series with a session for each date."""
+
+    sessions: tuple[Session, ...]
+    """By date."""
+    series: Series | None = None
+
+    @property
+    def row(self) -> Session | Series:
+        """Return the row that says how far the booking got: of one date its session's."""
+        return self.series or self.sessions[0]
+
+
 def occurrence_id(series_id: SeriesId, number: int) -> SessionId:
     """Return the id of a series' session: the same for every retry."""
     return SessionId(str(uuid.uuid5(uuid.UUID(series_id), str(number))))
 
 
-def matched(
+def match_occurrences(
     planned: Iterable[Planned], sessions: Sequence[Session], instances: Sequence[SeenEvent]
 ) -> Mapping[int, SeenEvent]:
     """Return which of a series' *instances* in Outlook each number is.

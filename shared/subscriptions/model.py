@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from shared.ids import Mailbox, OrganizationId, SubscriptionId
 
-LIFE = timedelta(minutes=10_000)
+SUBSCRIPTION_LIFETIME = timedelta(minutes=10_000)
 """What is asked for: the live service refuses more than 10,070 minutes."""
-RENEW_AFTER = LIFE / 2
+RENEWAL_INTERVAL = SUBSCRIPTION_LIFETIME / 2
 
 
 class SubscriptionState(StrEnum):

@@ -55,10 +55,10 @@ class GraphSubscriptions(Protocol):
         ...
 
 
-class ClientStates(Protocol):
+class ClientStateSigner(Protocol):
     """Makes and checks the secret that a notification must echo: `v1.{object id}.{nonce}.{mac}`."""
 
-    async def make(self, mailbox: Mailbox, nonce: str) -> str:
+    async def create(self, mailbox: Mailbox, nonce: str) -> str:
         """Return the client state of *mailbox*: at most 128 characters."""
         ...
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.ids import Mailbox
-from shared.subscriptions.model import RENEW_AFTER, Subscription, SubscriptionState
+from shared.subscriptions.model import RENEWAL_INTERVAL, Subscription, SubscriptionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def renewal_due_at(subscription: Subscription) -> datetime | None:
     """Return when *subscription* reaches half of its life; None while polling."""
     if subscription.expires_at is None:
         return None
-    return subscription.expires_at - RENEW_AFTER
+    return subscription.expires_at - RENEWAL_INTERVAL
 
 
 def is_alive(subscription: Subscription, now: datetime) -> bool:

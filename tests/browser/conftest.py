@@ -19,11 +19,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from local.cloud import ROOT, LocalCloud
-from local.enrolment import enrol
 from local.graph.outlook import NoSuchEvent
 from local.host.host import DevelopmentHost
 from local.host.static import StaticSite
 from local.page import configured_page, is_built
+from local.seed_storage import enrol
 from local.serving import Address, take_address
 from tests.e2e.conftest import settings_in_process
 
@@ -62,7 +62,7 @@ def chromium() -> str:
 
 
 @dataclass
-class Stage:
+class AppUnderTest:
     """A running system with a browser in front of it."""
 
     cloud: LocalCloud
@@ -185,7 +185,7 @@ def _matters(said: str) -> bool:
 
 
 @asynccontextmanager
-async def a_stage(folder: Path) -> AsyncIterator[Stage]:
+async def a_stage(folder: Path) -> AsyncIterator[AppUnderTest]:
     """Run cloud, app, page and browser until the block ends."""
     if not is_built():
         pytest.fail("The page is not built: make web")
@@ -222,7 +222,7 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
                 executable_path=chromium(), args=list(_FLAGS), headless=True, env=real
             )
             try:
-                yield Stage(cloud, host, url, browser, http, parent)
+                yield AppUnderTest(cloud, host, url, browser, http, parent)
             finally:
                 await browser.close()
                 parent.taken.close()
@@ -231,7 +231,7 @@ async def a_stage(folder: Path) -> AsyncIterator[Stage]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AppUnderTest]:
     """Provide one running system for all: tests keep apart by using other people."""
     async with a_stage(tmp_path_factory.mktemp("cloud")) as running:
         yield running

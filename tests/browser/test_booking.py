@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.conftest import Picture, Stage, next_monday
+from tests.browser.conftest import AppUnderTest, Picture, next_monday
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -43,7 +43,7 @@ async def booked_by_hand(page: Page, slot: Locator) -> str:
     return session
 
 
-async def test_book_and_see_the_answer_of_outlook(stage: Stage, picture: Picture) -> None:
+async def test_book_and_see_the_answer_of_outlook(stage: AppUnderTest, picture: Picture) -> None:
     async with stage.someone() as page:
         await picture(page, "signed-out", docs=True)
         await page.get_by_role("button", name="Sign in").click()
@@ -81,7 +81,7 @@ async def test_book_and_see_the_answer_of_outlook(stage: Stage, picture: Picture
         await picture(page, "accepted", docs=True)
 
 
-async def test_move_by_dragging(stage: Stage, picture: Picture) -> None:
+async def test_move_by_dragging(stage: AppUnderTest, picture: Picture) -> None:
     session = await stage.book("priya", "ada-priya", 6)
     async with stage.someone("priya", "?pairing=ada-priya") as page:
         await next_week(page)
@@ -108,7 +108,7 @@ async def test_move_by_dragging(stage: Stage, picture: Picture) -> None:
         assert seen["start"] != session["start"]
 
 
-async def test_move_by_form_and_cancel_with_a_comment(stage: Stage) -> None:
+async def test_move_by_form_and_cancel_with_a_comment(stage: AppUnderTest) -> None:
     session = await stage.book("priya", "ada-priya", 9)
     async with stage.someone("priya", "?pairing=ada-priya") as page:
         mine = card(page, session["id"])
@@ -131,7 +131,7 @@ async def test_move_by_form_and_cancel_with_a_comment(stage: Stage) -> None:
     assert any("A cold, sorry" in str(m.as_json()) for m in stage.cloud.graph.mail)
 
 
-async def test_two_browsers_want_the_same_time(stage: Stage, picture: Picture) -> None:
+async def test_two_browsers_want_the_same_time(stage: AppUnderTest, picture: Picture) -> None:
     async with stage.someone("ben") as first, stage.someone("priya") as second:
         await second.get_by_role("button", name=re.compile("^Ada Mentor$")).click()
         for page in (first, second):
@@ -158,7 +158,7 @@ async def test_two_browsers_want_the_same_time(stage: Stage, picture: Picture) -
         await expect(dialog).to_have_count(0)
 
 
-async def test_take_the_time_that_was_proposed(stage: Stage, picture: Picture) -> None:
+async def test_take_the_time_that_was_proposed(stage: AppUnderTest, picture: Picture) -> None:
     session = await stage.book("hugo", "faye-hugo", 1)
     other = (await stage.slots("hugo", "faye-hugo"))[-1]
     await stage.arrived("faye", session["id"])
@@ -182,7 +182,7 @@ async def test_take_the_time_that_was_proposed(stage: Stage, picture: Picture) -
     assert seen["start"] == other["start"]
 
 
-async def test_answer_an_invitation(stage: Stage) -> None:
+async def test_answer_an_invitation(stage: AppUnderTest) -> None:
     session = await stage.book("hugo", "faye-hugo", 4)
     await stage.arrived("faye", session["id"])
     async with stage.someone("faye", timezone_id="America/Los_Angeles", locale="en-US") as page:
@@ -197,8 +197,8 @@ async def test_answer_an_invitation(stage: Stage) -> None:
         await expect(mine).to_contain_text("You: declined")
 
 
-async def test_who_is_unknown_is_said_so_with_what_can_be_done(
-    stage: Stage, picture: Picture
+async def test_unknown_participant_is_shown_with_reason_and_remedy(
+    stage: AppUnderTest, picture: Picture
 ) -> None:
     async with stage.someone("ada", "?pairing=ada-gil") as page:
         await expect(page.locator(".notice")).to_contain_text("It is not known when Gil Perrin")
@@ -218,7 +218,7 @@ async def test_who_is_unknown_is_said_so_with_what_can_be_done(
         await expect(page.locator(".card", has_text="Booked without knowing")).to_have_count(1)
 
 
-async def test_a_mentor_on_premises(stage: Stage, picture: Picture) -> None:
+async def test_a_mentor_on_premises(stage: AppUnderTest, picture: Picture) -> None:
     stage.cloud.graph.switches.set("schedule_on_premises_answers", value=False)
     try:
         async with stage.someone("ben", "?pairing=oskar-ben") as page:
@@ -228,7 +228,9 @@ async def test_a_mentor_on_premises(stage: Stage, picture: Picture) -> None:
         stage.cloud.graph.switches.set("schedule_on_premises_answers", value=True)
 
 
-async def test_a_series_one_date_of_which_is_not_free(stage: Stage, picture: Picture) -> None:
+async def test_a_series_one_date_of_which_is_not_free(
+    stage: AppUnderTest, picture: Picture
+) -> None:
     week = timedelta(weeks=1)
     found = await stage.slots("misaki", "layla-misaki", to=(next_monday() + 3 * week).isoformat())
     starts = [datetime.fromisoformat(slot["start"]) for slot in found]
@@ -249,7 +251,7 @@ async def test_a_series_one_date_of_which_is_not_free(stage: Stage, picture: Pic
         await expect(page.locator(".card", has_text="of a series")).to_have_count(2)
 
 
-async def test_why_a_time_is_not_offered(stage: Stage, picture: Picture) -> None:
+async def test_why_a_time_is_not_offered(stage: AppUnderTest, picture: Picture) -> None:
     async with stage.someone("ben") as page:
         await next_week(page)
         await page.get_by_label("Show why other times are not offered").check()

@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from local.cloud import ROOT
 from local.page import BUILT
 from local.serving import Address, serving, take_address
-from tests.browser.conftest import Picture, Stage
+from tests.browser.conftest import AppUnderTest, Picture
 from tests.browser.test_booking import next_week, turn
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -39,7 +39,7 @@ async def findings(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing(stage: Stage, picture: Picture, scheme: Any) -> None:
+async def test_axe_finds_nothing(stage: AppUnderTest, picture: Picture, scheme: Any) -> None:
     async with stage.someone(color_scheme=scheme) as page:
         await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         assert await findings(page) == []
@@ -78,7 +78,7 @@ async def test_axe_finds_nothing(stage: Stage, picture: Picture, scheme: Any) ->
         assert await findings(page) == []
 
 
-async def test_everything_by_keyboard(stage: Stage) -> None:
+async def test_everything_by_keyboard(stage: AppUnderTest) -> None:
     async with stage.someone() as page:
         press = page.keyboard.press
 
@@ -129,7 +129,7 @@ async def test_everything_by_keyboard(stage: Stage) -> None:
         await expect(page.locator("#said")).to_contain_text("Cancelled:")
 
 
-async def test_on_a_phone_there_is_a_day(stage: Stage, picture: Picture) -> None:
+async def test_on_a_phone_there_is_a_day(stage: AppUnderTest, picture: Picture) -> None:
     phone: dict[str, Any] = {
         "viewport": {"width": 390, "height": 844},
         "has_touch": True,
@@ -164,7 +164,7 @@ async def test_on_a_phone_there_is_a_day(stage: Stage, picture: Picture) -> None
     ],
 )
 async def test_language_clock_and_week_follow_the_browser(
-    stage: Stage, picture: Picture, locale: str, free: str, first_day: str, time: str
+    stage: AppUnderTest, picture: Picture, locale: str, free: str, first_day: str, time: str
 ) -> None:
     async with stage.someone("ben", locale=locale) as page:
         await expect(page.locator(".status")).to_contain_text(free)
@@ -174,7 +174,7 @@ async def test_language_clock_and_week_follow_the_browser(
         await picture(page, locale)
 
 
-async def test_right_to_left(stage: Stage, picture: Picture) -> None:
+async def test_right_to_left(stage: AppUnderTest, picture: Picture) -> None:
     async with stage.someone("ben", "?lang=ar") as page:
         assert await page.evaluate("document.documentElement.dir") == "rtl"
         days = page.locator(".day")
@@ -194,7 +194,9 @@ async def test_right_to_left(stage: Stage, picture: Picture) -> None:
         await picture(page, "right-to-left", docs=True)
 
 
-async def test_the_other_ones_local_time_is_beside_mine(stage: Stage, picture: Picture) -> None:
+async def test_the_other_ones_local_time_is_beside_mine(
+    stage: AppUnderTest, picture: Picture
+) -> None:
     async with stage.someone("priya", "?pairing=ada-priya", timezone_id="Asia/Kolkata") as page:
         await next_week(page)
         await expect(page.locator(".axis .theirs").first).to_be_visible()
@@ -204,7 +206,7 @@ async def test_the_other_ones_local_time_is_beside_mine(stage: Stage, picture: P
         await picture(page, "two-zones", docs=True)
 
 
-async def test_nothing_jumps(stage: Stage) -> None:
+async def test_nothing_jumps(stage: AppUnderTest) -> None:
     async with stage.someone("ben") as page:
         # On a slow machine one part comes well after the other.
         slow = await page.context.new_cdp_session(page)
@@ -225,7 +227,7 @@ async def test_nothing_jumps(stage: Stage) -> None:
         assert await page.evaluate("window.shifts") < 0.1
 
 
-async def test_the_first_load_is_light(stage: Stage) -> None:
+async def test_the_first_load_is_light(stage: AppUnderTest) -> None:
     async with stage.someone() as page:
         await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         loaded: list[str] = await page.evaluate(
@@ -242,7 +244,7 @@ async def test_the_first_load_is_light(stage: Stage) -> None:
 
 
 @asynccontextmanager
-async def a_platform(stage: Stage, address: Address) -> AsyncIterator[str]:
+async def a_platform(stage: AppUnderTest, address: Address) -> AsyncIterator[str]:
     """Serve a platform's page at *address*, with ours in a frame."""
 
     async def answer(_: web.Request) -> web.Response:
@@ -255,7 +257,7 @@ async def a_platform(stage: Stage, address: Address) -> AsyncIterator[str]:
         yield address.url
 
 
-async def test_only_allowed_parents_may_embed(stage: Stage, picture: Picture) -> None:
+async def test_only_allowed_parents_may_embed(stage: AppUnderTest, picture: Picture) -> None:
     policy = (await stage.http.get("/")).headers["content-security-policy"]
     assert f"frame-ancestors 'self' {stage.parent.url}" in policy
     assert "default-src 'none'" in policy

@@ -4,12 +4,12 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from local.seed import NORTHWIND_ID
-from tests.browser.conftest import Picture, Stage
+from tests.browser.conftest import AppUnderTest, Picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def new_organization(stage: Stage) -> str:
+async def new_organization(stage: AppUnderTest) -> str:
     made = await stage.call("platform", "POST", "organizations", json={"tenant_id": NORTHWIND_ID})
     return str(made["id"])
 
@@ -24,7 +24,7 @@ async def link_of(page: Page, organization_id: str) -> str:
     return await ours.get_by_label("Consent link").input_value()
 
 
-async def test_an_admin_declines_then_approves(stage: Stage, picture: Picture) -> None:
+async def test_an_admin_declines_then_approves(stage: AppUnderTest, picture: Picture) -> None:
     organization = await new_organization(stage)
     async with stage.someone(query="?admin") as page:
         await expect(shown(page, organization)).to_contain_text("not approved yet")
@@ -45,7 +45,7 @@ async def test_an_admin_declines_then_approves(stage: Stage, picture: Picture) -
         await expect(shown(page, organization).locator(".consent")).to_have_text("approved")
 
 
-async def test_diagnostics_say_who_must_do_what(stage: Stage, picture: Picture) -> None:
+async def test_diagnostics_say_who_must_do_what(stage: AppUnderTest, picture: Picture) -> None:
     async with stage.someone(query="?admin") as page:
         ours = shown(page, "contoso")
         await ours.get_by_label("Also try the mailbox of").select_option("lena@contoso.example")
@@ -56,7 +56,7 @@ async def test_diagnostics_say_who_must_do_what(stage: Stage, picture: Picture) 
         await picture(page, "diagnostics", docs=True)
 
 
-async def test_health_over_time(stage: Stage, picture: Picture) -> None:
+async def test_health_over_time(stage: AppUnderTest, picture: Picture) -> None:
     await stage.book("ben", "ada-ben", 25)
     async with stage.someone(query="?admin") as page:
         ours = shown(page, "contoso")
@@ -67,7 +67,7 @@ async def test_health_over_time(stage: Stage, picture: Picture) -> None:
         await picture(page, "health", docs=True)
 
 
-async def test_without_a_token_endpoint_one_is_pasted(stage: Stage) -> None:
+async def test_without_a_token_endpoint_one_is_pasted(stage: AppUnderTest) -> None:
     async with stage.someone() as page:
         settings = await (await page.request.get(f"{stage.url}/config.json")).json()
         del settings["platformTokenUrl"]

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from local.entra.simulator import CHALLENGE
-from tests.browser.conftest import Picture, Stage, sign_in
+from tests.browser.conftest import AppUnderTest, Picture, sign_in
 from tests.browser.test_booking import card, next_week
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -50,7 +50,7 @@ async def refuse(page: Page, status: int, kind: str, **headers: str) -> None:
     ],
 )
 async def test_refusals_are_told_and_can_be_tried_again(
-    stage: Stage, status: int, kind: str, said: str
+    stage: AppUnderTest, status: int, kind: str, said: str
 ) -> None:
     async with stage.someone("priya", "?pairing=ada-priya") as page:
         await half_booked(page)
@@ -66,7 +66,7 @@ async def test_refusals_are_told_and_can_be_tried_again(
         )
 
 
-async def test_offline(stage: Stage, picture: Picture) -> None:
+async def test_offline(stage: AppUnderTest, picture: Picture) -> None:
     async with stage.someone("priya", "?pairing=ada-priya") as page:
         await half_booked(page)
         await page.context.set_offline(offline=True)
@@ -83,7 +83,7 @@ async def test_offline(stage: Stage, picture: Picture) -> None:
         await expect(page.locator("#said")).to_contain_text("Booked:")
 
 
-async def test_an_answer_that_was_lost_books_once(stage: Stage) -> None:
+async def test_an_answer_that_was_lost_books_once(stage: AppUnderTest) -> None:
     async with stage.someone("priya", "?pairing=ada-priya") as page:
         await half_booked(page)
 
@@ -102,7 +102,7 @@ async def test_an_answer_that_was_lost_books_once(stage: Stage) -> None:
         assert after == before + 1
 
 
-async def test_an_expired_session_keeps_what_was_typed(stage: Stage) -> None:
+async def test_an_expired_session_keeps_what_was_typed(stage: AppUnderTest) -> None:
     async with stage.someone("priya", "?pairing=ada-priya") as page:
         await half_booked(page, "Outlives the sign-in")
         await refuse(page, 401, "not-authenticated")
@@ -119,7 +119,7 @@ async def test_an_expired_session_keeps_what_was_typed(stage: Stage) -> None:
         await expect(dialog).to_have_count(0)
 
 
-async def test_a_claims_challenge_leads_to_another_sign_in(stage: Stage) -> None:
+async def test_a_claims_challenge_leads_to_another_sign_in(stage: AppUnderTest) -> None:
     tenant = stage.cloud.world.person("hugo").tenant_id
     stage.cloud.entra.demand_claims(tenant)
     try:
@@ -135,7 +135,7 @@ async def test_a_claims_challenge_leads_to_another_sign_in(stage: Stage) -> None
         stage.cloud.entra.app_in(tenant).demanded_claims = None
 
 
-async def test_a_challenge_while_booking_keeps_what_was_typed(stage: Stage) -> None:
+async def test_a_challenge_while_booking_keeps_what_was_typed(stage: AppUnderTest) -> None:
     async with stage.someone("priya", "?pairing=ada-priya") as page:
         await half_booked(page, "After another sign-in")
         claims = base64.b64encode(CHALLENGE.encode()).decode()
@@ -149,7 +149,7 @@ async def test_a_challenge_while_booking_keeps_what_was_typed(stage: Stage) -> N
         )
 
 
-async def test_hidden_it_is_quiet(stage: Stage) -> None:
+async def test_hidden_it_is_quiet(stage: AppUnderTest) -> None:
     async with stage.someone("ben") as page:
         await page.clock.install(time=datetime.now(UTC))
         await page.reload()
@@ -169,7 +169,7 @@ async def test_hidden_it_is_quiet(stage: Stage) -> None:
         assert not [url for url in asked if "/api/" in url]
 
 
-async def test_signing_out_and_in_as_somebody_else(stage: Stage) -> None:
+async def test_signing_out_and_in_as_somebody_else(stage: AppUnderTest) -> None:
     async with stage.someone("ben") as page:
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
@@ -177,7 +177,7 @@ async def test_signing_out_and_in_as_somebody_else(stage: Stage) -> None:
         await expect(page.locator(".who")).to_contain_text("Priya Raman")
 
 
-async def test_an_overlap_that_outlook_made_is_said_in_words(stage: Stage) -> None:
+async def test_an_overlap_that_outlook_made_is_said_in_words(stage: AppUnderTest) -> None:
     one, other = [await stage.book("ben", "ada-ben", which) for which in (12, 16)]
     start = datetime.fromisoformat(other["start"])
     async with stage.someone("ben", "?pairing=ada-ben") as page:
@@ -191,7 +191,7 @@ async def test_an_overlap_that_outlook_made_is_said_in_words(stage: Stage) -> No
         assert other["id"][:8] not in await mine.inner_text()
 
 
-async def test_what_outlook_no_longer_shows_is_said(stage: Stage) -> None:
+async def test_event_missing_in_outlook_is_explained(stage: AppUnderTest) -> None:
     session = await stage.book("ben", "ada-ben", 18)
 
     async def gone(route: Route) -> None:

@@ -26,8 +26,8 @@ from shared.adapters.tables.organizations import TableOrganizations
 from shared.adapters.tables.pairings import TablePairings
 from shared.adapters.tables.sessions import TableSessions
 from shared.adapters.tables.subscriptions import TableSubscriptions
-from shared.changes.ports import ChangeStore, Deliveries
-from shared.due import DueStore
+from shared.changes.ports import ChangeStore, DeliveryStore
+from shared.jobs import DueStore
 from shared.organizations.ports import OrganizationStore
 from shared.pairings.ports import PairingStore
 from shared.sessions.ports import SessionStore
@@ -125,7 +125,7 @@ def changes(on_storage: Tables | None) -> ChangeStore:
 
 
 @pytest.fixture
-def deliveries(on_storage: Tables | None) -> Deliveries:
+def deliveries(on_storage: Tables | None) -> DeliveryStore:
     return TableDeliveries(on_storage) if on_storage else InMemoryDeliveries()
 
 

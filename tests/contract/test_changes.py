@@ -113,8 +113,8 @@ async def test_old_changes_are_forgotten_and_cursors_go_on(
     appended = [a_change(organization_id, at=NOW + timedelta(days=n)) for n in range(5)]
     await changes.append(appended)
     _, cursor = await changes.after(organization_id, None, 1)
-    assert await changes.forget(organization_id, before=NOW + timedelta(days=3)) == 3
-    assert await changes.forget(organization_id, before=NOW + timedelta(days=3)) == 0
+    assert await changes.delete(organization_id, before=NOW + timedelta(days=3)) == 3
+    assert await changes.delete(organization_id, before=NOW + timedelta(days=3)) == 0
     assert (await changes.after(organization_id, cursor, 10))[0] == appended[3:]
     await changes.append(appended[:1])
     assert await all_of(changes, organization_id) == [*appended[3:], appended[0]]
@@ -124,8 +124,8 @@ async def test_all_changes_can_be_forgotten(
     changes: ChangeStore, organization_id: OrganizationId
 ) -> None:
     await changes.append([a_change(organization_id) for _ in range(150)])
-    assert await changes.forget(organization_id) == 150
-    assert await changes.forget(organization_id) == 0
+    assert await changes.delete(organization_id) == 150
+    assert await changes.delete(organization_id) == 0
     assert await all_of(changes, organization_id) == []
 
 

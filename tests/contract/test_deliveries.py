@@ -1,26 +1,26 @@
-"""What a `Deliveries` promises."""
+"""What a `DeliveryStore` promises."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from shared.changes.ports import Deliveries, Delivery
+from shared.changes.ports import Delivery, DeliveryStore
 from shared.errors import StaleRow
 from shared.ids import OrganizationId
 from tests.builders import NOW, a_uuid
 
 
-async def test_nothing_was_delivered_at_first(deliveries: Deliveries) -> None:
+async def test_nothing_was_delivered_at_first(deliveries: DeliveryStore) -> None:
     assert await deliveries.get(OrganizationId(a_uuid())) == Delivery()
 
 
-async def test_it_is_read_back_whole(deliveries: Deliveries) -> None:
+async def test_it_is_read_back_whole(deliveries: DeliveryStore) -> None:
     organization_id = OrganizationId(a_uuid())
     told = Delivery(
         cursor="abc",
         delivered_at=NOW,
-        busy_until=NOW + timedelta(seconds=30),
+        lease_until=NOW + timedelta(seconds=30),
         failures=3,
         failing_since=NOW - timedelta(hours=1),
         retry_at=NOW + timedelta(minutes=2),
@@ -29,11 +29,11 @@ async def test_it_is_read_back_whole(deliveries: Deliveries) -> None:
     stored = await deliveries.save(organization_id, told)
     assert stored == replace(told, version=stored.version)
     assert await deliveries.get(organization_id) == stored
-    again = await deliveries.save(organization_id, replace(stored, busy_until=None, failures=0))
+    again = await deliveries.save(organization_id, replace(stored, lease_until=None, failures=0))
     assert await deliveries.get(organization_id) == again
 
 
-async def test_of_two_the_second_learns_that_it_was(deliveries: Deliveries) -> None:
+async def test_of_two_the_second_learns_that_it_was(deliveries: DeliveryStore) -> None:
     organization_id = OrganizationId(a_uuid())
     first = await deliveries.save(organization_id, Delivery(cursor="a"))
     with pytest.raises(StaleRow):

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from shared.due import DueItem, DueKind, DueStore
+from shared.jobs import DueItem, DueKind, DueStore
 from tests.builders import NOW, a_due_item, a_session_id
 
 
@@ -60,7 +60,7 @@ async def test_items_may_be_done_while_they_are_read(due: DueStore) -> None:
     seen: list[DueItem] = []
     async for page in due.due(DueKind.RENEWAL, NOW, page=40):
         seen += page
-        await due.done(page)
+        await due.remove(page)
     assert seen == sorted(items)
     assert await due_at(due, NOW) == []
 
@@ -75,14 +75,14 @@ async def test_the_same_item_twice_is_one(due: DueStore) -> None:
 async def test_done_items_are_gone_and_absent_ones_no_error(due: DueStore) -> None:
     done, absent, stays = a_due_item(), a_due_item(), a_due_item()
     await due.put([done, stays])
-    await due.done([absent, done, done])
-    await due.done([done])
+    await due.remove([absent, done, done])
+    await due.remove([done])
     assert await due_at(due, NOW) == [[stays]]
 
 
 async def test_nothing_at_all_is_fine(due: DueStore) -> None:
     await due.put([])
-    await due.done([])
+    await due.remove([])
     assert await due_at(due, NOW) == []
     assert await due.oldest(DueKind.RENEWAL) is None
 

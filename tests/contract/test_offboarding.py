@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from shared.adapters.tables.client import Tables
-from shared.adapters.tables.leaving import TableTenantRows
+from shared.adapters.tables.tenant_rows import TableTenantRows
+from shared.administration.offboarding import TIME_BUDGET, OffboardingPorts, offboard
 from shared.changes.ports import ChangeStore
-from shared.due import DueKind, DueStore
 from shared.errors import CalendarThrottled, Conflict, ConsentMissing, EventGone, NotFound
 from shared.ids import EventId, Mailbox, ObjectId
-from shared.offboarding import PATIENCE, Leaving, offboard
+from shared.jobs import DueKind, DueStore
 from shared.organizations.model import (
     AccessMode,
-    Acting,
+    ActingUser,
     ConsentState,
     Organization,
     OrganizationSettings,
@@ -54,7 +54,7 @@ class FakeCalendar:
         self.cancelled: list[EventId] = []
         self.error: Exception | None = None
 
-    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+    async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
         assert acting.assertion is None
         assert comment
         if self.error is not None:
@@ -91,14 +91,14 @@ def leaving(
     due: DueStore,
     graph: FakeGraphSubscriptions,
     calendar: FakeCalendar,
-) -> Leaving:
+) -> OffboardingPorts:
     if on_storage is not None:
         rows: Any = TableTenantRows(on_storage)
     else:
         assert isinstance(sessions, InMemorySessions)
         assert isinstance(subscriptions, InMemorySubscriptions)
         rows = InMemoryTenantRows(sessions, subscriptions)
-    return Leaving(
+    return OffboardingPorts(
         organizations,
         pairings,
         sessions,
@@ -115,7 +115,7 @@ def leaving(
 class Customer:
     """An organization with a pairing, a session, a subscription, reminders and a change."""
 
-    def __init__(self, leaving: Leaving, settings: OrganizationSettings) -> None:
+    def __init__(self, leaving: OffboardingPorts, settings: OrganizationSettings) -> None:
         self.leaving = leaving
         self.organization: Organization = an_organization(
             consent=ConsentState.GRANTED, settings=settings
@@ -179,15 +179,17 @@ class Customer:
         return not found and not rows
 
 
-async def a_customer(leaving: Leaving, settings: OrganizationSettings = DELEGATED) -> Customer:
+async def a_customer(
+    leaving: OffboardingPorts, settings: OrganizationSettings = DELEGATED
+) -> Customer:
     return await Customer(leaving, settings).move_in()
 
 
 async def test_nothing_is_left_and_nobody_else_is_touched(
-    leaving: Leaving, graph: FakeGraphSubscriptions, calendar: FakeCalendar
+    leaving: OffboardingPorts, graph: FakeGraphSubscriptions, calendar: FakeCalendar
 ) -> None:
     ours, theirs = await a_customer(leaving), await a_customer(leaving)
-    removal = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    removal = await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
     assert removal.is_complete
     assert (removal.subscriptions, removal.sessions, removal.pairings) == (1, 1, 1)
     assert (removal.mailboxes, removal.changes, removal.organizations) == (2, 1, 1)
@@ -198,48 +200,50 @@ async def test_nothing_is_left_and_nobody_else_is_touched(
     assert not calendar.cancelled
 
 
-async def test_reminders_of_what_is_gone_go_too(leaving: Leaving) -> None:
+async def test_reminders_of_what_is_gone_go_too(leaving: OffboardingPorts) -> None:
     ours = await a_customer(leaving)
-    await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
     assert await leaving.due.oldest(DueKind.PURGE) is None
 
 
-async def test_leaving_twice_is_not_an_error(leaving: Leaving) -> None:
+async def test_leaving_twice_is_not_an_error(leaving: OffboardingPorts) -> None:
     ours = await a_customer(leaving)
-    await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
-    again = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
+    again = await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
     assert again.is_complete
     assert (again.organizations, again.mailboxes) == (0, 0)
 
 
-async def test_sessions_of_pairings_that_are_gone_are_found(leaving: Leaving) -> None:
+async def test_sessions_of_pairings_that_are_gone_are_found(leaving: OffboardingPorts) -> None:
     ours = await a_customer(leaving)
     await leaving.pairings.delete(ours.organization.id, ours.pairing.id)
-    removal = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    removal = await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
     assert removal.sessions == 1
     assert await ours.is_gone()
 
 
-async def test_the_tenant_may_come_back_elsewhere(leaving: Leaving) -> None:
+async def test_the_tenant_may_come_back_elsewhere(leaving: OffboardingPorts) -> None:
     ours = await a_customer(leaving)
-    await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
     again = an_organization(tenant_id=ours.organization.tenant_id)
     assert await leaving.organizations.create(again)
 
 
 async def test_meetings_are_cancelled_only_when_asked(
-    leaving: Leaving, calendar: FakeCalendar
+    leaving: OffboardingPorts, calendar: FakeCalendar
 ) -> None:
     ours = await a_customer(leaving, APPLICATION)
-    removal = await offboard(ours.organization.id, cancel_sessions=True, leaving=leaving)
+    removal = await offboard(ours.organization.id, cancel_sessions=True, ports=leaving)
     assert removal.sessions_cancelled == 1
     assert calendar.cancelled == [ours.session.event_id]
 
 
-async def test_people_who_write_themselves_must_cancel_themselves(leaving: Leaving) -> None:
+async def test_people_who_write_themselves_must_cancel_themselves(
+    leaving: OffboardingPorts,
+) -> None:
     ours = await a_customer(leaving)
     with pytest.raises(Conflict):
-        await offboard(ours.organization.id, cancel_sessions=True, leaving=leaving)
+        await offboard(ours.organization.id, cancel_sessions=True, ports=leaving)
     assert await ours.is_untouched()
 
 
@@ -249,60 +253,58 @@ async def test_people_who_write_themselves_must_cancel_themselves(leaving: Leavi
     ids=["denied", "gone"],
 )
 async def test_a_meeting_that_cannot_be_cancelled_is_counted(
-    leaving: Leaving, calendar: FakeCalendar, error: Exception, not_cancelled: int
+    leaving: OffboardingPorts, calendar: FakeCalendar, error: Exception, not_cancelled: int
 ) -> None:
     ours = await a_customer(leaving, APPLICATION)
     calendar.error = error
-    removal = await offboard(ours.organization.id, cancel_sessions=True, leaving=leaving)
+    removal = await offboard(ours.organization.id, cancel_sessions=True, ports=leaving)
     assert removal.sessions_not_cancelled == not_cancelled
     assert removal.sessions_cancelled == 0
     assert await ours.is_gone()
 
 
 async def test_a_tenant_that_lets_us_in_no_more_can_still_leave(
-    leaving: Leaving, graph: FakeGraphSubscriptions
+    leaving: OffboardingPorts, graph: FakeGraphSubscriptions
 ) -> None:
     ours = await a_customer(leaving)
     graph.error = ConsentMissing("gone")
-    removal = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    removal = await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
     assert (removal.subscriptions, removal.subscriptions_left) == (0, 1)
     assert await ours.is_gone()
 
 
-async def test_what_was_interrupted_goes_on(
-    leaving: Leaving, graph: FakeGraphSubscriptions
+async def test_interrupted_offboarding_resumes(
+    leaving: OffboardingPorts, graph: FakeGraphSubscriptions
 ) -> None:
     ours = await a_customer(leaving)
     graph.error = CalendarThrottled("wait")
     with pytest.raises(CalendarThrottled):
-        await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+        await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
     assert (await leaving.organizations.get(ours.organization.id)).is_closing
     graph.error = None
-    removal = await offboard(ours.organization.id, cancel_sessions=False, leaving=leaving)
+    removal = await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
     assert removal.is_complete
     assert await ours.is_gone()
 
 
-async def test_a_large_one_takes_several_requests(leaving: Leaving) -> None:
+async def test_a_large_one_takes_several_requests(leaving: OffboardingPorts) -> None:
     ours = await a_customer(leaving)
     assert ours.organization.tenant_id
     for _ in range(20):
         mailbox = Mailbox(ours.organization.tenant_id, ObjectId(a_uuid()))
         await leaving.subscriptions.save(a_subscription(mailbox=mailbox))
-    assert timedelta(minutes=2) > PATIENCE
+    assert timedelta(minutes=2) > TIME_BUDGET
     slow = replace(leaving, clock=SlowClock())
     runs = 1
-    while not (
-        await offboard(ours.organization.id, cancel_sessions=False, leaving=slow)
-    ).is_complete:
+    while not (await offboard(ours.organization.id, cancel_sessions=False, ports=slow)).is_complete:
         runs += 1
         assert runs < 10
     assert runs == 2
     assert await ours.is_gone()
 
 
-async def test_one_that_was_never_connected_can_leave(leaving: Leaving) -> None:
+async def test_one_that_was_never_connected_can_leave(leaving: OffboardingPorts) -> None:
     organization = await leaving.organizations.create(an_organization(tenant_id=None))
-    removal = await offboard(organization.id, cancel_sessions=False, leaving=leaving)
+    removal = await offboard(organization.id, cancel_sessions=False, ports=leaving)
     assert removal.is_complete
     assert removal.organizations == 1

@@ -9,11 +9,11 @@ import pytest
 from shared.errors import Conflict, Invalid, NotFound, StaleRow
 from shared.organizations.model import (
     AccessMode,
-    Background,
     ConsentState,
     OnlineMeetingChoice,
     Organization,
     OrganizationSettings,
+    SyncMode,
 )
 from shared.organizations.ports import OrganizationStore
 from tests.builders import NOW, a_tenant, an_organization
@@ -27,7 +27,7 @@ async def test_an_organization_is_read_back_whole(organizations: OrganizationSto
         is_closing=True,
         settings=OrganizationSettings(
             access_mode=AccessMode.APPLICATION,
-            background=Background.POLL,
+            sync_mode=SyncMode.POLL,
             tentative_is_busy=False,
             minimum_notice=timedelta(minutes=30),
             horizon=timedelta(days=30),

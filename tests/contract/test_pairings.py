@@ -62,7 +62,7 @@ async def test_everybody_in_it_finds_it(pairings: PairingStore) -> None:
     assert await own(pairings, pairing.organization_id, a_mailbox(tenant_id)) == []
 
 
-async def test_who_leaves_sees_it_no_more_and_who_comes_does(pairings: PairingStore) -> None:
+async def test_pairing_index_follows_its_participants(pairings: PairingStore) -> None:
     pairing = await pairings.put(a_pairing())
     mentor, mentee = people(pairing)
     newcomer = a_mailbox(pairing.tenant_id)
@@ -92,7 +92,9 @@ async def test_without_a_version_the_last_one_wins(pairings: PairingStore) -> No
     assert await pairings.get(pairing.organization_id, pairing.id) == again
 
 
-async def test_whoever_changes_it_at_once_everybody_in_it_finds_it(pairings: PairingStore) -> None:
+async def test_concurrent_pairing_changes_leave_every_index_complete(
+    pairings: PairingStore,
+) -> None:
     pairing = a_pairing()
     mentor, mentee = people(pairing)
     other = a_mailbox(pairing.tenant_id)

@@ -15,15 +15,15 @@ from shared.adapters.queues import (
     NOTIFICATIONS,
     QUEUES,
     Queues,
-    StorageJobs,
-    StorageOutbox,
+    StorageJobQueue,
+    StorageNotificationQueue,
     parse_job,
     parse_notifications,
 )
 from shared.errors import StoreUnavailable
 from shared.ids import OrganizationId, SubscriptionId
+from shared.jobs import Job, JobKind
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.sessions.ports import Job, JobKind
 from tests.builders import NOW, a_mailbox, a_session_id, a_uuid, an_event_id
 from tests.contract.conftest import KEY
 
@@ -61,12 +61,12 @@ def a_job() -> Job:
 
 async def test_a_job_arrives_as_it_was(queues: Queues, host: QueueServiceClient) -> None:
     job = a_job()
-    await StorageJobs(queues).put(job)
+    await StorageJobQueue(queues).put(job)
     assert [parse_job(message) for message in await received(host, JOBS)] == [job]
 
 
 async def test_a_delayed_job_is_not_seen_yet(queues: Queues, host: QueueServiceClient) -> None:
-    jobs = StorageJobs(queues)
+    jobs = StorageJobQueue(queues)
     await jobs.put(a_job(), delay=timedelta(minutes=2))
     await jobs.put(a_job(), delay=timedelta(days=30))
     assert await received(host, JOBS) == []
@@ -87,7 +87,7 @@ async def test_notifications_arrive_as_they_were(queues: Queues, host: QueueServ
         MailboxChanges(a_mailbox(), SubscriptionId(a_uuid()), lifecycle=("missed",)),
     ]
     at = "2026-03-02T08:00:00.123Z"
-    assert await StorageOutbox(queues).put(changes, at) == 1
+    assert await StorageNotificationQueue(queues).put(changes, at) == 1
     assert [parse_notifications(m) for m in await received(host, NOTIFICATIONS)] == [(changes, at)]
 
 
@@ -102,7 +102,7 @@ async def test_a_large_delivery_goes_into_messages_that_the_queue_takes(
         )
         for _ in range(30)
     ]
-    sent = await StorageOutbox(queues).put(changes, "2026-03-02T08:00:00Z")
+    sent = await StorageNotificationQueue(queues).put(changes, "2026-03-02T08:00:00Z")
     messages = await received(host, NOTIFICATIONS)
     assert len(messages) == sent > 1
     arrived = [change for message in messages for change in parse_notifications(message)[0]]
@@ -112,7 +112,7 @@ async def test_a_large_delivery_goes_into_messages_that_the_queue_takes(
 
 
 async def test_nothing_to_say_is_no_message(queues: Queues) -> None:
-    assert await StorageOutbox(queues).put([], "2026-03-02T08:00:00Z") == 0
+    assert await StorageNotificationQueue(queues).put([], "2026-03-02T08:00:00Z") == 0
 
 
 async def test_a_queue_that_does_not_answer_is_unavailable(transport: AioHttpTransport) -> None:
@@ -121,7 +121,7 @@ async def test_a_queue_that_does_not_answer_is_unavailable(transport: AioHttpTra
         "https://localhost:9/devstoreaccount1", lambda: KEY, transport=lambda: transport
     )
     with pytest.raises(StoreUnavailable):
-        await StorageJobs(queues).put(a_job())
+        await StorageJobQueue(queues).put(a_job())
     with pytest.raises(StoreUnavailable):
         await queues.ping()
     await queues.aclose()
@@ -130,7 +130,7 @@ async def test_a_queue_that_does_not_answer_is_unavailable(transport: AioHttpTra
 async def test_the_queues_answer(queues: Queues, host: QueueServiceClient) -> None:
     assert host
     await queues.ping()
-    await StorageJobs(queues).put(a_job())
+    await StorageJobQueue(queues).put(a_job())
     await queues.ping()
 
 

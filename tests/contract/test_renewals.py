@@ -11,9 +11,9 @@ from benchmarks.renewals import run
 from shared.adapters.tables.client import Row, Tables
 from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.keys import DUE
-from shared.due import DueItem, DueKind
 from shared.ids import OrganizationId
-from shared.subscriptions.upkeep import Following, enqueue_renewals
+from shared.jobs import DueItem, DueKind
+from shared.subscriptions.maintenance import SubscriptionPorts, enqueue_renewals
 from tests.builders import NOW, a_mailbox, a_tenant
 from tests.fakes import FakeClock, InMemoryJobs
 
@@ -43,11 +43,11 @@ async def test_only_what_is_due_is_read(
 
     monkeypatch.setattr(tables, "pages", counted)
     nothing = cast("Any", None)
-    following = Following(
+    following = SubscriptionPorts(
         graph=nothing, subscriptions=nothing, states=nothing, sessions=nothing,
         due=due, jobs=jobs, clock=clock,
     )  # fmt: skip
-    assert await enqueue_renewals(following=following) == DUE_NOW
+    assert await enqueue_renewals(ports=following) == DUE_NOW
     assert read[DUE] == DUE_NOW
     assert [len(job.mailboxes) for job, _ in jobs.put_jobs] == [20, 20, 20]
 

@@ -6,7 +6,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.queue.aio import QueueServiceClient
 
 from local.azurite import Azurite
-from operations.requeue import requeue
+from scripts.requeue import requeue
 from tests.contract.conftest import KEY
 
 

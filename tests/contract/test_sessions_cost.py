@@ -8,11 +8,11 @@ from typing import Any
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.sessions import TableSessions
+from shared.concurrency import gather_limited
 from shared.ids import Mailbox
 from shared.sessions import reservations
 from shared.sessions.listing import list_sessions
 from shared.sessions.model import HOLD_FOR, Hold, SessionState
-from shared.together import together
 from tests.builders import NOW, a_mailbox, a_session, a_span, at
 from tests.contract.test_sessions import booked
 
@@ -47,7 +47,7 @@ async def with_past(sessions: TableSessions, mailbox: Mailbox) -> None:
         a_session(other, organizer=mailbox, span=a_span(NOW - timedelta(days=number, hours=1)))
         for number in range(PAST)
     ]
-    await together(reservations.create(sessions, session, NOW) for session in past)
+    await gather_limited(reservations.create(sessions, session, NOW) for session in past)
 
 
 async def test_what_is_over_costs_nothing(tables: Tables) -> None:

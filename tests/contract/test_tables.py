@@ -23,9 +23,9 @@ from shared.adapters.tables.pairings import TablePairings
 from shared.adapters.tables.sessions import TableSessions
 from shared.adapters.tables.subscriptions import TableSubscriptions
 from shared.adapters.tables.values import SCHEMA, present
-from shared.due import DueKind
 from shared.errors import Conflict, Misconfigured, StaleRow, StoreUnavailable
 from shared.ids import Mailbox
+from shared.jobs import DueKind
 from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.model import HOLD_FOR, Hold, SessionState
@@ -82,7 +82,7 @@ async def test_every_store_makes_its_tables(tables: Tables, service: TableServic
         lambda: TableSubscriptions(tables).get(a_mailbox()),
         lambda: TableSubscriptions(tables).delete(a_mailbox()),
         lambda: TableDue(tables).put([a_due_item()]),
-        lambda: TableDue(tables).done([a_due_item()]),
+        lambda: TableDue(tables).remove([a_due_item()]),
         lambda: TableDue(tables).oldest(DueKind.RENEWAL),
         lambda: TableChanges(tables).append([a_change(organization.id)]),
         lambda: TableChanges(tables).after(organization.id, None, 1),
@@ -212,7 +212,7 @@ async def test_the_same_organization_goes_on_from_its_claim(tables: Tables) -> N
     assert await organizations.of_tenant(dead.tenant_id) == created
 
 
-class Slow(Tables):
+class SlowTables(Tables):
     """Lets somebody else act just before an organization's own row is written."""
 
     def __init__(self, service: TableServiceClient, rival: TableOrganizations) -> None:
@@ -229,11 +229,11 @@ class Slow(Tables):
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-async def test_who_is_too_slow_takes_back_what_it_wrote(
+async def test_slow_writer_undoes_its_rows(
     tables: Tables, service: TableServiceClient, *, is_new: bool
 ) -> None:
     rival = TableOrganizations(tables)
-    slow = Slow(service, rival)
+    slow = SlowTables(service, rival)
     wanted = an_organization()
     before = None if is_new else await rival.create(replace(wanted, tenant_id=None))
     act = TableOrganizations(slow)
@@ -324,7 +324,7 @@ async def test_a_session_whose_index_is_torn_is_an_outage_not_a_guess(
     sessions, session = TableSessions(tables), a_session()
     await reservations.create(sessions, session, NOW)
     await tables.remove(
-        MAILBOXES, keys.starts_at(session.organizer, session.span.start, session.id)
+        MAILBOXES, keys.time_index_key(session.organizer, session.span.start, session.id)
     )
     with pytest.raises(StoreUnavailable):
         await reservations.release(sessions, session.organizer, session.id)
@@ -391,7 +391,7 @@ async def partition(tables: Tables, mailbox: Mailbox) -> list[str]:
 # --- changes that nobody confirmed
 
 
-class Deaf(Tables):
+class NoReplyTables(Tables):
     """Loses the answer to the next change of more than a row, which happens or does not."""
 
     def __init__(self, service: TableServiceClient, *, happens: bool, times: int = 1) -> None:
@@ -412,7 +412,7 @@ class Deaf(Tables):
 async def test_a_booking_survives_lost_answers(
     tables: Tables, service: TableServiceClient, *, happens: bool
 ) -> None:
-    deaf = Deaf(service, happens=happens)
+    deaf = NoReplyTables(service, happens=happens)
     sessions, session = TableSessions(deaf), a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_FOR)
     await reservations.place_hold(sessions, session.holders[0], hold, session.organizer, NOW)
@@ -434,7 +434,7 @@ async def test_a_booking_survives_lost_answers(
 
 
 async def test_a_change_with_a_lost_answer_is_appended_once(service: TableServiceClient) -> None:
-    deaf = Deaf(service, happens=True)
+    deaf = NoReplyTables(service, happens=True)
     changes, organization = TableChanges(deaf), an_organization()
     written = [a_change(organization.id) for _ in range(3)]
     await changes.append(written[:2])
@@ -447,13 +447,13 @@ async def test_a_save_that_somebody_else_overtook_is_stale_also_without_an_answe
 ) -> None:
     opened = await reservations.create(TableSessions(tables), a_session(), NOW)
     await reservations.save(TableSessions(tables), replace(opened, scheduling=1))
-    deaf = Deaf(service, happens=False)
+    deaf = NoReplyTables(service, happens=False)
     with pytest.raises(StaleRow):
         await reservations.save(TableSessions(deaf), replace(opened, scheduling=2))
 
 
 async def test_an_outage_ends_in_unavailable(service: TableServiceClient) -> None:
-    deaf = Deaf(service, happens=False, times=100)
+    deaf = NoReplyTables(service, happens=False, times=100)
     with pytest.raises(StoreUnavailable):
         await reservations.create(TableSessions(deaf), a_session(), NOW)
     assert deaf.times == 100 - UNSURE_TRIES

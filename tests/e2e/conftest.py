@@ -25,8 +25,8 @@ from anyio.from_thread import start_blocking_portal
 from local.azurite import Azurite, azurite
 from local.certificate import LocalCertificate, ensure_certificate
 from local.cloud import LocalCloud
-from local.enrolment import enrol
 from local.host.host import DevelopmentHost
+from local.seed_storage import enrol
 from local.serving import take_address
 from shared.settings import Settings
 from shared.wiring import Wiring
@@ -95,7 +95,7 @@ class Host(Protocol):
 
 
 @dataclass
-class Stage:
+class AppUnderTest:
     """A running system, and whoever acts on it."""
 
     cloud: LocalCloud
@@ -188,7 +188,7 @@ async def a_stage(
     telemetry: bool = False,
     credential: str = "managed-identity",
     webhook_url: str = "",
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[AppUnderTest]:
     """Run cloud and app until the block ends."""
     contract, problems = graph_contract(), list[str]()
     address = take_address()
@@ -218,7 +218,7 @@ async def a_stage(
                 verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
             ) as http,
         ):
-            yield Stage(cloud, host, http, lines)
+            yield AppUnderTest(cloud, host, http, lines)
     assert not problems, "\n".join(problems[:20])
 
 
@@ -277,7 +277,7 @@ class _Keeping(logging.Handler):
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path) -> AsyncIterator[AppUnderTest]:
     """Provide a running system of its own."""
     async with a_stage(tmp_path) as running:
         yield running

@@ -11,9 +11,9 @@ from typing import Any, Final
 import pytest
 
 from local.graph.faults import FaultRule
-from shared.due import DueKind
+from shared.jobs import DueKind
 from tests import kql
-from tests.e2e.conftest import Stage, a_stage, wiring_of
+from tests.e2e.conftest import AppUnderTest, a_stage, wiring_of
 from tests.e2e.packaged import ROOT
 
 ALERTS: Final[dict[str, dict[str, Any]]] = {
@@ -42,7 +42,7 @@ def fires(name: str, lines: list[str], requests: list[kql.Row] | None = None) ->
     )
 
 
-async def _a_good_day(stage: Stage) -> list[str]:
+async def _a_good_day(stage: AppUnderTest) -> list[str]:
     """Return what the app says when everything happens once and well."""
     session = await stage.book()
     await stage.settled()
@@ -59,7 +59,7 @@ def events(lines: list[str]) -> list[str]:
     return [found["line"] for line in lines if (found := _EVENT.match(line))]
 
 
-async def test_on_a_good_day_no_alert_is_raised(stage: Stage) -> None:
+async def test_on_a_good_day_no_alert_is_raised(stage: AppUnderTest) -> None:
     said = await _a_good_day(stage)
     raised = [name for name in ALERTS if fires(name, said)]
     assert raised == []
@@ -82,7 +82,7 @@ async def test_every_field_that_an_alert_asks_for_is_really_written(tmp_path: Pa
                 assert set(source["fields"]) <= names, line
 
 
-async def _renewals_due(stage: Stage) -> None:
+async def _renewals_due(stage: AppUnderTest) -> None:
     """Have the one subscription come due now: the app's clock is this machine's."""
     async with wiring_of(stage.cloud) as adapters:
         item = await adapters.due.oldest(DueKind.RENEWAL)

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import AppUnderTest
 
 _NUMBERS = count(1)
 _PATH = "pairings/ada-ben/sessions"
@@ -30,7 +30,7 @@ def good(**changes: Any) -> dict[str, Any]:
     return body | changes
 
 
-async def post(stage: Stage, content: bytes, **headers: str) -> httpx.Response:
+async def post(stage: AppUnderTest, content: bytes, **headers: str) -> httpx.Response:
     sent = {"content-type": "application/json", "idempotency-key": f"bad-{next(_NUMBERS)}"}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     return await stage.call(
@@ -73,7 +73,9 @@ REFUSED: tuple[tuple[str, dict[str, Any], str, str], ...] = (
 )
 
 
-async def test_what_cannot_be_booked_is_said_with_the_field_and_what_to_do(stage: Stage) -> None:
+async def test_unbookable_request_names_the_field_and_the_remedy(
+    stage: AppUnderTest,
+) -> None:
     stage.cloud.graph.requests.reset()
     wrong = []
     for what, changes, field, word in REFUSED:
@@ -102,7 +104,7 @@ MALFORMED: tuple[tuple[str, bytes, dict[str, str], int], ...] = (
 )
 
 
-async def test_what_is_no_request_is_said_to_be_none(stage: Stage) -> None:
+async def test_malformed_request_is_refused(stage: AppUnderTest) -> None:
     for what, content, headers, status in MALFORMED:
         reply = await post(stage, content, **headers)
         assert reply.status_code == status, (what, reply.text)
@@ -125,7 +127,7 @@ TEXTS = (
 )
 
 
-async def test_odd_texts_are_right_in_outlook_and_nobody_elses_markup(stage: Stage) -> None:
+async def test_odd_texts_are_right_in_outlook_and_nobody_elses_markup(stage: AppUnderTest) -> None:
     outlook = stage.cloud.graph.outlook
     for number, told in enumerate(TEXTS):
         start = saturday(4) + timedelta(minutes=30 * number)
@@ -135,7 +137,7 @@ async def test_odd_texts_are_right_in_outlook_and_nobody_elses_markup(stage: Sta
         await stage.settled()
         for who in ("ben", "ada"):
             (event,) = outlook.events(who, start, start + timedelta(minutes=1))
-            shown = outlook.shown(event)
+            shown = outlook.get(event)
             assert shown["subject"] == told
             assert shown["location"]["displayName"] == told
             written = shown["body"]["content"]

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import AppUnderTest
 
 Counts = dict[str, int]
 
 
-def counted(stage: Stage) -> Counts:
+def counted(stage: AppUnderTest) -> Counts:
     """Return what was asked since the last count, and start anew."""
     recorder = stage.cloud.graph.requests
     counts = {
@@ -22,7 +22,7 @@ def counted(stage: Stage) -> Counts:
     return counts
 
 
-async def of(stage: Stage, act: Callable[[], Awaitable[Any]]) -> tuple[Any, int]:
+async def of(stage: AppUnderTest, act: Callable[[], Awaitable[Any]]) -> tuple[Any, int]:
     """Return what *act* returned and how many calls it took, nothing else being under way."""
     await stage.settled()
     counted(stage)
@@ -30,7 +30,7 @@ async def of(stage: Stage, act: Callable[[], Awaitable[Any]]) -> tuple[Any, int]
     return result, sum(counted(stage).values())
 
 
-async def test_the_table_of_calls(stage: Stage) -> None:
+async def test_the_table_of_calls(stage: AppUnderTest) -> None:
     _, availability = await of(stage, stage.slots)
     assert availability == 1
     slots = await stage.slots()
@@ -95,7 +95,7 @@ async def test_the_table_of_calls(stage: Stage) -> None:
     assert (await of(stage, cancel))[1] == 1
 
 
-async def test_a_series_of_twelve_is_checked_in_two_and_created_in_one(stage: Stage) -> None:
+async def test_a_series_of_twelve_is_checked_in_two_and_created_in_one(stage: AppUnderTest) -> None:
     # In twelve weeks from tomorrow all are within the default horizon of 90 days.
     start = (datetime.now(UTC) + timedelta(days=1)).replace(hour=20, minute=0, second=0)
 

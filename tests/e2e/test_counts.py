@@ -5,7 +5,7 @@ import subprocess
 import sys
 from datetime import timedelta
 
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import AppUnderTest
 from tests.e2e.packaged import APP_DIR, ROOT, python
 
 _COUNT = """
@@ -58,7 +58,7 @@ for builder in (notifications.receive_notifications, notifications.receive_lifec
     assert more.isdisjoint({"shared", "functions", "azure", "msgraph", "httpx", "aiohttp", "jwt"})
 
 
-async def test_calls_to_graph_per_operation(stage: Stage) -> None:
+async def test_calls_to_graph_per_operation(stage: AppUnderTest) -> None:
     graph = stage.cloud.graph
     graph.switches.duplicates = 0  # two copies at once may be read twice; nothing more comes of it
 

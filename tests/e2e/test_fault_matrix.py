@@ -10,7 +10,7 @@ from local.world import MailboxKind
 from shared.changes.model import ChangeKind
 from shared.sessions.model import Session
 from tests.faults import FAULTS, run, seed_to_use
-from tests.rig import MINUTE, RECONCILED_WITHIN, Rig, a_rig
+from tests.sync_testbed import MINUTE, RECONCILED_WITHIN, SyncTestbed, a_rig
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -29,7 +29,7 @@ async def test_in_the_end_every_session_is_what_the_calendar_says(
         assert outcome.figures["reconciliation"] == 0
 
 
-async def test_who_loses_their_mailbox_is_said_once_and_the_others_are_followed(
+async def test_missing_mailbox_is_reported_once_and_others_still_sync(
     tmp_path: Path,
 ) -> None:
     rng = random.Random(seed_to_use(11))
@@ -58,11 +58,11 @@ async def test_who_loses_their_mailbox_is_said_once_and_the_others_are_followed(
         assert rig.queues.poison == []
 
 
-async def _unreadable(rig: Rig, booked: list[tuple[Session, str, str]]) -> int:
+async def _unreadable(rig: SyncTestbed, booked: list[tuple[Session, str, str]]) -> int:
     rows = [await rig.sessions.get(s.organizer, s.id) for s, _, _ in booked]
     return sum(row.unreadable_since is not None for row in rows)
 
 
-async def _troubles(rig: Rig) -> list[str]:
+async def _troubles(rig: SyncTestbed) -> list[str]:
     feed, _ = await rig.changes.after(rig.organization.id, None, 10_000)
     return sorted(str(c.session_id) for c in feed if c.kind is ChangeKind.TROUBLE)

@@ -6,11 +6,11 @@ from typing import Any
 
 from local.graph.faults import FaultRule
 from local.world import MailboxKind
-from shared.due import DueKind
-from tests.e2e.conftest import Stage, wiring_of
+from shared.jobs import DueKind
+from tests.e2e.conftest import AppUnderTest, wiring_of
 
 
-async def shown(stage: Stage, session: Any, who: str = "ben") -> Any:
+async def shown(stage: AppUnderTest, session: Any, who: str = "ben") -> Any:
     """Return the session as it is now."""
     await stage.settled()
     reply = await stage.call(who, "GET", f"sessions/{session['id']}")
@@ -18,7 +18,7 @@ async def shown(stage: Stage, session: Any, who: str = "ben") -> Any:
     return reply.json()
 
 
-async def booked(stage: Stage) -> Any:
+async def booked(stage: AppUnderTest) -> Any:
     """Return a session that everybody has heard of, with nothing more under way."""
     session = await stage.book()
     await stage.settled()
@@ -36,7 +36,7 @@ def z(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-async def test_answers_given_in_outlook_are_seen(stage: Stage) -> None:
+async def test_answers_given_in_outlook_are_seen(stage: AppUnderTest) -> None:
     session, outlook = await booked(stage), stage.cloud.graph.outlook
     for act, response in (
         (outlook.tentative, "tentative"),
@@ -49,7 +49,7 @@ async def test_answers_given_in_outlook_are_seen(stage: Stage) -> None:
         assert attendee["responded_at"]
 
 
-async def test_a_time_proposed_in_outlook_is_seen_and_can_be_taken(stage: Stage) -> None:
+async def test_a_time_proposed_in_outlook_is_seen_and_can_be_taken(stage: AppUnderTest) -> None:
     session = await booked(stage)
     start = evening()
     stage.cloud.graph.outlook.propose("ada", session["id"], start, start + timedelta(minutes=30))
@@ -57,7 +57,7 @@ async def test_a_time_proposed_in_outlook_is_seen_and_can_be_taken(stage: Stage)
     assert attendee["proposed"] == {"start": z(start), "end": z(start + timedelta(minutes=30))}
 
 
-async def test_a_move_in_outlook_is_seen_and_silences_answers(stage: Stage) -> None:
+async def test_a_move_in_outlook_is_seen_and_silences_answers(stage: AppUnderTest) -> None:
     session, outlook = await booked(stage), stage.cloud.graph.outlook
     outlook.accept("ada", session["id"])
     assert (await shown(stage, session))["attendees"][0]["response"] == "accepted"
@@ -72,7 +72,7 @@ async def test_a_move_in_outlook_is_seen_and_silences_answers(stage: Stage) -> N
 
 
 async def test_a_meeting_cancelled_or_deleted_in_outlook_is_a_cancelled_session(
-    stage: Stage,
+    stage: AppUnderTest,
 ) -> None:
     first, second = await booked(stage), await booked(stage)
     stage.cloud.graph.outlook.cancel("ben", first["id"])
@@ -81,7 +81,7 @@ async def test_a_meeting_cancelled_or_deleted_in_outlook_is_a_cancelled_session(
     assert (await shown(stage, second, "ada"))["state"] == "cancelled"
 
 
-async def test_our_own_writes_are_not_read_again(stage: Stage) -> None:
+async def test_our_own_writes_are_not_read_again(stage: AppUnderTest) -> None:
     session, graph = await booked(stage), stage.cloud.graph
     slots = await stage.slots()
     graph.requests.reset()
@@ -100,7 +100,7 @@ async def test_our_own_writes_are_not_read_again(stage: Stage) -> None:
     assert graph.requests.count() == 2
 
 
-async def test_meetings_that_are_not_ours_cost_no_call(stage: Stage) -> None:
+async def test_meetings_that_are_not_ours_cost_no_call(stage: AppUnderTest) -> None:
     await booked(stage)
     graph, start = stage.cloud.graph, evening(5)
     other = graph.outlook.busy("ben", start, start + timedelta(hours=1))
@@ -114,7 +114,7 @@ async def test_meetings_that_are_not_ours_cost_no_call(stage: Stage) -> None:
     assert graph.requests.count() == 0
 
 
-async def test_a_wrong_client_state_is_acknowledged_and_dropped(stage: Stage) -> None:
+async def test_a_wrong_client_state_is_acknowledged_and_dropped(stage: AppUnderTest) -> None:
     session = await booked(stage)
     ben = stage.cloud.world.person("ben")
     event = stage.cloud.graph.outlook.find("ben", session["id"])
@@ -132,7 +132,9 @@ async def test_a_wrong_client_state_is_acknowledged_and_dropped(stage: Stage) ->
     assert stage.cloud.graph.requests.count() == 0
 
 
-async def test_notifications_twice_late_and_out_of_order_come_to_the_same(stage: Stage) -> None:
+async def test_notifications_twice_late_and_out_of_order_come_to_the_same(
+    stage: AppUnderTest,
+) -> None:
     for name, value in (("duplicates", 4), ("reorder", True), ("late_share", 0.5)):
         stage.cloud.graph.switches.set(name, value)
     stage.cloud.graph.switches.set("late_by_seconds", 60.0)
@@ -142,25 +144,25 @@ async def test_notifications_twice_late_and_out_of_order_come_to_the_same(stage:
     assert (await shown(stage, session))["attendees"][0]["response"] == "declined"
 
 
-async def test_the_first_session_subscribes_and_the_second_does_not(stage: Stage) -> None:
+async def test_the_first_session_subscribes_and_the_second_does_not(stage: AppUnderTest) -> None:
     graph = stage.cloud.graph
     await stage.book()
     await stage.settled()
-    (subscription,) = graph.site.subscriptions.all()
+    (subscription,) = graph.backend.subscriptions.all()
     await stage.book()
     await stage.settled()
-    assert [s.id for s in graph.site.subscriptions.all()] == [subscription.id]
+    assert [s.id for s in graph.backend.subscriptions.all()] == [subscription.id]
     assert graph.requests.count("POST", "subscriptions") == 1
 
 
-async def test_health_says_that_every_part_answers(stage: Stage) -> None:
+async def test_health_says_that_every_part_answers(stage: AppUnderTest) -> None:
     reply = await stage.http.get("/api/health")
     assert reply.status_code == 200, reply.text
     assert set(reply.json()["checks"].values()) == {"ok"}
     assert set(reply.json()["poison"].values()) == {0}
 
 
-async def test_who_the_invitation_was_forwarded_to_is_shown(stage: Stage) -> None:
+async def test_forwarded_attendee_is_shown(stage: AppUnderTest) -> None:
     session, outlook = await booked(stage), stage.cloud.graph.outlook
     outlook.forward("ada", session["id"], "priya@contoso.example")
     seen = (await shown(stage, session))["attendees"]
@@ -168,7 +170,7 @@ async def test_who_the_invitation_was_forwarded_to_is_shown(stage: Stage) -> Non
     assert forwarded == {"ada@contoso.example": False, "priya@contoso.example": True}
 
 
-async def test_words_that_are_changed_in_outlook_change_nothing_here(stage: Stage) -> None:
+async def test_words_that_are_changed_in_outlook_change_nothing_here(stage: AppUnderTest) -> None:
     session, outlook = await booked(stage), stage.cloud.graph.outlook
     before = await shown(stage, session)
     feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()
@@ -178,7 +180,9 @@ async def test_words_that_are_changed_in_outlook_change_nothing_here(stage: Stag
     assert after == feed
 
 
-async def test_a_meeting_that_goes_to_another_calendar_is_followed_there(stage: Stage) -> None:
+async def test_a_meeting_that_goes_to_another_calendar_is_followed_there(
+    stage: AppUnderTest,
+) -> None:
     session, outlook = await booked(stage), stage.cloud.graph.outlook
     outlook.move_to("ben", session["id"], "Mentoring")
     assert (await shown(stage, session))["state"] == "scheduled"
@@ -189,7 +193,7 @@ async def test_a_meeting_that_goes_to_another_calendar_is_followed_there(stage: 
     assert (await shown(stage, session))["attendees"][0]["response"] == "accepted"
 
 
-async def test_a_meeting_that_its_organizer_wiped_out_is_cancelled(stage: Stage) -> None:
+async def test_a_meeting_that_its_organizer_wiped_out_is_cancelled(stage: AppUnderTest) -> None:
     session = await booked(stage)
     stage.cloud.graph.outlook.delete("ben", session["id"], hard=True)
     assert (await shown(stage, session, "ada"))["state"] == "cancelled"
@@ -199,7 +203,7 @@ async def test_a_meeting_that_its_organizer_wiped_out_is_cancelled(stage: Stage)
 
 
 async def test_a_mailbox_that_cannot_be_subscribed_to_is_polled_and_it_is_said(
-    stage: Stage,
+    stage: AppUnderTest,
 ) -> None:
     stage.cloud.graph.faults.add(FaultRule(method="POST", path="/subscriptions$", status=403))
     session = await booked(stage)
@@ -216,7 +220,7 @@ async def test_a_mailbox_that_cannot_be_subscribed_to_is_polled_and_it_is_said(
 
 
 async def test_an_organizer_whose_mailbox_is_gone_is_said_once_and_not_hammered(
-    stage: Stage,
+    stage: AppUnderTest,
 ) -> None:
     session = await booked(stage)
     stage.cloud.world.person("ben").kind = MailboxKind.UNLICENSED
@@ -237,7 +241,7 @@ async def test_an_organizer_whose_mailbox_is_gone_is_said_once_and_not_hammered(
     assert (await shown(stage, session))["unreadable_since"] is None
 
 
-async def read_again(stage: Stage) -> None:
+async def read_again(stage: AppUnderTest) -> None:
     """Have every session that is to be read again come due, and read."""
     async with wiring_of(stage.cloud) as adapters:
         item = await adapters.due.oldest(DueKind.RECONCILIATION)

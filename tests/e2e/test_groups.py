@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import AppUnderTest
 
 REQUIRED = ("ada", "ben", "priya", "misaki")
 GUESTS = 15
 
 
-async def put_team(stage: Stage, guests: int = GUESTS) -> Any:
+async def put_team(stage: AppUnderTest, guests: int = GUESTS) -> Any:
     """Register four who are needed, one who is not, and guests from outside who are not either."""
     people = [
         {
@@ -36,7 +36,7 @@ def saturday(hour: int) -> datetime:
     return today + timedelta(days=(5 - today.weekday()) % 7 or 7)
 
 
-async def book(stage: Stage, key: str, **changes: Any) -> Any:
+async def book(stage: AppUnderTest, key: str, **changes: Any) -> Any:
     body = {"start": saturday(10).isoformat(), "duration_minutes": 30, "time_zone": "UTC"}
     return await stage.call(
         "ben",
@@ -51,7 +51,7 @@ def of(session: Any, name: str) -> Any:
     return next(a for a in session["attendees"] if a["address"].startswith(name))
 
 
-async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: Stage) -> None:
+async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: AppUnderTest) -> None:
     assert (await put_team(stage, GUESTS + 1)).status_code == 422
     team = await put_team(stage)
     assert team.status_code == 200, team.text
@@ -97,7 +97,7 @@ async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: Stage) -> 
     for who, answer in (("priya", "accepted"), ("misaki", "declined"), ("ada", "tentative")):
         reply = await stage.call(who, "POST", f"{path}/response", json={"response": answer})
         assert reply.status_code == 202, reply.text
-    outlook.answer_from_outside("guest3@partner.example", session["id"], "accepted")
+    outlook.answer_as_external("guest3@partner.example", session["id"], "accepted")
     await stage.settled()
     for who in ("ben", "tashi"):
         seen = (await stage.call(who, "GET", path)).json()
@@ -110,7 +110,7 @@ async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: Stage) -> 
         assert of(seen, "misaki")["response"] == "declined"
 
 
-async def test_a_series_of_a_group_suits_enough_of_them_on_each_date(stage: Stage) -> None:
+async def test_a_series_of_a_group_suits_enough_of_them_on_each_date(stage: AppUnderTest) -> None:
     await put_team(stage, guests=0)
     weeks = [timedelta(weeks=week) for week in range(3)]
     outlook = stage.cloud.graph.outlook
@@ -144,7 +144,7 @@ async def test_a_series_of_a_group_suits_enough_of_them_on_each_date(stage: Stag
     assert shown["start"] == (saturday(14) + weeks[2]).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-async def test_slots_for_at_least_so_many_are_more_than_those_for_all(stage: Stage) -> None:
+async def test_slots_for_at_least_so_many_are_more_than_those_for_all(stage: AppUnderTest) -> None:
     await put_team(stage, guests=0)
     window = {"from": saturday(0).isoformat(), "to": (saturday(0) + timedelta(days=7)).isoformat()}
 

@@ -6,31 +6,31 @@ from typing import Any
 import httpx
 
 from local.graph.faults import FaultRule
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import AppUnderTest
 
 PATH = "pairings/ada-ben/sessions"
 
 
-async def wish(stage: Stage, **changes: Any) -> dict[str, Any]:
+async def booking_request(stage: AppUnderTest, **changes: Any) -> dict[str, Any]:
     start = (await stage.slots())[0]["start"]
     return {"start": start, "duration_minutes": 30, "time_zone": "Europe/Berlin"} | changes
 
 
-async def post(stage: Stage, body: Any, key: str = "the-key") -> httpx.Response:
+async def post(stage: AppUnderTest, body: Any, key: str = "the-key") -> httpx.Response:
     return await stage.call("ben", "POST", PATH, json=body, headers={"idempotency-key": key})
 
 
-def events(stage: Stage) -> int:
+def events(stage: AppUnderTest) -> int:
     """Return how many events organizers have of ours."""
     return sum(
         event.is_organizer and event.transaction_id is not None
-        for mailbox in stage.cloud.graph.site.store.all()
+        for mailbox in stage.cloud.graph.backend.store.all()
         for event in mailbox.live()
     )
 
 
-async def test_the_same_request_while_the_first_is_still_running(stage: Stage) -> None:
-    body = await wish(stage)
+async def test_the_same_request_while_the_first_is_still_running(stage: AppUnderTest) -> None:
+    body = await booking_request(stage)
     slow = FaultRule(method="POST", path="/events$", behaviour="delay", delay_seconds=1.5, count=1)
     stage.cloud.graph.faults.add(slow)
     first = asyncio.create_task(post(stage, body))
@@ -49,9 +49,9 @@ async def test_the_same_request_while_the_first_is_still_running(stage: Stage) -
 
 
 async def test_the_same_again_is_the_same_answer_and_another_person_s_key_is_another(
-    stage: Stage,
+    stage: AppUnderTest,
 ) -> None:
-    body = await wish(stage)
+    body = await booking_request(stage)
     first, again = await post(stage, body), await post(stage, body)
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
@@ -62,15 +62,15 @@ async def test_the_same_again_is_the_same_answer_and_another_person_s_key_is_ano
 
 
 async def test_an_answer_that_was_lost_is_found_at_once_or_by_repeating_the_request(
-    stage: Stage,
+    stage: AppUnderTest,
 ) -> None:
     faults = stage.cloud.graph.faults
     faults.add(FaultRule(method="POST", path="/events$", behaviour="lost", count=1))
-    found = await post(stage, await wish(stage), "found-at-once")
+    found = await post(stage, await booking_request(stage), "found-at-once")
     assert (found.status_code, found.json()["state"]) == (201, "scheduled"), found.text
     assert events(stage) == 1
 
-    body = await wish(stage)
+    body = await booking_request(stage)
     faults.add(FaultRule(method="POST", path="/events$", behaviour="lost", count=1))
     faults.add(FaultRule(path="/events", behaviour="status", status=503))
     lost = await post(stage, body)

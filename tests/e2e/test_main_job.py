@@ -1,9 +1,9 @@
 """The main job: see when both are free, book, see the answer."""
 
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import AppUnderTest
 
 
-async def test_a_mentee_books_and_sees_the_mentor_accept(stage: Stage) -> None:
+async def test_a_mentee_books_and_sees_the_mentor_accept(stage: AppUnderTest) -> None:
     session = await stage.book(online_meeting="teams", title="First talk", agenda="Hello")
     assert session["state"] == "scheduled"
     assert session["online_meeting"]["state"] == "ready"
@@ -16,7 +16,7 @@ async def test_a_mentee_books_and_sees_the_mentor_accept(stage: Stage) -> None:
     assert theirs["attendees"][0]["response"] == "accepted"
 
 
-async def test_everything_people_do_with_a_session(stage: Stage) -> None:
+async def test_everything_people_do_with_a_session(stage: AppUnderTest) -> None:
     session = await stage.book()
     path = f"sessions/{session['id']}"
     shown = await stage.call("ben", "GET", path)

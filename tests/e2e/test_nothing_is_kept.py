@@ -2,12 +2,12 @@
 
 from shared.adapters.tables.client import table_service
 from shared.adapters.tables.keys import TABLES
-from tests.e2e.conftest import Stage, wiring_of
+from tests.e2e.conftest import AppUnderTest, wiring_of
 
 _TEXTS = ("Secret-title", "Secret-agenda", "Secret-place", "Secret-comment")
 
 
-async def test_tables_and_logs_hold_no_names_and_no_texts(stage: Stage) -> None:
+async def test_tables_and_logs_hold_no_names_and_no_texts(stage: AppUnderTest) -> None:
     session = await stage.book(
         title="Secret-title", agenda="Secret-agenda", location="Secret-place"
     )
@@ -30,7 +30,7 @@ async def test_tables_and_logs_hold_no_names_and_no_texts(stage: Stage) -> None:
     assert [line for line in stage.lines if "@" in line] == []
 
 
-async def _rows(stage: Stage) -> list[tuple[str, dict[str, object]]]:
+async def _rows(stage: AppUnderTest) -> list[tuple[str, dict[str, object]]]:
     async with wiring_of(stage.cloud) as adapters:
         identity = adapters.credentials.managed_identity
         transport = adapters.credentials.transport()

@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import AppUnderTest
 
 ODD = [
     "x" * 2000,
@@ -21,7 +21,7 @@ ODD = [
 ]
 
 
-async def test_odd_ids_are_nobodys(stage: Stage) -> None:
+async def test_odd_ids_are_nobodys(stage: AppUnderTest) -> None:
     session = await stage.book()
     answers = {}
     for odd in ODD:
@@ -34,7 +34,7 @@ async def test_odd_ids_are_nobodys(stage: Stage) -> None:
     assert set(statuses.values()) == {404}, statuses
 
 
-async def test_odd_cursors_are_refused(stage: Stage) -> None:
+async def test_odd_cursors_are_refused(stage: AppUnderTest) -> None:
     for cursor in ("x", "____", "L" * 400, "4pyT", "Jw"):
         for path in ("pairings", "sessions"):
             reply = await stage.call("ben", "GET", path, params={"cursor": cursor})

@@ -12,8 +12,8 @@ from shared.sessions.model import (
     OnlineMeetingReason,
     OnlineMeetingState,
 )
-from tests.e2e.conftest import Stage
-from tests.rig import Rig, a_rig
+from tests.e2e.conftest import AppUnderTest
+from tests.sync_testbed import SyncTestbed, a_rig
 
 CASES: tuple[tuple[str, str, dict[str, Any], bool, str, tuple[Any, ...]], ...] = (
     # who, pairing, switches, has Teams, wanted → state, provider, reason
@@ -61,12 +61,14 @@ CASES: tuple[tuple[str, str, dict[str, Any], bool, str, tuple[Any, ...]], ...] =
 )
 
 
-def switch(stage: Stage, **switches: Any) -> None:
+def switch(stage: AppUnderTest, **switches: Any) -> None:
     for name, value in switches.items():
         stage.cloud.graph.switches.set(name, value)
 
 
-async def test_every_wish_is_honoured_or_it_is_said_what_was_done_instead(stage: Stage) -> None:
+async def test_every_wish_is_honoured_or_it_is_said_what_was_done_instead(
+    stage: AppUnderTest,
+) -> None:
     kind = {"skype_still_listed": False, "skype_still_works": False}
     kind |= {"refuse_unlisted_provider": False}
     for number, (who, pairing, switches, has_teams, wanted, expected) in enumerate(CASES):
@@ -78,12 +80,12 @@ async def test_every_wish_is_honoured_or_it_is_said_what_was_done_instead(stage:
         assert told["wanted"] == wanted
         assert (told["join_url"] is not None) == (told["state"] == "ready")
         assert (told["detail"] is not None) == (told["reason"] is not None)
-        event = stage.cloud.graph.outlook.shown(stage.cloud.graph.outlook.find(who, session["id"]))
+        event = stage.cloud.graph.outlook.get(stage.cloud.graph.outlook.find(who, session["id"]))
         assert event["isOnlineMeeting"] == (told["state"] == "ready")
         assert (event["onlineMeeting"] or {}).get("joinUrl") == told["join_url"]
 
 
-async def booked(stage: Stage, who: str, pairing: str, wanted: str, hour: int) -> Any:
+async def booked(stage: AppUnderTest, who: str, pairing: str, wanted: str, hour: int) -> Any:
     """Book next Saturday, when everybody is free."""
     today = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     saturday = today + timedelta(days=(5 - today.weekday()) % 7 or 7)
@@ -99,7 +101,7 @@ async def booked(stage: Stage, who: str, pairing: str, wanted: str, hour: int) -
     return reply.json()
 
 
-async def meeting_of_the_session(rig: Rig) -> OnlineMeeting:
+async def meeting_of_the_session(rig: SyncTestbed) -> OnlineMeeting:
     (session, _, _) = rig.booked[0]
     return (await rig.sessions.get(session.organizer, session.id)).online_meeting
 

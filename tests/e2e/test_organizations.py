@@ -11,7 +11,7 @@ import pytest
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, FABRIKAM_ID, NORTHWIND_ID
 from shared.adapters.tables.keys import TABLES
-from tests.e2e.conftest import Stage, wiring_of
+from tests.e2e.conftest import AppUnderTest, wiring_of
 from tests.e2e.packaged import ROOT
 
 ORGANIZATION = "contoso"
@@ -20,7 +20,7 @@ ORGANIZATION = "contoso"
 class Platform:
     """The mentoring platform's backend, and the administrators it sends links to."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: AppUnderTest) -> None:
         self._stage = stage
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -46,20 +46,22 @@ class Platform:
         assert decided.status_code == 302, decided.text
         return await self._stage.http.get(decided.headers["location"])
 
-    async def ailments(self, organization_id: str, mailbox: str = "") -> dict[str, str]:
-        """Return what the doctor finds, by capability."""
+    async def issues(self, organization_id: str, mailbox: str = "") -> dict[str, str]:
+        """Return what diagnosis finds, by capability."""
         query = {"mailbox": mailbox} if mailbox else {}
         path = f"organizations/{organization_id}/diagnostics"
         report = await self.told("GET", path, params=query)
-        return {f["capability"]: f["ailment"] or f["state"] for f in report["findings"]}
+        return {f["capability"]: f["issue"] or f["state"] for f in report["findings"]}
 
 
 @pytest.fixture
-def platform(stage: Stage) -> Platform:
+def platform(stage: AppUnderTest) -> Platform:
     return Platform(stage)
 
 
-async def test_a_customer_is_taken_on_with_one_link(stage: Stage, platform: Platform) -> None:
+async def test_a_customer_is_taken_on_with_one_link(
+    stage: AppUnderTest, platform: Platform
+) -> None:
     made = await platform.told("POST", "organizations", 201, json={})
     organization_id = made["id"]
     link = await platform.link(organization_id)
@@ -93,7 +95,7 @@ async def test_a_customer_is_taken_on_with_one_link(stage: Stage, platform: Plat
     assert me["mailbox"]["usable"], me
     session = await stage.book("noor", "first")
     assert session["state"] == "scheduled"
-    assert await platform.ailments(organization_id, nils.address) == {
+    assert await platform.issues(organization_id, nils.address) == {
         "token": "works",
         "profiles": "works",
         "read_events": "works",
@@ -104,7 +106,7 @@ async def test_a_customer_is_taken_on_with_one_link(stage: Stage, platform: Plat
 
 
 async def test_an_approval_that_proves_nothing_connects_nobody(
-    stage: Stage, platform: Platform
+    stage: AppUnderTest, platform: Platform
 ) -> None:
     named = await platform.told("POST", "organizations", 201, json={"tenant_id": NORTHWIND_ID})
     link = await platform.link(named["id"])
@@ -133,7 +135,7 @@ async def test_an_approval_that_proves_nothing_connects_nobody(
 
 
 async def test_a_withdrawal_is_noticed_shown_and_stops_calls(
-    stage: Stage, platform: Platform
+    stage: AppUnderTest, platform: Platform
 ) -> None:
     session = await stage.book()
     await stage.settled()
@@ -143,7 +145,7 @@ async def test_a_withdrawal_is_noticed_shown_and_stops_calls(
     shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
     if shown["consent"] != "withdrawn":
         # The user's token was still good for the call: the app's own look settles it.
-        assert (await platform.ailments(ORGANIZATION))["token"] == "app_gone"
+        assert (await platform.issues(ORGANIZATION))["token"] == "app_gone"
         shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
     assert shown["consent"] == "withdrawn"
     feed = await platform.told("GET", f"organizations/{ORGANIZATION}/changes")
@@ -151,7 +153,7 @@ async def test_a_withdrawal_is_noticed_shown_and_stops_calls(
 
     asked = len(stage.cloud.entra.requests)
     me = (await stage.call("ben", "GET", "me")).json()
-    assert me["mailbox"]["findings"][0]["ailment"] == "consent_withdrawn"
+    assert me["mailbox"]["findings"][0]["issue"] == "consent_withdrawn"
     assert (await stage.call("ben", "GET", "pairings")).status_code == 403
     assert len(stage.cloud.entra.requests) == asked
 
@@ -161,13 +163,13 @@ async def test_a_withdrawal_is_noticed_shown_and_stops_calls(
 
 
 async def test_narrowing_by_assignment_stops_only_those_outside(
-    stage: Stage, platform: Platform
+    stage: AppUnderTest, platform: Platform
 ) -> None:
     stage.cloud.entra.app_in(CONTOSO_ID).assignment_required = True
     ruth = (await stage.call("ruth", "GET", "me")).json()["mailbox"]
     ben = (await stage.call("ben", "GET", "me")).json()["mailbox"]
     assert not ruth["usable"]
-    assert {f["ailment"] for f in ruth["findings"]} == {"not_assigned"}
+    assert {f["issue"] for f in ruth["findings"]} == {"not_assigned"}
     assert ben["usable"]
     shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
     assert shown["consent"] == "granted"
@@ -175,13 +177,13 @@ async def test_narrowing_by_assignment_stops_only_those_outside(
 
 
 async def test_narrowing_in_exchange_stops_only_those_outside(
-    stage: Stage, platform: Platform
+    stage: AppUnderTest, platform: Platform
 ) -> None:
     stage.cloud.entra.app_in(CONTOSO_ID).application = {"User.ReadBasic.All"}
     stage.cloud.graph.switches.rbac = {CONTOSO_ID: ["Calendars.Read"]}
     ada, ruth = (stage.cloud.world.person(who) for who in ("ada", "ruth"))
-    assert (await platform.ailments(ORGANIZATION, ada.address))["read_events"] == "works"
-    assert (await platform.ailments(ORGANIZATION, ruth.address))["read_events"] == "out_of_scope"
+    assert (await platform.issues(ORGANIZATION, ada.address))["read_events"] == "works"
+    assert (await platform.issues(ORGANIZATION, ruth.address))["read_events"] == "out_of_scope"
     session = await stage.book()
     await stage.settled()
     stage.cloud.graph.outlook.accept("ada", session["id"])
@@ -193,7 +195,7 @@ async def test_narrowing_in_exchange_stops_only_those_outside(
 
 
 async def test_in_application_mode_the_platform_names_who_acts(
-    stage: Stage, platform: Platform
+    stage: AppUnderTest, platform: Platform
 ) -> None:
     ben, faye = (stage.cloud.world.person(who) for who in ("ben", "faye"))
     as_ben = {"acting-participant": f"{ORGANIZATION}/{ben.object_id}"}
@@ -230,7 +232,7 @@ async def test_in_application_mode_the_platform_names_who_acts(
 FORGERIES = [forgery for forgery in Forgery if forgery is not Forgery.NONE]
 
 
-async def test_no_forged_token_opens_anything(stage: Stage) -> None:
+async def test_no_forged_token_opens_anything(stage: AppUnderTest) -> None:
     ben = stage.cloud.world.person("ben")
     routes = [("GET", "pairings"), ("GET", "me"), ("GET", "organizations")]
     for forgery in FORGERIES:
@@ -247,7 +249,7 @@ async def test_no_forged_token_opens_anything(stage: Stage) -> None:
         assert refused.headers["www-authenticate"].startswith("Bearer ")
 
 
-async def test_a_demand_for_another_factor_comes_back_as_a_challenge(stage: Stage) -> None:
+async def test_a_demand_for_another_factor_comes_back_as_a_challenge(stage: AppUnderTest) -> None:
     slot = (await stage.slots())[0]
     stage.cloud.entra.demand_claims(CONTOSO_ID)
     body = {"start": slot["start"], "duration_minutes": 30, "time_zone": "Europe/Berlin"}
@@ -262,7 +264,7 @@ async def test_a_demand_for_another_factor_comes_back_as_a_challenge(stage: Stag
 
 
 async def test_no_route_shows_another_organizations_things(
-    stage: Stage, platform: Platform
+    stage: AppUnderTest, platform: Platform
 ) -> None:
     """Every participant's route of the document, asked by Fabrikam for what is Contoso's."""
     session = await stage.book()
@@ -328,7 +330,7 @@ def _example(operation: dict[str, Any], session: dict[str, Any]) -> dict[str, An
     return bodies.get(name, {})
 
 
-async def test_health_shows_how_changes_were_found(stage: Stage, platform: Platform) -> None:
+async def test_health_shows_how_changes_were_found(stage: AppUnderTest, platform: Platform) -> None:
     session = await stage.book()
     await stage.settled()
     stage.cloud.graph.outlook.accept("ada", session["id"])
@@ -346,7 +348,7 @@ async def test_health_shows_how_changes_were_found(stage: Stage, platform: Platf
 
 
 async def test_leaving_removes_everything_and_keeps_the_meetings(
-    stage: Stage, platform: Platform
+    stage: AppUnderTest, platform: Platform
 ) -> None:
     texts = ("Secret title", "Secret agenda", "Secret room")
     session = await stage.book(title=texts[0], agenda=texts[1], location=texts[2])
@@ -375,7 +377,7 @@ async def test_leaving_removes_everything_and_keeps_the_meetings(
     assert not stage.cloud.graph.outlook.find("ben", session["id"]).is_cancelled
 
 
-async def _all_rows(stage: Stage, but: tuple[str, ...] = ()) -> str:
+async def _all_rows(stage: AppUnderTest, but: tuple[str, ...] = ()) -> str:
     """Return everything that the tables hold, as text."""
     found = []
     async with wiring_of(stage.cloud) as adapters:

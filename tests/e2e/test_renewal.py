@@ -4,8 +4,8 @@ import random
 from datetime import timedelta
 from pathlib import Path
 
-from shared.subscriptions.model import RENEW_AFTER
-from tests.rig import a_rig
+from shared.subscriptions.model import RENEWAL_INTERVAL
+from tests.sync_testbed import a_rig
 
 
 async def test_subscriptions_are_renewed_at_half_of_their_life_in_one_batch(
@@ -14,11 +14,11 @@ async def test_subscriptions_are_renewed_at_half_of_their_life_in_one_batch(
     async with a_rig(tmp_path) as rig:
         await rig.book(6, random.Random(3))
         await rig.pass_time(timedelta(minutes=5))
-        made = {s.id: s.expires_at for s in rig.cloud.graph.site.subscriptions.all()}
+        made = {s.id: s.expires_at for s in rig.cloud.graph.backend.subscriptions.all()}
         assert made
         rig.cloud.graph.requests.reset()
-        await rig.pass_time(RENEW_AFTER + timedelta(minutes=30))
-        renewed = {s.id: s.expires_at for s in rig.cloud.graph.site.subscriptions.all()}
+        await rig.pass_time(RENEWAL_INTERVAL + timedelta(minutes=30))
+        renewed = {s.id: s.expires_at for s in rig.cloud.graph.backend.subscriptions.all()}
         assert renewed.keys() <= made.keys()
         assert renewed
         assert all(expires_at > made[key] for key, expires_at in renewed.items())
@@ -34,12 +34,12 @@ async def test_a_subscription_that_graph_has_lost_is_made_anew_and_nothing_is_mi
     async with a_rig(tmp_path) as rig:
         await rig.book(3, random.Random(3))
         await rig.pass_time(timedelta(minutes=5))
-        kept = rig.cloud.graph.site.subscriptions
+        kept = rig.cloud.graph.backend.subscriptions
         lost = {s.mailbox_id: s for s in kept.all()}
         for subscription in lost.values():
             kept.remove(subscription)
         rig.cloud.graph.requests.reset()
-        await rig.pass_time(RENEW_AFTER + timedelta(minutes=30))
+        await rig.pass_time(RENEWAL_INTERVAL + timedelta(minutes=30))
         anew = {s.mailbox_id: s.id for s in kept.all()}
         refused = {
             (e.status, e.in_batch) for e in rig.cloud.graph.requests.entries if e.method == "PATCH"

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 
 from local.graph.faults import FaultRule
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import AppUnderTest
 from tests.e2e.test_following import evening, shown, z
 
 
-async def booked(stage: Stage) -> tuple[str, Any, str]:
+async def booked(stage: AppUnderTest) -> tuple[str, Any, str]:
     """Return the path of a session, the session, and the ETag of what its organizer saw."""
     session = await stage.book()
     await stage.settled()
@@ -20,7 +20,7 @@ async def booked(stage: Stage) -> tuple[str, Any, str]:
     return path, session, seen.headers["etag"]
 
 
-async def move(stage: Stage, path: str, etag: str, days: int = 3) -> httpx.Response:
+async def move(stage: AppUnderTest, path: str, etag: str, days: int = 3) -> httpx.Response:
     body = {"start": z(evening(days))}
     return await stage.call("ben", "PATCH", path, json=body, headers={"if-match": etag})
 
@@ -30,7 +30,7 @@ def same(first: httpx.Response, again: httpx.Response) -> bool:
     return bool(first.json() == again.json() and first.headers["etag"] == again.headers["etag"])
 
 
-async def test_a_move(stage: Stage) -> None:
+async def test_a_move(stage: AppUnderTest) -> None:
     path, session, etag = await booked(stage)
     first, again = await move(stage, path, etag), await move(stage, path, etag)
     assert same(first, again)
@@ -43,7 +43,7 @@ async def test_a_move(stage: Stage) -> None:
     assert (late.status_code, z(start) in late.json()["detail"]) == (412, True)
 
 
-async def test_a_move_whose_answer_outlook_lost_as_well(stage: Stage) -> None:
+async def test_a_move_whose_answer_outlook_lost_as_well(stage: AppUnderTest) -> None:
     path, session, etag = await booked(stage)
     faults = stage.cloud.graph.faults
     faults.add(FaultRule(method="PATCH", path="/events/", behaviour="lost"))
@@ -58,7 +58,7 @@ async def test_a_move_whose_answer_outlook_lost_as_well(stage: Stage) -> None:
     assert (await shown(stage, session))["start"] == z(evening())
 
 
-async def test_a_proposed_time_that_is_taken(stage: Stage) -> None:
+async def test_a_proposed_time_that_is_taken(stage: AppUnderTest) -> None:
     path, session, _ = await booked(stage)
     start = evening()
     outlook = stage.cloud.graph.outlook
@@ -82,7 +82,7 @@ async def test_a_proposed_time_that_is_taken(stage: Stage) -> None:
     assert z(evening(5)) in late.json()["detail"]
 
 
-async def test_a_proposed_time_whose_taking_outlook_did_not_answer(stage: Stage) -> None:
+async def test_a_proposed_time_whose_taking_outlook_did_not_answer(stage: AppUnderTest) -> None:
     path, session, _ = await booked(stage)
     start = evening()
     stage.cloud.graph.outlook.propose("ada", session["id"], start, start + timedelta(minutes=30))
@@ -98,7 +98,7 @@ async def test_a_proposed_time_whose_taking_outlook_did_not_answer(stage: Stage)
     assert (again.status_code, again.json()["start"]) == (200, z(start)), again.text
 
 
-async def test_a_cancellation(stage: Stage) -> None:
+async def test_a_cancellation(stage: AppUnderTest) -> None:
     path, _, _ = await booked(stage)
     body = {"comment": "sorry"}
     first = await stage.call("ben", "POST", f"{path}/cancel", json=body)
@@ -107,7 +107,7 @@ async def test_a_cancellation(stage: Stage) -> None:
     assert stage.cloud.graph.requests.count("POST", "/cancel") <= 1
 
 
-async def test_an_answer(stage: Stage) -> None:
+async def test_an_answer(stage: AppUnderTest) -> None:
     path, session, _ = await booked(stage)
     for answer in ("accepted", "tentative", "declined"):
         for heard in (False, True):

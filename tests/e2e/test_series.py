@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import AppUnderTest
 
 BERLIN = ZoneInfo("Europe/Berlin")
 WEEK = timedelta(weeks=1)
@@ -18,7 +18,7 @@ def evening(weeks: int = 0, hour: int = 21) -> datetime:
     return datetime(tuesday.year, tuesday.month, tuesday.day, hour, tzinfo=BERLIN).astimezone(UTC)
 
 
-async def book(stage: Stage, status: int = 201, **changes: Any) -> Any:
+async def book(stage: AppUnderTest, status: int = 201, **changes: Any) -> Any:
     body: dict[str, Any] = {
         "start": evening().isoformat(),
         "duration_minutes": 30,
@@ -41,7 +41,7 @@ def starts(sessions: list[Any]) -> list[datetime]:
     return [datetime.fromisoformat(s["start"]) for s in sessions]
 
 
-async def listed(stage: Stage, who: str = "ada") -> list[Any]:
+async def listed(stage: AppUnderTest, who: str = "ada") -> list[Any]:
     reply = await stage.call(who, "GET", "sessions?state=scheduled")
     assert reply.status_code == 200
     return list(reply.json()["items"])
@@ -51,7 +51,7 @@ def local_date(at: datetime) -> date:
     return at.astimezone(BERLIN).date()
 
 
-async def test_a_series_is_booked_answered_moved_and_cancelled(stage: Stage) -> None:
+async def test_a_series_is_booked_answered_moved_and_cancelled(stage: AppUnderTest) -> None:
     booked = await book(stage, online_meeting="teams", title="Every week")
     series = booked["series"]
     assert starts(series["sessions"]) == [evening(n) for n in range(4)]
@@ -102,7 +102,7 @@ async def test_a_series_is_booked_answered_moved_and_cancelled(stage: Stage) -> 
     assert await listed(stage) == []
 
 
-async def test_dates_that_are_not_free(stage: Stage) -> None:
+async def test_dates_that_are_not_free(stage: AppUnderTest) -> None:
     busy = evening(2)
     stage.cloud.graph.outlook.busy("ada", busy, busy + timedelta(minutes=30))
     refused = await book(stage, status=409)
@@ -126,7 +126,7 @@ async def test_dates_that_are_not_free(stage: Stage) -> None:
     assert starts(await listed(stage)) == dates
 
 
-async def test_what_outlook_does_to_a_series_is_followed(stage: Stage) -> None:
+async def test_series_changed_in_outlook_is_synced(stage: AppUnderTest) -> None:
     booked = await book(stage)
     series = booked["series"]["id"]
     await stage.settled()
@@ -140,7 +140,7 @@ async def test_what_outlook_does_to_a_series_is_followed(stage: Stage) -> None:
     assert await listed(stage) == []
 
 
-async def test_a_series_that_is_moved_as_a_whole_is_followed(stage: Stage) -> None:
+async def test_a_series_that_is_moved_as_a_whole_is_followed(stage: AppUnderTest) -> None:
     booked = await book(stage)
     await stage.settled()
     stage.cloud.graph.outlook.move("ben", booked["series"]["id"], evening(0, hour=20))

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Stage, a_stage
+from tests.e2e.conftest import AppUnderTest, a_stage
 
 _TEXTS = ("Secret-title", "Secret-agenda", "Secret-place", "Secret-comment")
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AppUnderTest]:
     # As often as a test can wait; read by OpenTelemetry itself.
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "500")
@@ -42,7 +42,9 @@ def figures(envelopes: list[dict[str, Any]]) -> set[str]:
     }
 
 
-async def test_one_trace_leads_from_the_caller_through_the_queue_to_graph(stage: Stage) -> None:
+async def test_one_trace_leads_from_the_caller_through_the_queue_to_graph(
+    stage: AppUnderTest,
+) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     slot = (await stage.slots("ben", "ada-ben"))[0]
     reply = await stage.call(
@@ -89,7 +91,7 @@ async def test_one_trace_leads_from_the_caller_through_the_queue_to_graph(stage:
     assert insights.refused == 0
 
 
-async def test_nothing_that_was_sent_names_anybody(stage: Stage) -> None:
+async def test_nothing_that_was_sent_names_anybody(stage: AppUnderTest) -> None:
     session = await stage.book(
         title="Secret-title", agenda="Secret-agenda", location="Secret-place"
     )
@@ -118,6 +120,6 @@ async def test_nothing_that_was_sent_names_anybody(stage: Stage) -> None:
     assert [word for word in private if word in sent] == []
 
 
-async def test_a_booking_does_not_depend_on_it(stage: Stage) -> None:
+async def test_a_booking_does_not_depend_on_it(stage: AppUnderTest) -> None:
     stage.cloud.insights.is_down = True
     assert (await stage.book())["state"] == "scheduled"

@@ -4,13 +4,13 @@ import logging
 
 import pytest
 
-from benchmarks.trouble import suffer
+from benchmarks.trouble import run_under_faults
 
 
 async def test_nothing_is_doubled_and_nobody_left_waiting(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.CRITICAL, "mentor_calendar"):
-        findings = await suffer(250, silent=False)
+        findings = await run_under_faults(250, silent=False)
     assert findings.is_clean, findings.told()
     assert findings.answers["book done"] > 20

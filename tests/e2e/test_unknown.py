@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from local.graph.switches import Switches
-from tests.e2e.conftest import Stage
+from local.graph.switches import BehaviorFlags
+from tests.e2e.conftest import AppUnderTest
 
 
 def next_monday() -> datetime:
@@ -15,7 +15,7 @@ def next_monday() -> datetime:
     return today + timedelta(days=7 - today.weekday())
 
 
-async def asked(stage: Stage, pairing: str, who: str, **query: str) -> Any:
+async def asked(stage: AppUnderTest, pairing: str, who: str, **query: str) -> Any:
     """Return the availability of next week."""
     monday = next_monday()
     window = {"from": monday.isoformat(), "to": (monday + timedelta(days=5)).isoformat()}
@@ -31,9 +31,9 @@ def of(found: Any, name: str) -> Any:
     return next(p for p in found["participants"] if p["address"].startswith(name))
 
 
-def set_switches(stage: Stage, **switches: Any) -> None:
+def set_switches(stage: AppUnderTest, **switches: Any) -> None:
     """Be unkind."""
-    known: Switches = stage.cloud.graph.switches
+    known: BehaviorFlags = stage.cloud.graph.switches
     for name, value in switches.items():
         known.set(name, value)
 
@@ -69,8 +69,8 @@ def set_switches(stage: Stage, **switches: Any) -> None:
         ),
     ],
 )
-async def test_who_cannot_be_read_blocks_every_slot_and_it_is_said_why(
-    stage: Stage, pairing: str, who: str, unknown: str, switches: dict[str, Any], reason: str
+async def test_unreadable_calendar_blocks_every_slot_with_a_reason(
+    stage: AppUnderTest, pairing: str, who: str, unknown: str, switches: dict[str, Any], reason: str
 ) -> None:
     set_switches(stage, **switches)
     found = await asked(stage, pairing, who)
@@ -86,7 +86,7 @@ async def test_who_cannot_be_read_blocks_every_slot_and_it_is_said_why(
         assert slot["confirmed_for"] == [of(offered, who)["address"]]
 
 
-async def test_who_is_unknown_is_booked_only_if_the_caller_says_so(stage: Stage) -> None:
+async def test_unknown_participant_is_booked_only_with_accept_unknown(stage: AppUnderTest) -> None:
     offered = await asked(stage, "ada-gil", "ada", include_unknown="true")
     body = {
         "start": offered["slots"][0]["start"],
@@ -108,7 +108,7 @@ async def test_who_is_unknown_is_booked_only_if_the_caller_says_so(stage: Stage)
     assert booked.json()["unknown_for"] == [of(offered, "gil")["address"]]
     # A guest answers by mail.
     await stage.settled()
-    stage.cloud.graph.outlook.answer_from_outside(
+    stage.cloud.graph.outlook.answer_as_external(
         of(offered, "gil")["address"], booked.json()["id"], "accepted"
     )
     await stage.settled()
@@ -116,7 +116,7 @@ async def test_who_is_unknown_is_booked_only_if_the_caller_says_so(stage: Stage)
     assert seen["attendees"][0]["response"] == "accepted"
 
 
-async def test_every_step_is_offered_or_explained(stage: Stage) -> None:
+async def test_every_step_is_offered_or_explained(stage: AppUnderTest) -> None:
     found = await asked(stage, "ada-ben", "ben", explain="true", step_minutes="30")
     starts = {slot["start"] for slot in found["slots"]}
     refused = {refusal["start"]: refusal["obstacles"] for refusal in found["explanation"]}
@@ -132,7 +132,7 @@ async def test_every_step_is_offered_or_explained(stage: Stage) -> None:
     )
 
 
-async def test_busy_times_come_without_a_word_of_what_they_are(stage: Stage) -> None:
+async def test_busy_times_come_without_a_word_of_what_they_are(stage: AppUnderTest) -> None:
     start = next_monday() + timedelta(hours=11)
     stage.cloud.graph.outlook.busy("ada", start, start + timedelta(hours=1), subject="Takeover")
     found = await asked(stage, "ada-ben", "ben")

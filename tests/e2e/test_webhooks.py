@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from local.serving import serving, take_address
-from tests.e2e.conftest import STORAGE, Stage, a_stage
+from tests.e2e.conftest import STORAGE, AppUnderTest, a_stage
 
 KINDS = ["session.scheduled", "session.responded"]
 
@@ -64,7 +64,7 @@ def platform() -> Platform:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, platform: Platform) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, platform: Platform) -> AsyncIterator[AppUnderTest]:
     address = take_address(STORAGE.certificate(tmp_path).server_context())
     async with (
         serving(platform.app(), address),
@@ -74,13 +74,13 @@ async def stage(tmp_path: Path, platform: Platform) -> AsyncIterator[Stage]:
         yield running
 
 
-def key_of(stage: Stage) -> str:
+def key_of(stage: AppUnderTest) -> str:
     found = stage.cloud.key_vault.vault.find("webhook-key")
     assert found is not None
     return str(found.value)
 
 
-async def told(stage: Stage, platform: Platform, count: int) -> None:
+async def told(stage: AppUnderTest, platform: Platform, count: int) -> None:
     """Handle queues until the platform has heard of so many changes."""
     async with asyncio.timeout(100):
         while len(platform.changes) < count:
@@ -88,7 +88,9 @@ async def told(stage: Stage, platform: Platform, count: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_the_platform_hears_what_happens_in_order(stage: Stage, platform: Platform) -> None:
+async def test_the_platform_hears_what_happens_in_order(
+    stage: AppUnderTest, platform: Platform
+) -> None:
     session = await stage.book()
     await told(stage, platform, 1)
     stage.cloud.graph.outlook.accept("ada", session["id"])
@@ -104,7 +106,7 @@ async def test_the_platform_hears_what_happens_in_order(stage: Stage, platform: 
     assert health["webhook"]["failures"] == 0
 
 
-async def test_what_was_not_taken_comes_again(stage: Stage, platform: Platform) -> None:
+async def test_undelivered_changes_are_sent_again(stage: AppUnderTest, platform: Platform) -> None:
     platform.answers = [302]  # not followed, so not taken
     await stage.book()
     async with asyncio.timeout(100):
@@ -118,7 +120,9 @@ async def test_what_was_not_taken_comes_again(stage: Stage, platform: Platform) 
     assert [change["kind"] for change in platform.changes] == KINDS[:1]
 
 
-async def test_while_the_key_is_rotated_either_fits(stage: Stage, platform: Platform) -> None:
+async def test_while_the_key_is_rotated_either_fits(
+    stage: AppUnderTest, platform: Platform
+) -> None:
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     stage.cloud.key_vault.vault.put("webhook-key", key)
     await stage.book()

@@ -20,28 +20,28 @@ import azure.functions as func
 import pytest
 
 import function_app
-from functions._edge import Operation
+from functions._http import Operation
 from local.host.templates import RouteTemplate, split_path
+from shared.administration.offboarding import OffboardingPorts
 from shared.errors import NotAuthenticated
 from shared.ids import Mailbox, ObjectId
-from shared.offboarding import Leaving
 from shared.organizations.ports import CallerKind, VerifiedToken
 from shared.settings import CLOUDS, Settings
 from shared.wiring import Wiring
 from tests.builders import a_tenant, a_uuid
 from tests.fake_probes import (
     FakeCredential,
+    FakeDirectory,
     FakeGraphSubscriptions,
-    FakePeople,
     FakeProbes,
-    FakeSeals,
+    FakeSigner,
     InMemoryTenantRows,
 )
 from tests.fakes import (
     FakeClientStates,
     FakeClock,
+    InMemoryNotificationQueue,
     InMemoryOrganizations,
-    InMemoryOutbox,
     InMemoryPairings,
     InMemorySubscriptions,
 )
@@ -96,7 +96,7 @@ def endpoints() -> tuple[Endpoint, ...]:
 
 
 class FakeTokens:
-    """`Tokens` that are looked up in a table."""
+    """`TokenVerifier` that are looked up in a table."""
 
     def __init__(self) -> None:
         self.known: dict[str, VerifiedToken] = {}
@@ -131,7 +131,7 @@ class FakeWiring(Wiring):
         super().__init__(SETTINGS, desk.clock)
         self.desk = desk
         self.__dict__ |= {
-            "outbound": None,
+            "http_pool": None,
             "credentials": FakeCredential(),
             "secrets": None,
             "graph": None,
@@ -139,11 +139,11 @@ class FakeWiring(Wiring):
             "queues": SimpleNamespace(ping=_there, poisoned=_none),
             "tokens": FakeTokens(),
             "client_states": FakeClientStates(),
-            "consent_seals": FakeSeals(),
+            "consent_signer": FakeSigner(),
             "schedules": desk.outlook,
             "calendar": desk.calendar,
             "graph_subscriptions": FakeGraphSubscriptions(),
-            "people": FakePeople(),
+            "directory": FakeDirectory(),
             "probes": FakeProbes(),
             "organizations": InMemoryOrganizations(),
             "pairings": InMemoryPairings(),
@@ -152,9 +152,9 @@ class FakeWiring(Wiring):
             "due": desk.due,
             "changes": desk.changes,
             "jobs": desk.jobs,
-            "outbox": InMemoryOutbox(),
+            "notification_queue": InMemoryNotificationQueue(),
         }
-        self.__dict__["leaving"] = Leaving(
+        self.__dict__["offboarding_ports"] = OffboardingPorts(
             organizations=self.organizations,
             pairings=self.pairings,
             sessions=self.sessions,
@@ -285,6 +285,6 @@ def encoded(body: object) -> bytes:
     return b"" if body is None else json.dumps(body).encode()
 
 
-def told(response: func.HttpResponse) -> Any:
+def body_of(response: func.HttpResponse) -> Any:
     """Return the JSON of a reply."""
     return json.loads(response.get_body())

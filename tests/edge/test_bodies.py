@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.builders import at
-from tests.edge.api import Api, encoded, told
+from tests.edge.api import Api, body_of, encoded
 
 SECRET = "s3cret-value"
 GOOD: dict[str, Any] = {
@@ -45,17 +45,17 @@ async def posted(api: Api, content: bytes, *, media: str = "application/json") -
     ],
     ids=lambda content: repr(content[:16]),
 )
-async def test_what_is_not_json_is_said_to_be_so(api: Api, content: bytes) -> None:
+async def test_body_that_is_not_json_is_400(api: Api, content: bytes) -> None:
     response = await posted(api, content)
     assert response.status_code == 400
-    assert told(response)["type"] == "/problems/not-json"
+    assert body_of(response)["type"] == "/problems/not-json"
 
 
 @pytest.mark.parametrize("content", [b"null", b"[]", b'"text"', b"1", b"NaN", b"true"])
 async def test_a_body_that_is_no_object_is_refused(api: Api, content: bytes) -> None:
     response = await posted(api, content)
     assert response.status_code == 422
-    assert told(response)["errors"][0]["field"] == "body"
+    assert body_of(response)["errors"][0]["field"] == "body"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ async def test_a_body_that_is_no_object_is_refused(api: Api, content: bytes) -> 
 async def test_another_media_type_is_refused(api: Api, media: str) -> None:
     response = await posted(api, encoded(GOOD), media=media)
     assert response.status_code == 415
-    assert told(response)["type"] == "/problems/wrong-media-type"
+    assert body_of(response)["type"] == "/problems/wrong-media-type"
 
 
 @pytest.mark.parametrize("media", ["application/json; charset=utf-8", "Application/JSON"])
@@ -78,7 +78,7 @@ async def test_a_body_of_64_kib_is_read_and_a_byte_more_is_refused(api: Api) -> 
     assert (await posted(api, most)).status_code == 201
     response = await posted(api, most + b" ")
     assert response.status_code == 413
-    assert told(response)["type"] == "/problems/too-large"
+    assert body_of(response)["type"] == "/problems/too-large"
 
 
 NAIVE = "2026-03-03T10:00:00"
@@ -133,7 +133,7 @@ WRONG: list[tuple[str, Any]] = [
 async def test_a_wrong_field_is_named(api: Api, field: str, value: Any) -> None:
     response = await posted(api, encoded({**GOOD, field: value}))
     assert response.status_code == 422
-    assert [error["field"] for error in told(response)["errors"]] == [f"body.{field}"]
+    assert [error["field"] for error in body_of(response)["errors"]] == [f"body.{field}"]
     if isinstance(value, str) and len(value) > 2:
         assert value not in response.get_body().decode()
 
@@ -152,21 +152,21 @@ async def test_every_wrong_field_is_named_and_no_value_told(api: Api) -> None:
         api,
         encoded({"start": SECRET, "duration_minutes": SECRET, "time_zone": SECRET, SECRET: 1}),
     )
-    named = {error["field"] for error in told(response)["errors"]}
+    named = {error["field"] for error in body_of(response)["errors"]}
     assert named == {"body.start", "body.duration_minutes", "body.time_zone", f"body.{SECRET}"}
-    assert all(SECRET not in error["message"] for error in told(response)["errors"])
-    assert SECRET not in told(response)["detail"]
+    assert all(SECRET not in error["message"] for error in body_of(response)["errors"])
+    assert SECRET not in body_of(response)["detail"]
 
 
 async def test_missing_fields_are_named(api: Api) -> None:
     response = await posted(api, b"{}")
-    named = [error["field"] for error in told(response)["errors"]]
+    named = [error["field"] for error in body_of(response)["errors"]]
     assert named == ["body.start", "body.duration_minutes", "body.time_zone"]
 
 
 async def test_the_name_of_an_unknown_field_cannot_carry_markup(api: Api) -> None:
     response = await posted(api, encoded({**GOOD, "<script>\r\nx" + "y" * 500: 1}))
-    (error,) = told(response)["errors"]
+    (error,) = body_of(response)["errors"]
     assert error["field"].startswith("body.?script???x")
     assert len(error["field"]) <= 70
 
@@ -207,12 +207,12 @@ async def test_a_field_twice_counts_as_its_last(api: Api) -> None:
         ),
     ],
 )
-async def test_what_may_be_done_with_a_session_is_checked_alike(
+async def test_session_bodies_validate_alike(
     api: Api, path: str, method: str, body: Any, field: str
 ) -> None:
-    session = told(await posted(api, encoded(GOOD)))
+    session = body_of(await posted(api, encoded(GOOD)))
     response = await api.call(
         method, f"sessions/{session['id']}{path}", body=body, headers={"if-match": "*"}
     )
     assert response.status_code == 422
-    assert [error["field"] for error in told(response)["errors"]] == [field]
+    assert [error["field"] for error in body_of(response)["errors"]] == [field]

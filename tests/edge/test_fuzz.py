@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import at
-from tests.edge.api import Api, an_api, on_fakes, told
-from tests.edge.generating import Drawn, requests
+from tests.edge.api import Api, an_api, body_of, on_fakes
+from tests.edge.strategies import Drawn, requests
 from tests.openapi import OpenApi
 
 DOCUMENT = OpenApi.committed().document
@@ -69,7 +69,7 @@ async def _present(api: Api) -> dict[str, str]:
     )
     return {
         "the-pairing": desk.pairing.id,
-        "the-session": told(booked)["id"],
+        "the-session": body_of(booked)["id"],
         "the-mentor": desk.mentor.object_id,
         "the-organization": desk.organization.id,
     }

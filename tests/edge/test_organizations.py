@@ -9,24 +9,24 @@ import pytest
 from shared.ids import Mailbox, ObjectId
 from shared.organizations.consent import ConsentOutcome
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import Capability, Evidence
+from shared.organizations.ports import Capability, ProbeResult
 from tests.builders import NOW, a_change, a_subscription, a_tenant, a_uuid
-from tests.edge.api import Api, told
-from tests.fake_probes import FakePeople
+from tests.edge.api import Api, body_of
+from tests.fake_probes import FakeDirectory
 
-GONE = Evidence(Capability.TOKEN, ok=False, status=400, aadsts=700016, request_id="r-1")
+GONE = ProbeResult(Capability.TOKEN, ok=False, status=400, aadsts=700016, request_id="r-1")
 
 
 @pytest.fixture
-def people(api: Api) -> FakePeople:
-    directory: FakePeople = api.adapters.__dict__["people"]
+def people(api: Api) -> FakeDirectory:
+    directory: FakeDirectory = api.adapters.__dict__["directory"]
     return directory
 
 
 async def created(api: Api, **body: Any) -> dict[str, Any]:
     answer = await api.call("POST", "organizations", who="platform", body=body)
     assert answer.status_code == 201
-    shown: dict[str, Any] = told(answer)
+    shown: dict[str, Any] = body_of(answer)
     assert answer.headers["location"] == f"/api/organizations/{shown['id']}"
     return shown
 
@@ -67,7 +67,9 @@ async def test_only_the_platform_gets_in(api: Api, who: str | None) -> None:
     assert await api.adapters.pairings.get(organization.id, api.desk.pairing.id)
 
 
-async def test_an_organization_that_is_not_there_is_not_found(api: Api, people: FakePeople) -> None:
+async def test_an_organization_that_is_not_there_is_not_found(
+    api: Api, people: FakeDirectory
+) -> None:
     for method, path in (
         ("GET", "organizations/none"),
         ("PATCH", "organizations/none"),
@@ -92,7 +94,7 @@ async def test_a_new_organization_has_the_documented_defaults(api: Api) -> None:
     shown = await created(api)
     assert shown["settings"] == {
         "access_mode": "delegated",
-        "background": "push",
+        "sync_mode": "push",
         "tentative_is_busy": True,
         "minimum_notice_minutes": 120,
         "horizon_days": 90,
@@ -109,7 +111,7 @@ async def test_a_new_organization_has_the_documented_defaults(api: Api) -> None:
 async def test_every_setting_can_be_set_and_read_back(api: Api) -> None:
     wanted = {
         "access_mode": "application",
-        "background": "poll",
+        "sync_mode": "poll",
         "tentative_is_busy": False,
         "minimum_notice_minutes": 30,
         "horizon_days": 10,
@@ -144,7 +146,7 @@ async def test_every_setting_can_be_set_and_read_back(api: Api) -> None:
 async def test_settings_have_bounds(api: Api, wrong: dict[str, Any]) -> None:
     refused = await api.call("POST", "organizations", who="platform", body={"settings": wrong})
     assert refused.status_code == 422
-    assert told(refused)["errors"][0]["field"] == f"body.settings.{next(iter(wrong))}"
+    assert body_of(refused)["errors"][0]["field"] == f"body.settings.{next(iter(wrong))}"
 
 
 async def test_a_tenant_belongs_to_one_organization(api: Api) -> None:
@@ -156,9 +158,9 @@ async def test_a_tenant_belongs_to_one_organization(api: Api) -> None:
 
 async def test_organizations_are_listed_in_pages(api: Api) -> None:
     ids = {(await created(api))["id"] for _ in range(3)} | {api.desk.organization.id}
-    first = told(await api.call("GET", "organizations?limit=3", who="platform"))
+    first = body_of(await api.call("GET", "organizations?limit=3", who="platform"))
     rest = await api.call("GET", f"organizations?cursor={first['next']}", who="platform")
-    assert {o["id"] for o in first["items"] + told(rest)["items"]} == ids
+    assert {o["id"] for o in first["items"] + body_of(rest)["items"]} == ids
 
 
 async def test_a_change_needs_the_version_that_was_seen(api: Api) -> None:
@@ -170,7 +172,7 @@ async def test_a_change_needs_the_version_that_was_seen(api: Api) -> None:
     changed = await api.call("PATCH", path, who="platform", body=change, headers=headers)
     stale = await api.call("PATCH", path, who="platform", body=change, headers=headers)
     assert (missing.status_code, changed.status_code, stale.status_code) == (422, 200, 412)
-    settings = told(changed)["settings"]
+    settings = body_of(changed)["settings"]
     assert (settings["retention_days"], settings["horizon_days"]) == (5, 90)
     assert changed.headers["etag"] != seen.headers["etag"]
 
@@ -184,10 +186,10 @@ async def test_an_owner_can_be_taken_away(api: Api) -> None:
         body={"settings": {"owner_address": None}},
         headers={"if-match": "*"},
     )
-    assert told(changed)["settings"]["owner_address"] is None
+    assert body_of(changed)["settings"]["owner_address"] is None
 
 
-async def test_who_has_seen_it_gets_304(api: Api) -> None:
+async def test_matching_if_none_match_is_304(api: Api) -> None:
     path = f"organizations/{(await created(api))['id']}"
     etag = (await api.call("GET", path, who="platform")).headers["etag"]
     again = await api.call("GET", path, who="platform", headers={"if-none-match": etag})
@@ -201,7 +203,7 @@ async def visit(api: Api, organization_id: str, **query: str) -> Any:
     """Make a link and come back from it with *query*."""
     link = await api.call("POST", f"organizations/{organization_id}/consent-link", who="platform")
     assert link.status_code == 200
-    state = parse_qs(urlsplit(told(link)["url"]).query)["state"][0]
+    state = parse_qs(urlsplit(body_of(link)["url"]).query)["state"][0]
     return await back(api, state=state, **query)
 
 
@@ -213,7 +215,7 @@ async def test_an_administrator_approves_and_is_told_so(api: Api) -> None:
     shown = await created(api)
     tenant = a_tenant()
     page = await visit(api, shown["id"], tenant=tenant, admin_consent="True", scope="x")
-    now = told(await api.call("GET", f"organizations/{shown['id']}", who="platform"))
+    now = body_of(await api.call("GET", f"organizations/{shown['id']}", who="platform"))
     assert page.status_code == 200
     assert "Your organization is connected" in page.get_body().decode()
     assert (now["consent"], now["tenant_id"]) == ("granted", tenant)
@@ -229,7 +231,7 @@ async def test_the_page_runs_nothing_and_is_kept_nowhere(api: Api) -> None:
     assert "<script" not in page.get_body().decode()
 
 
-async def test_what_the_address_bar_says_is_never_repeated(api: Api) -> None:
+async def test_consent_page_never_echoes_the_query(api: Api) -> None:
     shown = await created(api)
     evil = "<img src=x onerror=alert(1)>"
     page = await visit(
@@ -270,14 +272,14 @@ async def test_every_outcome_has_its_words() -> None:
 # --- diagnostics
 
 
-async def test_diagnostics_say_who_must_do_what(api: Api, people: FakePeople) -> None:
+async def test_diagnostics_say_who_must_do_what(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]
     path = f"organizations/{organization.id}/diagnostics"
-    report = told(await api.call("GET", path, who="platform"))
+    report = body_of(await api.call("GET", path, who="platform"))
     token = report["findings"][0]
     assert (report["healthy"], report["consent"]) == (False, "withdrawn")
-    assert (token["ailment"], token["who"], token["code"]) == (
+    assert (token["issue"], token["responsible"], token["code"]) == (
         "app_gone",
         "entra_admin",
         "AADSTS700016",
@@ -287,26 +289,28 @@ async def test_diagnostics_say_who_must_do_what(api: Api, people: FakePeople) ->
 
 
 async def test_a_withdrawal_that_is_seen_is_told_in_the_feed_once(
-    api: Api, people: FakePeople
+    api: Api, people: FakeDirectory
 ) -> None:
     organization = await connected(api)
     api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]
     for _ in range(2):
         await api.call("GET", f"organizations/{organization.id}/diagnostics", who="platform")
-    feed = told(await api.call("GET", f"organizations/{organization.id}/changes", who="platform"))
+    feed = body_of(
+        await api.call("GET", f"organizations/{organization.id}/changes", who="platform")
+    )
     assert [(c["kind"], c["detail"]) for c in feed["items"]] == [
         ("organization.trouble", "consent_withdrawn")
     ]
-    assert people is api.adapters.people
+    assert people is api.adapters.directory
 
 
-async def test_a_person_is_named_by_address_or_object_id(api: Api, people: FakePeople) -> None:
+async def test_a_person_is_named_by_address_or_object_id(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     ada = people.add(organization.tenant_id, "ada@contoso.example")
     path = f"organizations/{organization.id}/diagnostics"
     for name in (ada.address, ada.object_id):
-        report = told(await api.call("GET", f"{path}?mailbox={name}", who="platform"))
+        report = body_of(await api.call("GET", f"{path}?mailbox={name}", who="platform"))
         assert report["mailbox"] == ada.object_id
     nobody = await api.call("GET", f"{path}?mailbox=no@contoso.example", who="platform")
     nonsense = await api.call("GET", f"{path}?mailbox=nonsense", who="platform")
@@ -316,7 +320,7 @@ async def test_a_person_is_named_by_address_or_object_id(api: Api, people: FakeP
 # --- health
 
 
-async def test_health_counts_subscriptions_and_changes(api: Api, people: FakePeople) -> None:
+async def test_health_counts_subscriptions_and_changes(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     mailbox = Mailbox(organization.tenant_id, ObjectId(a_uuid()))
@@ -327,8 +331,10 @@ async def test_health_counts_subscriptions_and_changes(api: Api, people: FakePeo
         + [a_change(organization.id, cause="reconciliation", lag_ms=60_000)]
         + [a_change(organization.id)]
     )
-    api.adapters.throttled[organization.tenant_id] = 3
-    health = told(await api.call("GET", f"organizations/{organization.id}/health", who="platform"))
+    api.adapters.throttle_counts[organization.tenant_id] = 3
+    health = body_of(
+        await api.call("GET", f"organizations/{organization.id}/health", who="platform")
+    )
     assert health["subscriptions"]["active"] == 1
     assert health["subscriptions"]["last_push_at"] == "2026-03-02T08:00:00Z"
     assert health["changes"]["push"] | {"last_at": None} == {
@@ -340,7 +346,7 @@ async def test_health_counts_subscriptions_and_changes(api: Api, people: FakePeo
     assert health["changes"]["reconciliation"]["count"] == 1
     assert health["credential"]["kind"] == "secret"
     assert health["throttled"] == 3
-    assert people is api.adapters.people
+    assert people is api.adapters.directory
 
 
 # --- pairings
@@ -357,7 +363,7 @@ async def put(api: Api, organization: Organization, *named: dict[str, Any]) -> A
 
 
 async def test_addresses_become_people_and_people_get_addresses(
-    api: Api, people: FakePeople
+    api: Api, people: FakeDirectory
 ) -> None:
     organization = await connected(api)
     assert organization.tenant_id
@@ -371,14 +377,16 @@ async def test_addresses_become_people_and_people_get_addresses(
         {"address": "outside@partner.example", "required": False},
     )
     assert stored.status_code == 200
-    assert [(p["address"], p["object_id"]) for p in told(stored)["participants"]] == [
+    assert [(p["address"], p["object_id"]) for p in body_of(stored)["participants"]] == [
         (ada.address, ada.object_id),
         (ben.address, ben.object_id),
         ("outside@partner.example", None),
     ]
 
 
-async def test_who_is_named_by_both_needs_no_directory(api: Api, people: FakePeople) -> None:
+async def test_participant_with_id_and_address_needs_no_directory(
+    api: Api, people: FakeDirectory
+) -> None:
     shown = await created(api, tenant_id=a_tenant())
     organization = await api.adapters.organizations.get(shown["id"])
     both = [
@@ -387,11 +395,11 @@ async def test_who_is_named_by_both_needs_no_directory(api: Api, people: FakePeo
     assert (await put(api, organization, *both)).status_code == 200
     alone = await put(api, organization, both[0], {"address": "x@contoso.example"})
     assert alone.status_code == 409
-    assert told(alone)["remedy"]
+    assert body_of(alone)["remedy"]
     assert not people.known
 
 
-async def test_a_pairing_is_checked_as_a_whole(api: Api, people: FakePeople) -> None:
+async def test_a_pairing_is_checked_as_a_whole(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     ada = people.add(organization.tenant_id, "ada@contoso.example")
@@ -407,20 +415,22 @@ async def test_a_pairing_is_checked_as_a_whole(api: Api, people: FakePeople) -> 
     ):
         refused = await put(api, organization, *named)
         assert refused.status_code == 422, named
-        assert told(refused)["errors"][0]["field"].startswith("body.participants")
+        assert body_of(refused)["errors"][0]["field"].startswith("body.participants")
 
 
-async def test_twenty_people_may_meet(api: Api, people: FakePeople) -> None:
+async def test_twenty_people_may_meet(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     ada = people.add(organization.tenant_id, "ada@contoso.example")
     others = [{"address": f"n{n}@partner.example"} for n in range(19)]
     stored = await put(api, organization, {"object_id": ada.object_id}, *others)
-    assert len(told(stored)["participants"]) == 20
+    assert len(body_of(stored)["participants"]) == 20
 
 
 @pytest.mark.parametrize("pairing_id", ["a b", "x" * 65, "ü", "a;b"])
-async def test_odd_pairing_ids_are_refused(api: Api, people: FakePeople, pairing_id: str) -> None:
+async def test_odd_pairing_ids_are_refused(
+    api: Api, people: FakeDirectory, pairing_id: str
+) -> None:
     organization = await connected(api)
     assert organization.tenant_id
     ada = people.add(organization.tenant_id, "ada@contoso.example")
@@ -433,20 +443,20 @@ async def test_odd_pairing_ids_are_refused(api: Api, people: FakePeople, pairing
     assert refused.status_code == 422
 
 
-async def test_pairings_are_shown_listed_and_removed(api: Api, people: FakePeople) -> None:
+async def test_pairings_are_shown_listed_and_removed(api: Api, people: FakeDirectory) -> None:
     organization = api.desk.organization
     path = f"organizations/{organization.id}/pairings"
-    listed = told(await api.call("GET", path, who="platform"))
+    listed = body_of(await api.call("GET", path, who="platform"))
     one = f"{path}/{api.desk.pairing.id}"
     shown = await api.call("GET", one, who="platform")
-    assert listed["items"] == [told(shown)]
+    assert listed["items"] == [body_of(shown)]
     for _ in range(2):
         assert (await api.call("DELETE", one, who="platform")).status_code == 204
     assert (await api.call("GET", one, who="platform")).status_code == 404
     assert not people.known
 
 
-async def test_another_organizations_pairing_is_not_found(api: Api, people: FakePeople) -> None:
+async def test_another_organizations_pairing_is_not_found(api: Api, people: FakeDirectory) -> None:
     other = await connected(api)
     absent = await api.call(
         "GET", f"organizations/{other.id}/pairings/{api.desk.pairing.id}", who="platform"

@@ -20,7 +20,7 @@ from shared.errors import (
     SignInAgain,
     StoreUnavailable,
 )
-from tests.edge.api import Api, told
+from tests.edge.api import Api, body_of
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "problems.md"
 
@@ -75,8 +75,8 @@ async def test_every_error_is_told_as_the_table_says(
 ) -> None:
     response = await met(api, error)
     assert response.status_code == status
-    assert told(response)["status"] == status
-    assert response.headers["x-trace-id"] == told(response)["trace_id"]
+    assert body_of(response)["status"] == status
+    assert response.headers["x-trace-id"] == body_of(response)["trace_id"]
 
 
 async def test_a_wait_is_told_in_whole_seconds_and_never_too_short(api: Api) -> None:
@@ -109,7 +109,7 @@ async def test_microsofts_words_go_along(api: Api, error: Any, words: dict[str, 
         f"pairings/{api.desk.pairing.id}/availability",
         query=[("from", "2026-03-03T08:00:00Z"), ("to", "2026-03-03T17:00:00Z")],
     )
-    assert words.items() <= told(response).items()
+    assert words.items() <= body_of(response).items()
 
 
 async def test_an_error_of_ours_tells_nothing_but_is_logged(
@@ -118,7 +118,7 @@ async def test_an_error_of_ours_tells_nothing_but_is_logged(
     with caplog.at_level(logging.INFO):
         response = await met(api, RuntimeError("secret"))
     assert response.status_code == 500
-    assert told(response)["type"] == "/problems/unexpected"
+    assert body_of(response)["type"] == "/problems/unexpected"
     assert b"secret" not in response.get_body()
     trace = response.headers["x-trace-id"]
     assert f"http.failed function=list_my_pairings trace_id={trace}" in caplog.text

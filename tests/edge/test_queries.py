@@ -3,7 +3,7 @@
 import pytest
 
 from tests.builders import at
-from tests.edge.api import Api, told
+from tests.edge.api import Api, body_of
 
 FROM, TO = at(8, day=1).isoformat(), at(17, day=1).isoformat()
 WINDOW = [("from", FROM), ("to", TO)]
@@ -15,7 +15,7 @@ async def asked(
     """Return the status and the fields that were named."""
     pairing = f"pairings/{api.desk.pairing.id}/"
     response = await api.call("GET", pairing + path, query=query)
-    return response.status_code, {e["field"] for e in told(response).get("errors", ())}
+    return response.status_code, {e["field"] for e in body_of(response).get("errors", ())}
 
 
 async def test_a_window_is_all_that_is_needed(api: Api) -> None:
@@ -28,7 +28,7 @@ async def test_an_offset_counts_and_is_answered_in_utc(api: Api) -> None:
         f"pairings/{api.desk.pairing.id}/availability",
         query=[("from", "2026-03-03T09:00:00+01:00"), ("to", "2026-03-03T18:00:00+01:00")],
     )
-    assert told(response)["start"] == "2026-03-03T08:00:00Z"
+    assert body_of(response)["start"] == "2026-03-03T08:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_a_wrong_value_is_named(api: Api, query: list[tuple[str, str]], fi
 async def test_a_page_is_asked_for_properly(api: Api, path: str, name: str, value: str) -> None:
     response = await api.call("GET", path, query=[(name, value)])
     assert response.status_code == 422
-    assert [e["field"] for e in told(response)["errors"]] == [f"query.{name}"]
+    assert [e["field"] for e in body_of(response)["errors"]] == [f"query.{name}"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_a_page_is_asked_for_properly(api: Api, path: str, name: str, valu
 async def test_sessions_are_asked_for_properly(api: Api, name: str, value: str) -> None:
     response = await api.call("GET", "sessions", query=[(name, value)])
     assert response.status_code == 422
-    assert [e["field"] for e in told(response)["errors"]] == [f"query.{name}"]
+    assert [e["field"] for e in body_of(response)["errors"]] == [f"query.{name}"]
 
 
 async def test_names_of_query_values_are_found_whatever_else_is_empty(api: Api) -> None:

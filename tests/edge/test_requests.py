@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.builders import at
-from tests.edge.api import Api, told
+from tests.edge.api import Api, body_of
 
 BODY: dict[str, Any] = {
     "start": at(10, day=1).isoformat(),
@@ -68,7 +68,7 @@ async def test_an_odd_id_is_nobodys(
 
 @pytest.mark.parametrize("odd", ODD_IDS, ids=lambda odd: repr(odd)[:20])
 async def test_an_odd_attendee_is_nobody(api: Api, odd: str) -> None:
-    session = told(await booked(api, "one"))
+    session = body_of(await booked(api, "one"))
     path = f"sessions/{session['id']}/proposals/{quote(odd, safe='')}/accept"
     assert (await api.call("POST", path)).status_code == 404
 
@@ -83,25 +83,25 @@ async def booked(api: Api, key: str | None) -> Any:
 async def test_a_booking_wants_a_plain_idempotency_key(api: Api, key: str | None) -> None:
     response = await booked(api, key)
     assert response.status_code == 422
-    assert [e["field"] for e in told(response)["errors"]] == ["header.Idempotency-Key"]
+    assert [e["field"] for e in body_of(response)["errors"]] == ["header.Idempotency-Key"]
 
 
 async def test_a_key_belongs_to_one_request(api: Api) -> None:
-    first = told(await booked(api, "one"))
+    first = body_of(await booked(api, "one"))
     again = await booked(api, "one")
-    assert (again.status_code, told(again)["id"]) == (201, first["id"])
+    assert (again.status_code, body_of(again)["id"]) == (201, first["id"])
     other = await api.call(
         "POST",
         f"pairings/{api.desk.pairing.id}/sessions",
         body={**BODY, "duration_minutes": 45},
         headers={"idempotency-key": "one"},
     )
-    assert (other.status_code, told(other)["type"]) == (422, "/problems/key-reused")
+    assert (other.status_code, body_of(other)["type"]) == (422, "/problems/key-reused")
 
 
 @pytest.mark.parametrize("match", ['"x"', "W/", ",,,", "é", '"' * 5000, "  "])
 async def test_a_strange_etag_matches_nothing(api: Api, match: str) -> None:
-    path = f"sessions/{told(await booked(api, 'one'))['id']}"
+    path = f"sessions/{body_of(await booked(api, 'one'))['id']}"
     elsewhere = {"start": "2026-03-04T15:00:00Z"}
     moved = await api.call("PATCH", path, body=elsewhere, headers={"if-match": match})
     assert moved.status_code == 412
@@ -110,14 +110,14 @@ async def test_a_strange_etag_matches_nothing(api: Api, match: str) -> None:
 
 
 async def test_moving_a_session_wants_its_etag(api: Api) -> None:
-    path = f"sessions/{told(await booked(api, 'one'))['id']}"
+    path = f"sessions/{body_of(await booked(api, 'one'))['id']}"
     response = await api.call("PATCH", path, body={"start": BODY["start"]})
     assert response.status_code == 422
-    assert [e["field"] for e in told(response)["errors"]] == ["header.If-Match"]
+    assert [e["field"] for e in body_of(response)["errors"]] == ["header.If-Match"]
 
 
-async def test_what_the_caller_has_is_not_sent_again(api: Api) -> None:
-    path = f"sessions/{told(await booked(api, 'one'))['id']}"
+async def test_matching_etag_is_not_sent_again(api: Api) -> None:
+    path = f"sessions/{body_of(await booked(api, 'one'))['id']}"
     etag = (await api.call("GET", path)).headers["etag"]
     for known in (etag, f"W/{etag}", f'"other", {etag}'):
         response = await api.call("GET", path, headers={"if-none-match": known})
@@ -150,7 +150,7 @@ async def test_an_odd_acting_participant_is_refused(api: Api, named: str) -> Non
     headers = {"acting-participant": named}
     response = await api.call("GET", "pairings", who="platform", headers=headers)
     assert response.status_code == 422
-    assert [e["field"] for e in told(response)["errors"]] == ["header.Acting-Participant"]
+    assert [e["field"] for e in body_of(response)["errors"]] == ["header.Acting-Participant"]
 
 
 async def test_a_trace_goes_on_and_a_strange_one_is_replaced(api: Api) -> None:

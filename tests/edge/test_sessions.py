@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-import functions._edge
+import functions._http
 from shared.ids import SessionId
 from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.model import HOLD_FOR, Session, SessionState
 from tests.builders import a_session, at
-from tests.edge.api import Api, told
+from tests.edge.api import Api, body_of
 from tests.unit.sessions.conftest import a_request
 
 START = "2026-03-03T10:00:00Z"
@@ -27,7 +27,7 @@ async def post(api: Api, key: str = "key", **changes: object) -> tuple[int, Any]
         body={name: value for name, value in body.items() if value is not None},
         headers={"idempotency-key": key},
     )
-    return reply.status_code, told(reply)
+    return reply.status_code, body_of(reply)
 
 
 # --- bad input
@@ -184,14 +184,14 @@ async def test_scopes(api: Api) -> None:
         headers={"if-match": shown.headers["etag"]},
     )
     assert moved.status_code == 200
-    assert [s["start"][5:16] for s in told(moved)["series"]["sessions"]] == [
+    assert [s["start"][5:16] for s in body_of(moved)["series"]["sessions"]] == [
         "03-11T12:00",
         "03-18T12:00",
         "03-25T12:00",
     ]
-    assert told(moved)["id"] == second
+    assert body_of(moved)["id"] == second
     gone = await api.call("POST", f"sessions/{second}/cancel", body={"scope": "all"})
-    assert {s["state"] for s in told(gone)["series"]["sessions"]} == {"cancelled"}
+    assert {s["state"] for s in body_of(gone)["series"]["sessions"]} == {"cancelled"}
     status, single = await post(api, "single", start="2026-03-04T10:00:00Z")
     assert status == 201
     refused = await api.call("POST", f"sessions/{single['id']}/cancel", body={"scope": "all"})
@@ -224,16 +224,16 @@ async def test_a_list_is_paged_by_time_and_filtered_by_state(api: Api) -> None:
     found, cursor = [], ""
     while True:
         query = [("limit", "3"), *([("cursor", cursor)] if cursor else [])]
-        page = told(await api.call("GET", "sessions", query=query))
+        page = body_of(await api.call("GET", "sessions", query=query))
         found += [s["start"] for s in page["items"]]
         cursor = page["next"]
         if not cursor:
             break
     assert len(found) == 8
     assert found == sorted(found)
-    upcoming = told(await api.call("GET", "sessions", query=[("from", START)]))
+    upcoming = body_of(await api.call("GET", "sessions", query=[("from", START)]))
     assert [s["id"] for s in upcoming["items"]] == [body["id"]]
-    scheduled = told(await api.call("GET", "sessions?state=scheduled"))
+    scheduled = body_of(await api.call("GET", "sessions?state=scheduled"))
     assert [s["id"] for s in scheduled["items"]] == [body["id"]]
 
 
@@ -259,7 +259,7 @@ async def test_nobody_waits_longer_than_ten_seconds(
 
     api.desk.calendar.create = slow  # type: ignore[method-assign]  # the fake's
     with monkeypatch.context() as hurried:
-        hurried.setattr(functions._edge, "WAIT_SECONDS", 0.5)  # enough to come to Outlook
+        hurried.setattr(functions._http, "WAIT_SECONDS", 0.5)  # enough to come to Outlook
         status, problem = await post(api)
     assert (status, problem["type"]) == (503, "/problems/took-too-long")
     assert "same Idempotency-Key" in problem["remedy"]
@@ -284,13 +284,13 @@ async def test_sessions_of_a_pairing_that_ended_are_answered_and_cancelled_not_m
         "PATCH", path, body={"start": at(14, day=1).isoformat()}, headers={"if-match": "*"}
     )
     assert moved.status_code == 409
-    assert "ancel" in told(moved)["remedy"]
+    assert "ancel" in body_of(moved)["remedy"]
     answered = await api.call(
         "POST", f"{path}/response", who="mentor", body={"response": "declined"}
     )
     assert answered.status_code == 202
     cancelled = await api.call("POST", f"{path}/cancel", body={})
-    assert (cancelled.status_code, told(cancelled)["state"]) == (200, "cancelled")
+    assert (cancelled.status_code, body_of(cancelled)["state"]) == (200, "cancelled")
 
 
 async def test_a_session_that_nobody_is_invited_to_is_not_moved(api: Api) -> None:
@@ -304,4 +304,4 @@ async def test_a_session_that_nobody_is_invited_to_is_not_moved(api: Api) -> Non
         headers={"if-match": "*"},
     )
     assert moved.status_code == 409
-    assert "invited" in told(moved)["detail"]
+    assert "invited" in body_of(moved)["detail"]

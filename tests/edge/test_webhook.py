@@ -9,13 +9,13 @@ import pytest
 from shared.errors import StoreUnavailable
 from tests.builders import a_uuid
 from tests.edge.api import Api, encoded
-from tests.fakes import InMemoryOutbox
+from tests.fakes import InMemoryNotificationQueue
 
 ROUTES = ["graph/notifications", "graph/lifecycle"]
 
 
-def outbox(api: Api) -> InMemoryOutbox:
-    found: InMemoryOutbox = api.adapters.__dict__["outbox"]
+def outbox(api: Api) -> InMemoryNotificationQueue:
+    found: InMemoryNotificationQueue = api.adapters.__dict__["notification_queue"]
     return found
 
 
@@ -51,7 +51,7 @@ async def test_the_handshake_is_echoed_as_plain_text(api: Api, route: str, token
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_what_proves_itself_is_queued_once_for_each_mailbox(api: Api) -> None:
+async def test_verified_notifications_are_queued_once_per_mailbox(api: Api) -> None:
     known = a_notification(api)
     both = [known, known | {"resourceData": {"id": "AAMk2"}}, known]
     assert await delivered(api, {"value": both}) == 202
@@ -112,7 +112,7 @@ async def test_garbage_is_dropped_and_acknowledged(api: Api, body: object) -> No
     ],
     ids=str,
 )
-async def test_what_proves_nothing_is_dropped_and_acknowledged(
+async def test_unverified_notifications_are_dropped_and_acknowledged(
     api: Api, changes: dict[str, Any]
 ) -> None:
     good, bad = a_notification(api), a_notification(api, **changes)
@@ -133,11 +133,11 @@ async def test_more_than_graph_ever_sends_is_not_parsed(api: Api) -> None:
 
 
 async def test_nothing_is_acknowledged_while_the_queue_is_down(api: Api) -> None:
-    class Down:
+    class UnavailableQueue:
         async def put(self, *_: object, **__: object) -> int:
             raise StoreUnavailable("down")
 
-    api.adapters.__dict__["outbox"] = Down()
+    api.adapters.__dict__["notification_queue"] = UnavailableQueue()
     response = await api.call(
         "POST", ROUTES[0], who=None, content=encoded({"value": [a_notification(api)]})
     )

@@ -145,12 +145,12 @@ def test_every_alert_says_what_to_do() -> None:
 
 
 def test_every_alert_asks_for_fields_that_can_be_logged() -> None:
-    from shared.logs import Facts
+    from shared.logs import LogFields
 
     for alert in json.loads(_text("alerts/alerts.json")):
         for source in alert["events"]:
             assert source["event"] in alert["query"]
-            assert set(source["fields"]) <= set(Facts.__annotations__), alert["name"]
+            assert set(source["fields"]) <= set(LogFields.__annotations__), alert["name"]
 
 
 def test_every_event_an_alert_reads_is_written_somewhere() -> None:

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from local.certificate import LocalCertificate, ensure_certificate
+from local.entra.application import entra_application
 from local.entra.managed_identity import IdentityEndpoint
 from local.entra.registration import FederatedCredential
 from local.entra.simulator import EntraSimulator
@@ -78,7 +79,7 @@ async def cloud(
             token_keys=entra.public_keys,
             readers={IDENTITY.principal_id},
         )
-        await stack.enter_async_context(serving(entra.app(), at_entra))
+        await stack.enter_async_context(serving(entra_application(entra), at_entra))
         await stack.enter_async_context(serving(vault.app(), at_vault))
         await stack.enter_async_context(serving(identity.app(), at_identity))
         identity_url = f"{at_identity.url}/msi/token"

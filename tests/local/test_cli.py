@@ -193,7 +193,7 @@ async def test_people_are_listed_without_a_cloud(environment: dict[str, str]) ->
     assert (status, "busy mentor" in out) == (0, True)
 
 
-async def test_what_the_readme_says_books_a_session_and_sees_the_answer(
+async def test_readme_commands_book_a_session_and_see_the_answer(
     environment: dict[str, str],
 ) -> None:
     async with running(environment, "start") as (_, said):

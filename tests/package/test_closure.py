@@ -90,7 +90,7 @@ def test_a_builder_is_kept_with_what_describes_requests_not_with_its_children(si
     assert not any(name.startswith("other") or "never_named" in name for name in found)
 
 
-def test_what_our_own_functions_import_is_followed(site: Path) -> None:
+def test_imports_inside_functions_are_in_the_closure(site: Path) -> None:
     found = kept(site, "class Any(BaseRequestBuilder):\n  def get(self):\n    import sdk.base")
     assert "sdk/base.py" in found
 

@@ -108,6 +108,6 @@ def test_the_bill_of_materials_is_valid_and_complete(built: Built) -> None:
 
 
 @pytest.mark.parametrize("name", ["local", "tests", "deployment", ".git", "web", "docs"])
-def test_what_is_not_the_app_is_not_in_it(built: Built, name: str) -> None:
+def test_only_the_app_is_in_the_package(built: Built, name: str) -> None:
     assert (ROOT / name).exists()
     assert not (built.app / name).exists()

@@ -30,7 +30,7 @@ assert module.MultiDict(a=1)["a"] == 1
     assert copy.read_bytes() == once
 
 
-def test_what_is_no_compiled_module_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_a_module_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.so").write_text("GROUP ( libc.so.6 )")
     with pytest.raises(ValueError, match=r"x\.so is no"):
         strip_object(tmp_path / "x.so")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.logs import log_event, observe_with
-from shared.tracing import Span, SpanKind, record_with, trace_id, traced, traceparent
+from shared.logs import add_event_observer, log_event
+from shared.tracing import Span, SpanKind, add_span_recorder, trace_id, traced, traceparent
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -15,7 +15,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 @pytest.fixture
 def recorded() -> Iterator[list[Span]]:
     spans: list[Span] = []
-    forget = record_with(spans.append)
+    forget = add_span_recorder(spans.append)
     yield spans
     forget()
 
@@ -47,7 +47,7 @@ def test_a_span_goes_on_where_its_parent_is(recorded: list[Span]) -> None:
         "ff" + PARENT[2:],
     ],
 )
-def test_what_is_no_traceparent_begins_a_trace_of_its_own(parent: str | None) -> None:
+def test_malformed_traceparent_starts_a_new_trace(parent: str | None) -> None:
     with traced("it", parent=parent) as span:
         assert span.parent_id is None
         assert len(span.trace_id) == 32
@@ -69,7 +69,7 @@ def test_an_exception_is_seen_and_passed_on(recorded: list[Span]) -> None:
     assert [each.is_ok for each in recorded] == [False]
 
 
-async def test_what_runs_at_once_keeps_apart() -> None:
+async def test_concurrent_traces_stay_separate() -> None:
     async def work(begun: asyncio.Event, go: asyncio.Event) -> str | None:
         with traced("it"):
             begun.set()
@@ -88,7 +88,7 @@ async def test_what_runs_at_once_keeps_apart() -> None:
 def test_lines_and_observers_hear_of_an_event(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     heard: list[tuple[str, dict[str, object]]] = []
-    forget = observe_with(lambda event, facts: heard.append((event, dict(facts))))
+    forget = add_event_observer(lambda event, facts: heard.append((event, dict(facts))))
     with traced("it") as span:
         log_event("thing.done", count=3)
     forget()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Availability, ParticipantTime } from "../src/api/client";
+import type { Availability, ParticipantAvailability } from "../src/api/client";
 import {
   busyBlocks,
   firstMinute,
@@ -12,7 +12,7 @@ import { weekOf } from "../src/time/zones";
 
 const WEEK = weekOf("2026-11-30", 1);
 
-function person(change: Partial<ParticipantTime> = {}): ParticipantTime {
+function person(change: Partial<ParticipantAvailability> = {}): ParticipantAvailability {
   return {
     address: "dana@contoso.example",
     role: "mentor",
@@ -26,7 +26,7 @@ function person(change: Partial<ParticipantTime> = {}): ParticipantTime {
       utc_offset_minutes: -300,
     },
     ...change,
-  } as ParticipantTime;
+  } as ParticipantAvailability;
 }
 
 function found(...slots: string[]): Availability {
@@ -62,7 +62,7 @@ describe("blocks", () => {
     const busy = [
       { start: "2026-11-29T22:00:00Z", end: "2026-11-30T00:30:00Z", status: "busy" },
       { start: "2026-12-08T10:00:00Z", end: "2026-12-08T11:00:00Z", status: "busy" },
-    ] as ParticipantTime["busy"];
+    ] as ParticipantAvailability["busy"];
     const blocks = busyBlocks(person({ busy }), WEEK, "UTC");
     expect(blocks.map(({ date, start, end }) => [date, start, end])).toEqual([
       ["2026-11-30", 0, 30],

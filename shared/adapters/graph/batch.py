@@ -8,25 +8,32 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from kiota_abstractions.method import Method
 from kiota_abstractions.request_information import RequestInformation
 
-from shared.adapters.graph.client import BUDGET_SECONDS, PREFER, Answer, Caller, Failed
+from shared.adapters.graph.client import (
+    BUDGET_SECONDS,
+    PREFER,
+    GraphCallFailed,
+    GraphResponse,
+    GraphSession,
+)
 from shared.adapters.graph.errors import read_refusal
 from shared.adapters.graph.retry import next_delay
-from shared.errors import CalendarUnavailable
+from shared.errors import CalendarUnavailable, SchedulingError
 
-MOST: Final = 20
+MAX_BATCH_REQUESTS: Final = 20
 """Requests in one batch."""
 
 _AGAIN: Final = frozenset({429, 503, 504})
 
 
 async def send_batch(
-    caller: Caller, requests: Sequence[RequestInformation]
-) -> list[Answer | Failed | CalendarUnavailable]:
+    graph: GraphSession, requests: Sequence[RequestInformation]
+) -> list[GraphResponse | GraphCallFailed | CalendarUnavailable]:
     """Send up to 20 repeatable *requests* in one; return each one's answer, in their order.
 
     The requests must be fresh: not sent, no base URL. Those that were throttled or found the
@@ -35,38 +42,40 @@ async def send_batch(
     Raises:
         Failed, CalendarUnavailable: the batch itself was not answered.
     """
-    if not 1 <= len(requests) <= MOST:
-        raise ValueError(f"a batch has 1 to {MOST} requests")
+    if not 1 <= len(requests) <= MAX_BATCH_REQUESTS:
+        raise ValueError(f"a batch has 1 to {MAX_BATCH_REQUESTS} requests")
     ends_at = time.monotonic() + BUDGET_SECONDS
     parts = {str(n): _part(str(n), request) for n, request in enumerate(requests)}
-    answers = await _send(caller, parts, ends_at)
+    answers = await _send(graph, parts, ends_at)
     again = {n: part for n, part in parts.items() if _is_passing(answers[n])}
     pause = _pause(answers, again, ends_at)
     if pause is not None:
         await asyncio.sleep(pause)
-        answers |= await _send(caller, again, ends_at)
-    if any(isinstance(a, Failed) and a.refusal.status == 403 for a in answers.values()):
-        await caller.suspect()
+        # What the others were answered is known, whatever becomes of this.
+        with suppress(GraphCallFailed, SchedulingError):
+            answers |= await _send(graph, again, ends_at)
+    if any(isinstance(a, GraphCallFailed) and a.refusal.status == 403 for a in answers.values()):
+        await graph.suspect()
     return [answers[n] for n in parts]
 
 
 async def _send(
-    caller: Caller, parts: Mapping[str, dict[str, Any]], ends_at: float
-) -> dict[str, Answer | Failed | CalendarUnavailable]:
+    graph: GraphSession, parts: Mapping[str, dict[str, Any]], ends_at: float
+) -> dict[str, GraphResponse | GraphCallFailed | CalendarUnavailable]:
     envelope = RequestInformation(Method.POST, "{+baseurl}/$batch", {})
     envelope.headers.try_add("Accept", "application/json")
     envelope.set_stream_content(
         json.dumps({"requests": list(parts.values())}).encode(), "application/json"
     )
-    told = (
-        await caller.send(
+    payload = (
+        await graph.send(
             envelope, repeatable=True, budget_seconds=max(ends_at - time.monotonic(), 0.1)
         )
     ).json()
-    answered = {str(one.get("id")): one for one in told.get("responses") or ()}
+    answered = {str(one.get("id")): one for one in payload.get("responses") or ()}
     outcomes = {n: _outcome(answered.get(n)) for n in parts}
-    refusals = [o.refusal for o in outcomes.values() if isinstance(o, Failed)]
-    caller.count_throttled("POST /$batch", refusals)
+    refusals = [o.refusal for o in outcomes.values() if isinstance(o, GraphCallFailed)]
+    graph.count_throttled("POST /$batch", refusals)
     return outcomes
 
 
@@ -86,28 +95,30 @@ def _part(number: str, request: RequestInformation) -> dict[str, Any]:
     return part
 
 
-def _outcome(told: Mapping[str, Any] | None) -> Answer | Failed | CalendarUnavailable:
-    if told is None:
+def _outcome(
+    payload: Mapping[str, Any] | None,
+) -> GraphResponse | GraphCallFailed | CalendarUnavailable:
+    if payload is None:
         return CalendarUnavailable("Graph left a request of a batch unanswered.")
-    status = int(told.get("status") or 0)
-    headers = {str(k).lower(): str(v) for k, v in (told.get("headers") or {}).items()}
-    body = told.get("body")
+    status = int(payload.get("status") or 0)
+    headers = {str(k).lower(): str(v) for k, v in (payload.get("headers") or {}).items()}
+    body = payload.get("body")
     if 200 <= status < 300:
-        return Answer(status, headers, body)
-    return Failed(read_refusal(status, headers, body if isinstance(body, dict) else None))
+        return GraphResponse(status, headers, body)
+    return GraphCallFailed(read_refusal(status, headers, body if isinstance(body, dict) else None))
 
 
-def _is_passing(outcome: Answer | Failed | CalendarUnavailable) -> bool:
-    return isinstance(outcome, Failed) and outcome.refusal.status in _AGAIN
+def _is_passing(outcome: GraphResponse | GraphCallFailed | CalendarUnavailable) -> bool:
+    return isinstance(outcome, GraphCallFailed) and outcome.refusal.status in _AGAIN
 
 
 def _pause(
-    answers: Mapping[str, Answer | Failed | CalendarUnavailable],
+    answers: Mapping[str, GraphResponse | GraphCallFailed | CalendarUnavailable],
     again: Mapping[str, Any],
     ends_at: float,
 ) -> float | None:
     """Return how long to wait for the longest of those that failed; None: leave them failed."""
-    refusals = [a.refusal for n in again if isinstance(a := answers[n], Failed)]
+    refusals = [a.refusal for n in again if isinstance(a := answers[n], GraphCallFailed)]
     if not refusals:
         return None
     # A throttled request that is not told how long counts against the limit when it is sent again.

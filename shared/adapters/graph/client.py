@@ -33,9 +33,9 @@ from kiota_serialization_json.json_serialization_writer_factory import (
 )
 
 from shared.adapters.app_credentials import AppCredentials, Identity
-from shared.adapters.graph.errors import Refusal, graph_error, read_refusal
+from shared.adapters.graph.errors import GraphErrorBody, graph_error, read_refusal
 from shared.adapters.graph.retry import next_delay
-from shared.adapters.outbound import Outbound
+from shared.adapters.http_pool import HttpPool
 from shared.errors import (
     CalendarError,
     CalendarRefused,
@@ -45,7 +45,7 @@ from shared.errors import (
 )
 from shared.ids import TenantId
 from shared.logs import log_event
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.settings import Settings
 from shared.tracing import SpanKind, traced
 
@@ -66,7 +66,7 @@ _REPEATABLE: Final = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GraphResponse:
     """A successful answer of Graph, of a call or of one request of a batch."""
 
     status: int
@@ -78,23 +78,23 @@ class Answer:
     def json(self) -> Mapping[str, Any]:
         """Return the body, an object. CalendarUnavailable if it is none, as a proxy's page is."""
         try:
-            told = json.loads(self.body) if isinstance(self.body, bytes) else self.body
+            payload = json.loads(self.body) if isinstance(self.body, bytes) else self.body
         except ValueError:
-            told = None
-        if not isinstance(told, dict):
+            payload = None
+        if not isinstance(payload, dict):
             raise CalendarUnavailable("Graph's answer is not JSON.", status=self.status)
-        return told
+        return payload
 
 
-class Failed(Exception):
+class GraphCallFailed(Exception):
     """Graph refused a call; whoever called may know what that means here. Never leaves `graph/`."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: GraphErrorBody) -> None:
         super().__init__(refusal.code)
         self.refusal = refusal
 
 
-class Caller:
+class GraphSession:
     """Graph as one identity sees it: makes and sends its requests."""
 
     def __init__(self, client: "GraphClient", identity: Identity, user: str) -> None:
@@ -127,7 +127,7 @@ class Caller:
         repeatable: bool = False,
         call_seconds: float = CALL_SECONDS,
         budget_seconds: float = BUDGET_SECONDS,
-    ) -> Answer:
+    ) -> GraphResponse:
         """Send *request*. *repeatable*: it may be sent again though nobody knows what became of it.
 
         Raises:
@@ -140,7 +140,7 @@ class Caller:
         except ConsentMissing:
             await self.suspect()
             raise
-        except Failed as failed:
+        except GraphCallFailed as failed:
             if failed.refusal.status == 403:
                 await self.suspect()
             raise
@@ -149,7 +149,7 @@ class Caller:
         """Have it looked at whether the tenant still lets the app in: something was denied."""
         await self._client.suspect(self._identity.tenant_id)
 
-    def count_throttled(self, operation: str, refusals: Iterable[Refusal]) -> None:
+    def count_throttled(self, operation: str, refusals: Iterable[GraphErrorBody]) -> None:
         """Count those of *refusals* of *operation* by which Graph asked to wait."""
         for refusal in refusals:
             if refusal.status == 429:
@@ -166,7 +166,7 @@ class Caller:
         repeatable: bool,  # noqa: FBT001 - named where it comes in
         call_seconds: float,
         budget_seconds: float,
-    ) -> Answer:
+    ) -> GraphResponse:
         self._address(request)
         ends_at = time.monotonic() + budget_seconds
         attempt = 0
@@ -174,9 +174,13 @@ class Caller:
             attempt += 1
             left = ends_at - time.monotonic()
             outcome = await self._try(request, min(call_seconds, left))
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, GraphResponse):
                 return outcome
-            if isinstance(outcome, Failed) and _wants_new_token(outcome.refusal) and attempt == 1:
+            if (
+                isinstance(outcome, GraphCallFailed)
+                and _wants_new_token(outcome.refusal)
+                and attempt == 1
+            ):
                 await self._identity.forget()
                 request.headers.remove("Authorization")
                 continue
@@ -193,7 +197,7 @@ class Caller:
         repeatable: bool = False,
         call_seconds: float = CALL_SECONDS,
         budget_seconds: float = BUDGET_SECONDS,
-    ) -> Answer:
+    ) -> GraphResponse:
         """Send *request* as `send` does; raise our errors for every refusal."""
         try:
             return await self.send(
@@ -202,10 +206,10 @@ class Caller:
                 call_seconds=call_seconds,
                 budget_seconds=budget_seconds,
             )
-        except Failed as failed:
+        except GraphCallFailed as failed:
             raise self.error(failed.refusal) from None
 
-    def error(self, refusal: Refusal) -> Exception:
+    def error(self, refusal: GraphErrorBody) -> Exception:
         """Return our error for *refusal*; who cannot sign in again is not told to."""
         error = graph_error(refusal)
         if isinstance(error, SignInAgain) and not self._identity.is_user:
@@ -226,7 +230,9 @@ class Caller:
         headers.try_add("return-client-request-id", "true")
         request.add_request_options([_NATIVE])
 
-    async def _try(self, request: "RequestInformation", seconds: float) -> "Answer | Exception":
+    async def _try(
+        self, request: "RequestInformation", seconds: float
+    ) -> "GraphResponse | Exception":
         """Send once. A failure is returned; our own errors (no token) are raised."""
         started_at = time.monotonic()
         with traced(_operation(request), SpanKind.CLIENT) as span:
@@ -243,7 +249,7 @@ class Caller:
             span.facts["status"] = response.status_code
             span.is_ok = response.is_success
         if response.is_success:
-            return Answer(response.status_code, response.headers, response.content)
+            return GraphResponse(response.status_code, response.headers, response.content)
         refusal = read_refusal(response.status_code, response.headers, response.content)
         log_event(
             "graph.refused",
@@ -253,7 +259,7 @@ class Caller:
             duration_ms=round(1000 * (time.monotonic() - started_at)),
         )
         self.count_throttled(_operation(request), [refusal])
-        return Failed(refusal)
+        return GraphCallFailed(refusal)
 
 
 class GraphClient:
@@ -263,7 +269,7 @@ class GraphClient:
         self,
         settings: Settings,
         credentials: AppCredentials,
-        outbound: Outbound,
+        http_pool: HttpPool,
         suspect: Callable[[TenantId], Awaitable[None]] | None = None,
         throttled: Counter[TenantId] | None = None,
     ) -> None:
@@ -272,24 +278,24 @@ class GraphClient:
         self.throttled: Counter[TenantId] = throttled if throttled is not None else Counter()
         self._suspect = suspect
         self._credentials = credentials
-        self._outbound = outbound
+        self._outbound = http_pool
 
     async def suspect(self, tenant_id: TenantId) -> None:
         """Tell whoever wants to know that something was denied in a tenant."""
         if self._suspect is not None:
             await self._suspect(tenant_id)
 
-    def acting(self, acting: Acting) -> Caller:
+    def acting(self, acting: ActingUser) -> GraphSession:
         """Return Graph as *acting* sees it: as that user if they signed in, else as the app."""
         mailbox = acting.mailbox
         if acting.assertion is None:
             return self.app(mailbox.tenant_id, mailbox.object_id)
         identity = self._credentials.user(mailbox.tenant_id, mailbox.object_id, acting.assertion)
-        return Caller(self, identity, ME)
+        return GraphSession(self, identity, ME)
 
-    def app(self, tenant_id: TenantId, user: str = "") -> Caller:
+    def app(self, tenant_id: TenantId, user: str = "") -> GraphSession:
         """Return Graph as the app itself sees it in *tenant_id*, with paths to *user*'s mailbox."""
-        return Caller(self, self._credentials.app(tenant_id), user)
+        return GraphSession(self, self._credentials.app(tenant_id), user)
 
     async def respond(
         self, adapter: HttpxRequestAdapter, request: "RequestInformation"
@@ -339,17 +345,19 @@ def _no_answer(message: str) -> CalendarUnavailable:
     return CalendarUnavailable(message, code="no_answer", status=0)
 
 
-def _wants_new_token(refusal: Refusal) -> bool:
+def _wants_new_token(refusal: GraphErrorBody) -> bool:
     # With claims the SDK has already tried a new token that fulfils them.
     return refusal.status == 401 and refusal.claims is None
 
 
 def _is_passing(outcome: Exception) -> bool:
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, GraphCallFailed):
         return outcome.refusal.status in _REPEATABLE
     return isinstance(outcome, CalendarError) and outcome.status == 0
 
 
 def _pause(attempt: int, outcome: Exception, ends_at: float) -> float | None:
-    retry_after = outcome.refusal.retry_after_seconds if isinstance(outcome, Failed) else None
+    retry_after = (
+        outcome.refusal.retry_after_seconds if isinstance(outcome, GraphCallFailed) else None
+    )
     return next_delay(attempt, retry_after, left_seconds=ends_at - time.monotonic())

@@ -26,7 +26,7 @@ from shared.errors import (
 )
 
 
-class Meaning(Enum):
+class GraphErrorKind(Enum):
     """What a refusal means to us."""
 
     GONE = auto()
@@ -39,7 +39,7 @@ class Meaning(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class GraphErrorBody:
     """An error answer of Graph, of a call or of one request of a batch."""
 
     status: int
@@ -66,15 +66,15 @@ _POLICY = (
     "into the policy's group."
 )
 
-CODES: Final[Mapping[str, Meaning]] = {
+CODES: Final[Mapping[str, GraphErrorKind]] = {
     code.lower(): meaning
     for meaning, codes in {
-        Meaning.GONE: (
+        GraphErrorKind.GONE: (
             "ErrorItemNotFound",
             # An id of another mailbox's form: what it names is not here.
             "ErrorInvalidIdMalformed",
         ),
-        Meaning.MAILBOX: (
+        GraphErrorKind.MAILBOX: (
             "MailboxNotEnabledForRESTAPI",
             "ErrorNonExistentMailbox",
             "ErrorInvalidUser",
@@ -82,15 +82,19 @@ CODES: Final[Mapping[str, Meaning]] = {
             "ErrorAccountDisabled",
             "Request_ResourceNotFound",
         ),
-        Meaning.CONSENT: (
+        GraphErrorKind.CONSENT: (
             "ErrorAccessDenied",
             "Authorization_RequestDenied",
             "AccessDenied",
             "Forbidden",
         ),
-        Meaning.TOKEN: ("InvalidAuthenticationToken",),
-        Meaning.THROTTLED: ("TooManyRequests", "ApplicationThrottled", "activityLimitReached"),
-        Meaning.UNAVAILABLE: (
+        GraphErrorKind.TOKEN: ("InvalidAuthenticationToken",),
+        GraphErrorKind.THROTTLED: (
+            "TooManyRequests",
+            "ApplicationThrottled",
+            "activityLimitReached",
+        ),
+        GraphErrorKind.UNAVAILABLE: (
             "ErrorIrresolvableConflict",
             "ErrorItemSave",
             "ErrorInternalServerError",
@@ -105,7 +109,7 @@ CODES: Final[Mapping[str, Meaning]] = {
             "GatewayTimeout",
             "ErrorTimeoutExpired",
         ),
-        Meaning.REFUSED: (
+        GraphErrorKind.REFUSED: (
             "ErrorPropertyValidationFailure",
             "ErrorInvalidRequest",
             "BadRequest",
@@ -125,16 +129,16 @@ CODES: Final[Mapping[str, Meaning]] = {
     for code in codes
 }
 
-STATUSES: Final[Mapping[int, Meaning]] = {
-    401: Meaning.TOKEN,
-    403: Meaning.CONSENT,
-    404: Meaning.GONE,
-    410: Meaning.GONE,
-    409: Meaning.REFUSED,
-    412: Meaning.UNAVAILABLE,
-    423: Meaning.UNAVAILABLE,
-    408: Meaning.UNAVAILABLE,
-    429: Meaning.THROTTLED,
+STATUSES: Final[Mapping[int, GraphErrorKind]] = {
+    401: GraphErrorKind.TOKEN,
+    403: GraphErrorKind.CONSENT,
+    404: GraphErrorKind.GONE,
+    410: GraphErrorKind.GONE,
+    409: GraphErrorKind.REFUSED,
+    412: GraphErrorKind.UNAVAILABLE,
+    423: GraphErrorKind.UNAVAILABLE,
+    408: GraphErrorKind.UNAVAILABLE,
+    429: GraphErrorKind.THROTTLED,
 }
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -151,14 +155,14 @@ REMEDIES: Final[Mapping[str, str]] = {
 
 def read_refusal(
     status: int, headers: Mapping[str, str], body: bytes | Mapping[str, Any] | None
-) -> Refusal:
+) -> GraphErrorBody:
     """Return what an error answer says. *headers* are looked up in lower case."""
-    told = _object(body)
-    error = told.get("error")
+    payload = _object(body)
+    error = payload.get("error")
     error = error if isinstance(error, dict) else {}
     inner = next((v for k, v in error.items() if k.lower() == "innererror"), None)
     inner = inner if isinstance(inner, dict) else {}
-    return Refusal(
+    return GraphErrorBody(
         status=status,
         code=str(error.get("code") or ""),
         message=str(error.get("message") or ""),
@@ -169,40 +173,43 @@ def read_refusal(
     )
 
 
-def meaning_of(refusal: Refusal) -> Meaning:
+def classify_error(refusal: GraphErrorBody) -> GraphErrorKind:
     """Return what *refusal* means: its code if we know it, else its status."""
     # A throttled or failing service says so by status, whatever word it uses.
     if refusal.status == 429:
-        return Meaning.THROTTLED
+        return GraphErrorKind.THROTTLED
     if refusal.status >= 500:
-        return Meaning.UNAVAILABLE
+        return GraphErrorKind.UNAVAILABLE
     if refusal.code.lower() == "extensionerror":
-        return _OF_EXTENSION.get(refusal.status, Meaning.REFUSED)
+        return _OF_EXTENSION.get(refusal.status, GraphErrorKind.REFUSED)
     known = CODES.get(refusal.code.lower())
-    return known or STATUSES.get(refusal.status, Meaning.REFUSED)
+    return known or STATUSES.get(refusal.status, GraphErrorKind.REFUSED)
 
 
 # Subscriptions: Outlook behind the subscription service refused, and the status is Outlook's.
-_OF_EXTENSION: Final[Mapping[int, Meaning]] = {403: Meaning.CONSENT, 404: Meaning.MAILBOX}
+_OF_EXTENSION: Final[Mapping[int, GraphErrorKind]] = {
+    403: GraphErrorKind.CONSENT,
+    404: GraphErrorKind.MAILBOX,
+}
 
 
-def graph_error(refusal: Refusal) -> SchedulingError:
+def graph_error(refusal: GraphErrorBody) -> SchedulingError:
     """Return what to raise for *refusal*."""
-    meaning = meaning_of(refusal)
+    meaning = classify_error(refusal)
     remedy = REMEDIES.get(refusal.code.lower())
-    if meaning is Meaning.MAILBOX:
+    if meaning is GraphErrorKind.MAILBOX:
         return MailboxUnusable(
             "Graph does not reach this mailbox.",
             code=refusal.code or str(refusal.status),
             remedy=remedy or _HOSTING,
         )
-    if meaning is Meaning.CONSENT:
+    if meaning is GraphErrorKind.CONSENT:
         return ConsentMissing(
             f"Graph denies the access ({refusal.code or refusal.status}, "
             f"request {refusal.request_id}).",
             remedy=_POLICY if "[RAOP]" in refusal.message else _PERMISSION,
         )
-    if meaning is Meaning.TOKEN:
+    if meaning is GraphErrorKind.TOKEN:
         return SignInAgain("Graph did not accept the token.", claims=refusal.claims)
     kind, message = _CALENDAR_ERRORS[meaning]
     return kind(
@@ -216,10 +223,10 @@ def graph_error(refusal: Refusal) -> SchedulingError:
 
 
 _CALENDAR_ERRORS: Final = {
-    Meaning.GONE: (EventGone, "It is not in the calendar any more."),
-    Meaning.THROTTLED: (CalendarThrottled, "Graph asks to wait."),
-    Meaning.UNAVAILABLE: (CalendarUnavailable, "The calendar did not answer."),
-    Meaning.REFUSED: (CalendarRefused, "Graph refused the request."),
+    GraphErrorKind.GONE: (EventGone, "It is not in the calendar any more."),
+    GraphErrorKind.THROTTLED: (CalendarThrottled, "Graph asks to wait."),
+    GraphErrorKind.UNAVAILABLE: (CalendarUnavailable, "The calendar did not answer."),
+    GraphErrorKind.REFUSED: (CalendarRefused, "Graph refused the request."),
 }
 
 

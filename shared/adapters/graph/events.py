@@ -54,34 +54,21 @@ from msgraph.generated.users.item.events.item.tentatively_accept import (
     tentatively_accept_request_builder,
 )
 
-from shared.adapters.graph.batch import MOST, send_batch
-from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
-from shared.adapters.graph.times import (
-    NEVER,
-    read_instant,
-    read_span,
-    write_time,
-    write_wall,
-    zone_name,
-)
+from shared.adapters.graph.batch import MAX_BATCH_REQUESTS, send_batch
+from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
+from shared.adapters.graph.event_parsing import parse_event
+from shared.adapters.graph.times import to_date_time_zone, to_local_time, zone_name
 from shared.errors import CalendarUnavailable, EventGone, SchedulingError
 from shared.ids import EventId, ICalUid, Mailbox, SessionId
-from shared.organizations.model import Acting, OnlineMeetingChoice
-from shared.sessions.model import (
-    Attendee,
-    AttendeeResponse,
-    EventDraft,
-    MeetingProvider,
-    ResponseState,
-    SeenAttendee,
-    SeenEvent,
-    Session,
-)
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
+from shared.sessions.model import Attendee, EventDraft, ResponseState, SeenEvent, Session
 from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 from shared.timespan import TimeSpan
 
 PROPERTY_ID: Final = "String {66f5a359-4659-4830-9070-00040ec6ac6e} Name mentoringSessionId"
 """Our tag on events. The GUID is ours; it may never change."""
+
+
 SELECT: Final = [
     "id",
     "iCalUId",
@@ -97,12 +84,23 @@ SELECT: Final = [
     "seriesMasterId",
 ]
 """What is read of an event. Nothing that `Calendars.ReadBasic` could not read; no texts."""
+
+
 _SELECTED: Final = ",".join(SELECT)
+
+
 _OF_AN_INSTANCE: Final = [*SELECT, "originalStart"]
+
+
 _INSTANCES_PAGE: Final = 100
+
+
 OFFER_KEPT_SECONDS: Final = 3600.0
 """How long it is believed which online meetings a calendar allows."""
+
+
 _OFFERS_KEPT: Final = 10_000
+
 
 _PROVIDERS: Final[Mapping[OnlineMeetingChoice, OnlineMeetingProviderType | None]] = {
     # No provider: Graph takes the calendar's own default, and booking needs no call to ask for it.
@@ -110,21 +108,15 @@ _PROVIDERS: Final[Mapping[OnlineMeetingChoice, OnlineMeetingProviderType | None]
     OnlineMeetingChoice.TEAMS: OnlineMeetingProviderType.TeamsForBusiness,
     OnlineMeetingChoice.SKYPE: OnlineMeetingProviderType.SkypeForBusiness,
 }
+
+
 _WEEKS: Final = ("first", "second", "third", "fourth", "last")
+
+
 _OFFERED: Final = {
     "teamsforbusiness": OnlineMeetingChoice.TEAMS,
     "skypeforbusiness": OnlineMeetingChoice.SKYPE,
     "skypeforconsumer": OnlineMeetingChoice.SKYPE,
-}
-_MEETINGS: Final = {
-    "teamsforbusiness": MeetingProvider.TEAMS,
-    "skypeforbusiness": MeetingProvider.SKYPE,
-    "skypeforconsumer": MeetingProvider.SKYPE,
-}
-_RESPONSES: Final = {
-    "accepted": ResponseState.ACCEPTED,
-    "tentativelyaccepted": ResponseState.TENTATIVE,
-    "declined": ResponseState.DECLINED,
 }
 
 
@@ -138,24 +130,24 @@ class GraphCalendar:
         self._monotonic = monotonic
         self._offers: dict[Mailbox, tuple[float, frozenset[OnlineMeetingChoice]]] = {}
 
-    async def create(self, acting: Acting, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
         """Create the event in the acting mailbox and invite the attendees, once per session.
 
         Raises what the port says; CalendarUnavailable also when Graph knows the session's
         transaction but shows no event of it (yet).
         """
-        caller = self._client.acting(acting)
-        builder = EventsRequestBuilder(caller.adapter, caller.path())
+        graph = self._client.acting(acting)
+        builder = EventsRequestBuilder(graph.adapter, graph.path())
         try:
             # Repeatable, because the transactionId makes a second one be refused.
-            answer = await caller.send(
-                builder.to_post_request_information(event_of(draft)), repeatable=True
+            answer = await graph.send(
+                builder.to_post_request_information(to_graph_event(draft)), repeatable=True
             )
-        except Failed as failed:
+        except GraphCallFailed as failed:
             if failed.refusal.code.lower() != "errorduplicatetransactionid":
-                raise caller.error(failed.refusal) from None
-            return await self._created_before(caller, failed, draft.session_id)
-        return seen_event(answer.json(), session_id=draft.session_id)
+                raise graph.error(failed.refusal) from None
+            return await self._find_duplicate(graph, failed, draft.session_id)
+        return parse_event(answer.json(), session_id=draft.session_id)
 
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
         """Find the event of *session_id* by our extended property, by the app's own identity."""
@@ -163,9 +155,9 @@ class GraphCalendar:
 
     async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
         """Read one event by the app's own identity. Raises EventGone."""
-        caller = self._client.app(mailbox.tenant_id, mailbox.object_id)
-        answer = await caller.call(_reading(caller, event_id), repeatable=True)
-        return seen_event(answer.json())
+        graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
+        answer = await graph.call(_get_event_request(graph, event_id), repeatable=True)
+        return parse_event(answer.json())
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
@@ -176,30 +168,33 @@ class GraphCalendar:
         tenants = {mailbox.tenant_id for mailbox, _ in events}
         if len(tenants) > 1:
             raise ValueError("a batch is read in one tenant")
-        caller = self._client.app(tenants.pop())
-        requests = [_part(caller, mailbox, event_id) for mailbox, event_id in events]
+        graph = self._client.app(tenants.pop())
+        requests = [_batched_get(graph, mailbox, event_id) for mailbox, event_id in events]
         try:
-            outcomes = await send_batch(caller, requests)
-        except Failed as failed:
-            raise caller.error(failed.refusal) from None
-        return [_seen_or_error(caller, outcome) for outcome in outcomes]
+            outcomes = await send_batch(graph, requests)
+        except GraphCallFailed as failed:
+            raise graph.error(failed.refusal) from None
+        return [_seen_or_error(graph, outcome) for outcome in outcomes]
 
     async def reschedule(
-        self, acting: Acting, event_id: EventId, span: TimeSpan, time_zone: str
+        self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
     ) -> SeenEvent:
         """Give the event new times; never touches its body, which holds the online meeting."""
-        caller = self._client.acting(acting)
-        builder = EventItemRequestBuilder(caller.adapter, caller.path(event=event_id))
-        patch = Event(start=write_time(span.start, time_zone), end=write_time(span.end, time_zone))
-        answer = await caller.call(builder.to_patch_request_information(patch))
-        return seen_event(answer.json())
+        graph = self._client.acting(acting)
+        builder = EventItemRequestBuilder(graph.adapter, graph.path(event=event_id))
+        patch = Event(
+            start=to_date_time_zone(span.start, time_zone),
+            end=to_date_time_zone(span.end, time_zone),
+        )
+        answer = await graph.call(builder.to_patch_request_information(patch))
+        return parse_event(answer.json())
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
     ) -> list[SeenEvent]:
         """Return the occurrences of a series in *window*, by the app's own identity."""
-        caller = self._client.app(mailbox.tenant_id, mailbox.object_id)
-        builder = InstancesRequestBuilder(caller.adapter, caller.path(event=master_id))
+        graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
+        builder = InstancesRequestBuilder(graph.adapter, graph.path(event=master_id))
         wanted = InstancesRequestBuilder.InstancesRequestBuilderGetQueryParameters(
             start_date_time=_instant(window.start),
             end_date_time=_instant(window.end),
@@ -209,71 +204,72 @@ class GraphCalendar:
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
         seen: list[SeenEvent] = []
         while True:
-            told = (await caller.call(request, repeatable=True)).json()
-            seen += [seen_event(event) for event in told.get("value") or ()]
-            following = told.get("@odata.nextLink")
+            payload = (await graph.call(request, repeatable=True)).json()
+            seen += [parse_event(event) for event in payload.get("value") or ()]
+            following = payload.get("@odata.nextLink")
             if not following:
                 return seen
             request = builder.with_url(following).to_get_request_information()
 
     async def reschedule_series(
         self,
-        acting: Acting,
+        acting: ActingUser,
         master_id: EventId,
         first: TimeSpan,
         time_zone: str,
         pattern: Pattern,
     ) -> SeenEvent:
         """Give the whole series new times: what was changed of single dates is lost."""
-        caller = self._client.acting(acting)
-        builder = EventItemRequestBuilder(caller.adapter, caller.path(event=master_id))
+        graph = self._client.acting(acting)
+        builder = EventItemRequestBuilder(graph.adapter, graph.path(event=master_id))
         patch = Event(
-            start=write_wall(first.start, time_zone), end=write_wall(first.end, time_zone)
+            start=to_local_time(first.start, time_zone), end=to_local_time(first.end, time_zone)
         )
-        patch.additional_data = {"recurrence": recurrence_of(pattern, time_zone)}
-        answer = await caller.call(builder.to_patch_request_information(patch))
-        return seen_event(answer.json())
+        patch.additional_data = {"recurrence": to_graph_recurrence(pattern, time_zone)}
+        answer = await graph.call(builder.to_patch_request_information(patch))
+        return parse_event(answer.json())
 
     async def reschedule_many(
-        self, acting: Acting, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+        self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[SeenEvent | Exception]:
         """Give up to 52 events new times; each the event or its error."""
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
 
         def patched(event_id: EventId, span: TimeSpan) -> RequestInformation:
-            path = caller.path(user=acting.mailbox.object_id, event=event_id)
+            path = graph.path(user=acting.mailbox.object_id, event=event_id)
             patch = Event(
-                start=write_time(span.start, time_zone), end=write_time(span.end, time_zone)
+                start=to_date_time_zone(span.start, time_zone),
+                end=to_date_time_zone(span.end, time_zone),
             )
-            return EventItemRequestBuilder(caller.adapter, path).to_patch_request_information(patch)
+            return EventItemRequestBuilder(graph.adapter, path).to_patch_request_information(patch)
 
-        outcomes = await _in_batches(caller, [patched(*event) for event in events])
-        return [_seen_or_error(caller, outcome) for outcome in outcomes]
+        outcomes = await _in_batches(graph, [patched(*event) for event in events])
+        return [_seen_or_error(graph, outcome) for outcome in outcomes]
 
     async def cancel_many(
-        self, acting: Acting, events: Sequence[EventId], comment: str
+        self, acting: ActingUser, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
         """Cancel up to 52 meetings; each nothing or its error, EventGone among them."""
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
 
         def cancelled(event_id: EventId) -> RequestInformation:
-            path = caller.path(user=acting.mailbox.object_id, event=event_id)
+            path = graph.path(user=acting.mailbox.object_id, event=event_id)
             body = CancelPostRequestBody(comment=comment)
-            return CancelRequestBuilder(caller.adapter, path).to_post_request_information(body)
+            return CancelRequestBuilder(graph.adapter, path).to_post_request_information(body)
 
-        outcomes = await _in_batches(caller, [cancelled(event_id) for event_id in events])
-        return [_error_of(caller, outcome) for outcome in outcomes]
+        outcomes = await _in_batches(graph, [cancelled(event_id) for event_id in events])
+        return [_error_of(graph, outcome) for outcome in outcomes]
 
-    async def cancel(self, acting: Acting, event_id: EventId, comment: str) -> None:
+    async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
         """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
-        caller = self._client.acting(acting)
-        builder = CancelRequestBuilder(caller.adapter, caller.path(event=event_id))
+        graph = self._client.acting(acting)
+        builder = CancelRequestBuilder(graph.adapter, graph.path(event=event_id))
         body = CancelPostRequestBody(comment=comment)
-        await caller.call(builder.to_post_request_information(body))
+        await graph.call(builder.to_post_request_information(body))
 
     async def respond(
         self,
-        acting: Acting,
+        acting: ActingUser,
         session: Session,
         answer: ResponseState,
         comment: str,
@@ -283,36 +279,36 @@ class GraphCalendar:
 
         The copy has an id of its own; what both calendars share is the iCalUId.
         """
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
         event_id = await (
-            self._copy_of_occurrence(caller, session)
+            self._find_occurrence_copy(graph, session)
             if session.series_id
-            else self._copy(caller, session.ical_uid)
+            else self._find_attendee_copy(graph, session.ical_uid)
         )
-        request = _response(caller, event_id, answer, comment, proposed, session.time_zone)
-        await caller.call(request)
+        request = _response(graph, event_id, answer, comment, proposed, session.time_zone)
+        await graph.call(request)
 
-    async def offered_meetings(self, acting: Acting) -> frozenset[OnlineMeetingChoice]:
+    async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return which online meetings the acting mailbox's calendar allows; kept for an hour."""
         kept = self._offers.get(acting.mailbox)
         if kept and self._monotonic() - kept[0] < OFFER_KEPT_SECONDS:
             return kept[1]
-        caller = self._client.acting(acting)
-        builder = CalendarRequestBuilder(caller.adapter, caller.path())
+        graph = self._client.acting(acting)
+        builder = CalendarRequestBuilder(graph.adapter, graph.path())
         wanted = CalendarRequestBuilder.CalendarRequestBuilderGetQueryParameters(
             select=["allowedOnlineMeetingProviders", "defaultOnlineMeetingProvider"]
         )
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        told = (await caller.call(request, repeatable=True)).json()
-        allowed = (str(p).lower() for p in told.get("allowedOnlineMeetingProviders") or ())
+        payload = (await graph.call(request, repeatable=True)).json()
+        allowed = (str(p).lower() for p in payload.get("allowedOnlineMeetingProviders") or ())
         offer = frozenset(_OFFERED[name] for name in allowed if name in _OFFERED)
         if len(self._offers) >= _OFFERS_KEPT:
             self._offers.clear()
         self._offers[acting.mailbox] = (self._monotonic(), offer)
         return offer
 
-    async def _created_before(
-        self, caller: Caller, failed: Failed, session_id: SessionId
+    async def _find_duplicate(
+        self, graph: GraphSession, failed: GraphCallFailed, session_id: SessionId
     ) -> SeenEvent:
         """Return the event that a refused duplicate speaks of.
 
@@ -322,11 +318,13 @@ class GraphCalendar:
         existing = error.get("@event.existingEventId")
         if isinstance(existing, str) and existing:
             try:
-                answer = await caller.send(_reading(caller, EventId(existing)), repeatable=True)
-                return seen_event(answer.json(), session_id=session_id)
-            except Failed:
+                answer = await graph.send(
+                    _get_event_request(graph, EventId(existing)), repeatable=True
+                )
+                return parse_event(answer.json(), session_id=session_id)
+            except GraphCallFailed:
                 pass  # an id of the other kind, perhaps: the tag finds it as well
-        seen = await self._find(caller, session_id)
+        seen = await self._find(graph, session_id)
         if seen is None:
             raise CalendarUnavailable(
                 "Graph has seen this booking but does not show its event.",
@@ -337,29 +335,29 @@ class GraphCalendar:
         return seen
 
     @staticmethod
-    async def _find(caller: Caller, session_id: SessionId) -> SeenEvent | None:
+    async def _find(graph: GraphSession, session_id: SessionId) -> SeenEvent | None:
         has_it = (
             f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
             f"and ep/value eq '{_quoted(session_id)}')"
         )
-        answer = await caller.call(_searching(caller, has_it, SELECT), repeatable=True)
+        answer = await graph.call(_find_events_request(graph, has_it, SELECT), repeatable=True)
         found = [
-            seen_event(event, session_id=session_id) for event in answer.json().get("value") or ()
+            parse_event(event, session_id=session_id) for event in answer.json().get("value") or ()
         ]
         return min(found, key=lambda seen: seen.is_cancelled, default=None)
 
     @staticmethod
-    async def _copy(caller: Caller, ical_uid: ICalUid | None) -> EventId:
+    async def _find_attendee_copy(graph: GraphSession, ical_uid: ICalUid | None) -> EventId:
         if ical_uid is not None:
-            request = _searching(caller, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
-            for event in (await caller.call(request, repeatable=True)).json().get("value") or ():
+            request = _find_events_request(graph, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
+            for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
                 return EventId(event["id"])
         raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
     @staticmethod
-    async def _copy_of_occurrence(caller: Caller, session: Session) -> EventId:
+    async def _find_occurrence_copy(graph: GraphSession, session: Session) -> EventId:
         """Find it by the time it is at: lists of events know series, not their occurrences."""
-        builder = CalendarViewRequestBuilder(caller.adapter, caller.path())
+        builder = CalendarViewRequestBuilder(graph.adapter, graph.path())
         wanted = CalendarViewRequestBuilder.CalendarViewRequestBuilderGetQueryParameters(
             start_date_time=_instant(session.span.start),
             end_date_time=_instant(session.span.end),
@@ -367,18 +365,18 @@ class GraphCalendar:
             top=_INSTANCES_PAGE,
         )
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        for event in (await caller.call(request, repeatable=True)).json().get("value") or ():
+        for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
             if event.get("iCalUId") == session.ical_uid:
                 return EventId(event["id"])
         raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
 
-def event_of(draft: EventDraft) -> Event:
+def to_graph_event(draft: EventDraft) -> Event:
     """Return *draft* as Graph's event, with the session's id as transaction and as our tag."""
     event = Event(
         subject=" ".join(draft.title.split()),
-        start=write_time(draft.span.start, draft.time_zone),
-        end=write_time(draft.span.end, draft.time_zone),
+        start=to_date_time_zone(draft.span.start, draft.time_zone),
+        end=to_date_time_zone(draft.span.end, draft.time_zone),
         attendees=[_attendee(attendee) for attendee in draft.attendees],
         transaction_id=draft.session_id,
         single_value_extended_properties=[
@@ -386,10 +384,10 @@ def event_of(draft: EventDraft) -> Event:
         ],
     )
     if draft.pattern:
-        event.start = write_wall(draft.span.start, draft.time_zone)
-        event.end = write_wall(draft.span.end, draft.time_zone)
+        event.start = to_local_time(draft.span.start, draft.time_zone)
+        event.end = to_local_time(draft.span.end, draft.time_zone)
         # The SDK's models of it would be eight modules more, for six words.
-        event.additional_data = {"recurrence": recurrence_of(draft.pattern, draft.time_zone)}
+        event.additional_data = {"recurrence": to_graph_recurrence(draft.pattern, draft.time_zone)}
     if draft.agenda:
         event.body = ItemBody(content_type=BodyType.Html, content=agenda_html(draft.agenda))
     if draft.location:
@@ -400,23 +398,23 @@ def event_of(draft: EventDraft) -> Event:
     return event
 
 
-def recurrence_of(pattern: Pattern, time_zone: str) -> dict[str, Any]:
+def to_graph_recurrence(pattern: Pattern, time_zone: str) -> dict[str, Any]:
     """Return *pattern* as Graph's ``patternedRecurrence``.
 
     Source: https://learn.microsoft.com/graph/api/resources/patternedrecurrence
     """
     day = pattern.anchor.strftime("%A").lower()
-    told: dict[str, Any]
+    payload: dict[str, Any]
     if pattern.frequency is not Frequency.MONTHLY:
         interval = 1 if pattern.frequency is Frequency.WEEKLY else 2
-        told = {"type": "weekly", "interval": interval, "daysOfWeek": [day]}
+        payload = {"type": "weekly", "interval": interval, "daysOfWeek": [day]}
     elif pattern.monthly_by is MonthlyBy.DAY_OF_MONTH:
-        told = {"type": "absoluteMonthly", "interval": 1, "dayOfMonth": pattern.anchor.day}
+        payload = {"type": "absoluteMonthly", "interval": 1, "dayOfMonth": pattern.anchor.day}
     else:
         week = _WEEKS[pattern.week_of_month - 1]
-        told = {"type": "relativeMonthly", "interval": 1, "daysOfWeek": [day], "index": week}
+        payload = {"type": "relativeMonthly", "interval": 1, "daysOfWeek": [day], "index": week}
     return {
-        "pattern": told,
+        "pattern": payload,
         "range": {
             "type": "numbered",
             "startDate": pattern.first_on.isoformat(),
@@ -436,76 +434,6 @@ def agenda_html(agenda: str) -> str:
     return "<div>" + "<br>".join(html.escape(line) for line in lines) + "</div>"
 
 
-def seen_event(told: Mapping[str, Any], *, session_id: SessionId | None = None) -> SeenEvent:
-    """Return the organizer's copy of an event out of Graph's JSON.
-
-    Raises:
-        CalendarUnavailable: the answer lacks what every event has.
-    """
-    try:
-        organizer = _address(told.get("organizer") or {})
-        return SeenEvent(
-            event_id=EventId(told["id"]),
-            ical_uid=ICalUid(told["iCalUId"]),
-            etag=told["@odata.etag"],
-            span=read_span(told["start"], told["end"]),
-            is_cancelled=bool(told.get("isCancelled")),
-            attendees=tuple(
-                _seen_attendee(attendee)
-                for attendee in told.get("attendees") or ()
-                if not _is_organizer(attendee, organizer)
-            ),
-            is_online_meeting=bool(told.get("isOnlineMeeting")),
-            join_url=(told.get("onlineMeeting") or {}).get("joinUrl") or None,
-            modified_at=read_instant(told["lastModifiedDateTime"]) or NEVER,
-            provider=_provider(told),
-            session_id=session_id,
-            series_master_id=EventId(m) if (m := told.get("seriesMasterId")) else None,
-            original_start=read_instant(told.get("originalStart")),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CalendarUnavailable("Graph's answer lacks a part of the event.") from error
-
-
-def _provider(told: Mapping[str, Any]) -> MeetingProvider | None:
-    if not told.get("isOnlineMeeting"):
-        return None  # what is named then is left over
-    return _MEETINGS.get(str(told.get("onlineMeetingProvider")).lower())
-
-
-def _seen_attendee(told: Mapping[str, Any]) -> SeenAttendee:
-    return SeenAttendee(
-        address=_address(told),
-        response=_seen_response(told),
-        required=str(told.get("type") or "required").lower() == "required",
-    )
-
-
-def _seen_response(told: Mapping[str, Any]) -> AttendeeResponse:
-    """Read an answer. `none` and `notResponded` are both pending, and have no time.
-
-    Source: https://learn.microsoft.com/graph/api/resources/responsestatus
-    """
-    status = told.get("status") or {}
-    word = str(status.get("response") or "none").lower()
-    state = _RESPONSES.get(word, ResponseState.PENDING)
-    proposal = told.get("proposedNewTime")
-    proposed = read_span(proposal["start"], proposal["end"]) if proposal else None
-    if state is ResponseState.PENDING:
-        return AttendeeResponse(proposed=proposed, reset=word == "notresponded")
-    return AttendeeResponse(state, read_instant(status.get("time")), proposed)
-
-
-def _is_organizer(attendee: Mapping[str, Any], organizer: str) -> bool:
-    status = attendee.get("status") or {}
-    is_marked = str(status.get("response")).lower() == "organizer"
-    return is_marked or (bool(organizer) and _address(attendee) == organizer)
-
-
-def _address(told: Mapping[str, Any]) -> str:
-    return str((told.get("emailAddress") or {}).get("address") or "").lower()
-
-
 def _attendee(attendee: Attendee) -> AttendeeModel:
     return AttendeeModel(
         email_address=EmailAddress(address=attendee.address),
@@ -513,23 +441,25 @@ def _attendee(attendee: Attendee) -> AttendeeModel:
     )
 
 
-def _reading(caller: Caller, event_id: EventId) -> RequestInformation:
-    builder = EventItemRequestBuilder(caller.adapter, caller.path(event=event_id))
+def _get_event_request(graph: GraphSession, event_id: EventId) -> RequestInformation:
+    builder = EventItemRequestBuilder(graph.adapter, graph.path(event=event_id))
     wanted = EventItemRequestBuilder.EventItemRequestBuilderGetQueryParameters(select=SELECT)
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
 
 
-def _part(caller: Caller, mailbox: Mailbox, event_id: EventId) -> RequestInformation:
+def _batched_get(graph: GraphSession, mailbox: Mailbox, event_id: EventId) -> RequestInformation:
     """Return what reads an event, as part of a batch."""
-    path = caller.path(user=mailbox.object_id, event=event_id)
-    request = EventItemRequestBuilder(caller.adapter, path).to_get_request_information()
+    path = graph.path(user=mailbox.object_id, event=event_id)
+    request = EventItemRequestBuilder(graph.adapter, path).to_get_request_information()
     # The template is expanded letter by letter: the same list twenty times is half of the cost.
     request.url = f"{request.url}?$select={_SELECTED}"
     return request
 
 
-def _searching(caller: Caller, condition: str, select: list[str]) -> RequestInformation:
-    builder = EventsRequestBuilder(caller.adapter, caller.path())
+def _find_events_request(
+    graph: GraphSession, condition: str, select: list[str]
+) -> RequestInformation:
+    builder = EventsRequestBuilder(graph.adapter, graph.path())
     wanted = EventsRequestBuilder.EventsRequestBuilderGetQueryParameters(
         filter=condition, select=select
     )
@@ -537,7 +467,7 @@ def _searching(caller: Caller, condition: str, select: list[str]) -> RequestInfo
 
 
 def _response(
-    caller: Caller,
+    graph: GraphSession,
     event_id: EventId,
     answer: ResponseState,
     comment: str,
@@ -545,61 +475,72 @@ def _response(
     time_zone: str,
 ) -> RequestInformation:
     """Return the request that answers. The SDK's bodies say ``sendResponse: false`` unless told."""
-    path = caller.path(event=event_id)
+    path = graph.path(event=event_id)
     if answer is ResponseState.ACCEPTED:
         accept = AcceptPostRequestBody(comment=comment, send_response=True)
-        return AcceptRequestBuilder(caller.adapter, path).to_post_request_information(accept)
+        return AcceptRequestBuilder(graph.adapter, path).to_post_request_information(accept)
     slot = _slot(proposed, time_zone) if proposed else None
     if answer is ResponseState.DECLINED:
         decline = DeclinePostRequestBody(
             comment=comment, send_response=True, proposed_new_time=slot
         )
-        return DeclineRequestBuilder(caller.adapter, path).to_post_request_information(decline)
+        return DeclineRequestBuilder(graph.adapter, path).to_post_request_information(decline)
     if answer is ResponseState.TENTATIVE:
         tentative = tentatively_accept_post_request_body.TentativelyAcceptPostRequestBody(
             comment=comment, send_response=True, proposed_new_time=slot
         )
         return tentatively_accept_request_builder.TentativelyAcceptRequestBuilder(
-            caller.adapter, path
+            graph.adapter, path
         ).to_post_request_information(tentative)
     raise ValueError("an answer is accepted, tentative or declined")
 
 
 def _slot(span: TimeSpan, time_zone: str) -> TimeSlot:
-    return TimeSlot(start=write_time(span.start, time_zone), end=write_time(span.end, time_zone))
+    return TimeSlot(
+        start=to_date_time_zone(span.start, time_zone), end=to_date_time_zone(span.end, time_zone)
+    )
 
 
 def _seen_or_error(
-    caller: Caller, outcome: Answer | Failed | CalendarUnavailable
+    graph: GraphSession, outcome: GraphResponse | GraphCallFailed | SchedulingError
 ) -> SeenEvent | Exception:
-    if isinstance(outcome, Failed):
-        return caller.error(outcome.refusal)
-    if isinstance(outcome, CalendarUnavailable):
+    if isinstance(outcome, GraphCallFailed):
+        return graph.error(outcome.refusal)
+    if isinstance(outcome, SchedulingError):
         return outcome
     try:
-        return seen_event(outcome.json())
+        return parse_event(outcome.json())
     except SchedulingError as error:
         return error
 
 
 async def _in_batches(
-    caller: Caller, requests: Sequence[RequestInformation]
-) -> list[Answer | Failed | CalendarUnavailable]:
-    """Send *requests*, twenty at a time. A batch that failed is the answer to each of its parts."""
-    outcomes: list[Answer | Failed | CalendarUnavailable] = []
-    for start in range(0, len(requests), MOST):
-        part = requests[start : start + MOST]
+    graph: GraphSession, requests: Sequence[RequestInformation]
+) -> list[GraphResponse | GraphCallFailed | SchedulingError]:
+    """Send *requests*, twenty at a time. A batch that failed is the answer to each of its parts.
+
+    Raises what `Identity.get_token` does, if that was before anything was sent.
+    """
+    outcomes: list[GraphResponse | GraphCallFailed | SchedulingError] = []
+    for start in range(0, len(requests), MAX_BATCH_REQUESTS):
+        part = requests[start : start + MAX_BATCH_REQUESTS]
         try:
-            outcomes += await send_batch(caller, part)
-        except (Failed, CalendarUnavailable) as failed:
+            outcomes += await send_batch(graph, part)
+        except (GraphCallFailed, CalendarUnavailable) as failed:
             outcomes += [failed] * len(part)
+        except SchedulingError as refused:
+            if not outcomes:
+                raise
+            outcomes += [refused] * len(part)
     return outcomes
 
 
-def _error_of(caller: Caller, outcome: Answer | Failed | CalendarUnavailable) -> Exception | None:
-    if isinstance(outcome, Failed):
-        return caller.error(outcome.refusal)
-    return outcome if isinstance(outcome, CalendarUnavailable) else None
+def _error_of(
+    graph: GraphSession, outcome: GraphResponse | GraphCallFailed | SchedulingError
+) -> Exception | None:
+    if isinstance(outcome, GraphCallFailed):
+        return graph.error(outcome.refusal)
+    return outcome if isinstance(outcome, SchedulingError) else None
 
 
 def _instant(at: datetime) -> str:

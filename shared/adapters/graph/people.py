@@ -8,17 +8,17 @@ from msgraph.generated.users.item.calendar.calendar_request_builder import Calen
 from msgraph.generated.users.item.user_item_request_builder import UserItemRequestBuilder
 from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 
-from shared.adapters.graph.client import Caller, Failed, GraphClient
+from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphSession
 from shared.ids import Mailbox, ObjectId, TenantId
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.pairings.ports import Person
 
 SELECT: Final = ["id", "mail", "userPrincipalName", "displayName"]
 """What `User.ReadBasic.All` lets the app read and somebody here needs."""
 
 
-class GraphPeople:
-    """Looks people up by the app's own identity (the `People` port).
+class GraphDirectory:
+    """Looks people up by the app's own identity (the `Directory` port).
 
     Every method may raise CalendarThrottled, CalendarUnavailable, CalendarRefused, ConsentMissing.
     """
@@ -33,14 +33,14 @@ class GraphPeople:
     async def find(self, tenant_id: TenantId, address: str) -> Person | None:
         """Return who has *address* as mail address or user principal name; None: nobody."""
         quoted = address.replace("'", "''")
-        caller = self._client.app(tenant_id)
+        graph = self._client.app(tenant_id)
         wanted = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(
             filter=f"mail eq '{quoted}' or userPrincipalName eq '{quoted}'", select=SELECT
         )
-        builder = UsersRequestBuilder(caller.adapter, caller.path())
+        builder = UsersRequestBuilder(graph.adapter, graph.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        told = (await caller.call(request, repeatable=True)).json().get("value") or []
-        return _person(told[0]) if told else None
+        payload = (await graph.call(request, repeatable=True)).json().get("value") or []
+        return _person(payload[0]) if payload else None
 
     async def probe_mailbox(self, mailbox: Mailbox) -> None:
         """Read nothing but the id of the mailbox's calendar, as the app.
@@ -51,32 +51,32 @@ class GraphPeople:
         """
         await self._probe(self._client.app(mailbox.tenant_id, mailbox.object_id))
 
-    async def probe_own_mailbox(self, acting: Acting) -> None:
+    async def probe_own_mailbox(self, acting: ActingUser) -> None:
         """Do the same as *acting*. Raises also SignInAgain, NotAuthenticated."""
         await self._probe(self._client.acting(acting))
 
-    async def _get(self, caller: Caller) -> Person | None:
+    async def _get(self, graph: GraphSession) -> Person | None:
         wanted = UserItemRequestBuilder.UserItemRequestBuilderGetQueryParameters(select=SELECT)
-        builder = UserItemRequestBuilder(caller.adapter, caller.path())
+        builder = UserItemRequestBuilder(graph.adapter, graph.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
         try:
-            return _person((await caller.send(request, repeatable=True)).json())
-        except Failed as failed:
+            return _person((await graph.send(request, repeatable=True)).json())
+        except GraphCallFailed as failed:
             if failed.refusal.status == 404:
                 return None
-            raise caller.error(failed.refusal) from None
+            raise graph.error(failed.refusal) from None
 
     @staticmethod
-    async def _probe(caller: Caller) -> None:
+    async def _probe(graph: GraphSession) -> None:
         wanted = CalendarRequestBuilder.CalendarRequestBuilderGetQueryParameters(select=["id"])
-        builder = CalendarRequestBuilder(caller.adapter, caller.path())
+        builder = CalendarRequestBuilder(graph.adapter, graph.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        await caller.call(request, repeatable=True)
+        await graph.call(request, repeatable=True)
 
 
-def _person(told: Mapping[str, Any]) -> Person:
+def _person(payload: Mapping[str, Any]) -> Person:
     return Person(
-        object_id=ObjectId(str(told["id"]).lower()),
-        address=str(told.get("mail") or told.get("userPrincipalName") or "").lower(),
-        name=str(told.get("displayName") or ""),
+        object_id=ObjectId(str(payload["id"]).lower()),
+        address=str(payload.get("mail") or payload.get("userPrincipalName") or "").lower(),
+        name=str(payload.get("displayName") or ""),
     )

@@ -13,8 +13,8 @@ from kiota_abstractions.method import Method
 from kiota_abstractions.request_information import RequestInformation
 
 from shared.adapters.app_credentials import AppCredentials, refusal_of
-from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
-from shared.adapters.graph.errors import Refusal
+from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
+from shared.adapters.graph.errors import GraphErrorBody
 from shared.errors import (
     CalendarError,
     CalendarUnavailable,
@@ -27,8 +27,8 @@ from shared.errors import (
 )
 from shared.ids import Mailbox, TenantId
 from shared.logs import log_event
-from shared.organizations.model import Acting
-from shared.organizations.ports import Account, AppFacts, Capability, Evidence, Hint
+from shared.organizations.model import ActingUser
+from shared.organizations.ports import Account, AppRegistration, Capability, ProbeHint, ProbeResult
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -48,17 +48,19 @@ _FULL: Final = "id,userType,accountEnabled,onPremisesSyncEnabled,assignedPlans"
 class GraphProbes:
     """The `Probes` port."""
 
-    def __init__(self, client: GraphClient, credentials: AppCredentials, app: AppFacts) -> None:
+    def __init__(
+        self, client: GraphClient, credentials: AppCredentials, app: AppRegistration
+    ) -> None:
         self._client = client
         self._credentials = credentials
         self._app = app
 
     @property
-    def app(self) -> AppFacts:
+    def app(self) -> AppRegistration:
         """Return the facts that remedies name."""
         return self._app
 
-    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> Evidence:
+    async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> ProbeResult:
         """Get a token of the app's own; *fresh*: not a kept one. Not ok if of another tenant."""
         identity = self._credentials.app(tenant_id)
         if fresh:
@@ -69,76 +71,80 @@ class GraphProbes:
             return _evidence(Capability.TOKEN, error, as_user=False)
         if (named := _tenant_in(token)) not in {None, tenant_id}:
             log_event("probe.foreign_token", tenant_id=tenant_id)
-            return Evidence(Capability.TOKEN, ok=False, status=200, code=f"tid {named}")
-        return Evidence(Capability.TOKEN, ok=True, status=200)
+            return ProbeResult(Capability.TOKEN, ok=False, status=200, code=f"tid {named}")
+        return ProbeResult(Capability.TOKEN, ok=True, status=200)
 
-    async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> Evidence:
+    async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> ProbeResult:
         """Look somebody up, or *mailbox*'s owner, with all the directory tells of them."""
-        caller = self._client.app(tenant_id, mailbox.object_id if mailbox else "")
+        graph = self._client.app(tenant_id, mailbox.object_id if mailbox else "")
         if mailbox is None:
             return await _tried(
                 Capability.PROFILES,
-                lambda: caller.send(
-                    _request(caller, Method.GET, f"/users?$top=1&$select={_BASIC}")
-                ),
+                lambda: graph.send(_request(graph, Method.GET, f"/users?$top=1&$select={_BASIC}")),
             )
         user = f"/users/{quote(mailbox.object_id)}"
         try:
-            told = await self._told(caller, f"{user}?$select={_BASIC}")
-        except (Failed, SchedulingError) as error:
+            payload = await self._get_json(graph, f"{user}?$select={_BASIC}")
+        except (GraphCallFailed, SchedulingError) as error:
             return _evidence(Capability.PROFILES, error, as_user=False)
-        more = await self._told_perhaps(caller, f"{user}?$select={_FULL}")
-        purpose = await self._told_perhaps(caller, f"{user}/mailboxSettings?$select=userPurpose")
-        account = _account(told, more, purpose)
-        return Evidence(Capability.PROFILES, ok=True, status=200, account=account)
+        more = await self._get_json_or_empty(graph, f"{user}?$select={_FULL}")
+        purpose = await self._get_json_or_empty(
+            graph, f"{user}/mailboxSettings?$select=userPurpose"
+        )
+        account = _account(payload, more, purpose)
+        return ProbeResult(Capability.PROFILES, ok=True, status=200, account=account)
 
-    async def schedule(self, acting: Acting) -> Evidence:
+    async def schedule(self, acting: ActingUser) -> ProbeResult:
         """Read the acting mailbox's own free/busy."""
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
         as_user = acting.assertion is not None
         mailbox = acting.mailbox
         try:
             app = self._client.app(mailbox.tenant_id)
-            told = await self._told(app, f"/users/{quote(mailbox.object_id)}?$select={_BASIC}")
-            address = str(told.get("mail") or told.get("userPrincipalName") or "")
-            answer = await caller.send(
-                _schedule_request(caller, _root(acting), address), repeatable=True
+            payload = await self._get_json(
+                app, f"/users/{quote(mailbox.object_id)}?$select={_BASIC}"
+            )
+            address = str(payload.get("mail") or payload.get("userPrincipalName") or "")
+            answer = await graph.send(
+                _schedule_request(graph, _root(acting), address), repeatable=True
             )
             return _of_schedule(answer, as_user=as_user)
-        except (Failed, SchedulingError) as error:
+        except (GraphCallFailed, SchedulingError) as error:
             return _evidence(Capability.SCHEDULE, error, as_user=as_user)
 
-    async def read_events(self, acting: Acting) -> Evidence:
+    async def read_events(self, acting: ActingUser) -> ProbeResult:
         """Read the id of one event."""
-        caller = self._client.acting(acting)
-        request = _request(caller, Method.GET, f"{_root(acting)}/events?$top=1&$select=id")
+        graph = self._client.acting(acting)
+        request = _request(graph, Method.GET, f"{_root(acting)}/events?$top=1&$select=id")
         return await _tried(
             Capability.READ_EVENTS,
-            lambda: caller.send(request, repeatable=True),
+            lambda: graph.send(request, repeatable=True),
             as_user=acting.assertion is not None,
         )
 
-    async def write(self, acting: Acting) -> Evidence:
+    async def write(self, acting: ActingUser) -> ProbeResult:
         """Change an event that does not exist: whoever may not write is told so before that."""
         as_user = acting.assertion is not None
         capability = Capability.WRITE_AS_USER if as_user else Capability.WRITE_AS_APP
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
         request = _request(
-            caller, Method.PATCH, f"{_root(acting)}/events/{NO_EVENT}", {"showAs": "busy"}
+            graph, Method.PATCH, f"{_root(acting)}/events/{NO_EVENT}", {"showAs": "busy"}
         )
         try:
-            await caller.send(request, repeatable=True)
-        except Failed as failed:
+            await graph.send(request, repeatable=True)
+        except GraphCallFailed as failed:
             if _is_about_the_event(failed.refusal):
-                return Evidence(capability, ok=True, status=failed.refusal.status, as_user=as_user)
+                return ProbeResult(
+                    capability, ok=True, status=failed.refusal.status, as_user=as_user
+                )
             return _evidence(capability, failed, as_user=as_user)
         except SchedulingError as error:
             return _evidence(capability, error, as_user=as_user)
-        return Evidence(capability, ok=True, status=200, as_user=as_user)
+        return ProbeResult(capability, ok=True, status=200, as_user=as_user)
 
-    async def subscribe(self, mailbox: Mailbox) -> Evidence:
+    async def subscribe(self, mailbox: Mailbox) -> ProbeResult:
         """Subscribe to the mailbox for a moment, with the real handshake."""
-        caller = self._client.app(mailbox.tenant_id)
+        graph = self._client.app(mailbox.tenant_id)
         expires_at = datetime.now(UTC) + SUBSCRIPTION_LIFE
         wanted = {
             # Not what real subscriptions ask for: a second one of the same kind may be refused.
@@ -150,63 +156,63 @@ class GraphProbes:
             "clientState": "probe",
         }
         try:
-            answer = await caller.send(
-                _request(caller, Method.POST, "/subscriptions", wanted),
+            answer = await graph.send(
+                _request(graph, Method.POST, "/subscriptions", wanted),
                 call_seconds=SUBSCRIBE_SECONDS,
                 budget_seconds=SUBSCRIBE_SECONDS,
             )
-        except Failed as failed:
+        except GraphCallFailed as failed:
             # There is one already, so it can be had.
             if failed.refusal.status == 409:
-                return Evidence(Capability.SUBSCRIBE, ok=True, status=409)
+                return ProbeResult(Capability.SUBSCRIBE, ok=True, status=409)
             return _of_subscribing(failed)
         except SchedulingError as error:
             return _evidence(Capability.SUBSCRIBE, error, as_user=False)
-        await self._unsubscribe(caller, str(answer.json().get("id")))
-        return Evidence(Capability.SUBSCRIBE, ok=True, status=answer.status)
+        await self._unsubscribe(graph, str(answer.json().get("id")))
+        return ProbeResult(Capability.SUBSCRIBE, ok=True, status=answer.status)
 
     @staticmethod
-    async def _unsubscribe(caller: Caller, subscription_id: str) -> None:
-        request = _request(caller, Method.DELETE, f"/subscriptions/{quote(subscription_id)}")
+    async def _unsubscribe(graph: GraphSession, subscription_id: str) -> None:
+        request = _request(graph, Method.DELETE, f"/subscriptions/{quote(subscription_id)}")
         try:
-            await caller.send(request, repeatable=True)
-        except (Failed, SchedulingError):
+            await graph.send(request, repeatable=True)
+        except (GraphCallFailed, SchedulingError):
             # It ends by itself within the hour.
             log_event("probe.subscription_left", subscription_id=subscription_id)
 
     @staticmethod
-    async def _told(caller: Caller, path: str) -> Mapping[str, Any]:
-        return (await caller.send(_request(caller, Method.GET, path), repeatable=True)).json()
+    async def _get_json(graph: GraphSession, path: str) -> Mapping[str, Any]:
+        return (await graph.send(_request(graph, Method.GET, path), repeatable=True)).json()
 
-    async def _told_perhaps(self, caller: Caller, path: str) -> Mapping[str, Any]:
+    async def _get_json_or_empty(self, graph: GraphSession, path: str) -> Mapping[str, Any]:
         """Return what *path* tells; nothing where the app may not know it."""
         try:
-            return await self._told(caller, path)
-        except (Failed, SchedulingError):
+            return await self._get_json(graph, path)
+        except (GraphCallFailed, SchedulingError):
             return {}
 
 
 async def _tried(
-    capability: Capability, call: Callable[[], Awaitable[Answer]], *, as_user: bool = False
-) -> Evidence:
+    capability: Capability, call: Callable[[], Awaitable[GraphResponse]], *, as_user: bool = False
+) -> ProbeResult:
     try:
         answer = await call()
-    except (Failed, SchedulingError) as error:
+    except (GraphCallFailed, SchedulingError) as error:
         return _evidence(capability, error, as_user=as_user)
-    return Evidence(capability, ok=True, status=answer.status, as_user=as_user)
+    return ProbeResult(capability, ok=True, status=answer.status, as_user=as_user)
 
 
 def _evidence(
-    capability: Capability, error: Failed | SchedulingError, *, as_user: bool
-) -> Evidence:
+    capability: Capability, error: GraphCallFailed | SchedulingError, *, as_user: bool
+) -> ProbeResult:
     """Return what *error* shows. What only the user can mend is raised."""
-    if isinstance(error, Failed):
+    if isinstance(error, GraphCallFailed):
         return _of_refusal(capability, error.refusal, as_user=as_user)
     _raise_if_the_users(error, as_user=as_user)
     if isinstance(error.__cause__, AzureError):
         refusal = refusal_of(error.__cause__)
         if refusal.aadsts is not None or refusal.error in _TOKEN_ERRORS:
-            return Evidence(
+            return ProbeResult(
                 capability,
                 ok=None if isinstance(error, CalendarUnavailable) else False,
                 status=refusal.status,
@@ -216,7 +222,7 @@ def _evidence(
                 as_user=as_user,
             )
     if isinstance(error, CalendarError):
-        return Evidence(
+        return ProbeResult(
             capability,
             ok=None,
             status=error.status,
@@ -224,10 +230,10 @@ def _evidence(
             request_id=error.request_id,
             as_user=as_user,
         )
-    hint = Hint.MISCONFIGURED if isinstance(error, Misconfigured) else None
+    hint = ProbeHint.MISCONFIGURED if isinstance(error, Misconfigured) else None
     ok = None if isinstance(error, StoreUnavailable) else False
     aadsts = error.aadsts if isinstance(error, ConsentMissing) else None
-    return Evidence(capability, ok=ok, aadsts=aadsts, hint=hint, as_user=as_user)
+    return ProbeResult(capability, ok=ok, aadsts=aadsts, hint=hint, as_user=as_user)
 
 
 _TOKEN_ERRORS: Final = frozenset(
@@ -253,8 +259,8 @@ def _raise_if_the_users(error: SchedulingError, *, as_user: bool) -> None:
         raise error
 
 
-def _of_refusal(capability: Capability, refusal: Refusal, *, as_user: bool) -> Evidence:
-    return Evidence(
+def _of_refusal(capability: Capability, refusal: GraphErrorBody, *, as_user: bool) -> ProbeResult:
+    return ProbeResult(
         capability,
         ok=None if refusal.status == 429 or refusal.status >= 500 else False,
         status=refusal.status,
@@ -262,39 +268,39 @@ def _of_refusal(capability: Capability, refusal: Refusal, *, as_user: bool) -> E
         request_id=refusal.request_id,
         as_user=as_user,
         # The only mark of an access policy is in the message.
-        hint=Hint.ACCESS_POLICY if "[RAOP]" in refusal.message else None,
+        hint=ProbeHint.ACCESS_POLICY if "[RAOP]" in refusal.message else None,
     )
 
 
-def _of_subscribing(failed: Failed) -> Evidence:
+def _of_subscribing(failed: GraphCallFailed) -> ProbeResult:
     refusal = failed.refusal
     evidence = _of_refusal(Capability.SUBSCRIBE, refusal, as_user=False)
     if refusal.status == 404:
-        return Evidence(
+        return ProbeResult(
             Capability.SUBSCRIBE,
             ok=False,
             status=404,
             code=refusal.code,
             request_id=refusal.request_id,
-            hint=Hint.NO_MAILBOX,
+            hint=ProbeHint.NO_MAILBOX,
         )
     if refusal.status == 400 and "validation" in refusal.message.lower():
-        return Evidence(
+        return ProbeResult(
             Capability.SUBSCRIBE,
             ok=False,
             status=400,
             code=refusal.code,
             request_id=refusal.request_id,
-            hint=Hint.HANDSHAKE,
+            hint=ProbeHint.HANDSHAKE,
         )
     return evidence
 
 
-def _of_schedule(answer: Answer, *, as_user: bool) -> Evidence:
+def _of_schedule(answer: GraphResponse, *, as_user: bool) -> ProbeResult:
     """Return what getSchedule's 200 shows, which may hold an error in place of the mailbox."""
     entries = answer.json().get("value") or [{}]
     error = entries[0].get("error") or {}
-    return Evidence(
+    return ProbeResult(
         Capability.SCHEDULE,
         ok=not error,
         status=answer.status,
@@ -303,19 +309,19 @@ def _of_schedule(answer: Answer, *, as_user: bool) -> Evidence:
     )
 
 
-def _is_about_the_event(refusal: Refusal) -> bool:
+def _is_about_the_event(refusal: GraphErrorBody) -> bool:
     """Tell whether Graph got as far as looking for the event."""
     return refusal.code.lower() in {"erroritemnotfound", "errorinvalididmalformed"}
 
 
 def _account(
-    told: Mapping[str, Any], more: Mapping[str, Any], purpose: Mapping[str, Any]
+    payload: Mapping[str, Any], more: Mapping[str, Any], purpose: Mapping[str, Any]
 ) -> Account:
-    name = str(told.get("userPrincipalName") or "")
+    name = str(payload.get("userPrincipalName") or "")
     plans = more.get("assignedPlans")
     used_for = purpose.get("userPurpose")
     return Account(
-        address=str(told.get("mail") or name).lower(),
+        address=str(payload.get("mail") or name).lower(),
         is_guest="#ext#" in name.lower() or more.get("userType") == "Guest",
         is_shared=str(used_for).lower() == "shared" if used_for else None,
         is_synced=bool(more["onPremisesSyncEnabled"]) if "onPremisesSyncEnabled" in more else None,
@@ -343,28 +349,28 @@ def _tenant_in(token: "AccessToken") -> str | None:
     return named.lower() if isinstance(named, str) else None
 
 
-def _root(acting: Acting) -> str:
+def _root(acting: ActingUser) -> str:
     return "/me" if acting.assertion is not None else f"/users/{quote(acting.mailbox.object_id)}"
 
 
 def _request(
-    caller: Caller, method: Method, path: str, body: Mapping[str, Any] | None = None
+    graph: GraphSession, method: Method, path: str, body: Mapping[str, Any] | None = None
 ) -> RequestInformation:
     request = RequestInformation()
     request.http_method = method
     # Not as a template: that would take the commas out of $select.
-    request.url = f"{caller.adapter.base_url}{path}"
+    request.url = f"{graph.adapter.base_url}{path}"
     request.headers.try_add("Accept", "application/json")
     if body is not None:
         request.set_stream_content(json.dumps(body).encode(), "application/json")
     return request
 
 
-def _schedule_request(caller: Caller, root: str, address: str) -> RequestInformation:
+def _schedule_request(graph: GraphSession, root: str, address: str) -> RequestInformation:
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     end = start + timedelta(hours=1)
     return _request(
-        caller,
+        graph,
         Method.POST,
         f"{root}/calendar/getSchedule",
         {

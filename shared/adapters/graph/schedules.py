@@ -13,10 +13,10 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_request_bui
     GetScheduleRequestBuilder,
 )
 
-from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
-from shared.adapters.graph.times import read_span, write_time
+from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
+from shared.adapters.graph.times import read_span, to_date_time_zone
 from shared.availability.model import (
-    GRID,
+    SLOT_GRID,
     BusySpan,
     BusyStatus,
     Schedule,
@@ -26,10 +26,10 @@ from shared.availability.model import (
 )
 from shared.availability.working_hours import custom_zone, zone_of
 from shared.errors import CalendarUnavailable
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.timespan import TimeSpan
 
-GRID_MINUTES: Final = GRID // timedelta(minutes=1)
+GRID_MINUTES: Final = SLOT_GRID // timedelta(minutes=1)
 TOO_MANY: Final = "5006"
 """More than 1,000 entries in the window, of a mailbox or for the whole call."""
 SHORTEST_WINDOW: Final = timedelta(days=7)
@@ -72,19 +72,19 @@ class GraphSchedules:
         self._client = client
 
     async def read(
-        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+        self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
         """Return one schedule per address, in the order asked, as the port says.
 
         One call, but where Exchange finds too many entries for the whole call: then the window is
         asked for in halves.
         """
-        caller = self._client.acting(acting)
+        graph = self._client.acting(acting)
         try:
-            answer = await self._ask(caller, addresses, window)
-        except Failed as failed:
+            answer = await self._ask(graph, addresses, window)
+        except GraphCallFailed as failed:
             if failed.refusal.code != TOO_MANY:
-                raise caller.error(failed.refusal) from None
+                raise graph.error(failed.refusal) from None
             if window.duration <= SHORTEST_WINDOW:
                 unknown = Unknown(UnknownReason.TOO_MANY_ENTRIES, TOO_MANY)
                 return [Schedule(address.lower(), unknown=unknown) for address in addresses]
@@ -92,7 +92,7 @@ class GraphSchedules:
         return schedules_of(answer.json(), addresses, window)
 
     async def _read_halves(
-        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+        self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
         first, second = halves(window)
         known = await self.read(acting, addresses, first)
@@ -101,15 +101,17 @@ class GraphSchedules:
         return joined(known, await self.read(acting, addresses, second))
 
     @staticmethod
-    async def _ask(caller: Caller, addresses: Sequence[str], window: TimeSpan) -> Answer:
+    async def _ask(
+        graph: GraphSession, addresses: Sequence[str], window: TimeSpan
+    ) -> GraphResponse:
         body = GetSchedulePostRequestBody(
             schedules=list(addresses),
-            start_time=write_time(window.start),
-            end_time=write_time(window.end),
+            start_time=to_date_time_zone(window.start),
+            end_time=to_date_time_zone(window.end),
             availability_view_interval=GRID_MINUTES,
         )
-        builder = GetScheduleRequestBuilder(caller.adapter, caller.path())
-        return await caller.send(builder.to_post_request_information(body), repeatable=True)
+        builder = GetScheduleRequestBuilder(graph.adapter, graph.path())
+        return await graph.send(builder.to_post_request_information(body), repeatable=True)
 
 
 def schedules_of(
@@ -123,18 +125,20 @@ def schedules_of(
         CalendarUnavailable: it is no such answer.
     """
     try:
-        told: Mapping[str, Mapping[str, Any]] = {
+        payload: Mapping[str, Mapping[str, Any]] = {
             one["scheduleId"].lower(): one for one in answer["value"]
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CalendarUnavailable("Graph's answer about free/busy cannot be read.") from error
-    digits = window.duration // GRID
-    return [_schedule(address.lower(), told.get(address.lower()), digits) for address in addresses]
+    digits = window.duration // SLOT_GRID
+    return [
+        _schedule(address.lower(), payload.get(address.lower()), digits) for address in addresses
+    ]
 
 
 def halves(window: TimeSpan) -> tuple[TimeSpan, TimeSpan]:
     """Return the two halves of *window*, cut on the grid."""
-    middle = window.start + (window.duration / 2) // GRID * GRID
+    middle = window.start + (window.duration / 2) // SLOT_GRID * SLOT_GRID
     return TimeSpan(window.start, middle), TimeSpan(middle, window.end)
 
 
@@ -161,17 +165,17 @@ def _joined(first: Schedule, second: Schedule) -> Schedule:
     return Schedule(first.address, hours=hours, unknown=mixed)
 
 
-def _schedule(address: str, told: Mapping[str, Any] | None, digits: int) -> Schedule:
-    if told is None:
+def _schedule(address: str, payload: Mapping[str, Any] | None, digits: int) -> Schedule:
+    if payload is None:
         return Schedule(address, unknown=Unknown(UnknownReason.NO_ANSWER))
-    if error := told.get("error"):
+    if error := payload.get("error"):
         return Schedule(address, unknown=_unknown(error))
-    hours = _hours(told.get("workingHours"))
-    view = told.get("availabilityView")
+    hours = _hours(payload.get("workingHours"))
+    view = payload.get("availabilityView")
     if isinstance(view, str) and len(view) == digits and _is_of_digits(view):
         return Schedule(address, view=view, hours=hours)
     # An empty list proves nothing: unknown is not free.
-    if items := told.get("scheduleItems"):
+    if items := payload.get("scheduleItems"):
         return Schedule(address, items=_items(items), hours=hours)
     return Schedule(address, hours=hours, unknown=Unknown(UnknownReason.NO_ANSWER))
 
@@ -196,16 +200,16 @@ def _items(items: Sequence[Mapping[str, Any]]) -> tuple[BusySpan, ...]:
     return tuple(found)
 
 
-def _hours(told: Mapping[str, Any] | None) -> WorkingHours | None:
+def _hours(payload: Mapping[str, Any] | None) -> WorkingHours | None:
     """Return working hours; None where the mailbox says none, or in a zone that nobody knows."""
-    if not told or not told.get("timeZone"):
+    if not payload or not payload.get("timeZone"):
         return None
-    zone: Mapping[str, Any] = told["timeZone"]
+    zone: Mapping[str, Any] = payload["timeZone"]
     # People of one company mostly have the same hours, and making a zone costs.
     return _kept_hours(
-        tuple(told.get("daysOfWeek") or ()),
-        str(told.get("startTime")),
-        str(told.get("endTime")),
+        tuple(payload.get("daysOfWeek") or ()),
+        str(payload.get("startTime")),
+        str(payload.get("endTime")),
         str(zone.get("name")),
         json.dumps(zone) if "bias" in zone else "",
     )

@@ -13,7 +13,7 @@ from msgraph.generated.subscriptions.subscriptions_request_builder import (
 )
 
 from shared.adapters.graph.batch import send_batch
-from shared.adapters.graph.client import Answer, Caller, Failed, GraphClient
+from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
 from shared.adapters.graph.times import read_instant
 from shared.errors import CalendarUnavailable, EventGone
 from shared.ids import Mailbox, SubscriptionId, TenantId
@@ -44,17 +44,17 @@ class GraphSubscriptionService:
         Return its id and the expiry that Graph granted. Raises what the port says; CalendarRefused
         also when Graph could not shake hands with our URLs.
         """
-        caller = self._client.app(mailbox.tenant_id)
+        graph = self._client.app(mailbox.tenant_id)
         try:
-            return await self._create(caller, mailbox, client_state, expires_at)
-        except Failed as failed:
+            return await self._create(graph, mailbox, client_state, expires_at)
+        except GraphCallFailed as failed:
             # Listing costs a page per hundred subscriptions of the tenant: only when it is needed.
-            if failed.refusal.status != 409 or not await self._remove_ours(caller, mailbox):
-                raise caller.error(failed.refusal) from None
+            if failed.refusal.status != 409 or not await self._remove_ours(graph, mailbox):
+                raise graph.error(failed.refusal) from None
         try:
-            return await self._create(caller, mailbox, client_state, expires_at)
-        except Failed as failed:
-            raise caller.error(failed.refusal) from None
+            return await self._create(graph, mailbox, client_state, expires_at)
+        except GraphCallFailed as failed:
+            raise graph.error(failed.refusal) from None
 
     async def renew(
         self, tenant_id: TenantId, ids: Sequence[SubscriptionId], expires_at: datetime
@@ -62,29 +62,29 @@ class GraphSubscriptionService:
         """Renew up to 20 in one request: each its new expiry or its error (EventGone: no more)."""
         if not ids:
             return []
-        caller = self._client.app(tenant_id)
+        graph = self._client.app(tenant_id)
         requests = [
-            _item(caller, id_).to_patch_request_information(
+            _item(graph, id_).to_patch_request_information(
                 SubscriptionModel(expiration_date_time=expires_at)
             )
             for id_ in ids
         ]
         try:
-            outcomes = await send_batch(caller, requests)
-        except Failed as failed:
-            raise caller.error(failed.refusal) from None
-        return [_expiry_or_error(caller, outcome) for outcome in outcomes]
+            outcomes = await send_batch(graph, requests)
+        except GraphCallFailed as failed:
+            raise graph.error(failed.refusal) from None
+        return [_expiry_or_error(graph, outcome) for outcome in outcomes]
 
     async def delete(self, tenant_id: TenantId, subscription_id: SubscriptionId) -> None:
         """End it; absent is no error."""
-        caller = self._client.app(tenant_id)
+        graph = self._client.app(tenant_id)
         try:
-            await self._delete(caller, subscription_id)
-        except Failed as failed:
-            raise caller.error(failed.refusal) from None
+            await self._delete(graph, subscription_id)
+        except GraphCallFailed as failed:
+            raise graph.error(failed.refusal) from None
 
     async def _create(
-        self, caller: Caller, mailbox: Mailbox, client_state: str, expires_at: datetime
+        self, graph: GraphSession, mailbox: Mailbox, client_state: str, expires_at: datetime
     ) -> tuple[SubscriptionId, datetime]:
         wanted = SubscriptionModel(
             change_type=CHANGES,
@@ -94,72 +94,72 @@ class GraphSubscriptionService:
             expiration_date_time=expires_at,
             client_state=client_state,
         )
-        builder = SubscriptionsRequestBuilder(caller.adapter, caller.path())
-        answer = await caller.send(
+        builder = SubscriptionsRequestBuilder(graph.adapter, graph.path())
+        answer = await graph.send(
             builder.to_post_request_information(wanted),
             call_seconds=CREATE_SECONDS,
             budget_seconds=CREATE_SECONDS,
         )
-        told = answer.json()
-        return SubscriptionId(str(told["id"])), _expiry(told)
+        payload = answer.json()
+        return SubscriptionId(str(payload["id"])), _expiry(payload)
 
-    async def _remove_ours(self, caller: Caller, mailbox: Mailbox) -> bool:
+    async def _remove_ours(self, graph: GraphSession, mailbox: Mailbox) -> bool:
         """Remove the subscriptions to *mailbox* that call this app; tell whether there were any."""
         removed = False
-        async for told in _listed(caller):
+        async for payload in _listed(graph):
             if (
-                str(told.get("resource")).strip("/").lower()
+                str(payload.get("resource")).strip("/").lower()
                 == _resource(mailbox).strip("/").lower()
-                and told.get("notificationUrl") == self._notifications
+                and payload.get("notificationUrl") == self._notifications
             ):
-                await self._delete(caller, SubscriptionId(str(told["id"])))
+                await self._delete(graph, SubscriptionId(str(payload["id"])))
                 removed = True
         return removed
 
     @staticmethod
-    async def _delete(caller: Caller, subscription_id: SubscriptionId) -> None:
+    async def _delete(graph: GraphSession, subscription_id: SubscriptionId) -> None:
         try:
-            await caller.send(
-                _item(caller, subscription_id).to_delete_request_information(), repeatable=True
+            await graph.send(
+                _item(graph, subscription_id).to_delete_request_information(), repeatable=True
             )
-        except Failed as failed:
+        except GraphCallFailed as failed:
             if failed.refusal.status not in {404, 410}:
                 raise
 
 
-async def _listed(caller: Caller) -> AsyncIterator[Mapping[str, Any]]:
+async def _listed(graph: GraphSession) -> AsyncIterator[Mapping[str, Any]]:
     """Yield every subscription of the app in the tenant, page after page."""
-    builder = SubscriptionsRequestBuilder(caller.adapter, caller.path())
+    builder = SubscriptionsRequestBuilder(graph.adapter, graph.path())
     request: RequestInformation | None = builder.to_get_request_information()
     while request is not None:
-        told = (await caller.send(request, repeatable=True)).json()
-        for one in told.get("value") or ():
+        payload = (await graph.send(request, repeatable=True)).json()
+        for one in payload.get("value") or ():
             yield one
-        next_link = told.get("@odata.nextLink")
+        next_link = payload.get("@odata.nextLink")
         request = builder.with_url(next_link).to_get_request_information() if next_link else None
 
 
-def _item(caller: Caller, subscription_id: SubscriptionId) -> SubscriptionItemRequestBuilder:
-    return SubscriptionItemRequestBuilder(caller.adapter, caller.path(subscription=subscription_id))
+def _item(graph: GraphSession, subscription_id: SubscriptionId) -> SubscriptionItemRequestBuilder:
+    return SubscriptionItemRequestBuilder(graph.adapter, graph.path(subscription=subscription_id))
 
 
 def _resource(mailbox: Mailbox) -> str:
     return f"/users/{mailbox.object_id}/events"
 
 
-def _expiry(told: Mapping[str, Any]) -> datetime:
-    expires_at = read_instant(told.get("expirationDateTime"))
+def _expiry(payload: Mapping[str, Any]) -> datetime:
+    expires_at = read_instant(payload.get("expirationDateTime"))
     if expires_at is None:
         raise CalendarUnavailable("Graph did not say when the subscription expires.")
     return expires_at
 
 
 def _expiry_or_error(
-    caller: Caller, outcome: Answer | Failed | CalendarUnavailable
+    graph: GraphSession, outcome: GraphResponse | GraphCallFailed | CalendarUnavailable
 ) -> datetime | Exception:
     if isinstance(outcome, CalendarUnavailable):
         return outcome
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, GraphCallFailed):
         refusal = outcome.refusal
         # Unknown, expired or somebody else's: what it stood for is to be made anew.
         if refusal.status in {400, 404, 410}:
@@ -169,7 +169,7 @@ def _expiry_or_error(
                 status=refusal.status,
                 request_id=refusal.request_id,
             )
-        return caller.error(refusal)
+        return graph.error(refusal)
     try:
         return _expiry(outcome.json())
     except CalendarUnavailable as error:

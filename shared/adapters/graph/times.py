@@ -56,7 +56,7 @@ def read_span(start: Mapping[str, Any], end: Mapping[str, Any]) -> TimeSpan:
         raise CalendarUnavailable("Graph wrote a time that ends before it starts.") from error
 
 
-def write_time(instant: datetime, zone_name: str = "UTC") -> DateTimeTimeZone:
+def to_date_time_zone(instant: datetime, zone_name: str = "UTC") -> DateTimeTimeZone:
     """Write *instant* as the wall clock of *zone_name*, an IANA or Windows name.
 
     Outlook knows every Windows name but only some IANA ones, so the Windows name is written. An
@@ -76,7 +76,7 @@ def write_time(instant: datetime, zone_name: str = "UTC") -> DateTimeTimeZone:
     )
 
 
-def write_wall(instant: datetime, zone: str) -> DateTimeTimeZone:
+def to_local_time(instant: datetime, zone: str) -> DateTimeTimeZone:
     """Write *instant* as the wall clock of *zone*, always: the times of a series follow its clock.
 
     Which of two equal hours is meant is then Outlook's to say. A zone that Windows does not know is

@@ -19,8 +19,8 @@ from shared.adapters.tables.client import (
     Remove,
     Row,
     Tables,
-    contended,
-    deciding_again,
+    as_retryable,
+    retry_on_conflict,
 )
 from shared.adapters.tables.keys import CHANGES
 from shared.adapters.tables.values import cursor as opaque
@@ -74,7 +74,7 @@ class TableChanges:
         )
         return [_change(row, organization_id) for row in rows]
 
-    async def forget(
+    async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
         """Remove the changes that were written first, up to *before*; return how many.
@@ -118,12 +118,12 @@ class TableChanges:
                 for number, change in enumerate(changes, first)
             ]
             values = present({"last": last + len(changes)})
-            with deciding_again():
+            with as_retryable():
                 await self._tables.transact(
                     CHANGES, [Put(key, values, counter.etag if counter else None), *numbered]
                 )
 
-        await contended(attempt)
+        await retry_on_conflict(attempt)
 
 
 def _cursor(row: Row) -> str:

@@ -139,7 +139,7 @@ class Tables:
                 if row := await self.get(table, key):
                     found[key] = row
 
-        await together(read(key) for key in dict.fromkeys(keys))
+        await gather_limited(read(key) for key in dict.fromkeys(keys))
         return found
 
     async def put(self, table: str, change: Put) -> str:
@@ -283,16 +283,16 @@ class Tables:
             await self._service.create_table(table, **_WAIT)
 
 
-class Overtaken(StaleRow):
+class ConcurrencyConflict(StaleRow):
     """Inside the adapters: a row changed between reading and writing; read again."""
 
 
-class Unsure(Overtaken):
+class OutcomeUnknown(ConcurrencyConflict):
     """Inside the adapters: nobody said whether the change was made; read again."""
 
 
-async def contended(attempt: Callable[[int], Awaitable[_T]]) -> _T:
-    """Repeat *attempt*, which reads and writes anew, while it raises Overtaken or Unsure.
+async def retry_on_conflict(attempt: Callable[[int], Awaitable[_T]]) -> _T:
+    """Repeat *attempt*, which reads and writes anew, while it raises ConcurrencyConflict.
 
     Its argument: how many earlier attempts may have happened after all. Raises StoreUnavailable
     when it never ends.
@@ -301,11 +301,11 @@ async def contended(attempt: Callable[[int], Awaitable[_T]]) -> _T:
     for tried in range(TRIES):
         try:
             return await attempt(unsure)
-        except Unsure as error:
+        except OutcomeUnknown as error:
             unsure += 1
             if unsure == UNSURE_TRIES:
                 raise StoreUnavailable(str(error)) from error
-        except Overtaken:
+        except ConcurrencyConflict:
             pass
         # Jitter: those who collided must not meet again.
         await asyncio.sleep(random.uniform(0, min(0.005 * 2**tried, 0.25)))  # noqa: S311
@@ -313,17 +313,17 @@ async def contended(attempt: Callable[[int], Awaitable[_T]]) -> _T:
 
 
 @contextmanager
-def deciding_again() -> Iterator[None]:
-    """Turn a refused or unanswered change into what `contended` repeats."""
+def as_retryable() -> Iterator[None]:
+    """Turn a refused or unanswered change into what `retry_on_conflict` repeats."""
     try:
         yield
     except StaleRow as error:
-        raise Overtaken(str(error)) from error
+        raise ConcurrencyConflict(str(error)) from error
     except StoreUnavailable as error:
-        raise Unsure(str(error)) from error
+        raise OutcomeUnknown(str(error)) from error
 
 
-async def together(calls: Iterable[Awaitable[_T]]) -> list[_T]:
+async def gather_limited(calls: Iterable[Awaitable[_T]]) -> list[_T]:
     """Await *calls* together and return their answers in order; the first error as it is."""
 
     async def one(call: Awaitable[_T]) -> _T:

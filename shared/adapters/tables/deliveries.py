@@ -12,7 +12,7 @@ from shared.ids import OrganizationId
 
 
 class TableDeliveries:
-    """Implements `Deliveries` on Table Storage."""
+    """Implements `DeliveryStore` on Table Storage."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -26,7 +26,7 @@ class TableDeliveries:
         return Delivery(
             cursor=values.get("cursor"),
             delivered_at=_moment(values.get("delivered_at")),
-            busy_until=_moment(values.get("busy_until")),
+            lease_until=_moment(values.get("busy_until")),
             failures=int(values["failures"]),
             failing_since=_moment(values.get("failing_since")),
             retry_at=_moment(values.get("retry_at")),
@@ -40,7 +40,7 @@ class TableDeliveries:
             {
                 "cursor": delivery.cursor,
                 "delivered_at": _text(delivery.delivered_at),
-                "busy_until": _text(delivery.busy_until),
+                "busy_until": _text(delivery.lease_until),
                 "failures": delivery.failures,
                 "failing_since": _text(delivery.failing_since),
                 "retry_at": _text(delivery.retry_at),

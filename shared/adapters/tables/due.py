@@ -11,9 +11,9 @@ from shared.adapters.tables import keys
 from shared.adapters.tables.client import Put, Remove, Row, Tables, Write, transactions
 from shared.adapters.tables.keys import DUE
 from shared.adapters.tables.values import instant, moment, present
-from shared.due import DueItem, DueKind
 from shared.errors import StaleRow
 from shared.ids import Mailbox, ObjectId, OrganizationId, TenantId
+from shared.jobs import DueItem, DueKind
 
 
 class TableDue:
@@ -42,7 +42,7 @@ class TableDue:
             async for rows in self._tables.pages(DUE, query, bounds._asdict(), size=page):
                 yield [_item(kind, row) for row in rows]
 
-    async def done(self, items: Iterable[DueItem]) -> None:
+    async def remove(self, items: Iterable[DueItem]) -> None:
         """Remove *items*; absent ones are no error."""
         removals = [Remove(key) for key in dict.fromkeys(map(keys.due, items))]
         for transaction in transactions(removals):

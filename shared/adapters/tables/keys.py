@@ -13,7 +13,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from shared.due import DueItem, DueKind
 from shared.ids import (
     EventId,
     Mailbox,
@@ -24,6 +23,7 @@ from shared.ids import (
     SessionId,
     TenantId,
 )
+from shared.jobs import DueItem, DueKind
 
 ORGANIZATIONS: Final = "Organizations"
 PAIRINGS: Final = "Pairings"
@@ -80,7 +80,7 @@ def mailboxes(tenant_id: TenantId) -> "Buckets":
     return Buckets(f"{_safe(tenant_id)};", f"{_safe(tenant_id)};{_END}")
 
 
-def mailbox_of(key: Key) -> Mailbox:
+def parse_mailbox(key: Key) -> Mailbox:
     """Return whose partition a row of `MAILBOXES` is in: ids are GUIDs, nothing is escaped."""
     tenant_id, _, object_id = key.partition.partition(";")
     return Mailbox(TenantId(tenant_id), ObjectId(object_id))
@@ -126,12 +126,12 @@ def days(box: Mailbox, first: date, last: date) -> Rows:
     return Rows(mailbox(box), f"day;{before.isoformat()}", f"day;{last.isoformat()};")
 
 
-def starts_at(box: Mailbox, start: datetime, session_id: SessionId) -> Key:
+def time_index_key(box: Mailbox, start: datetime, session_id: SessionId) -> Key:
     """Return the key of the row that finds a session by its start."""
     return Key(mailbox(box), f"at;{instant(start)};{_safe(session_id)}")
 
 
-def starts(
+def time_index_range(
     box: Mailbox, since: datetime | None, until: datetime | None, *, after: str | None = None
 ) -> Rows:
     """Return where the sessions that start in [since, until) are found.

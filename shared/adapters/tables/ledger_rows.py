@@ -70,7 +70,7 @@ def _rows_of(ledger: MailboxLedger) -> dict[Key, tuple[Any, ...]]:
         values = session_values if isinstance(entry, Session) else pointer_values
         rows[keys.session(box, entry.id)] = (values, entry)
     for listing in ledger.listings.values():
-        rows[keys.starts_at(box, listing.start, listing.id)] = (listing_values, listing, box)
+        rows[keys.time_index_key(box, listing.start, listing.id)] = (listing_values, listing, box)
     for day, holds in ledger.holds.items():
         if holds:
             rows[keys.day(box, day)] = (day_values, holds)

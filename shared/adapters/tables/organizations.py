@@ -13,18 +13,18 @@ from datetime import timedelta
 from typing import Any
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Put, Row, Tables, contended, deciding_again
+from shared.adapters.tables.client import Put, Row, Tables, as_retryable, retry_on_conflict
 from shared.adapters.tables.keys import ORGANIZATIONS
 from shared.adapters.tables.values import cursor, instant, moment, present, read_cursor
 from shared.errors import Conflict, NotFound, StaleRow
 from shared.ids import OrganizationId, TenantId
 from shared.organizations.model import (
     AccessMode,
-    Background,
     ConsentState,
     OnlineMeetingChoice,
     Organization,
     OrganizationSettings,
+    SyncMode,
 )
 
 
@@ -93,7 +93,7 @@ class TableOrganizations:
         tenant_id = organization.tenant_id
         claim = None
         if tenant_id and not (before and before.tenant_id == tenant_id):
-            claim = await contended(lambda _: self._claim(tenant_id, organization.id))
+            claim = await retry_on_conflict(lambda _: self._claim(tenant_id, organization.id))
         key = keys.organization(organization.id)
         try:
             version = await self._tables.put(
@@ -121,7 +121,7 @@ class TableOrganizations:
             if claimant and claimant.id != organization_id:
                 raise Conflict("The tenant belongs to another organization.")
         values = present({"organization_id": organization_id})
-        with deciding_again():
+        with as_retryable():
             etag = await self._tables.put(
                 ORGANIZATIONS, Put(key, values, found.etag if found else None)
             )
@@ -160,7 +160,7 @@ def _values(organization: Organization) -> dict[str, Any]:
             "consent": organization.consent.value,
             "consent_changed_at": instant(changed_at) if changed_at else None,
             "access_mode": settings.access_mode.value,
-            "background": settings.background.value,
+            "background": settings.sync_mode.value,
             "tentative_is_busy": settings.tentative_is_busy,
             "minimum_notice_seconds": _seconds(settings.minimum_notice),
             "horizon_seconds": _seconds(settings.horizon),
@@ -195,7 +195,7 @@ def _organization(row: Row) -> Organization:
 def _settings(values: Mapping[str, Any]) -> OrganizationSettings:
     return OrganizationSettings(
         access_mode=AccessMode(values["access_mode"]),
-        background=Background(values["background"]),
+        sync_mode=SyncMode(values["background"]),
         tentative_is_busy=values["tentative_is_busy"],
         minimum_notice=timedelta(seconds=values["minimum_notice_seconds"]),
         horizon=timedelta(seconds=values["horizon_seconds"]),

@@ -12,7 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Put, Row, Tables, contended, deciding_again, together
+from shared.adapters.tables.client import (
+    Put,
+    Row,
+    Tables,
+    as_retryable,
+    gather_limited,
+    retry_on_conflict,
+)
 from shared.adapters.tables.keys import MAILBOXES, PAIRINGS
 from shared.adapters.tables.values import compact, cursor, present, read_cursor
 from shared.errors import NotFound, StaleRow
@@ -46,14 +53,14 @@ class TablePairings:
             # Under the version seen now: somebody who is put back meanwhile keeps the row.
             departures = await self._index_rows(leaving, pairing.id)
             await self._index(staying, pairing)
-            with deciding_again():
+            with as_retryable():
                 version = await self._tables.put(
                     PAIRINGS, Put(key, _values(pairing), row.etag if row else None)
                 )
             await self._remove(departures)
             return replace(pairing, version=version)
 
-        return await contended(attempt)
+        return await retry_on_conflict(attempt)
 
     async def of_mailbox(
         self, organization_id: OrganizationId, mailbox: Mailbox, *, after: str | None, limit: int
@@ -100,7 +107,7 @@ class TablePairings:
 
     async def _index(self, mailboxes: Iterable[Mailbox], pairing: Pairing) -> None:
         values = present({"pairing_id": pairing.id, "organization_id": pairing.organization_id})
-        await together(
+        await gather_limited(
             self._tables.put(
                 MAILBOXES, Put(keys.pairing_of(mailbox, pairing.id), values, force=True)
             )
@@ -118,7 +125,7 @@ class TablePairings:
             with suppress(StaleRow):  # put back by somebody: theirs to keep
                 await self._tables.remove(MAILBOXES, row.key, row.etag)
 
-        await together(remove(row) for row in rows)
+        await gather_limited(remove(row) for row in rows)
 
 
 def _mailboxes(pairing: Pairing) -> list[Mailbox]:

@@ -161,8 +161,8 @@ def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Se
         frequency=Frequency(values["frequency"]),
         monthly_by=MonthlyBy(values["monthly_by"]),
         planned=tuple(
-            _planned(number, told, *busy_unknown.get(number, ((), ())))
-            for number, told in enumerate(planned)
+            _planned(number, payload, *busy_unknown.get(number, ((), ())))
+            for number, payload in enumerate(planned)
         ),
         event_id=_optional(EventId, values.get("event_id")),
         version=version,
@@ -288,24 +288,24 @@ def _attendee(values: Mapping[str, Any]) -> Attendee:
 
 
 def _long_texts(**values: object) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    payload: dict[str, Any] = {}
     for name, value in values.items():
-        told |= long_text(name, compact(value))
-    return told
+        payload |= long_text(name, compact(value))
+    return payload
 
 
 def _planned_values(planned: Planned) -> list[Any]:
-    told: list[Any] = [planned.outcome.value, *_instants(planned.span)]
+    payload: list[Any] = [planned.outcome.value, *_instants(planned.span)]
     if planned.outcome is not Outcome.BOOKED:
-        told.append(_instants(planned.moved_to) if planned.moved_to else None)
-        told += [_instants(span) for span in planned.alternatives]
-    return told
+        payload.append(_instants(planned.moved_to) if planned.moved_to else None)
+        payload += [_instants(span) for span in planned.alternatives]
+    return payload
 
 
 def _planned(
-    number: int, told: Sequence[Any], busy: Sequence[str], unknown: Sequence[str]
+    number: int, payload: Sequence[Any], busy: Sequence[str], unknown: Sequence[str]
 ) -> Planned:
-    outcome, start, end, *more = told
+    outcome, start, end, *more = payload
     moved_to, *alternatives = more or [None]
     return Planned(
         number,

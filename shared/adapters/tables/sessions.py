@@ -18,13 +18,13 @@ from typing import Final
 
 from shared.adapters.tables import keys
 from shared.adapters.tables.client import (
-    Overtaken,
+    ConcurrencyConflict,
+    OutcomeUnknown,
     Row,
     Tables,
-    Unsure,
     Write,
-    contended,
-    deciding_again,
+    as_retryable,
+    retry_on_conflict,
 )
 from shared.adapters.tables.keys import MAILBOXES, Key
 from shared.adapters.tables.ledger_rows import difference, with_rows
@@ -76,7 +76,7 @@ class TableSessions:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._just_written: OrderedDict[Key, tuple[_Read, float]] = OrderedDict()
+        self._write_cache: OrderedDict[Key, tuple[_Read, float]] = OrderedDict()
 
     async def change(
         self,
@@ -96,7 +96,7 @@ class TableSessions:
         own = _own_key(mailbox, key)
         days = [keys.day(mailbox, day) for day in held_days(spans)]
         nothing = _Read(MailboxLedger(mailbox, is_whole=False), {})
-        guess = self._recall(own)
+        guess = self._take_cached(own)
         if guess is None and expects_new:
             guess = await self._read(nothing, days)
         lost: _Decision | None = None
@@ -122,11 +122,11 @@ class TableSessions:
                 return LedgerChange(done.read.ledger, done.after)
             try:
                 return LedgerChange(decision.read.ledger, await self._write(own, decision))
-            except Unsure:
+            except OutcomeUnknown:
                 lost = decision
                 raise
 
-        return await contended(attempt)
+        return await retry_on_conflict(attempt)
 
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
         """Return the session that *mailbox* organizes or was invited to."""
@@ -167,7 +167,9 @@ class TableSessions:
         limit: int,
     ) -> tuple[Sequence[Session], str | None]:
         """Return a page of sessions that start in [since, until), by start; the cursor or None."""
-        rows = keys.starts(mailbox, since, until, after=read_cursor(after) if after else None)
+        rows = keys.time_index_range(
+            mailbox, since, until, after=read_cursor(after) if after else None
+        )
         found = await self._tables.between(
             MAILBOXES, rows, limit + 1, select=["session_id", "organizer"]
         )
@@ -206,10 +208,10 @@ class TableSessions:
         wanted = [keys.day(mailbox, day) for day in unread.days]
         if session_id:
             start = listed_at(read.ledger.sessions[session_id])
-            wanted.append(keys.starts_at(mailbox, start, session_id))
+            wanted.append(keys.time_index_key(mailbox, start, session_id))
         read = await self._read(read, wanted)
         if session_id and session_id not in read.ledger.listings:
-            raise Overtaken("The session moved while it was read.")
+            raise ConcurrencyConflict("The session moved while it was read.")
         return read
 
     async def _read(self, known: _Read, wanted: Iterable[Key]) -> _Read:
@@ -223,21 +225,21 @@ class TableSessions:
     async def _write(self, own: Key, decision: _Decision) -> MailboxLedger:
         """Return the ledger with the versions that were stored."""
         read, after, writes = decision.read, decision.after, decision.writes
-        with deciding_again():
+        with as_retryable():
             versions = await self._tables.transact(MAILBOXES, writes)
         etags = dict(zip((write.key for write in writes), versions, strict=True))
         after = stamped(
             LedgerChange(read.ledger, after), lambda e: etags[_key_of(after.mailbox, e)]
         )
         written = _Read(after, read.etags | {key: etag or None for key, etag in etags.items()})
-        self._just_written[own] = written, time.monotonic()
-        if len(self._just_written) > _REMEMBERED:
-            self._just_written.popitem(last=False)
+        self._write_cache[own] = written, time.monotonic()
+        if len(self._write_cache) > _REMEMBERED:
+            self._write_cache.popitem(last=False)
         return after
 
-    def _recall(self, own: Key) -> _Read | None:
+    def _take_cached(self, own: Key) -> _Read | None:
         """Return what was written of it a moment ago, once."""
-        written, at = self._just_written.pop(own, (None, 0.0))
+        written, at = self._write_cache.pop(own, (None, 0.0))
         return written if time.monotonic() < at + _REMEMBERED_SECONDS else None
 
     async def _entry(self, mailbox: Mailbox, session_id: SessionId) -> Session | Pointer | None:

@@ -45,7 +45,7 @@ class TableSubscriptions:
             size=_PAGE,
         )
         async for rows in pages:
-            yield [_subscription(row, keys.mailbox_of(row.key)) for row in rows]
+            yield [_subscription(row, keys.parse_mailbox(row.key)) for row in rows]
 
 
 def _values(subscription: Subscription) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from aiohttp import web
 
 from local.certificate import LocalCertificate, ensure_certificate
 from local.clock import CloudClock
+from local.entra.application import entra_application
 from local.entra.managed_identity import IdentityEndpoint
 from local.entra.registration import FederatedCredential
 from local.entra.simulator import EntraSimulator
+from local.graph.application import graph_application
 from local.graph.simulator import GraphSimulator
 from local.keyvault.simulator import KeyVaultSimulator
 from local.seed import CONTOSO_ID, FABRIKAM_ID, HOME_TENANT_ID, IDENTITY, seeded_world
@@ -20,7 +22,7 @@ from local.serving import serving, take_address
 from local.world import Person, World
 from shared.clock import SystemClock
 from shared.ids import Mailbox, ObjectId, TenantId
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.settings import Settings
 from shared.wiring import Wiring
 
@@ -71,9 +73,9 @@ class Microsoft:
         person = self.person(who)
         return Mailbox(TenantId(person.tenant_id), ObjectId(person.object_id))
 
-    def acting(self, who: str) -> Acting:
+    def acting(self, who: str) -> ActingUser:
         """Return *who*, signed in to our API."""
-        return Acting(self.mailbox(who), self.entra.token_for(self.person(who)))
+        return ActingUser(self.mailbox(who), self.entra.token_for(self.person(who)))
 
 
 @pytest.fixture(scope="session")
@@ -121,9 +123,9 @@ async def microsoft(
             allow_http=True,
         )
         for app, address in (
-            (entra.app(), at_entra),
+            (entra_application(entra), at_entra),
             (vault.app(), at_vault),
-            (graph.app(), at_graph),
+            (graph_application(graph), at_graph),
             (identity.app(), at_identity),
         ):
             await stack.enter_async_context(serving(app, address))

@@ -1,4 +1,4 @@
-"""The consent doctor, on tenants that are ill in every way the table of remedies knows."""
+"""Diagnosis, on tenants that are ill in every way the table of remedies knows."""
 
 import re
 from collections.abc import Callable
@@ -20,14 +20,14 @@ from shared.organizations.diagnosis import (
 )
 from shared.organizations.model import (
     AccessMode,
-    Background,
+    Caller,
     ConsentState,
     Organization,
     OrganizationSettings,
-    Participation,
+    SyncMode,
 )
 from shared.organizations.ports import Capability
-from shared.organizations.remedies import REMEDIES, Ailment, Who
+from shared.organizations.remedies import REMEDIES, Issue, Responsible
 from shared.wiring import Wiring
 from tests.builders import NOW
 from tests.contract.microsoft.conftest import SECRET, Microsoft
@@ -94,7 +94,7 @@ async def test_trying_leaves_nothing_behind(microsoft: Microsoft, wired: Wiring)
 
 
 async def test_polling_needs_no_subscription(microsoft: Microsoft, wired: Wiring) -> None:
-    customer = organization(background=Background.POLL)
+    customer = organization(sync_mode=SyncMode.POLL)
     findings = await diagnose(customer, microsoft.mailbox("ada"), probes=wired.probes)
     assert Capability.SUBSCRIBE not in by_capability(findings)
 
@@ -104,14 +104,14 @@ async def test_without_a_mailbox_the_tenant_alone_is_tried(
 ) -> None:
     found = by_capability(await diagnose(organization(), None, probes=wired.probes))
     assert found[Capability.PROFILES].state is FindingState.WORKS
-    assert found[Capability.READ_EVENTS].ailment is Ailment.NEEDS_MAILBOX
+    assert found[Capability.READ_EVENTS].issue is Issue.NEEDS_MAILBOX
 
 
 @dataclass(frozen=True)
 class Case:
-    """How to make the tenant ill, and what the doctor must say."""
+    """How to make the tenant ill, and what diagnosis must say."""
 
-    ailment: Ailment
+    issue: Issue
     capability: Capability
     make_ill: Callable[[Microsoft], object]
     who: str = "ada"
@@ -120,7 +120,7 @@ class Case:
 
 
 def fail(code: int) -> Callable[[Microsoft], object]:
-    return lambda microsoft: microsoft.entra.fail(code, times=None)
+    return lambda microsoft: microsoft.entra.inject_error(code, times=None)
 
 
 def granted(*application: str) -> Callable[[Microsoft], object]:
@@ -194,98 +194,98 @@ SCHEDULE, SUBSCRIBE, AS_USER = (
 APPLICATION = {"access_mode": AccessMode.APPLICATION}
 
 CASES = [
-    Case(Ailment.CONSENT_MISSING, TOKEN, fail(65001), consent=ConsentState.PENDING),
-    Case(Ailment.CONSENT_MISSING, TOKEN, fail(500011), consent=ConsentState.PENDING),
-    Case(Ailment.CONSENT_WITHDRAWN, TOKEN, fail(65001)),
-    Case(Ailment.CONSENT_DECLINED, TOKEN, fail(65004)),
-    Case(Ailment.APPROVAL_NEEDED, TOKEN, fail(90094)),
-    Case(Ailment.APPROVAL_NEEDED, TOKEN, fail(90095)),
-    Case(Ailment.APP_GONE, TOKEN, lambda m: m.entra.withdraw(CONTOSO_ID)),
-    Case(Ailment.APP_DISABLED, TOKEN, disabled),
-    Case(Ailment.CONDITIONAL_ACCESS, TOKEN, fail(53003)),
-    Case(Ailment.FOREIGN_ACCOUNT, TOKEN, fail(50020)),
-    Case(Ailment.SECRET_WRONG, TOKEN, wrong_secret),
-    Case(Ailment.SECRET_EXPIRED, TOKEN, expired_secret),
-    Case(Ailment.CERTIFICATE_UNKNOWN, TOKEN, fail(700027)),
-    Case(Ailment.FEDERATION_WRONG, TOKEN, fail(70021)),
-    Case(Ailment.REGISTRATION_WRONG, TOKEN, fail(650057)),
-    Case(Ailment.CREDENTIAL_ABSENT, TOKEN, fail(7000218)),
-    Case(Ailment.CREDENTIAL_ABSENT, TOKEN, no_secret),
-    Case(Ailment.NO_ANSWER, TOKEN, lambda m: setattr(m.entra, "is_down", True)),
-    Case(Ailment.NOT_TRIED, READ, disabled),
-    Case(Ailment.PERMISSION_MISSING, PROFILES, granted()),
-    Case(Ailment.PERMISSION_MISSING, READ, granted()),
-    Case(Ailment.OUT_OF_SCOPE, READ, scoped, who="ruth"),
-    Case(Ailment.OUT_OF_SCOPE, SUBSCRIBE, scoped, who="ruth"),
-    Case(Ailment.ACCESS_POLICY, READ, policy, who="ruth"),
-    Case(Ailment.ACCESS_POLICY, SCHEDULE, policy, who="ruth"),
-    Case(Ailment.SUBSCRIPTIONS_REFUSED, SUBSCRIBE, scoped_without_subscriptions),
-    Case(Ailment.SUBSCRIPTIONS_REFUSED, SUBSCRIBE, answers(403, "/subscriptions")),
+    Case(Issue.CONSENT_MISSING, TOKEN, fail(65001), consent=ConsentState.PENDING),
+    Case(Issue.CONSENT_MISSING, TOKEN, fail(500011), consent=ConsentState.PENDING),
+    Case(Issue.CONSENT_WITHDRAWN, TOKEN, fail(65001)),
+    Case(Issue.CONSENT_DECLINED, TOKEN, fail(65004)),
+    Case(Issue.APPROVAL_NEEDED, TOKEN, fail(90094)),
+    Case(Issue.APPROVAL_NEEDED, TOKEN, fail(90095)),
+    Case(Issue.APP_GONE, TOKEN, lambda m: m.entra.withdraw(CONTOSO_ID)),
+    Case(Issue.APP_DISABLED, TOKEN, disabled),
+    Case(Issue.CONDITIONAL_ACCESS, TOKEN, fail(53003)),
+    Case(Issue.FOREIGN_ACCOUNT, TOKEN, fail(50020)),
+    Case(Issue.SECRET_WRONG, TOKEN, wrong_secret),
+    Case(Issue.SECRET_EXPIRED, TOKEN, expired_secret),
+    Case(Issue.CERTIFICATE_UNKNOWN, TOKEN, fail(700027)),
+    Case(Issue.FEDERATION_WRONG, TOKEN, fail(70021)),
+    Case(Issue.REGISTRATION_WRONG, TOKEN, fail(650057)),
+    Case(Issue.CREDENTIAL_ABSENT, TOKEN, fail(7000218)),
+    Case(Issue.CREDENTIAL_ABSENT, TOKEN, no_secret),
+    Case(Issue.NO_ANSWER, TOKEN, lambda m: setattr(m.entra, "is_down", True)),
+    Case(Issue.NOT_TRIED, READ, disabled),
+    Case(Issue.PERMISSION_MISSING, PROFILES, granted()),
+    Case(Issue.PERMISSION_MISSING, READ, granted()),
+    Case(Issue.OUT_OF_SCOPE, READ, scoped, who="ruth"),
+    Case(Issue.OUT_OF_SCOPE, SUBSCRIBE, scoped, who="ruth"),
+    Case(Issue.ACCESS_POLICY, READ, policy, who="ruth"),
+    Case(Issue.ACCESS_POLICY, SCHEDULE, policy, who="ruth"),
+    Case(Issue.SUBSCRIPTIONS_REFUSED, SUBSCRIBE, scoped_without_subscriptions),
+    Case(Issue.SUBSCRIPTIONS_REFUSED, SUBSCRIBE, answers(403, "/subscriptions")),
     Case(
-        Ailment.WEBHOOK_UNREACHABLE,
+        Issue.WEBHOOK_UNREACHABLE,
         SUBSCRIBE,
         lambda m: setattr(m.webhook, "shakes_hands", False),
     ),
-    Case(Ailment.MAILBOX_NOT_HOSTED, READ, lambda _: None, who="oskar"),
-    Case(Ailment.MAILBOX_NOT_HOSTED, SUBSCRIBE, lambda _: None, who="lena"),
-    Case(Ailment.MAILBOX_ON_PREMISES, READ, granted(*FULL_DIRECTORY), who="oskar"),
-    Case(Ailment.MAILBOX_UNLICENSED, READ, granted(*FULL_DIRECTORY), who="lena"),
-    Case(Ailment.GUEST, READ, lambda _: None, who="gil"),
-    Case(Ailment.ACCOUNT_GONE, PROFILES, nobody),
-    Case(Ailment.ACCOUNT_GONE, READ, nobody),
-    Case(Ailment.ACCOUNT_DISABLED, READ, answers(403, "/events", "ErrorAccountDisabled")),
-    Case(Ailment.SHARED_MAILBOX, AS_USER, shared),
-    Case(Ailment.MAILBOX_STALE, READ, answers(503, "/events", "MailboxInfoStale")),
-    Case(Ailment.THROTTLED, READ, answers(429, "/events")),
-    Case(Ailment.NO_ANSWER, READ, answers(503, "/events")),
-    Case(Ailment.UNKNOWN_REFUSAL, READ, answers(418, "/events", "Teapot")),
-    Case(Ailment.NEEDS_PERSON, AS_USER, lambda _: None),
-    Case(Ailment.PERMISSION_MISSING, Capability.WRITE_AS_APP, lambda _: None, settings=APPLICATION),
+    Case(Issue.MAILBOX_NOT_HOSTED, READ, lambda _: None, who="oskar"),
+    Case(Issue.MAILBOX_NOT_HOSTED, SUBSCRIBE, lambda _: None, who="lena"),
+    Case(Issue.MAILBOX_ON_PREMISES, READ, granted(*FULL_DIRECTORY), who="oskar"),
+    Case(Issue.MAILBOX_UNLICENSED, READ, granted(*FULL_DIRECTORY), who="lena"),
+    Case(Issue.GUEST, READ, lambda _: None, who="gil"),
+    Case(Issue.ACCOUNT_GONE, PROFILES, nobody),
+    Case(Issue.ACCOUNT_GONE, READ, nobody),
+    Case(Issue.ACCOUNT_DISABLED, READ, answers(403, "/events", "ErrorAccountDisabled")),
+    Case(Issue.SHARED_MAILBOX, AS_USER, shared),
+    Case(Issue.MAILBOX_STALE, READ, answers(503, "/events", "MailboxInfoStale")),
+    Case(Issue.THROTTLED, READ, answers(429, "/events")),
+    Case(Issue.NO_ANSWER, READ, answers(503, "/events")),
+    Case(Issue.UNKNOWN_REFUSAL, READ, answers(418, "/events", "Teapot")),
+    Case(Issue.NEEDS_PERSON, AS_USER, lambda _: None),
+    Case(Issue.PERMISSION_MISSING, Capability.WRITE_AS_APP, lambda _: None, settings=APPLICATION),
 ]
 
 
 @pytest.mark.parametrize(
-    "case", CASES, ids=[f"{case.ailment}-{case.capability}-{n}" for n, case in enumerate(CASES)]
+    "case", CASES, ids=[f"{case.issue}-{case.capability}-{n}" for n, case in enumerate(CASES)]
 )
-async def test_each_ailment_is_recognized(microsoft: Microsoft, wired: Wiring, case: Case) -> None:
+async def test_each_issue_is_recognized(microsoft: Microsoft, wired: Wiring, case: Case) -> None:
     mailbox = microsoft.mailbox(case.who)
     case.make_ill(microsoft)
     customer = replace(organization(**(case.settings or {})), consent=case.consent)
     found = by_capability(await diagnose(customer, mailbox, probes=wired.probes))
     finding = found[case.capability]
-    assert finding.ailment is case.ailment
+    assert finding.issue is case.issue
     assert finding.meaning
     assert finding.remedy
     assert not re.search(r"\{[a-z_]*\}", f"{finding.meaning} {finding.remedy} {finding.link}")
-    assert finding.who is REMEDIES[case.ailment].who
+    assert finding.responsible is REMEDIES[case.issue].responsible
 
 
 def test_every_row_of_the_table_has_its_case() -> None:
     # Below and above: of tenants that are not there, and of nobody's mailbox.
-    elsewhere = {Ailment.TENANT_UNKNOWN, Ailment.NO_TENANT, Ailment.NEEDS_MAILBOX}
-    ill = {case.ailment for case in CASES} | {ailment for _, _, ailment in PARTICIPANTS}
-    assert set(REMEDIES) == set(Ailment)
-    assert ill | elsewhere == set(Ailment)
+    elsewhere = {Issue.TENANT_UNKNOWN, Issue.NO_TENANT, Issue.NEEDS_MAILBOX}
+    ill = {case.issue for case in CASES} | {issue for _, _, issue in PARTICIPANTS}
+    assert set(REMEDIES) == set(Issue)
+    assert ill | elsewhere == set(Issue)
 
 
 async def test_an_unknown_tenant_is_told_as_such(wired: Wiring) -> None:
     customer = organization("0f0f0f0f-0000-4000-8000-000000000000")
     found = by_capability(await diagnose(customer, None, probes=wired.probes))
-    assert found[TOKEN].ailment is Ailment.TENANT_UNKNOWN
+    assert found[TOKEN].issue is Issue.TENANT_UNKNOWN
     assert found[TOKEN].code == "AADSTS90002"
 
 
 async def test_an_organization_without_a_tenant_needs_consent_first(wired: Wiring) -> None:
     customer = replace(organization(), tenant_id=None)
     findings = await diagnose(customer, None, probes=wired.probes)
-    assert {finding.ailment for finding in findings} == {Ailment.NO_TENANT}
+    assert {finding.issue for finding in findings} == {Issue.NO_TENANT}
 
 
 async def test_a_tenant_that_never_approved_is_told_as_such(wired: Wiring) -> None:
     customer = replace(organization(NORTHWIND_ID), consent=ConsentState.PENDING)
     found = by_capability(await diagnose(customer, None, probes=wired.probes))
-    assert found[TOKEN].ailment is Ailment.APP_GONE
-    assert found[TOKEN].who is Who.ENTRA_ADMIN
+    assert found[TOKEN].issue is Issue.APP_GONE
+    assert found[TOKEN].responsible is Responsible.ENTRA_ADMIN
 
 
 async def test_a_scoped_tenant_works_for_those_in_scope(
@@ -314,8 +314,8 @@ async def test_remedies_name_the_app_the_tenant_and_the_person(
 # --- a participant's own part
 
 
-def participation(microsoft: Microsoft, who: str, **settings: Any) -> Participation:
-    return Participation(organization(**settings), microsoft.acting(who))
+def participation(microsoft: Microsoft, who: str, **settings: Any) -> Caller:
+    return Caller(organization(**settings), microsoft.acting(who))
 
 
 async def test_a_healthy_participant_can_be_read_and_written(
@@ -336,33 +336,33 @@ async def test_nothing_is_asked_of_graph_once_consent_is_withdrawn(
     findings = await diagnose_participant(
         replace(mine, organization=withdrawn), probes=wired.probes
     )
-    assert {f.ailment for f in findings} == {Ailment.CONSENT_WITHDRAWN}
+    assert {f.issue for f in findings} == {Issue.CONSENT_WITHDRAWN}
     assert not microsoft.entra.requests
 
 
-PARTICIPANTS: list[tuple[str, Callable[[Microsoft], object], Ailment]] = [
-    ("oskar", lambda _: None, Ailment.MAILBOX_NOT_HOSTED),
-    ("ruth", require_assignment, Ailment.NOT_ASSIGNED),
-    ("ada", without_delegated, Ailment.USER_PERMISSION_MISSING),
-    ("ada", fail(65001), Ailment.CONSENT_WITHDRAWN),
-    ("ada", fail(53003), Ailment.CONDITIONAL_ACCESS),
-    ("ada", fail(50173), Ailment.SIGN_IN_AGAIN),
+PARTICIPANTS: list[tuple[str, Callable[[Microsoft], object], Issue]] = [
+    ("oskar", lambda _: None, Issue.MAILBOX_NOT_HOSTED),
+    ("ruth", require_assignment, Issue.NOT_ASSIGNED),
+    ("ada", without_delegated, Issue.USER_PERMISSION_MISSING),
+    ("ada", fail(65001), Issue.CONSENT_WITHDRAWN),
+    ("ada", fail(53003), Issue.CONDITIONAL_ACCESS),
+    ("ada", fail(50173), Issue.SIGN_IN_AGAIN),
 ]
 
 
-@pytest.mark.parametrize(("who", "make_ill", "ailment"), PARTICIPANTS)
+@pytest.mark.parametrize(("who", "make_ill", "issue"), PARTICIPANTS)
 async def test_a_participant_is_told_in_plain_words(
     microsoft: Microsoft,
     wired: Wiring,
     who: str,
     make_ill: Callable[[Microsoft], object],
-    ailment: Ailment,
+    issue: Issue,
 ) -> None:
     mine = participation(microsoft, who)
     make_ill(microsoft)
     found = by_capability(await diagnose_participant(mine, probes=wired.probes))
-    assert found[AS_USER].ailment is ailment
-    assert found[AS_USER].remedy == REMEDIES[ailment].to_person
+    assert found[AS_USER].issue is issue
+    assert found[AS_USER].remedy == REMEDIES[issue].to_person
     assert found[AS_USER].link is None
 
 

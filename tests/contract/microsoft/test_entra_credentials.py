@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from local.entra.directory import Flow
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, NORTHWIND_ID
-from shared.adapters.graph.people import GraphPeople
+from shared.adapters.graph.people import GraphDirectory
 from shared.adapters.key_vault import KEEP_SECONDS
 from shared.errors import (
     CalendarUnavailable,
@@ -27,7 +27,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.ids import TenantId
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.organizations.ports import CallerKind
 from shared.wiring import Wiring
 from tests.contract.microsoft.conftest import Microsoft
@@ -77,7 +77,7 @@ def as_pfx(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> str:
 
 async def reaches_graph(wiring: Wiring, microsoft: Microsoft) -> None:
     """Call Graph as the app and as a user."""
-    people = GraphPeople(wiring.graph)
+    people = GraphDirectory(wiring.graph)
     await people.probe_mailbox(microsoft.mailbox("ada"))
     await people.probe_own_mailbox(microsoft.acting("ada"))
 
@@ -219,7 +219,7 @@ async def test_an_outage_of_key_vault_is_survived(microsoft: Microsoft, wired: W
     secrets = wired.secrets
     await secrets.get("app-secret")
     secrets._monotonic = lambda: KEEP_SECONDS * 10e6
-    microsoft.vault.weather.is_down = True
+    microsoft.vault.conditions.is_down = True
     assert (await secrets.get("app-secret")).value == "the first secret"
     with pytest.raises(StoreUnavailable):
         await secrets.get("client-state-key")
@@ -230,7 +230,7 @@ async def test_a_secret_that_is_not_there(microsoft: Microsoft, wired: Wiring) -
         await wired.secrets.get("nothing")
     with pytest.raises(Misconfigured):
         await wired.secrets.versions("nothing")
-    microsoft.vault.weather.forbids = True
+    microsoft.vault.conditions.forbids = True
     with pytest.raises(Misconfigured):
         await wired.secrets.get("app-secret")
 
@@ -246,12 +246,12 @@ async def test_versions_are_newest_first(microsoft: Microsoft, wired: Wiring) ->
 
 async def test_a_client_state_survives_a_rotation(microsoft: Microsoft, wired: Wiring) -> None:
     mailbox = microsoft.mailbox("ada")
-    state = await wired.client_states.make(mailbox, "bm9uY2U")
+    state = await wired.client_states.create(mailbox, "bm9uY2U")
     microsoft.world.clock.advance(timedelta(seconds=2))
     microsoft.vault.vault.put("client-state-key", "the second key")
     other = microsoft.wiring()
     assert await other.client_states.verify(mailbox.tenant_id, state) == mailbox
-    newer = await other.client_states.make(mailbox, "bm9uY2U")
+    newer = await other.client_states.create(mailbox, "bm9uY2U")
     await other.aclose()
     assert newer != state
     assert await wired.client_states.verify(mailbox.tenant_id, newer) == mailbox
@@ -271,22 +271,22 @@ async def test_a_client_state_survives_a_rotation(microsoft: Microsoft, wired: W
 async def test_each_refusal_of_entra(
     microsoft: Microsoft, wired: Wiring, code: int, kind: type[Exception]
 ) -> None:
-    microsoft.entra.fail(code, flow=Flow.ON_BEHALF_OF, times=None)
+    microsoft.entra.inject_error(code, flow=Flow.ON_BEHALF_OF, times=None)
     with pytest.raises(kind):
-        await GraphPeople(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
+        await GraphDirectory(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
 
 
 async def test_a_challenge_reaches_the_caller(microsoft: Microsoft, wired: Wiring) -> None:
     microsoft.entra.demand_claims(CONTOSO_ID)
     with pytest.raises(SignInAgain) as caught:
-        await GraphPeople(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
+        await GraphDirectory(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
     assert caught.value.claims
     assert "acrs" in caught.value.claims
 
 
 async def test_a_tenant_that_never_consented(microsoft: Microsoft, wired: Wiring) -> None:
     with pytest.raises(ConsentMissing) as caught:
-        await GraphPeople(wired.graph).probe_mailbox(microsoft.mailbox("nils"))
+        await GraphDirectory(wired.graph).probe_mailbox(microsoft.mailbox("nils"))
     assert caught.value.aadsts == 700016
     assert microsoft.mailbox("nils").tenant_id == NORTHWIND_ID
 
@@ -294,7 +294,7 @@ async def test_a_tenant_that_never_consented(microsoft: Microsoft, wired: Wiring
 async def test_entra_down_is_worth_trying_again(microsoft: Microsoft, wired: Wiring) -> None:
     microsoft.entra.is_down = True
     with pytest.raises(CalendarUnavailable):
-        await GraphPeople(wired.graph).probe_mailbox(microsoft.mailbox("ada"))
+        await GraphDirectory(wired.graph).probe_mailbox(microsoft.mailbox("ada"))
 
 
 async def test_the_managed_identity_down_is_worth_trying_again(
@@ -306,7 +306,7 @@ async def test_the_managed_identity_down_is_worth_trying_again(
 
 
 async def test_two_users_never_share_a_token(microsoft: Microsoft, wired: Wiring) -> None:
-    people = GraphPeople(wired.graph)
+    people = GraphDirectory(wired.graph)
     for who in ("ada", "ben", "ada"):
         await people.probe_own_mailbox(microsoft.acting(who))
     seen = [r.identity.user_id for r in microsoft.graph.requests.entries if r.identity]
@@ -318,7 +318,7 @@ async def test_identities_that_are_not_used_are_let_go(
 ) -> None:
     monkeypatch.setattr("shared.adapters.app_credentials.KEEP_IDENTITIES", 2)
     people, acting = (
-        GraphPeople(wired.graph),
+        GraphDirectory(wired.graph),
         [microsoft.acting(w) for w in ("ada", "ben", "priya")],
     )
     for one in (*acting, acting[0]):
@@ -330,11 +330,11 @@ async def test_logs_name_nobody(
     microsoft: Microsoft, wired: Wiring, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    microsoft.entra.fail(50020, flow=Flow.ON_BEHALF_OF)
+    microsoft.entra.inject_error(50020, flow=Flow.ON_BEHALF_OF)
     ada = microsoft.person("ada")
     with pytest.raises(NotAuthenticated):
-        await GraphPeople(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
-    await GraphPeople(wired.graph).find(TenantId(CONTOSO_ID), ada.address)
+        await GraphDirectory(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
+    await GraphDirectory(wired.graph).find(TenantId(CONTOSO_ID), ada.address)
     assert ada.address not in caplog.text
     assert "%40" not in caplog.text
     assert "@" not in caplog.text
@@ -367,6 +367,6 @@ async def test_an_assertion_that_is_garbage_is_not_believed(
     microsoft: Microsoft, wired: Wiring
 ) -> None:
     with pytest.raises(NotAuthenticated):
-        await GraphPeople(wired.graph).probe_own_mailbox(
-            Acting(microsoft.mailbox("ada"), "garbage")
+        await GraphDirectory(wired.graph).probe_own_mailbox(
+            ActingUser(microsoft.mailbox("ada"), "garbage")
         )

@@ -8,8 +8,8 @@ import pytest
 
 from local.graph.faults import Behaviour, FaultRule
 from local.graph.outlook import NoSuchEvent
-from shared.adapters.graph.people import GraphPeople
-from shared.availability.model import GRID, UnknownReason
+from shared.adapters.graph.people import GraphDirectory
+from shared.availability.model import SLOT_GRID, UnknownReason
 from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
@@ -19,7 +19,7 @@ from shared.errors import (
     MailboxUnusable,
 )
 from shared.ids import EventId, OrganizationId, PairingId, SessionId, SubscriptionId
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     Attendee,
     EventDraft,
@@ -147,7 +147,9 @@ async def test_a_booking_whose_answer_was_not_heard(
     assert seen.session_id == draft.session_id
 
 
-async def test_what_nobody_booked_is_not_found(microsoft: Microsoft, wired: Wiring) -> None:
+async def test_finding_an_unbooked_session_returns_none(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
     session_id = SessionId(str(uuid.uuid4()))
     assert await wired.calendar.find(microsoft.mailbox("ada"), session_id) is None
 
@@ -176,7 +178,7 @@ async def test_a_throttled_part_is_told_with_its_wait(microsoft: Microsoft, wire
 
 async def test_the_app_alone_cannot_write(microsoft: Microsoft, wired: Wiring) -> None:
     with pytest.raises(ConsentMissing):
-        await wired.calendar.create(Acting(microsoft.mailbox("ada")), a_draft(microsoft))
+        await wired.calendar.create(ActingUser(microsoft.mailbox("ada")), a_draft(microsoft))
 
 
 async def test_answering_an_invitation_that_is_still_on_its_way(
@@ -210,7 +212,7 @@ async def test_the_organizer_hears_of_answers(
     assert [a.response.state for a in seen.attendees] == [answer]
 
 
-async def test_what_calendars_offer(microsoft: Microsoft, wired: Wiring) -> None:
+async def test_offered_online_meetings_by_calendar(microsoft: Microsoft, wired: Wiring) -> None:
     offered = await wired.calendar.offered_meetings(microsoft.acting("ada"))
     assert offered == {OnlineMeetingChoice.TEAMS}
 
@@ -230,7 +232,7 @@ async def test_free_and_busy(microsoft: Microsoft, wired: Wiring) -> None:
     assert len(microsoft.graph.requests.entries) == 1
     assert ada.view is not None
     assert ada.view[12:24] == "2" * 12
-    assert len(ada.view) == window.duration // GRID
+    assert len(ada.view) == window.duration // SLOT_GRID
     assert ada.hours is not None
     assert ada.hours.zone_name == microsoft.person("ada").zone
     assert dana.hours is not None
@@ -258,7 +260,7 @@ async def test_too_many_entries(microsoft: Microsoft, wired: Wiring, where: str)
     assert ada.unknown.reason is UnknownReason.TOO_MANY_ENTRIES
 
 
-async def test_who_has_no_mailbox_online_cannot_organize(
+async def test_user_without_online_mailbox_cannot_organize(
     microsoft: Microsoft, wired: Wiring
 ) -> None:
     for who in ("oskar", "lena"):
@@ -291,7 +293,7 @@ async def test_subscribing_renewing_ending(microsoft: Microsoft, wired: Wiring) 
     ada = microsoft.mailbox("ada")
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=9_000)
     subscriptions = wired.graph_subscriptions
-    state = await wired.client_states.make(ada, "bm9uY2U")
+    state = await wired.client_states.create(ada, "bm9uY2U")
     id_, granted = await subscriptions.create(ada, state, expires_at)
     assert granted == expires_at
 
@@ -341,7 +343,7 @@ async def test_a_mailbox_that_cannot_be_followed(microsoft: Microsoft, wired: Wi
 
 
 async def test_people(microsoft: Microsoft, wired: Wiring) -> None:
-    people, ada = GraphPeople(wired.graph), microsoft.person("ada")
+    people, ada = GraphDirectory(wired.graph), microsoft.person("ada")
     found = await people.find(microsoft.mailbox("ada").tenant_id, ada.address.upper())
     assert found is not None
     assert (found.object_id, found.address) == (ada.object_id, ada.address)

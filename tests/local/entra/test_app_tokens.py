@@ -229,7 +229,7 @@ async def test_a_disabled_app_is_refused(cloud: Cloud) -> None:
         ({"client_id": "00000000-0000-0000-0000-000000000000"}, 400, 700016),
     ],
 )
-async def test_what_is_wrong_is_said_by_number(
+async def test_refusals_carry_their_aadsts_number(
     cloud: Cloud, form: dict[str, str], status: int, code: int
 ) -> None:
     answer, body = await cloud.token(CONTOSO_ID, **secretly(cloud, **form))
@@ -250,7 +250,7 @@ async def test_an_expired_secret_is_told_apart_from_a_wrong_one(cloud: Cloud) ->
 
 
 async def test_a_forced_error_comes_as_often_as_asked(cloud: Cloud) -> None:
-    cloud.entra.fail(90095, flow=Flow.APP, tenant_id=CONTOSO_ID, times=2)
+    cloud.entra.inject_error(90095, flow=Flow.APP, tenant_id=CONTOSO_ID, times=2)
     answers = [(await cloud.token(CONTOSO_ID, **secretly(cloud)))[0] for _ in range(3)]
     assert answers == [400, 400, 200]
 

@@ -10,8 +10,8 @@ from jwt import PyJWK
 from local.entra.keys import PERSONAL_TENANT
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, NORTHWIND_ID
-from shared.adapters.entra import EntraTokens
-from shared.adapters.outbound import Outbound
+from shared.adapters.entra import EntraTokenVerifier
+from shared.adapters.http_pool import HttpPool
 from shared.clock import SystemClock
 from shared.errors import NotAuthenticated
 from shared.organizations.ports import CallerKind
@@ -71,7 +71,7 @@ async def test_rolling_signs_with_a_new_key_and_keeps_the_last(cloud: Cloud) -> 
 @pytest.fixture
 async def check(
     cloud: Cloud, certificate: Any, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[EntraTokens]:
+) -> AsyncIterator[EntraTokenVerifier]:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.trust))
     known = CLOUDS["global"]
     settings = Settings(
@@ -85,12 +85,12 @@ async def check(
         public_url="",
         cloud=Roots(cloud.entra.root_url, known.graph_url, known.token_exchange_audience),
     )
-    outbound = Outbound()
-    yield EntraTokens(settings, outbound, SystemClock())
-    await outbound.aclose()
+    http_pool = HttpPool()
+    yield EntraTokenVerifier(settings, http_pool, SystemClock())
+    await http_pool.aclose()
 
 
-async def test_the_app_takes_good_tokens(cloud: Cloud, check: EntraTokens) -> None:
+async def test_the_app_takes_good_tokens(cloud: Cloud, check: EntraTokenVerifier) -> None:
     ada = cloud.world.person("ada")
     verified = await check.verify(cloud.entra.token_for(ada))
     assert (verified.kind, verified.object_id) == (CallerKind.USER, ada.object_id)
@@ -104,7 +104,7 @@ REFUSED = [each for each in Forgery if each not in {Forgery.NONE, Forgery.UNKNOW
 
 @pytest.mark.parametrize("forgery", REFUSED)
 async def test_the_app_refuses_every_forgery(
-    cloud: Cloud, check: EntraTokens, forgery: Forgery
+    cloud: Cloud, check: EntraTokenVerifier, forgery: Forgery
 ) -> None:
     token = cloud.entra.token_for(cloud.world.person("ada"), forgery=forgery)
     with pytest.raises(NotAuthenticated):

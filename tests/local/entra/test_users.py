@@ -235,7 +235,7 @@ async def test_a_code_grows_old(cloud: Cloud) -> None:
         ("ada", {"enabled": False}, "AADSTS7000112"),
     ],
 )
-async def test_who_may_not_sign_in_is_told_why_and_can_go_back(
+async def test_refused_sign_in_is_explained_and_leads_back(
     cloud: Cloud, person: str, change: dict[str, bool], code: str
 ) -> None:
     for name, value in change.items():
@@ -258,7 +258,7 @@ async def test_a_silent_request_needs_somebody_signed_in(cloud: Cloud) -> None:
 
 
 async def test_a_forced_error_hits_the_redeeming_of_codes(cloud: Cloud) -> None:
-    cloud.entra.fail(53003, flow=Flow.CODE)
+    cloud.entra.inject_error(53003, flow=Flow.CODE)
     code = (await sign_in(cloud, "ben"))["code"]
     assert (await redeem(cloud, code))[1]["error_codes"] == [53003]
 

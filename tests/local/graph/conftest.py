@@ -13,7 +13,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.clock import CloudClock
-from local.graph.recording import Recorded
+from local.graph.application import graph_application
+from local.graph.request_log import LoggedRequest
 from local.graph.simulator import GraphSimulator
 from local.serving import serving, take_address
 from local.world import MailboxKind, Person, Tenant, World
@@ -200,7 +201,7 @@ async def graph() -> AsyncIterator[Graph]:
     public = {"key-1": _KEY.public_key()}
     contract, problems = graph_contract(), list[str]()
 
-    def check(entry: Recorded) -> None:
+    def check(entry: LoggedRequest) -> None:
         problems.extend(contract.problems(entry, requests=False))
 
     simulator = GraphSimulator(
@@ -213,7 +214,7 @@ async def graph() -> AsyncIterator[Graph]:
     )
     simulator.switches.duplicates = 0
     address = take_address()
-    async with serving(simulator.app(), address), aiohttp.ClientSession() as session:
+    async with serving(graph_application(simulator), address), aiohttp.ClientSession() as session:
         yield Graph(simulator, world, address.url, session)
     assert not problems
 

@@ -48,7 +48,7 @@ async def test_a_batch_answers_each_by_itself(graph: Graph) -> None:
     assert graph.simulator.requests.in_batch["POST", "{mailbox}/events"] == 1
 
 
-async def test_what_depends_on_a_failure_is_424(graph: Graph) -> None:
+async def test_request_depending_on_a_failed_one_is_424(graph: Graph) -> None:
     requests = [
         get("a", "/me/events/nonsense"),
         get("b", "/me", dependsOn=["A"]),

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from local.graph.permissions import Need
-from local.graph.recording import Recorded
+from local.graph.permissions import RequiredPermission
+from local.graph.request_log import LoggedRequest
 from local.graph.routes import ROUTES, Route
 from tests.graph_contract import GraphContract, graph_contract, graph_samples
 from tests.local.graph.conftest import NOW, Graph, Webhook, a_meeting
@@ -25,7 +25,7 @@ def contract() -> GraphContract:
     return graph_contract()
 
 
-def an_exchange(**more: Any) -> Recorded:
+def an_exchange(**more: Any) -> LoggedRequest:
     values: dict[str, Any] = {
         "at": NOW,
         "method": "GET",
@@ -38,7 +38,7 @@ def an_exchange(**more: Any) -> Recorded:
         "status": 200,
         "response": {"subject": "x"},
     }
-    return Recorded(**(values | more))
+    return LoggedRequest(**(values | more))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_no_route_is_more_generous_than_graph(contract: GraphContract, route: Ro
             assert ours & set(described["leastPrivileged"]) or "forward" in path, (path, kind)
 
 
-def _granted(need: Need, kind: str) -> set[str]:
+def _granted(need: RequiredPermission, kind: str) -> set[str]:
     names = need.delegated if kind == "delegated" else need.application
     # Printed without the .All that it is granted with.
     return {name.replace("ReadBasic.All", "ReadBasic") if "Cal" in name else name for name in names}

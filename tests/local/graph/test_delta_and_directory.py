@@ -40,7 +40,7 @@ async def test_a_round_reports_what_changed_since_the_last(graph: Graph) -> None
     assert items == []
 
 
-async def test_what_moves_out_of_the_window_is_removed(graph: Graph) -> None:
+async def test_event_moved_out_of_the_window_is_removed(graph: Graph) -> None:
     event = await graph.book()
     _, link = await pages(graph, DELTA)
     graph.simulator.outlook.move("ada", event["iCalUId"], at(10).replace(month=5))
@@ -89,7 +89,7 @@ async def test_why_a_mailbox_is_missing_needs_the_full_permission(graph: Graph) 
 async def test_organization_and_grants(graph: Graph) -> None:
     found = await graph.call("GET", "/organization", expect=200)
     assert found["value"][0]["id"] == TENANT
-    graph.simulator.site.granted_roles = lambda _: {"Calendars.Read"}
+    graph.simulator.backend.granted_roles = lambda _: {"Calendars.Read"}
     as_app: dict[str, Any] = {"who": None, "permissions": "Application.Read.All"}
     listed = await graph.call(
         "GET", f"/servicePrincipals?$filter=appId eq '{APP}'", **as_app, expect=200

@@ -329,7 +329,7 @@ async def test_somebody_outside_answers_by_mail(graph: Graph) -> None:
     event = await graph.book("ada", "guest@gmail.test")
     await graph.simulator.settle()
     uid = event["iCalUId"]
-    graph.simulator.outlook.answer_from_outside("guest@gmail.test", uid, "declined")
+    graph.simulator.outlook.answer_as_external("guest@gmail.test", uid, "declined")
     await graph.simulator.settle()
     assert await response_of(graph, event) == {"guest@gmail.test": "declined"}
 

@@ -98,7 +98,7 @@ async def test_copies_are_sent_by_default(graph: Graph, webhook: Webhook) -> Non
     assert len(set(webhook.changes())) == 10
 
 
-async def test_what_fails_is_tried_again_with_growing_pauses(
+async def test_failed_deliveries_are_retried_with_growing_pauses(
     graph: Graph, webhook: Webhook
 ) -> None:
     await subscribe(graph, webhook)
@@ -142,7 +142,7 @@ async def test_a_slow_endpoint_is_delayed_ten_minutes(graph: Graph, webhook: Web
     for _ in range(10):
         await graph.book()
         await graph.simulator.advance(timedelta(seconds=5))
-    assert graph.simulator.site.notifier.endpoint_state(webhook.url) == "slow"
+    assert graph.simulator.backend.notifier.endpoint_state(webhook.url) == "slow"
     webhook.delay = 0
     webhook.items.clear()
     await graph.book()
@@ -150,7 +150,7 @@ async def test_a_slow_endpoint_is_delayed_ten_minutes(graph: Graph, webhook: Web
     assert not webhook.items
     await graph.simulator.advance(timedelta(minutes=30))
     assert webhook.items
-    assert graph.simulator.site.notifier.endpoint_state(webhook.url) == "good"
+    assert graph.simulator.backend.notifier.endpoint_state(webhook.url) == "good"
 
 
 async def test_a_dead_endpoint_loses_notifications(graph: Graph, webhook: Webhook) -> None:
@@ -162,7 +162,7 @@ async def test_a_dead_endpoint_loses_notifications(graph: Graph, webhook: Webhoo
     for _ in range(10):
         await graph.book()
         await graph.simulator.advance(timedelta(seconds=5))
-    assert graph.simulator.site.notifier.endpoint_state(webhook.url) == "drop"
+    assert graph.simulator.backend.notifier.endpoint_state(webhook.url) == "drop"
 
 
 async def test_dropped_changes_are_announced_as_missed(graph: Graph, webhook: Webhook) -> None:
@@ -174,7 +174,7 @@ async def test_dropped_changes_are_announced_as_missed(graph: Graph, webhook: We
     assert [item.get("lifecycleEvent") for item in webhook.items] == ["missed"]
 
 
-async def test_other_unkindnesses(graph: Graph, webhook: Webhook) -> None:
+async def test_other_injected_faults(graph: Graph, webhook: Webhook) -> None:
     switches = graph.simulator.switches
     switches.omit_notification_id = True
     switches.wrong_client_state_share = 1.0
@@ -214,12 +214,10 @@ async def test_removal_with_and_without_telling(graph: Graph, webhook: Webhook) 
         assert told == (["subscriptionRemoved"] if tell else [])
 
 
-async def test_what_is_due_happens_by_itself_in_the_background(
-    graph: Graph, webhook: Webhook
-) -> None:
+async def test_due_acts_happen_in_the_background(graph: Graph, webhook: Webhook) -> None:
     await subscribe(graph, webhook)
     await graph.book()
-    graph.simulator.site.agenda.start()
+    graph.simulator.backend.scheduler.start()
     graph.world.clock.advance(timedelta(minutes=1))
     while not webhook.items:
         await webhook.wait()

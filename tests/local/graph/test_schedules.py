@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.graph.switches import Switches
+from local.graph.switches import BehaviorFlags
 from local.world import CustomZone
 from tests.local.graph.conftest import Graph
 
@@ -161,7 +161,7 @@ async def test_impossible_requests_are_400(graph: Graph, body: Any, code: str) -
 
 
 async def test_too_many_entries_are_5006(graph: Graph) -> None:
-    switches: Switches = graph.simulator.switches
+    switches: BehaviorFlags = graph.simulator.switches
     switches.schedule_entries_limit = 1
     graph.simulator.outlook.busy("bob", at(9), at(10))
     graph.simulator.outlook.busy("bob", at(11), at(12))

@@ -263,7 +263,7 @@ async def test_busy_times_follow_the_series(graph: Graph) -> None:
     ("names", "expected"),
     [("occurrence", 1), ("master", 1), ("both", 2)],
 )
-async def test_what_a_notification_names(
+async def test_notification_names_master_or_occurrence(
     graph: Graph, webhook: Webhook, names: str, expected: int
 ) -> None:
     graph.simulator.switches.set("series_notifications", names)

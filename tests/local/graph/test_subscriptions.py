@@ -52,7 +52,7 @@ async def test_a_failed_handshake_is_400(graph: Graph, webhook: Webhook, broken:
         body["notificationUrl"] = "http://127.0.0.1:9/hook"
     status, answer, _ = await graph.call("POST", "/subscriptions", body, **AS_APP)
     assert (status, answer["error"]["code"]) == (400, "InvalidRequest")
-    assert not list(graph.simulator.site.subscriptions.all())
+    assert not list(graph.simulator.backend.subscriptions.all())
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from local.graph.switches import Switches
+from local.graph.switches import BehaviorFlags
 
 DOCS = Path(__file__).parents[3] / "docs" / "simulated-graph.md"
 
 
 def test_every_switch_is_documented() -> None:
     text = DOCS.read_text()
-    assert [f.name for f in fields(Switches) if f"`{f.name}`" not in text] == []
+    assert [f.name for f in fields(BehaviorFlags) if f"`{f.name}`" not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_every_switch_is_documented() -> None:
     ],
 )
 def test_values_that_fit(name: str, value: object) -> None:
-    switches = Switches()
+    switches = BehaviorFlags()
     switches.set(name, value)
     assert switches.as_json()[name] == value
 
@@ -45,4 +45,4 @@ def test_values_that_fit(name: str, value: object) -> None:
 )
 def test_values_that_do_not(name: str, value: object) -> None:
     with pytest.raises(TypeError):
-        Switches().set(name, value)
+        BehaviorFlags().set(name, value)

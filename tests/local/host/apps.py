@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import ClientSession
 
 from local.host.indexing import QueueBinding
-from local.host.queueing import Queue, TakenMessage
+from local.host.queue_client import Queue, TakenMessage
 
 BUNDLE: Final = {
     "id": "Microsoft.Azure.Functions.ExtensionBundle",
@@ -67,7 +67,7 @@ class QueueInMemory:
     async def create(self) -> None:
         self.is_created = True
 
-    async def take(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
+    async def receive(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
         now = datetime.now(UTC)
         visible = [each for each in self.messages.values() if each.visible_at <= now][:most]
         taken = [
@@ -82,7 +82,7 @@ class QueueInMemory:
         self.messages.update({each.id: each for each in taken})
         return taken
 
-    async def hide(self, message: TakenMessage, hidden_for: timedelta) -> TakenMessage:
+    async def extend_visibility(self, message: TakenMessage, hidden_for: timedelta) -> TakenMessage:
         assert self.messages[message.id].pop_receipt == message.pop_receipt
         hidden = replace(
             message,

@@ -165,7 +165,7 @@ async def test_after_a_timeout_it_starts_anew_on_the_same_port(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
-async def test_what_never_ends_does_not_keep_it(tmp_path: Path, kind: str) -> None:
+async def test_endless_function_does_not_stop_shutdown(tmp_path: Path, kind: str) -> None:
     code = f"""
         import threading
         @app.route("stuck")

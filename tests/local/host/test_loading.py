@@ -175,7 +175,7 @@ async def failure_of(app_dir: Path, settings: dict[str, str] | None = None) -> s
         ),
     ],
 )
-async def test_what_azure_refuses_takes_the_app_down(tmp_path: Path, code: str, says: str) -> None:
+async def test_definition_azure_refuses_stops_the_app(tmp_path: Path, code: str, says: str) -> None:
     assert says in await failure_of(an_app(tmp_path, code))
 
 

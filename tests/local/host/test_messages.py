@@ -5,7 +5,7 @@ import pytest
 from azure.functions.meta import Datum
 
 from local.host.messages import bodies, decode, encode, metadata
-from local.host.queueing import TakenMessage
+from local.host.queue_client import TakenMessage
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 MESSAGE = TakenMessage("m1", "r1", "", 2, NOW, NOW, NOW)

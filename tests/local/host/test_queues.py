@@ -15,7 +15,7 @@ from local.azurite import HERE, azurite
 from local.certificate import LocalCertificate
 from local.host.connections import check_connection
 from local.host.host import DevelopmentHost
-from local.host.queueing import Queue, QueueFailed, StorageQueue
+from local.host.queue_client import Queue, QueueFailed, StorageQueue
 from local.seed import IDENTITY
 from tests.local.conftest import Cloud
 from tests.local.host.apps import (
@@ -109,7 +109,7 @@ async def test_a_failed_message_waits_for_the_visibility_timeout(
     assert message.visible_at > datetime.now(UTC) + timedelta(seconds=20)
 
 
-async def test_what_is_no_base64_is_poison_without_a_run(
+async def test_message_that_is_not_base64_is_poison_at_once(
     tmp_path: Path, queues: QueuesInMemory
 ) -> None:
     await queues["jobs"].send('{"plain": "json"}')
@@ -296,19 +296,19 @@ async def test_the_queue_port(queue: Queue) -> None:
     await queue.create()
     await queue.send("one")
     await queue.send("two")
-    first, second = await queue.take(5, timedelta(minutes=1))
+    first, second = await queue.receive(5, timedelta(minutes=1))
     assert (first.content, second.content, first.dequeue_count) == ("one", "two", 1)
     assert first.expires_at > datetime.now(UTC) + timedelta(days=6)
-    assert not await queue.take(5, timedelta(minutes=1))
-    shown = await queue.hide(first, timedelta())
+    assert not await queue.receive(5, timedelta(minutes=1))
+    shown = await queue.extend_visibility(first, timedelta())
     assert shown.pop_receipt != first.pop_receipt
-    (again,) = await queue.take(5, timedelta(minutes=1))
+    (again,) = await queue.receive(5, timedelta(minutes=1))
     assert (again.id, again.dequeue_count) == (first.id, 2)
     await queue.delete(shown)  # somebody else has it now: no error, and it stays
     await queue.delete(again)
     await queue.delete(again)
     await queue.delete(second)
-    assert not await queue.take(5, timedelta(minutes=1))
+    assert not await queue.receive(5, timedelta(minutes=1))
 
 
 @needs_azurite
@@ -349,4 +349,4 @@ async def test_storage_that_refuses_is_told_apart(
         QueueServiceClient(storage.queues_url, credential=identity, **cloud.trusted) as service,
     ):
         with pytest.raises(QueueFailed, match="QueueNotFound"):
-            await StorageQueue(service.get_queue_client("absent")).take(1, timedelta(minutes=1))
+            await StorageQueue(service.get_queue_client("absent")).receive(1, timedelta(minutes=1))

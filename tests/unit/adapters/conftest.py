@@ -9,8 +9,8 @@ from azure.core.credentials import AccessToken
 
 from shared.adapters.app_credentials import AppCredentials
 from shared.adapters.graph.client import GraphClient
-from shared.adapters.outbound import Outbound
-from tests.unit.adapters.worlds import Answers, some_settings
+from shared.adapters.http_pool import HttpPool
+from tests.unit.adapters.entra_fixtures import Answers, some_settings
 
 
 class FakeIdentity:
@@ -53,12 +53,12 @@ class Graph:
     def __init__(self) -> None:
         self.answers = Answers(lambda _: httpx.Response(200, json={}))
         self.credentials = FakeCredentials()
-        self.outbound = Outbound(self.answers.transport)
+        self.http_pool = HttpPool(self.answers.transport)
         self.client = GraphClient(
-            some_settings(), cast("AppCredentials", self.credentials), self.outbound
+            some_settings(), cast("AppCredentials", self.credentials), self.http_pool
         )
 
-    def says(self, *responses: httpx.Response | Exception) -> None:
+    def respond_with(self, *responses: httpx.Response | Exception) -> None:
         """Answer *responses* in turn, the last one for ever."""
         left = list(responses)
 
@@ -72,7 +72,7 @@ class Graph:
 
         self.answers.answer = answer
 
-    def does(self, answer: Callable[[httpx.Request], httpx.Response]) -> None:
+    def respond_by(self, answer: Callable[[httpx.Request], httpx.Response]) -> None:
         """Answer by *answer*."""
         self.answers.answer = answer
 

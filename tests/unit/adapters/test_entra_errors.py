@@ -115,7 +115,7 @@ def test_a_suberror_tells_more_than_the_error() -> None:
 
 @pytest.mark.parametrize("told", [b"", b"<html>", b"[]", b'{"no":"error"}', b"\xff"])
 @pytest.mark.parametrize("status", [0, 200, 400, 502, 503])
-def test_what_says_nothing_is_worth_trying_again(status: int, told: bytes) -> None:
+def test_empty_error_is_retryable(status: int, told: bytes) -> None:
     assert isinstance(entra_error(read_refusal(status, told)), CalendarUnavailable)
 
 

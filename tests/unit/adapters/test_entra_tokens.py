@@ -11,11 +11,11 @@ import httpx
 import jwt
 import pytest
 
-from shared.adapters.entra import EntraTokens
-from shared.adapters.outbound import Outbound
+from shared.adapters.entra import EntraTokenVerifier
+from shared.adapters.http_pool import HttpPool
 from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.organizations.ports import CallerKind
-from tests.unit.adapters.worlds import (
+from tests.unit.adapters.entra_fixtures import (
     NOW,
     OTHER_TENANT,
     PLATFORM_TENANT,
@@ -45,7 +45,9 @@ class Entra:
         self.is_down = False
         self.clock = FakeClock()
         self.answers = Answers(self._answer)
-        self.tokens = EntraTokens(some_settings(), Outbound(self.answers.transport), self.clock)
+        self.tokens = EntraTokenVerifier(
+            some_settings(), HttpPool(self.answers.transport), self.clock
+        )
 
     @property
     def fetches(self) -> int:
@@ -138,7 +140,7 @@ async def test_a_user_with_the_platforms_role_is_a_user(entra: Entra) -> None:
 async def test_every_client_counts_where_none_is_named() -> None:
     entra = Entra()
     settings = some_settings(PLATFORM_CLIENT_IDS="")
-    tokens = EntraTokens(settings, Outbound(entra.answers.transport), entra.clock)
+    tokens = EntraTokenVerifier(settings, HttpPool(entra.answers.transport), entra.clock)
     token = await tokens.verify(signed(platform_claims(azp="anything")))
     assert token.kind is CallerKind.PLATFORM
 
@@ -180,7 +182,7 @@ async def test_a_token_of_another_key_under_a_known_id_is_refused(entra: Entra) 
 
 
 @pytest.mark.parametrize("raw", ["", "x", "a.b.c", "é.é.é", "..", "a" * 20_000, "e30.e30.e30"])
-async def test_what_is_no_token_is_refused(entra: Entra, raw: str) -> None:
+async def test_malformed_token_is_refused(entra: Entra, raw: str) -> None:
     with pytest.raises(NotAuthenticated):
         await entra.tokens.verify(raw)
 

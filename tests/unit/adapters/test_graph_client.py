@@ -14,7 +14,7 @@ from msgraph.generated.users.item.events.item.event_item_request_builder import 
 )
 
 from shared.adapters.graph import client as client_module
-from shared.adapters.graph.client import Caller
+from shared.adapters.graph.client import GraphSession
 from shared.adapters.graph.errors import CODES, graph_error, read_refusal
 from shared.errors import (
     CalendarError,
@@ -28,9 +28,9 @@ from shared.errors import (
     SignInAgain,
 )
 from shared.ids import Mailbox, ObjectId, TenantId
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from tests.unit.adapters.conftest import Graph
-from tests.unit.adapters.worlds import TENANT, USER
+from tests.unit.adapters.entra_fixtures import TENANT, USER
 
 MAILBOX = Mailbox(TenantId(TENANT), ObjectId(USER))
 CHALLENGE = '{"access_token":{"acrs":{"essential":true,"value":"cp1"}}}'
@@ -44,7 +44,7 @@ def refused(status: int, code: str = "", message: str = "", **headers: str) -> h
     return httpx.Response(status, json=body, headers={"request-id": "r-1"} | named)
 
 
-async def ask(caller: Caller, *, repeatable: bool = True) -> Mapping[str, Any]:
+async def ask(caller: GraphSession, *, repeatable: bool = True) -> Mapping[str, Any]:
     """Make some call."""
     builder = EventItemRequestBuilder(caller.adapter, caller.path(event="AA/+=="))
     request = builder.to_get_request_information()
@@ -59,13 +59,13 @@ async def test_the_app_calls_the_mailbox_by_object_id(graph: Graph) -> None:
 
 
 async def test_a_user_is_me(graph: Graph) -> None:
-    await ask(graph.client.acting(Acting(MAILBOX, "their token")))
+    await ask(graph.client.acting(ActingUser(MAILBOX, "their token")))
     assert graph.answers.last.url.path.startswith("/v1.0/me/events/")
     assert graph.answers.last.headers["authorization"] == "Bearer user-0"
 
 
 async def test_without_an_assertion_the_app_acts(graph: Graph) -> None:
-    await ask(graph.client.acting(Acting(MAILBOX)))
+    await ask(graph.client.acting(ActingUser(MAILBOX)))
     assert f"/users/{USER}/" in graph.answers.last.url.path
     assert graph.answers.last.headers["authorization"] == "Bearer app-0"
 
@@ -84,25 +84,25 @@ async def test_every_call_says_how_it_wants_its_answer(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-async def test_what_may_be_repeated_is_tried_twice(
+async def test_repeatable_request_is_retried(
     graph: Graph, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
-    graph.says(refused(status), httpx.Response(200, json={"id": "x"}))
+    graph.respond_with(refused(status), httpx.Response(200, json={"id": "x"}))
     assert await ask(graph.client.app(TenantId(TENANT), USER)) == {"id": "x"}
     assert len(graph.answers.requests) == 2
 
 
 async def test_it_is_not_tried_a_third_time(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
-    graph.says(refused(503, "ErrorServerBusy"))
+    graph.respond_with(refused(503, "ErrorServerBusy"))
     with pytest.raises(CalendarUnavailable):
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert len(graph.answers.requests) == 2
 
 
-async def test_what_may_not_be_repeated_is_tried_once(graph: Graph) -> None:
-    graph.says(refused(503))
+async def test_unrepeatable_request_is_sent_once(graph: Graph) -> None:
+    graph.respond_with(refused(503))
     with pytest.raises(CalendarUnavailable):
         await ask(graph.client.app(TenantId(TENANT), USER), repeatable=False)
     assert len(graph.answers.requests) == 1
@@ -115,15 +115,15 @@ async def test_a_broken_connection_is_tried_again(
     graph: Graph, broken: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
-    graph.says(broken, httpx.Response(200, json={}))
+    graph.respond_with(broken, httpx.Response(200, json={}))
     await ask(graph.client.app(TenantId(TENANT), USER))
-    graph.says(broken)
+    graph.respond_with(broken)
     with pytest.raises(CalendarUnavailable):
         await ask(graph.client.app(TenantId(TENANT), USER))
 
 
 async def test_a_long_wait_is_not_waited_for(graph: Graph) -> None:
-    graph.says(refused(503, Retry_After="60"))
+    graph.respond_with(refused(503, Retry_After="60"))
     with pytest.raises(CalendarUnavailable) as caught:
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert caught.value.retry_after_seconds == 60
@@ -135,7 +135,7 @@ async def test_throttling_is_told_at_once(
     graph: Graph, header: str | None, seconds: float | None
 ) -> None:
     headers = {"Retry_After": header} if header else {}
-    graph.says(refused(429, "TooManyRequests", **headers))
+    graph.respond_with(refused(429, "TooManyRequests", **headers))
     with pytest.raises(CalendarThrottled) as caught:
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert caught.value.retry_after_seconds == seconds
@@ -150,7 +150,7 @@ async def test_nobody_waits_longer_than_the_budget(
         await asyncio.Event().wait()
         raise AssertionError(request)
 
-    graph.outbound.__dict__["transport"] = httpx.MockTransport(never)
+    graph.http_pool.__dict__["transport"] = httpx.MockTransport(never)
     monkeypatch.setattr(client_module, "CALL_SECONDS", 0.05)
     caller = graph.client.app(TenantId(TENANT), USER)
     request = EventItemRequestBuilder(caller.adapter, caller.path(event="x"))
@@ -166,7 +166,7 @@ async def test_nobody_waits_longer_than_the_budget(
 
 
 async def test_a_stale_token_is_renewed_once(graph: Graph) -> None:
-    graph.says(
+    graph.respond_with(
         refused(401, "InvalidAuthenticationToken", "Lifetime validation failed"),
         httpx.Response(200, json={}),
     )
@@ -176,26 +176,26 @@ async def test_a_stale_token_is_renewed_once(graph: Graph) -> None:
 
 
 async def test_a_token_that_stays_refused_is_the_apps_own_trouble(graph: Graph) -> None:
-    graph.says(refused(401, "InvalidAuthenticationToken"))
+    graph.respond_with(refused(401, "InvalidAuthenticationToken"))
     with pytest.raises(CalendarRefused) as caught:
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert caught.value.status == 401
     with pytest.raises(SignInAgain):
-        await ask(graph.client.acting(Acting(MAILBOX, "their token")))
+        await ask(graph.client.acting(ActingUser(MAILBOX, "their token")))
 
 
 async def test_a_challenge_is_met_and_else_passed_on(graph: Graph) -> None:
     encoded = base64.b64encode(CHALLENGE.encode()).decode()
     header = f'Bearer realm="", error="insufficient_claims", claims="{encoded}"'
-    graph.says(refused(401, "x", WWW_Authenticate=header))
+    graph.respond_with(refused(401, "x", WWW_Authenticate=header))
     with pytest.raises(SignInAgain) as caught:
-        await ask(graph.client.acting(Acting(MAILBOX, "their token")))
+        await ask(graph.client.acting(ActingUser(MAILBOX, "their token")))
     assert caught.value.claims == CHALLENGE
     assert graph.credentials.the_user.claims == [None, CHALLENGE]
 
 
 async def test_an_answer_that_is_no_json_is_no_answer(graph: Graph) -> None:
-    graph.says(httpx.Response(200, text="<html>hello</html>"))
+    graph.respond_with(httpx.Response(200, text="<html>hello</html>"))
     with pytest.raises(CalendarUnavailable):
         await ask(graph.client.app(TenantId(TENANT), USER))
 
@@ -287,7 +287,7 @@ def test_an_error_without_a_body_is_read_by_its_status(body: bytes) -> None:
 
 
 async def test_being_asked_to_wait_is_counted(graph: Graph) -> None:
-    graph.says(refused(429, "TooManyRequests"))
+    graph.respond_with(refused(429, "TooManyRequests"))
     with pytest.raises(CalendarThrottled):
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert graph.client.throttled.total() == 1

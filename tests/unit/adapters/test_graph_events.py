@@ -9,17 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.graph.events import PROPERTY_ID, SELECT, GraphCalendar, agenda_html, seen_event
+from shared.adapters.graph.event_parsing import parse_event
+from shared.adapters.graph.events import PROPERTY_ID, SELECT, GraphCalendar, agenda_html
 from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
     CalendarUnavailable,
+    ConsentMissing,
     EventGone,
     MailboxUnusable,
 )
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, OrganizationId, PairingId, SessionId
 from shared.ids import TenantId as Tenant
-from shared.organizations.model import Acting, OnlineMeetingChoice
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     Attendee,
     EventDraft,
@@ -31,11 +33,11 @@ from shared.sessions.model import (
 from shared.timespan import TimeSpan
 from tests.graph_contract import graph_sample
 from tests.unit.adapters.conftest import Graph
+from tests.unit.adapters.entra_fixtures import NOW, OTHER_TENANT, TENANT, USER, FakeClock
 from tests.unit.adapters.test_graph_client import refused
-from tests.unit.adapters.worlds import NOW, OTHER_TENANT, TENANT, USER, FakeClock
 
 MAILBOX = Mailbox(Tenant(TENANT), ObjectId(USER))
-AS_USER = Acting(MAILBOX, "their token")
+AS_USER = ActingUser(MAILBOX, "their token")
 SESSION = SessionId("6f9619ff-8b86-4011-b42d-00c04fc964ff")
 EVENT = EventId("AAkALgAA==")
 SPAN = TimeSpan.lasting(datetime(2026, 7, 1, 9, tzinfo=UTC), timedelta(hours=1))
@@ -98,7 +100,7 @@ def a_session(**changes: Any) -> Session:
 
 
 async def test_creating_writes_the_whole_event(graph: Graph) -> None:
-    graph.says(httpx.Response(201, json=event()))
+    graph.respond_with(httpx.Response(201, json=event()))
     seen = await GraphCalendar(graph.client).create(AS_USER, draft())
     assert (seen.event_id, seen.session_id) == (EVENT, SESSION)
     assert graph.answers.last.url.path == "/v1.0/me/events"
@@ -143,7 +145,7 @@ async def test_creating_writes_the_whole_event(graph: Graph) -> None:
 async def test_each_choice_of_an_online_meeting(
     graph: Graph, choice: OnlineMeetingChoice, is_online: bool | None, provider: str | None
 ) -> None:
-    graph.says(httpx.Response(201, json=event()))
+    graph.respond_with(httpx.Response(201, json=event()))
     await GraphCalendar(graph.client).create(AS_USER, draft(online_meeting=choice))
     body = graph.answers.body()
     assert body.get("isOnlineMeeting") == is_online
@@ -151,8 +153,8 @@ async def test_each_choice_of_an_online_meeting(
     assert len(graph.answers.requests) == 1
 
 
-async def test_what_is_empty_is_left_out(graph: Graph) -> None:
-    graph.says(httpx.Response(201, json=event()))
+async def test_empty_fields_are_left_out(graph: Graph) -> None:
+    graph.respond_with(httpx.Response(201, json=event()))
     await GraphCalendar(graph.client).create(AS_USER, draft(agenda="", location=None))
     assert not {"body", "location"} & graph.answers.body().keys()
 
@@ -168,7 +170,7 @@ async def test_creating_is_repeated_with_its_transaction(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.adapters.graph.retry.QUICK_SECONDS", 0.0)
-    graph.says(refused(504), httpx.Response(201, json=event()))
+    graph.respond_with(refused(504), httpx.Response(201, json=event()))
     await GraphCalendar(graph.client).create(AS_USER, draft())
     first, second = (json.loads(r.content)["transactionId"] for r in graph.answers.requests)
     assert first == second == SESSION
@@ -177,7 +179,9 @@ async def test_creating_is_repeated_with_its_transaction(
 @pytest.mark.parametrize("status", [400, 409])
 async def test_a_refused_duplicate_is_the_event_it_names(graph: Graph, status: int) -> None:
     error = {"code": "ErrorDuplicateTransactionId", "@event.existingEventId": "first/id="}
-    graph.says(httpx.Response(status, json={"error": error}), httpx.Response(200, json=event()))
+    graph.respond_with(
+        httpx.Response(status, json={"error": error}), httpx.Response(200, json=event())
+    )
     seen = await GraphCalendar(graph.client).create(AS_USER, draft())
     assert seen.session_id == SESSION
     assert graph.answers.last.url.raw_path.startswith(b"/v1.0/me/events/first%2Fid%3D?$select=")
@@ -185,7 +189,7 @@ async def test_a_refused_duplicate_is_the_event_it_names(graph: Graph, status: i
 
 async def test_a_refused_duplicate_without_a_name_is_found_by_our_tag(graph: Graph) -> None:
     cancelled = event(id="cancelled", isCancelled=True)
-    graph.says(
+    graph.respond_with(
         refused(409, "ErrorDuplicateTransactionId"),
         httpx.Response(200, json={"value": [cancelled, event()]}),
     )
@@ -200,7 +204,7 @@ async def test_a_refused_duplicate_without_a_name_is_found_by_our_tag(graph: Gra
 
 async def test_a_named_event_that_is_gone_is_looked_for_by_our_tag(graph: Graph) -> None:
     error = {"code": "ErrorDuplicateTransactionId", "@event.existingEventId": "gone"}
-    graph.says(
+    graph.respond_with(
         httpx.Response(409, json={"error": error}),
         refused(404, "ErrorItemNotFound"),
         httpx.Response(200, json={"value": [event()]}),
@@ -209,13 +213,15 @@ async def test_a_named_event_that_is_gone_is_looked_for_by_our_tag(graph: Graph)
 
 
 async def test_a_duplicate_of_nothing_is_worth_trying_again(graph: Graph) -> None:
-    graph.says(refused(409, "ErrorDuplicateTransactionId"), httpx.Response(200, json={"value": []}))
+    graph.respond_with(
+        refused(409, "ErrorDuplicateTransactionId"), httpx.Response(200, json={"value": []})
+    )
     with pytest.raises(CalendarUnavailable):
         await GraphCalendar(graph.client).create(AS_USER, draft())
 
 
 async def test_reading_asks_for_little_and_as_the_app(graph: Graph) -> None:
-    graph.says(httpx.Response(200, json=event()))
+    graph.respond_with(httpx.Response(200, json=event()))
     await GraphCalendar(graph.client).read(MAILBOX, EVENT)
     request = graph.answers.last
     assert request.url.params["$select"] == ",".join(SELECT)
@@ -224,12 +230,12 @@ async def test_reading_asks_for_little_and_as_the_app(graph: Graph) -> None:
 
 
 async def test_finding_nothing_is_none(graph: Graph) -> None:
-    graph.says(httpx.Response(200, json={"value": []}))
+    graph.respond_with(httpx.Response(200, json={"value": []}))
     assert await GraphCalendar(graph.client).find(MAILBOX, SESSION) is None
 
 
 async def test_reading_what_is_gone(graph: Graph) -> None:
-    graph.says(refused(404, "ErrorItemNotFound"))
+    graph.respond_with(refused(404, "ErrorItemNotFound"))
     with pytest.raises(EventGone):
         await GraphCalendar(graph.client).read(MAILBOX, EVENT)
 
@@ -251,7 +257,7 @@ async def test_many_are_read_in_one_request(graph: Graph) -> None:
         ]
         return httpx.Response(200, json={"responses": responses[::-1]})
 
-    graph.does(answered)
+    graph.respond_by(answered)
     wanted = [(MAILBOX, EventId(f"id-{n}")) for n in range(5)]
     seen = await GraphCalendar(graph.client).read_many(wanted)
     assert isinstance(seen[0], SeenEvent)
@@ -276,7 +282,7 @@ async def test_only_what_was_throttled_is_sent_again(graph: Graph) -> None:
         ]
         return httpx.Response(200, json={"responses": responses})
 
-    graph.does(answered)
+    graph.respond_by(answered)
     wanted = [(MAILBOX, EventId(f"id-{n}")) for n in range(3)]
     seen = await GraphCalendar(graph.client).read_many(wanted)
     assert all(isinstance(one, SeenEvent) for one in seen)
@@ -293,19 +299,64 @@ async def test_a_batch_has_bounds(graph: Graph) -> None:
         await calendar.read_many([(MAILBOX, EVENT), (other, EVENT)])
 
 
+async def test_what_was_moved_before_a_later_batch_was_refused_stays_moved(graph: Graph) -> None:
+    asked: list[int] = []
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        parts = json.loads(request.content)["requests"]
+        asked.append(len(parts))
+        if len(asked) > 1:
+            raise ConsentMissing("it was withdrawn meanwhile")
+        done = [{"id": p["id"], "status": 200, "body": event()} for p in parts]
+        return httpx.Response(200, json={"responses": done})
+
+    graph.respond_by(answered)
+    calendar = GraphCalendar(graph.client)
+    events = [(EventId(f"id-{n}"), SPAN) for n in range(22)]
+    moved = await calendar.reschedule_many(AS_USER, events, "UTC")
+    assert asked == [20, 2]
+    assert all(isinstance(one, SeenEvent) for one in moved[:20])
+    assert all(isinstance(one, ConsentMissing) for one in moved[20:])
+
+
+@pytest.mark.parametrize("again", [refused(403, "ErrorAccessDenied"), httpx.Response(500)])
+async def test_what_was_moved_before_the_rest_was_asked_again_stays_moved(
+    graph: Graph, again: httpx.Response
+) -> None:
+    asked: list[int] = []
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        parts = json.loads(request.content)["requests"]
+        asked.append(len(parts))
+        if len(asked) > 1:
+            return httpx.Response(again.status_code, content=again.content)
+        busy = {"status": 429, "headers": {"retry-after": "0"}, "body": {"error": {"code": "x"}}}
+        done = {"status": 200, "body": event()}
+        responses = [{"id": p["id"]} | (busy if p["id"] == "1" else done) for p in parts]
+        return httpx.Response(200, json={"responses": responses})
+
+    graph.respond_by(answered)
+    calendar = GraphCalendar(graph.client)
+    events = [(EventId(f"id-{n}"), SPAN) for n in range(2)]
+    first, second = await calendar.reschedule_many(AS_USER, events, "UTC")
+    assert asked[:2] == [2, 1]
+    assert isinstance(first, SeenEvent)
+    assert isinstance(second, CalendarThrottled)
+
+
 async def test_rescheduling_touches_times_alone(graph: Graph) -> None:
-    graph.says(httpx.Response(200, json=event()))
+    graph.respond_with(httpx.Response(200, json=event()))
     await GraphCalendar(graph.client).reschedule(AS_USER, EVENT, SPAN, "Europe/Berlin")
     assert graph.answers.last.method == "PATCH"
     assert set(graph.answers.body()) == {"start", "end", "@odata.type"}
 
 
 async def test_cancelling_tells_why(graph: Graph) -> None:
-    graph.says(httpx.Response(202))
+    graph.respond_with(httpx.Response(202))
     await GraphCalendar(graph.client).cancel(AS_USER, EVENT, "Ill, <sorry>")
     assert graph.answers.last.url.path == f"/v1.0/me/events/{EVENT}/cancel"
     assert list(graph.answers.body().values()) == ["Ill, <sorry>"]
-    graph.says(refused(404, "ErrorItemNotFound"))
+    graph.respond_with(refused(404, "ErrorItemNotFound"))
     with pytest.raises(EventGone):
         await GraphCalendar(graph.client).cancel(AS_USER, EVENT, "")
 
@@ -322,7 +373,7 @@ async def test_cancelling_tells_why(graph: Graph) -> None:
 async def test_answering_in_the_attendees_own_copy(
     graph: Graph, answer: ResponseState, action: str, proposed: TimeSpan | None
 ) -> None:
-    graph.says(httpx.Response(200, json={"value": [{"id": "theirs"}]}), httpx.Response(202))
+    graph.respond_with(httpx.Response(200, json={"value": [{"id": "theirs"}]}), httpx.Response(202))
     await GraphCalendar(graph.client).respond(AS_USER, a_session(), answer, "ok", proposed)
     search, sent = graph.answers.requests
     assert search.url.params["$filter"] == "iCalUId eq 'it''s'"
@@ -334,7 +385,7 @@ async def test_answering_in_the_attendees_own_copy(
 
 
 async def test_answering_an_invitation_that_has_not_arrived(graph: Graph) -> None:
-    graph.says(httpx.Response(200, json={"value": []}))
+    graph.respond_with(httpx.Response(200, json={"value": []}))
     calendar = GraphCalendar(graph.client)
     for session in (a_session(), a_session(ical_uid=None)):
         with pytest.raises(EventGone):
@@ -342,16 +393,16 @@ async def test_answering_an_invitation_that_has_not_arrived(graph: Graph) -> Non
     assert len(graph.answers.requests) == 1
 
 
-async def test_what_a_calendar_offers_is_kept_for_an_hour(graph: Graph) -> None:
+async def test_offered_online_meetings_are_cached_for_an_hour(graph: Graph) -> None:
     clock = FakeClock()
     calendar = GraphCalendar(graph.client, monotonic=clock.monotonic)
     allowed = {"allowedOnlineMeetingProviders": ["TeamsForBusiness", "unknown"]}
-    graph.says(httpx.Response(200, json=allowed))
+    graph.respond_with(httpx.Response(200, json=allowed))
     for _ in range(2):
         assert await calendar.offered_meetings(AS_USER) == {OnlineMeetingChoice.TEAMS}
     assert len(graph.answers.requests) == 1
     clock.advance(timedelta(hours=1))
-    graph.says(httpx.Response(200, json={"allowedOnlineMeetingProviders": []}))
+    graph.respond_with(httpx.Response(200, json={"allowedOnlineMeetingProviders": []}))
     assert await calendar.offered_meetings(AS_USER) == frozenset()
 
 
@@ -370,7 +421,7 @@ def test_an_event_is_read_whole() -> None:
         invited("ADA@x.com", "accepted"),
         invited("also@x.com", "organizer"),
     ]
-    seen = seen_event(event(attendees=people, seriesMasterId="master"))
+    seen = parse_event(event(attendees=people, seriesMasterId="master"))
     assert seen.span == SPAN
     assert seen.join_url == "https://teams.example/1"
     assert seen.series_master_id == "master"
@@ -392,7 +443,7 @@ def test_an_event_is_read_whole() -> None:
 
 @pytest.mark.parametrize("link", [None, {}, {"joinUrl": None}, {"joinUrl": ""}])
 def test_a_link_may_be_missing(link: Any) -> None:
-    seen = seen_event(event(onlineMeeting=link))
+    seen = parse_event(event(onlineMeeting=link))
     assert seen.join_url is None
     assert seen.is_online_meeting
 
@@ -400,7 +451,7 @@ def test_a_link_may_be_missing(link: Any) -> None:
 def test_the_documented_proposal() -> None:
     told = graph_sample("proposal-4-organizer-copy")["response"]
     # The page leaves out what its own $select does not name.
-    seen = seen_event(told | {"iCalUId": "x", "lastModifiedDateTime": "2019-08-01T08:00:00Z"})
+    seen = parse_event(told | {"iCalUId": "x", "lastModifiedDateTime": "2019-08-01T08:00:00Z"})
     (adele,) = seen.attendees
     assert adele.response.state is ResponseState.TENTATIVE
     assert adele.response.proposed is not None
@@ -408,9 +459,9 @@ def test_the_documented_proposal() -> None:
 
 
 async def test_a_mailbox_elsewhere_is_told(graph: Graph) -> None:
-    graph.says(refused(404, "MailboxNotEnabledForRESTAPI"))
+    graph.respond_with(refused(404, "MailboxNotEnabledForRESTAPI"))
     with pytest.raises(MailboxUnusable):
         await GraphCalendar(graph.client).create(AS_USER, draft())
-    graph.says(refused(400, "ErrorPropertyValidationFailure"))
+    graph.respond_with(refused(400, "ErrorPropertyValidationFailure"))
     with pytest.raises(CalendarRefused):
         await GraphCalendar(graph.client).create(AS_USER, draft())

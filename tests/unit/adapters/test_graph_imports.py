@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-LIGHT = ["outbound", "entra", "entra_errors", "key_vault", "client_states", "app_credentials"]
+LIGHT = ["http_pool", "entra", "entra_errors", "key_vault", "client_states", "app_credentials"]
 HEAVY = ("msgraph", "azure.", "kiota", "aiohttp", "httpx", "jwt", "cryptography")
 
 

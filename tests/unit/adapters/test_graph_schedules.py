@@ -16,17 +16,17 @@ from shared.adapters.graph.schedules import (
     joined,
     schedules_of,
 )
-from shared.availability.model import GRID, BusyStatus, Schedule, Unknown, UnknownReason
+from shared.availability.model import SLOT_GRID, BusyStatus, Schedule, Unknown, UnknownReason
 from shared.errors import CalendarRefused, CalendarUnavailable, MailboxUnusable
 from shared.ids import Mailbox, ObjectId, TenantId
-from shared.organizations.model import Acting
+from shared.organizations.model import ActingUser
 from shared.timespan import TimeSpan
 from tests.graph_contract import graph_sample
 from tests.unit.adapters.conftest import Graph
+from tests.unit.adapters.entra_fixtures import TENANT, USER
 from tests.unit.adapters.test_graph_client import refused
-from tests.unit.adapters.worlds import TENANT, USER
 
-ACTING = Acting(Mailbox(TenantId(TENANT), ObjectId(USER)), "their token")
+ACTING = ActingUser(Mailbox(TenantId(TENANT), ObjectId(USER)), "their token")
 HOUR = TimeSpan.lasting(datetime(2026, 3, 1, 9, 0, tzinfo=UTC), timedelta(hours=1))
 
 
@@ -49,7 +49,7 @@ def item(status: str, start: str = "09:10", end: str = "09:20") -> dict[str, Any
 
 
 async def test_one_call_asks_for_everybody(graph: Graph) -> None:
-    graph.says(
+    graph.respond_with(
         httpx.Response(
             200,
             content=answer(
@@ -112,7 +112,7 @@ def test_nothing_said_is_not_free(told: dict[str, Any]) -> None:
     assert one(told).unknown == Unknown(UnknownReason.NO_ANSWER)
 
 
-def test_who_is_left_out_is_not_free() -> None:
+def test_address_missing_from_the_answer_is_not_free() -> None:
     (schedule,) = schedules_of({"value": []}, ["ada@x.com"], HOUR)
     assert schedule.unknown == Unknown(UnknownReason.NO_ANSWER)
 
@@ -129,8 +129,8 @@ def test_an_error_nobody_knows_is_not_reachable() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"value": [1]}'])
-async def test_what_is_no_answer_is_worth_trying_again(graph: Graph, body: bytes) -> None:
-    graph.says(httpx.Response(200, content=body))
+async def test_unreadable_answer_is_retryable(graph: Graph, body: bytes) -> None:
+    graph.respond_with(httpx.Response(200, content=body))
     with pytest.raises(CalendarUnavailable):
         await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], HOUR)
 
@@ -169,7 +169,7 @@ def test_hours_that_cannot_be_read_are_no_hours(told: Any) -> None:
 
 def test_the_documented_answer() -> None:
     body = graph_sample("getschedule-two-users")["response"]
-    window = TimeSpan.lasting(datetime(2019, 3, 15, 16, tzinfo=UTC), 9 * GRID)
+    window = TimeSpan.lasting(datetime(2019, 3, 15, 16, tzinfo=UTC), 9 * SLOT_GRID)
     adele, megan = schedules_of(body, ["AdeleV@contoso.com", "meganb@contoso.com"], window)
     assert (adele.view, megan.view) == ("000220130", "200120010")
     assert adele.hours is not None
@@ -200,20 +200,20 @@ async def test_too_many_entries_are_asked_for_in_halves(graph: Graph) -> None:
         if end - start > timedelta(days=15):
             return refused(400, "5006", "The result set contains too many calendar entries.")
         digit = "2" if start.day % 2 else "0"
-        view = digit * ((end - start) // GRID)
+        view = digit * ((end - start) // SLOT_GRID)
         return httpx.Response(
             200, content=answer({"scheduleId": "ada@x.com", "availabilityView": view})
         )
 
-    graph.does(answered)
+    graph.respond_by(answered)
     (schedule,) = await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], window)
     assert schedule.view is not None
-    assert len(schedule.view) == window.duration // GRID
+    assert len(schedule.view) == window.duration // SLOT_GRID
     assert len(graph.answers.requests) == 7
 
 
 async def test_a_calendar_full_to_bursting_is_unknown(graph: Graph) -> None:
-    graph.says(refused(400, "5006"))
+    graph.respond_with(refused(400, "5006"))
     window = TimeSpan.lasting(HOUR.start, timedelta(days=42))
     found = await GraphSchedules(graph.client).read(ACTING, ["Ada@x.com", "ben@x.com"], window)
     assert [s.unknown for s in found] == [Unknown(UnknownReason.TOO_MANY_ENTRIES, "5006")] * 2
@@ -222,20 +222,20 @@ async def test_a_calendar_full_to_bursting_is_unknown(graph: Graph) -> None:
 
 
 async def test_other_refusals_are_told(graph: Graph) -> None:
-    graph.says(refused(404, "MailboxNotEnabledForRESTAPI"))
+    graph.respond_with(refused(404, "MailboxNotEnabledForRESTAPI"))
     with pytest.raises(MailboxUnusable):
         await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], HOUR)
-    graph.says(refused(400, "ErrorTimeIntervalTooBig"))
+    graph.respond_with(refused(400, "ErrorTimeIntervalTooBig"))
     with pytest.raises(CalendarRefused):
         await GraphSchedules(graph.client).read(ACTING, ["ada@x.com"], HOUR)
 
 
 @given(st.integers(2, 42 * 288))
 def test_halves_are_on_the_grid_and_miss_nothing(cells: int) -> None:
-    window = TimeSpan.lasting(HOUR.start, cells * GRID)
+    window = TimeSpan.lasting(HOUR.start, cells * SLOT_GRID)
     first, second = halves(window)
     assert (first.start, first.end, second.end) == (window.start, second.start, window.end)
-    assert not first.duration % GRID
+    assert not first.duration % SLOT_GRID
 
 
 def test_unknown_in_one_half_is_unknown() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.adapters.graph.people import GraphPeople
+from shared.adapters.graph.people import GraphDirectory
 from shared.adapters.graph.subscriptions import GraphSubscriptionService
 from shared.errors import (
     CalendarRefused,
@@ -18,8 +18,8 @@ from shared.errors import (
 )
 from shared.ids import Mailbox, ObjectId, SubscriptionId, TenantId
 from tests.unit.adapters.conftest import Graph
+from tests.unit.adapters.entra_fixtures import NOW, TENANT, USER
 from tests.unit.adapters.test_graph_client import refused
-from tests.unit.adapters.worlds import NOW, TENANT, USER
 
 MAILBOX = Mailbox(TenantId(TENANT), ObjectId(USER))
 EXPIRES = NOW + timedelta(minutes=10_000)
@@ -36,7 +36,7 @@ def service(graph: Graph) -> GraphSubscriptionService:
 
 
 async def test_subscribing(graph: Graph) -> None:
-    graph.says(created())
+    graph.respond_with(created())
     found = await service(graph).create(MAILBOX, "v1.state", EXPIRES)
     assert found == ("s-1", datetime(2026, 3, 8, 7, 40, tzinfo=UTC))
     body = graph.answers.body()
@@ -68,7 +68,7 @@ async def test_one_that_exists_at_our_url_is_replaced(graph: Graph) -> None:
             told("elsewhere", f"/users/{USER}/events", "https://elsewhere.example"),
         ]
     }
-    graph.says(
+    graph.respond_with(
         refused(409, "ObjectIdentifierInUse"),
         httpx.Response(200, json=first),
         httpx.Response(200, json=second),
@@ -88,7 +88,9 @@ async def test_one_that_exists_at_our_url_is_replaced(graph: Graph) -> None:
 
 
 async def test_one_that_exists_elsewhere_is_left_alone(graph: Graph) -> None:
-    graph.says(refused(409, "ObjectIdentifierInUse"), httpx.Response(200, json={"value": []}))
+    graph.respond_with(
+        refused(409, "ObjectIdentifierInUse"), httpx.Response(200, json={"value": []})
+    )
     with pytest.raises(CalendarRefused):
         await service(graph).create(MAILBOX, "v1.state", EXPIRES)
 
@@ -108,7 +110,7 @@ async def test_one_that_exists_elsewhere_is_left_alone(graph: Graph) -> None:
 async def test_subscribing_is_refused(
     graph: Graph, status: int, code: str, kind: type[Exception]
 ) -> None:
-    graph.says(refused(status, code))
+    graph.respond_with(refused(status, code))
     with pytest.raises(kind):
         await service(graph).create(MAILBOX, "v1.state", EXPIRES)
     assert len(graph.answers.requests) == 1
@@ -134,7 +136,7 @@ async def test_renewing_many_in_one_request(graph: Graph) -> None:
         ]
         return httpx.Response(200, json={"responses": responses})
 
-    graph.does(answered)
+    graph.respond_by(answered)
     ids = [SubscriptionId(f"s-{n}") for n in range(4)]
     renewed, gone, denied, refused_ = await service(graph).renew(TenantId(TENANT), ids, EXPIRES)
     assert renewed == datetime(2026, 3, 8, 7, 40, tzinfo=UTC)
@@ -145,35 +147,35 @@ async def test_renewing_many_in_one_request(graph: Graph) -> None:
 
 
 async def test_ending_one_that_is_gone_is_no_error(graph: Graph) -> None:
-    graph.says(refused(404, "ResourceNotFound"))
+    graph.respond_with(refused(404, "ResourceNotFound"))
     await service(graph).delete(TenantId(TENANT), SubscriptionId("s-1"))
-    graph.says(refused(403, "Forbidden"))
+    graph.respond_with(refused(403, "Forbidden"))
     with pytest.raises(ConsentMissing):
         await service(graph).delete(TenantId(TENANT), SubscriptionId("s-1"))
 
 
 async def test_people_are_found_by_address(graph: Graph) -> None:
     told = {"id": USER.upper(), "mail": "Ada@X.com", "displayName": "Ada"}
-    graph.says(httpx.Response(200, json={"value": [told]}))
-    person = await GraphPeople(graph.client).find(TenantId(TENANT), "o'hara@x.com")
+    graph.respond_with(httpx.Response(200, json={"value": [told]}))
+    person = await GraphDirectory(graph.client).find(TenantId(TENANT), "o'hara@x.com")
     assert person is not None
     assert (person.object_id, person.address) == (USER, "ada@x.com")
     assert graph.answers.last.url.params["$filter"] == (
         "mail eq 'o''hara@x.com' or userPrincipalName eq 'o''hara@x.com'"
     )
-    graph.says(httpx.Response(200, json={"value": []}))
-    assert await GraphPeople(graph.client).find(TenantId(TENANT), "x@x.com") is None
+    graph.respond_with(httpx.Response(200, json={"value": []}))
+    assert await GraphDirectory(graph.client).find(TenantId(TENANT), "x@x.com") is None
 
 
 async def test_nobody_has_an_unknown_id(graph: Graph) -> None:
-    graph.says(refused(404, "Request_ResourceNotFound"))
-    assert await GraphPeople(graph.client).get(MAILBOX) is None
+    graph.respond_with(refused(404, "Request_ResourceNotFound"))
+    assert await GraphDirectory(graph.client).get(MAILBOX) is None
 
 
 async def test_a_mailbox_is_probed(graph: Graph) -> None:
-    graph.says(httpx.Response(200, json={"id": "x"}))
-    await GraphPeople(graph.client).probe_mailbox(MAILBOX)
+    graph.respond_with(httpx.Response(200, json={"id": "x"}))
+    await GraphDirectory(graph.client).probe_mailbox(MAILBOX)
     assert graph.answers.last.url.path == f"/v1.0/users/{USER}/calendar"
-    graph.says(refused(404, "MailboxNotEnabledForRESTAPI"))
+    graph.respond_with(refused(404, "MailboxNotEnabledForRESTAPI"))
     with pytest.raises(MailboxUnusable):
-        await GraphPeople(graph.client).probe_mailbox(MAILBOX)
+        await GraphDirectory(graph.client).probe_mailbox(MAILBOX)

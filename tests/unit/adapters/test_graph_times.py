@@ -12,8 +12,8 @@ from shared.adapters.graph.times import (
     read_instant,
     read_span,
     read_time,
-    write_time,
-    write_wall,
+    to_date_time_zone,
+    to_local_time,
     zone_name,
 )
 from shared.errors import CalendarUnavailable
@@ -71,7 +71,7 @@ def test_a_span_that_ends_before_it_starts_is_told() -> None:
 
 
 def test_writes_the_wall_clock_and_the_windows_name() -> None:
-    written = write_time(datetime(2026, 7, 1, 9, tzinfo=UTC), "Europe/Berlin")
+    written = to_date_time_zone(datetime(2026, 7, 1, 9, tzinfo=UTC), "Europe/Berlin")
     assert (written.date_time, written.time_zone) == (
         "2026-07-01T11:00:00",
         "W. Europe Standard Time",
@@ -80,21 +80,21 @@ def test_writes_the_wall_clock_and_the_windows_name() -> None:
 
 def test_an_unknown_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
-        write_time(datetime(2026, 7, 1, 9, tzinfo=UTC), "Europe/Atlantis")
+        to_date_time_zone(datetime(2026, 7, 1, 9, tzinfo=UTC), "Europe/Atlantis")
 
 
 @pytest.mark.parametrize("fold", [0, 1])
 def test_an_hour_that_comes_twice_is_not_mistaken(fold: int) -> None:
     wall = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold)
     instant = wall.astimezone(UTC)
-    written = write_time(instant, "Europe/Berlin")
+    written = to_date_time_zone(instant, "Europe/Berlin")
     assert written.time_zone == "UTC"
     assert read_time({"dateTime": written.date_time, "timeZone": written.time_zone}) == instant
 
 
 @given(INSTANTS, st.sampled_from(ZONES))
-def test_what_is_written_is_read_again(instant: datetime, zone: str) -> None:
-    written = write_time(instant, zone)
+def test_times_round_trip(instant: datetime, zone: str) -> None:
+    written = to_date_time_zone(instant, zone)
     again = read_time({"dateTime": written.date_time, "timeZone": written.time_zone})
     assert abs(again - instant) < timedelta(seconds=1)
 
@@ -113,11 +113,11 @@ def around_changes(zone: ZoneInfo) -> list[datetime]:
     return found
 
 
-def test_what_is_written_in_any_zone_is_the_same_instant_for_outlook() -> None:
+def test_written_time_is_the_same_instant_in_any_zone() -> None:
     checked, named = 0, set()
     for name in sorted(available_timezones() - {"localtime", "Factory"}):
         for instant in around_changes(ZoneInfo(name)):
-            written = write_time(instant, name)
+            written = to_date_time_zone(instant, name)
             told = {"dateTime": written.date_time, "timeZone": written.time_zone}
             assert read_time(told) == instant.replace(second=0), (name, instant, told)
             checked += 1
@@ -142,4 +142,4 @@ def test_a_series_is_sent_in_a_zone_whose_clocks_are_those_of_its_organizer(
     zone: str, sent: str
 ) -> None:
     assert zone_name(zone) == sent
-    assert write_wall(datetime(2026, 7, 1, 9, tzinfo=UTC), zone).time_zone == sent
+    assert to_local_time(datetime(2026, 7, 1, 9, tzinfo=UTC), zone).time_zone == sent

@@ -19,8 +19,8 @@ from shared.adapters.queues import (
 )
 from shared.errors import Invalid
 from shared.ids import EventId, Mailbox, ObjectId, OrganizationId, SubscriptionId, TenantId
+from shared.jobs import Job, JobKind
 from shared.notifications.model import ChangedEvent, MailboxChanges
-from shared.sessions.ports import Job, JobKind
 from shared.tracing import traced, traceparent
 from tests.builders import NOW, a_mailbox, a_session_id
 
@@ -38,7 +38,7 @@ changes = st.builds(
 
 
 @given(st.lists(changes, max_size=8), st.text(max_size=40))
-def test_what_is_written_is_read(written: list[MailboxChanges], received_at: str) -> None:
+def test_queue_messages_round_trip(written: list[MailboxChanges], received_at: str) -> None:
     messages = notification_messages(written, received_at)
     assert all(len(message) <= MESSAGE_BYTES for message in messages)
     read = [change for message in messages for change in parse_notifications(message)[0]]
@@ -139,7 +139,7 @@ GARBAGE = (
 
 
 @pytest.mark.parametrize("message", GARBAGE, ids=range(len(GARBAGE)))
-def test_what_is_not_ours_is_invalid(message: bytes) -> None:
+def test_foreign_message_is_invalid(message: bytes) -> None:
     for parse in (parse_notifications, parse_job):
         with pytest.raises(Invalid) as caught:
             parse(message)

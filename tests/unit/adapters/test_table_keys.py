@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from shared.adapters.tables import keys
 from shared.adapters.tables.keys import Key, Rows
-from shared.due import DueKind
 from shared.ids import EventId, Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
+from shared.jobs import DueKind
 from tests.builders import NOW, a_due_item, a_mailbox
 
 FORBIDDEN = set("/\\#?%") | {chr(n) for n in (*range(0x20), *range(0x7F, 0xA0))}
@@ -29,7 +29,7 @@ def every_key(text: str) -> list[Key]:
         keys.pairing_of(box, PairingId(text)),
         keys.session(box, SessionId(text)),
         keys.event(box, EventId(text)),
-        keys.starts_at(box, NOW, SessionId(text)),
+        keys.time_index_key(box, NOW, SessionId(text)),
         keys.due(a_due_item(mailbox=box, key=text)),
         keys.change(OrganizationId(text), 7),
         keys.change_counter(OrganizationId(text)),
@@ -44,7 +44,7 @@ def test_whatever_comes_from_outside_makes_a_key_that_tables_take(text: str) -> 
 
 @given(st.text("abcXYZ019_.-", min_size=64, max_size=64))
 def test_the_longest_ids_that_are_let_in_make_keys_that_are_not_too_long(text: str) -> None:
-    # Of 64 ASCII characters, as functions/_edge.py has it. A key holds 1 KiB.
+    # Of 64 ASCII characters, as functions/_http.py has it. A key holds 1 KiB.
     assert all(len(key.row.encode("utf-16-le")) <= 1024 for key in every_key(text))
     assert all(len(key.partition.encode("utf-16-le")) <= 1024 for key in every_key(text))
 
@@ -63,40 +63,42 @@ def test_different_names_make_different_keys(one: str, other: str) -> None:
 @given(instants, instants, instants)
 def test_the_time_index_is_cut_half_open(start: datetime, since: datetime, until: datetime) -> None:
     box = a_mailbox()
-    found = is_within(keys.starts_at(box, start, SessionId("s")), keys.starts(box, since, until))
+    found = is_within(
+        keys.time_index_key(box, start, SessionId("s")), keys.time_index_range(box, since, until)
+    )
     assert found is (since <= start < until)
 
 
 @given(instants, instants)
 def test_the_time_index_sorts_by_start(one: datetime, other: datetime) -> None:
     box = a_mailbox()
-    rows = [keys.starts_at(box, start, SessionId("s")).row for start in (one, other)]
+    rows = [keys.time_index_key(box, start, SessionId("s")).row for start in (one, other)]
     assert (rows[0] < rows[1]) is (one < other)
 
 
 def test_the_time_index_without_bounds_finds_all_of_it_and_nothing_else() -> None:
     box = a_mailbox()
-    rows = keys.starts(box, None, None)
-    assert is_within(keys.starts_at(box, NOW, SessionId("s")), rows)
+    rows = keys.time_index_range(box, None, None)
+    assert is_within(keys.time_index_key(box, NOW, SessionId("s")), rows)
     for other in (
         keys.day(box, NOW.date()),
         keys.session(box, SessionId("s")),
         keys.event(box, EventId("e")),
         keys.subscription(box),
         keys.pairing_of(box, PairingId("p")),
-        keys.starts_at(a_mailbox(), NOW, SessionId("s")),
+        keys.time_index_key(a_mailbox(), NOW, SessionId("s")),
     ):
         assert not is_within(other, rows)
 
 
 def test_a_page_goes_on_after_the_last_row_but_never_before_the_window() -> None:
     box = a_mailbox()
-    first = keys.starts_at(box, NOW, SessionId("a"))
-    second = keys.starts_at(box, NOW, SessionId("b"))
-    rows = keys.starts(box, None, None, after=first.row)
+    first = keys.time_index_key(box, NOW, SessionId("a"))
+    second = keys.time_index_key(box, NOW, SessionId("b"))
+    rows = keys.time_index_range(box, None, None, after=first.row)
     assert not is_within(first, rows)
     assert is_within(second, rows)
-    forged = keys.starts(box, NOW + timedelta(days=1), None, after="a")
+    forged = keys.time_index_range(box, NOW + timedelta(days=1), None, after="a")
     assert not is_within(second, forged)
 
 
@@ -109,7 +111,7 @@ def test_days_are_found_with_both_ends(at: datetime, offset: int) -> None:
 
 
 @given(instants, instants)
-def test_what_is_due_is_bounded_exactly(due_at: datetime, now: datetime) -> None:
+def test_due_range_is_exact(due_at: datetime, now: datetime) -> None:
     key = keys.due(a_due_item(due_at))
     bounds = keys.due_until(DueKind.RENEWAL, now)
     found = bounds.first < key.partition < bounds.bucket or (

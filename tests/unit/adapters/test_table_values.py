@@ -29,7 +29,7 @@ def test_a_long_text_is_cut_and_joined(text: str, length: int) -> None:
     assert values.read_long_text("notes", {"other": 1, **properties}) == written
 
 
-def test_what_is_none_is_absent_and_the_schema_is_there() -> None:
+def test_none_is_absent_and_the_schema_is_written() -> None:
     assert values.present({"a": None, "b": 0, "c": ""}) == {"schema": SCHEMA, "b": 0, "c": ""}
 
 

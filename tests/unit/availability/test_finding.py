@@ -8,14 +8,14 @@ import pytest
 
 from shared.availability.finding import (
     AvailabilityRequest,
-    Occasion,
+    AvailabilitySnapshot,
     find_availability,
     read_schedules,
     rules_for,
 )
 from shared.availability.model import (
-    GRID,
     MAX_WINDOW,
+    SLOT_GRID,
     BusySpan,
     BusyStatus,
     Obstacle,
@@ -26,13 +26,13 @@ from shared.availability.model import (
     WorkingHours,
 )
 from shared.availability.reasons import EXPLANATIONS
-from shared.availability.slots import Held
+from shared.availability.slots import HeldSpans
 from shared.errors import Invalid, SlotTaken, SlotUnknown
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, TenantId
-from shared.organizations.model import Acting, Organization, OrganizationSettings, Participation
+from shared.organizations.model import ActingUser, Caller, Organization, OrganizationSettings
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.timespan import TimeSpan
-from tests.unit.availability.plain import at, view_of
+from tests.unit.availability.slot_oracle import at, view_of
 
 HOUR = timedelta(hours=1)
 TENANT = TenantId("11111111-1111-1111-1111-111111111111")
@@ -51,10 +51,10 @@ class CannedSchedules:
 
     def __init__(self, **told: list[TimeSpan] | Unknown) -> None:
         self.told = told
-        self.calls: list[tuple[Acting, list[str], TimeSpan]] = []
+        self.calls: list[tuple[ActingUser, list[str], TimeSpan]] = []
 
     async def read(
-        self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+        self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
         self.calls.append((acting, list(addresses), window))
         return [self._of(address, window) for address in addresses]
@@ -81,14 +81,14 @@ def a_group(*others: Participant) -> Pairing:
     return replace(PAIR, participants=(MENTOR, MENTEE, *others))
 
 
-def a_caller(**settings: object) -> Participation:
+def a_caller(**settings: object) -> Caller:
     organization = Organization(
         OrganizationId("org"),
         TENANT,
         NOW,
         settings=OrganizationSettings(**settings),  # type: ignore[arg-type]  # a builder's keywords
     )
-    return Participation(organization, Acting(Mailbox(TENANT, ObjectId("id-mentee")), "assertion"))
+    return Caller(organization, ActingUser(Mailbox(TENANT, ObjectId("id-mentee")), "assertion"))
 
 
 def span(start: str, end: str) -> TimeSpan:
@@ -99,7 +99,7 @@ def starts(spans: Sequence[TimeSpan]) -> list[str]:
     return [f"{one.start:%H:%M}" for one in spans]
 
 
-async def nothing_held() -> Held:
+async def nothing_held() -> HeldSpans:
     return {}
 
 
@@ -114,12 +114,12 @@ async def test_one_read_for_all_as_the_caller() -> None:
     assert schedules.calls == [(caller.acting, ["mentor@contoso.com", "mentee@contoso.com"], TODAY)]
     assert starts([slot.span for slot in found.slots]) == ["09:00", "10:00", "11:00"]
     assert found.slots[0].confirmed_for == ("mentor@contoso.com", "mentee@contoso.com")
-    assert found.refusals is None
+    assert found.unavailable_starts is None
 
 
 async def test_buffers_are_read_and_the_window_lies_on_the_grid() -> None:
     schedules = CannedSchedules(mentor=[span("08:30", "09:00"), span("12:10", "12:30")])
-    caller = a_caller(buffer_before=GRID * 3, buffer_after=GRID * 2, step_minutes=5)
+    caller = a_caller(buffer_before=SLOT_GRID * 3, buffer_after=SLOT_GRID * 2, step_minutes=5)
     window = TODAY.widened(timedelta(minutes=2), timedelta(seconds=1))
     found = await find_availability(
         caller, PAIR, replace(ASKED, window=window), schedules=schedules, clock=FixedClock()
@@ -132,7 +132,7 @@ async def test_buffers_are_read_and_the_window_lies_on_the_grid() -> None:
 
 
 async def test_no_more_than_six_weeks_are_read() -> None:
-    schedules, caller = CannedSchedules(), a_caller(buffer_before=GRID, buffer_after=GRID)
+    schedules, caller = CannedSchedules(), a_caller(buffer_before=SLOT_GRID, buffer_after=SLOT_GRID)
     window = TimeSpan.lasting(TODAY.start, MAX_WINDOW)
     await find_availability(
         caller, PAIR, replace(ASKED, window=window), schedules=schedules, clock=FixedClock()
@@ -163,7 +163,7 @@ async def test_somebody_outside_the_tenant_is_not_asked_about_and_unknown() -> N
     assert found.slots[0].unknown_for == ("guest@elsewhere.com",)
 
 
-async def test_who_is_optional_does_not_block() -> None:
+async def test_optional_participant_does_not_block() -> None:
     other = replace(a_participant("other"), required=False)
     schedules = CannedSchedules(other=[TODAY])
     found = await find_availability(
@@ -194,7 +194,7 @@ async def test_at_least_so_many_with_the_caller_among_them() -> None:
     assert found.slots[0].confirmed_for == ("mentee@contoso.com", "other@contoso.com")
 
 
-async def test_what_is_past_or_too_far_is_explained_not_refused() -> None:
+async def test_window_in_the_past_or_too_far_is_explained() -> None:
     window = TimeSpan.lasting(NOW - 3 * HOUR, timedelta(days=3))
     found = await find_availability(
         a_caller(horizon=timedelta(days=1), step_minutes=60),
@@ -204,13 +204,13 @@ async def test_what_is_past_or_too_far_is_explained_not_refused() -> None:
         clock=FixedClock(),
     )
     assert starts([found.slots[0].span, found.slots[-1].span]) == ["08:00", "17:00"]
-    assert found.refusals is not None
-    assert found.refusals[0].obstacles[-1] == (Obstacle.NOTICE, ())
-    assert found.refusals[-1].obstacles[-1] == (Obstacle.HORIZON, ())
+    assert found.unavailable_starts is not None
+    assert found.unavailable_starts[0].obstacles[-1] == (Obstacle.NOTICE, ())
+    assert found.unavailable_starts[-1].obstacles[-1] == (Obstacle.HORIZON, ())
 
 
 async def test_held_time_is_not_offered() -> None:
-    async def held() -> Held:
+    async def held() -> HeldSpans:
         return {"mentor@contoso.com": [span("09:00", "11:00")]}
 
     found = await find_availability(
@@ -223,7 +223,7 @@ async def test_held_time_is_not_offered() -> None:
     ("request_", "field"),
     [
         (
-            replace(ASKED, window=TimeSpan.lasting(NOW, MAX_WINDOW + GRID)),
+            replace(ASKED, window=TimeSpan.lasting(NOW, MAX_WINDOW + SLOT_GRID)),
             "query.to",
         ),
         (replace(ASKED, duration=timedelta(minutes=7)), "query.duration_minutes"),
@@ -247,12 +247,12 @@ async def test_a_bad_question_names_its_field_and_asks_nobody(
 async def test_an_answer_that_leaves_somebody_out_leaves_them_unknown() -> None:
     class Forgetful(CannedSchedules):
         async def read(
-            self, acting: Acting, addresses: Sequence[str], window: TimeSpan
+            self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
         ) -> list[Schedule]:
             return (await super().read(acting, addresses, window))[1:]
 
-    occasion = await read_schedules(a_caller(), PAIR, TODAY, schedules=Forgetful())
-    (unknown,) = occasion.unknown()
+    snapshot = await read_schedules(a_caller(), PAIR, TODAY, schedules=Forgetful())
+    (unknown,) = snapshot.unknown_people()
     assert (unknown.address, unknown.reason) == ("mentor@contoso.com", UnknownReason.NO_ANSWER)
 
 
@@ -266,23 +266,23 @@ def test_every_reason_has_words() -> None:
 # --- judging a given time
 
 
-def some_rules(caller: Participation) -> SlotRules:
+def some_rules(caller: Caller) -> SlotRules:
     return rules_for(caller.organization.settings, duration=HOUR, now=NOW)
 
 
 async def an_occasion(
     pairing: Pairing = PAIR, **told: list[TimeSpan] | Unknown
-) -> tuple[Occasion, SlotRules]:
+) -> tuple[AvailabilitySnapshot, SlotRules]:
     caller = a_caller(step_minutes=60)
     day = TimeSpan.lasting(at("2026-03-02T00:00"), timedelta(days=1))
-    occasion = await read_schedules(caller, pairing, day, schedules=CannedSchedules(**told))
-    return occasion, some_rules(caller)
+    snapshot = await read_schedules(caller, pairing, day, schedules=CannedSchedules(**told))
+    return snapshot, some_rules(caller)
 
 
 async def test_free_time_can_be_taken_also_outside_working_hours() -> None:
-    occasion, rules = await an_occasion()
-    assert occasion.judge(span("10:00", "11:00"), rules) == ()
-    assert occasion.judge(span("20:00", "21:00"), rules) == ()
+    snapshot, rules = await an_occasion()
+    assert snapshot.require_bookable(span("10:00", "11:00"), rules)[0] == ()
+    assert snapshot.require_bookable(span("20:00", "21:00"), rules)[0] == ()
 
 
 @pytest.mark.parametrize(
@@ -299,38 +299,51 @@ async def test_free_time_can_be_taken_also_outside_working_hours() -> None:
 async def test_taken_time_says_by_whom_and_what_else_there_is(
     told: dict[str, list[TimeSpan]], said: str
 ) -> None:
-    occasion, rules = await an_occasion(PAIR, **told)
-    with pytest.raises(SlotTaken, match=said) as taken:
-        occasion.judge(span("10:00", "11:00"), rules)
-    assert starts(taken.value.alternatives) == ["09:00", "11:00", "08:00", "12:00", "13:00"]
+    snapshot, rules = await an_occasion(PAIR, **told)
+    with pytest.raises(SlotTaken, match=said):
+        snapshot.require_bookable(span("10:00", "11:00"), rules)
+    found = snapshot.nearest_slots(at("2026-03-02T10:00"), rules)
+    assert starts(found) == [
+        "09:00",
+        "11:00",
+        "08:00",
+        "12:00",
+        "13:00",
+    ]
 
 
 async def test_one_of_several_mentees_is_called_a_mentee() -> None:
-    occasion, rules = await an_occasion(
+    snapshot, rules = await an_occasion(
         a_group(a_participant("other")), other=[span("10:00", "11:00")]
     )
     with pytest.raises(SlotTaken, match=r"^A mentee is busy then\.$"):
-        occasion.judge(span("10:00", "11:00"), rules)
+        snapshot.require_bookable(span("10:00", "11:00"), rules)
 
 
 async def test_held_time_is_taken() -> None:
-    occasion, rules = await an_occasion()
+    snapshot, rules = await an_occasion()
     held = {"mentor@contoso.com": [span("09:00", "11:00")]}
-    with pytest.raises(SlotTaken, match="another mentoring session") as taken:
-        occasion.judge(span("10:00", "11:00"), rules, held=held)
-    assert starts(taken.value.alternatives)[:2] == ["11:00", "08:00"]
+    with pytest.raises(SlotTaken, match="another mentoring session"):
+        snapshot.require_bookable(span("10:00", "11:00"), rules, held=held)
+    found = snapshot.nearest_slots(at("2026-03-02T10:00"), rules, held=held)
+    assert starts(found)[:2] == [
+        "11:00",
+        "08:00",
+    ]
 
 
 async def test_buffers_count() -> None:
-    occasion, rules = await an_occasion(mentor=[span("11:05", "12:00")])
+    snapshot, rules = await an_occasion(mentor=[span("11:05", "12:00")])
     with pytest.raises(SlotTaken, match="something too close"):
-        occasion.judge(span("10:00", "11:00"), replace(rules, buffer_after=GRID * 2))
+        snapshot.require_bookable(
+            span("10:00", "11:00"), replace(rules, buffer_after=SLOT_GRID * 2)
+        )
 
 
 async def test_unknown_is_not_free_unless_accepted() -> None:
-    occasion, rules = await an_occasion(mentor=Unknown(UnknownReason.NO_ACCESS, "ErrorX"))
+    snapshot, rules = await an_occasion(mentor=Unknown(UnknownReason.NO_ACCESS, "ErrorX"))
     with pytest.raises(SlotUnknown) as refused:
-        occasion.judge(span("10:00", "11:00"), rules)
+        snapshot.require_bookable(span("10:00", "11:00"), rules)
     (person,) = refused.value.unknown
     assert (person.address, person.reason, person.code) == (
         "mentor@contoso.com",
@@ -338,38 +351,39 @@ async def test_unknown_is_not_free_unless_accepted() -> None:
         "ErrorX",
     )
     assert person.remedy
-    accepted = occasion.judge(span("10:00", "11:00"), rules, accept_unknown=True)
+    accepted, _ = snapshot.require_bookable(span("10:00", "11:00"), rules, accept_unknown=True)
     assert accepted == ("mentor@contoso.com",)
 
 
 async def test_accepting_the_unknown_accepts_nobody_busy() -> None:
-    occasion, rules = await an_occasion(
+    snapshot, rules = await an_occasion(
         mentor=Unknown(UnknownReason.NO_ACCESS), mentee=[span("10:00", "11:00")]
     )
-    with pytest.raises(SlotTaken) as taken:
-        occasion.judge(span("10:00", "11:00"), rules, accept_unknown=True)
-    assert starts(taken.value.alternatives)[:2] == ["09:00", "11:00"]
+    with pytest.raises(SlotTaken):
+        snapshot.require_bookable(span("10:00", "11:00"), rules, accept_unknown=True)
+    found = snapshot.nearest_slots(at("2026-03-02T10:00"), rules, include_unknown=True)
+    assert starts(found)[:2] == ["09:00", "11:00"]
 
 
 async def test_somebody_optional_and_unknown_is_told_but_not_in_the_way() -> None:
     other = replace(a_participant("other"), required=False)
-    occasion, rules = await an_occasion(a_group(other), other=Unknown(UnknownReason.NOT_FOUND))
-    assert occasion.judge(span("10:00", "11:00"), rules) == ("other@contoso.com",)
+    snapshot, rules = await an_occasion(a_group(other), other=Unknown(UnknownReason.NOT_FOUND))
+    assert snapshot.require_bookable(span("10:00", "11:00"), rules)[0] == ("other@contoso.com",)
 
 
 async def test_a_session_can_be_moved_onto_its_own_time() -> None:
     own = span("10:00", "11:00")
-    occasion, rules = await an_occasion(mentor=[own, span("12:00", "13:00")], mentee=[own])
-    moved = occasion.without(own)
-    assert moved.judge(span("10:30", "11:30"), rules) == ()
+    snapshot, rules = await an_occasion(mentor=[own, span("12:00", "13:00")], mentee=[own])
+    moved = snapshot.ignoring(own)
+    assert moved.require_bookable(span("10:30", "11:30"), rules)[0] == ()
     with pytest.raises(SlotTaken):
-        moved.judge(span("11:30", "12:30"), rules)
+        moved.require_bookable(span("11:30", "12:30"), rules)
 
 
 async def test_mailboxes_are_those_in_the_tenant() -> None:
     guest = Participant(ParticipantRole.MENTEE, "guest@elsewhere.com")
-    occasion, _ = await an_occasion(a_group(guest))
-    assert occasion.mailboxes == {
+    snapshot, _ = await an_occasion(a_group(guest))
+    assert snapshot.mailboxes == {
         "mentor@contoso.com": Mailbox(TENANT, ObjectId("id-mentor")),
         "mentee@contoso.com": Mailbox(TENANT, ObjectId("id-mentee")),
     }

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.availability.model import (
-    GRID,
+    SLOT_GRID,
     BusySpan,
     BusyStatus,
     Obstacle,
@@ -23,15 +23,15 @@ from shared.availability.model import (
 )
 from shared.availability.slots import (
     busy_spans,
-    check,
-    explain,
+    evaluate_span,
+    explain_unavailable,
     find_slots,
-    freed,
-    nearest,
+    nearest_to,
     why_unknown,
+    without_own_session,
 )
 from shared.timespan import TimeSpan
-from tests.unit.availability.plain import Person, at, instants, schedules_of, sweep, view_of
+from tests.unit.availability.slot_oracle import Person, at, instants, schedules_of, sweep, view_of
 
 HOUR = timedelta(hours=1)
 ZONES = [UTC, *map(ZoneInfo, ("Europe/Berlin", "America/New_York", "Asia/Kathmandu"))]
@@ -76,19 +76,19 @@ def questions(
     day = draw(st.sampled_from(DAYS))
     known = draw(people(day))
     window = TimeSpan(
-        day + GRID * draw(st.integers(0, 12)), day + GRID * draw(st.integers(300, 500))
+        day + SLOT_GRID * draw(st.integers(0, 12)), day + SLOT_GRID * draw(st.integers(300, 500))
     )
     within = TimeSpan(
         window.start + timedelta(minutes=draw(st.integers(0, 200))),
         window.end - timedelta(minutes=draw(st.integers(0, 200))),
     )
     rules = SlotRules(
-        duration=GRID * draw(st.integers(3, 30)),
+        duration=SLOT_GRID * draw(st.integers(3, 30)),
         step=timedelta(minutes=draw(st.sampled_from([5, 10, 15, 30, 60]))),
         earliest_start=day + timedelta(minutes=draw(st.integers(-500, 1000))),
         latest_start=day + timedelta(minutes=draw(st.integers(1500, 4000))),
-        buffer_before=GRID * draw(st.integers(0, 6)),
-        buffer_after=GRID * draw(st.integers(0, 6)),
+        buffer_before=SLOT_GRID * draw(st.integers(0, 6)),
+        buffer_after=SLOT_GRID * draw(st.integers(0, 6)),
         tentative_is_busy=draw(st.booleans()),
         zone=draw(st.sampled_from(ZONES)),
     )
@@ -110,11 +110,13 @@ def test_slots_are_those_of_a_plain_sweep_and_all_else_is_explained(
     schedules, held = schedules_of(known, window, as_views=as_views)
 
     slots = find_slots(schedules, window, rules, within=within, quorum=quorum, held=held)
-    refusals = explain(schedules, window, rules, within=within, quorum=quorum, held=held)
+    unavailable = explain_unavailable(
+        schedules, window, rules, within=within, quorum=quorum, held=held
+    )
 
     assert slots == sweep(known, window, rules, within, quorum)
-    assert all(refusal.obstacles for refusal in refusals)
-    offered, refused = {s.span.start for s in slots}, [r.start for r in refusals]
+    assert all(refusal.obstacles for refusal in unavailable)
+    offered, refused = {s.span.start for s in slots}, [r.start for r in unavailable]
     assert refused == sorted(set(refused))
     assert not offered & set(refused)
     # Together they are the starts that nothing but people and time could forbid.
@@ -131,24 +133,26 @@ def test_slots_are_those_of_a_plain_sweep_and_all_else_is_explained(
 
 @settings(max_examples=60, deadline=None)
 @given(question=questions())
-def test_what_is_offered_to_all_can_be_taken_and_what_is_not_says_why(
+def test_offered_slots_can_be_taken_and_others_name_obstacles(
     question: tuple[list[Person], TimeSpan, SlotRules, TimeSpan, Quorum],
 ) -> None:
     known, window, rules, within, quorum = question
     quorum = Quorum(quorum.required)
     schedules, held = schedules_of(known, window, as_views=True)
     for slot in find_slots(schedules, window, rules, within=within, quorum=quorum, held=held):
-        verdict = check(schedules, window, slot.span, rules, quorum=quorum, held=held)
-        assert not verdict.taken
-        assert not verdict.unknown_required
-        assert not quorum.required & set(verdict.outside_hours)
-    for refusal in explain(schedules, window, rules, within=within, quorum=quorum, held=held):
+        evaluation = evaluate_span(schedules, window, slot.span, rules, quorum=quorum, held=held)
+        assert not evaluation.obstacles
+        assert not evaluation.unknown_required
+        assert not quorum.required & set(evaluation.outside_hours)
+    for refusal in explain_unavailable(
+        schedules, window, rules, within=within, quorum=quorum, held=held
+    ):
         span = TimeSpan.lasting(refusal.start, rules.duration)
-        verdict = check(schedules, window, span, rules, quorum=quorum, held=held)
+        evaluation = evaluate_span(schedules, window, span, rules, quorum=quorum, held=held)
         told = dict(refusal.obstacles)
         forbidding = {Obstacle.BUSY, Obstacle.HELD, Obstacle.BUFFER}
-        assert dict(verdict.taken) == {o: who for o, who in told.items() if o in forbidding}
-        assert verdict.unknown_required == told.get(Obstacle.UNKNOWN, ())
+        assert dict(evaluation.obstacles) == {o: who for o, who in told.items() if o in forbidding}
+        assert evaluation.unknown_required == told.get(Obstacle.UNKNOWN, ())
 
 
 @settings(max_examples=100, deadline=None)
@@ -182,7 +186,7 @@ def some_rules(**changes: object) -> SlotRules:
 
 def a_view(*busy: tuple[int, int], digit: str = "2", window: TimeSpan = MORNING) -> str:
     """Return a view of *window*, busy from and to so many minutes after its start."""
-    cells = ["0"] * (window.duration // GRID)
+    cells = ["0"] * (window.duration // SLOT_GRID)
     for start, end in busy:
         for cell in range(start // 5, end // 5):
             cells[cell] = digit
@@ -237,7 +241,7 @@ def test_an_unknown_person_is_not_free() -> None:
         Schedule("b", unknown=Unknown(UnknownReason.NO_ACCESS, "ErrorNoFreeBusyAccess")),
     ]
     assert starts(schedules, some_rules()) == []
-    (first, *_) = explain(schedules, MORNING, some_rules())
+    (first, *_) = explain_unavailable(schedules, MORNING, some_rules())
     assert first.obstacles == ((Obstacle.UNKNOWN, ("b",)),)
 
     everybody = Quorum(frozenset("ab"), include_unknown=True)
@@ -249,7 +253,7 @@ def test_when_everybody_is_unknown_nothing_is_offered() -> None:
     schedules = [Schedule(x, unknown=Unknown(UnknownReason.NO_ACCESS)) for x in "ab"]
     quorum = Quorum(frozenset("ab"), include_unknown=True)
     assert starts(schedules, some_rules(), quorum=quorum) == []
-    (first, *_) = explain(schedules, MORNING, some_rules(), quorum=quorum)
+    (first, *_) = explain_unavailable(schedules, MORNING, some_rules(), quorum=quorum)
     assert first.obstacles == ((Obstacle.UNKNOWN, ("a", "b")),)
 
 
@@ -260,7 +264,7 @@ def test_a_view_too_short_is_unknown() -> None:
     assert busy_spans(short, MORNING) == []
 
 
-def test_who_is_optional_does_not_block_but_is_told() -> None:
+def test_optional_participant_does_not_block_but_is_reported() -> None:
     schedules = [Schedule("a", view=a_view()), Schedule("b", view=a_view((0, 90)))]
     slots = find_slots(schedules, MORNING, some_rules(), quorum=Quorum(frozenset("a")))
     assert [slot.confirmed_for for slot in slots] == [("a",)] * 3 + [("a", "b")] * 2
@@ -280,7 +284,7 @@ def test_at_least_so_many_of_a_group() -> None:
         ("10:30", ("a", "b")),
         ("11:00", ("a", "b")),
     ]
-    (refusal,) = explain(schedules, MORNING, some_rules(), quorum=two)
+    (refusal,) = explain_unavailable(schedules, MORNING, some_rules(), quorum=two)
     assert refusal.obstacles == ((Obstacle.BUSY, ("b", "c")),)
 
 
@@ -288,7 +292,7 @@ def test_notice_and_horizon_are_obstacles_of_nobody() -> None:
     rules = some_rules(earliest_start=NINE + HOUR, latest_start=NINE + 1.5 * HOUR)
     schedules = [Schedule("a", view=a_view())]
     assert starts(schedules, rules) == ["10:00", "10:30"]
-    assert [r.obstacles for r in explain(schedules, MORNING, rules)] == [
+    assert [r.obstacles for r in explain_unavailable(schedules, MORNING, rules)] == [
         ((Obstacle.NOTICE, ()),),
         ((Obstacle.NOTICE, ()),),
         ((Obstacle.HORIZON, ()),),
@@ -302,26 +306,26 @@ def test_buffers_are_free_time_outside_working_hours_if_need_be() -> None:
     rules = some_rules(buffer_before=timedelta(minutes=30), buffer_after=timedelta(minutes=30))
     slots = find_slots([schedule], wide, rules, within=MORNING)
     assert [f"{s.span.start:%H:%M}" for s in slots] == ["09:30", "10:00", "10:30", "11:00"]
-    (first,) = explain([schedule], wide, rules, within=MORNING)
+    (first,) = explain_unavailable([schedule], wide, rules, within=MORNING)
     assert first.obstacles == ((Obstacle.BUFFER, ("a",)),)
 
 
 def test_a_buffer_that_was_not_read_is_unknown() -> None:
     rules = some_rules(buffer_before=timedelta(minutes=30))
     assert starts([Schedule("a", view=a_view())], rules)[0] == "09:30"
-    (first,) = explain([Schedule("a", view=a_view())], MORNING, rules)
+    (first,) = explain_unavailable([Schedule("a", view=a_view())], MORNING, rules)
     assert first.obstacles == ((Obstacle.UNKNOWN, ("a",)),)
 
     rules = some_rules(buffer_after=timedelta(minutes=5))
-    (last,) = explain([Schedule("a", view=a_view())], MORNING, rules)
+    (last,) = explain_unavailable([Schedule("a", view=a_view())], MORNING, rules)
     assert (last.start, last.obstacles) == (NINE + 2 * HOUR, ((Obstacle.UNKNOWN, ("a",)),))
 
 
-def test_what_another_session_holds_blocks() -> None:
+def test_hold_of_another_session_blocks() -> None:
     held = {"a": [TimeSpan.lasting(NINE, HOUR)], "somebody else": [MORNING]}
     schedules = [Schedule("a", view=a_view())]
     assert starts(schedules, some_rules(), held=held) == ["10:00", "10:30", "11:00"]
-    (first, *_) = explain(schedules, MORNING, some_rules(), held=held)
+    (first, *_) = explain_unavailable(schedules, MORNING, some_rules(), held=held)
     assert first.obstacles == ((Obstacle.HELD, ("a",)),)
 
 
@@ -344,9 +348,9 @@ def test_slots_lie_in_a_window_off_the_grid() -> None:
 
 
 def test_a_window_too_short_has_no_slots() -> None:
-    tiny = TimeSpan.lasting(NINE, GRID)
+    tiny = TimeSpan.lasting(NINE, SLOT_GRID)
     assert find_slots([Schedule("a", view="0")], tiny, some_rules()) == []
-    assert explain([Schedule("a", view="0")], tiny, some_rules()) == []
+    assert explain_unavailable([Schedule("a", view="0")], tiny, some_rules()) == []
 
 
 def test_a_window_off_the_grid_cannot_have_been_read() -> None:
@@ -356,7 +360,7 @@ def test_a_window_off_the_grid_cannot_have_been_read() -> None:
 
 def test_alternatives_are_the_nearest_and_not_the_time_itself() -> None:
     slots = find_slots([Schedule("a", view=a_view())], MORNING, some_rules())
-    found = nearest(slots, NINE + HOUR, 3)
+    found = nearest_to(slots, NINE + HOUR, 3)
     assert [f"{slot.span.start:%H:%M}" for slot in found] == ["09:30", "10:30", "09:00"]
 
 
@@ -368,31 +372,33 @@ def test_working_hours_do_not_forbid_a_given_time_but_busy_time_does() -> None:
         Schedule("c", unknown=Unknown(UnknownReason.NOT_FOUND)),
     ]
     quorum = Quorum(frozenset("ab"))
-    verdict = check(schedules, MORNING, TimeSpan.lasting(NINE, HOUR), some_rules(), quorum=quorum)
-    assert not verdict.taken
-    assert (verdict.unknown_for, verdict.unknown_required) == (("c",), ())
-    assert verdict.outside_hours == ("a",)
+    evaluation = evaluate_span(
+        schedules, MORNING, TimeSpan.lasting(NINE, HOUR), some_rules(), quorum=quorum
+    )
+    assert not evaluation.obstacles
+    assert (evaluation.unknown_for, evaluation.unknown_required) == (("c",), ())
+    assert evaluation.outside_hours == ("a",)
 
     later = TimeSpan.lasting(NINE + HOUR, HOUR)
-    verdict = check(schedules, MORNING, later, some_rules(), quorum=quorum)
-    assert verdict.taken == ((Obstacle.BUSY, ("b",)),)
+    evaluation = evaluate_span(schedules, MORNING, later, some_rules(), quorum=quorum)
+    assert evaluation.obstacles == ((Obstacle.BUSY, ("b",)),)
 
 
 def test_only_what_was_read_can_be_checked() -> None:
     with pytest.raises(ValueError, match="inside the window"):
-        check([], MORNING, TimeSpan.lasting(MORNING.end, HOUR), some_rules())
+        evaluate_span([], MORNING, TimeSpan.lasting(MORNING.end, HOUR), some_rules())
 
 
 def test_a_session_to_be_moved_is_not_in_its_own_way() -> None:
     window, own = MORNING, TimeSpan.lasting(NINE, HOUR)
     schedule = Schedule("a", view=a_view((0, 60)))
-    assert starts([freed(schedule, own, window)], some_rules())[0] == "09:00"
+    assert starts([without_own_session(schedule, own, window)], some_rules())[0] == "09:00"
     away = Schedule("a", view=a_view((0, 60), digit="3"))
-    assert freed(away, own, window).view == away.view
+    assert without_own_session(away, own, window).view == away.view
     items = Schedule("a", items=(BusySpan(own, BusyStatus.BUSY),))
-    assert busy_spans(freed(items, own, window), window) == []
+    assert busy_spans(without_own_session(items, own, window), window) == []
     unknown = Schedule("a", unknown=Unknown(UnknownReason.NO_ANSWER))
-    assert freed(unknown, own, window) == unknown
+    assert without_own_session(unknown, own, window) == unknown
 
 
 def test_a_quorum_requires_somebody() -> None:
@@ -405,7 +411,7 @@ def test_every_five_minutes_of_six_weeks_is_explained_quickly() -> None:
     office = WorkingHours(frozenset(range(5)), time(9), time(17), ZoneInfo("Europe/Berlin"), "x")
     view = ("0" * 100 + "2" * 44) * 84
     schedules = [Schedule(f"p{n}", view=view, hours=office) for n in range(20)]
-    rules = some_rules(step=GRID)
-    refusals = explain(schedules, window, rules)
+    rules = some_rules(step=SLOT_GRID)
+    unavailable = explain_unavailable(schedules, window, rules)
     slots = find_slots(schedules, window, rules)
-    assert len(refusals) + len(slots) == len(instants(window, GRID)) - HOUR // GRID + 1
+    assert len(unavailable) + len(slots) == len(instants(window, SLOT_GRID)) - HOUR // SLOT_GRID + 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tzlocal.windows_tz import win_tz
 
 from shared.availability.masks import indices
-from shared.availability.model import GRID, WorkingHours
+from shared.availability.model import SLOT_GRID, WorkingHours
 from shared.availability.working_hours import (
     CustomZone,
     YearlyChange,
@@ -23,7 +23,7 @@ from shared.availability.working_hours import (
 )
 from shared.timespan import TimeSpan
 from tests.graph_contract import graph_sample
-from tests.unit.availability.plain import at, instants, is_on_step, is_working
+from tests.unit.availability.slot_oracle import at, instants, is_on_step, is_working
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 EVERY_DAY = frozenset(range(7))
@@ -60,7 +60,7 @@ def worked(hours: WorkingHours, window: TimeSpan) -> list[str]:
     begins = [c for c in cells if c - 1 not in cells]
     ends = [c + 1 for c in cells if c + 1 not in cells]
     return [
-        f"{window.start + b * GRID:%H:%M}-{window.start + e * GRID:%H:%M}"
+        f"{window.start + b * SLOT_GRID:%H:%M}-{window.start + e * SLOT_GRID:%H:%M}"
         for b, e in zip(begins, ends, strict=True)
     ]
 
@@ -281,7 +281,7 @@ def test_hours_on_any_day_anywhere(
     hours = WorkingHours(days, *times, ZoneInfo(zone), zone)
     window = TimeSpan.lasting(datetime.combine(day, time(1, 5), UTC), timedelta(hours=70))
     cells = set(indices(working_mask(hours, window)))
-    assert cells == {n for n, i in enumerate(instants(window, GRID)) if is_working(hours, i)}
+    assert cells == {n for n, i in enumerate(instants(window, SLOT_GRID)) if is_working(hours, i)}
 
 
 # --- every zone, every change of clocks in three years
@@ -303,13 +303,13 @@ def test_hours_and_steps_agree_with_the_wall_at_every_change_of_clocks() -> None
     for name in sorted(zoneinfo.available_timezones() - {"localtime", "Factory"}):
         for change in changes(ZoneInfo(name)):
             window = TimeSpan.lasting(change - 18 * HOUR, 36 * HOUR)
-            walls = [i.astimezone(ZoneInfo(name)).utcoffset() for i in instants(window, GRID)]
+            walls = [i.astimezone(ZoneInfo(name)).utcoffset() for i in instants(window, SLOT_GRID)]
             cases.setdefault((window, tuple(walls)), name)
             seen += 1
     # Zones that keep the same time through a change are one case.
     for (window, _), name in cases.items():
         zone = ZoneInfo(name)
-        moments = instants(window, GRID)
+        moments = instants(window, SLOT_GRID)
         for start, end in (OFFICE, NIGHT):
             hours = WorkingHours(frozenset({5, 6, 0}), start, end, zone, name)
             cells = set(indices(working_mask(hours, window)))
@@ -324,4 +324,6 @@ def test_steps_through_half_an_hour_of_change(minutes: int) -> None:
     zone, step = ZoneInfo("Australia/Lord_Howe"), timedelta(minutes=minutes)
     window = TimeSpan.lasting(at("2026-04-04T00:05"), 2 * DAY)
     cells = set(indices(step_mask(zone, step, window)))
-    assert cells == {n for n, i in enumerate(instants(window, GRID)) if is_on_step(zone, step, i)}
+    assert cells == {
+        n for n, i in enumerate(instants(window, SLOT_GRID)) if is_on_step(zone, step, i)
+    }

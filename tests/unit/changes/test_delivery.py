@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.changes.delivery import BACKOFF, BATCH, LEASE, Delivering, deliver
+from shared.changes.delivery import BACKOFF, BATCH, LEASE, DeliveryPorts, deliver
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import DeliveryRefused
 from shared.organizations.model import Organization, OrganizationSettings
@@ -39,7 +39,7 @@ class Platform:
         return [c["detail"] for _, message in self.taken for c in message["data"]["changes"]]
 
 
-class Post:
+class DeliveryEnv:
     """One organization's feed, and what tells of it."""
 
     def __init__(self, organization: Organization | None = None) -> None:
@@ -48,7 +48,7 @@ class Post:
         self.changes = InMemoryChanges()
         self.deliveries = InMemoryDeliveries()
         self.platform = Platform()
-        self.delivering = Delivering(self.changes, self.deliveries, self.platform, self.clock)
+        self.delivering = DeliveryPorts(self.changes, self.deliveries, self.platform, self.clock)
         self.number = 0
 
     async def happen(self, count: int = 1, kind: ChangeKind = ChangeKind.RESPONDED) -> None:
@@ -60,15 +60,15 @@ class Post:
             await self.changes.append([change])
 
     async def deliver(self) -> timedelta | None:
-        return await deliver(self.organization, delivering=self.delivering)
+        return await deliver(self.organization, ports=self.delivering)
 
     @property
     def all(self) -> list[str]:
         return [str(n + 1) for n in range(self.number)]
 
 
-async def test_what_happened_is_told_once_and_in_order() -> None:
-    post = Post()
+async def test_changes_are_delivered_once_and_in_order() -> None:
+    post = DeliveryEnv()
     await post.happen(3)
     assert await post.deliver() is None
     await post.happen(2)
@@ -79,7 +79,7 @@ async def test_what_happened_is_told_once_and_in_order() -> None:
 
 
 async def test_the_message_says_what_the_feed_says() -> None:
-    post = Post()
+    post = DeliveryEnv()
     await post.happen()
     await post.deliver()
     ((_, message),) = post.platform.taken
@@ -107,7 +107,7 @@ async def test_the_message_says_what_the_feed_says() -> None:
 
 async def test_trouble_names_whom_the_organization_named() -> None:
     settings = OrganizationSettings(owner_address="owner@contoso.example")
-    post = Post(an_organization(settings=settings))
+    post = DeliveryEnv(an_organization(settings=settings))
     await post.happen()
     await post.deliver()
     await post.happen(kind=ChangeKind.TROUBLE)
@@ -117,15 +117,15 @@ async def test_trouble_names_whom_the_organization_named() -> None:
 
 
 async def test_many_go_in_messages_that_are_not_too_long() -> None:
-    post = Post()
+    post = DeliveryEnv()
     await post.happen(2 * BATCH + 1)
     assert await post.deliver() is None
     assert [len(m["data"]["changes"]) for _, m in post.platform.taken] == [BATCH, BATCH, 1]
     assert post.platform.heard == post.all
 
 
-async def test_what_was_refused_comes_again_as_it_was() -> None:
-    post = Post()
+async def test_refused_delivery_is_repeated_unchanged() -> None:
+    post = DeliveryEnv()
     await post.happen(2)
     post.platform.refuses = [True, True]
     for wait in BACKOFF[:2]:
@@ -141,11 +141,11 @@ async def test_what_was_refused_comes_again_as_it_was() -> None:
     first, second, third, last = post.platform.asked
     assert first == second == third != last
     state = await post.deliveries.get(post.organization.id)
-    assert (state.failures, state.failing_since, state.busy_until) == (0, None, None)
+    assert (state.failures, state.failing_since, state.lease_until) == (0, None, None)
 
 
 async def test_it_is_never_given_up() -> None:
-    post = Post()
+    post = DeliveryEnv()
     await post.happen()
     waits = []
     for _ in range(30):
@@ -161,7 +161,7 @@ async def test_it_is_never_given_up() -> None:
 
 
 async def test_two_at_once_do_not_speak_at_once() -> None:
-    post = Post()
+    post = DeliveryEnv()
     await post.happen(5)
     again = await asyncio.gather(post.deliver(), post.deliver(), post.deliver())
     assert post.platform.heard == post.all
@@ -171,11 +171,11 @@ async def test_two_at_once_do_not_speak_at_once() -> None:
             assert wait <= LEASE + timedelta(seconds=1)
 
 
-async def test_who_died_is_taken_over_from() -> None:
-    post = Post()
+async def test_expired_lease_is_taken_over() -> None:
+    post = DeliveryEnv()
     await post.happen(2)
     held = replace(
-        await post.deliveries.get(post.organization.id), busy_until=post.clock.now() + LEASE
+        await post.deliveries.get(post.organization.id), lease_until=post.clock.now() + LEASE
     )
     await post.deliveries.save(post.organization.id, held)
     wait = await post.deliver()
@@ -187,7 +187,7 @@ async def test_who_died_is_taken_over_from() -> None:
 
 
 async def test_a_platform_that_raises_anything_else_leaves_the_lease_to_run_out() -> None:
-    post = Post()
+    post = DeliveryEnv()
     await post.happen()
 
     async def die(_: str, __: Mapping[str, Any]) -> None:
@@ -206,7 +206,7 @@ async def test_a_platform_that_raises_anything_else_leaves_the_lease_to_run_out(
 async def test_whatever_is_refused_nothing_is_lost_nor_out_of_order(
     story: list[tuple[int, bool]],
 ) -> None:
-    post = Post()
+    post = DeliveryEnv()
     for count, refuses in story:
         await post.happen(count)
         post.platform.refuses = [refuses]

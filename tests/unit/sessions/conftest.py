@@ -7,15 +7,20 @@ import pytest
 
 from shared.ids import Mailbox
 from shared.organizations.model import (
-    Acting,
+    ActingUser,
+    Caller,
     ConsentState,
     Organization,
     OrganizationSettings,
-    Participation,
 )
 from shared.pairings.model import Pairing
-from shared.sessions.booking import BookingRequest, Books
+from shared.sessions.booking import book
+from shared.sessions.model import Session
+from shared.sessions.ports import Books
+from shared.sessions.requests import BookingRequest
+from shared.sessions.series import Booking, Series
 from tests.builders import a_mailbox, a_pairing, an_organization, at
+from tests.fake_outlook import FakeCalendar, FakeOutlook
 from tests.fakes import (
     FakeClock,
     InMemoryChanges,
@@ -23,7 +28,6 @@ from tests.fakes import (
     InMemoryJobs,
     InMemorySessions,
 )
-from tests.outlook import FakeCalendar, FakeOutlook
 
 
 @dataclass
@@ -56,9 +60,9 @@ class Desk:
             pause=self.clock.pause,
         )
 
-    def acting(self, mailbox: Mailbox) -> Participation:
+    def acting(self, mailbox: Mailbox) -> Caller:
         """Return somebody signed in."""
-        return Participation(self.organization, Acting(mailbox, "token"))
+        return Caller(self.organization, ActingUser(mailbox, "token"))
 
     def address(self, mailbox: Mailbox) -> str:
         """Return somebody's address."""
@@ -113,3 +117,17 @@ def a_request(key: str = "key", hour: int = 10, **changes: object) -> BookingReq
         **changes,
     }
     return BookingRequest(**given)  # type: ignore[arg-type]  # a builder's keywords
+
+
+async def book_one(
+    participation: Caller, pairing: Pairing, request: BookingRequest, *, books: Books
+) -> Session:
+    """Book a single date; return its session."""
+    (session,) = (await book(participation, pairing, request, books=books)).sessions
+    return session
+
+
+def the_series(booked: Booking) -> Series:
+    """Return the series that was booked."""
+    assert booked.series is not None
+    return booked.series

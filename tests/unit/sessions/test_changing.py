@@ -8,35 +8,31 @@ from typing import Any
 
 import pytest
 
-from shared.attendees.rsvp import merge
+from shared.calendar_sync.merge import merge
 from shared.errors import Conflict, Invalid, SlotTaken, StaleRow
 from shared.ids import Mailbox
+from shared.jobs import Job, JobKind
 from shared.sessions import ledger, reservations
-from shared.sessions.booking import Books, book
-from shared.sessions.changing import (
-    Reschedule,
-    accept_proposal,
-    hold_both,
-    reschedule,
-    settle_change,
-    versions_to_move,
-)
+from shared.sessions.booking import book
+from shared.sessions.holding import hold_new_times
 from shared.sessions.model import (
     HOLD_FOR,
-    VERIFY_AFTER,
+    RECOVERY_DELAY,
     AttendeeResponse,
     Hold,
     ResponseState,
     Session,
 )
-from shared.sessions.ports import Job, JobKind
+from shared.sessions.ports import Books
+from shared.sessions.recovering import recover
 from shared.sessions.recurrence import Frequency, Repeat
+from shared.sessions.requests import RescheduleRequest
+from shared.sessions.rescheduling import acceptable_versions, reschedule
+from shared.sessions.responding import accept_proposal
 from shared.sessions.series import Scope
-from shared.sessions.series_booking import book_series
-from shared.sessions.series_changing import reschedule_scope
 from shared.timespan import TimeSpan
 from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
-from tests.unit.sessions.conftest import Desk, a_request
+from tests.unit.sessions.conftest import Desk, a_request, book_one
 
 ODD = at(14, 7, day=1)
 OLD, NEW = a_span(at(10, day=1)), a_span(at(14, day=1))
@@ -47,7 +43,7 @@ def lasting(start: datetime, minutes: int) -> TimeSpan:
 
 
 async def booked(desk: Desk) -> Session:
-    return await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
+    return await book_one(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
 
 
 async def proposed(desk: Desk, span: TimeSpan) -> Session:
@@ -132,18 +128,18 @@ async def test_a_move_to_a_proposed_time_by_hand_answers_no_proposal(desk: Desk)
 
 async def test_who_repeats_a_move_may_know_the_version_of_before(desk: Desk) -> None:
     session = await booked(desk)
-    wanted = Reschedule(NEW, "UTC")
+    wanted = RescheduleRequest(NEW, "UTC")
     half_done = await reservations.save(
         desk.sessions, session.towards(NEW, desk.clock.now() + HOLD_FOR)
     )
     half_done = await reservations.save(
         desk.sessions, half_done.towards(NEW, desk.clock.now() + HOLD_FOR)
     )
-    assert versions_to_move(half_done, wanted) == (half_done.version, session.version)
-    assert versions_to_move(half_done, replace(wanted, span=OLD)) == (half_done.version,)
+    assert acceptable_versions(half_done, wanted) == (half_done.version, session.version)
+    assert acceptable_versions(half_done, replace(wanted, span=OLD)) == (half_done.version,)
     seen = desk.calendar.moved(desk.outlook.events[0], lasting(at(16, day=1), 30))
     elsewhere = await reservations.save(desk.sessions, merge(half_done, seen).session)
-    assert versions_to_move(elsewhere, wanted) == (elsewhere.version,)
+    assert acceptable_versions(elsewhere, wanted) == (elsewhere.version,)
 
 
 @pytest.mark.parametrize("busy", [lasting(at(14, 36, day=1), 10), lasting(at(14, day=1), 8)])
@@ -179,8 +175,8 @@ async def test_a_session_moved_off_the_grid_in_outlook_is_moved_on(
     desk: Desk, minutes: int
 ) -> None:
     session = await moved(desk, lasting(ODD, minutes))
-    wanted = Reschedule(lasting(at(14, 10, day=1), minutes), "UTC")
-    (again,) = await reschedule_scope(
+    wanted = RescheduleRequest(lasting(at(14, 10, day=1), minutes), "UTC")
+    (again,) = await reschedule(
         desk.acting(desk.mentee), desk.pairing, session, wanted, Scope.ONE, books=desk.books
     )
     assert again.span == wanted.span
@@ -191,9 +187,9 @@ async def test_how_long_it_is_to_be_must_be_said_where_no_session_lasts_so_long(
     desk: Desk, minutes: int
 ) -> None:
     session = await moved(desk, lasting(at(9, day=1), minutes))
-    wanted = Reschedule(lasting(at(8, day=2), minutes), "UTC")
+    wanted = RescheduleRequest(lasting(at(8, day=2), minutes), "UTC")
     with pytest.raises(Invalid) as refused:
-        await reschedule_scope(
+        await reschedule(
             desk.acting(desk.mentee), desk.pairing, session, wanted, Scope.ONE, books=desk.books
         )
     assert refused.value.field == "body.duration_minutes"
@@ -204,11 +200,11 @@ async def test_a_series_with_a_date_of_odd_length_is_moved_on_or_told(
     desk: Desk, minutes: int, *, is_possible: bool
 ) -> None:
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
-    series = await book_series(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
-    wanted = Reschedule(lasting(at(14, day=2), minutes), "UTC")
+    series = await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    wanted = RescheduleRequest(lasting(at(14, day=2), minutes), "UTC")
 
     async def move() -> list[Session]:
-        return await reschedule_scope(
+        return await reschedule(
             desk.acting(desk.mentee),
             desk.pairing,
             await desk.sessions.get(desk.mentee, series.sessions[0].id),
@@ -236,7 +232,7 @@ async def a_group(desk: Desk, *, required: bool = True) -> tuple[Session, Mailbo
     desk.pairing = replace(pairing, participants=(*others, replace(last, required=required)))
     desk.outlook.addresses[desk.address(third)] = third.object_id
     desk.outlook.busy[desk.address(third)] = [OLD]
-    session = await book(
+    session = await book_one(
         desk.acting(desk.mentee), desk.pairing, a_request(at_least=2), books=desk.books
     )
     assert await held_by(desk, third) == []
@@ -249,11 +245,11 @@ async def held_by(desk: Desk, mailbox: Mailbox) -> list[TimeSpan]:
 
 
 async def move(desk: Desk, session: Session, at_least: int | None = None) -> Session:
-    (again,) = await reschedule_scope(
+    (again,) = await reschedule(
         desk.acting(desk.mentee),
         desk.pairing,
         session,
-        Reschedule(NEW, "UTC", at_least=at_least),
+        RescheduleRequest(NEW, "UTC", at_least=at_least),
         Scope.ONE,
         books=desk.books,
     )
@@ -319,7 +315,7 @@ async def test_two_who_move_it_at_once_leave_no_time_held_that_it_does_not_take(
     desk: Desk,
 ) -> None:
     session = await booked(desk)
-    wanted = [Reschedule(a_span(at(hour, day=1)), "UTC") for hour in (12, 14, 16)]
+    wanted = [RescheduleRequest(a_span(at(hour, day=1)), "UTC") for hour in (12, 14, 16)]
     outcomes = await asyncio.gather(
         *(
             reschedule(desk.acting(desk.mentee), desk.pairing, session, to, books=desk.books)
@@ -327,8 +323,8 @@ async def test_two_who_move_it_at_once_leave_no_time_held_that_it_does_not_take(
         ),
         return_exceptions=True,
     )
-    assert any(isinstance(outcome, Session) for outcome in outcomes)
-    assert all(isinstance(outcome, Session | StaleRow) for outcome in outcomes)
+    assert any(isinstance(outcome, list) for outcome in outcomes)
+    assert all(isinstance(outcome, list | StaleRow) for outcome in outcomes)
     known = await desk.sessions.get(desk.mentee, session.id)
     assert [known.span] == [e.seen.span for e in desk.outlook.events]
     for mailbox in (desk.mentor, desk.mentee):
@@ -377,7 +373,7 @@ async def test_who_loses_to_an_answer_leaves_no_time_held(desk: Desk) -> None:
             desk.acting(desk.mentee),
             desk.pairing,
             session,
-            Reschedule(NEW, "UTC"),
+            RescheduleRequest(NEW, "UTC"),
             books=books_where(desk, ledger.save, somebody_answers),
         )
     for mailbox in (desk.mentor, desk.mentee):
@@ -390,7 +386,7 @@ async def test_who_loses_takes_away_no_time_that_another_move_holds(
 ) -> None:
     """The other one has held its time, and not asked Outlook yet."""
     first, me = sorted((desk.mentor, desk.mentee))
-    session = await book(desk.acting(me), desk.pairing, a_request(), books=desk.books)
+    session = await book_one(desk.acting(me), desk.pairing, a_request(), books=desk.books)
     other = lasting(at(16, day=1), 30)
     if is_taken:
         await hold_of_another(desk, first)
@@ -398,14 +394,14 @@ async def test_who_loses_takes_away_no_time_that_another_move_holds(
     async def somebody_moves_it() -> None:
         desk.clock.advance(timedelta(seconds=1))
         until = desk.clock.now() + HOLD_FOR
-        await hold_both(session.towards(other, until), desk.books)
+        await hold_new_times([session.towards(other, until)], books=desk.books)
 
     with pytest.raises(SlotTaken if is_taken else StaleRow):
         await reschedule(
             desk.acting(me),
             desk.pairing,
             session,
-            Reschedule(NEW, "UTC"),
+            RescheduleRequest(NEW, "UTC"),
             books=books_where(
                 desk, ledger.hold_new_time if is_taken else ledger.save, somebody_moves_it
             ),
@@ -418,11 +414,12 @@ async def test_who_loses_takes_away_no_time_that_another_move_holds(
 async def test_who_comes_to_look_undoes_no_move_that_began_just_now(desk: Desk) -> None:
     session = await booked(desk)
     job = Job(JobKind.SETTLE, desk.organization.id, session.holders, (session.id,))
-    moving = await hold_both(session.towards(NEW, desk.clock.now() + HOLD_FOR), desk.books)
-    await settle_change(job, desk.organization, books=desk.books)
+    towards = session.towards(NEW, desk.clock.now() + HOLD_FOR)
+    (moving,) = await hold_new_times([towards], books=desk.books)
+    await recover(job, desk.organization, books=desk.books)
     assert await desk.sessions.get(desk.mentee, session.id) == moving
-    desk.clock.advance(VERIFY_AFTER)
-    await settle_change(job, desk.organization, books=desk.books)
+    desk.clock.advance(RECOVERY_DELAY)
+    await recover(job, desk.organization, books=desk.books)
     assert (await desk.sessions.get(desk.mentee, session.id)).pending_span is None
     for mailbox in (desk.mentor, desk.mentee):
         assert await held_by(desk, mailbox) == [session.span]
@@ -430,7 +427,7 @@ async def test_who_comes_to_look_undoes_no_move_that_began_just_now(desk: Desk) 
 
 async def test_who_loses_one_date_of_a_series_leaves_none_held(desk: Desk) -> None:
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
-    series = await book_series(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    series = await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
     before = [s.span for s in series.sessions]
     last = await desk.sessions.get(desk.mentee, series.sessions[2].id)
 
@@ -440,11 +437,11 @@ async def test_who_loses_one_date_of_a_series_leaves_none_held(desk: Desk) -> No
         await reservations.save(desk.sessions, last.with_response(address, answer))
 
     with pytest.raises(StaleRow):
-        await reschedule_scope(
+        await reschedule(
             desk.acting(desk.mentee),
             desk.pairing,
             series.sessions[0],
-            Reschedule(NEW, "UTC"),
+            RescheduleRequest(NEW, "UTC"),
             Scope.ALL,
             books=books_where(desk, ledger.hold_new_time, somebody_answers),
         )

@@ -92,14 +92,14 @@ class History(RuleBasedStateMachine):
                 wanted = [keys.day(ME, day) for day in unread.days]
                 if unread.listing_of:
                     start = listed_at(part.sessions[unread.listing_of])
-                    wanted.append(keys.starts_at(ME, start, unread.listing_of))
+                    wanted.append(keys.time_index_key(ME, start, unread.listing_of))
                 assert set(wanted) - read.keys()
             else:
                 return part, {key: row.etag if row else None for key, row in read.items()}, after
 
     def active(self, which: MailboxLedger, *, besides: SessionId | None = None) -> set[Hold]:
         held = {hold for holds in which.holds.values() for hold in holds}
-        return {h for h in held if h.counts_at(self.now) and h.session_id != besides}
+        return {h for h in held if h.is_active_at(self.now) and h.session_id != besides}
 
     def holds(self, session_id: SessionId, span: TimeSpan) -> bool:
         return any((h.session_id, h.span) == (session_id, span) for h in self.active(self.whole))

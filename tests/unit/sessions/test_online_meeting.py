@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.attendees.links import look_for_link
+from shared.calendar_sync.meeting_links import check_meeting_link
 from shared.errors import CalendarRefused, CalendarUnavailable
+from shared.jobs import JobKind
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.booking import book
 from shared.sessions.model import (
@@ -16,11 +17,9 @@ from shared.sessions.model import (
     OnlineMeetingState,
     Session,
 )
-from shared.sessions.ports import JobKind
 from shared.sessions.recurrence import Frequency, Repeat
-from shared.sessions.series_booking import book_series
-from tests.outlook import RefusingCalendar
-from tests.unit.sessions.conftest import Desk, a_request
+from tests.fake_outlook import RefusingCalendar
+from tests.unit.sessions.conftest import Desk, a_request, book_one
 
 AUTO, TEAMS = OnlineMeetingChoice.AUTO, OnlineMeetingChoice.TEAMS
 SKYPE, NONE = OnlineMeetingChoice.SKYPE, OnlineMeetingChoice.NONE
@@ -43,7 +42,7 @@ CASES: list[tuple[OnlineMeetingChoice, set[OnlineMeetingChoice], Any]] = [
 
 async def booked(desk: Desk, wanted: OnlineMeetingChoice) -> Session:
     request = a_request(online_meeting=wanted)
-    return await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    return await book_one(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
 
 
 def outcome(session: Session) -> Any:
@@ -89,7 +88,7 @@ async def test_what_is_offered_is_asked_for_only_when_it_matters(desk: Desk) -> 
 async def test_a_series_has_the_meeting_that_is_offered(desk: Desk) -> None:
     desk.outlook.offers, desk.outlook.refuses_others = frozenset({SKYPE}), True
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), online_meeting=TEAMS)
-    series = await book_series(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    series = await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
     expected = (READY, Provider.SKYPE, Reason.TEAMS_NOT_OFFERED)
     assert [outcome(session) for session in series.sessions] == [expected] * 3
 
@@ -126,13 +125,13 @@ async def test_a_meeting_that_was_not_made_though_offered_is_looked_for_once_mor
     assert outcome(session) == (UNAVAILABLE, None, Reason.NOT_CREATED)
     (job,) = [job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.LINK]
     desk.jobs.put_jobs.clear()
-    await look_for_link(job, desk.organization, books=desk.books)
+    await check_meeting_link(job, desk.organization, books=desk.books)
     assert desk.jobs.put_jobs == []
     event = desk.outlook.events[0]
     event.seen = replace(
         event.seen, join_url="https://teams.example/2", provider=Provider.TEAMS, etag="later"
     )
-    await look_for_link(job, desk.organization, books=desk.books)
+    await check_meeting_link(job, desk.organization, books=desk.books)
     assert outcome(await desk.sessions.get(desk.mentee, session.id)) == (
         READY,
         Provider.TEAMS,

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from shared.errors import Invalid
 from shared.sessions.recurrence import (
-    MOST_OCCURRENCES,
+    MAX_OCCURRENCES,
     Frequency,
     MonthlyBy,
     Pattern,
     Repeat,
-    dates_of,
-    shifted,
-    spans_of,
-    windows_over,
+    cover_with_windows,
+    occurrence_dates,
+    occurrence_spans,
+    shift_like,
 )
 from shared.timespan import TimeSpan
 from tests.builders import a_span
@@ -29,7 +29,7 @@ LONGEST = timedelta(days=42)
 def starts(local: str, zone: ZoneInfo, repeat: Repeat) -> list[str]:
     """Return the local times of a series that starts at *local*."""
     start = datetime.fromisoformat(local).replace(tzinfo=zone).astimezone(UTC)
-    spans = spans_of(start, HALF_AN_HOUR, zone, repeat)
+    spans = occurrence_spans(start, HALF_AN_HOUR, zone, repeat)
     return [f"{span.start.astimezone(zone):%Y-%m-%d %H:%M}" for span in spans]
 
 
@@ -50,13 +50,13 @@ def test_an_hour_that_is_skipped_starts_later() -> None:
 
 def test_of_an_hour_that_comes_twice_the_first_is_meant() -> None:
     start = datetime(2026, 10, 18, 2, 30, tzinfo=BERLIN).astimezone(UTC)
-    _, second = spans_of(start, HALF_AN_HOUR, BERLIN, Repeat(Frequency.WEEKLY, count=2))
+    _, second = occurrence_spans(start, HALF_AN_HOUR, BERLIN, Repeat(Frequency.WEEKLY, count=2))
     assert second.start == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 
 
 def test_the_first_session_is_the_instant_that_was_said() -> None:
     said = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)  # the second 02:30 of that night
-    first, second = spans_of(said, HALF_AN_HOUR, BERLIN, Repeat(Frequency.WEEKLY, count=2))
+    first, second = occurrence_spans(said, HALF_AN_HOUR, BERLIN, Repeat(Frequency.WEEKLY, count=2))
     assert first.start == said
     assert second.start == datetime(2026, 11, 1, 1, 30, tzinfo=UTC)
 
@@ -93,7 +93,9 @@ def test_the_first_session_is_the_instant_that_was_said() -> None:
     ],
 )
 def test_dates(first: str, repeat: Repeat, expected: list[str]) -> None:
-    assert [f"{day:%m-%d}" for day in dates_of(date.fromisoformat(first), repeat)] == expected
+    assert [
+        f"{day:%m-%d}" for day in occurrence_dates(date.fromisoformat(first), repeat)
+    ] == expected
 
 
 @pytest.mark.parametrize(
@@ -113,13 +115,13 @@ def test_dates(first: str, repeat: Repeat, expected: list[str]) -> None:
 )
 def test_what_is_no_series_is_refused(repeat: Repeat, field: str) -> None:
     with pytest.raises(Invalid) as refusal:
-        dates_of(date(2026, 3, 3), repeat)
+        occurrence_dates(date(2026, 3, 3), repeat)
     assert refusal.value.field == field
 
 
 def test_fifty_two_weeks_are_a_series() -> None:
-    repeat = Repeat(Frequency.WEEKLY, count=MOST_OCCURRENCES)
-    assert len(dates_of(date(2026, 3, 3), repeat)) == 52
+    repeat = Repeat(Frequency.WEEKLY, count=MAX_OCCURRENCES)
+    assert len(occurrence_dates(date(2026, 3, 3), repeat)) == 52
 
 
 def test_a_pattern_knows_its_week_of_the_month() -> None:
@@ -134,9 +136,9 @@ def test_a_pattern_knows_its_week_of_the_month() -> None:
 def test_a_series_moves_by_days_and_to_another_hour() -> None:
     repeat = Repeat(Frequency.WEEKLY, count=3)
     first = datetime(2026, 3, 16, 8, tzinfo=UTC)  # 09:00 in Berlin
-    spans = spans_of(first, HALF_AN_HOUR, BERLIN, repeat)
+    spans = occurrence_spans(first, HALF_AN_HOUR, BERLIN, repeat)
     to = TimeSpan.lasting(datetime(2026, 3, 17, 13, tzinfo=UTC), timedelta(hours=1))  # 14:00
-    moved = [shifted(span, first, to, BERLIN) for span in spans]
+    moved = [shift_like(span, first, to, BERLIN) for span in spans]
     assert [f"{span.start.astimezone(BERLIN):%m-%d %H:%M}" for span in moved] == [
         "03-17 14:00",
         "03-24 14:00",
@@ -152,7 +154,7 @@ def test_windows_are_few_and_leave_no_span_out(gaps: list[int]) -> None:
     for gap in gaps:
         day += gap
         spans.append(TimeSpan.lasting(first.start + timedelta(days=day), first.duration))
-    windows = windows_over(spans, LONGEST)
+    windows = cover_with_windows(spans, LONGEST)
     assert all(window.duration <= LONGEST for window in windows)
     assert all(any(window.covers(span) for window in windows) for span in spans)
     assert len(windows) <= len(spans)
@@ -163,7 +165,7 @@ def test_twelve_weeks_fit_two_looks_into_the_calendars() -> None:
     spans = [
         TimeSpan.lasting(first.start + n * timedelta(weeks=1), first.duration) for n in range(12)
     ]
-    assert len(windows_over(spans, LONGEST)) == 2
+    assert len(cover_with_windows(spans, LONGEST)) == 2
 
 
 def changes_of_clocks(zone: ZoneInfo) -> Iterator[datetime]:
@@ -225,7 +227,9 @@ def test_every_change_of_clocks_of_every_zone_agrees_with_the_wall() -> None:
             for hours in (-2, -1, 0, 1):
                 said = change - timedelta(weeks=1) + timedelta(hours=hours, minutes=30)
                 start = said.astimezone(zone)
-                spans = spans_of(said, HALF_AN_HOUR, zone, Repeat(Frequency.WEEKLY, count=3))
+                spans = occurrence_spans(
+                    said, HALF_AN_HOUR, zone, Repeat(Frequency.WEEKLY, count=3)
+                )
                 for number, span in enumerate(spans[1:], start=1):
                     day = start.date() + timedelta(weeks=number)
                     assert span.start == oracle(day, start, zone), (name, said, number)

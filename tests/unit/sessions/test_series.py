@@ -5,28 +5,27 @@ from typing import Any
 
 import pytest
 
-from shared.attendees.reconciliation import purge_batch
-from shared.attendees.recording import record, record_change
+from shared.administration.job_runner import run_job
 from shared.availability.model import Unknown, UnknownReason
-from shared.due import DueKind
+from shared.calendar_sync.reconciliation import purge_batch
+from shared.calendar_sync.sync import sync_event, sync_session
 from shared.errors import Conflict, Invalid, KeyReused, NotAllowed, SlotTaken
 from shared.ids import Mailbox
+from shared.jobs import DueKind, JobKind, job_for_batch
 from shared.sessions import ledger, reservations
 from shared.sessions.booking import book
-from shared.sessions.changing import Answer, Reschedule, cancel, respond
+from shared.sessions.cancelling import cancel
 from shared.sessions.model import Cause, Hold, ResponseState, Session, SessionState
-from shared.sessions.ports import JobKind
 from shared.sessions.recurrence import Frequency, Repeat
-from shared.sessions.series import OnConflict, Outcome, Scope
-from shared.sessions.series_booking import BookedSeries, book_series
-from shared.sessions.series_changing import cancel_scope, reschedule_scope
-from shared.sessions.work import job_of
+from shared.sessions.requests import InvitationResponse, RescheduleRequest
+from shared.sessions.rescheduling import reschedule
+from shared.sessions.responding import respond
+from shared.sessions.series import Booking, OnConflict, Outcome, Scope
 from shared.timespan import TimeSpan
-from shared.work import do
 from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
 from tests.fakes import InMemorySessions
-from tests.unit.sessions.conftest import Desk, a_request
-from tests.unit.sessions.test_death import NOBODY
+from tests.unit.sessions.conftest import Desk, a_request, book_one, the_series
+from tests.unit.sessions.test_crash_recovery import NOBODY
 
 WEEK = timedelta(weeks=1)
 
@@ -35,9 +34,9 @@ def weekly(count: int = 4, **changes: object) -> dict[str, object]:
     return {"repeat": Repeat(Frequency.WEEKLY, count=count), "time_zone": "UTC", **changes}
 
 
-async def a_booked_series(desk: Desk, **changes: object) -> BookedSeries:
+async def a_booked_series(desk: Desk, **changes: object) -> Booking:
     request = a_request(**weekly(**changes))  # type: ignore[arg-type]  # a builder's keywords
-    return await book_series(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    return await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
 
 
 def starts(sessions: list[Session] | tuple[Session, ...]) -> list[str]:
@@ -54,7 +53,7 @@ async def jobs_done(desk: Desk) -> None:
     desk.jobs.put_jobs.clear()
     for job in jobs:
         if job.kind is not JobKind.SUBSCRIBE:
-            await do(job, desk.organization, books=desk.books, following=NOBODY)
+            await run_job(job, desk.organization, books=desk.books, subscription_ports=NOBODY)
 
 
 async def test_a_series_is_one_event_and_a_session_for_each_date(desk: Desk) -> None:
@@ -62,7 +61,7 @@ async def test_a_series_is_one_event_and_a_session_for_each_date(desk: Desk) -> 
     assert starts(booked.sessions) == ["03-03 10:00", "03-10 10:00", "03-17 10:00", "03-24 10:00"]
     assert meetings(desk) == starts(booked.sessions)
     assert {s.state for s in booked.sessions} == {SessionState.SCHEDULED}
-    assert {s.series_id for s in booked.sessions} == {booked.series.id}
+    assert {s.series_id for s in booked.sessions} == {the_series(booked).id}
     assert [s.occurrence for s in booked.sessions] == [0, 1, 2, 3]
     for session in booked.sessions:
         for mailbox in (desk.mentor, desk.mentee):
@@ -97,14 +96,14 @@ async def test_the_same_key_again_is_the_same_series(desk: Desk) -> None:
 async def test_a_key_is_for_one_session_or_for_one_series(desk: Desk) -> None:
     await a_booked_series(desk)
     with pytest.raises(KeyReused):
-        await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
+        await book_one(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
     with pytest.raises(KeyReused):
         await a_booked_series(desk, fingerprint="another")
     single = a_request("other", hour=12)
-    await book(desk.acting(desk.mentee), desk.pairing, single, books=desk.books)
+    await book_one(desk.acting(desk.mentee), desk.pairing, single, books=desk.books)
     request = a_request("other", **weekly())  # type: ignore[arg-type]  # a builder's keywords
     with pytest.raises(KeyReused):
-        await book_series(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+        await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
 
 
 async def test_a_date_that_is_not_free_refuses_the_series_and_says_which(desk: Desk) -> None:
@@ -124,7 +123,7 @@ async def test_dates_that_are_not_free_are_skipped(desk: Desk) -> None:
     booked = await a_booked_series(desk, on_conflict=OnConflict.SKIP)
     assert starts(booked.sessions) == ["03-03 10:00", "03-17 10:00", "03-24 10:00"]
     assert meetings(desk) == starts(booked.sessions)
-    (skipped,) = booked.series.conflicts
+    (skipped,) = the_series(booked).conflicts
     assert (skipped.number, skipped.outcome) == (1, Outcome.SKIPPED)
     assert skipped.alternatives
 
@@ -141,7 +140,7 @@ async def test_dates_that_are_not_free_are_booked_at_alternatives(desk: Desk) ->
     booked = await a_booked_series(desk, on_conflict=OnConflict.ALTERNATIVES)
     assert starts(booked.sessions) == ["03-03 10:00", "03-10 09:30", "03-17 10:00", "03-24 10:00"]
     assert meetings(desk) == starts(booked.sessions)
-    (moved,) = booked.series.conflicts
+    (moved,) = the_series(booked).conflicts
     assert (moved.outcome, moved.moved_to) == (Outcome.MOVED, a_span(at(9, 30, day=8)))
 
 
@@ -180,11 +179,11 @@ async def test_this_and_following_are_cancelled(desk: Desk) -> None:
     booked = await a_booked_series(desk)
     acting, session = desk.acting(desk.mentee), booked.sessions[2]
     scope = Scope.THIS_AND_FOLLOWING
-    cancelled = await cancel_scope(acting, session, "", scope, books=desk.books)
+    cancelled = await cancel(acting, session, "", scope, books=desk.books)
     assert [s.occurrence for s in cancelled] == [2, 3]
     assert {s.state for s in cancelled} == {SessionState.CANCELLED}
     assert meetings(desk) == ["03-03 10:00", "03-10 10:00"]
-    again = await cancel_scope(acting, cancelled[0], "", scope, books=desk.books)
+    again = await cancel(acting, cancelled[0], "", scope, books=desk.books)
     assert again == cancelled
 
 
@@ -192,7 +191,7 @@ async def test_all_are_cancelled_by_one_call(desk: Desk) -> None:
     booked = await a_booked_series(desk)
     desk.outlook.calls.clear()
     acting = desk.acting(desk.mentee)
-    await cancel_scope(acting, booked.sessions[2], "", Scope.ALL, books=desk.books)
+    await cancel(acting, booked.sessions[2], "", Scope.ALL, books=desk.books)
     assert meetings(desk) == []
     assert desk.outlook.calls == ["cancel"]
 
@@ -201,15 +200,15 @@ async def test_what_is_over_is_not_cancelled(desk: Desk) -> None:
     booked = await a_booked_series(desk)
     desk.clock.advance(timedelta(days=2))
     acting = desk.acting(desk.mentee)
-    cancelled = await cancel_scope(acting, booked.sessions[2], "", Scope.ALL, books=desk.books)
+    cancelled = await cancel(acting, booked.sessions[2], "", Scope.ALL, books=desk.books)
     assert [s.occurrence for s in cancelled] == [1, 2, 3]
     assert meetings(desk) == ["03-03 10:00"]
 
 
 async def test_one_date_is_moved_alone(desk: Desk) -> None:
     booked = await a_booked_series(desk)
-    wanted = Reschedule(a_span(at(15, day=9)), "UTC")
-    (moved,) = await reschedule_scope(
+    wanted = RescheduleRequest(a_span(at(15, day=9)), "UTC")
+    (moved,) = await reschedule(
         desk.acting(desk.mentee),
         desk.pairing,
         booked.sessions[1],
@@ -223,8 +222,8 @@ async def test_one_date_is_moved_alone(desk: Desk) -> None:
 
 async def test_this_and_following_are_moved_by_as_many_days(desk: Desk) -> None:
     booked = await a_booked_series(desk)
-    wanted = Reschedule(a_span(at(15, day=9)), "UTC")
-    moved = await reschedule_scope(
+    wanted = RescheduleRequest(a_span(at(15, day=9)), "UTC")
+    moved = await reschedule(
         desk.acting(desk.mentee),
         desk.pairing,
         booked.sessions[1],
@@ -239,8 +238,8 @@ async def test_this_and_following_are_moved_by_as_many_days(desk: Desk) -> None:
 async def test_all_are_moved_by_moving_the_series(desk: Desk) -> None:
     booked = await a_booked_series(desk)
     desk.outlook.calls.clear()
-    wanted = Reschedule(a_span(at(15, day=9)), "UTC")
-    moved = await reschedule_scope(
+    wanted = RescheduleRequest(a_span(at(15, day=9)), "UTC")
+    moved = await reschedule(
         desk.acting(desk.mentee),
         desk.pairing,
         booked.sessions[1],
@@ -251,7 +250,7 @@ async def test_all_are_moved_by_moving_the_series(desk: Desk) -> None:
     assert starts(moved) == ["03-04 15:00", "03-11 15:00", "03-18 15:00", "03-25 15:00"]
     assert meetings(desk) == starts(moved)
     assert desk.outlook.calls == ["getSchedule", "reschedule_series", "instances"]
-    series = await desk.sessions.get_series(desk.mentee, booked.series.id)
+    series = await desk.sessions.get_series(desk.mentee, the_series(booked).id)
     assert series is not None
     assert [p.span for p in series.planned] == [s.span for s in moved]
 
@@ -259,11 +258,11 @@ async def test_all_are_moved_by_moving_the_series(desk: Desk) -> None:
 async def test_a_series_is_not_moved_past_itself(desk: Desk) -> None:
     booked = await a_booked_series(desk)
     with pytest.raises(Invalid):
-        await reschedule_scope(
+        await reschedule(
             desk.acting(desk.mentee),
             desk.pairing,
             booked.sessions[1],
-            Reschedule(a_span(at(15, day=16)), "UTC"),
+            RescheduleRequest(a_span(at(15, day=16)), "UTC"),
             Scope.THIS_AND_FOLLOWING,
             books=desk.books,
         )
@@ -274,11 +273,11 @@ async def test_moving_to_where_somebody_is_busy_leaves_everything(desk: Desk) ->
     before = meetings(desk)
     desk.outlook.busy[desk.address(desk.mentor)] = [a_span(at(15, day=16))]
     with pytest.raises(SlotTaken) as conflict:
-        await reschedule_scope(
+        await reschedule(
             desk.acting(desk.mentee),
             desk.pairing,
             booked.sessions[1],
-            Reschedule(a_span(at(15, day=9)), "UTC"),
+            RescheduleRequest(a_span(at(15, day=9)), "UTC"),
             Scope.THIS_AND_FOLLOWING,
             books=desk.books,
         )
@@ -289,15 +288,13 @@ async def test_moving_to_where_somebody_is_busy_leaves_everything(desk: Desk) ->
 async def test_only_the_organizer_changes_a_series(desk: Desk) -> None:
     booked = await a_booked_series(desk)
     with pytest.raises(NotAllowed):
-        await cancel_scope(
-            desk.acting(desk.mentor), booked.sessions[0], "", Scope.ALL, books=desk.books
-        )
+        await cancel(desk.acting(desk.mentor), booked.sessions[0], "", Scope.ALL, books=desk.books)
 
 
 async def test_a_single_session_has_no_following_ones(desk: Desk) -> None:
-    session = await book(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
+    session = await book_one(desk.acting(desk.mentee), desk.pairing, a_request(), books=desk.books)
     with pytest.raises(Invalid) as refusal:
-        await cancel_scope(desk.acting(desk.mentee), session, "", Scope.ALL, books=desk.books)
+        await cancel(desk.acting(desk.mentee), session, "", Scope.ALL, books=desk.books)
     assert refusal.value.field == "body.scope"
 
 
@@ -306,7 +303,7 @@ async def test_each_date_has_its_own_answers(desk: Desk) -> None:
     await respond(
         desk.acting(desk.mentor),
         booked.sessions[1],
-        Answer(ResponseState.DECLINED),
+        InvitationResponse(ResponseState.DECLINED),
         books=desk.books,
     )
     await jobs_done(desk)
@@ -321,9 +318,9 @@ async def test_a_date_that_outlook_does_not_show_cannot_be_moved(desk: Desk) -> 
     booked = await a_booked_series(desk)
     gone = next(e for e in desk.outlook.events if e.seen.span == booked.sessions[1].span)
     gone.is_gone = True
-    wanted = Reschedule(a_span(at(15, day=8)), "UTC")
+    wanted = RescheduleRequest(a_span(at(15, day=8)), "UTC")
     with pytest.raises(Conflict):
-        await reschedule_scope(
+        await reschedule(
             desk.acting(desk.mentee),
             desk.pairing,
             booked.sessions[1],
@@ -331,7 +328,8 @@ async def test_a_date_that_outlook_does_not_show_cannot_be_moved(desk: Desk) -> 
             Scope.ONE,
             books=desk.books,
         )
-    cancelled = await cancel(desk.acting(desk.mentee), booked.sessions[1], "", books=desk.books)
+    acting = desk.acting(desk.mentee)
+    (cancelled,) = await cancel(acting, booked.sessions[1], "", books=desk.books)
     assert cancelled.state is SessionState.CANCELLED
 
 
@@ -345,9 +343,7 @@ async def test_a_series_that_was_moved_in_outlook_is_followed(desk: Desk) -> Non
     pattern = replace(master.pattern, anchor=day, first_on=day)
     acting = desk.acting(desk.mentee).acting
     await desk.calendar.reschedule_series(acting, master.seen.event_id, first, "UTC", pattern)
-    await record_change(
-        desk.mentee, master.seen.event_id, None, desk.organization, books=desk.books
-    )
+    await sync_event(desk.mentee, master.seen.event_id, None, desk.organization, books=desk.books)
     known = [await desk.sessions.get(desk.mentor, s.id) for s in booked.sessions]
     assert starts(known) == ["03-04 16:00", "03-11 16:00", "03-18 16:00", "03-25 16:00"]
     for session in known:
@@ -367,7 +363,7 @@ async def test_a_series_that_was_moved_is_found_date_by_date(desk: Desk) -> None
     acting = desk.acting(desk.mentee).acting
     await desk.calendar.reschedule_series(acting, master.seen.event_id, first, "UTC", pattern)
     # Reconciliation asks by the id of old, which Outlook does not know any more.
-    now = await record(old, desk.organization, Cause.RECONCILIATION, books=desk.books)
+    now = await sync_session(old, desk.organization, Cause.RECONCILIATION, books=desk.books)
     assert (now.state, now.span) == (SessionState.SCHEDULED, a_span(at(16, day=16)))
 
 
@@ -377,9 +373,7 @@ async def test_a_series_that_was_cancelled_in_outlook_is_followed(desk: Desk) ->
     master = next(e for e in desk.outlook.events if e.pattern)
     acting = desk.acting(desk.mentee).acting
     await desk.calendar.cancel(acting, master.seen.event_id, "")
-    await record_change(
-        desk.mentee, master.seen.event_id, None, desk.organization, books=desk.books
-    )
+    await sync_event(desk.mentee, master.seen.event_id, None, desk.organization, books=desk.books)
     known = [await desk.sessions.get(desk.mentee, s.id) for s in booked.sessions]
     assert {s.state for s in known} == {SessionState.CANCELLED}
 
@@ -389,8 +383,8 @@ async def test_the_rows_of_a_series_go_when_its_last_session_goes(desk: Desk) ->
     desk.clock.advance(timedelta(days=60))
     items = [i async for page in desk.due.due(DueKind.PURGE, desk.clock.now()) for i in page]
     assert len(items) == 5
-    await purge_batch(job_of(JobKind.PURGE, items), desk.organization, books=desk.books)
-    assert await desk.sessions.get_series(desk.mentee, booked.series.id) is None
+    await purge_batch(job_for_batch(JobKind.PURGE, items), desk.organization, books=desk.books)
+    assert await desk.sessions.get_series(desk.mentee, the_series(booked).id) is None
     assert not any(each.row_count for each in desk.sessions.ledgers.values())
 
 
@@ -506,8 +500,8 @@ async def test_a_series_is_moved_where_it_suits_so_many(desk: Desk, scope: Scope
     desk.outlook.busy[desk.address(third)] = [*DATES[1:3], later[3]]
 
     async def move(at_least: int | None) -> list[Session]:
-        to = Reschedule(later[session.occurrence], "UTC", at_least=at_least)
-        return await reschedule_scope(
+        to = RescheduleRequest(later[session.occurrence], "UTC", at_least=at_least)
+        return await reschedule(
             desk.acting(desk.mentee), desk.pairing, session, to, scope, books=desk.books
         )
 
@@ -548,7 +542,7 @@ async def test_who_is_outrun_is_offered_other_times_all_the_same(desk: Desk) -> 
     request = a_request(**weekly())  # type: ignore[arg-type]  # a builder's keywords
     sessions: Any = Outrunning(desk.sessions, ledger.place_hold)
     with pytest.raises(SlotTaken) as refused:
-        await book_series(
+        await book(
             desk.acting(desk.mentee),
             desk.pairing,
             request,
@@ -564,11 +558,11 @@ async def test_who_is_outrun_while_moving_is_offered_other_times_all_the_same(de
     booked = await a_booked_series(desk)
     sessions: Any = Outrunning(desk.sessions, ledger.hold_new_time)
     with pytest.raises(SlotTaken) as refused:
-        await reschedule_scope(
+        await reschedule(
             desk.acting(desk.mentee),
             desk.pairing,
             booked.sessions[0],
-            Reschedule(a_span(at(14, day=1)), "UTC"),
+            RescheduleRequest(a_span(at(14, day=1)), "UTC"),
             Scope.ALL,
             books=replace(desk.books, sessions=sessions),
         )

@@ -60,7 +60,7 @@ function Figures({ health }: { health: Schemas["OrganizationHealthBody"] }) {
       : t("seconds", { count: format.number(Math.round(milliseconds / 1000)) });
   };
   const { subscriptions, changes: seen } = health;
-  const lags = (which: Schemas["SeenByBody"]) =>
+  const lags = (which: Schemas["LagFiguresBody"]) =>
     `${lag(which.lag_p50_ms)} / ${lag(which.lag_p99_ms)}`;
   const rows: readonly (readonly [string, string])[] = [
     [t("admin.health.subscriptions"), format.number(subscriptions.active)],

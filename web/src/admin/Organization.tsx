@@ -173,7 +173,7 @@ function Diagnostics({ api, path, onChanged }: PartProps & { onChanged: () => vo
 
 function Finding({ finding }: { finding: Schemas["FindingBody"] }) {
   const { t } = usePage();
-  const who = `admin.who.${finding.who}`;
+  const who = `admin.who.${finding.responsible}`;
   return (
     <li class={`finding ${finding.state}`} data-capability={finding.capability}>
       <b>
@@ -187,7 +187,7 @@ function Finding({ finding }: { finding: Schemas["FindingBody"] }) {
         <p>
           {who in en && <b>{t(who as Key)}: </b>}
           <span lang="en">
-            {finding.remedy} {finding.takes}
+            {finding.remedy} {finding.takes_effect}
           </span>{" "}
           {finding.link && (
             <a href={finding.link} target="_blank" rel="noopener noreferrer">

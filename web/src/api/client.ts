@@ -8,9 +8,9 @@ export type Me = Schemas["MeBody"];
 export type Pairing = Schemas["PairingBody"];
 export type Participant = Schemas["ParticipantBody"];
 export type Availability = Schemas["AvailabilityBody"];
-export type ParticipantTime = Schemas["ParticipantTime"];
+export type ParticipantAvailability = Schemas["ParticipantAvailabilityBody"];
 export type Slot = Schemas["SlotBody"];
-export type Refusal = Schemas["RefusalBody"];
+export type UnavailableStart = Schemas["UnavailableStartBody"];
 export type Session = Schemas["SessionBody"];
 /** A session, of a series with all that were booked or changed with it. */
 export type Booked = Schemas["BookedBody"];

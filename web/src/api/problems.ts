@@ -2,7 +2,7 @@
 import type { components } from "./schema";
 
 export type Span = { start: string; end: string };
-export type ProblemBody = components["schemas"]["Problem"];
+export type ProblemBody = components["schemas"]["ProblemBody"];
 
 /** The API's own `application/problem+json`, or what stood in front of it. */
 export class ApiProblem extends Error {

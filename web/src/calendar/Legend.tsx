@@ -1,4 +1,4 @@
-import type { ParticipantTime } from "../api/client";
+import type { ParticipantAvailability } from "../api/client";
 import { usePage } from "../page";
 import { nameOf } from "../people";
 import { zoneOf } from "./layout";
@@ -8,7 +8,7 @@ export function Legend({
   people,
   me,
 }: {
-  people: readonly ParticipantTime[];
+  people: readonly ParticipantAvailability[];
   me: string | undefined;
 }) {
   const { t, format } = usePage();

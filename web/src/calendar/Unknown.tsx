@@ -1,11 +1,11 @@
-import type { ParticipantTime } from "../api/client";
+import type { ParticipantAvailability } from "../api/client";
 import type { Key } from "../languages";
 import en from "../languages/en.json";
 import { usePage } from "../page";
 import { nameOf } from "../people";
 
 interface Props {
-  people: readonly ParticipantTime[];
+  people: readonly ParticipantAvailability[];
   takes: boolean;
   onTake: (takes: boolean) => void;
 }

@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Availability, ParticipantTime, Session } from "../api/client";
+import type { Availability, ParticipantAvailability, Session } from "../api/client";
 import { usePage } from "../page";
 import { initial, nameOf } from "../people";
 import { type DateKey, dateOf, type Instant, instantAt, minuteOfDay } from "../time/zones";
@@ -25,7 +25,7 @@ const MOST_LANES = 4;
 interface Props {
   days: readonly DateKey[];
   found: Availability | null;
-  people: readonly ParticipantTime[];
+  people: readonly ParticipantAvailability[];
   me: string | undefined;
   sessions: readonly Session[];
   step: number;
@@ -263,14 +263,17 @@ interface LaneGroup {
   key: string;
   name: string;
   letter: string;
-  people: ParticipantTime[];
+  people: ParticipantAvailability[];
 }
 
 /** The viewer first; a large group shares the last lane. */
-function laneGroups(people: readonly ParticipantTime[], me: string | undefined): LaneGroup[] {
+function laneGroups(
+  people: readonly ParticipantAvailability[],
+  me: string | undefined,
+): LaneGroup[] {
   const mine = people.filter((person) => person.address === me);
   const others = people.filter((person) => person.address !== me);
-  const alone = (person: ParticipantTime): LaneGroup => ({
+  const alone = (person: ParticipantAvailability): LaneGroup => ({
     key: person.address,
     name: nameOf(person.address),
     letter: initial(person.address),

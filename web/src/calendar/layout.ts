@@ -1,5 +1,11 @@
 /** Where things stand in the week: pure, in minutes of the viewer's wall clock. */
-import type { Availability, ParticipantTime, Refusal, Session, Slot } from "../api/client";
+import type {
+  Availability,
+  ParticipantAvailability,
+  UnavailableStart,
+  Session,
+  Slot,
+} from "../api/client";
 import {
   addDays,
   type DateKey,
@@ -26,17 +32,17 @@ export interface Start {
   readonly date: DateKey;
   readonly minute: number;
   readonly slot: Slot | null;
-  readonly refusal: Refusal | null;
+  readonly refusal: UnavailableStart | null;
 }
 
-export function zoneOf(person: ParticipantTime): Zone | null {
+export function zoneOf(person: ParticipantAvailability): Zone | null {
   const hours = person.working_hours;
   return hours && zoneNamed(hours.time_zone, hours.utc_offset_minutes);
 }
 
 /** Return when *person* works on *days*, as the viewer's clock shows it. */
 export function workingPieces(
-  person: ParticipantTime,
+  person: ParticipantAvailability,
   days: readonly DateKey[],
   viewer: string,
 ): Piece[] {
@@ -75,7 +81,12 @@ export function startsOf(
   return starts.filter((each) => days.includes(each.date)).sort((a, b) => a.at - b.at);
 }
 
-function start(text: string, viewer: string, slot: Slot | null, refusal: Refusal | null): Start {
+function start(
+  text: string,
+  viewer: string,
+  slot: Slot | null,
+  refusal: UnavailableStart | null,
+): Start {
   const at = Date.parse(text);
   return {
     at,
@@ -87,10 +98,10 @@ function start(text: string, viewer: string, slot: Slot | null, refusal: Refusal
 }
 
 export function busyBlocks(
-  person: ParticipantTime,
+  person: ParticipantAvailability,
   days: readonly DateKey[],
   viewer: string,
-): Block<ParticipantTime["busy"][number]>[] {
+): Block<ParticipantAvailability["busy"][number]>[] {
   return person.busy.flatMap((busy) =>
     pieces(Date.parse(busy.start), Date.parse(busy.end), viewer)
       .filter((piece) => days.includes(piece.date))

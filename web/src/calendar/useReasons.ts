@@ -1,11 +1,11 @@
-import type { Refusal } from "../api/client";
+import type { UnavailableStart } from "../api/client";
 import type { Key } from "../languages";
 import en from "../languages/en.json";
 import { usePage } from "../page";
 import { nameOf } from "../people";
 
 /** Return a function that says why a start is not offered. */
-export function useReasons(): (refusal: Refusal) => string {
+export function useReasons(): (refusal: UnavailableStart) => string {
   const { t, format } = usePage();
   return (refusal) =>
     format.list(

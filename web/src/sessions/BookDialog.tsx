@@ -1,5 +1,11 @@
 import { useState } from "preact/hooks";
-import { type Booked, type Booking, body, type Pairing, type ParticipantTime } from "../api/client";
+import {
+  type Booked,
+  type Booking,
+  body,
+  type Pairing,
+  type ParticipantAvailability,
+} from "../api/client";
 import { ApiProblem } from "../api/problems";
 import { zoneOf } from "../calendar/layout";
 import { usePage } from "../page";
@@ -38,7 +44,7 @@ interface Draft extends Asked {
 
 interface Props {
   pairing: Pairing;
-  people: readonly ParticipantTime[];
+  people: readonly ParticipantAvailability[];
   asked: Asked;
   onClose: () => void;
   onBooked: (booked: Booked) => void;

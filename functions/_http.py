@@ -1,0 +1,294 @@
+"""The edge of HTTP: bodies, callers, replies, one log line."""
+
+import asyncio
+import functools
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn, TypeVar
+
+import azure.functions as func
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from functions._problems import (
+    NOT_JSON,
+    TOO_LARGE,
+    UNEXPECTED,
+    WRONG_MEDIA,
+    BadBody,
+    InvalidFields,
+    problem_body,
+    problem_headers,
+    problem_of,
+)
+from shared.errors import Invalid, NotFound, PreconditionFailed, SchedulingError, TookTooLong
+from shared.ids import ObjectId, OrganizationId
+from shared.logs import log_event, log_warning
+from shared.organizations.access import authenticate_platform
+from shared.organizations.model import Caller
+from shared.pairings.membership import authenticate_participant
+from shared.tracing import trace_id, traced
+from shared.wiring import wiring
+
+WAIT_SECONDS: Final = 9.0
+"""How long a person waits at most: with the network and a busy instance below ten seconds."""
+_TOO_LONG: Final = "It took longer than anybody should wait; what became of it is not known."
+MAX_BODY_BYTES: Final = 64 * 1024
+_SERVER_ERROR: Final = 500
+_MAX_ERRORS: Final = 50
+"""How many wrong fields one answer names."""
+_ACTING_HEADER: Final = "acting-participant"
+_ACTING: Final = re.compile(
+    r"([\w.\-]{1,64})/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})", re.ASCII
+)
+_ID: Final = re.compile(r"[\w.\-]{1,64}", re.ASCII)
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+M = TypeVar("M", bound=BaseModel)
+Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What the OpenAPI document says of a function, beside its route."""
+
+    summary: str
+    caller: str
+    """`participant`, `platform` or `nobody`."""
+    reply: type[BaseModel] | None = None
+    status: int = 200
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    requires_idempotency_key: bool = False
+    """Wants an `Idempotency-Key`."""
+    requires_if_match: bool = False
+    """Wants an `If-Match`."""
+    supports_conditional_get: bool = False
+    """Answers `If-None-Match` with 304."""
+    problems: tuple[int, ...] = field(default=())
+    also_returns: tuple[int, ...] = field(default=())
+    """Other statuses that come with the reply's body."""
+    media_type: str = "application/json"
+
+    @property
+    def is_awaited(self) -> bool:
+        """Tell whether a person waits for the answer."""
+        return self.caller == "participant"
+
+
+def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
+    """Answer errors as problem+json and write one log line. *operation* is for the documents."""
+
+    def decorate(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        async def endpoint(req: func.HttpRequest) -> func.HttpResponse:
+            started = time.perf_counter()
+            with traced(handler.__name__, parent=req.headers.get("traceparent")) as span:
+                response = await _run_handler(handler, req, operation)
+                response.headers["x-trace-id"] = span.trace_id
+                response.headers["x-content-type-options"] = "nosniff"
+                response.headers.setdefault("cache-control", "no-store")
+                span.is_ok = response.status_code < _SERVER_ERROR
+                span.facts["status"] = response.status_code
+                log_event(
+                    "http.replied",
+                    function=handler.__name__,
+                    status=response.status_code,
+                    duration_ms=round((time.perf_counter() - started) * 1000),
+                )
+            return response
+
+        endpoint.operation = operation  # type: ignore[attr-defined]  # read by the generator
+        return endpoint
+
+    return decorate
+
+
+async def _run_handler(
+    handler: Handler, req: func.HttpRequest, operation: Operation
+) -> func.HttpResponse:
+    """Return what *handler* answers, or the problem that kept it from that."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS if operation.is_awaited else None):
+            return await handler(req)
+    except TimeoutError:
+        # Cut off like a process that dies: every use-case is safe against that at any step.
+        return _problem(TookTooLong(_TOO_LONG), handler.__name__)
+    except SchedulingError as error:
+        return _problem(error, handler.__name__)
+    except Exception as error:  # noqa: BLE001  # the edge's last resort
+        log_warning("http.failed", function=handler.__name__)
+        return _problem(SchedulingError(type(error).__name__), handler.__name__)
+
+
+# --- callers
+
+
+async def authorize(req: func.HttpRequest) -> Caller:
+    """Return the participant who calls, or for whom the platform calls. Raises NotAuthenticated."""
+    adapters = wiring()
+    return await authenticate_participant(
+        _bearer(req),
+        acting=_acting(req),
+        tokens=adapters.tokens,
+        organizations=adapters.organizations,
+        pairings=adapters.pairings,
+    )
+
+
+async def authorize_platform(req: func.HttpRequest) -> None:
+    """Raise NotAuthenticated unless the platform calls."""
+    await authenticate_platform(_bearer(req), tokens=wiring().tokens)
+
+
+def _bearer(req: func.HttpRequest) -> str | None:
+    scheme, _, token = req.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _acting(req: func.HttpRequest) -> tuple[OrganizationId, ObjectId] | None:
+    named = req.headers.get(_ACTING_HEADER)
+    if named is None:
+        return None
+    found = _ACTING.fullmatch(named)
+    if found is None:
+        raise Invalid("header.Acting-Participant", "must be {organization id}/{object id}")
+    return OrganizationId(found[1]), ObjectId(found[2].lower())
+
+
+# --- requests
+
+
+@functools.cache
+def _adapter(model: type[BaseModel]) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
+
+
+def parse_query(req: func.HttpRequest, model: type[M]) -> M:
+    """Return the query as *model*. Raises InvalidFields."""
+    try:
+        parsed: M = _adapter(model).validate_python(dict(req.params))
+    except ValidationError as error:
+        _raise_invalid(error, "query")
+    return parsed
+
+
+def parse_body(req: func.HttpRequest, model: type[M]) -> M:
+    """Return the JSON body as *model*. Raises BadBody or InvalidFields; values are never told."""
+    media_type = req.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise BadBody(WRONG_MEDIA, "Send the body with Content-Type: application/json.")
+    body = req.get_body()
+    if len(body) > MAX_BODY_BYTES:
+        raise BadBody(TOO_LARGE, f"A body has at most {MAX_BODY_BYTES} bytes.")
+    try:
+        parsed: M = _adapter(model).validate_json(body, strict=True)
+    except ValidationError as error:
+        if any(detail["type"] == "json_invalid" for detail in error.errors(include_url=False)):
+            raise BadBody(NOT_JSON, "The body is not valid JSON in UTF-8.") from None
+        _raise_invalid(error, "body")
+    return parsed
+
+
+def path_parameter(req: func.HttpRequest, name: str) -> str:
+    """Return a part of the path."""
+    return str(req.route_params[name])
+
+
+def path_id(req: func.HttpRequest, name: str) -> str:
+    """Return the id in the path. Raises NotFound for what no id looks like.
+
+    Ids become keys of the storage, which has limits of its own: nothing else may reach it.
+    """
+    found = path_parameter(req, name)
+    if not _ID.fullmatch(found):
+        raise NotFound("There is no such thing.")
+    return found
+
+
+def idempotency_key(req: func.HttpRequest) -> str:
+    """Return the Idempotency-Key. Raises Invalid if it is missing or odd."""
+    key = str(req.headers.get("idempotency-key", ""))
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise Invalid(
+            "header.Idempotency-Key",
+            "is needed: 1 to 128 visible ASCII characters, new for every booking, the same for"
+            " its retries",
+        )
+    return key
+
+
+def ensure_match(req: func.HttpRequest, *etags: str) -> None:
+    """Raise PreconditionFailed if If-Match names none of *etags*, Invalid if it is missing."""
+    wanted = req.headers.get("if-match")
+    if wanted is None:
+        raise Invalid("header.If-Match", "is needed: the ETag of what you saw, or *")
+    if wanted.strip() != "*" and _etags(wanted).isdisjoint(etags):
+        raise PreconditionFailed("It changed since you read it.")
+
+
+def _raise_invalid(error: ValidationError, where: str) -> NoReturn:
+    raise InvalidFields(
+        [
+            {
+                "field": ".".join([where, *(_field_name(part) for part in detail["loc"])]),
+                "message": detail["msg"].removeprefix("Value error, "),
+            }
+            for detail in error.errors(include_url=False, include_input=False)[:_MAX_ERRORS]
+        ]
+    ) from None
+
+
+def _field_name(part: object) -> str:
+    # Names of unknown fields are the caller's own text: shown only as far as they are harmless.
+    return re.sub(r"[^\w\-]", "?", str(part), flags=re.ASCII)[:64]
+
+
+# --- replies
+
+
+def json_response(
+    body: BaseModel,
+    *,
+    status: int = 200,
+    etag: str | None = None,
+    headers: dict[str, str] | None = None,
+    req: func.HttpRequest | None = None,
+) -> func.HttpResponse:
+    """Return *body* as JSON. With *req* and *etag*: 304 if the caller has it already."""
+    sent = dict(headers or {})
+    if etag:
+        sent |= {"etag": etag, "cache-control": "private, no-cache"}
+        if req and etag in _etags(req.headers.get("if-none-match", "")):
+            return func.HttpResponse(status_code=304, headers=sent)
+    return func.HttpResponse(
+        body.model_dump_json(), status_code=status, headers=sent, mimetype="application/json"
+    )
+
+
+def etag_of(*versions: str) -> str:
+    """Return a strong ETag of stored rows' versions."""
+    return f'"{hashlib.sha256(chr(10).join(versions).encode()).hexdigest()[:24]}"'
+
+
+def _etags(header: str) -> set[str]:
+    return {part.strip().removeprefix("W/") for part in header.split(",")}
+
+
+def _problem(error: SchedulingError, function: str) -> func.HttpResponse:
+    import json
+
+    problem = problem_of(error)
+    if problem.status >= 500:
+        log_warning("http.problem", function=function, problem=problem.type)
+    return func.HttpResponse(
+        json.dumps(problem_body(error, trace_id() or "")),
+        status_code=problem.status,
+        headers=problem_headers(error, wiring().authorization_url)
+        if problem is not UNEXPECTED
+        else {},
+        mimetype="application/problem+json",
+    )

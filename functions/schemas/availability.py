@@ -1,0 +1,210 @@
+"""When people can meet: what is asked, and the slots."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from functions.schemas.base import Body, Reply, RequestInstant, ResponseInstant, Step, ZoneName
+from shared.availability.finding import Availability, AvailabilityRequest, ParticipantAvailability
+from shared.availability.model import Obstacle, UnknownReason, WorkingHours
+from shared.pairings.model import ParticipantRole
+from shared.timespan import TimeSpan
+
+
+class AvailabilityQuery(Body):
+    """When, for how long, and how the answer is to be told."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, defer_build=True, frozen=True)
+
+    from_: RequestInstant = Field(alias="from")
+    to: RequestInstant
+    """At most 42 days after *from*."""
+    duration_minutes: int = Field(default=60, ge=15, le=480, multiple_of=5)
+    step_minutes: Step | None = None
+    """Default: the organization's."""
+    time_zone: ZoneName = "UTC"
+    """Whose full hours the slots are counted from."""
+    include_unknown: bool = False
+    """Also offer slots that are unknown for somebody; they say for whom."""
+    at_least: int | None = Field(default=None, ge=1, le=20)
+    """Offer slots that suit at least so many participants, not all who are required."""
+    explain: bool = False
+    """Say for every step why it is not offered."""
+
+    @field_validator("step_minutes", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:  # noqa: ANN401  # what pydantic hands over
+        return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,2}", value) else value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.to <= self.from_:
+            raise ValueError("to must be after from")
+        if self.to - self.from_ > timedelta(days=42):
+            raise ValueError("to may be at most 42 days after from")
+        return self
+
+    def to_request(self) -> AvailabilityRequest:
+        """Return what the use-case understands."""
+        return AvailabilityRequest(
+            window=TimeSpan(self.from_, self.to),
+            duration=timedelta(minutes=self.duration_minutes),
+            step=timedelta(minutes=self.step_minutes) if self.step_minutes else None,
+            time_zone=self.time_zone,
+            include_unknown=self.include_unknown,
+            at_least=self.at_least,
+            explain=self.explain,
+        )
+
+
+class SlotBody(Reply):
+    """A time that can be booked."""
+
+    start: ResponseInstant
+    end: ResponseInstant
+    confirmed_for: list[str]
+    """Addresses of those known to be free."""
+    unknown_for: list[str]
+
+
+class BusyBody(Reply):
+    """Time somebody has given away: when and how, never what for."""
+
+    start: ResponseInstant
+    end: ResponseInstant
+    status: Literal["tentative", "busy", "out_of_office"]
+
+
+class WorkingHoursBody(Reply):
+    """When somebody works, in their own zone."""
+
+    days: list[str]
+    start: str
+    end: str
+    time_zone: str
+    utc_offset_minutes: int
+    """At the start of the window."""
+
+
+class UnknownBody(Reply):
+    """Why it is not known whether somebody is free."""
+
+    reason: UnknownReason
+    detail: str
+    remedy: str | None
+    code: str | None
+
+
+class ParticipantAvailabilityBody(Reply):
+    """One participant's time in the window."""
+
+    address: str
+    object_id: str | None
+    role: ParticipantRole
+    status: Literal["known", "unknown"]
+    busy: list[BusyBody]
+    working_hours: WorkingHoursBody | None
+    unknown: UnknownBody | None
+
+
+class ObstacleBody(Reply):
+    """Why a start is not offered, and because of whom."""
+
+    obstacle: Obstacle
+    participants: list[str]
+
+
+class UnavailableStartBody(Reply):
+    """A start that is not offered."""
+
+    start: ResponseInstant
+    obstacles: list[ObstacleBody]
+
+
+class AvailabilityBody(Reply):
+    """When a pairing can meet."""
+
+    start: ResponseInstant
+    end: ResponseInstant
+    duration_minutes: int
+    step_minutes: int
+    time_zone: str
+    slots: list[SlotBody]
+    participants: list[ParticipantAvailabilityBody]
+    explanation: list[UnavailableStartBody] | None = None
+    """Only when asked for."""
+
+
+def availability_body(found: Availability, time_zone: str) -> AvailabilityBody:
+    """Return *found* as it is told."""
+    return AvailabilityBody(
+        start=found.window.start,
+        end=found.window.end,
+        duration_minutes=found.rules.duration // timedelta(minutes=1),
+        step_minutes=found.rules.step // timedelta(minutes=1),
+        time_zone=time_zone,
+        slots=[
+            SlotBody(
+                start=slot.span.start,
+                end=slot.span.end,
+                confirmed_for=list(slot.confirmed_for),
+                unknown_for=list(slot.unknown_for),
+            )
+            for slot in found.slots
+        ],
+        participants=[
+            _participant_availability(time, found.window.start) for time in found.participants
+        ],
+        explanation=None
+        if found.unavailable_starts is None
+        else [
+            UnavailableStartBody(
+                start=refusal.start,
+                obstacles=[
+                    ObstacleBody(obstacle=obstacle, participants=list(people))
+                    for obstacle, people in refusal.obstacles
+                ],
+            )
+            for refusal in found.unavailable_starts
+        ],
+    )
+
+
+def _participant_availability(
+    time: ParticipantAvailability, at: datetime
+) -> ParticipantAvailabilityBody:
+    person, unknown = time.participant, time.unknown
+    return ParticipantAvailabilityBody(
+        address=person.address,
+        object_id=person.object_id,
+        role=person.role,
+        status="unknown" if unknown else "known",
+        busy=[
+            BusyBody(start=b.span.start, end=b.span.end, status=b.status.value) for b in time.busy
+        ],
+        working_hours=_working_hours(time.hours, at) if time.hours else None,
+        unknown=UnknownBody(
+            reason=unknown.reason,
+            detail=unknown.detail,
+            remedy=unknown.remedy,
+            code=unknown.code or None,
+        )
+        if unknown
+        else None,
+    )
+
+
+def _working_hours(hours: WorkingHours, at: datetime) -> WorkingHoursBody:
+    offset = at.astimezone(hours.zone).utcoffset() or timedelta()
+    return WorkingHoursBody(
+        days=[_DAYS[day] for day in sorted(hours.days)],
+        start=hours.start.isoformat(timespec="minutes"),
+        end=hours.end.isoformat(timespec="minutes"),
+        time_zone=hours.zone_name,
+        utc_offset_minutes=offset // timedelta(minutes=1),
+    )
+
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -1,0 +1,146 @@
+"""What the models of our API have in common: instants, text, bodies and replies."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+
+from functions._problems import instant
+from shared.timespan import TimeSpan
+
+Step = Literal[5, 10, 15, 30, 60]
+
+
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)", re.ASCII
+)
+
+
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _parsed(value: object) -> datetime:
+    """Return an instant in UTC. pydantic by itself would take numbers and naive times as well."""
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        try:
+            moment = datetime.fromisoformat(value.upper().replace(",", ".")).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValueError("is no time that exists") from None
+        if not _EARLIEST <= moment <= _LATEST:
+            raise ValueError("must be between the years 2000 and 2200")
+        return moment
+    raise ValueError("must be RFC 3339 text with an offset, such as 2026-03-02T09:00:00+01:00")
+
+
+RequestInstant = Annotated[
+    datetime,
+    BeforeValidator(_parsed),
+    PlainSerializer(instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""An instant in a request: RFC 3339 with an offset."""
+
+
+ResponseInstant = Annotated[
+    datetime,
+    PlainSerializer(instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""An instant in a reply: RFC 3339 with `Z`."""
+
+
+def _known_zone(name: str) -> str:
+    from shared.availability.working_hours import zone_of
+
+    try:
+        zone_of(name)
+    except ValueError:
+        raise ValueError("is not a time zone: use an IANA or Windows name") from None
+    return name
+
+
+ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
+
+
+def _clean(text: str) -> str:
+    if any(unicodedata.category(c) == "Cc" and c not in "\n\t" for c in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _line(text: str) -> str:
+    if any(c in "\n\t\u2028\u2029" for c in text):
+        raise ValueError("must be a single line")
+    line = _clean(text).strip()
+    if not line:
+        raise ValueError("must have at least 1 character that shows")
+    return line
+
+
+Line = Annotated[str, AfterValidator(_line)]
+
+
+Text = Annotated[str, AfterValidator(lambda text: _clean(text.replace("\r\n", "\n")))]
+
+
+class Body(BaseModel):
+    """A body of our API: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True, frozen=True)
+
+
+class Reply(BaseModel):
+    """What we answer."""
+
+    model_config = ConfigDict(defer_build=True, frozen=True)
+
+
+class SpanBody(Reply):
+    """A stretch of time, half-open."""
+
+    start: ResponseInstant
+    end: ResponseInstant
+
+    @classmethod
+    def of(cls, span: TimeSpan) -> Self:
+        """Return the body of *span*."""
+        return cls(start=span.start, end=span.end)
+
+
+class PageQuery(Body):
+    """Which page of a list."""
+
+    cursor: str | None = Field(default=None, max_length=512)
+    limit: int = Field(default=50, ge=1, le=100)
+
+
+def _on_grid(start: datetime) -> datetime:
+    if start.minute % 5 or start.second or start.microsecond:
+        raise ValueError("must be on a multiple of five minutes")
+    return start
+
+
+GridInstant = Annotated[RequestInstant, AfterValidator(_on_grid)]
+"""An instant on a multiple of five minutes."""
+
+
+_GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+
+_ADDRESS = r"^[^@\s<>,;]+@[^@\s<>,;]+$"
+
+
+Guid = Annotated[str, Field(pattern=_GUID), AfterValidator(str.lower)]
+
+
+Address = Annotated[str, Field(pattern=_ADDRESS, max_length=320), AfterValidator(str.lower)]

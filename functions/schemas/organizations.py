@@ -1,0 +1,465 @@
+"""Organizations: settings, consent, diagnosis, health, removal."""
+
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, Field, field_validator
+
+from functions.schemas.base import (
+    _ADDRESS,
+    _GUID,
+    Address,
+    Body,
+    Guid,
+    Reply,
+    ResponseInstant,
+    Step,
+)
+from shared.administration.diagnosis import DiagnosisReport
+from shared.administration.offboarding import Removal
+from shared.administration.sync_health import LagFigures, SyncHealth
+from shared.ids import TenantId
+from shared.organizations.consent import ConsentAnswer, ConsentLink
+from shared.organizations.diagnosis import Finding, FindingState
+from shared.organizations.model import (
+    AccessMode,
+    ConsentState,
+    OnlineMeetingChoice,
+    Organization,
+    OrganizationSettings,
+    SyncMode,
+)
+
+
+class OrganizationBrief(Reply):
+    """What a participant may know of their organization."""
+
+    id: str
+    consent: ConsentState
+    access_mode: AccessMode
+    sync_mode: SyncMode
+
+
+class FindingBody(Reply):
+    """One thing that was checked: does it work, and if not, who must do what."""
+
+    capability: str
+    state: Literal["works", "fails", "unknown"]
+    meaning: str
+    """One sentence for people."""
+    code: str | None = None
+    """Microsoft's word for it: an error code or an AADSTS number."""
+    issue: str | None = None
+    """Our stable word for what is wrong."""
+    responsible: str | None = None
+    """Who must act: `entra_admin`, `exchange_admin`, `user`, `platform`, `us` or `nobody`."""
+    remedy: str | None = None
+    takes_effect: str | None = None
+    """How long it takes to have an effect."""
+    link: str | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        """Return the body of *finding*."""
+        return cls(
+            capability=finding.capability,
+            state=finding.state.value,
+            meaning=finding.meaning,
+            code=finding.code,
+            issue=finding.issue,
+            responsible=finding.responsible,
+            remedy=finding.remedy,
+            takes_effect=finding.takes_effect,
+            link=finding.link,
+            request_id=finding.request_id,
+        )
+
+
+def organization_brief(organization: Organization) -> OrganizationBrief:
+    """Return what participants may know of *organization*."""
+    return OrganizationBrief(
+        id=organization.id,
+        consent=organization.consent,
+        access_mode=organization.settings.access_mode,
+        sync_mode=organization.settings.sync_mode,
+    )
+
+
+class SettingsChange(Body):
+    """Settings to set; what is absent stays, or has its default in a new organization."""
+
+    access_mode: AccessMode | None = None
+    """`delegated` (default): people write with their own sign-in. `application`: the app does."""
+    sync_mode: SyncMode | None = None
+    """`push` (default): Graph tells of changes. `poll`: they are looked for every five minutes."""
+    tentative_is_busy: bool | None = None
+    """Whether tentative entries block a slot; default true."""
+    minimum_notice_minutes: int | None = Field(default=None, ge=0, le=14 * 24 * 60)
+    """How soon a session may start; default 120."""
+    horizon_days: int | None = Field(default=None, ge=1, le=365)
+    """How far ahead a session may start; default 90."""
+    buffer_before_minutes: int | None = Field(default=None, ge=0, le=120, multiple_of=5)
+    """Free time kept before a session; default 0."""
+    buffer_after_minutes: int | None = Field(default=None, ge=0, le=120, multiple_of=5)
+    """Free time kept after a session; default 0."""
+    step_minutes: Step | None = None
+    """Distance between the starts of slots; default 15."""
+    online_meeting: OnlineMeetingChoice | None = None
+    """What a booking gets that does not say; default `auto`."""
+    retention_days: int | None = Field(default=None, ge=1, le=365)
+    """How long an ended session is kept; default 30."""
+    owner_address: Address | None = None
+    """Whom events about trouble name; default nobody. null takes it away."""
+
+    def applied_to(self, settings: OrganizationSettings) -> OrganizationSettings:
+        """Return *settings* with the changes."""
+        changes: dict[str, Any] = {}
+        for name in self.model_fields_set:
+            value = getattr(self, name)
+            if value is None and name != "owner_address":
+                continue
+            known = _DURATIONS.get(name)
+            changes[known[0] if known else name] = value * known[1] if known else value
+        return replace(settings, **changes)
+
+
+_MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
+
+
+_DURATIONS = {
+    "minimum_notice_minutes": ("minimum_notice", _MINUTE),
+    "horizon_days": ("horizon", _DAY),
+    "buffer_before_minutes": ("buffer_before", _MINUTE),
+    "buffer_after_minutes": ("buffer_after", _MINUTE),
+    "retention_days": ("retention", _DAY),
+}
+
+
+class SettingsBody(Reply):
+    """All settings of an organization."""
+
+    access_mode: AccessMode
+    sync_mode: SyncMode
+    tentative_is_busy: bool
+    minimum_notice_minutes: int
+    horizon_days: int
+    buffer_before_minutes: int
+    buffer_after_minutes: int
+    step_minutes: int
+    online_meeting: OnlineMeetingChoice
+    retention_days: int
+    owner_address: str | None
+
+    @classmethod
+    def of(cls, settings: OrganizationSettings) -> Self:
+        """Return the body of *settings*."""
+        return cls(
+            access_mode=settings.access_mode,
+            sync_mode=settings.sync_mode,
+            tentative_is_busy=settings.tentative_is_busy,
+            minimum_notice_minutes=settings.minimum_notice // _MINUTE,
+            horizon_days=settings.horizon // _DAY,
+            buffer_before_minutes=settings.buffer_before // _MINUTE,
+            buffer_after_minutes=settings.buffer_after // _MINUTE,
+            step_minutes=settings.step_minutes,
+            online_meeting=settings.online_meeting,
+            retention_days=settings.retention // _DAY,
+            owner_address=settings.owner_address,
+        )
+
+
+class NewOrganization(Body):
+    """A customer to take on."""
+
+    tenant_id: Guid | None = None
+    """The customer's Entra tenant. Name it where you know it: then no other can answer the link."""
+    settings: SettingsChange = SettingsChange()
+
+    @property
+    def tenant(self) -> TenantId | None:
+        """Return the tenant, if it is named."""
+        return TenantId(self.tenant_id) if self.tenant_id else None
+
+
+class OrganizationChange(Body):
+    """What to change."""
+
+    settings: SettingsChange
+
+
+class OrganizationBody(Reply):
+    """A customer."""
+
+    id: str
+    tenant_id: str | None
+    """null until an administrator has approved, unless it was named."""
+    consent: ConsentState
+    consent_changed_at: ResponseInstant | None
+    is_closing: bool
+    """Its removal has begun."""
+    created_at: ResponseInstant
+    settings: SettingsBody
+
+    @classmethod
+    def of(cls, organization: Organization) -> Self:
+        """Return the body of *organization*."""
+        return cls(
+            id=organization.id,
+            tenant_id=organization.tenant_id,
+            consent=organization.consent,
+            consent_changed_at=organization.consent_changed_at,
+            is_closing=organization.is_closing,
+            created_at=organization.created_at,
+            settings=SettingsBody.of(organization.settings),
+        )
+
+
+class OrganizationList(Reply):
+    """A page of organizations."""
+
+    items: list[OrganizationBody]
+    next: str | None
+    """Cursor of the next page."""
+
+
+class RemovalQuery(Body):
+    """How to remove an organization."""
+
+    cancel_sessions: bool = False
+    """Also cancel upcoming sessions in the calendars; in application mode only."""
+
+
+class RemovalBody(Reply):
+    """What was removed by this request."""
+
+    complete: bool
+    """false: there is more than one request can do. Repeat it."""
+    subscriptions: int
+    """Ended at Graph."""
+    subscriptions_left: int
+    """Graph did not let us; they end by themselves within a week."""
+    sessions: int
+    sessions_cancelled: int
+    sessions_not_cancelled: int
+    """Graph refused: their organizers must cancel them."""
+    pairings: int
+    mailboxes: int
+    rows: dict[str, int]
+    """Rows of mailboxes, by kind."""
+    reminders: int
+    changes: int
+    organizations: int
+
+    @classmethod
+    def of(cls, removal: Removal) -> Self:
+        """Return the body of *removal*."""
+        return cls(
+            complete=removal.is_complete,
+            subscriptions=removal.subscriptions,
+            subscriptions_left=removal.subscriptions_left,
+            sessions=removal.sessions,
+            sessions_cancelled=removal.sessions_cancelled,
+            sessions_not_cancelled=removal.sessions_not_cancelled,
+            pairings=removal.pairings,
+            mailboxes=removal.mailboxes,
+            rows=dict(sorted(removal.rows.items())),
+            reminders=removal.due,
+            changes=removal.changes,
+            organizations=removal.organizations,
+        )
+
+
+class ConsentLinkBody(Reply):
+    """Where to send the customer's administrator. It replaces every link made before."""
+
+    url: str
+    expires_at: ResponseInstant
+
+    @classmethod
+    def of(cls, link: ConsentLink) -> Self:
+        """Return the body of *link*."""
+        return cls(url=link.url, expires_at=link.expires_at)
+
+
+class ConsentQuery(Body):
+    """What the browser brings back from Entra, which may add to it."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True, frozen=True)
+
+    state: str | None = None
+    tenant: str | None = None
+    admin_consent: str | None = None
+    error: str | None = None
+    error_description: str | None = None
+
+    def to_answer(self) -> ConsentAnswer:
+        """Return what the use-case understands."""
+        return ConsentAnswer(
+            state=self.state,
+            tenant=self.tenant,
+            admin_consent=self.admin_consent,
+            error=self.error,
+            error_description=self.error_description,
+        )
+
+
+class DiagnosticsQuery(Body):
+    """Whose mailbox to try."""
+
+    mailbox: str | None = Field(default=None, max_length=320)
+    """Object id or address of one person; without, only the tenant is tried."""
+
+    @field_validator("mailbox")
+    @classmethod
+    def _named(cls, mailbox: str | None) -> str | None:
+
+        if mailbox and not (re.fullmatch(_GUID, mailbox) or re.fullmatch(_ADDRESS, mailbox)):
+            raise ValueError("must be an object id or an address")
+        return mailbox
+
+
+class DiagnosticsBody(Reply):
+    """What works and what does not, who must act, and how."""
+
+    organization_id: str
+    consent: ConsentState
+    mailbox: str | None
+    """Object id of whom it was tried with."""
+    checked_at: ResponseInstant
+    healthy: bool
+    """Whether nothing is known to fail."""
+    findings: list[FindingBody]
+
+    @classmethod
+    def of(cls, visit: DiagnosisReport, checked_at: datetime) -> Self:
+        """Return the body of *visit*."""
+        return cls(
+            organization_id=visit.organization.id,
+            consent=visit.organization.consent,
+            mailbox=visit.mailbox.object_id if visit.mailbox else None,
+            checked_at=checked_at,
+            healthy=not any(f.state is FindingState.FAILS for f in visit.findings),
+            findings=[FindingBody.of(finding) for finding in visit.findings],
+        )
+
+
+class ConsentHealth(Reply):
+    """The approval."""
+
+    state: ConsentState
+    changed_at: ResponseInstant | None
+
+
+class CredentialHealth(Reply):
+    """What the app proves itself with."""
+
+    kind: str
+    """`managed-identity`, `certificate` or `secret`."""
+    expires_at: ResponseInstant | None
+
+
+class SubscriptionsHealth(Reply):
+    """How the mailboxes of organizers are followed."""
+
+    active: int
+    polling: int
+    """Graph refuses a subscription: they are read by the clock."""
+    expired: int
+    oldest_renewal_at: ResponseInstant | None
+    next_due_at: ResponseInstant | None
+    last_push_at: ResponseInstant | None
+
+
+class LagFiguresBody(Reply):
+    """Changes found in one way, and how long after they happened in Outlook."""
+
+    count: int
+    lag_p50_ms: int | None
+    lag_p99_ms: int | None
+    last_at: ResponseInstant | None
+
+    @classmethod
+    def of(cls, seen: LagFigures) -> Self:
+        """Return the body of *seen*."""
+        return cls(
+            count=seen.count,
+            lag_p50_ms=seen.lag_p50_ms,
+            lag_p99_ms=seen.lag_p99_ms,
+            last_at=seen.last_at,
+        )
+
+
+class ChangesHealth(Reply):
+    """The last thousand changes."""
+
+    since: ResponseInstant | None
+    push: LagFiguresBody
+    reconciliation: LagFiguresBody
+
+
+class WebhookHealth(Reply):
+    """How the platform is told of changes."""
+
+    delivered_at: ResponseInstant | None
+    """The last time it took some."""
+    failing_since: ResponseInstant | None
+    failures: int
+    """In a row. It is tried again for as long as the changes are kept."""
+    retry_at: ResponseInstant | None
+
+
+class OrganizationHealthBody(Reply):
+    """How well an organization is followed."""
+
+    organization_id: str
+    consent: ConsentHealth
+    sync_mode: SyncMode
+    credential: CredentialHealth | None
+    """null: Key Vault does not show it."""
+    subscriptions: SubscriptionsHealth
+    changes: ChangesHealth
+    throttled: int
+    """How often Graph asked the answering instance to wait, in this tenant, since it started."""
+    webhook: WebhookHealth | None
+    """null: this deployment tells nobody; ask for the changes."""
+
+    @classmethod
+    def of(cls, health: SyncHealth) -> Self:
+        """Return the body of *health*."""
+        organization, followed = health.organization, health.subscriptions
+        credential = health.credential
+        return cls(
+            organization_id=organization.id,
+            consent=ConsentHealth(
+                state=organization.consent, changed_at=organization.consent_changed_at
+            ),
+            sync_mode=organization.settings.sync_mode,
+            credential=CredentialHealth(kind=credential.kind, expires_at=credential.expires_at)
+            if credential
+            else None,
+            subscriptions=SubscriptionsHealth(
+                active=followed.active,
+                polling=followed.polling,
+                expired=followed.expired,
+                oldest_renewal_at=followed.oldest_renewal_at,
+                next_due_at=followed.next_due_at,
+                last_push_at=followed.last_push_at,
+            ),
+            changes=ChangesHealth(
+                since=health.counted_since,
+                push=LagFiguresBody.of(health.by_push),
+                reconciliation=LagFiguresBody.of(health.by_reconciliation),
+            ),
+            throttled=health.throttled,
+            webhook=WebhookHealth(
+                delivered_at=health.delivery.delivered_at,
+                failing_since=health.delivery.failing_since,
+                failures=health.delivery.failures,
+                retry_at=health.delivery.retry_at,
+            )
+            if health.delivery
+            else None,
+        )

@@ -1,0 +1,13 @@
+"""The simulated Entra over HTTP: what Microsoft serves, and the control API beside it."""
+
+from aiohttp import web
+
+from local.entra.control import Control
+from local.entra.simulator import EntraSimulator
+
+
+def entra_application(entra: EntraSimulator) -> web.Application:
+    """Return the application, with ``/_control/…`` at the root."""
+    app = entra.app()
+    Control(entra).add_routes(app.router)
+    return app

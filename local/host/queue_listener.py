@@ -1,0 +1,197 @@
+"""Queue triggers: polls, runs, deletes what succeeded, shows what failed again, removes poison.
+
+Source: azure-sdk-for-net, WebJobs Storage extension 5.x: `QueueListener`, `QueueProcessor`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from azure.functions.meta import Datum
+
+from local.host.configuration import QueueOptions
+from local.host.indexing import IndexedFunction, QueueBinding
+from local.host.invoking import Invoker
+from local.host.messages import POISON, decode, metadata
+from local.host.queue_client import Queue, QueueFailed, TakenMessage
+from local.host.worker import Call
+
+HIDDEN_FOR: Final = timedelta(minutes=10)
+"""How long a message is ours; renewed at half of it."""
+_FIRST_WAIT: Final = timedelta(milliseconds=100)
+
+_log: Final = logging.getLogger(__name__)
+
+
+class QueueListener:
+    """Serves one queue-triggered function."""
+
+    def __init__(
+        self,
+        function: IndexedFunction,
+        binding: QueueBinding,
+        options: QueueOptions,
+        invoker: Invoker,
+        *,
+        open_queue: Callable[[QueueBinding], Queue],
+        delivers_twice: bool = False,
+    ) -> None:
+        """*delivers_twice*: run each message a second time after success (it may happen)."""
+        self.function = function
+        self._options = options
+        self._invoker = invoker
+        self._delivers_twice = delivers_twice
+        self._name = binding.queue
+        self._queue = open_queue(binding)
+        # A poison queue has none of its own: its messages come back for ever.
+        self._poison = (
+            None
+            if binding.queue.endswith(POISON)
+            else open_queue(replace(binding, queue=binding.queue + POISON))
+        )
+        self._handling: set[asyncio.Task[None]] = set()
+
+    async def listen(self) -> None:
+        """Poll until cancelled, then leave what is running to run."""
+        wait = _FIRST_WAIT
+        is_created = False
+        while True:
+            try:
+                if not is_created:
+                    await self._queue.create()
+                    is_created = True
+                found = await self._start_batch()
+            except QueueFailed as error:
+                _log.warning("Queue %r cannot be polled: %s", self._name, error)
+                is_created, found = False, 0
+            if found:
+                wait = _FIRST_WAIT
+                await self._wait_for_room()
+            else:
+                await asyncio.sleep(wait.total_seconds())
+                wait = min(wait * 2, self._options.max_polling_interval)
+
+    async def drain(self) -> int:
+        """Handle all that is visible and all that is running. Return how many were taken."""
+        await self._queue.create()
+        total = 0
+        while found := await self._start_batch():
+            total += found
+            await self.wait_idle()
+        await self.wait_idle()
+        return total
+
+    async def wait_idle(self) -> None:
+        """Wait for the messages that are being handled."""
+        while self._handling:
+            await asyncio.wait(self._handling)
+
+    def cancel(self) -> None:
+        """Stop handling at once; the messages appear again by themselves."""
+        for task in self._handling:
+            task.cancel()
+
+    async def run_once(self, text: str) -> None:
+        """Run the function on *text* as if it were a message, which it is not."""
+        await self._invoker.invoke(Call(self.function, Datum(text, "string")))
+
+    async def _start_batch(self) -> int:
+        messages = await self._queue.receive(self._options.batch_size, HIDDEN_FOR)
+        for message in messages:
+            task = asyncio.create_task(self._handle(message))
+            self._handling.add(task)
+            task.add_done_callback(self._handling.discard)
+        return len(messages)
+
+    async def _wait_for_room(self) -> None:
+        while len(self._handling) > self._options.new_batch_threshold:
+            await asyncio.wait(self._handling, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _handle(self, message: TakenMessage) -> None:
+        try:
+            await self._handled(message)
+        except QueueFailed as error:
+            # It appears again when its time is over: at least once.
+            _log.warning("Message %s of queue %r: %s", message.id, self._name, error)
+
+    async def _handled(self, message: TakenMessage) -> None:
+        try:
+            text = decode(message.content, is_base64=self._options.is_base64)
+        except ValueError as error:
+            await self._to_poison(message, str(error))
+            return
+        if message.dequeue_count > self._options.max_dequeue_count and self._poison:
+            await self._to_poison(message, "it was taken too often")
+            return
+        keeper = _VisibilityRenewer(self._queue, message)
+        try:
+            succeeded = await self._runs(message, text)
+        finally:
+            message = await keeper.close()
+        if succeeded:
+            await self._queue.delete(message)
+        elif message.dequeue_count >= self._options.max_dequeue_count and self._poison:
+            await self._to_poison(
+                message, f"MaxDequeueCount of {self._options.max_dequeue_count} is reached"
+            )
+        else:
+            await self._queue.extend_visibility(message, self._options.visibility_timeout)
+
+    async def _runs(self, message: TakenMessage, text: str) -> bool:
+        try:
+            await self._invoker.invoke(self._call(message, text))
+            if self._delivers_twice:
+                again = replace(message, dequeue_count=message.dequeue_count + 1)
+                _log.info("Message %s of queue %r is delivered twice", message.id, self._name)
+                await self._invoker.invoke(self._call(again, text))
+        except Exception:  # noqa: BLE001  # any failure is the function's; the invoker logged it
+            return False
+        return True
+
+    def _call(self, message: TakenMessage, text: str) -> Call:
+        return Call(
+            self.function, Datum(text, "string"), metadata=metadata(message, text, self._name)
+        )
+
+    async def _to_poison(self, message: TakenMessage, reason: str) -> None:
+        if self._poison is None:
+            await self._queue.extend_visibility(message, self._options.visibility_timeout)
+            return
+        _log.error(
+            "Message %s of queue %r moves to %r: %s",
+            message.id,
+            self._name,
+            self._name + POISON,
+            reason,
+        )
+        await self._poison.create()
+        await self._poison.send(message.content)
+        await self._queue.delete(message)
+
+
+class _VisibilityRenewer:
+    """Keeps a message hidden while it is being handled."""
+
+    def __init__(self, queue: Queue, message: TakenMessage) -> None:
+        self._queue = queue
+        self._message = message
+        self._task = asyncio.create_task(self._keep())
+
+    async def close(self) -> TakenMessage:
+        """Stop, and return the message with its newest receipt."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        return self._message
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(HIDDEN_FOR.total_seconds() / 2)
+            try:
+                self._message = await self._queue.extend_visibility(self._message, HIDDEN_FOR)
+            except QueueFailed as error:
+                _log.warning("Message %s cannot be kept hidden: %s", self._message.id, error)

@@ -1,0 +1,53 @@
+"""Puts messages that nobody could handle back on their queue, once the cause is mended.
+
+    python -m scripts.requeue https://ACCOUNT.queue.core.windows.net notifications
+
+Whoever runs it needs "Storage Queue Data Contributor" on the account and an `az login`. A message
+is removed from the poison queue only after it is on the other one, so a run that dies loses nothing
+and may put one back twice, which is harmless: handling a message twice is.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from azure.storage.queue.aio import QueueServiceClient
+
+from shared.adapters.queues import QUEUES
+
+_HIDDEN_SECONDS = 300
+
+
+async def requeue(service: QueueServiceClient, queue: str) -> int:
+    """Move every message of ``{queue}-poison`` back to *queue*, as it is; return how many."""
+    poison = service.get_queue_client(f"{queue}-poison")
+    target = service.get_queue_client(queue)
+    count = 0
+    async for message in poison.receive_messages(visibility_timeout=_HIDDEN_SECONDS):
+        await target.send_message(message.content)
+        await poison.delete_message(message)
+        count += 1
+    return count
+
+
+async def _main(url: str, queue: str) -> int:
+    from azure.identity.aio import AzureCliCredential
+
+    async with AzureCliCredential() as credential, QueueServiceClient(url, credential) as service:
+        return await requeue(service, queue)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do it and say how many."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.requeue", description=__doc__)
+    parser.add_argument("url", help="the account's queue service")
+    parser.add_argument("queue", choices=QUEUES)
+    options = parser.parse_args(arguments)
+    count = asyncio.run(_main(options.url, options.queue))
+    sys.stdout.write(f"{count} messages put back on {options.queue}.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""What Graph's JSON says of an event, in the core's words."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from shared.adapters.graph.times import NEVER, read_instant, read_span
+from shared.errors import CalendarUnavailable
+from shared.ids import EventId, ICalUid, SessionId
+from shared.sessions.model import (
+    AttendeeResponse,
+    MeetingProvider,
+    ResponseState,
+    SeenAttendee,
+    SeenEvent,
+)
+
+_MEETINGS: Final = {
+    "teamsforbusiness": MeetingProvider.TEAMS,
+    "skypeforbusiness": MeetingProvider.SKYPE,
+    "skypeforconsumer": MeetingProvider.SKYPE,
+}
+
+
+_RESPONSES: Final = {
+    "accepted": ResponseState.ACCEPTED,
+    "tentativelyaccepted": ResponseState.TENTATIVE,
+    "declined": ResponseState.DECLINED,
+}
+
+
+def parse_event(payload: Mapping[str, Any], *, session_id: SessionId | None = None) -> SeenEvent:
+    """Return the organizer's copy of an event out of Graph's JSON.
+
+    Raises:
+        CalendarUnavailable: the answer lacks what every event has.
+    """
+    try:
+        organizer = _address(payload.get("organizer") or {})
+        return SeenEvent(
+            event_id=EventId(payload["id"]),
+            ical_uid=ICalUid(payload["iCalUId"]),
+            etag=payload["@odata.etag"],
+            span=read_span(payload["start"], payload["end"]),
+            is_cancelled=bool(payload.get("isCancelled")),
+            attendees=tuple(
+                _parse_attendee(attendee)
+                for attendee in payload.get("attendees") or ()
+                if not _is_organizer(attendee, organizer)
+            ),
+            is_online_meeting=bool(payload.get("isOnlineMeeting")),
+            join_url=(payload.get("onlineMeeting") or {}).get("joinUrl") or None,
+            modified_at=read_instant(payload["lastModifiedDateTime"]) or NEVER,
+            provider=_provider(payload),
+            session_id=session_id,
+            series_master_id=EventId(m) if (m := payload.get("seriesMasterId")) else None,
+            original_start=read_instant(payload.get("originalStart")),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CalendarUnavailable("Graph's answer lacks a part of the event.") from error
+
+
+def _provider(payload: Mapping[str, Any]) -> MeetingProvider | None:
+    if not payload.get("isOnlineMeeting"):
+        return None  # what is named then is left over
+    return _MEETINGS.get(str(payload.get("onlineMeetingProvider")).lower())
+
+
+def _parse_attendee(payload: Mapping[str, Any]) -> SeenAttendee:
+    return SeenAttendee(
+        address=_address(payload),
+        response=_parse_response(payload),
+        required=str(payload.get("type") or "required").lower() == "required",
+    )
+
+
+def _parse_response(payload: Mapping[str, Any]) -> AttendeeResponse:
+    """Read an answer. `none` and `notResponded` are both pending, and have no time.
+
+    Source: https://learn.microsoft.com/graph/api/resources/responsestatus
+    """
+    status = payload.get("status") or {}
+    word = str(status.get("response") or "none").lower()
+    state = _RESPONSES.get(word, ResponseState.PENDING)
+    proposal = payload.get("proposedNewTime")
+    proposed = read_span(proposal["start"], proposal["end"]) if proposal else None
+    if state is ResponseState.PENDING:
+        return AttendeeResponse(proposed=proposed, reset=word == "notresponded")
+    return AttendeeResponse(state, read_instant(status.get("time")), proposed)
+
+
+def _is_organizer(attendee: Mapping[str, Any], organizer: str) -> bool:
+    status = attendee.get("status") or {}
+    is_marked = str(status.get("response")).lower() == "organizer"
+    return is_marked or (bool(organizer) and _address(attendee) == organizer)
+
+
+def _address(payload: Mapping[str, Any]) -> str:
+    return str((payload.get("emailAddress") or {}).get("address") or "").lower()

@@ -1,0 +1,63 @@
+"""What the platform sees of a diagnosis: a person named anyhow, findings, remembered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.administration.consent_monitor import trouble_change
+from shared.changes.ports import ChangeStore
+from shared.clock import Clock
+from shared.errors import Invalid, SchedulingError
+from shared.ids import Mailbox, ObjectId
+from shared.organizations.consent import record_consent
+from shared.organizations.diagnosis import Finding, diagnose
+from shared.organizations.model import ConsentState, Organization
+from shared.organizations.ports import OrganizationStore, Probes
+from shared.pairings.ports import Directory
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosisReport:
+    """What was found, in whom, and the organization as it is known after it."""
+
+    organization: Organization
+    mailbox: Mailbox | None
+    findings: Sequence[Finding]
+
+
+async def run_diagnosis(
+    organization: Organization,
+    named: str | None,
+    *,
+    directory: Directory,
+    probes: Probes,
+    organizations: OrganizationStore,
+    changes: ChangeStore,
+    clock: Clock,
+) -> DiagnosisReport:
+    """Diagnose *organization*'s tenant and the person *named* by object id or address, if any.
+
+    What is seen of the consent is remembered: that it came back, or that it is gone.
+
+    Raises:
+        Invalid: the tenant can be asked, and has nobody of that address.
+    """
+    mailbox = await _mailbox(organization, named, directory) if named else None
+    findings = await diagnose(organization, mailbox, probes=probes)
+    known = await record_consent(organization, findings, organizations=organizations, clock=clock)
+    if known.consent is ConsentState.WITHDRAWN and known.consent is not organization.consent:
+        await changes.append([trouble_change(known, "consent_withdrawn", clock)])
+    return DiagnosisReport(known, mailbox, findings)
+
+
+async def _mailbox(organization: Organization, named: str, directory: Directory) -> Mailbox | None:
+    if organization.tenant_id is None:
+        return None
+    if "@" not in named:
+        return Mailbox(organization.tenant_id, ObjectId(named.lower()))
+    try:
+        person = await directory.find(organization.tenant_id, named)
+    except SchedulingError:
+        return None  # that the directory cannot be asked is what the findings will say
+    if person is None:
+        raise Invalid("query.mailbox", "is the address of nobody in the organization's tenant")
+    return Mailbox(organization.tenant_id, person.object_id)

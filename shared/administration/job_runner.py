@@ -1,0 +1,120 @@
+"""Which use-case does which job."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from shared.calendar_sync.meeting_links import check_meeting_link
+from shared.calendar_sync.reconciliation import purge_batch, reconcile_batch
+from shared.calendar_sync.sync import sync_series
+from shared.changes.delivery import DeliveryPorts, deliver
+from shared.ids import SeriesId
+from shared.jobs import DueKind, DueStore, Job, JobKind, due_items, postpone
+from shared.logs import log_event
+from shared.organizations.access import is_suspended
+from shared.organizations.model import Organization
+from shared.sessions.model import Cause
+from shared.sessions.ports import Books
+from shared.sessions.recovering import recover
+from shared.subscriptions.maintenance import (
+    SubscriptionPorts,
+    ensure_subscription,
+    renew_batch,
+    renew_if_stale,
+)
+
+_RETRIED_WHEN_SUSPENDED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
+"""Jobs that nothing else brings back."""
+_OFFLINE_KINDS: Final = {JobKind.PURGE, JobKind.DELIVER}
+_DUE_KIND_OF: Final = {
+    JobKind.RENEW: DueKind.RENEWAL,
+    JobKind.RECONCILE: DueKind.RECONCILIATION,
+    JobKind.PURGE: DueKind.PURGE,
+}
+_RESUME_AFTER: Final = timedelta(hours=1)
+
+
+async def run_job(
+    job: Job,
+    organization: Organization,
+    *,
+    books: Books,
+    subscription_ports: SubscriptionPorts,
+    delivery_ports: DeliveryPorts | None = None,
+) -> None:
+    """Do *job*. While an organization's approval is gone, only what needs no Graph is done.
+
+    Raises:
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: it is to come back.
+    """
+    if is_suspended(organization) and job.kind not in _OFFLINE_KINDS:
+        # Renewals and reconciliations come due again by themselves.
+        if job.kind in _RETRIED_WHEN_SUSPENDED and not organization.is_closing:
+            await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
+        log_event("job.stopped", job=job.kind, organization_id=organization.id)
+        return
+    match job.kind:
+        case JobKind.VERIFY | JobKind.SETTLE:
+            await recover(job, organization, books=books)
+        case JobKind.SERIES:
+            await recover(job, organization, books=books)
+            await _sync_series_job(job, organization, books)
+        case JobKind.FOLLOW_SERIES:
+            await _sync_series_job(job, organization, books)
+        case JobKind.LINK:
+            await check_meeting_link(job, organization, books=books)
+        case JobKind.SUBSCRIBE:
+            await ensure_subscription(job.mailboxes[0], organization, ports=subscription_ports)
+        case JobKind.RENEW:
+            done = await renew_batch(job, organization, ports=subscription_ports)
+            log_event(
+                "renewal.ran",
+                due=len(job.mailboxes),
+                renewed=done.renewed,
+                recreated=done.recreated,
+                removed=done.removed,
+                failed=done.failed,
+            )
+        case JobKind.RECONCILE:
+            for mailbox in sorted(await reconcile_batch(job, organization, books=books)):
+                await renew_if_stale(mailbox, organization, ports=subscription_ports)
+        case JobKind.PURGE:
+            await purge_batch(job, organization, books=books)
+        case JobKind.DELIVER:
+            await _deliver(job, organization, books, delivery_ports)
+
+
+async def _deliver(
+    job: Job, organization: Organization, books: Books, delivery_ports: DeliveryPorts | None
+) -> None:
+    if delivery_ports is None or organization.is_closing:
+        log_event("job.dropped", job=job.kind)
+    elif (again := await deliver(organization, ports=delivery_ports)) is not None:
+        await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=again)
+
+
+async def _sync_series_job(job: Job, organization: Organization, books: Books) -> None:
+    series = await books.sessions.get_series(job.mailboxes[0], SeriesId(job.session_ids[0]))
+    if series is not None and series.event_id is not None:
+        await sync_series(series, organization, Cause.RECONCILIATION, books=books)
+
+
+async def discard_job(job: Job, *, due: DueStore) -> None:
+    """Forget *job* and what reminds of it: its organization is gone."""
+    if job.kind in _DUE_KIND_OF:
+        await due.remove(due_items(_DUE_KIND_OF[job.kind], job))
+    log_event("job.dropped", job=job.kind, reason="organization is gone")
+
+
+async def requeue_job(job: Job, wait: timedelta, *, books: Books) -> None:
+    """Have *job* come back after *wait*.
+
+    What was made of `Due` rows comes due later, instead of as a message: those rows would make
+    one more at the next tick, and of two workers on one job each would put one.
+    """
+    if job.kind in _DUE_KIND_OF and job.due_ats:
+        items = due_items(_DUE_KIND_OF[job.kind], job)
+        await books.due.put(postpone(items, books.clock.now() + wait))
+        await books.due.remove(items)
+    else:
+        await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=wait)

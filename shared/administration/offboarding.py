@@ -1,0 +1,269 @@
+"""An organization leaves: everything of it is removed here and at Graph, and counted.
+
+Every step may be repeated, and finds what an earlier run left: the organization's own row, which
+says that it is leaving, goes last.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from shared.changes.ports import ChangeStore
+from shared.clock import Clock
+from shared.errors import (
+    CalendarRefused,
+    Conflict,
+    ConsentMissing,
+    EventGone,
+    MailboxUnusable,
+    NotFound,
+)
+from shared.ids import Mailbox, OrganizationId, TenantId
+from shared.jobs import DueItem, DueKind, DueStore
+from shared.logs import log_event
+from shared.organizations.model import AccessMode, ActingUser, Organization
+from shared.organizations.ports import OrganizationStore
+from shared.pairings.ports import PairingStore
+from shared.sessions.model import Session, SessionState
+from shared.sessions.ports import Calendar, SessionStore
+from shared.sessions.rhythm import purge_item
+from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
+from shared.subscriptions.renewal import renewal_due_at
+
+TIME_BUDGET: Final = timedelta(seconds=100)
+"""How long one request works: gateways give up after 230 seconds."""
+_AT_ONCE: Final = 8
+"""Mailboxes at the same time."""
+_PAGE: Final = 100
+_COMMENT: Final = "The mentoring programme's calendar service has ended."
+
+
+class TenantRows(Protocol):
+    """The rows of a tenant's mailboxes. Every method may raise StoreUnavailable."""
+
+    def mailboxes(self, tenant_id: TenantId) -> AsyncIterator[Mailbox]:
+        """Yield each mailbox of the tenant that has rows, once; reads no other tenant's."""
+        ...
+
+    async def delete_rows(self, mailbox: Mailbox) -> Mapping[str, int]:
+        """Remove every row of *mailbox*; return how many of each kind. Twice is fine."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OffboardingPorts:
+    """The ports that offboarding needs, together."""
+
+    organizations: OrganizationStore
+    pairings: PairingStore
+    sessions: SessionStore
+    subscriptions: SubscriptionStore
+    changes: ChangeStore
+    due: DueStore
+    rows: TenantRows
+    graph: GraphSubscriptions
+    calendar: Calendar
+    clock: Clock
+
+
+@dataclass(slots=True)
+class Removal:
+    """What was removed in one run."""
+
+    is_complete: bool = False
+    """False: there is more, run it again."""
+    subscriptions: int = 0
+    """Ended at Graph."""
+    subscriptions_left: int = 0
+    """Graph did not let us: they end by themselves within a week, and what they say is dropped."""
+    sessions: int = 0
+    sessions_cancelled: int = 0
+    """In the calendars; only when asked to."""
+    sessions_not_cancelled: int = 0
+    """Graph refused: their organizers must."""
+    pairings: int = 0
+    mailboxes: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    """Rows of mailboxes, by kind."""
+    due: int = 0
+    changes: int = 0
+    organizations: int = 0
+
+
+async def offboard(
+    organization_id: OrganizationId, *, cancel_sessions: bool, ports: OffboardingPorts
+) -> Removal:
+    """Remove all that there is of an organization, as far as the time of one request goes.
+
+    One that is gone already is no error: then there is nothing to count.
+
+    Raises:
+        Conflict: *cancel_sessions* in an organization where only its people may write.
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: run it again later.
+    """
+    removal = Removal()
+    try:
+        organization = await ports.organizations.get(organization_id)
+    except NotFound:
+        removal.is_complete = True
+        return removal
+    if cancel_sessions and organization.settings.access_mode is not AccessMode.APPLICATION:
+        raise Conflict(
+            "In this organization only its people may cancel their sessions, not the service.",
+            remedy="Let the organizers cancel, or repeat without cancel_sessions: the meetings then"
+            " stay in the calendars.",
+        )
+    # From here on nothing new is begun for it.
+    if not organization.is_closing:
+        organization = await ports.organizations.save(replace(organization, is_closing=True))
+    ends_at = ports.clock.now() + TIME_BUDGET
+    if not await _remove_mailboxes(organization, removal, ends_at, ports, cancel=cancel_sessions):
+        return _log_removal(organization_id, removal)
+    if not await _remove_pairings(organization_id, removal, ends_at, ports):
+        return _log_removal(organization_id, removal)
+    removal.changes = await ports.changes.delete(organization_id)
+    await ports.organizations.delete(organization_id)
+    removal.organizations = 1
+    removal.is_complete = True
+    return _log_removal(organization_id, removal)
+
+
+def _log_removal(organization_id: OrganizationId, removal: Removal) -> Removal:
+    log_event(
+        "organization.removed" if removal.is_complete else "organization.leaving",
+        organization_id=organization_id,
+        removed=removal.mailboxes,
+        count=sum(removal.rows.values()),
+    )
+    return removal
+
+
+async def _remove_mailboxes(
+    organization: Organization,
+    removal: Removal,
+    ends_at: datetime,
+    ports: OffboardingPorts,
+    *,
+    cancel: bool,
+) -> bool:
+    """Clear every mailbox of the tenant; tell whether that was all of them."""
+    if organization.tenant_id is None:
+        return True
+    several: list[Mailbox] = []
+    async for mailbox in ports.rows.mailboxes(organization.tenant_id):
+        several.append(mailbox)
+        if len(several) < _AT_ONCE:
+            continue
+        await _remove_batch(several, organization, removal, ports, cancel=cancel)
+        several = []
+        # After some work always, so that every run gets further.
+        if ports.clock.now() >= ends_at:
+            return False
+    await _remove_batch(several, organization, removal, ports, cancel=cancel)
+    return True
+
+
+async def _remove_batch(
+    mailboxes: Sequence[Mailbox],
+    organization: Organization,
+    removal: Removal,
+    ports: OffboardingPorts,
+    *,
+    cancel: bool,
+) -> None:
+    outcomes = await asyncio.gather(
+        *(
+            _remove_mailbox(mailbox, organization, removal, ports, cancel=cancel)
+            for mailbox in mailboxes
+        ),
+        return_exceptions=True,
+    )
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _remove_mailbox(
+    mailbox: Mailbox,
+    organization: Organization,
+    removal: Removal,
+    ports: OffboardingPorts,
+    *,
+    cancel: bool,
+) -> None:
+    """Clear one mailbox: first what leads to Graph, then the rows that tell of it."""
+    reminders = await _end_subscription(mailbox, organization, removal, ports)
+    async for session in _organized(mailbox, ports):
+        removal.sessions += 1
+        reminders.append(purge_item(session, organization.settings))
+        if cancel and _is_upcoming(session, ports.clock.now()):
+            await _cancel(session, removal, ports)
+    await ports.due.remove(reminders)
+    removal.due += len(reminders)
+    removal.rows.update(await ports.rows.delete_rows(mailbox))
+    removal.mailboxes += 1
+
+
+async def _end_subscription(
+    mailbox: Mailbox, organization: Organization, removal: Removal, ports: OffboardingPorts
+) -> list[DueItem]:
+    """End the mailbox's subscription; return what reminds of it."""
+    subscription = await ports.subscriptions.get(mailbox)
+    if subscription is None:
+        return []
+    if subscription.id is not None:
+        try:
+            await ports.graph.delete(mailbox.tenant_id, subscription.id)
+            removal.subscriptions += 1
+        except (ConsentMissing, CalendarRefused, MailboxUnusable):
+            # The tenant lets us in no more; Graph ends what nobody renews.
+            removal.subscriptions_left += 1
+    due_at = renewal_due_at(subscription)
+    return [DueItem(due_at, DueKind.RENEWAL, organization.id, mailbox)] if due_at else []
+
+
+async def _organized(mailbox: Mailbox, ports: OffboardingPorts) -> AsyncIterator[Session]:
+    cursor: str | None = None
+    while True:
+        page, cursor = await ports.sessions.of_mailbox(
+            mailbox, since=None, until=None, after=cursor, limit=_PAGE
+        )
+        for session in page:
+            if session.organizer == mailbox:
+                yield session
+        if cursor is None:
+            return
+
+
+def _is_upcoming(session: Session, now: datetime) -> bool:
+    return session.state is SessionState.SCHEDULED and session.span.end > now
+
+
+async def _cancel(session: Session, removal: Removal, ports: OffboardingPorts) -> None:
+    if session.event_id is None:
+        return
+    try:
+        await ports.calendar.cancel(ActingUser(session.organizer), session.event_id, _COMMENT)
+    except EventGone:
+        return  # cancelled in Outlook already
+    except (ConsentMissing, CalendarRefused, MailboxUnusable):
+        removal.sessions_not_cancelled += 1
+    else:
+        removal.sessions_cancelled += 1
+
+
+async def _remove_pairings(
+    organization_id: OrganizationId, removal: Removal, ends_at: datetime, ports: OffboardingPorts
+) -> bool:
+    while True:
+        page, _ = await ports.pairings.of_organization(organization_id, after=None, limit=_PAGE)
+        if not page:
+            return True
+        for pairing in page:
+            await ports.pairings.delete(organization_id, pairing.id)
+            removal.pairings += 1
+        if ports.clock.now() >= ends_at:
+            return False

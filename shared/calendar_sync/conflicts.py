@@ -1,0 +1,96 @@
+"""Sessions that a move in Outlook made overlap: said on both, and taken back when it is over.
+
+What we book cannot overlap, since holds keep others out. Outlook asks nobody.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from shared.changes.model import Change, ChangeKind
+from shared.errors import NotFound, StaleRow
+from shared.ids import SessionId
+from shared.logs import log_event
+from shared.sessions import reservations
+from shared.sessions.model import Cause, Session, SessionState
+from shared.sessions.ports import Books
+
+
+async def update_conflicts(session: Session, cause: Cause, *, books: Books) -> Session:
+    """Compare *session* with what its people's mailboxes hold; return it as it is stored then."""
+    overlapping = await _overlapping(session, books)
+    before = set(session.conflicts_with)
+    if overlapping.keys() == before:
+        return session
+    new = overlapping.keys() - before
+    # Told before it is saved, and the session's own row is the last: whoever takes over from a
+    # worker that died in between begins anew.
+    told = [overlapping[other_id] for other_id in sorted(new)] + ([session] if overlapping else [])
+    await books.changes.append([_conflict_change(each, cause, books) for each in told])
+    for other_id in new:
+        await _save_conflicts(overlapping[other_id], _add(session.id), books)
+    over = before - overlapping.keys()
+    for other_id in over:
+        try:
+            other = await books.sessions.get(session.organizer, other_id)
+        except NotFound:
+            continue  # purged, or of people whom only the other attendees know
+        await _save_conflicts(other, _remove(session.id), books)
+    log_event("session.conflicts", session_id=session.id, count=len(overlapping))
+    return await _save_conflicts(
+        session,
+        # What others noted on it meanwhile stays.
+        lambda row: tuple(sorted(({*row.conflicts_with} | overlapping.keys()) - over)),
+        books,
+    )
+
+
+async def _overlapping(session: Session, books: Books) -> dict[SessionId, Session]:
+    """Return the other scheduled sessions that share time and a person with *session*."""
+    found: dict[SessionId, Session] = {}
+    if session.state is not SessionState.SCHEDULED:
+        return found
+    now = books.clock.now()
+    for mailbox in session.holders:
+        for hold in await books.sessions.holds(mailbox, session.span, now):
+            if hold.session_id == session.id or hold.session_id in found:
+                continue
+            if hold.counts_until is not None or not hold.span.overlaps(session.span):
+                continue  # a booking under way looks at calendars itself
+            try:
+                other = await books.sessions.get(mailbox, hold.session_id)
+            except NotFound:
+                continue
+            # A worker that died may have left a hold where its session no longer is.
+            if other.state is SessionState.SCHEDULED and other.span.overlaps(session.span):
+                found[other.id] = other
+    return found
+
+
+def _add(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:
+    return lambda other: tuple(sorted({*other.conflicts_with, session_id}))
+
+
+def _remove(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:
+    return lambda other: tuple(sorted({*other.conflicts_with} - {session_id}))
+
+
+async def _save_conflicts(
+    session: Session, conflicts: Callable[[Session], tuple[SessionId, ...]], books: Books
+) -> Session:
+    while (wanted := conflicts(session)) != session.conflicts_with:
+        try:
+            return await reservations.save(books.sessions, replace(session, conflicts_with=wanted))
+        except StaleRow:
+            session = await books.sessions.get(session.organizer, session.id)
+    return session
+
+
+def _conflict_change(session: Session, cause: Cause, books: Books) -> Change:
+    return Change(
+        session.organization_id,
+        books.clock.now(),
+        ChangeKind.CONFLICT,
+        cause,
+        session.pairing_id,
+        session.id,
+    )

@@ -1,0 +1,193 @@
+"""How what Graph shows is merged into what we know. Pure.
+
+Every read of the organizer's copy is a whole picture of the event, dated by its
+`lastModifiedDateTime`. Pictures come late, twice and out of order, so merging them is idempotent,
+commutative and associative over any history that one calendar can have: the later picture wins,
+within one scheduling silence never erases an answer, and new times start from silence.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from shared.sessions.model import (
+    Attendee,
+    AttendeeResponse,
+    OnlineMeeting,
+    OnlineMeetingState,
+    ResponseState,
+    SeenAttendee,
+    SeenEvent,
+    Session,
+    SessionState,
+)
+from shared.sessions.online_meeting import ANOTHER_PROVIDER
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Difference(StrEnum):
+    """What a merge changed."""
+
+    RESCHEDULED = "rescheduled"
+    CANCELLED = "cancelled"
+    RESPONDED = "responded"
+    PROPOSED = "proposed"
+    ATTENDEES = "attendees"
+    ONLINE_MEETING = "online_meeting"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The session as it is now known, and what is new about it, in order, once each."""
+
+    session: Session
+    differences: tuple[Difference, ...]
+
+
+def newer(known: AttendeeResponse, seen: AttendeeResponse) -> AttendeeResponse:
+    """Return the response to keep, of two that belong to the same scheduling.
+
+    The later answer wins; silence never erases one. Of two answers of the same instant the one
+    that sorts last wins, so that the order they came in does not matter.
+
+    Source: https://learn.microsoft.com/graph/api/resources/responsestatus
+    """
+    return max(known, seen, key=_rank)
+
+
+def merge(session: Session, seen: SeenEvent) -> Merged:
+    """Return *session* with the picture *seen* merged in.
+
+    Compares times, cancellation, attendees with their answers and the join link; ignores all else.
+    """
+    if session.state is SessionState.CANCELLED:
+        return Merged(session, ())
+    if seen.is_cancelled:
+        cancelled = replace(_with_event_version(session, seen), state=SessionState.CANCELLED)
+        return Merged(cancelled, (Difference.CANCELLED,))
+    is_late = _is_older(seen, session)
+    if is_late and seen.span != session.span:
+        return Merged(session, ())
+    merged = session if is_late else replace(_with_event_version(session, seen), span=seen.span)
+    is_moved = merged.span != session.span
+    if is_moved:
+        # Whoever asked for other times before has not seen these.
+        merged = replace(merged, scheduling=session.scheduling + 1, pending_of=None)
+    if merged.span == session.pending_span:
+        # Our own reschedule, heard of before its answer was.
+        merged = merged.without_pending(done=True)
+    merged = replace(
+        merged,
+        attendees=_attendees(merged, seen, is_moved=is_moved, is_late=is_late),
+        online_meeting=_merge_join_link(session.online_meeting, seen),
+    )
+    return Merged(merged, _differences(session, merged))
+
+
+def _with_event_version(session: Session, seen: SeenEvent) -> Session:
+    return replace(
+        session,
+        event_id=seen.event_id,
+        ical_uid=seen.ical_uid,
+        event_etag=seen.etag,
+        event_modified_at=seen.modified_at,
+    )
+
+
+def _is_older(seen: SeenEvent, session: Session) -> bool:
+    known_at = session.event_modified_at
+    return known_at is not None and (seen.modified_at, seen.etag) < (
+        known_at,
+        session.event_etag or "",
+    )
+
+
+def _attendees(
+    session: Session, seen: SeenEvent, *, is_moved: bool, is_late: bool
+) -> tuple[Attendee, ...]:
+    known = {a.address: a for a in session.attendees}
+    shown = {a.address: a for a in seen.attendees}
+    if is_late:
+        # An old picture may know an answer that the later one lost; who is invited it knows less.
+        return tuple(
+            replace(a, response=_newer_response(shown[a.address].response, a.response))
+            if a.address in shown
+            else a
+            for a in session.attendees
+        )
+    kept = [
+        _merge_attendee(a, shown[a.address], is_moved=is_moved)
+        for a in known.values()
+        if a.address in shown
+    ]
+    forwarded = [
+        Attendee(a.address, required=a.required, response=a.response, forwarded=True)
+        for a in shown.values()
+        if a.address not in known
+    ]
+    return (*kept, *sorted(forwarded, key=lambda a: a.address))
+
+
+def _merge_attendee(known: Attendee, shown: SeenAttendee, *, is_moved: bool) -> Attendee:
+    response = shown.response if is_moved else _newer_response(known.response, shown.response)
+    return replace(known, response=response)
+
+
+def _newer_response(earlier: AttendeeResponse, later: AttendeeResponse) -> AttendeeResponse:
+    """Return what to keep of two pictures' responses, given which picture is the later one."""
+    if later.reset:
+        return later
+    if later.state is ResponseState.PENDING:
+        return earlier
+    return newer(earlier, later)
+
+
+def _rank(response: AttendeeResponse) -> tuple[bool, float, str, str]:
+    at: datetime | None = response.responded_at
+    return (
+        response.state is not ResponseState.PENDING,
+        at.timestamp() if at else 0.0,
+        response.state,
+        response.proposed.start.isoformat() if response.proposed else "",
+    )
+
+
+def _merge_join_link(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
+    if seen.join_url and seen.join_url != known.join_url:
+        # It came after all: of the reasons only the one for another provider than wanted stays.
+        is_other = known.reason in ANOTHER_PROVIDER
+        return replace(
+            known,
+            state=OnlineMeetingState.READY,
+            join_url=seen.join_url,
+            reason=known.reason if is_other else None,
+            provider=seen.provider or known.provider,
+        )
+    return known
+
+
+def _differences(old: Session, new: Session) -> tuple[Difference, ...]:
+    found: list[Difference] = []
+    if new.span != old.span:
+        found.append(Difference.RESCHEDULED)
+    before = {a.address: a.response for a in old.attendees}
+    after = {a.address: a.response for a in new.attendees}
+    if before.keys() != after.keys():
+        found.append(Difference.ATTENDEES)
+    if any(
+        response.proposed and response.proposed != before[address].proposed
+        for address, response in after.items()
+        if address in before
+    ):
+        found.append(Difference.PROPOSED)
+    if any(
+        response.state is not before[address].state
+        for address, response in after.items()
+        if address in before
+    ):
+        found.append(Difference.RESPONDED)
+    if new.online_meeting != old.online_meeting:
+        found.append(Difference.ONLINE_MEETING)
+    return tuple(found)

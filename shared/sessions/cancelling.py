@@ -1,0 +1,105 @@
+"""Cancelling a session, or it and others of its series.
+
+Recovery message, Outlook, rows. Where all that Outlook has of a series is meant, the series itself
+is cancelled; else each date by itself, so that the others stay as they are.
+"""
+
+from collections.abc import Sequence
+
+from shared.concurrency import gather_limited
+from shared.errors import EventGone, SchedulingError
+from shared.ids import EventId, SessionId
+from shared.logs import log_event
+from shared.organizations.model import Caller
+from shared.sessions import lifecycle
+from shared.sessions.calendar_errors import raise_first_error
+from shared.sessions.lifecycle import Action
+from shared.sessions.model import Cause, Session
+from shared.sessions.ports import Books
+from shared.sessions.recording import save_cancelled, schedule_follow_ups
+from shared.sessions.requests import require_organizer
+from shared.sessions.scopes import (
+    ScopedSessions,
+    enqueue_recovery,
+    event_ids,
+    load_scope,
+    with_event_id,
+)
+from shared.sessions.series import Scope
+
+
+async def cancel(
+    participation: Caller,
+    session: Session,
+    comment: str,
+    scope: Scope = Scope.ONE,
+    *,
+    books: Books,
+) -> list[Session]:
+    """Cancel what *scope* says of *session*'s series; return those meant. Twice is fine.
+
+    Outlook tells the attendees, with *comment*.
+
+    Raises:
+        Invalid: it belongs to no series, and more than it is meant.
+        NotAllowed, Conflict
+        CalendarUnavailable, CalendarThrottled: perhaps cancelled; the recovery job finds out.
+    """
+    require_organizer(participation, session)
+    scoped = await load_scope(session, scope, books=books)
+    if scoped.series is None:
+        lifecycle.after(session.state, Action.CANCEL)
+    now = books.clock.now()
+    if not scoped.changeable(now):
+        return scoped.in_scope
+    scoped = await with_event_id(scoped, books=books)
+    meant = scoped.changeable(now)
+    await enqueue_recovery(scoped, books=books)
+    errors = await _cancel_in_outlook(participation, scoped, meant, comment, books)
+    cancelled = await gather_limited(
+        save_cancelled(s, Cause.API, books=books) for s in meant if s.id not in errors
+    )
+    await schedule_follow_ups(
+        cancelled, participation.organization, series=scoped.series, books=books
+    )
+    if scoped.series is not None:
+        log_event("series.cancelled", session_id=scoped.series.id, count=len(cancelled))
+    raise_first_error(errors.values())
+    return cancelled
+
+
+async def _cancel_in_outlook(
+    participation: Caller,
+    scoped: ScopedSessions,
+    meant: Sequence[Session],
+    comment: str,
+    books: Books,
+) -> dict[SessionId, Exception]:
+    """Return what went wrong with which of *meant*. What Outlook does not show is cancelled."""
+    series = scoped.series
+    if series is not None and series.event_id is not None and scoped.is_whole_series(meant):
+        (answer,) = await _cancel_events(participation, [series.event_id], comment, books)
+        answers = dict.fromkeys((s.id for s in meant), answer)
+    else:
+        events = await event_ids(scoped, meant, books=books)
+        there = [s for s in meant if s.occurrence in events]
+        wanted = [events[s.occurrence] for s in there]
+        found = await _cancel_events(participation, wanted, comment, books)
+        answers = dict(zip((s.id for s in there), found, strict=True))
+    for session_id, answer in answers.items():
+        if isinstance(answer, EventGone):
+            log_event("session.gone", session_id=session_id)
+    return {k: v for k, v in answers.items() if v is not None and not isinstance(v, EventGone)}
+
+
+async def _cancel_events(
+    participation: Caller, events: Sequence[EventId], comment: str, books: Books
+) -> Sequence[Exception | None]:
+    if len(events) > 1:
+        return await books.calendar.cancel_many(participation.acting, events, comment)
+    try:
+        for event_id in events:
+            await books.calendar.cancel(participation.acting, event_id, comment)
+    except SchedulingError as error:
+        return [error]
+    return [None] * len(events)

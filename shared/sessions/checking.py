@@ -1,0 +1,222 @@
+"""Whether dates are free, what is offered instead and what becomes of conflicts. Pure.
+
+Everything is answered out of snapshots: everybody's calendar, read once, and the holds. A date is
+checked once; alternatives are looked for only where it was refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final
+
+from shared.availability.finding import AvailabilitySnapshot
+from shared.availability.model import MAX_WINDOW, SlotRules
+from shared.availability.slots import HeldSpans
+from shared.availability.working_hours import zone_of
+from shared.errors import SlotTaken, SlotUnknown
+from shared.organizations.model import OrganizationSettings
+from shared.sessions.recurrence import cover_with_windows
+from shared.sessions.requests import BookingRequest
+from shared.sessions.series import OnConflict, Outcome, Planned
+from shared.timespan import TimeSpan
+
+_ALTERNATIVES: Final = 5
+_CANDIDATE_LIMIT: Final = 40
+"""Among so many of the nearest slots one is looked for that stays between its neighbours."""
+_LOOK_BACK, _LOOK_AHEAD = timedelta(days=3), timedelta(days=7)
+"""How far around a single date alternatives are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSnapshot:
+    """Everybody's time in one window, read once, and what sessions hold of it."""
+
+    occasion: AvailabilitySnapshot
+    held: HeldSpans = field(default_factory=dict)
+    has_holds: bool = False
+    """False: *held* was not read yet. Placing the holds shows it as well, at no request more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every date must fulfil."""
+
+    rules: SlotRules
+    accept_unknown: bool = False
+    at_least: int | None = None
+    """The organizer and so many in all must be free, instead of everybody required."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDate:
+    """One date with who attends it; if it is *refused*, skipped and with alternatives."""
+
+    planned: Planned
+    refused: SlotTaken | SlotUnknown | None = None
+
+
+def windows_for(
+    spans: Sequence[TimeSpan], rules: SlotRules, settings: OrganizationSettings
+) -> list[TimeSpan]:
+    """Return the windows to read so that every one of *spans* and what is near it is known."""
+    if len(spans) > 1:
+        longest = MAX_WINDOW - settings.buffer_before - settings.buffer_after
+        return cover_with_windows(spans, longest - timedelta(minutes=10))
+    (span,) = spans
+    start = max(span.start - _LOOK_BACK, min(span.start, rules.earliest_start))
+    return [TimeSpan(start, span.end + _LOOK_AHEAD)]
+
+
+def check_dates(
+    spans: Mapping[int, TimeSpan], snapshots: Sequence[WindowSnapshot], terms: Terms
+) -> list[CheckedDate]:
+    """Return for each of *spans*, by its number, whether it can be booked and who is free."""
+    return [_check_date(Planned(number, span), snapshots, terms) for number, span in spans.items()]
+
+
+def _check_date(planned: Planned, snapshots: Sequence[WindowSnapshot], terms: Terms) -> CheckedDate:
+    try:
+        return CheckedDate(with_attendance(planned, snapshots, terms))
+    except (SlotTaken, SlotUnknown) as refused:
+        return CheckedDate(replace(planned, outcome=Outcome.SKIPPED), refused)
+
+
+def with_attendance(planned: Planned, snapshots: Sequence[WindowSnapshot], terms: Terms) -> Planned:
+    """Return *planned* with who is not free when it is booked, and of whom that is unknown.
+
+    Raises SlotTaken, SlotUnknown.
+    """
+    if planned.booked is None:
+        return planned
+    snapshot = _snapshot_covering(planned.booked, snapshots)
+    unknown, busy = snapshot.occasion.require_bookable(
+        planned.booked,
+        terms.rules,
+        accept_unknown=terms.accept_unknown,
+        at_least=terms.at_least,
+        held=snapshot.held,
+    )
+    return replace(planned, busy=busy, unknown_for=unknown)
+
+
+def with_alternatives(
+    checked: Sequence[CheckedDate], snapshots: Sequence[WindowSnapshot], terms: Terms
+) -> list[CheckedDate]:
+    """Return *checked* with other times for each date that was refused, nearest first."""
+    spans = [each.planned.span for each in checked]
+
+    def one(date: CheckedDate) -> CheckedDate:
+        if date.refused is None:
+            return date
+        others = [span for span in spans if span != date.planned.span]
+        found = _find_alternatives(date.planned.span, others, snapshots, terms)
+        return replace(date, planned=replace(date.planned, alternatives=found))
+
+    return [one(date) for date in checked]
+
+
+def _find_alternatives(
+    span: TimeSpan,
+    avoiding: Sequence[TimeSpan],
+    snapshots: Sequence[WindowSnapshot],
+    terms: Terms,
+) -> tuple[TimeSpan, ...]:
+    """Return the free slots nearest to *span* that overlap none of *avoiding*."""
+    snapshot = _snapshot_covering(span, snapshots)
+    found = snapshot.occasion.nearest_slots(
+        span.start,
+        terms.rules,
+        held=snapshot.held,
+        count=_CANDIDATE_LIMIT,
+        include_unknown=terms.accept_unknown,
+        at_least=terms.at_least,
+    )
+    return tuple(f for f in found if not any(f.overlaps(other) for other in avoiding))
+
+
+def refusal(checked: Sequence[CheckedDate]) -> SlotTaken | SlotUnknown | None:
+    """Return the error that says which of the dates are not free, with their alternatives."""
+    conflicts = [(c.planned, c.refused) for c in checked if c.refused is not None]
+    if not conflicts:
+        return None
+    for planned, refused in conflicts:
+        if isinstance(refused, SlotUnknown):
+            return SlotUnknown(
+                str(refused), unknown=refused.unknown, alternatives=_first(planned.alternatives)
+            )
+    planned, refused = conflicts[0]
+    if len(checked) == 1:
+        return SlotTaken(str(refused), alternatives=_first(planned.alternatives))
+    return SlotTaken(
+        f"{len(conflicts)} of {len(checked)} dates are not free.",
+        alternatives=_first(planned.alternatives),
+        conflicts=[replace(p, alternatives=_first(p.alternatives)) for p, _ in conflicts],
+    )
+
+
+def slot_taken_after_race(
+    spans: Mapping[int, TimeSpan], snapshots: Sequence[WindowSnapshot], terms: Terms
+) -> SlotTaken | SlotUnknown:
+    """Return the error for a caller who found *spans* free and could not hold them.
+
+    It lists the dates that are held by now; where whoever held them has given up, it offers other
+    times next to the first date all the same.
+    """
+    checked = with_alternatives(check_dates(spans, snapshots, terms), snapshots, terms)
+    first, *_ = spans.values()
+    return refusal(checked) or SlotTaken(
+        "Others are booking the same time at this very moment.",
+        alternatives=_first(_find_alternatives(first, [*spans.values()], snapshots, terms)),
+    )
+
+
+def resolve_conflicts(
+    checked: Sequence[CheckedDate],
+    request: BookingRequest,
+    snapshots: Sequence[WindowSnapshot],
+    terms: Terms,
+) -> tuple[Planned, ...]:
+    """Return what is to become of each date, or raise SlotTaken as the request wants it.
+
+    Raises SlotUnknown whatever the request says of conflicts.
+    """
+    planned = [date.planned for date in checked]
+    refused = refusal(checked)
+    if isinstance(refused, SlotUnknown) or (refused and request.on_conflict is OnConflict.REFUSE):
+        raise refused
+    if request.on_conflict is OnConflict.ALTERNATIVES:
+        for date in checked:
+            if date.refused is not None:
+                moved = _move_to_alternative(planned, date.planned, request.time_zone)
+                planned[date.planned.number] = with_attendance(moved, snapshots, terms)
+    if refused and not any(p.booked for p in planned):
+        raise refused
+    return tuple(replace(p, alternatives=_first(p.alternatives)) for p in planned)
+
+
+def _move_to_alternative(planned: Sequence[Planned], conflict: Planned, time_zone: str) -> Planned:
+    """Return *conflict* at the nearest alternative on a day between its neighbours'.
+
+    Outlook lets no occurrence pass another one, nor share its day.
+    """
+    zone = zone_of(time_zone)
+
+    def day(span: TimeSpan) -> int:
+        return span.start.astimezone(zone).toordinal()
+
+    before = planned[conflict.number - 1] if conflict.number else None
+    after = planned[conflict.number + 1] if conflict.number + 1 < len(planned) else None
+    for other in conflict.alternatives:
+        is_later = before is None or day(before.booked or before.span) < day(other)
+        is_earlier = after is None or day(other) < day(after.span)
+        if is_later and is_earlier:
+            return replace(conflict, outcome=Outcome.MOVED, moved_to=other)
+    return conflict
+
+
+def _snapshot_covering(span: TimeSpan, snapshots: Sequence[WindowSnapshot]) -> WindowSnapshot:
+    return next(each for each in snapshots if each.occasion.window.covers(span))
+
+
+def _first(alternatives: Sequence[TimeSpan]) -> tuple[TimeSpan, ...]:
+    return tuple(alternatives[:_ALTERNATIVES])

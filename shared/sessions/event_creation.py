@@ -1,0 +1,58 @@
+"""Creating the event in Outlook, as an online meeting as far as the calendar offers one.
+
+Booking asks for no more than it must: a calendar is asked what it offers, and remembered for an
+hour, only for who wants Skype, or when Outlook refused or made no online meeting.
+"""
+
+from dataclasses import replace
+
+from shared.errors import CalendarRefused, SchedulingError
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
+from shared.sessions.model import EventDraft, OnlineMeeting, SeenEvent
+from shared.sessions.online_meeting import fallback_provider, missing_meeting_reason, resolve_skype
+from shared.sessions.ports import Calendar
+
+
+async def create_event(
+    acting: ActingUser, draft: EventDraft, meeting: OnlineMeeting, *, calendar: Calendar
+) -> tuple[SeenEvent, OnlineMeeting]:
+    """Create *draft*'s event; return it, and *meeting* with what was done instead of the wish.
+
+    Raises what `Calendar.create` does.
+    """
+    if draft.online_meeting is OnlineMeetingChoice.SKYPE:
+        ask_for, reason = resolve_skype(await calendar.offered_meetings(acting))
+        draft = replace(draft, online_meeting=ask_for)
+        meeting = replace(meeting, reason=reason)
+    try:
+        seen = await calendar.create(acting, draft)
+    except CalendarRefused as refused:
+        seen = await _create_otherwise(acting, draft, refused, calendar)
+    return seen, await _explained(acting, meeting, seen, calendar)
+
+
+async def _create_otherwise(
+    acting: ActingUser, draft: EventDraft, refused: CalendarRefused, calendar: Calendar
+) -> SeenEvent:
+    """Ask for another online meeting, or none, if the one asked for is not offered."""
+    try:
+        offered = await calendar.offered_meetings(acting)
+    except SchedulingError:
+        raise refused from None
+    other = fallback_provider(draft.online_meeting, offered)
+    if other is None:
+        raise refused
+    return await calendar.create(acting, replace(draft, online_meeting=other))
+
+
+async def _explained(
+    acting: ActingUser, meeting: OnlineMeeting, seen: SeenEvent, calendar: Calendar
+) -> OnlineMeeting:
+    """Return *meeting* with why its event is no online meeting, should it have become one."""
+    if meeting.wanted is OnlineMeetingChoice.NONE or seen.is_online_meeting:
+        return meeting
+    try:
+        offered = await calendar.offered_meetings(acting)
+    except SchedulingError:
+        return meeting  # it is booked; nobody can say more than that it has no link
+    return replace(meeting, reason=missing_meeting_reason(meeting.wanted, offered))

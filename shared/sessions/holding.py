@@ -1,0 +1,220 @@
+"""Holding the time of sessions in everybody's mailbox, and giving it back.
+
+Always in the same order of mailboxes, whoever organizes: of two who book each other at the same
+instant both meet at the same mailbox first, and one of them wins.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from shared.concurrency import gather_limited
+from shared.errors import NotFound, SchedulingError, SlotTaken, StaleRow
+from shared.ids import Mailbox, SessionId
+from shared.logs import log_event
+from shared.sessions import reservations
+from shared.sessions.model import HOLD_FOR, Hold, Session
+from shared.sessions.ports import Books
+from shared.sessions.series import Series
+
+_CONCURRENT_ATTEMPT_TIMEOUT: Final = timedelta(seconds=3)
+"""How long one that is under way is waited for. It is safe not to: only the answer is better."""
+_POLL_INTERVAL: Final = timedelta(seconds=0.2)
+_ABANDONED_AFTER: Final = timedelta(minutes=1)
+"""Longer than a request goes on, shorter than it takes until the recovery job runs."""
+
+
+async def find_session(mailbox: Mailbox, session_id: SessionId, *, books: Books) -> Session | None:
+    """Return what an earlier attempt left of the session, if anything."""
+    try:
+        return await books.sessions.get(mailbox, session_id)
+    except NotFound:
+        return None
+
+
+async def place_holds(session: Session, *, books: Books, at_least: int | None = None) -> Session:
+    """Hold the span of everybody, and store the session with the organizer's.
+
+    Who can be done without, because they are optional or *at_least* so many others are free, is
+    invited though somebody else holds their time.
+
+    Raises SlotTaken: nothing is left held; StaleRow: the session is there already.
+    """
+    ours: list[Mailbox] = []
+    until = books.clock.now() + HOLD_FOR
+    try:
+        return await _place_holds(replace(session, held_until=until), ours, books, at_least)
+    except SlotTaken:
+        # Not what was there before: the same request, sent twice at once, may rely on it.
+        for mailbox in ours:
+            await reservations.release(books.sessions, mailbox, session.id, only_expiring_at=until)
+        raise
+
+
+async def _place_holds(
+    session: Session, ours: list[Mailbox], books: Books, at_least: int | None
+) -> Session:
+    """Hold what is to be held; *ours* tells how far it got."""
+    now, opened = books.clock.now(), session
+    hold = Hold(session.id, session.span, session.held_until)
+    for mailbox in sorted(session.holders):
+        if mailbox == session.organizer:
+            opened = await reservations.create(books.sessions, opened, now)
+            ours.append(mailbox)
+        elif session.holds_time_of(mailbox):
+            try:
+                if not await reservations.place_hold(
+                    books.sessions, mailbox, hold, session.organizer, now
+                ):
+                    ours.append(mailbox)
+            except SlotTaken:
+                if at_least is None and _is_required(session, mailbox):
+                    raise
+                opened = opened.marking_busy(mailbox)
+    _require_quorum({a.address for a in opened.attendees if a.is_free}, opened, at_least)
+    if opened.attendees != session.attendees:
+        # Whoever finishes this booking from its row must not take their time either.
+        opened = await reservations.save(books.sessions, opened)
+    return opened
+
+
+async def renew_holds(session: Session, *, books: Books) -> Session:
+    """Make sure that a retry holds the time: the first attempt may not have got so far.
+
+    Raises SlotTaken if its holds had run out, and somebody else was faster.
+    """
+    now = books.clock.now()
+    hold = Hold(session.id, session.span, now + HOLD_FOR)
+    for mailbox in sorted(session.holders):
+        if mailbox == session.organizer:
+            await reservations.hold_new_time(books.sessions, mailbox, session, hold, now)
+        elif session.holds_time_of(mailbox) and _is_required(session, mailbox):
+            await reservations.place_hold(books.sessions, mailbox, hold, session.organizer, now)
+    try:
+        return await reservations.save(
+            books.sessions, replace(session, held_until=hold.counts_until)
+        )
+    except StaleRow:
+        return await books.sessions.get(session.organizer, session.id)
+
+
+async def release_holds(holders: Sequence[Mailbox], session_id: SessionId, *, books: Books) -> None:
+    """Free the span everywhere, the organizer's row last: while it is there somebody can look."""
+    for mailbox in holders:
+        await reservations.release(books.sessions, mailbox, session_id)
+
+
+async def roll_back_series(series: Series, *, books: Books) -> None:
+    """Free all that a series holds, its own row last: while it is there somebody can look."""
+    await gather_limited(
+        release_holds(series.holders, session_id, books=books)
+        for session_id in series.session_ids.values()
+    )
+    await reservations.remove_series(books.sessions, series.organizer, series.id)
+
+
+async def wait_for_concurrent_attempt(
+    held: Session | None, is_unchanged: Callable[[], Awaitable[bool]], *, books: Books
+) -> bool:
+    """Wait a moment for whoever is booking the same; tell whether they got any further.
+
+    *held*: its lease says since when they are at it.
+    """
+    began_at = books.clock.now()
+    if held is not None:
+        began_at = (held.held_until or held.created_at) - HOLD_FOR
+    # Counted as well: the clock of the instance that began may be ahead of ours.
+    for _ in range(_CONCURRENT_ATTEMPT_TIMEOUT // _POLL_INTERVAL):
+        if books.clock.now() >= began_at + _CONCURRENT_ATTEMPT_TIMEOUT:
+            break
+        await books.pause(_POLL_INTERVAL.total_seconds())
+        if not await is_unchanged():
+            return True
+    return False
+
+
+async def expire_lease(session: Session, *, books: Books) -> None:
+    """Shorten the lease of a booking that was given up, so that a retry takes over at once."""
+    if not session.version:
+        return
+    until = books.clock.now() + HOLD_FOR - _CONCURRENT_ATTEMPT_TIMEOUT
+    with suppress(SchedulingError):
+        await reservations.save(books.sessions, replace(session, held_until=until))
+
+
+# --- moving
+
+
+async def hold_new_times(
+    moving: Sequence[Session], *, books: Books, at_least: int | None = None
+) -> list[Session]:
+    """Hold the pending time of each session besides the one it has.
+
+    Who can be done without stays invited though somebody else holds their time.
+
+    Raises SlotTaken; StaleRow: one changed since it was read. Then what was held here is released
+    again, and nothing that another attempt holds.
+    """
+    try:
+        return await gather_limited(_hold_new_time(each, books, at_least) for each in moving)
+    except (SlotTaken, StaleRow):
+        await release_new_times(moving, books=books)
+        raise
+
+
+async def _hold_new_time(moving: Session, books: Books, at_least: int | None) -> Session:
+    hold, now = _pending_hold(moving), books.clock.now()
+    for mailbox in sorted(m for m in moving.holders if moving.holds_pending_time_of(m)):
+        try:
+            await reservations.hold_new_time(books.sessions, mailbox, moving, hold, now)
+        except SlotTaken:
+            is_needed = at_least is None and _is_required(moving, mailbox)
+            if is_needed or mailbox == moving.organizer:
+                raise
+            moving = moving.marking_busy_at_pending(mailbox)
+    _require_quorum({a.address for a in moving.attendees if a.is_free_then}, moving, at_least)
+    return await reservations.save(books.sessions, moving)
+
+
+async def release_new_times(moving: Sequence[Session], *, books: Books) -> None:
+    """Free the pending time of each session, which came to nothing; the one it has stays held."""
+    await gather_limited(_release_new_time(each, books) for each in moving)
+
+
+async def _release_new_time(moving: Session, books: Books) -> None:
+    hold = _pending_hold(moving)
+    known = await books.sessions.get(moving.organizer, moving.id)
+    is_ours = known.version == moving.version or known.held_until == moving.held_until
+    if known.pending_span == moving.pending_span and not is_ours:
+        return  # another attempt at the same goes on from here, and Outlook may have heard of it
+    for mailbox in moving.holders:
+        await reservations.remove_hold(books.sessions, mailbox, hold)
+    if known.pending_span != moving.pending_span:
+        return
+    try:
+        await reservations.save(books.sessions, known.without_pending(done=False))
+    except StaleRow:
+        log_event("session.changed_meanwhile", session_id=moving.id)
+
+
+def is_abandoned(moving: Session, *, books: Books) -> bool:
+    """Tell whether the reschedule under way began so long ago that no request is at it any more."""
+    began_at = (moving.held_until or moving.changed_at + HOLD_FOR) - HOLD_FOR
+    return books.clock.now() >= began_at + _ABANDONED_AFTER
+
+
+def _pending_hold(moving: Session) -> Hold:
+    if moving.pending_span is None:
+        raise ValueError("nothing to hold")
+    return Hold(moving.id, moving.pending_span, moving.held_until)
+
+
+def _is_required(session: Session, mailbox: Mailbox) -> bool:
+    return any(a.required for a in session.attendees if a.object_id == mailbox.object_id)
+
+
+def _require_quorum(free: set[str], session: Session, at_least: int | None) -> None:
+    if at_least is not None and 1 + len(free - {*session.unknown_for}) < at_least:
+        raise SlotTaken("Too few of you are free then.")

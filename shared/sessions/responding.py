@@ -1,0 +1,115 @@
+"""Answering an invitation, and taking up the time that an attendee proposes with their answer."""
+
+from datetime import timedelta
+from typing import Final
+
+from shared.errors import Conflict, EventGone, Invalid, NotAllowed, NotFound
+from shared.ids import ObjectId
+from shared.jobs import Job, JobKind
+from shared.logs import log_event
+from shared.organizations.model import Caller
+from shared.pairings.model import Pairing
+from shared.sessions import lifecycle
+from shared.sessions.lifecycle import Action
+from shared.sessions.model import ResponseState, Session
+from shared.sessions.occurrences import ensure_event_id
+from shared.sessions.ports import Books
+from shared.sessions.requests import InvitationResponse, RescheduleRequest, require_organizer
+from shared.sessions.rescheduling import describe_state, reschedule
+
+_ANSWER_TAKES: Final = timedelta(seconds=20)
+"""About how long an answer is on its way to the organizer's copy."""
+
+
+async def respond(
+    participation: Caller, session: Session, answer: InvitationResponse, *, books: Books
+) -> Session:
+    """Answer in the attendee's own mailbox. The answer shows once the organizer's copy has it.
+
+    Twice is fine, though who declines has no invitation any more: the organizer's copy tells.
+    """
+    me = participation.mailbox.object_id
+    if session.organizer == participation.mailbox:
+        raise NotAllowed(
+            "The organizer has nothing to answer.", remedy="Reschedule or cancel the session."
+        )
+    if all(a.object_id != me for a in session.attendees):
+        raise NotFound("There is no such session.")
+    lifecycle.after(session.state, Action.RESPOND)
+    session = await ensure_event_id(session, calendar=books.calendar, sessions=books.sessions)
+    if answer.proposed is not None and answer.state is ResponseState.ACCEPTED:
+        raise Invalid("body.proposed", "Another time goes with tentative or declined only.")
+    try:
+        await books.calendar.respond(
+            participation.acting, session, answer.state, answer.comment, answer.proposed
+        )
+    except EventGone as gone:
+        if await _is_already_answered(session, me, answer, books):
+            return session
+        raise Conflict(
+            "The invitation is not in your calendar.",
+            remedy="It may still be on its way: try again in a minute. If you removed it, ask the"
+            " organizer to invite you again.",
+        ) from gone
+    # Push will tell; where there is none, or it is lost, somebody looks.
+    await books.jobs.put(
+        Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,)),
+        delay=_ANSWER_TAKES,
+    )
+    log_event("session.answered", session_id=session.id, state=answer.state)
+    return session
+
+
+async def _is_already_answered(
+    session: Session, me: ObjectId, answer: InvitationResponse, books: Books
+) -> bool:
+    """Tell whether the organizer's copy has just that answer: it was given before, unheard."""
+    if session.event_id is None:
+        return False
+    try:
+        seen = await books.calendar.read(session.organizer, session.event_id)
+    except EventGone:
+        return False
+    address = next(a.address for a in session.attendees if a.object_id == me)
+    return any(
+        (a.response.state, a.response.proposed) == (answer.state, answer.proposed)
+        for a in seen.attendees
+        if a.address == address
+    )
+
+
+async def accept_proposal(
+    participation: Caller, pairing: Pairing, session: Session, attendee: str, *, books: Books
+) -> Session:
+    """Move *session* to the time that *attendee* (object id or address) proposed.
+
+    Twice is fine: as long as the session is where their proposal put it, it is the answer.
+    """
+    require_organizer(participation, session)
+    lifecycle.after(session.state, Action.RESCHEDULE)
+    proposer = next(
+        (a for a in session.attendees if attendee.lower() in {a.object_id, a.address}), None
+    )
+    if proposer is None:
+        raise NotFound("There is no such attendee.")
+    if proposer.response.proposed is None:
+        if proposer.taken == session.span:
+            return session
+        raise Conflict(
+            f"This attendee proposes no other time. The session is {describe_state(session)}."
+        )
+    request = RescheduleRequest(
+        proposer.response.proposed,
+        session.time_zone,
+        accept_unknown=True,
+        proposed_by=proposer.address,
+    )
+    try:
+        (moved,) = await reschedule(participation, pairing, session, request, books=books)
+    except Invalid as refused:
+        # Nothing is wrong with the request: in Outlook people propose any time.
+        raise Conflict(
+            f"The proposed time cannot be taken. {refused}",
+            remedy="Move the session to another time, or ask for another proposal.",
+        ) from refused
+    return moved

@@ -1,0 +1,94 @@
+"""Which dates a change is about: one session, or some or all of a series."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.errors import Conflict, Invalid, NotFound
+from shared.ids import EventId
+from shared.jobs import Job, JobKind
+from shared.sessions.model import RECOVERY_DELAY, Session, SessionState
+from shared.sessions.occurrences import ensure_event_id, list_instances, load_sessions
+from shared.sessions.ports import Books
+from shared.sessions.recording import series_job
+from shared.sessions.series import Scope, Series, match_occurrences
+
+
+@dataclass(frozen=True, slots=True)
+class ScopedSessions:
+    """A session that is to be changed, with what is changed like it."""
+
+    named: Session
+    scope: Scope = Scope.ONE
+    series: Series | None = None
+    """Of more than one date."""
+    known: tuple[Session, ...] = ()
+    """All that exist of the series, by number; else just the named one."""
+
+    @property
+    def in_scope(self) -> list[Session]:
+        """Return those within the scope, whatever became of them."""
+        if self.scope is Scope.THIS_AND_FOLLOWING:
+            return [s for s in self.known if s.occurrence >= self.named.occurrence]
+        return [*self.known]
+
+    def changeable(self, now: datetime) -> list[Session]:
+        """Return those a change is about: of a series what is over stays as it was."""
+        scheduled = [s for s in self.in_scope if s.state is SessionState.SCHEDULED]
+        return scheduled if self.series is None else [s for s in scheduled if s.span.end > now]
+
+    def is_whole_series(self, sessions: Sequence[Session]) -> bool:
+        """Tell whether *sessions* are all that Outlook has of the series."""
+        alive = [s for s in self.known if s.state is not SessionState.CANCELLED]
+        has_event = self.series is not None and self.series.event_id is not None
+        return has_event and len(alive) == len(sessions)
+
+
+async def load_scope(session: Session, scope: Scope, *, books: Books) -> ScopedSessions:
+    """Return *session* and those of its series that *scope* is about.
+
+    Raises:
+        Invalid: it belongs to no series, and more than it is meant.
+        Conflict: the series is still being booked.
+    """
+    if scope is Scope.ONE:
+        return ScopedSessions(session, known=(session,))
+    if session.series_id is None:
+        raise Invalid("body.scope", "The session belongs to no series.")
+    series = await books.sessions.get_series(session.organizer, session.series_id)
+    if series is None:
+        raise NotFound("There is no such series.")
+    if series.state is SessionState.REQUESTED:
+        raise Conflict("The series is still being booked.")
+    known = tuple(await load_sessions(series, sessions=books.sessions))
+    named = next((s for s in known if s.id == session.id), session)
+    return ScopedSessions(named, scope, series, known)
+
+
+async def with_event_id(scoped: ScopedSessions, *, books: Books) -> ScopedSessions:
+    """Have the row of a single date know its event, by which the recovery job looks for it."""
+    if scoped.series is not None:
+        return scoped
+    named = await ensure_event_id(scoped.named, calendar=books.calendar, sessions=books.sessions)
+    return replace(scoped, named=named, known=(named,))
+
+
+async def event_ids(
+    scoped: ScopedSessions, sessions: Sequence[Session], *, books: Books
+) -> dict[int, EventId]:
+    """Return the ids of the events that show *sessions*; one request more if some are not known."""
+    known = {s.occurrence: s.event_id for s in sessions if s.event_id}
+    if len(known) == len(sessions) or scoped.series is None:
+        return known
+    instances = await list_instances(scoped.series, calendar=books.calendar)
+    found = match_occurrences(scoped.series.planned, sessions, instances)
+    return {number: seen.event_id for number, seen in found.items()} | known
+
+
+async def enqueue_recovery(scoped: ScopedSessions, *, books: Books) -> None:
+    """Have a job look what became of the change that is about to begin."""
+    session = scoped.named
+    job = Job(JobKind.SETTLE, session.organization_id, session.holders, (session.id,))
+    if scoped.series is not None:
+        job = series_job(JobKind.SERIES, scoped.series)
+    await books.jobs.put(job, delay=RECOVERY_DELAY)

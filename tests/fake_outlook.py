@@ -1,0 +1,358 @@
+"""A fake Outlook: people's calendars, behind the ports `Schedules` and `Calendar`."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.availability.model import SLOT_GRID, Schedule, Unknown
+from shared.availability.working_hours import zone_of
+from shared.errors import CalendarRefused, EventGone
+from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
+from shared.organizations.model import ActingUser, OnlineMeetingChoice
+from shared.sessions.model import (
+    AttendeeResponse,
+    EventDraft,
+    MeetingProvider,
+    ResponseState,
+    SeenAttendee,
+    SeenEvent,
+    Session,
+)
+from shared.sessions.recurrence import (
+    Pattern,
+    Repeat,
+    at_local_time,
+    occurrence_dates,
+    occurrence_spans,
+)
+from shared.timespan import TimeSpan
+from tests.fakes import FakeClock
+
+
+@dataclass
+class FakeEvent:
+    """An event on its organizer's copy."""
+
+    seen: SeenEvent
+    organizer: Mailbox
+    session_id: SessionId
+    is_gone: bool = False
+    pattern: Pattern | None = None
+    """Makes it a series' master: no meeting by itself."""
+    time_zone: str = "UTC"
+    master: "FakeEvent | None" = None
+
+
+@dataclass
+class FakeOutlook:
+    """Everybody's calendar. *addresses*: whose mailbox an address is."""
+
+    clock: FakeClock
+    addresses: dict[str, ObjectId] = field(default_factory=dict)
+    events: list[FakeEvent] = field(default_factory=list)
+    busy: dict[str, list[TimeSpan]] = field(default_factory=dict)
+    unknown: dict[str, Unknown] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    gives_links: bool = True
+    offers: frozenset[OnlineMeetingChoice] = frozenset({OnlineMeetingChoice.TEAMS})
+    refuses_others: bool = False
+    """What is not offered is refused, instead of being no online meeting."""
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    # --- Schedules
+
+    async def read(
+        self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
+    ) -> list[Schedule]:
+        """Return views that show busy time and every event that is still there."""
+        self.calls.append("getSchedule")
+        return [self._schedule(address, window) for address in addresses]
+
+    def _schedule(self, address: str, window: TimeSpan) -> Schedule:
+        if address in self.unknown:
+            return Schedule(address, unknown=self.unknown[address])
+        taken = [*self.busy.get(address, ()), *self._meetings(address)]
+        view = bytearray(b"0") * ((window.end - window.start) // SLOT_GRID)
+        for span in taken:
+            if part := span.cut(window):
+                first = (part.start - window.start) // SLOT_GRID
+                last = -(-(part.end - window.start) // SLOT_GRID)
+                view[first:last] = b"2" * (last - first)
+        return Schedule(address, view=view.decode())
+
+    def _meetings(self, address: str) -> list[TimeSpan]:
+        owner = self.addresses.get(address)
+        return [
+            event.seen.span
+            for event in self.events
+            if not event.is_gone
+            and event.pattern is None
+            and (
+                event.organizer.object_id == owner
+                or any(
+                    a.address == address and a.response.state is not ResponseState.DECLINED
+                    for a in event.seen.attendees
+                )
+            )
+        ]
+
+
+@dataclass
+class FakeCalendar:
+    """The `Calendar` port of a `FakeOutlook`."""
+
+    outlook: FakeOutlook
+
+    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
+        """Create it, or find that the same transaction created it before."""
+        self.outlook.calls.append("create")
+        known = self._find(acting.mailbox, draft.session_id)
+        if known:
+            return known.seen
+        provider = self._provider(draft.online_meeting)
+        number = next(self.outlook._numbers)
+        seen = SeenEvent(
+            EventId(f"event-{number}"),
+            ICalUid(f"ical-{number}"),
+            f"etag-{number}",
+            draft.span,
+            is_cancelled=False,
+            attendees=tuple(
+                SeenAttendee(a.address, AttendeeResponse(), a.required) for a in draft.attendees
+            ),
+            is_online_meeting=provider is not None,
+            join_url=f"https://{provider}.example/1"
+            if self.outlook.gives_links and provider
+            else None,
+            modified_at=self.outlook.clock.now(),
+            provider=provider,
+        )
+        event = FakeEvent(
+            seen, acting.mailbox, draft.session_id, pattern=draft.pattern, time_zone=draft.time_zone
+        )
+        self.outlook.events.append(event)
+        if event.pattern:
+            self._expand(event, event.pattern)
+        return seen
+
+    def _provider(self, asked: OnlineMeetingChoice) -> MeetingProvider | None:
+        """Return what it becomes: what was asked for or the default, if the calendar offers it."""
+        if asked is OnlineMeetingChoice.NONE:
+            return None
+        default = max(self.outlook.offers, default=None)  # Teams sorts last
+        wanted = default if asked is OnlineMeetingChoice.AUTO else asked
+        if wanted in self.outlook.offers:
+            return MeetingProvider(wanted.value)
+        if self.outlook.refuses_others:
+            raise CalendarRefused("not allowed", code="BadRequest", status=400)
+        return None
+
+    def _expand(self, master: FakeEvent, pattern: Pattern) -> None:
+        """Make the occurrences, from the master's times on."""
+        first, zone = master.seen.span, zone_of(master.time_zone)
+        repeat = Repeat(pattern.frequency, pattern.monthly_by, count=pattern.count)
+        if pattern.count == 1:
+            spans: tuple[TimeSpan, ...] = (first,)
+        elif pattern.first_on == pattern.anchor:
+            spans = occurrence_spans(first.start, first.duration, zone, repeat)
+        else:
+            # From the anchor on, what comes before the first date left out.
+            dates = occurrence_dates(pattern.anchor, replace(repeat, count=52))
+            days = [d for d in dates if d >= pattern.first_on][: pattern.count]
+            clock = first.start.astimezone(zone)
+            spans = tuple(
+                TimeSpan.lasting(at_local_time(day, clock, zone), first.duration) for day in days
+            )
+        for span in spans:
+            day = span.start.astimezone(zone).date()
+            seen = replace(
+                master.seen,
+                # Like Exchange's, the ids of occurrences follow from their dates.
+                event_id=EventId(f"{master.seen.event_id}-{day}"),
+                ical_uid=ICalUid(f"{master.seen.ical_uid}-{day}"),
+                span=span,
+                series_master_id=master.seen.event_id,
+                original_start=span.start,
+            )
+            self.outlook.events.append(
+                FakeEvent(seen, master.organizer, SessionId(""), master=master)
+            )
+
+    async def instances(
+        self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
+    ) -> list[SeenEvent]:
+        """Return the occurrences that are still there."""
+        self.outlook.calls.append("instances")
+        master = self._of(mailbox, master_id)
+        return [
+            event.seen
+            for event in self.outlook.events
+            if event.master is master and not event.is_gone and event.seen.span.overlaps(window)
+        ]
+
+    async def reschedule_series(
+        self,
+        acting: ActingUser,
+        master_id: EventId,
+        first: TimeSpan,
+        time_zone: str,
+        pattern: Pattern,
+    ) -> SeenEvent:
+        """Make all occurrences anew."""
+        self.outlook.calls.append("reschedule_series")
+        master = self._of(acting.mailbox, master_id)
+        master.pattern, master.time_zone = pattern, time_zone
+        self.outlook.events[:] = [e for e in self.outlook.events if e.master is not master]
+        seen = self.moved(master, first)
+        self._expand(master, pattern)
+        return seen
+
+    async def reschedule_many(
+        self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
+    ) -> list[SeenEvent | Exception]:
+        """Move them."""
+        self.outlook.calls.append("reschedule_many")
+        answers: list[SeenEvent | Exception] = []
+        for event_id, span in events:
+            try:
+                answers.append(self.moved(self._of(acting.mailbox, event_id), span))
+            except EventGone as gone:
+                answers.append(gone)
+        return answers
+
+    async def cancel_many(
+        self, acting: ActingUser, events: Sequence[EventId], comment: str
+    ) -> list[Exception | None]:
+        """Cancel them."""
+        self.outlook.calls.append("cancel_many")
+        answers: list[Exception | None] = []
+        for event_id in events:
+            try:
+                self._of(acting.mailbox, event_id).is_gone = True
+                answers.append(None)
+            except EventGone as gone:
+                answers.append(gone)
+        return answers
+
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
+        """Find the event by its tag."""
+        self.outlook.calls.append("find")
+        known = self._find(mailbox, session_id)
+        return known.seen if known and not known.is_gone else None
+
+    async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
+        """Read it."""
+        self.outlook.calls.append("read")
+        return self._of(mailbox, event_id).seen
+
+    async def read_many(
+        self, events: Sequence[tuple[Mailbox, EventId]]
+    ) -> list[SeenEvent | Exception]:
+        """Read them in one request."""
+        self.outlook.calls.append("read_many")
+        answers: list[SeenEvent | Exception] = []
+        for mailbox, event_id in events:
+            try:
+                answers.append(self._of(mailbox, event_id).seen)
+            except EventGone as gone:
+                answers.append(gone)
+        return answers
+
+    async def reschedule(
+        self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
+    ) -> SeenEvent:
+        """Move it; answers are taken back."""
+        self.outlook.calls.append("reschedule")
+        return self.moved(self._of(acting.mailbox, event_id), span)
+
+    async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
+        """Cancel it."""
+        self.outlook.calls.append("cancel")
+        event = self._of(acting.mailbox, event_id)
+        event.is_gone = True
+        for occurrence in self.outlook.events:
+            occurrence.is_gone |= occurrence.master is event
+
+    async def respond(
+        self,
+        acting: ActingUser,
+        session: Session,
+        answer: ResponseState,
+        comment: str,
+        proposed: TimeSpan | None,
+    ) -> None:
+        """Answer; the organizer's copy has it at once. Who declined has no copy any more."""
+        self.outlook.calls.append("respond")
+        if session.event_id is None:
+            raise EventGone("there is no copy")
+        address = next(
+            a for a, who in self.outlook.addresses.items() if who == acting.mailbox.object_id
+        )
+        event = self._of(session.organizer, session.event_id)
+        given = {a.address: a.response.state for a in event.seen.attendees}
+        if given.get(address) is ResponseState.DECLINED:
+            raise EventGone("it was declined")
+        self.answered(event, address, answer, proposed)
+
+    async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
+        """Return what everybody's calendar offers."""
+        self.outlook.calls.append("offered_meetings")
+        return self.outlook.offers
+
+    # --- what people do
+
+    def moved(self, event: FakeEvent, span: TimeSpan) -> SeenEvent:
+        """Give *event* new times."""
+        reset = tuple(
+            replace(a, response=AttendeeResponse(reset=True)) for a in event.seen.attendees
+        )
+        return self._write(event, replace(event.seen, span=span, attendees=reset))
+
+    def answered(
+        self,
+        event: FakeEvent,
+        address: str,
+        answer: ResponseState,
+        proposed: TimeSpan | None = None,
+    ) -> SeenEvent:
+        """Let *address* answer."""
+        response = AttendeeResponse(answer, self.outlook.clock.now(), proposed)
+        attendees = tuple(
+            replace(a, response=response) if a.address == address else a
+            for a in event.seen.attendees
+        )
+        return self._write(event, replace(event.seen, attendees=attendees))
+
+    def _write(self, event: FakeEvent, seen: SeenEvent) -> SeenEvent:
+        number = next(self.outlook._numbers)
+        now: datetime = self.outlook.clock.now()
+        event.seen = replace(seen, etag=f"etag-{number}", modified_at=now)
+        return event.seen
+
+    def _find(self, mailbox: Mailbox, session_id: SessionId) -> FakeEvent | None:
+        return next(
+            (
+                e
+                for e in self.outlook.events
+                if e.organizer == mailbox and e.session_id == session_id
+            ),
+            None,
+        )
+
+    def _of(self, mailbox: Mailbox, event_id: EventId) -> FakeEvent:
+        for event in self.outlook.events:
+            if event.organizer == mailbox and event.seen.event_id == event_id:
+                if event.is_gone:
+                    break
+                return event
+        raise EventGone("not there", code="ErrorItemNotFound", status=404)
+
+
+class RefusingCalendar(FakeCalendar):
+    """A calendar that will not have it."""
+
+    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
+        """Refuse."""
+        self.outlook.calls.append("create")
+        raise CalendarRefused("no", code="ErrorAccessDenied", status=403)

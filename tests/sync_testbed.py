@@ -1,0 +1,686 @@
+"""The whole following of Outlook on simulated time: days pass in seconds.
+
+Real: the functions, every use-case, the Graph and Entra adapters over TLS against the simulators.
+In memory: tables and queues, as a few hundred sessions times many faults make tens of thousands of
+storage operations; the fakes are held to the real adapters by the contract tests.
+"""
+
+import asyncio
+import base64
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import azure.functions as func
+import pytest
+from aiohttp import web
+
+import shared.wiring
+from functions import jobs, notifications, reconciliation, subscriptions
+from local.clock import CloudClock
+from local.cloud import LocalCloud
+from local.graph.errors import GraphError
+from local.graph.outlook import NoSuchEvent
+from local.host.configuration import read_options
+from local.seed import (
+    CONTOSO_ID,
+    SeededPairing,
+    SeededParticipant,
+    seeded_id,
+    seeded_pairings,
+    seeded_world,
+)
+from local.serving import serving, take_address
+from local.world import Person, World
+from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobQueue, StorageNotificationQueue
+from shared.changes.model import Change
+from shared.errors import StoreUnavailable
+from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
+from shared.organizations.model import (
+    ActingUser,
+    Caller,
+    ConsentState,
+    Organization,
+    OrganizationSettings,
+)
+from shared.pairings.model import Pairing, Participant, ParticipantRole
+from shared.sessions.booking import book
+from shared.sessions.model import Cause, ResponseState, Session, SessionState
+from shared.sessions.requests import BookingRequest
+from shared.settings import Settings
+from shared.timespan import TimeSpan
+from shared.wiring import Wiring
+from tests.fakes import (
+    InMemoryChanges,
+    InMemoryDue,
+    InMemoryOrganizations,
+    InMemoryPairings,
+    InMemorySessions,
+    InMemorySubscriptions,
+)
+
+MONDAY = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
+RECONCILED_WITHIN = timedelta(hours=6, minutes=10)
+"""The longest rhythm, and a tick of the timer."""
+STEP = timedelta(seconds=10)
+MINUTE = timedelta(minutes=1)
+_QUEUES = read_options(Path(__file__).parents[1], {}).queues
+_LOGGER = "mentor_calendar"
+_process: ContextVar[Wiring] = ContextVar("process")
+"""Which of the worker processes handles a message; elsewhere it is the rig's first."""
+
+
+class SimulatedCrash(BaseException):
+    """The worker process is gone."""
+
+
+@dataclass
+class Faults:
+    """What is wrong with our own side right now."""
+
+    random: random.Random
+    webhook_down: bool = False
+    storage_down: bool = False
+    dies_with: float = 0.0
+    """Chance that the worker dies while it handles a message."""
+    lives_for: int | None = None
+    """Effects until the worker dies, none but those of the message it handles."""
+
+    def check(self) -> None:
+        """Raise what is due at an effect."""
+        if self.storage_down:
+            raise StoreUnavailable("The storage is away.")
+        if self.lives_for is not None:
+            self.lives_for -= 1
+            if self.lives_for < 0:
+                raise SimulatedCrash
+
+    def draw(self) -> None:
+        """Decide whether the worker dies at the message it begins: early as often as late.
+
+        An HTTP caller would see it, so nothing else dies.
+        """
+        dies = self.dies_with and self.random.random() < self.dies_with
+        self.lives_for = int(2 ** self.random.uniform(0, 7)) - 1 if dies else None
+
+
+class FaultyPort:
+    """A store every call of which may meet trouble, before or after its effect."""
+
+    def __init__(self, store: Any, trouble: Faults) -> None:
+        self._store, self._trouble = store, trouble
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        if name == "due":
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._trouble.check()
+            result = await method(*args, **kwargs)
+            self._trouble.check()
+            return result
+
+        return call
+
+
+@dataclass
+class Message:
+    """A message on a queue."""
+
+    queue: str
+    body: bytes
+    visible_at: datetime
+    attempts: int = 0
+
+
+@dataclass
+class FakeQueues:
+    """Storage queues on simulated time."""
+
+    clock: CloudClock
+    trouble: Faults
+    waiting: list[Message] = field(default_factory=list)
+    poison: list[Message] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
+
+    async def send(self, queue: str, message: bytes, delay: timedelta = timedelta()) -> None:
+        """Take a message, as the real adapter hands it over."""
+        self.trouble.check()
+        self.sent[queue] += 1
+        self.waiting.append(Message(queue, message, self.clock.now() + delay))
+
+    async def aclose(self) -> None:
+        """Have nothing to close."""
+
+    async def poisoned(self) -> dict[str, int]:
+        """Count what was set aside."""
+        counts = Counter(message.queue for message in self.poison)
+        return {queue: counts[queue] for queue in (NOTIFICATIONS, JOBS)}
+
+    def take_visible(self) -> list[Message]:
+        """Return what can be handled now, which nobody else gets meanwhile."""
+        now = self.clock.now()
+        visible = [m for m in self.waiting if m.visible_at <= now]
+        self.waiting = [m for m in self.waiting if m.visible_at > now]
+        return visible
+
+
+class RigWiring(Wiring):
+    """Production's wiring, on simulated time, with tables and queues in memory."""
+
+    def __init__(self, settings: Settings, rig: "SyncTestbed") -> None:
+        super().__init__(settings, rig.clock)
+        self._rig = rig
+
+    @cached_property
+    def queues(self) -> Any:
+        return self._rig.queues
+
+    @cached_property
+    def organizations(self) -> Any:
+        return self._rig.organizations
+
+    @cached_property
+    def pairings(self) -> Any:
+        return self._rig.pairings
+
+    @cached_property
+    def sessions(self) -> Any:
+        return FaultyPort(self._rig.sessions, self._rig.trouble)
+
+    @cached_property
+    def subscriptions(self) -> Any:
+        return FaultyPort(self._rig.subscriptions, self._rig.trouble)
+
+    @cached_property
+    def due(self) -> Any:
+        return FaultyPort(self._rig.due, self._rig.trouble)
+
+    @cached_property
+    def changes(self) -> Any:
+        return FaultyPort(self._rig.changes, self._rig.trouble)
+
+    @cached_property
+    def jobs(self) -> Any:
+        return StorageJobQueue(self._rig.queues)  # type: ignore[arg-type]  # stands in for Queues
+
+    @cached_property
+    def outbox(self) -> Any:
+        return StorageNotificationQueue(self._rig.queues)  # type: ignore[arg-type]  # the same
+
+
+@dataclass
+class SyncTestbed:
+    """A running system on simulated time."""
+
+    cloud: LocalCloud
+    settings: Settings
+    trouble: Faults
+    queues: FakeQueues
+    organization: Organization
+    pairs: list[tuple[Pairing, str, str]]
+    """Each pairing with the keys of its mentee (who books) and mentor."""
+    sessions: InMemorySessions = field(default_factory=InMemorySessions)
+    subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
+    due: InMemoryDue = field(default_factory=InMemoryDue)
+    changes: InMemoryChanges = field(default_factory=InMemoryChanges)
+    organizations: InMemoryOrganizations = field(default_factory=InMemoryOrganizations)
+    pairings: InMemoryPairings = field(default_factory=InMemoryPairings)
+    acted: Counter[str] = field(default_factory=Counter)
+    """What people did, as often as it could be done."""
+    twice: bool = False
+    """Every message is handled by two workers at once."""
+    booked: list[tuple[Session, str, str]] = field(default_factory=list)
+    _wirings: list[Wiring] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """Exceptions that reached the host, by kind."""
+
+    @property
+    def clock(self) -> CloudClock:
+        """Return the one clock."""
+        return self.cloud.world.clock
+
+    def start_anew(self) -> Wiring:
+        """Begin a new worker process: nothing is remembered but what is stored."""
+        self.wiring, self.second = RigWiring(self.settings, self), RigWiring(self.settings, self)
+        self._wirings += (self.wiring, self.second)
+        return self.wiring
+
+    async def aclose(self) -> None:
+        """Close what every worker process left open."""
+        for wiring in self._wirings:
+            await wiring.aclose()
+
+    # --- the platform's side
+
+    async def book(self, count: int, rng: random.Random) -> None:
+        """Book *count* sessions over the next two weeks, wherever there is room."""
+        number = 0
+        while len(self.booked) < count:
+            number += 1
+            pairing, mentee, mentor = rng.choice(self.pairs)
+            start = MONDAY + timedelta(days=rng.randint(1, 12), minutes=30 * rng.randint(4, 20))
+            person = self.cloud.world.person(mentee)
+            acting = ActingUser(
+                pairing.mailbox(pairing.participants[1]) or _never(),
+                self.cloud.entra.token_for(person),
+            )
+            request = BookingRequest(
+                key=f"key-{number}",
+                fingerprint=f"{number}",
+                start=start,
+                duration=timedelta(minutes=30),
+                time_zone="UTC",
+            )
+            try:
+                booked = await book(
+                    Caller(self.organization, acting),
+                    pairing,
+                    request,
+                    books=self.wiring.books,
+                )
+            except Exception as error:  # taken slots and injected refusals
+                if number > count * 30:
+                    raise AssertionError("no room for so many sessions") from error
+                continue
+            self.booked.append((booked.sessions[0], mentee, mentor))
+
+    # --- Outlook's side
+
+    def act(self, rng: random.Random) -> None:
+        """Let somebody do something in Outlook to one of the sessions, if it can be done."""
+        session, mentee, mentor = rng.choice(self.booked)
+        outlook, which = self.cloud.graph.outlook, session.id
+        start = MONDAY + timedelta(days=rng.randint(13, 20), minutes=30 * rng.randint(4, 20))
+        stranger = self.pairs[rng.randrange(len(self.pairs))][1]
+
+        def move() -> None:
+            outlook.move(mentee, which, start)
+
+        def accept() -> None:
+            outlook.accept(mentor, which)
+
+        def onto_another() -> None:
+            theirs = self._sharing_people(session, rng)
+            outlook.move(mentee, which, theirs + timedelta(minutes=rng.choice((0, 15))))
+
+        acts: dict[str, tuple[int, Sequence[Callable[[], Any]]]] = {
+            "accepted": (10, [accept]),
+            "declined": (2, [lambda: outlook.decline(mentor, which)]),
+            "tentative": (3, [lambda: outlook.tentative(mentor, which)]),
+            "proposed": (3, [lambda: outlook.propose(mentor, which, start)]),
+            "accepted twice": (2, [accept, accept]),
+            "two devices": (3, [accept, lambda: outlook.tentative(mentor, which)]),
+            "moved": (5, [move]),
+            "moved onto another": (4, [onto_another]),
+            "moved and answered": (2, [move, accept]),
+            "answered and moved": (2, [accept, move]),
+            "moved twice": (1, [onto_another, move]),
+            "edited": (2, [lambda: outlook.edit(mentee, which, subject="Other words")]),
+            "forwarded": (2, [lambda: outlook.forward(mentor, which, stranger)]),
+            "other calendar": (1, [lambda: outlook.move_to(mentee, which, "Mentoring")]),
+            "cancelled": (1, [lambda: outlook.cancel(mentee, which)]),
+            "deleted": (1, [lambda: outlook.delete(mentee, which)]),
+            "wiped out": (1, [lambda: outlook.delete(mentee, which, hard=True)]),
+            "copy deleted": (1, [lambda: outlook.delete(mentor, which)]),
+        }
+        name = rng.choices(list(acts), weights=[weight for weight, _ in acts.values()])[0]
+        try:
+            for step in acts[name][1]:
+                step()
+        except (GraphError, NoSuchEvent) as error:  # a declined copy is gone, a cancelled event too
+            logging.getLogger(__name__).debug("not possible: %r", error)
+        else:
+            self.acted[name] += 1
+
+    def _sharing_people(self, session: Session, rng: random.Random) -> datetime:
+        """Return when another session with one of *session*'s people starts in Outlook."""
+        theirs = [
+            (other, mentee)
+            for other, mentee, _ in self.booked
+            if other.id != session.id and set(other.holders) & set(session.holders)
+        ]
+        if not theirs:
+            raise NoSuchEvent("these people have one session only")
+        other, mentee = rng.choice(theirs)
+        return self.cloud.graph.outlook.find(mentee, other.id).start_at
+
+    # --- time
+
+    async def pass_time(self, by: timedelta, *, then: Callable[[], None] | None = None) -> None:
+        """Let *by* pass in steps of ten seconds: mail, notifications, queues and timers."""
+        for _ in range(by // STEP):
+            await self.cloud.graph.advance(STEP)
+            await self.work()
+            if self.clock.now().second < STEP.seconds:
+                await self._tick()
+            if then:
+                then()
+
+    async def work(self) -> None:
+        """Handle every message that is visible, until none is."""
+        while found := self.queues.take_visible():
+            for message in found:
+                await self._handle(message)
+
+    async def _handle(self, message: Message) -> None:
+        message.attempts += 1
+        processes = [self.wiring, self.second] if self.twice else [self.wiring]
+        workers = [self._run(message, process) for process in processes]
+        self.trouble.draw()
+        outcomes = await asyncio.gather(*map(_lived, workers))
+        self.trouble.lives_for = None
+        errors = [outcome for outcome in outcomes if outcome is not None]
+        self.failures += [type(error).__name__ for error in errors if not _is_death(error)]
+        if any(map(_is_death, errors)):
+            self.start_anew()
+        if not errors:
+            return
+        if message.attempts >= _QUEUES.max_dequeue_count:
+            self.queues.poison.append(message)
+        else:
+            message.visible_at = self.clock.now() + _QUEUES.visibility_timeout
+            self.queues.waiting.append(message)
+
+    async def _run(self, message: Message, process: Wiring) -> None:
+        _process.set(process)  # each has a task, and so a context, of its own
+        body = func.QueueMessage(id="1", body=base64.b64decode(base64.b64encode(message.body)))
+        name = notifications.follow_outlook if message.queue == NOTIFICATIONS else jobs.do_job
+        await _function(name)(body)
+
+    async def _tick(self) -> None:
+        minute = self.clock.now().minute
+        timer: Any = type("Timer", (), {"past_due": False})()
+        for function, every, at in (
+            (reconciliation.reconcile_sessions, 5, 0),
+            (subscriptions.renew_subscriptions, 15, 7),
+        ):
+            if minute % every == at % every:
+                try:
+                    await _function(function)(timer)
+                except StoreUnavailable:
+                    self.failures.append("StoreUnavailable")
+        await self.work()
+
+    # --- what must be true in the end
+
+    async def differences(self) -> list[str]:
+        """Return every way in which a session is not what the organizer's calendar says."""
+        found = [*await self._wrong_holds(), *self._wrong_conflicts()]
+        for session, mentee, _ in self.booked:
+            stored = self.sessions.find(session.organizer, session.id)
+            assert stored is not None
+            try:
+                event = self.cloud.graph.outlook.find(mentee, session.id)
+                shown = self.cloud.graph.outlook.get(event)
+            except Exception:  # noqa: BLE001  # not in the calendar any more
+                shown = None
+            if shown is None or shown.get("isCancelled"):
+                if stored.state is not SessionState.CANCELLED:
+                    found.append(f"{session.id}: gone in Outlook, {stored.state} here")
+                continue
+            found += [f"{session.id}: {each}" for each in _compare(stored, shown)]
+        return found
+
+    async def _wrong_holds(self) -> list[str]:
+        """Return where a mailbox holds other times than its sessions take."""
+        found = []
+        year = TimeSpan(MONDAY - timedelta(days=30), MONDAY + timedelta(days=60))
+        for session, _, _ in self.booked:
+            stored = await self.sessions.get(session.organizer, session.id)
+            is_on = stored.state is SessionState.SCHEDULED
+            for mailbox in stored.holders:
+                holds = await self.sessions.holds(mailbox, year, self.clock.now())
+                held = {hold.span for hold in holds if hold.session_id == stored.id}
+                if held != ({stored.span} if is_on else set()):
+                    found.append(f"{session.id}: {len(held)} wrong holds")
+        return found
+
+    def _wrong_conflicts(self) -> Iterator[str]:
+        """Yield where sessions of the same people do not say truly which others they overlap."""
+        stored = [self.sessions.find(s.organizer, s.id) for s, _, _ in self.booked]
+        scheduled = [s for s in stored if s and s.state is SessionState.SCHEDULED]
+        for session in scheduled:
+            overlapping = {
+                other.id
+                for other in scheduled
+                if other.id != session.id
+                and other.span.overlaps(session.span)
+                and set(other.holders) & set(session.holders)
+            }
+            if set(session.conflicts_with) != overlapping:
+                yield (
+                    f"{session.id}: overlaps {sorted(overlapping)}, "
+                    f"says {sorted(session.conflicts_with)}"
+                )
+
+    async def seen(self) -> dict[str, Any]:
+        """Return how changes were found: counts and lags by cause, and the reads of events."""
+        feed, _ = await self.changes.after(self.organization.id, None, 100_000)
+        push = [change for change in feed if change.cause is Cause.OUTLOOK]
+        reconciliation = [change for change in feed if change.cause is Cause.RECONCILIATION]
+        requests = self.cloud.graph.requests
+        calls = requests.count("GET", "{mailbox}/events/{event}")
+        in_batch = requests.in_batch["GET", "{mailbox}/events/{event}"]
+        return {
+            "changes": len(push) + len(reconciliation),
+            "push": len(push),
+            "push_lags": _lags(push),
+            "reconciliation": len(reconciliation),
+            "reconciliation_lags": _lags(reconciliation),
+            "calls_by_push": calls - in_batch,
+            "calls_by_reconciliation": in_batch,
+            "batches": requests.count("POST", "$batch"),
+        }
+
+
+def _lags(changes: Sequence[Change]) -> tuple[float, float]:
+    """Return the median and the 99th percentile in seconds, of those that have a lag."""
+    lags = sorted(c.lag_ms / 1000 for c in changes if c.lag_ms is not None)
+    return (lags[len(lags) // 2], lags[int(len(lags) * 0.99)]) if lags else (0.0, 0.0)
+
+
+def _compare(stored: Session, shown: dict[str, Any]) -> Iterator[str]:
+    start = datetime.fromisoformat(shown["start"]["dateTime"][:19]).replace(tzinfo=UTC)
+    if stored.state is not SessionState.SCHEDULED:
+        yield f"in the calendar, {stored.state} here"
+    if stored.span.start != start:
+        yield f"starts {start} in Outlook, {stored.span.start} here"
+    words = {
+        "accepted": ResponseState.ACCEPTED,
+        "tentativelyAccepted": ResponseState.TENTATIVE,
+        "declined": ResponseState.DECLINED,
+    }
+    answers = {
+        a["emailAddress"]["address"].lower(): words.get(
+            a["status"]["response"], ResponseState.PENDING
+        )
+        for a in shown["attendees"]
+    }
+    if answers.keys() != {attendee.address for attendee in stored.attendees}:
+        yield f"{len(answers)} attendees in Outlook, {len(stored.attendees)} here"
+    for attendee in stored.attendees:
+        if answers.get(attendee.address) is not attendee.response.state:
+            yield f"{answers.get(attendee.address)} in Outlook, {attendee.response.state} here"
+    if stored.pending_span is not None:
+        yield "a move is pending"
+
+
+async def _lived(work: Awaitable[None]) -> BaseException | None:
+    """Do *work* as the host does: whatever it raises, the host lives on."""
+    try:
+        await work
+    except BaseException as error:  # noqa: BLE001  # a death of the worker too
+        return error
+    return None
+
+
+def _function(builder: Any) -> Any:
+    return builder._function.get_user_function()
+
+
+def _is_death(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_death(each) for each in error.exceptions)
+    return isinstance(error, SimulatedCrash)
+
+
+def _never() -> Any:
+    raise AssertionError("everybody here has a mailbox")
+
+
+@asynccontextmanager
+async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIterator[SyncTestbed]:
+    """Run cloud and app on simulated time until the block ends.
+
+    *strangers*: so many pairs of people besides the seeded ones.
+    """
+    clock = CloudClock(MONDAY)
+    world = seeded_world(clock)
+    pairs = list(_strangers(world, strangers))
+    rigs: list[SyncTestbed] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        rig = rigs[0]
+        if rig.trouble.webhook_down:
+            return web.Response(status=503)
+        function = (
+            notifications.receive_lifecycle
+            if request.path.endswith("lifecycle")
+            else notifications.receive_notifications
+        )
+        reply = await _function(function)(
+            func.HttpRequest(
+                "POST",
+                str(request.url),
+                headers=dict(request.headers),
+                params=dict(request.query),
+                body=await request.read(),
+            )
+        )
+        return web.Response(
+            status=reply.status_code, body=reply.get_body(), content_type="text/plain"
+        )
+
+    async with AsyncExitStack() as stack:
+        cloud = LocalCloud(folder=folder, world=world, background=False)
+        address = take_address()
+        port = address.taken.getsockname()[1]
+        address.taken.close()
+        cloud.public_url = f"https://localhost:{port}"
+        await stack.enter_async_context(cloud)
+        app = web.Application(client_max_size=10_000_000)
+        app.router.add_post("/api/graph/{kind}", receive)
+        await stack.enter_async_context(
+            serving(app, take_address(cloud.certificate.server_context(), port))
+        )
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in cloud.environment.items():
+            patched.setenv(name, value)
+        rig = _rig(cloud, Faults(random.Random(seed)), pairs)
+        rigs.append(rig)
+        rig.start_anew()
+        for module in (shared.wiring, jobs, reconciliation, subscriptions):
+            patched.setattr(module, "wiring", lambda: _process.get(None) or rig.wiring)
+        cloud.graph.switches.endpoint_states = False
+        await rig.organizations.create(rig.organization)
+        for pairing, _, _ in rig.pairs:
+            await rig.pairings.put(pairing)
+        try:
+            yield rig
+        finally:
+            await rig.aclose()
+
+
+def _strangers(world: World, count: int) -> Iterator[SeededPairing]:
+    """Add people to the world who have nothing else to do; yield who of them may meet."""
+    tenant = world.tenants[CONTOSO_ID]
+    for number in range(count):
+        people = [
+            Person(
+                key=(key := f"{role}{number}"),
+                object_id=seeded_id(f"person {key}"),
+                tenant_id=tenant.tenant_id,
+                name=key,
+                address=f"{key}@{tenant.domain}",
+                zone="UTC",
+            )
+            for role in ("mentor", "mentee")
+        ]
+        tenant.people += people
+        yield SeededPairing(
+            "-".join(person.key for person in people),
+            "contoso",
+            tenant.tenant_id,
+            tuple(
+                SeededParticipant(person.key.rstrip("0123456789"), person.object_id, person.address)
+                for person in people
+            ),
+        )
+
+
+def _rig(cloud: LocalCloud, trouble: Faults, strangers: list[SeededPairing]) -> SyncTestbed:
+    seeds = [p for p in seeded_pairings(cloud.world) if p.organization_id == "contoso"]
+    wanted = {"ada-ben", "ada-priya", "dana-tashi", "layla-misaki"}
+    organization = Organization(
+        OrganizationId("contoso"),
+        TenantId(seeds[0].tenant_id),
+        MONDAY,
+        ConsentState.GRANTED,
+        settings=OrganizationSettings(minimum_notice=timedelta()),
+    )
+    pairs = [
+        (
+            Pairing(
+                PairingId(seed.id),
+                organization.id,
+                TenantId(seed.tenant_id),
+                tuple(
+                    Participant(
+                        ParticipantRole(p.role),
+                        p.address.lower(),
+                        ObjectId(p.object_id) if p.object_id else None,
+                    )
+                    for p in seed.participants
+                ),
+            ),
+            seed.id.split("-")[1],
+            seed.id.split("-")[0],
+        )
+        for seed in [*(seed for seed in seeds if seed.id in wanted), *strangers]
+    ]
+    return SyncTestbed(
+        cloud,
+        Settings.from_environment(cloud.environment),
+        trouble,
+        FakeQueues(cloud.world.clock, trouble),
+        organization,
+        pairs,
+    )
+
+
+@contextmanager
+def logged_exceptions() -> Iterator[list[str]]:
+    """Collect every traceback that the app logs while the block runs."""
+    found: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info and record.exc_info[0]:
+                found.append(f"{record.getMessage()}: {record.exc_info[0].__name__}")
+
+    listener = Listener()
+    logging.getLogger(_LOGGER).addHandler(listener)
+    try:
+        yield found
+    finally:
+        logging.getLogger(_LOGGER).removeHandler(listener)

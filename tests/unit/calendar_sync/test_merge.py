@@ -1,0 +1,226 @@
+"""The merge of what Graph shows: over any history, in any order, however often."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.calendar_sync.merge import Difference, merge, newer
+from shared.ids import (
+    EventId,
+    ICalUid,
+    Mailbox,
+    ObjectId,
+    OrganizationId,
+    PairingId,
+    SessionId,
+    TenantId,
+)
+from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.model import (
+    Attendee,
+    AttendeeResponse,
+    OnlineMeeting,
+    OnlineMeetingState,
+    ResponseState,
+    SeenAttendee,
+    SeenEvent,
+    Session,
+    SessionState,
+)
+from shared.timespan import TimeSpan
+
+_ZERO = datetime(2026, 3, 2, 9, tzinfo=UTC)
+_PEOPLE = ("ben@contoso.example", "chidi@contoso.example")
+
+
+def _span(hours: int) -> TimeSpan:
+    return TimeSpan.lasting(_ZERO + timedelta(hours=hours), timedelta(hours=1))
+
+
+def _session() -> Session:
+    return Session(
+        id=SessionId("s"),
+        organization_id=OrganizationId("o"),
+        pairing_id=PairingId("p"),
+        organizer=Mailbox(TenantId("t"), ObjectId("ada")),
+        state=SessionState.SCHEDULED,
+        span=_span(0),
+        time_zone="UTC",
+        attendees=tuple(Attendee(a, ObjectId(a[:3])) for a in _PEOPLE),
+        created_at=_ZERO,
+        changed_at=_ZERO,
+        event_id=EventId("e"),
+        ical_uid=ICalUid("i"),
+        event_etag="0000",
+        event_modified_at=_ZERO,
+    )
+
+
+@dataclass
+class _Outlook:
+    """The organizer's copy, as simple as it can be: what it shows after each act."""
+
+    span: TimeSpan
+    responses: dict[str, AttendeeResponse]
+    changes: int = 0
+
+    def shown(self) -> SeenEvent:
+        return SeenEvent(
+            EventId("e"),
+            ICalUid("i"),
+            f"{self.changes:04}",
+            self.span,
+            is_cancelled=False,
+            attendees=tuple(SeenAttendee(a, r) for a, r in self.responses.items()),
+            is_online_meeting=False,
+            join_url=None,
+            modified_at=_ZERO + timedelta(minutes=self.changes),
+        )
+
+
+_ACTS = st.one_of(
+    st.tuples(st.just("move"), st.integers(0, 2)),
+    st.tuples(st.sampled_from(_PEOPLE), st.sampled_from(list(ResponseState)[1:])),
+)
+
+
+def _history(acts: list[tuple[str, object]]) -> list[SeenEvent]:
+    outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()))
+    pictures = []
+    for what, how in acts:
+        outlook.changes += 1
+        if what == "move":
+            moved = _span(int(str(how)))
+            if moved != outlook.span:
+                outlook.responses = dict.fromkeys(_PEOPLE, AttendeeResponse(reset=True))
+            outlook.span = moved
+        else:
+            at = _ZERO + timedelta(minutes=outlook.changes)
+            outlook.responses = {
+                **outlook.responses,
+                what: AttendeeResponse(ResponseState(str(how)), at),
+            }
+        pictures.append(outlook.shown())
+    return pictures
+
+
+def _known(session: Session, pictures: list[SeenEvent]) -> Session:
+    for seen in pictures:
+        session = merge(session, seen).session
+    return replace(session, scheduling=0)
+
+
+@given(st.lists(_ACTS, min_size=1, max_size=4))
+def test_the_order_of_pictures_does_not_matter(acts: list[tuple[str, object]]) -> None:
+    pictures = _history(acts)
+    outcomes = {_known(_session(), list(order)) for order in permutations(pictures)}
+    assert len(outcomes) == 1
+
+
+@given(st.lists(_ACTS, min_size=1, max_size=12), st.data())
+def test_in_the_end_the_session_says_what_the_calendar_says(
+    acts: list[tuple[str, object]], data: st.DataObject
+) -> None:
+    pictures = _history(acts)
+    heard = data.draw(st.lists(st.sampled_from(pictures), max_size=12))
+    known = _known(_session(), [*heard, pictures[-1]])
+    assert known.span == pictures[-1].span
+    shown = {a.address: a.response.state for a in pictures[-1].attendees}
+    assert {a.address: a.response.state for a in known.attendees} == shown
+
+
+@given(st.lists(_ACTS, min_size=1, max_size=12))
+def test_hearing_it_twice_changes_nothing(acts: list[tuple[str, object]]) -> None:
+    pictures = _history(acts)
+    once = _known(_session(), pictures)
+    again = merge(once, pictures[-1])
+    assert replace(again.session, scheduling=0) == once
+    assert again.differences == ()
+
+
+@given(st.lists(_ACTS, min_size=3, max_size=12), st.data())
+def test_merging_in_groups_comes_to_the_same(
+    acts: list[tuple[str, object]], data: st.DataObject
+) -> None:
+    pictures = _history(acts)
+    cut = data.draw(st.integers(0, len(pictures)))
+    assert _known(_known(_session(), pictures[cut:]), pictures[:cut]) == _known(
+        _session(), pictures
+    )
+
+
+_RESPONSES = st.builds(
+    AttendeeResponse,
+    st.sampled_from(ResponseState),
+    st.none() | st.integers(0, 5).map(lambda n: _ZERO + timedelta(minutes=n)),
+)
+
+
+@given(_RESPONSES, _RESPONSES, _RESPONSES)
+def test_newer_is_a_join(a: AttendeeResponse, b: AttendeeResponse, c: AttendeeResponse) -> None:
+    assert newer(a, a) == a
+    assert newer(a, b) == newer(b, a)
+    assert newer(newer(a, b), c) == newer(a, newer(b, c))
+
+
+def test_silence_never_erases_an_answer() -> None:
+    accepted = AttendeeResponse(ResponseState.ACCEPTED, _ZERO)
+    outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()), changes=5)
+    session = _session().with_response(_PEOPLE[0], accepted)
+    assert merge(session, outlook.shown()).session.attendees[0].response == accepted
+
+
+def test_new_times_start_from_silence() -> None:
+    session = _session().with_response(_PEOPLE[0], AttendeeResponse(ResponseState.ACCEPTED, _ZERO))
+    outlook = _Outlook(_span(2), dict.fromkeys(_PEOPLE, AttendeeResponse(reset=True)), changes=5)
+    merged = merge(session, outlook.shown())
+    assert merged.session.attendees[0].response.state is ResponseState.PENDING
+    assert merged.session.scheduling == 1
+    assert merged.differences == (Difference.RESCHEDULED, Difference.RESPONDED)
+
+
+def test_a_cancelled_session_stays_cancelled() -> None:
+    outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()), changes=5)
+    cancelled = merge(_session(), replace(outlook.shown(), is_cancelled=True))
+    assert cancelled.session.state is SessionState.CANCELLED
+    assert merge(cancelled.session, outlook.shown()).session.state is SessionState.CANCELLED
+
+
+def test_a_proposed_time_is_shown_until_it_is_answered() -> None:
+    proposal = AttendeeResponse(ResponseState.TENTATIVE, _ZERO, _span(3))
+    outlook = _Outlook(_span(0), {**dict.fromkeys(_PEOPLE, AttendeeResponse())}, changes=1)
+    outlook.responses[_PEOPLE[0]] = proposal
+    proposed = merge(_session(), outlook.shown())
+    assert proposed.session.attendees[0].response.proposed == _span(3)
+    assert Difference.PROPOSED in proposed.differences
+    outlook.changes = 2
+    outlook.responses[_PEOPLE[0]] = AttendeeResponse(
+        ResponseState.ACCEPTED, _ZERO + timedelta(minutes=9)
+    )
+    answered = merge(proposed.session, outlook.shown())
+    assert answered.session.attendees[0].response.proposed is None
+
+
+def test_somebody_the_invitation_was_forwarded_to_appears() -> None:
+    outlook = _Outlook(
+        _span(0),
+        dict.fromkeys((*_PEOPLE, "new@contoso.example"), AttendeeResponse()),
+        changes=1,
+    )
+    merged = merge(_session(), outlook.shown())
+    assert [a.address for a in merged.session.attendees if a.forwarded] == ["new@contoso.example"]
+    assert merged.differences == (Difference.ATTENDEES,)
+
+
+def test_a_link_that_comes_late_is_taken() -> None:
+    session = replace(
+        _session(),
+        online_meeting=OnlineMeeting(OnlineMeetingChoice.TEAMS, OnlineMeetingState.PENDING),
+    )
+    outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()), changes=1)
+    merged = merge(session, replace(outlook.shown(), join_url="https://teams.example/j"))
+    assert merged.session.online_meeting.state is OnlineMeetingState.READY
+    assert merged.differences == (Difference.ONLINE_MEETING,)

@@ -1,0 +1,352 @@
+"""Death before and after every outside effect of following Outlook, found by running it.
+
+A worker dies; its message comes again, as the queue has it; an hour later reconciliation looks.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.administration.job_runner import run_job
+from shared.calendar_sync.reconciliation import enqueue_purges, enqueue_reconciliations
+from shared.errors import EventGone
+from shared.ids import Mailbox, SubscriptionId, TenantId
+from shared.jobs import DueKind, Job, JobKind
+from shared.notifications.handling import handle_notifications
+from shared.notifications.model import ChangedEvent, MailboxChanges
+from shared.notifications.rate_limiting import MailboxLimiter, PushSeenThrottle
+from shared.sessions.model import AttendeeResponse, ResponseState, SeenAttendee, Session
+from shared.sessions.ports import Books
+from shared.sessions.rhythm import purge_item
+from shared.subscriptions.maintenance import SubscriptionPorts, enqueue_renewals
+from shared.timespan import TimeSpan
+from tests.builders import a_span, at
+from tests.fake_outlook import FakeEvent
+from tests.fakes import FakeClientStates, InMemoryOrganizations, InMemorySubscriptions
+from tests.unit.sessions.conftest import Desk, a_desk, a_request, book_one
+from tests.unit.sessions.test_crash_recovery import Doomed, Fate, Killed
+
+Message = MailboxChanges | Job
+WINDOW = TimeSpan(at(0), at(0, day=60))
+
+
+@dataclass
+class FakeGraph:
+    """Graph's subscriptions."""
+
+    alive: dict[SubscriptionId, datetime] = field(default_factory=dict)
+    made: int = 0
+    renewals: int = 0
+
+    async def create(
+        self, mailbox: Mailbox, client_state: str, expires_at: datetime
+    ) -> tuple[SubscriptionId, datetime]:
+        """Subscribe."""
+        self.made += 1
+        subscription_id = SubscriptionId(f"subscription-{self.made}")
+        self.alive[subscription_id] = expires_at
+        return subscription_id, expires_at
+
+    async def renew(
+        self, tenant_id: TenantId, ids: Sequence[SubscriptionId], expires_at: datetime
+    ) -> list[datetime | Exception]:
+        """Renew those that are there."""
+        self.renewals += 1
+        known = [each for each in ids if each in self.alive]
+        self.alive |= dict.fromkeys(known, expires_at)
+        return [expires_at if each in known else EventGone("no more") for each in ids]
+
+    async def delete(self, tenant_id: TenantId, subscription_id: SubscriptionId) -> None:
+        """End it."""
+        self.alive.pop(subscription_id, None)
+
+
+@dataclass
+class WorkerEnv:
+    """A desk with two sessions of the same people, and what follows their calendars."""
+
+    desk: Desk
+    organizations: InMemoryOrganizations = field(default_factory=InMemoryOrganizations)
+    subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
+    graph: FakeGraph = field(default_factory=FakeGraph)
+    sessions: list[Session] = field(default_factory=list)
+
+    async def handle(self, message: Message, fate: Fate | None = None) -> None:
+        """Do what the queue hands out, once; the worker meets its *fate* at an effect."""
+        desk, books = self.desk, self._books(fate)
+        following = SubscriptionPorts(
+            graph=_met(self.graph, fate),
+            subscriptions=_met(self.subscriptions, fate),
+            states=FakeClientStates(),
+            sessions=books.sessions,
+            due=books.due,
+            jobs=books.jobs,
+            clock=desk.clock,
+        )
+        if isinstance(message, Job):
+            await run_job(message, desk.organization, books=books, subscription_ports=following)
+        else:
+            await handle_notifications(
+                [message],
+                desk.clock.now(),
+                books=books,
+                subscription_ports=following,
+                organizations=_met(self.organizations, fate),
+                limiter=MailboxLimiter(),
+                push_seen=PushSeenThrottle(),
+            )
+
+    async def run(self, messages: Iterable[Message], fate: Fate | None = None) -> None:
+        """Handle *messages* and what they lead to; a worker that dies leaves its message there."""
+        waiting = [*self._put(), *messages]
+        while waiting:
+            try:
+                await self.handle(waiting[0], fate)
+            except (Killed, BaseExceptionGroup):
+                if fate is None:
+                    raise
+                fate = None
+            else:
+                waiting.pop(0)
+            waiting += self._put()
+
+    def _put(self) -> list[Job]:
+        put = [job for job, _ in self.desk.jobs.put_jobs]
+        self.desk.jobs.put_jobs.clear()
+        return put
+
+    async def time_passes(self) -> None:
+        """Let an hour pass, then the timers and what they queue run."""
+        desk = self.desk
+        desk.clock.advance(timedelta(hours=1, minutes=1))
+        await enqueue_reconciliations(books=desk.books)
+        await enqueue_purges(books=desk.books)
+        await enqueue_renewals(ports=self.following())
+        await self.run([])
+
+    def following(self) -> SubscriptionPorts:
+        """Return what follows mailboxes, undisturbed."""
+        desk = self.desk
+        return SubscriptionPorts(
+            graph=self.graph,
+            subscriptions=self.subscriptions,
+            states=FakeClientStates(),
+            sessions=desk.sessions,
+            due=desk.due,
+            jobs=desk.jobs,
+            clock=desk.clock,
+        )
+
+    def _books(self, fate: Fate | None) -> Books:
+        books = self.desk.books
+        return replace(
+            books,
+            calendar=_met(books.calendar, fate),
+            sessions=_met(books.sessions, fate),
+            jobs=_met(books.jobs, fate),
+            changes=_met(books.changes, fate),
+            due=_Due(books.due, fate) if fate else books.due,
+        )
+
+    # --- what Outlook does, and what is said of it
+
+    def event(self, number: int = 0) -> FakeEvent:
+        return self.desk.outlook.events[number]
+
+    def said(self, number: int = 0, *lifecycle: str, deleted: bool = False) -> MailboxChanges:
+        seen = self.event(number).seen
+        event = ChangedEvent(seen.event_id, seen.etag, deleted=deleted)
+        return replace(self.told(*lifecycle), events=(event,))
+
+    def told(self, *lifecycle: str) -> MailboxChanges:
+        return MailboxChanges(
+            self.desk.mentee, SubscriptionId("subscription-1"), lifecycle=lifecycle
+        )
+
+    # --- what it came to
+
+    async def picture(self) -> dict[str, Any]:
+        """Return all that must be the same, whoever died on the way."""
+        desk, ids = self.desk, [each.id for each in self.sessions]
+        due = desk.due._items
+        changes, _ = await desk.changes.after(desk.organization.id, None, 1000)
+        rows = [desk.sessions.find(desk.mentee, each) for each in ids]
+        subscription = await self.subscriptions.get(desk.mentee)
+        return {
+            "rows": [
+                row
+                and (
+                    row.state,
+                    row.span,
+                    [(a.response.state, a.forwarded) for a in row.attendees],
+                    [ids.index(each) for each in row.conflicts_with],
+                )
+                for row in rows
+            ],
+            "holds": [
+                {(ids.index(hold.session_id), hold.span) for hold in held}
+                for held in [
+                    await desk.sessions.holds(mailbox, WINDOW, desk.clock.now())
+                    for mailbox in (desk.mentor, desk.mentee)
+                ]
+            ],
+            "read again": [
+                any(item.key == each and item.kind is DueKind.RECONCILIATION for item in due)
+                for each in ids
+            ],
+            "purged in time": [
+                row is None or purge_item(row, desk.organization.settings) in due for row in rows
+            ],
+            "told": {(c.kind, ids.index(c.session_id)) for c in changes if c.session_id},
+            "subscribed": subscription is not None and subscription.id in self.graph.alive,
+        }
+
+
+class _Due(Doomed):
+    """Doomed, but for what is no coroutine."""
+
+    def due(self, *args: Any, **kwargs: Any) -> Any:
+        return self._port.due(*args, **kwargs)
+
+
+def _met(port: Any, fate: Fate | None) -> Any:
+    return Doomed(port, fate) if fate else port
+
+
+async def an_office() -> WorkerEnv:
+    env = WorkerEnv(a_desk())
+    desk = env.desk
+    desk.organization = await env.organizations.create(desk.organization)
+    for hour in (10, 14):
+        request = a_request(f"key-{hour}", hour)
+        env.sessions.append(
+            await book_one(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+        )
+    await env.run([])
+    desk.clock.advance(timedelta(minutes=5))
+    return env
+
+
+Act = Callable[[WorkerEnv], Awaitable[Message]]
+
+
+async def _answered(env: WorkerEnv) -> Message:
+    desk = env.desk
+    desk.calendar.answered(env.event(), desk.address(desk.mentor), ResponseState.ACCEPTED)
+    return env.said()
+
+
+async def _moved(env: WorkerEnv) -> Message:
+    env.desk.calendar.moved(env.event(), a_span(at(16, day=1)))
+    return env.said()
+
+
+async def _moved_onto_the_other(env: WorkerEnv) -> Message:
+    env.desk.calendar.moved(env.event(), a_span(at(14, 15, day=1)))
+    return env.said()
+
+
+async def _moved_away_again(env: WorkerEnv) -> Message:
+    await env.run([await _moved_onto_the_other(env)])
+    env.desk.clock.advance(timedelta(minutes=1))
+    return await _moved(env)
+
+
+async def _gone(env: WorkerEnv) -> Message:
+    env.event().is_gone = True
+    return env.said(deleted=True)
+
+
+async def _gone_from_under_the_other(env: WorkerEnv) -> Message:
+    await env.run([await _moved_onto_the_other(env)])
+    return await _gone(env)
+
+
+async def _forwarded(env: WorkerEnv) -> Message:
+    event = env.event()
+    more = SeenAttendee("friend@elsewhere.example", AttendeeResponse())
+    env.desk.calendar._write(event, replace(event.seen, attendees=(*event.seen.attendees, more)))
+    return env.said()
+
+
+async def _missed(env: WorkerEnv) -> Message:
+    await _answered(env)
+    return env.told("missed")
+
+
+async def _removed(env: WorkerEnv) -> Message:
+    await _answered(env)
+    env.graph.alive.clear()
+    return env.told("subscriptionRemoved")
+
+
+async def _to_be_reauthorized(env: WorkerEnv) -> Message:
+    return env.told("reauthorizationRequired")
+
+
+async def _reconciled(env: WorkerEnv) -> Message:
+    await _moved_onto_the_other(env)
+    ids = tuple(each.id for each in env.sessions)
+    organization = env.desk.organization
+    return Job(JobKind.RECONCILE, organization.id, (env.desk.mentee,) * len(ids), ids)
+
+
+async def _renewed(env: WorkerEnv) -> Message:
+    (row,) = env.subscriptions._subscriptions.values()
+    soon = env.desk.clock.now() + timedelta(minutes=10)
+    await env.subscriptions.save(replace(row, expires_at=soon))
+    return Job(JobKind.RENEW, env.desk.organization.id, (env.desk.mentee,))
+
+
+async def _subscribed(env: WorkerEnv) -> Message:
+    await env.subscriptions.delete(env.desk.mentee)
+    return Job(JobKind.SUBSCRIBE, env.desk.organization.id, (env.desk.mentee,))
+
+
+async def _purged(env: WorkerEnv) -> Message:
+    env.desk.clock.advance(timedelta(days=40))
+    ids = tuple(each.id for each in env.sessions)
+    organization = env.desk.organization
+    return Job(JobKind.PURGE, organization.id, (env.desk.mentee,) * len(ids), ids)
+
+
+ACTS: dict[str, Act] = {
+    "answered": _answered,
+    "moved": _moved,
+    "moved onto the other": _moved_onto_the_other,
+    "moved away again": _moved_away_again,
+    "gone": _gone,
+    "gone from under the other": _gone_from_under_the_other,
+    "forwarded": _forwarded,
+    "missed": _missed,
+    "subscription removed": _removed,
+    "to be reauthorized": _to_be_reauthorized,
+    "reconciled": _reconciled,
+    "renewed": _renewed,
+    "subscribed": _subscribed,
+    "purged": _purged,
+}
+
+
+async def _come_to(name: str, fate: Fate) -> dict[str, Any]:
+    env = await an_office()
+    message = await ACTS[name](env)
+    await env.run([message], fate)
+    await env.time_passes()
+    return await env.picture()
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("name", ACTS)
+async def test_crash_while_syncing_loses_nothing(name: str, *, is_after: bool) -> None:
+    whole = Fate()
+    meant = await _come_to(name, whole)
+    assert len(whole.names) > 1
+    for number, effect in enumerate(whole.names):
+        found = await _come_to(name, Fate(number, is_after))
+        died = f"died {'after' if is_after else 'before'} {effect} ({number})"
+        for what, state in meant.items():
+            assert found[what] == state, f"{what}: {died}"

@@ -1,0 +1,115 @@
+"""Messages and rows that the version with separate code for series wrote are still understood.
+
+`tests/data/stored_sessions.json` has what it left when it died before Outlook answered, of a
+booking and of a reschedule, of one date and of two. Ids and addresses are placeholders.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.adapters.queues import parse_job
+from shared.adapters.tables.session_rows import series_of, session_of
+from shared.administration.job_runner import run_job
+from shared.ids import SessionId
+from shared.jobs import Job
+from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions import reservations
+from shared.sessions.model import EventDraft, Hold, Session, SessionState
+from shared.sessions.series import Series
+from tests.unit.sessions.conftest import Desk
+from tests.unit.sessions.test_crash_recovery import NOBODY, is_consistent, time_passes
+
+STORED = json.loads(
+    (Path(__file__).parents[2] / "data" / "stored_sessions.json").read_text(encoding="utf-8")
+)
+
+
+async def stored(desk: Desk, name: str) -> tuple[Job, list[Session], Series | None]:
+    """Put the rows of *name* into the desk's store; return what is there, and the message."""
+    text = json.dumps(STORED[name])
+    for placeholder, value in {
+        "mentor_address": desk.address(desk.mentor),
+        "mentor": desk.mentor.object_id,
+        "mentee": desk.mentee.object_id,
+        "tenant": desk.mentor.tenant_id,
+        "organization": desk.organization.id,
+        "pairing": desk.pairing.id,
+    }.items():
+        text = text.replace(f"<{placeholder}>", value)
+    found: dict[str, Any] = json.loads(text)
+    job = parse_job(json.dumps(found["message"]).encode())
+    sessions, series = list[Session](), None
+    for values in found["series"]:
+        series = await reservations.put_series(
+            desk.sessions, series_of(values, desk.mentee, version="")
+        )
+    for values in found["sessions"]:
+        session = session_of(values, desk.mentee, version="")
+        pending, still = session.pending_span, replace(session, pending_span=None)
+        opened = await reservations.create(desk.sessions, still, desk.clock.now())
+        hold = Hold(session.id, session.span, None if pending else session.held_until)
+        now = desk.clock.now()
+        await reservations.place_hold(desk.sessions, desk.mentor, hold, desk.mentee, now)
+        if pending:
+            moving = replace(opened, pending_span=pending)
+            hold = Hold(session.id, pending, session.held_until)
+            for mailbox in session.holders:
+                await reservations.hold_new_time(desk.sessions, mailbox, opened, hold, now)
+            opened = await reservations.save(desk.sessions, moving)
+        sessions.append(opened)
+    return job, sessions, series
+
+
+async def created(desk: Desk, sessions: list[Session], series: Series | None) -> None:
+    """Let Outlook have the event where the sessions are."""
+    first = sessions[0]
+    draft = EventDraft(
+        SessionId(series.id) if series else first.id,
+        "Mentoring",
+        "",
+        None,
+        first.span,
+        first.time_zone,
+        first.attendees,
+        OnlineMeetingChoice.TEAMS,
+        series.pattern(series.planned[0], len(series.planned)) if series else None,
+    )
+    await desk.calendar.create(desk.acting(desk.mentee).acting, draft)
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["not heard", "done"])
+@pytest.mark.parametrize("name", STORED)
+async def test_what_the_version_before_left_is_finished_or_undone(
+    desk: Desk, name: str, *, is_done: bool
+) -> None:
+    job, sessions, series = await stored(desk, name)
+    is_move = name.startswith("reschedule")
+    if is_move or is_done:
+        await created(desk, sessions, series)
+    if is_move and is_done:
+        for event in [e for e in desk.outlook.events if not e.pattern]:
+            (session,) = [s for s in sessions if s.span == event.seen.span]
+            assert session.pending_span is not None
+            desk.calendar.moved(event, session.pending_span)
+    await desk.jobs.put(job)
+    await time_passes(desk)
+    await is_consistent(desk)
+    if is_move or is_done:
+        for session in sessions:
+            known = await desk.sessions.get(desk.mentee, session.id)
+            assert known.state is SessionState.SCHEDULED
+            assert known.span == (session.pending_span if is_move and is_done else session.span)
+
+
+@pytest.mark.parametrize("name", STORED)
+async def test_a_message_of_the_version_before_may_come_when_all_is_over(
+    desk: Desk, name: str
+) -> None:
+    text = json.dumps(STORED[name]["message"]).replace("<organization>", desk.organization.id)
+    job = parse_job(text.encode())
+    await run_job(job, desk.organization, books=desk.books, subscription_ports=NOBODY)
+    assert desk.outlook.events == []
