@@ -4,7 +4,6 @@ It takes real bearer tokens (``--oauth basic``), which it accepts over TLS alone
 """
 
 import asyncio
-import base64
 import contextlib
 import os
 import re
@@ -21,7 +20,10 @@ from local.serving import HOST
 
 HERE: Final = Path(__file__).parent
 ACCOUNT: Final = "devstoreaccount1"
-_KEY: Final = base64.b64encode(b"not used").decode()
+_KEY: Final = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+"""The emulator's own, which is public; every account has it. The app proves itself by tokens."""
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
 # What Azurite prints per service once it listens, with the port the system gave it.
@@ -107,7 +109,6 @@ async def _start(
         env={
             **os.environ,
             "NODE_NO_WARNINGS": "1",
-            # Callers prove themselves by tokens; keys are never used.
             "AZURITE_ACCOUNTS": ";".join(f"{account}:{_KEY}" for account in accounts),
         },
     )

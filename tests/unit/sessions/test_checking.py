@@ -31,7 +31,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    monkeypatch.setattr(f"{FINDING}.check", counting("checked", slots.evaluate_span))
+    monkeypatch.setattr(f"{FINDING}.evaluate_span", counting("checked", slots.evaluate_span))
     monkeypatch.setattr(f"{FINDING}.find_slots", counting("searched", slots.find_slots))
     return counted
 
