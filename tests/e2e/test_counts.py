@@ -32,7 +32,10 @@ def _loaded(code: str) -> tuple[list[str], int]:
 
 def test_importing_the_app_loads_no_sdk() -> None:
     modules, megabytes = _loaded("import function_app")
-    assert len(modules) <= 480
+    ours = [m for m in modules if m.partition(".")[0] in {"functions", "shared"}]
+    # Others' are what a cold start pays for: 384 on Python 3.11, 392 on 3.14.
+    assert len(modules) - len(ours) <= 395
+    assert len(ours) <= 100
     assert megabytes <= 50
     heavy = ("msgraph", "azure.identity", "aiohttp", "azure.data", "azure.storage", "httpx")
     assert [m for m in modules if m.startswith(heavy)] == []
