@@ -36,7 +36,8 @@ def test_importing_the_app_loads_no_sdk() -> None:
     # Others' are what a cold start pays for: 384 on Python 3.11, 392 on 3.14.
     assert len(modules) - len(ours) <= 395
     assert len(ours) <= 100
-    assert megabytes <= 50
+    # The interpreter itself takes more from 3.14 on.
+    assert megabytes <= (50 if sys.version_info < (3, 14) else 54)
     heavy = ("msgraph", "azure.identity", "aiohttp", "azure.data", "azure.storage", "httpx")
     assert [m for m in modules if m.startswith(heavy)] == []
 
