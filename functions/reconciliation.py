@@ -2,7 +2,6 @@
 
 import azure.functions as func
 
-from shared.calendar_sync.reconciliation import enqueue_purges, enqueue_reconciliations
 from shared.logs import log_event
 from shared.tracing import traced
 from shared.wiring import wiring
@@ -21,6 +20,9 @@ async def reconcile_sessions(timer: func.TimerRequest) -> None:
 
 
 async def _reconcile_sessions(timer: func.TimerRequest) -> None:
+    # Imported here: the cold start of a request or of the webhook needs none of it.
+    from shared.calendar_sync.reconciliation import enqueue_purges, enqueue_reconciliations
+
     adapters = wiring()
     count = await enqueue_reconciliations(books=adapters.books)
     purged = await enqueue_purges(books=adapters.books)

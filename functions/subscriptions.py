@@ -3,7 +3,6 @@
 import azure.functions as func
 
 from shared.logs import log_event
-from shared.subscriptions.maintenance import enqueue_renewals
 from shared.tracing import traced
 from shared.wiring import wiring
 
@@ -21,6 +20,9 @@ async def renew_subscriptions(timer: func.TimerRequest) -> None:
 
 
 async def _renew_subscriptions(timer: func.TimerRequest) -> None:
+    # Imported here: the cold start of a request or of the webhook needs none of it.
+    from shared.subscriptions.maintenance import enqueue_renewals
+
     adapters = wiring()
     count = await enqueue_renewals(ports=adapters.subscription_ports)
     log_event("renewal.queued", due=count, overdue=int(timer.past_due))

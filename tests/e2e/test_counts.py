@@ -32,11 +32,9 @@ def _loaded(code: str) -> tuple[list[str], int]:
 
 def test_importing_the_app_loads_no_sdk() -> None:
     modules, megabytes = _loaded("import function_app")
-    ours = [m for m in modules if m.partition(".")[0] in {"functions", "shared"}]
-    # Others' are what a cold start pays for: 384 on Python 3.11, 392 on 3.14.
-    assert len(modules) - len(ours) <= 395
-    assert len(ours) <= 100
-    # The interpreter itself takes more from 3.14 on.
+    # The newest Python brings five modules more of its own than 3.13 does.
+    assert len(modules) <= (480 if sys.version_info < (3, 14) else 485)
+    # The bound is that of 3.13 and older; on 3.14 the import took 52 MB before there was one.
     assert megabytes <= (50 if sys.version_info < (3, 14) else 54)
     heavy = ("msgraph", "azure.identity", "aiohttp", "azure.data", "azure.storage", "httpx")
     assert [m for m in modules if m.startswith(heavy)] == []
