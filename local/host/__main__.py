@@ -88,7 +88,8 @@ def _restart(host: DevelopmentHost, started_in: Path) -> None:
     # Its socket is handed on: nobody can take the port in between, and no connection is refused.
     os.set_inheritable(host.listening.fileno(), True)
     again = ["--listening", str(host.listening.fileno())]
-    again += ["--function-key", host.keys.function, "--master-key", host.keys.master]
+    # With "=": a random key may begin with a dash.
+    again += [f"--function-key={host.keys.function}", f"--master-key={host.keys.master}"]
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *again])  # noqa: S606
 
 

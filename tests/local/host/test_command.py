@@ -127,7 +127,10 @@ async def test_lines_that_azure_drops_are_marked(tmp_path: Path) -> None:
     assert "each request" not in errors
 
 
-async def test_after_a_timeout_it_starts_anew_on_the_same_port(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keys", [(), ("--function-key=-f", "--master-key=-m")])
+async def test_after_a_timeout_it_starts_anew_on_the_same_port(
+    tmp_path: Path, keys: tuple[str, ...]
+) -> None:
     code = """
         import threading
         COUNT = 0
@@ -144,7 +147,7 @@ async def test_after_a_timeout_it_starts_anew_on_the_same_port(tmp_path: Path) -
             return str(COUNT)
     """
     host_json = {**HOST_JSON, "functionTimeout": "00:00:01"}
-    async with command(an_app(tmp_path, code, host_json)) as host:
+    async with command(an_app(tmp_path, code, host_json), *keys) as host:
         async with fetching(host.ready["url"]) as client:
             assert await (await client.get("/api/count")).text() == "1"
             stuck = asyncio.create_task(client.get("/api/stuck"))
