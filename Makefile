@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
 
-.PHONY: help setup web chromium browser tour start cloud test check unit e2e test-dates test-dates-all faketime bench bench-long package e2e-package openapi lock format clean checkov az-check
+.PHONY: help setup web chromium browser tour start cloud test check unit e2e test-dates test-dates-all faketime bench bench-long package build-package e2e-package openapi lock format clean checkov az-check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -63,8 +63,8 @@ cloud: setup ## Start the local cloud alone
 	@exec $(RUN) -m local cloud $(ARGS)
 
 test: setup ## Run all that CI runs
-	@$(MAKE) -j2 check checkov
-	@$(MAKE) unit e2e-package browser
+	@$(MAKE) -j3 check checkov build-package
+	@BUILT_PACKAGE=build/package $(MAKE) unit e2e-package browser
 
 check: setup ## Format, lint, types, imports, OpenAPI, workflows
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -107,8 +107,10 @@ chromium:
 package: setup ## Build dist/mentor-calendar.zip and its bill of materials, print figures
 	@$(RUN) -m deployment $(ARGS)
 
-e2e-package: setup ## Tests of the whole app over HTTP, against the unpacked package alone
+build-package: setup
 	@$(RUN) -m deployment --interpreter $(RUN) --out build/package --unpack build/package/app
+
+e2e-package: setup $(if $(BUILT_PACKAGE),,build-package) ## Tests of the whole app over HTTP, against the unpacked package alone
 	@APP_DIR=build/package/app $(RUN) -m pytest -q $(PARALLEL) tests/e2e
 	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e/test_fault_matrix.py tests/e2e/test_renewal.py tests/e2e/test_throughput.py # of the sources
 

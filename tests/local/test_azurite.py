@@ -17,10 +17,6 @@ from local.certificate import LocalCertificate
 from local.seed import IDENTITY
 from tests.local.conftest import Cloud
 
-pytestmark = pytest.mark.skipif(
-    not (HERE / "node_modules" / "azurite").is_dir(), reason="Azurite is not installed: make setup"
-)
-
 
 async def test_tables_and_queues_serve_the_managed_identity(
     cloud: Cloud, certificate: LocalCertificate

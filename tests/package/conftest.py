@@ -1,5 +1,6 @@
 """Packages built once for all tests of a run: for this interpreter, and for all that Azure runs."""
 
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from deployment.archive import Figures
 from deployment.dependencies import NoInterpreter, find_interpreter
-from deployment.package import ROOT, Package, build, unpack
+from deployment.package import BILL, NAME, ROOT, Package, build, unpack
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -53,6 +55,12 @@ def _build(folder: Path, version: str) -> Built:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    # `make test` has built it already, for the end-to-end tests.
+    if made := os.environ.get("BUILT_PACKAGE"):
+        out = ROOT / made
+        archive = out / f"{NAME}.zip"
+        package = Package(archive, out / BILL, Figures.of(archive))
+        return Built(package, out / "app", find_interpreter(HERE))
     return _build(tmp_path_factory.mktemp("package"), HERE)
 
 

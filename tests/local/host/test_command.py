@@ -189,7 +189,6 @@ async def test_endless_function_does_not_stop_shutdown(tmp_path: Path, kind: str
     assert status == 0
 
 
-@pytest.mark.skipif(not (ROOT / "host.json").is_file(), reason="the product has no host.json")
 async def test_the_product_is_an_app_that_azure_would_load() -> None:
     quiet = ("--no-queues", "--no-timers")
     async with command(ROOT, *quiet, STORAGE="UseDevelopmentStorage=true") as host:

@@ -11,7 +11,7 @@ import pytest
 from azure.identity.aio import ManagedIdentityCredential
 from azure.storage.queue.aio import QueueServiceClient
 
-from local.azurite import HERE, azurite
+from local.azurite import azurite
 from local.certificate import LocalCertificate
 from local.host.connections import check_connection
 from local.host.host import DevelopmentHost
@@ -36,9 +36,6 @@ WORKER = """
         if b"fail" in msg.get_body():
             raise ValueError("as asked")
 """
-needs_azurite = pytest.mark.skipif(
-    not (HERE / "node_modules" / "azurite").is_dir(), reason="Azurite is not installed: make setup"
-)
 
 
 def encoded(text: str) -> str:
@@ -281,8 +278,6 @@ async def queue(
     if request.param == "in memory":
         yield QueueInMemory()
         return
-    if not (HERE / "node_modules" / "azurite").is_dir():
-        pytest.skip("Azurite is not installed: make setup")
     async with (
         azurite(certificate) as storage,
         ManagedIdentityCredential(client_id=IDENTITY.client_id) as identity,
@@ -311,7 +306,6 @@ async def test_the_queue_port(queue: Queue) -> None:
     assert not await queue.receive(5, timedelta(minutes=1))
 
 
-@needs_azurite
 async def test_a_whole_run_with_the_real_emulator_and_the_managed_identity(
     tmp_path: Path, cloud: Cloud, certificate: LocalCertificate
 ) -> None:
@@ -339,7 +333,6 @@ async def test_a_whole_run_with_the_real_emulator_and_the_managed_identity(
             assert [each.content async for each in poison.receive_messages()] == [encoded("fail")]
 
 
-@needs_azurite
 async def test_storage_that_refuses_is_told_apart(
     cloud: Cloud, certificate: LocalCertificate
 ) -> None:
