@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import ResourceNotFoundError
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.queue.aio import QueueServiceClient
@@ -134,5 +135,12 @@ async def test_the_queues_answer(queues: Queues, host: QueueServiceClient) -> No
     await queues.ping()
 
 
-async def test_closing_what_was_never_used_is_fine(storage: Azurite) -> None:
-    await Queues(storage.queues_url, lambda: KEY).aclose()
+async def test_closing_what_was_never_used_connects_to_nothing() -> None:
+    asked = []
+
+    def credential() -> AzureNamedKeyCredential:
+        asked.append(KEY)
+        return KEY
+
+    await Queues("https://127.0.0.1:1", credential).aclose()
+    assert not asked

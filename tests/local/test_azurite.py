@@ -78,6 +78,8 @@ async def test_no_process_stays_behind(certificate: LocalCertificate) -> None:
     async with azurite(certificate) as storage:
         watched = os.pidfd_open(storage.pid)
     await ended(watched)
+    with pytest.raises(ProcessLookupError):
+        os.kill(storage.pid, 0)
 
 
 async def test_it_ends_with_who_started_it(certificate: LocalCertificate) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from local.certificate import ensure_certificate
 from local.serving import serving, take_address
 
 
-async def _reach(port: int, host: str, context: ssl.SSLContext) -> None:
+async def _reach(port: int, host: str, context: ssl.SSLContext) -> list[tuple[str, str]]:
+    """Connect; return the names of the certificate that was shown."""
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=host)
+    shown: list[tuple[str, str]] = writer.get_extra_info("peercert")["subjectAltName"]
     writer.close()
     await writer.wait_closed()
+    return shown
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
@@ -22,7 +26,11 @@ async def test_this_machines_names_are_trusted_by_the_authority(tmp_path: Path, 
     files = ensure_certificate(tmp_path)
     address = take_address(files.server_context())
     async with serving(web.Application(), address):
-        await _reach(address.port, host, ssl.create_default_context(cafile=str(files.trust)))
+        shown = await _reach(
+            address.port, host, ssl.create_default_context(cafile=str(files.trust))
+        )
+    names = [str(ip_address(name)) if kind == "IP Address" else name for kind, name in shown]
+    assert host in names
 
 
 async def test_without_the_authority_it_is_not_trusted(tmp_path: Path) -> None:

@@ -78,8 +78,10 @@ def as_pfx(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> str:
 async def reaches_graph(wiring: Wiring, microsoft: Microsoft) -> None:
     """Call Graph as the app and as a user."""
     people = GraphDirectory(wiring.graph)
+    microsoft.graph.requests.reset()
     await people.probe_mailbox(microsoft.mailbox("ada"))
     await people.probe_own_mailbox(microsoft.acting("ada"))
+    assert {entry.status for entry in microsoft.graph.requests.entries} == {200}
 
 
 @pytest.fixture
@@ -360,7 +362,8 @@ async def test_rolled_keys_are_found(microsoft: Microsoft, wired: Wiring) -> Non
     await wired.tokens.verify(microsoft.entra.platform_token())
     microsoft.entra.roll_keys()
     wired.tokens._keys._look_at = None  # five minutes later
-    await wired.tokens.verify(microsoft.entra.platform_token())
+    found = await wired.tokens.verify(microsoft.entra.platform_token())
+    assert found.kind is CallerKind.PLATFORM
 
 
 async def test_an_assertion_that_is_garbage_is_not_believed(

@@ -48,8 +48,9 @@ async def test_the_admin_api_starts_a_timer(tmp_path: Path) -> None:
 async def test_a_timer_may_run_on_startup(tmp_path: Path) -> None:
     ended = asyncio.Event()
     app_dir = an_app(tmp_path, TIMER.format(more=", run_on_startup=True"))
-    async with DevelopmentHost(app_dir, on_invocation=lambda _: ended.set()):
+    async with DevelopmentHost(app_dir, on_invocation=lambda _: ended.set()) as host:
         await ended.wait()
+        assert host.counts["yearly"] == 1
 
 
 async def test_a_timer_runs_when_due(tmp_path: Path) -> None:
@@ -58,8 +59,10 @@ async def test_a_timer_runs_when_due(tmp_path: Path) -> None:
         @app.timer_trigger(arg_name="timer", schedule="* * * * * *")
         def every_second(timer: func.TimerRequest) -> None: ...
     """
-    async with DevelopmentHost(an_app(tmp_path, code), on_invocation=lambda _: ended.set()):
+    app_dir = an_app(tmp_path, code)
+    async with DevelopmentHost(app_dir, on_invocation=lambda _: ended.set()) as host:
         await ended.wait()
+        assert host.counts["every_second"] >= 1
 
 
 async def test_runs_of_one_timer_never_overlap(tmp_path: Path) -> None:
