@@ -126,7 +126,15 @@ async def _leave_alone() -> None:
     organization = await adapters.organizations.get(OrganizationId("contoso"))
     pairing = await adapters.pairings.get(organization.id, PairingId("ada-ben"))
     await adapters.tables.aclose()
-    for name in ("organizations", "pairings", "sessions", "due", "changes", "jobs", "books"):
+    for name in (
+        "organizations",
+        "pairings",
+        "sessions",
+        "due",
+        "changes",
+        "jobs",
+        "session_ports",
+    ):
         adapters.__dict__.pop(name, None)
     clients: Any = (SharedTables(cast("Any", _Within())), _Quiet(), Credentials())
     adapters.__dict__["tables"], adapters.__dict__["queues"], credentials = clients

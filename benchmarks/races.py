@@ -59,7 +59,7 @@ from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.sessions.booking import book
 from shared.sessions.cancelling import cancel
 from shared.sessions.model import Session, SessionState
-from shared.sessions.ports import Books
+from shared.sessions.ports import SessionPorts
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.requests import BookingRequest, RescheduleRequest
 from shared.sessions.rescheduling import reschedule
@@ -214,9 +214,9 @@ def slot(turn: int, number: int) -> TimeSpan:
 
 
 @asynccontextmanager
-async def on_books(
+async def open_session_ports(
     socket: Path, storage: str | None, ahead: timedelta = timedelta()
-) -> AsyncIterator[tuple[Client, Books]]:
+) -> AsyncIterator[tuple[Client, SessionPorts]]:
     """Provide the ports of one process."""
     client = Client()
     await client.connect(socket)
@@ -224,7 +224,7 @@ async def on_books(
     async with _tables(client, storage) as tables:
         yield (
             client,
-            Books(
+            SessionPorts(
                 schedules=schedules,
                 calendar=calendar,
                 sessions=TableSessions(tables),
@@ -252,7 +252,7 @@ async def _tables(client: Client, storage: str | None) -> AsyncIterator[Tables]:
 
 
 async def attempt(
-    key: str, turn: int, number: int, client: Client, books: Books, found: Outcome
+    key: str, turn: int, number: int, client: Client, ports: SessionPorts, found: Outcome
 ) -> None:
     """Let somebody book some slot of round *turn*, repeating what they are asked to repeat.
 
@@ -273,12 +273,12 @@ async def attempt(
     found.counts["attempts"] += 1
     if chance.random() < SERIES:
         request = replace(request, repeat=THREE_WEEKS, on_conflict=chance.choice(list(OnConflict)))
-        await attempt_series(turn, mind, participation, pairing, request, client, books, found)
+        await attempt_series(turn, mind, participation, pairing, request, client, ports, found)
         return
     before = client.events_known
     for _ in range(5):
         try:
-            (session,) = (await book(participation, pairing, request, books=books)).sessions
+            (session,) = (await book(participation, pairing, request, ports=ports)).sessions
         except SlotTaken as taken:
             found.refusals.append(refused(taken, before, pairing))
             found.counts["refused"] += 1
@@ -288,7 +288,7 @@ async def attempt(
             continue
         # Sent twice, it may be the other one who is told first, and cancels.
         found.counts["failed" if session.state is SessionState.REQUESTED else "booked"] += 1
-        await change_mind(turn, mind, participation, pairing, session, client, books, found)
+        await change_mind(turn, mind, participation, pairing, session, client, ports, found)
         return
     found.counts["failed"] += 1
 
@@ -300,7 +300,7 @@ async def change_mind(
     pairing: Pairing,
     session: Session,
     client: Client,
-    books: Books,
+    ports: SessionPorts,
     found: Outcome,
 ) -> None:
     """Let whoever booked perhaps move the session to another slot of the round, or cancel it."""
@@ -308,10 +308,10 @@ async def change_mind(
     try:
         if luck < MOVED:
             to = RescheduleRequest(slot(turn, chance.randrange(SLOTS)), "UTC")
-            await reschedule(participation, pairing, session, to, books=books)
+            await reschedule(participation, pairing, session, to, ports=ports)
             found.counts["moved"] += 1
         elif luck < MOVED + CANCELLED:
-            await cancel(participation, session, "", books=books)
+            await cancel(participation, session, "", ports=ports)
             found.counts["cancelled"] += 1
     except SlotTaken as taken:
         found.refusals.append(refused(taken, before, pairing, frozenset({session.id})))
@@ -337,14 +337,14 @@ async def attempt_series(
     pairing: Pairing,
     request: BookingRequest,
     client: Client,
-    books: Books,
+    ports: SessionPorts,
     found: Outcome,
 ) -> None:
     """Let somebody book a series, repeating what they are asked to repeat."""
     for _ in range(5):
         before = client.events_known
         try:
-            booked = await book(participation, pairing, request, books=books)
+            booked = await book(participation, pairing, request, ports=ports)
         except SlotTaken as taken:
             found.refusals.append(refused(taken, before, pairing))
             found.counts["series refused"] += 1
@@ -353,7 +353,7 @@ async def attempt_series(
             found.counts["asked to repeat"] += 1
             continue
         found.counts["series booked"] += 1
-        await change_mind_about(turn, mind, participation, pairing, booked, client, books, found)
+        await change_mind_about(turn, mind, participation, pairing, booked, client, ports, found)
         return
     found.counts["series failed"] += 1
 
@@ -365,7 +365,7 @@ async def change_mind_about(
     pairing: Pairing,
     booked: Booking,
     client: Client,
-    books: Books,
+    ports: SessionPorts,
     found: Outcome,
 ) -> None:
     """Let whoever booked a series perhaps move or cancel a date of it, or more than one."""
@@ -376,12 +376,12 @@ async def change_mind_about(
     wanted = RescheduleRequest(TimeSpan(to.start + week, to.end + week), "UTC")
     session = next(s for s in booked.sessions if s.occurrence == number)
     try:
-        session = await books.sessions.get(session.organizer, session.id)
+        session = await ports.sessions.get(session.organizer, session.id)
         if luck < SERIES_MOVED:
-            await reschedule(participation, pairing, session, wanted, scope, books=books)
+            await reschedule(participation, pairing, session, wanted, scope, ports=ports)
             found.counts[f"series moved, {scope}"] += 1
         elif luck < SERIES_MOVED + SERIES_CANCELLED:
-            await cancel(participation, session, "", scope, books=books)
+            await cancel(participation, session, "", scope, ports=ports)
             found.counts[f"series cancelled, {scope}"] += 1
     except SlotTaken as taken:
         own = frozenset(s.id for s in booked.sessions)
@@ -397,7 +397,7 @@ pairings_of_all = pairings()
 async def work(seed: int, attempts: int, socket: Path, storage: str | None) -> Outcome:
     """Make *attempts*, some at a time."""
     chance, found = random.Random(seed), Outcome()
-    async with on_books(socket, storage) as (client, books):
+    async with open_session_ports(socket, storage) as (client, ports):
         numbers = iter(range(attempts))
 
         async def one_after_another() -> None:
@@ -406,11 +406,11 @@ async def work(seed: int, attempts: int, socket: Path, storage: str | None) -> O
                 key = f"{seed}-{each}"
                 times = 2 if chance.random() < TWICE else 1
                 await asyncio.gather(
-                    *(attempt(key, turn, number, client, books, found) for number in range(times))
+                    *(attempt(key, turn, number, client, ports, found) for number in range(times))
                 )
 
         await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
-        put: Any = books.jobs
+        put: Any = ports.jobs
         found.jobs = [job for job, _ in put.put_jobs if job.kind in LOOKING]
     return found
 
@@ -434,23 +434,25 @@ async def race(attempts: int, *, storage: str | None = None) -> Report:
             seconds = time.perf_counter() - started
             # Whoever comes to look comes later, by the clock that all of them share.
             ahead = timedelta(seconds=seconds, minutes=5)
-            async with on_books(socket, storage, ahead) as (_, books):
-                return await checked(found, world, books, seconds)
+            async with open_session_ports(socket, storage, ahead) as (_, ports):
+                return await checked(found, world, ports, seconds)
 
 
-async def checked(found: Sequence[Outcome], world: World, books: Books, seconds: float) -> Report:
+async def checked(
+    found: Sequence[Outcome], world: World, ports: SessionPorts, seconds: float
+) -> Report:
     """Return what the books say, after everybody who was to look has looked."""
     counts: Counter[str] = Counter()
     for outcome in found:
         counts += outcome.counts
     losers = [r for outcome in found for r in outcome.refusals]
     for job in (job for outcome in found for job in outcome.jobs):
-        await run_job(job, ORGANIZATION, books=books, subscription_ports=cast("Any", None))
+        await run_job(job, ORGANIZATION, ports=ports, subscription_ports=cast("Any", None))
     alive = [m for m in world.meetings if not (m.is_gone or m.is_master)]
-    sessions = await _sessions(books)
+    sessions = await _sessions(ports)
     scheduled = {s.id: s for s in sessions.values() if s.state is SessionState.SCHEDULED}
-    held = await _held(books)
-    wanted = {(mailbox, s.id, s.span) for s in scheduled.values() for mailbox in s.holders}
+    held = await _held(ports)
+    wanted = {(mailbox, s.id, s.span) for s in scheduled.values() for mailbox in s.mailboxes}
     taken = _taken_alternatives(losers, world.meetings)
     return Report(
         attempts=counts.pop("attempts"),
@@ -512,12 +514,12 @@ def _taken_alternatives(
     )
 
 
-async def _sessions(books: Books) -> dict[SessionId, Any]:
+async def _sessions(ports: SessionPorts) -> dict[SessionId, Any]:
     found: dict[SessionId, Any] = {}
     for mailbox in addresses():
         cursor = None
         while True:
-            page, cursor = await books.sessions.of_mailbox(
+            page, cursor = await ports.sessions.list_by_mailbox(
                 mailbox, since=None, until=None, after=cursor, limit=500
             )
             found |= {session.id: session for session in page}
@@ -526,14 +528,14 @@ async def _sessions(books: Books) -> dict[SessionId, Any]:
     return found
 
 
-async def _held(books: Books) -> set[tuple[Mailbox, SessionId, TimeSpan]]:
+async def _held(ports: SessionPorts) -> set[tuple[Mailbox, SessionId, TimeSpan]]:
     # Holds that nobody confirmed have run out an hour later.
     later = NOW + timedelta(hours=1)
     window = TimeSpan(NOW, NOW + timedelta(days=DAYS + 30))
     return {
         (mailbox, hold.session_id, hold.span)
         for mailbox in addresses()
-        for hold in await books.sessions.holds(mailbox, window, later)
+        for hold in await ports.sessions.holds(mailbox, window, later)
     }
 
 

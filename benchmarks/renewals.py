@@ -25,7 +25,7 @@ from tests.builders import NOW, a_session
 from tests.fakes import FakeClock
 
 TENANTS: Final = 50
-_AT_ONCE: Final = 16
+_MAX_CONCURRENCY: Final = 16
 
 
 class Counted:
@@ -75,7 +75,7 @@ class Counted:
         self.calls["subscription rows written"] += 1
         return replace(subscription, version="2")
 
-    async def of_mailbox(self, mailbox: Mailbox, **_: object) -> tuple[list[Any], None]:
+    async def list_by_mailbox(self, mailbox: Mailbox, **_: object) -> tuple[list[Any], None]:
         """Return a session that is coming up."""
         self.calls["session pages read"] += 1
         return [a_session(organizer=mailbox, state=SessionState.SCHEDULED)], None
@@ -140,7 +140,7 @@ async def run(count: int) -> tuple[Counted, float, float, float]:
             )
             await renew_batch(job, organization, ports=following)
 
-    await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+    await asyncio.gather(*(work() for _ in range(_MAX_CONCURRENCY)))
     seconds = time.perf_counter() - began
     peak = tracemalloc.get_traced_memory()[1] / 1e6
     tracemalloc.stop()

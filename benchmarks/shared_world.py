@@ -27,10 +27,10 @@ from shared.ids import EventId, ICalUid, Mailbox, SeriesId, SessionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     AttendeeResponse,
+    CalendarAttendee,
+    CalendarEvent,
     EventDraft,
     MeetingProvider,
-    SeenAttendee,
-    SeenEvent,
 )
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import occurrence_id
@@ -50,7 +50,7 @@ class Meeting:
     organizer: Mailbox
     addresses: tuple[str, ...]
     """Everybody's, the organizer's first."""
-    seen: SeenEvent
+    seen: CalendarEvent
     is_gone: bool = False
     was_moved: bool = False
     master: int | None = None
@@ -138,19 +138,21 @@ class World:
         """Return free/busy, which may lag behind."""
         return [self._schedule(address, window) for address in addresses]
 
-    def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
+    def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Create an event, once for a transaction."""
         if (known := self.by_session.get(draft.session_id)) is not None:
             return self.meetings[known].seen
         number = len(self.meetings)
         people = (self.addresses[acting.mailbox], *(a.address for a in draft.attendees))
-        seen = SeenEvent(
+        seen = CalendarEvent(
             EventId(f"event-{number}"),
             ICalUid(f"ical-{number}"),
             f"etag-{number}",
             draft.span,
             is_cancelled=False,
-            attendees=tuple(SeenAttendee(a.address, AttendeeResponse()) for a in draft.attendees),
+            attendees=tuple(
+                CalendarAttendee(a.address, AttendeeResponse()) for a in draft.attendees
+            ),
             is_online_meeting=True,
             join_url="https://teams.example/1",
             modified_at=NOW,
@@ -208,7 +210,7 @@ class World:
                 )
             )
 
-    def find(self, session_id: SessionId) -> SeenEvent | None:
+    def find(self, session_id: SessionId) -> CalendarEvent | None:
         """Find an event by our tag."""
         number = self.by_session.get(session_id)
         meeting = None if number is None else self.meetings[number]
@@ -232,11 +234,11 @@ class World:
                 answers.append(gone)
         return answers
 
-    def instances(self, master_id: EventId) -> list[SeenEvent]:
+    def instances(self, master_id: EventId) -> list[CalendarEvent]:
         """Return the occurrences of a series that are there. EventGone."""
         return [meeting.seen for meeting in self._occurrences(self._number(master_id))]
 
-    def reschedule_series(self, master_id: EventId, first: TimeSpan) -> SeenEvent:
+    def reschedule_series(self, master_id: EventId, first: TimeSpan) -> CalendarEvent:
         """Make all occurrences anew, from *first* on. EventGone."""
         number = self._number(master_id)
         before = self._occurrences(number)
@@ -250,9 +252,9 @@ class World:
 
     def reschedule_many(
         self, events: Sequence[tuple[EventId, TimeSpan]]
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         """Move some, each by itself."""
-        answers: list[SeenEvent | Exception] = []
+        answers: list[CalendarEvent | Exception] = []
         for event_id, span in events:
             try:
                 answers.append(self.reschedule(event_id, span))
@@ -265,7 +267,7 @@ class World:
             return []
         return [self.meetings[n] for n in self.of_master[number] if not self.meetings[n].is_gone]
 
-    def reschedule(self, event_id: EventId, span: TimeSpan) -> SeenEvent:
+    def reschedule(self, event_id: EventId, span: TimeSpan) -> CalendarEvent:
         """Move an event. EventGone."""
         number = self._number(event_id)
         meeting = self.meetings[number]
@@ -275,7 +277,7 @@ class World:
         self._show(meeting, span)
         return seen
 
-    def event(self, event_id: EventId) -> SeenEvent:
+    def event(self, event_id: EventId) -> CalendarEvent:
         """Read an event. EventGone."""
         return self.meetings[self._number(event_id)].seen
 
@@ -425,49 +427,51 @@ class SharedCalendar:
     def __init__(self, client: Client) -> None:
         self._world = client
 
-    async def read(self, _: Mailbox, event_id: EventId) -> SeenEvent:
+    async def read(self, _: Mailbox, event_id: EventId) -> CalendarEvent:
         """Read an event."""
-        seen: SeenEvent = await self._world.call("event", event_id)
+        seen: CalendarEvent = await self._world.call("event", event_id)
         return seen
 
     async def reschedule(
         self, _: ActingUser, event_id: EventId, span: TimeSpan, __: str
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Move an event."""
-        seen: SeenEvent = await self._world.call("reschedule", event_id, span)
+        seen: CalendarEvent = await self._world.call("reschedule", event_id, span)
         return seen
 
-    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Create an event."""
-        seen: SeenEvent = await self._world.call("create", acting, draft)
+        seen: CalendarEvent = await self._world.call("create", acting, draft)
         return seen
 
-    async def find(self, _: Mailbox, session_id: SessionId) -> SeenEvent | None:
+    async def find(self, _: Mailbox, session_id: SessionId) -> CalendarEvent | None:
         """Find an event."""
-        seen: SeenEvent | None = await self._world.call("find", session_id)
+        seen: CalendarEvent | None = await self._world.call("find", session_id)
         return seen
 
     async def cancel(self, _: ActingUser, event_id: EventId, __: str) -> None:
         """Cancel an event."""
         await self._world.call("cancel", event_id)
 
-    async def instances(self, _: Mailbox, master_id: EventId, window: TimeSpan) -> list[SeenEvent]:
+    async def instances(
+        self, _: Mailbox, master_id: EventId, window: TimeSpan
+    ) -> list[CalendarEvent]:
         """Return the occurrences of a series."""
-        seen: list[SeenEvent] = await self._world.call("instances", master_id)
+        seen: list[CalendarEvent] = await self._world.call("instances", master_id)
         return [each for each in seen if each.span.overlaps(window)]
 
     async def reschedule_series(
         self, _: ActingUser, master_id: EventId, first: TimeSpan, __: str, ___: Pattern
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Move a series: they are all weekly here."""
-        seen: SeenEvent = await self._world.call("reschedule_series", master_id, first)
+        seen: CalendarEvent = await self._world.call("reschedule_series", master_id, first)
         return seen
 
     async def reschedule_many(
         self, _: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], __: str
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         """Move events."""
-        answers: list[SeenEvent | Exception] = await self._world.call("reschedule_many", events)
+        answers: list[CalendarEvent | Exception] = await self._world.call("reschedule_many", events)
         return answers
 
     async def cancel_many(

@@ -167,11 +167,11 @@ class Person:
             duration=HALF_AN_HOUR,
             time_zone="UTC",
         )
-        books = self.rig.wiring.books
+        ports = self.rig.wiring.session_ports
 
         async def book_it() -> Session:
             me = self.acting(self.mentee)
-            return (await book(me, self.pairing, request, books=books)).sessions[0]
+            return (await book(me, self.pairing, request, ports=ports)).sessions[0]
 
         session = await told(book_it, findings, "book")
         if session is None:
@@ -185,17 +185,24 @@ class Person:
             later = TimeSpan(start.start + HALF_AN_HOUR, start.end + HALF_AN_HOUR)
             wanted = RescheduleRequest(later, "UTC")
             me = self.acting(self.mentee)
-            (moved,) = await reschedule(me, self.pairing, await known(), wanted, books=books)
+            (moved,) = await reschedule(me, self.pairing, await known(), wanted, ports=ports)
             return moved
 
         async def answer() -> Session:
             word = chance.choice((ResponseState.ACCEPTED, ResponseState.TENTATIVE))
             me = self.acting(self.mentor)
-            return await respond(me, await known(), InvitationResponse(word), books=books)
+            return await respond(
+                me,
+                await known(),
+                InvitationResponse(word),
+                calendar=ports.calendar,
+                sessions=ports.sessions,
+                jobs=ports.jobs,
+            )
 
         async def call_off() -> Session:
             me = self.acting(self.mentee)
-            (cancelled,) = await cancel(me, await known(), "sorry", books=books)
+            (cancelled,) = await cancel(me, await known(), "sorry", ports=ports)
             return cancelled
 
         if chance.random() < 0.5:
@@ -261,7 +268,7 @@ async def verify_consistency(rig: SyncTestbed, findings: Findings) -> None:
         organizer = pairing.mailbox(pairing.participants[1])
         if organizer is None:
             continue
-        page, _ = await rig.sessions.of_mailbox(
+        page, _ = await rig.sessions.list_by_mailbox(
             organizer, since=None, until=None, after=None, limit=10_000
         )
         mine = [s for s in page if s.pairing_id == pairing.id and s.organizer == organizer]

@@ -264,8 +264,8 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
         content = ok["content"] if is_page else problem
         responses[status] = {"description": _ERRORS[status], "content": content}
     for status in map(str, operation.also_returns):
-        told = responses.get(status, {"description": _ERRORS[status], "content": problem})
-        responses[status] = told | {"content": told["content"] | ok["content"]}
+        response = responses.get(status, {"description": _ERRORS[status], "content": problem})
+        responses[status] = response | {"content": response["content"] | ok["content"]}
     return responses
 
 

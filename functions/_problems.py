@@ -29,7 +29,7 @@ from shared.errors import (
     StoreUnavailable,
     TookTooLong,
 )
-from shared.sessions.series import Planned
+from shared.sessions.series import PlannedDate
 from shared.timespan import TimeSpan
 
 
@@ -169,7 +169,7 @@ def _extensions(error: SchedulingError) -> dict[str, Any]:
     return extensions
 
 
-def _date(planned: Planned) -> dict[str, Any]:
+def _date(planned: PlannedDate) -> dict[str, Any]:
     """Return a date of a series that is not free; nothing was booked."""
     return {
         "occurrence": planned.number,

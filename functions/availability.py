@@ -6,7 +6,7 @@ from functions._http import Operation, authorize, http_endpoint, json_response, 
 from functions.schemas.availability import AvailabilityBody, AvailabilityQuery, availability_body
 from shared.ids import PairingId
 from shared.pairings.membership import get_own_pairing
-from shared.sessions.offering import offer_slots
+from shared.sessions.bookable_slots import offer_slots
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -30,5 +30,12 @@ async def show_availability(req: func.HttpRequest) -> func.HttpResponse:
         PairingId(path_id(req, "pairing_id")),
         pairings=wiring().pairings,
     )
-    found = await offer_slots(caller, pairing, query.to_request(), books=wiring().books)
+    found = await offer_slots(
+        caller,
+        pairing,
+        query.to_request(),
+        schedules=wiring().schedules,
+        sessions=wiring().sessions,
+        clock=wiring().clock,
+    )
     return json_response(availability_body(found, query.time_zone))

@@ -45,11 +45,11 @@ async def _do_job(msg: func.QueueMessage, span: Span) -> None:
         await run_job(
             job,
             organization,
-            books=adapters.books,
+            ports=adapters.session_ports,
             subscription_ports=adapters.subscription_ports,
             delivery_ports=adapters.delivery_ports,
         )
     except CalendarThrottled as throttled:
         wait = timedelta(seconds=throttled.retry_after_seconds or _WAIT_SECONDS)
-        await requeue_job(job, wait, books=adapters.books)
+        await requeue_job(job, wait, jobs=adapters.jobs, due=adapters.due, clock=adapters.clock)
         log_event("job.put_back", job=job.kind, retry_after_ms=wait // timedelta(milliseconds=1))

@@ -60,7 +60,7 @@ async def _handle(msg: func.QueueMessage) -> None:
     waiting = await handle_notifications(
         changes,
         datetime.fromisoformat(received_at),
-        books=adapters.books,
+        ports=adapters.session_ports,
         subscription_ports=adapters.subscription_ports,
         organizations=adapters.organizations,
         limiter=adapters.mailbox_limiter,

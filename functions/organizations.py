@@ -260,7 +260,7 @@ async def list_organization_changes(req: func.HttpRequest) -> func.HttpResponse:
 async def list_organization_pairings(req: func.HttpRequest) -> func.HttpResponse:
     """List the organization's pairings by id."""
     organization, query = await _organization(req), parse_query(req, PageQuery)
-    found, cursor = await wiring().pairings.of_organization(
+    found, cursor = await wiring().pairings.list_by_organization(
         organization.id, after=query.cursor, limit=query.limit
     )
     return json_response(

@@ -39,7 +39,7 @@ async def list_my_pairings(req: func.HttpRequest) -> func.HttpResponse:
     """List the pairings the caller is in, by id."""
     caller, query = await authorize(req), parse_query(req, PageQuery)
     ensure_usable(caller.organization)
-    pairings, cursor = await wiring().pairings.of_mailbox(
+    pairings, cursor = await wiring().pairings.list_by_mailbox(
         caller.organization.id,
         caller.mailbox,
         after=query.cursor,

@@ -21,11 +21,14 @@ async def reconcile_sessions(timer: func.TimerRequest) -> None:
 
 async def _reconcile_sessions(timer: func.TimerRequest) -> None:
     # Imported here: the cold start of a request or of the webhook needs none of it.
-    from shared.calendar_sync.reconciliation import enqueue_purges, enqueue_reconciliations
+    from shared.calendar_sync.reconciliation import enqueue_reconciliations
+    from shared.sessions.retention import enqueue_purges
 
     adapters = wiring()
-    count = await enqueue_reconciliations(books=adapters.books)
-    purged = await enqueue_purges(books=adapters.books)
+    count = await enqueue_reconciliations(
+        jobs=adapters.jobs, due=adapters.due, clock=adapters.clock
+    )
+    purged = await enqueue_purges(jobs=adapters.jobs, due=adapters.due, clock=adapters.clock)
     log_event("reconciliation.queued", due=count, purged=purged, overdue=int(timer.past_due))
     for queue, waiting in (await adapters.queues.poisoned()).items():
         log_event("poison.counted", queue=queue, count=waiting)

@@ -75,7 +75,7 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
     )
     fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     request, me = body.to_request(key, fingerprint), caller.mailbox.object_id
-    booked = await book(caller, pairing, request, books=wiring().books)
+    booked = await book(caller, pairing, request, ports=wiring().session_ports)
     if booked.series is None:
         return _session_response(booked.sessions[0], me, status=201)
     return _sessions_response(
@@ -143,12 +143,19 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     """
     caller, body = await authorize(req), parse_body(req, RescheduleBody)
     session = await _own_session(req, caller)
-    wanted, books = body.to_request(session), wiring().books
+    request, session_ports = body.to_request(session), wiring().session_ports
     try:
-        ensure_match(req, *map(etag_of, acceptable_versions(session, wanted)))
+        ensure_match(req, *map(etag_of, acceptable_versions(session, request)))
     except PreconditionFailed as changed:
         # RFC 9110, 13.1.1: a change that was made already may be answered as made.
-        moved = await find_already_moved(caller, session, wanted, body.scope, books=books)
+        moved = await find_already_moved(
+            caller,
+            session,
+            request,
+            body.scope,
+            sessions=session_ports.sessions,
+            clock=session_ports.clock,
+        )
         if moved is None:
             raise PreconditionFailed(f"{changed} It is {describe_state(session)}.") from changed
         if not any(each.pending_span for each in moved):
@@ -156,7 +163,7 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
                 _changed_session(session, moved), moved, caller.mailbox.object_id
             )
     pairing = await _pairing_of(session)
-    moved = await reschedule(caller, pairing, session, wanted, body.scope, books=books)
+    moved = await reschedule(caller, pairing, session, request, body.scope, ports=session_ports)
     return _sessions_response(_changed_session(session, moved), moved, caller.mailbox.object_id)
 
 
@@ -174,7 +181,9 @@ async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     """Cancel a session the caller organizes; Outlook tells the attendees. Twice is fine."""
     caller, body = await authorize(req), parse_body(req, CancelBody)
     session = await _own_session(req, caller)
-    cancelled = await cancel(caller, session, body.comment, body.scope, books=wiring().books)
+    cancelled = await cancel(
+        caller, session, body.comment, body.scope, ports=wiring().session_ports
+    )
     return _sessions_response(
         _changed_session(session, cancelled), cancelled, caller.mailbox.object_id
     )
@@ -198,7 +207,14 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
     """
     caller, body = await authorize(req), parse_body(req, AnswerBody)
     session = await _own_session(req, caller)
-    answered = await respond(caller, session, body.to_request(), books=wiring().books)
+    answered = await respond(
+        caller,
+        session,
+        body.to_request(),
+        calendar=wiring().calendar,
+        sessions=wiring().sessions,
+        jobs=wiring().jobs,
+    )
     return _session_response(answered, caller.mailbox.object_id, status=202)
 
 
@@ -217,7 +233,11 @@ async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
     session = await _own_session(req, caller)
     pairing = await _pairing_of(session)
     moved = await accept_proposal(
-        caller, pairing, session, path_parameter(req, "attendee"), books=wiring().books
+        caller,
+        pairing,
+        session,
+        path_parameter(req, "attendee"),
+        ports=wiring().session_ports,
     )
     return _session_response(moved, caller.mailbox.object_id)
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from shared.organizations.consent import ConsentPorts
     from shared.organizations.ports import AppRegistration, OrganizationStore, Probes, Signer
     from shared.pairings.ports import Directory, PairingStore
-    from shared.sessions.ports import Books, Calendar, SessionStore
+    from shared.sessions.ports import Calendar, SessionPorts, SessionStore
     from shared.subscriptions.maintenance import SubscriptionPorts
     from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
 
@@ -320,11 +320,11 @@ class Wiring:
     # --- together
 
     @cached_property
-    def books(self) -> "Books":
+    def session_ports(self) -> "SessionPorts":
         """Return what everything about sessions needs."""
-        from shared.sessions.ports import Books
+        from shared.sessions.ports import SessionPorts
 
-        return Books(
+        return SessionPorts(
             schedules=self.schedules,
             calendar=self.calendar,
             sessions=self.sessions,

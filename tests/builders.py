@@ -22,9 +22,9 @@ from shared.ids import (
 from shared.jobs import DueItem, DueKind
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing, Participant, ParticipantRole
-from shared.sessions.model import HOLD_FOR, Attendee, Hold, Session, SessionState
+from shared.sessions.model import HOLD_TTL, Attendee, Hold, Session, SessionState
 from shared.sessions.recurrence import Frequency, MonthlyBy
-from shared.sessions.series import Outcome, Planned, Series
+from shared.sessions.series import Outcome, PlannedDate, Series
 from shared.subscriptions.model import Subscription, SubscriptionState
 from shared.timespan import TimeSpan
 
@@ -97,7 +97,7 @@ def a_session(*attendees: Mailbox, **changes: Any) -> Session:
             "attendees": tuple(an_attendee(mailbox) for mailbox in invited),
             "created_at": NOW,
             "changed_at": NOW,
-            "held_until": NOW + HOLD_FOR if state is SessionState.REQUESTED else None,
+            "held_until": NOW + HOLD_TTL if state is SessionState.REQUESTED else None,
             **changes,
         }
     )
@@ -108,9 +108,11 @@ def a_series(**changes: Any) -> Series:
     spans = [a_span(at(10, day=1 + 7 * week)) for week in range(3)]
     organizer = changes.pop("organizer", None) or a_mailbox()
     planned = (
-        Planned(0, spans[0], busy=("dora@contoso.example",), unknown_for=("cleo@contoso.example",)),
-        Planned(1, spans[1], Outcome.MOVED, a_span(at(12, day=8)), (a_span(at(12, day=8)),)),
-        Planned(2, spans[2], Outcome.SKIPPED),
+        PlannedDate(
+            0, spans[0], busy=("dora@contoso.example",), unknown_for=("cleo@contoso.example",)
+        ),
+        PlannedDate(1, spans[1], Outcome.MOVED, a_span(at(12, day=8)), (a_span(at(12, day=8)),)),
+        PlannedDate(2, spans[2], Outcome.SKIPPED),
     )
     return Series(
         **{
@@ -136,7 +138,7 @@ def a_hold(span: TimeSpan | None = None, **changes: Any) -> Hold:
         **{
             "session_id": a_session_id(),
             "span": span or a_span(),
-            "counts_until": NOW + HOLD_FOR,
+            "expires_at": NOW + HOLD_TTL,
             **changes,
         }
     )

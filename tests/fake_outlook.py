@@ -12,11 +12,11 @@ from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     AttendeeResponse,
+    CalendarAttendee,
+    CalendarEvent,
     EventDraft,
     MeetingProvider,
     ResponseState,
-    SeenAttendee,
-    SeenEvent,
     Session,
 )
 from shared.sessions.recurrence import (
@@ -34,7 +34,7 @@ from tests.fakes import FakeClock
 class FakeEvent:
     """An event on its organizer's copy."""
 
-    seen: SeenEvent
+    seen: CalendarEvent
     organizer: Mailbox
     session_id: SessionId
     is_gone: bool = False
@@ -104,7 +104,7 @@ class FakeCalendar:
 
     outlook: FakeOutlook
 
-    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Create it, or find that the same transaction created it before."""
         self.outlook.calls.append("create")
         known = self._find(acting.mailbox, draft.session_id)
@@ -112,14 +112,14 @@ class FakeCalendar:
             return known.seen
         provider = self._provider(draft.online_meeting)
         number = next(self.outlook._numbers)
-        seen = SeenEvent(
+        seen = CalendarEvent(
             EventId(f"event-{number}"),
             ICalUid(f"ical-{number}"),
             f"etag-{number}",
             draft.span,
             is_cancelled=False,
             attendees=tuple(
-                SeenAttendee(a.address, AttendeeResponse(), a.required) for a in draft.attendees
+                CalendarAttendee(a.address, AttendeeResponse(), a.required) for a in draft.attendees
             ),
             is_online_meeting=provider is not None,
             join_url=f"https://{provider}.example/1"
@@ -181,7 +181,7 @@ class FakeCalendar:
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
-    ) -> list[SeenEvent]:
+    ) -> list[CalendarEvent]:
         """Return the occurrences that are still there."""
         self.outlook.calls.append("instances")
         master = self._of(mailbox, master_id)
@@ -198,7 +198,7 @@ class FakeCalendar:
         first: TimeSpan,
         time_zone: str,
         pattern: Pattern,
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Make all occurrences anew."""
         self.outlook.calls.append("reschedule_series")
         master = self._of(acting.mailbox, master_id)
@@ -210,10 +210,10 @@ class FakeCalendar:
 
     async def reschedule_many(
         self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         """Move them."""
         self.outlook.calls.append("reschedule_many")
-        answers: list[SeenEvent | Exception] = []
+        answers: list[CalendarEvent | Exception] = []
         for event_id, span in events:
             try:
                 answers.append(self.moved(self._of(acting.mailbox, event_id), span))
@@ -235,23 +235,23 @@ class FakeCalendar:
                 answers.append(gone)
         return answers
 
-    async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
         """Find the event by its tag."""
         self.outlook.calls.append("find")
         known = self._find(mailbox, session_id)
         return known.seen if known and not known.is_gone else None
 
-    async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
+    async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
         """Read it."""
         self.outlook.calls.append("read")
         return self._of(mailbox, event_id).seen
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         """Read them in one request."""
         self.outlook.calls.append("read_many")
-        answers: list[SeenEvent | Exception] = []
+        answers: list[CalendarEvent | Exception] = []
         for mailbox, event_id in events:
             try:
                 answers.append(self._of(mailbox, event_id).seen)
@@ -261,7 +261,7 @@ class FakeCalendar:
 
     async def reschedule(
         self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Move it; answers are taken back."""
         self.outlook.calls.append("reschedule")
         return self.moved(self._of(acting.mailbox, event_id), span)
@@ -302,10 +302,10 @@ class FakeCalendar:
 
     # --- what people do
 
-    def moved(self, event: FakeEvent, span: TimeSpan) -> SeenEvent:
+    def moved(self, event: FakeEvent, span: TimeSpan) -> CalendarEvent:
         """Give *event* new times."""
         reset = tuple(
-            replace(a, response=AttendeeResponse(reset=True)) for a in event.seen.attendees
+            replace(a, response=AttendeeResponse(was_reset=True)) for a in event.seen.attendees
         )
         return self._write(event, replace(event.seen, span=span, attendees=reset))
 
@@ -315,7 +315,7 @@ class FakeCalendar:
         address: str,
         answer: ResponseState,
         proposed: TimeSpan | None = None,
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Let *address* answer."""
         response = AttendeeResponse(answer, self.outlook.clock.now(), proposed)
         attendees = tuple(
@@ -324,7 +324,7 @@ class FakeCalendar:
         )
         return self._write(event, replace(event.seen, attendees=attendees))
 
-    def _write(self, event: FakeEvent, seen: SeenEvent) -> SeenEvent:
+    def _write(self, event: FakeEvent, seen: CalendarEvent) -> CalendarEvent:
         number = next(self.outlook._numbers)
         now: datetime = self.outlook.clock.now()
         event.seen = replace(seen, etag=f"etag-{number}", modified_at=now)
@@ -352,7 +352,7 @@ class FakeCalendar:
 class RefusingCalendar(FakeCalendar):
     """A calendar that will not have it."""
 
-    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Refuse."""
         self.outlook.calls.append("create")
         raise CalendarRefused("no", code="ErrorAccessDenied", status=403)

@@ -102,7 +102,7 @@ class InMemorySessions:
             return session
         raise NotFound("There is no such session.")
 
-    async def shown_by(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
+    async def find_by_event(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
         await _turn()
         shown = self.ledgers[mailbox].events.get(event_id)
         if isinstance(shown, SeriesKey):
@@ -113,7 +113,7 @@ class InMemorySessions:
         await _turn()
         return self.ledgers[mailbox].series.get(series_id)
 
-    async def of_mailbox(
+    async def list_by_mailbox(
         self,
         mailbox: Mailbox,
         *,
@@ -224,7 +224,7 @@ class InMemoryPairings:
         self._pairings[key] = replace(pairing, version=_version())
         return self._pairings[key]
 
-    async def of_mailbox(
+    async def list_by_mailbox(
         self, organization_id: OrganizationId, mailbox: Mailbox, *, after: str | None, limit: int
     ) -> tuple[Sequence[Pairing], str | None]:
         await _turn()
@@ -235,7 +235,7 @@ class InMemoryPairings:
         ]
         return _page_by_id(found, after, limit)
 
-    async def of_organization(
+    async def list_by_organization(
         self, organization_id: OrganizationId, *, after: str | None, limit: int
     ) -> tuple[Sequence[Pairing], str | None]:
         await _turn()

@@ -42,7 +42,7 @@ from local.serving import serving, take_address
 from local.world import Person, World
 from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobQueue, StorageNotificationQueue
 from shared.changes.model import Change
-from shared.errors import StoreUnavailable
+from shared.errors import SchedulingError, StoreUnavailable
 from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
 from shared.organizations.model import (
     ActingUser,
@@ -286,9 +286,9 @@ class SyncTestbed:
                     Caller(self.organization, acting),
                     pairing,
                     request,
-                    books=self.wiring.books,
+                    ports=self.wiring.session_ports,
                 )
-            except Exception as error:  # taken slots and injected refusals
+            except SchedulingError as error:  # taken slots and injected refusals
                 if number > count * 30:
                     raise AssertionError("no room for so many sessions") from error
                 continue
@@ -347,7 +347,7 @@ class SyncTestbed:
         theirs = [
             (other, mentee)
             for other, mentee, _ in self.booked
-            if other.id != session.id and set(other.holders) & set(session.holders)
+            if other.id != session.id and set(other.mailboxes) & set(session.mailboxes)
         ]
         if not theirs:
             raise NoSuchEvent("these people have one session only")
@@ -422,7 +422,7 @@ class SyncTestbed:
             try:
                 event = self.cloud.graph.outlook.find(mentee, session.id)
                 shown = self.cloud.graph.outlook.get(event)
-            except Exception:  # noqa: BLE001  # not in the calendar any more
+            except NoSuchEvent:
                 shown = None
             if shown is None or shown.get("isCancelled"):
                 if stored.state is not SessionState.CANCELLED:
@@ -438,7 +438,7 @@ class SyncTestbed:
         for session, _, _ in self.booked:
             stored = await self.sessions.get(session.organizer, session.id)
             is_on = stored.state is SessionState.SCHEDULED
-            for mailbox in stored.holders:
+            for mailbox in stored.mailboxes:
                 holds = await self.sessions.holds(mailbox, year, self.clock.now())
                 held = {hold.span for hold in holds if hold.session_id == stored.id}
                 if held != ({stored.span} if is_on else set()):
@@ -455,7 +455,7 @@ class SyncTestbed:
                 for other in scheduled
                 if other.id != session.id
                 and other.span.overlaps(session.span)
-                and set(other.holders) & set(session.holders)
+                and set(other.mailboxes) & set(session.mailboxes)
             }
             if set(session.conflicts_with) != overlapping:
                 yield (

@@ -29,7 +29,7 @@ from shared.sessions.model import (
 )
 from shared.sessions.recurrence import MAX_OCCURRENCES, Frequency, MonthlyBy, Repeat
 from shared.sessions.requests import BookingRequest, InvitationResponse, RescheduleRequest
-from shared.sessions.series import OnConflict, Outcome, Planned, Scope, Series
+from shared.sessions.series import OnConflict, Outcome, PlannedDate, Scope, Series
 from shared.timespan import TimeSpan
 
 
@@ -323,7 +323,7 @@ class DateBody(Reply):
     """Slots that were free, nearest first."""
 
     @classmethod
-    def of(cls, planned: Planned) -> Self:
+    def of(cls, planned: PlannedDate) -> Self:
         """Return the body of *planned*."""
         return cls(
             occurrence=planned.number,

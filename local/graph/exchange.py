@@ -339,7 +339,7 @@ class Exchange:
                 message,
                 response=response,
                 proposed=proposed,
-                scheduling=event.scheduling,
+                sequence=event.sequence,
             )
         )
 
@@ -358,7 +358,7 @@ class Exchange:
         number = self._post.next_number()
         if kind == "invitation" or _TIMES & set(changed):
             # Later answers must refer to this round, or to a later invitation of somebody else.
-            event.scheduling = number if _TIMES & set(changed) else event.scheduling or number
+            event.sequence = number if _TIMES & set(changed) else event.sequence or number
         for attendee in attendees:
             if attendee.is_at(event.details.organizer_address):
                 continue
@@ -368,7 +368,7 @@ class Exchange:
                     message,
                     number=number,
                     changed=tuple(sorted(changed)),
-                    scheduling=event.scheduling,
+                    sequence=event.sequence,
                 )
             )
 

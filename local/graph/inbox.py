@@ -61,7 +61,7 @@ class Inbox:
             known.exceptions.clear()
             known.cancelled_on.clear()
             _unanswer(known)
-        known.scheduling = message.scheduling
+        known.sequence = message.sequence
         self._store.changed(known, "updated")
 
     def _put(self, mailbox: Mailbox, message: MeetingMessage) -> None:
@@ -76,7 +76,7 @@ class Inbox:
             event = self._new_copy(mailbox, message)
             mailbox.events[event.key] = event
         event.mail_number = message.number
-        event.scheduling = message.scheduling
+        event.sequence = message.sequence
         _unanswer(event)
         self._store.changed(event, "created")
 
@@ -125,8 +125,8 @@ class Inbox:
         event = self._copy(mailbox, message)
         if event is None or not event.is_organizer or event.is_cancelled:
             return
-        series_round = event.master.scheduling if event.master else 0
-        if message.scheduling < max(event.scheduling, series_round):
+        series_round = event.master.sequence if event.master else 0
+        if message.sequence < max(event.sequence, series_round):
             return  # an answer to times that are no longer
         if event.master and event.occurrence_on not in event.master.exceptions:
             event.only_answers_differ = True

@@ -35,7 +35,7 @@ class MeetingMessage:
     """If it is about one occurrence: its date by the pattern."""
     changed: tuple[str, ...] = ()
     """What an update changed, by Graph's property names."""
-    scheduling: int = 0
+    sequence: int = 0
     """Which scheduling a response answers; what `number` started one for the others."""
     response: str = ""
     proposed: tuple[Moment, Moment] | None = None

@@ -104,7 +104,7 @@ class Event:
     moves: int = 0
     mail_number: int = 0
     """Number of the latest message about it: older ones come too late."""
-    scheduling: int = 0
+    sequence: int = 0
     """Number of the message that announced the present times: answers to older ones are void."""
     exceptions: dict[date, "Event"] = field(default_factory=dict)
     cancelled_on: set[date] = field(default_factory=set)

@@ -209,7 +209,7 @@ class Outlook:
                 occurrence_on=event.occurrence_on,
                 details=event.details,
                 response=response,
-                scheduling=event.scheduling,
+                sequence=event.sequence,
             )
         )
 

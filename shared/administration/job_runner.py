@@ -5,17 +5,19 @@ from datetime import timedelta
 from typing import Final
 
 from shared.calendar_sync.meeting_links import check_meeting_link
-from shared.calendar_sync.reconciliation import purge_batch, reconcile_batch
+from shared.calendar_sync.reconciliation import reconcile_batch
 from shared.calendar_sync.sync import sync_series
 from shared.changes.delivery import DeliveryPorts, deliver
+from shared.clock import Clock
 from shared.ids import SeriesId
-from shared.jobs import DueKind, DueStore, Job, JobKind, due_items, postpone
+from shared.jobs import DueKind, DueStore, Job, JobKind, JobQueue, due_items, postpone
 from shared.logs import log_event
 from shared.organizations.access import is_suspended
 from shared.organizations.model import Organization
 from shared.sessions.model import Cause
-from shared.sessions.ports import Books
+from shared.sessions.ports import SessionPorts
 from shared.sessions.recovering import recover
+from shared.sessions.retention import purge_batch
 from shared.subscriptions.maintenance import (
     SubscriptionPorts,
     ensure_subscription,
@@ -38,7 +40,7 @@ async def run_job(
     job: Job,
     organization: Organization,
     *,
-    books: Books,
+    ports: SessionPorts,
     subscription_ports: SubscriptionPorts,
     delivery_ports: DeliveryPorts | None = None,
 ) -> None:
@@ -50,19 +52,19 @@ async def run_job(
     if is_suspended(organization) and job.kind not in _OFFLINE_KINDS:
         # Renewals and reconciliations come due again by themselves.
         if job.kind in _RETRIED_WHEN_SUSPENDED and not organization.is_closing:
-            await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
+            await ports.jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
         log_event("job.stopped", job=job.kind, organization_id=organization.id)
         return
     match job.kind:
         case JobKind.VERIFY | JobKind.SETTLE:
-            await recover(job, organization, books=books)
+            await recover(job, organization, ports=ports)
         case JobKind.SERIES:
-            await recover(job, organization, books=books)
-            await _sync_series_job(job, organization, books)
+            await recover(job, organization, ports=ports)
+            await _sync_series_job(job, organization, ports)
         case JobKind.FOLLOW_SERIES:
-            await _sync_series_job(job, organization, books)
+            await _sync_series_job(job, organization, ports)
         case JobKind.LINK:
-            await check_meeting_link(job, organization, books=books)
+            await check_meeting_link(job, organization, ports=ports)
         case JobKind.SUBSCRIBE:
             await ensure_subscription(job.mailboxes[0], organization, ports=subscription_ports)
         case JobKind.RENEW:
@@ -76,27 +78,29 @@ async def run_job(
                 failed=done.failed,
             )
         case JobKind.RECONCILE:
-            for mailbox in sorted(await reconcile_batch(job, organization, books=books)):
+            for mailbox in sorted(await reconcile_batch(job, organization, ports=ports)):
                 await renew_if_stale(mailbox, organization, ports=subscription_ports)
         case JobKind.PURGE:
-            await purge_batch(job, organization, books=books)
+            await purge_batch(
+                job, organization, sessions=ports.sessions, due=ports.due, clock=ports.clock
+            )
         case JobKind.DELIVER:
-            await _deliver(job, organization, books, delivery_ports)
+            await _deliver(job, organization, delivery_ports, jobs=ports.jobs)
 
 
 async def _deliver(
-    job: Job, organization: Organization, books: Books, delivery_ports: DeliveryPorts | None
+    job: Job, organization: Organization, delivery_ports: DeliveryPorts | None, *, jobs: JobQueue
 ) -> None:
     if delivery_ports is None or organization.is_closing:
         log_event("job.dropped", job=job.kind)
     elif (again := await deliver(organization, ports=delivery_ports)) is not None:
-        await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=again)
+        await jobs.put(replace(job, attempt=job.attempt + 1), delay=again)
 
 
-async def _sync_series_job(job: Job, organization: Organization, books: Books) -> None:
-    series = await books.sessions.get_series(job.mailboxes[0], SeriesId(job.session_ids[0]))
+async def _sync_series_job(job: Job, organization: Organization, ports: SessionPorts) -> None:
+    series = await ports.sessions.get_series(job.mailboxes[0], SeriesId(job.session_ids[0]))
     if series is not None and series.event_id is not None:
-        await sync_series(series, organization, Cause.RECONCILIATION, books=books)
+        await sync_series(series, organization, Cause.RECONCILIATION, ports=ports)
 
 
 async def discard_job(job: Job, *, due: DueStore) -> None:
@@ -106,7 +110,9 @@ async def discard_job(job: Job, *, due: DueStore) -> None:
     log_event("job.dropped", job=job.kind, reason="organization is gone")
 
 
-async def requeue_job(job: Job, wait: timedelta, *, books: Books) -> None:
+async def requeue_job(
+    job: Job, wait: timedelta, *, jobs: JobQueue, due: DueStore, clock: Clock
+) -> None:
     """Have *job* come back after *wait*.
 
     What was made of `Due` rows comes due later, instead of as a message: those rows would make
@@ -114,7 +120,7 @@ async def requeue_job(job: Job, wait: timedelta, *, books: Books) -> None:
     """
     if job.kind in _DUE_KIND_OF and job.due_ats:
         items = due_items(_DUE_KIND_OF[job.kind], job)
-        await books.due.put(postpone(items, books.clock.now() + wait))
-        await books.due.remove(items)
+        await due.put(postpone(items, clock.now() + wait))
+        await due.remove(items)
     else:
-        await books.jobs.put(replace(job, attempt=job.attempt + 1), delay=wait)
+        await jobs.put(replace(job, attempt=job.attempt + 1), delay=wait)

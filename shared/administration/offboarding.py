@@ -29,13 +29,13 @@ from shared.organizations.ports import OrganizationStore
 from shared.pairings.ports import PairingStore
 from shared.sessions.model import Session, SessionState
 from shared.sessions.ports import Calendar, SessionStore
-from shared.sessions.rhythm import purge_item
+from shared.sessions.reconciliation_schedule import purge_due_item
 from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
 from shared.subscriptions.renewal import renewal_due_at
 
 TIME_BUDGET: Final = timedelta(seconds=100)
 """How long one request works: gateways give up after 230 seconds."""
-_AT_ONCE: Final = 8
+_MAX_CONCURRENCY: Final = 8
 """Mailboxes at the same time."""
 _PAGE: Final = 100
 _COMMENT: Final = "The mentoring programme's calendar service has ended."
@@ -155,7 +155,7 @@ async def _remove_mailboxes(
     several: list[Mailbox] = []
     async for mailbox in ports.rows.mailboxes(organization.tenant_id):
         several.append(mailbox)
-        if len(several) < _AT_ONCE:
+        if len(several) < _MAX_CONCURRENCY:
             continue
         await _remove_batch(several, organization, removal, ports, cancel=cancel)
         several = []
@@ -198,7 +198,7 @@ async def _remove_mailbox(
     reminders = await _end_subscription(mailbox, organization, removal, ports)
     async for session in _organized(mailbox, ports):
         removal.sessions += 1
-        reminders.append(purge_item(session, organization.settings))
+        reminders.append(purge_due_item(session, organization.settings))
         if cancel and _is_upcoming(session, ports.clock.now()):
             await _cancel(session, removal, ports)
     await ports.due.remove(reminders)
@@ -228,7 +228,7 @@ async def _end_subscription(
 async def _organized(mailbox: Mailbox, ports: OffboardingPorts) -> AsyncIterator[Session]:
     cursor: str | None = None
     while True:
-        page, cursor = await ports.sessions.of_mailbox(
+        page, cursor = await ports.sessions.list_by_mailbox(
             mailbox, since=None, until=None, after=cursor, limit=_PAGE
         )
         for session in page:
@@ -259,7 +259,9 @@ async def _remove_pairings(
     organization_id: OrganizationId, removal: Removal, ends_at: datetime, ports: OffboardingPorts
 ) -> bool:
     while True:
-        page, _ = await ports.pairings.of_organization(organization_id, after=None, limit=_PAGE)
+        page, _ = await ports.pairings.list_by_organization(
+            organization_id, after=None, limit=_PAGE
+        )
         if not page:
             return True
         for pairing in page:

@@ -44,7 +44,7 @@ def zone_of(name: str) -> tzinfo:
     raise ValueError("not the name of a time zone")
 
 
-def custom_zone(told: Mapping[str, Any]) -> tzinfo:
+def custom_zone(payload: Mapping[str, Any]) -> tzinfo:
     """Return the zone that a `customTimeZone` of Graph, as it came in JSON, describes.
 
     UTC = local + `bias`, and + `daylightBias` in summer, in minutes: 480 and -60 are US Pacific.
@@ -55,12 +55,12 @@ def custom_zone(told: Mapping[str, Any]) -> tzinfo:
         ValueError: it describes none.
     """
     try:
-        standard, daylight = told.get("standardOffset"), told.get("daylightOffset")
+        standard, daylight = payload.get("standardOffset"), payload.get("daylightOffset")
         summer = _change(daylight) if daylight else None
         winter = _change(standard) if standard else None
         daylight_bias = int((daylight or {}).get("daylightBias") or 0)
         return CustomZone(
-            bias=_offset(int(told["bias"])),
+            bias=_offset(int(payload["bias"])),
             daylight_bias=_offset(daylight_bias),
             # Without both changes, or with summer time that changes nothing, there is none.
             daylight_from=summer if winter and daylight_bias else None,
@@ -224,16 +224,16 @@ def _offset_at(zone: tzinfo, window: TimeSpan, cell: int) -> timedelta:
     return offset
 
 
-def _change(told: Mapping[str, Any]) -> YearlyChange | None:
+def _change(payload: Mapping[str, Any]) -> YearlyChange | None:
     # Windows says "no summer time" with month 0.
-    if not told.get("month"):
+    if not payload.get("month"):
         return None
     return YearlyChange(
-        month=int(told["month"]),
-        occurrence=int(told["dayOccurrence"]),
-        weekday=_WEEKDAYS.index(str(told["dayOfWeek"]).lower()),
-        at=time.fromisoformat(str(told["time"]).partition(".")[0]),
-        year=int(told.get("year") or 0),
+        month=int(payload["month"]),
+        occurrence=int(payload["dayOccurrence"]),
+        weekday=_WEEKDAYS.index(str(payload["dayOfWeek"]).lower()),
+        at=time.fromisoformat(str(payload["time"]).partition(".")[0]),
+        year=int(payload.get("year") or 0),
     )
 
 

@@ -7,57 +7,64 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from shared.changes.model import Change, ChangeKind
+from shared.changes.ports import ChangeStore
+from shared.clock import Clock
 from shared.errors import NotFound, StaleRow
 from shared.ids import SessionId
 from shared.logs import log_event
 from shared.sessions import reservations
 from shared.sessions.model import Cause, Session, SessionState
-from shared.sessions.ports import Books
+from shared.sessions.ports import SessionStore
 
 
-async def update_conflicts(session: Session, cause: Cause, *, books: Books) -> Session:
+async def update_conflicts(
+    session: Session, cause: Cause, *, sessions: SessionStore, changes: ChangeStore, clock: Clock
+) -> Session:
     """Compare *session* with what its people's mailboxes hold; return it as it is stored then."""
-    overlapping = await _overlapping(session, books)
+    overlapping = await _overlapping(session, sessions=sessions, clock=clock)
     before = set(session.conflicts_with)
     if overlapping.keys() == before:
         return session
     new = overlapping.keys() - before
     # Told before it is saved, and the session's own row is the last: whoever takes over from a
     # worker that died in between begins anew.
-    told = [overlapping[other_id] for other_id in sorted(new)] + ([session] if overlapping else [])
-    await books.changes.append([_conflict_change(each, cause, books) for each in told])
+    affected = [overlapping[other_id] for other_id in sorted(new)] + (
+        [session] if overlapping else []
+    )
+    await changes.append([_conflict_change(each, cause, clock=clock) for each in affected])
     for other_id in new:
-        await _save_conflicts(overlapping[other_id], _add(session.id), books)
+        await _save_conflicts(overlapping[other_id], _add(session.id), sessions=sessions)
     over = before - overlapping.keys()
     for other_id in over:
         try:
-            other = await books.sessions.get(session.organizer, other_id)
+            other = await sessions.get(session.organizer, other_id)
         except NotFound:
             continue  # purged, or of people whom only the other attendees know
-        await _save_conflicts(other, _remove(session.id), books)
+        await _save_conflicts(other, _remove(session.id), sessions=sessions)
     log_event("session.conflicts", session_id=session.id, count=len(overlapping))
     return await _save_conflicts(
         session,
-        # What others noted on it meanwhile stays.
         lambda row: tuple(sorted(({*row.conflicts_with} | overlapping.keys()) - over)),
-        books,
+        sessions=sessions,
     )
 
 
-async def _overlapping(session: Session, books: Books) -> dict[SessionId, Session]:
+async def _overlapping(
+    session: Session, *, sessions: SessionStore, clock: Clock
+) -> dict[SessionId, Session]:
     """Return the other scheduled sessions that share time and a person with *session*."""
     found: dict[SessionId, Session] = {}
     if session.state is not SessionState.SCHEDULED:
         return found
-    now = books.clock.now()
-    for mailbox in session.holders:
-        for hold in await books.sessions.holds(mailbox, session.span, now):
+    now = clock.now()
+    for mailbox in session.mailboxes:
+        for hold in await sessions.holds(mailbox, session.span, now):
             if hold.session_id == session.id or hold.session_id in found:
                 continue
-            if hold.counts_until is not None or not hold.span.overlaps(session.span):
+            if hold.expires_at is not None or not hold.span.overlaps(session.span):
                 continue  # a booking under way looks at calendars itself
             try:
-                other = await books.sessions.get(mailbox, hold.session_id)
+                other = await sessions.get(mailbox, hold.session_id)
             except NotFound:
                 continue
             # A worker that died may have left a hold where its session no longer is.
@@ -75,20 +82,23 @@ def _remove(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]
 
 
 async def _save_conflicts(
-    session: Session, conflicts: Callable[[Session], tuple[SessionId, ...]], books: Books
+    session: Session,
+    conflicts: Callable[[Session], tuple[SessionId, ...]],
+    *,
+    sessions: SessionStore,
 ) -> Session:
     while (wanted := conflicts(session)) != session.conflicts_with:
         try:
-            return await reservations.save(books.sessions, replace(session, conflicts_with=wanted))
+            return await reservations.save(sessions, replace(session, conflicts_with=wanted))
         except StaleRow:
-            session = await books.sessions.get(session.organizer, session.id)
+            session = await sessions.get(session.organizer, session.id)
     return session
 
 
-def _conflict_change(session: Session, cause: Cause, books: Books) -> Change:
+def _conflict_change(session: Session, cause: Cause, *, clock: Clock) -> Change:
     return Change(
         session.organization_id,
-        books.clock.now(),
+        clock.now(),
         ChangeKind.CONFLICT,
         cause,
         session.pairing_id,

@@ -4,52 +4,54 @@ from dataclasses import replace
 
 from shared.calendar_sync.sync import find_session, sync_series, sync_session
 from shared.changes.model import Change, ChangeKind
+from shared.changes.ports import ChangeStore
+from shared.clock import Clock
 from shared.errors import StaleRow
 from shared.jobs import Job
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.model import (
-    LINK_AFTER,
+    LINK_CHECK_DELAYS,
     Cause,
     OnlineMeetingState,
     Session,
     SessionState,
 )
 from shared.sessions.occurrences import load_sessions
-from shared.sessions.online_meeting import is_link_pending, overdue
-from shared.sessions.ports import Books
+from shared.sessions.online_meeting import is_link_pending, mark_link_overdue
+from shared.sessions.ports import SessionPorts, SessionStore
 
 
-async def check_meeting_link(job: Job, organization: Organization, *, books: Books) -> None:
+async def check_meeting_link(job: Job, organization: Organization, *, ports: SessionPorts) -> None:
     """Read the event again; look once more later, or say that the link is overdue.
 
     A link that comes after that is shown all the same: every read of the event looks for it.
     """
-    session = await find_session(job.mailboxes[0], job.session_ids[0], books=books)
+    session = await find_session(job.mailboxes[0], job.session_ids[0], sessions=ports.sessions)
     if session is None or session.state is not SessionState.SCHEDULED:
         return
     if not is_link_pending(session.online_meeting):
         return
-    for one in await _read(session, organization, books):
+    for one in await _read(session, organization, ports):
         if not _is_link_pending(one):
             continue
-        if job.attempt + 1 < len(LINK_AFTER):
+        if job.attempt + 1 < len(LINK_CHECK_DELAYS):
             again = replace(job, attempt=job.attempt + 1)
-            await books.jobs.put(again, delay=LINK_AFTER[again.attempt])
+            await ports.jobs.put(again, delay=LINK_CHECK_DELAYS[again.attempt])
             return
-        await _mark_overdue(one, books)
+        await _mark_overdue(one, sessions=ports.sessions, changes=ports.changes, clock=ports.clock)
 
 
-async def _read(session: Session, organization: Organization, books: Books) -> list[Session]:
+async def _read(session: Session, organization: Organization, ports: SessionPorts) -> list[Session]:
     """Return *session*, or all of its series, as Outlook has it now."""
     series = None
     if session.series_id:
-        series = await books.sessions.get_series(session.organizer, session.series_id)
+        series = await ports.sessions.get_series(session.organizer, session.series_id)
     if series is None:
-        return [await sync_session(session, organization, Cause.RECONCILIATION, books=books)]
-    await sync_series(series, organization, Cause.RECONCILIATION, books=books)
-    return await load_sessions(series, sessions=books.sessions)
+        return [await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)]
+    await sync_series(series, organization, Cause.RECONCILIATION, ports=ports)
+    return await load_sessions(series, sessions=ports.sessions)
 
 
 def _is_link_pending(session: Session) -> bool:
@@ -57,13 +59,17 @@ def _is_link_pending(session: Session) -> bool:
     return is_pending and session.state is SessionState.SCHEDULED
 
 
-async def _mark_overdue(session: Session, books: Books) -> None:
-    now = books.clock.now()
+async def _mark_overdue(
+    session: Session, *, sessions: SessionStore, changes: ChangeStore, clock: Clock
+) -> None:
+    now = clock.now()
     late = replace(
-        session, online_meeting=overdue(session.online_meeting), changed_at=session.later(now)
+        session,
+        online_meeting=mark_link_overdue(session.online_meeting),
+        changed_at=session.next_changed_at(now),
     )
     try:
-        await reservations.save(books.sessions, late)
+        await reservations.save(sessions, late)
     except StaleRow:
         return  # somebody has just read it: perhaps with the link
     change = Change(
@@ -74,5 +80,5 @@ async def _mark_overdue(session: Session, books: Books) -> None:
         session.pairing_id,
         session.id,
     )
-    await books.changes.append([change])
+    await changes.append([change])
     log_event("session.link_overdue", session_id=session.id)

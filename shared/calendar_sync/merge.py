@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
+    CalendarAttendee,
+    CalendarEvent,
     OnlineMeeting,
     OnlineMeetingState,
     ResponseState,
-    SeenAttendee,
-    SeenEvent,
     Session,
     SessionState,
 )
@@ -57,58 +57,58 @@ def newer(known: AttendeeResponse, seen: AttendeeResponse) -> AttendeeResponse:
     return max(known, seen, key=_rank)
 
 
-def merge(session: Session, seen: SeenEvent) -> Merged:
-    """Return *session* with the picture *seen* merged in.
+def merge(session: Session, event: CalendarEvent) -> Merged:
+    """Return *session* with the picture *event* merged in.
 
     Compares times, cancellation, attendees with their answers and the join link; ignores all else.
     """
     if session.state is SessionState.CANCELLED:
         return Merged(session, ())
-    if seen.is_cancelled:
-        cancelled = replace(_with_event_version(session, seen), state=SessionState.CANCELLED)
+    if event.is_cancelled:
+        cancelled = replace(_with_event_version(session, event), state=SessionState.CANCELLED)
         return Merged(cancelled, (Difference.CANCELLED,))
-    is_late = _is_older(seen, session)
-    if is_late and seen.span != session.span:
+    is_late = _is_older(event, session)
+    if is_late and event.span != session.span:
         return Merged(session, ())
-    merged = session if is_late else replace(_with_event_version(session, seen), span=seen.span)
+    merged = session if is_late else replace(_with_event_version(session, event), span=event.span)
     is_moved = merged.span != session.span
     if is_moved:
         # Whoever asked for other times before has not seen these.
-        merged = replace(merged, scheduling=session.scheduling + 1, pending_of=None)
+        merged = replace(merged, sequence=session.sequence + 1, pending_base_version=None)
     if merged.span == session.pending_span:
         # Our own reschedule, heard of before its answer was.
-        merged = merged.without_pending(done=True)
+        merged = merged.with_pending_move_resolved(applied=True)
     merged = replace(
         merged,
-        attendees=_attendees(merged, seen, is_moved=is_moved, is_late=is_late),
-        online_meeting=_merge_join_link(session.online_meeting, seen),
+        attendees=_attendees(merged, event, is_moved=is_moved, is_late=is_late),
+        online_meeting=_merge_join_link(session.online_meeting, event),
     )
     return Merged(merged, _differences(session, merged))
 
 
-def _with_event_version(session: Session, seen: SeenEvent) -> Session:
+def _with_event_version(session: Session, event: CalendarEvent) -> Session:
     return replace(
         session,
-        event_id=seen.event_id,
-        ical_uid=seen.ical_uid,
-        event_etag=seen.etag,
-        event_modified_at=seen.modified_at,
+        event_id=event.event_id,
+        ical_uid=event.ical_uid,
+        event_etag=event.etag,
+        event_modified_at=event.modified_at,
     )
 
 
-def _is_older(seen: SeenEvent, session: Session) -> bool:
+def _is_older(event: CalendarEvent, session: Session) -> bool:
     known_at = session.event_modified_at
-    return known_at is not None and (seen.modified_at, seen.etag) < (
+    return known_at is not None and (event.modified_at, event.etag) < (
         known_at,
         session.event_etag or "",
     )
 
 
 def _attendees(
-    session: Session, seen: SeenEvent, *, is_moved: bool, is_late: bool
+    session: Session, event: CalendarEvent, *, is_moved: bool, is_late: bool
 ) -> tuple[Attendee, ...]:
     known = {a.address: a for a in session.attendees}
-    shown = {a.address: a for a in seen.attendees}
+    shown = {a.address: a for a in event.attendees}
     if is_late:
         # An old picture may know an answer that the later one lost; who is invited it knows less.
         return tuple(
@@ -130,14 +130,14 @@ def _attendees(
     return (*kept, *sorted(forwarded, key=lambda a: a.address))
 
 
-def _merge_attendee(known: Attendee, shown: SeenAttendee, *, is_moved: bool) -> Attendee:
+def _merge_attendee(known: Attendee, shown: CalendarAttendee, *, is_moved: bool) -> Attendee:
     response = shown.response if is_moved else _newer_response(known.response, shown.response)
     return replace(known, response=response)
 
 
 def _newer_response(earlier: AttendeeResponse, later: AttendeeResponse) -> AttendeeResponse:
     """Return what to keep of two pictures' responses, given which picture is the later one."""
-    if later.reset:
+    if later.was_reset:
         return later
     if later.state is ResponseState.PENDING:
         return earlier
@@ -154,16 +154,16 @@ def _rank(response: AttendeeResponse) -> tuple[bool, float, str, str]:
     )
 
 
-def _merge_join_link(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
-    if seen.join_url and seen.join_url != known.join_url:
+def _merge_join_link(known: OnlineMeeting, event: CalendarEvent) -> OnlineMeeting:
+    if event.join_url and event.join_url != known.join_url:
         # It came after all: of the reasons only the one for another provider than wanted stays.
         is_other = known.reason in ANOTHER_PROVIDER
         return replace(
             known,
             state=OnlineMeetingState.READY,
-            join_url=seen.join_url,
+            join_url=event.join_url,
             reason=known.reason if is_other else None,
-            provider=seen.provider or known.provider,
+            provider=event.provider or known.provider,
         )
     return known
 

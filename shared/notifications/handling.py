@@ -22,7 +22,7 @@ from shared.notifications.rate_limiting import MailboxLimiter, PushSeenThrottle
 from shared.organizations.access import is_suspended
 from shared.organizations.model import Organization
 from shared.organizations.ports import OrganizationStore
-from shared.sessions.ports import Books
+from shared.sessions.ports import SessionPorts
 from shared.subscriptions.maintenance import (
     SubscriptionPorts,
     enqueue_mailbox_reconciliation,
@@ -66,7 +66,7 @@ async def handle_notifications(
     changes: Sequence[MailboxChanges],
     received_at: datetime,
     *,
-    books: Books,
+    ports: SessionPorts,
     subscription_ports: SubscriptionPorts,
     organizations: OrganizationStore,
     limiter: MailboxLimiter,
@@ -91,7 +91,7 @@ async def handle_notifications(
     lefts = await gather_limited(
         (
             _handle(
-                change, organization, received_at, books, subscription_ports, limiter, push_seen
+                change, organization, received_at, ports, subscription_ports, limiter, push_seen
             )
             for change, organization in followed
         ),
@@ -114,14 +114,14 @@ async def _handle(
     change: MailboxChanges,
     organization: Organization,
     received_at: datetime,
-    books: Books,
+    ports: SessionPorts,
     subscription_ports: SubscriptionPorts,
     limiter: MailboxLimiter,
     push_seen: PushSeenThrottle,
 ) -> Unhandled:
     """Do what can be done about one mailbox; never raises, as others are waiting."""
     left = Unhandled()
-    await _sync_mailbox(change, organization, books, limiter, left)
+    await _sync_mailbox(change, organization, ports, limiter, left)
     try:
         await _lifecycle(change, organization, subscription_ports)
         if change.events and push_seen.allow(change.mailbox, received_at):
@@ -137,7 +137,7 @@ async def _handle(
 async def _sync_mailbox(
     change: MailboxChanges,
     organization: Organization,
-    books: Books,
+    ports: SessionPorts,
     limiter: MailboxLimiter,
     left: Unhandled,
 ) -> None:
@@ -149,7 +149,7 @@ async def _sync_mailbox(
                 left.events.append(event)  # asked now, it would be refused as well
                 return
             try:
-                states[await _sync_one(change.mailbox, event, organization, books)] += 1
+                states[await _sync_one(change.mailbox, event, organization, ports)] += 1
             except CalendarThrottled as throttled:
                 left.wait(throttled, event)
             except Exception as error:  # noqa: BLE001 - see `_handle`
@@ -162,7 +162,7 @@ async def _sync_mailbox(
 
 
 async def _sync_one(
-    mailbox: Mailbox, event: ChangedEvent, organization: Organization, books: Books
+    mailbox: Mailbox, event: ChangedEvent, organization: Organization, ports: SessionPorts
 ) -> str:
     """Return whose the event turned out to be: `ours`, `foreign`, or `gone`."""
     try:
@@ -171,7 +171,7 @@ async def _sync_one(
             event.event_id,
             None if event.deleted else event.etag,
             organization,
-            books=books,
+            ports=ports,
         )
     except (ConsentMissing, MailboxUnusable, NotFound) as gone:
         log_event("notification.dropped", object_id=mailbox.object_id, reason=type(gone).__name__)

@@ -75,7 +75,7 @@ _MEANS: Final[Mapping[Capability, str]] = {
 }
 """What it means that a capability works."""
 
-_AT_ONCE: Final = 3
+_MAX_CONCURRENCY: Final = 3
 """Outlook takes four requests at once per app and mailbox; one is left to the person."""
 
 
@@ -275,7 +275,7 @@ async def _gather_evidence(
 ) -> list[tuple[Capability, ProbeResult]]:
     """Await all *trials* together; what one of them raises is raised when all have ended."""
     started = list(trials)
-    turn = asyncio.Semaphore(_AT_ONCE)
+    turn = asyncio.Semaphore(_MAX_CONCURRENCY)
 
     async def one(trial: Awaitable[ProbeResult]) -> ProbeResult:
         async with turn:

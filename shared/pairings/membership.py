@@ -74,7 +74,7 @@ async def _member(
 ) -> Mailbox:
     if organization.tenant_id is not None:
         mailbox = Mailbox(organization.tenant_id, object_id)
-        own, _ = await pairings.of_mailbox(organization.id, mailbox, after=None, limit=1)
+        own, _ = await pairings.list_by_mailbox(organization.id, mailbox, after=None, limit=1)
         if own:
             return mailbox
     raise NotFound("There is no such participant.")

@@ -11,7 +11,7 @@ from shared.organizations.model import ConsentState, Organization
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.pairings.ports import Directory, PairingStore, Person
 
-_AT_ONCE: Final = 4
+_MAX_CONCURRENCY: Final = 4
 """Look-ups in the directory at the same time."""
 
 
@@ -66,7 +66,7 @@ def _tenant(organization: Organization, named: Sequence[NamedParticipant]) -> Te
 async def _resolved(
     tenant_id: TenantId, named: Sequence[NamedParticipant], directory: Directory
 ) -> list[Participant]:
-    turn = asyncio.Semaphore(_AT_ONCE)
+    turn = asyncio.Semaphore(_MAX_CONCURRENCY)
 
     async def resolve(index: int, who: NamedParticipant) -> Participant:
         async with turn:

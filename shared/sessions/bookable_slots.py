@@ -5,9 +5,11 @@ from datetime import timedelta
 from typing import Final
 
 from shared.availability.finding import Availability, AvailabilityRequest, find_availability
+from shared.availability.ports import Schedules
+from shared.clock import Clock
 from shared.organizations.model import Caller
 from shared.pairings.model import Pairing
-from shared.sessions.ports import Books
+from shared.sessions.ports import SessionStore
 from shared.sessions.snapshots import held_spans_by_address
 
 _BUFFERS: Final = timedelta(minutes=120)
@@ -19,7 +21,9 @@ async def offer_slots(
     pairing: Pairing,
     request: AvailabilityRequest,
     *,
-    books: Books,
+    schedules: Schedules,
+    sessions: SessionStore,
+    clock: Clock,
 ) -> Availability:
     """Return the slots of *pairing*: one getSchedule, and the time that sessions hold.
 
@@ -27,10 +31,12 @@ async def offer_slots(
     """
     mailboxes = {p.address: m for p in pairing.participants if (m := pairing.mailbox(p))}
     window = request.window.widened(_BUFFERS, _BUFFERS)
-    held = asyncio.ensure_future(held_spans_by_address(mailboxes, window, books=books))
+    held = asyncio.ensure_future(
+        held_spans_by_address(mailboxes, window, sessions=sessions, clock=clock)
+    )
     try:
         return await find_availability(
-            participation, pairing, request, held=held, schedules=books.schedules, clock=books.clock
+            participation, pairing, request, held=held, schedules=schedules, clock=clock
         )
     finally:
         held.cancel()

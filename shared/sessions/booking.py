@@ -10,13 +10,14 @@ Dates of a series that are left out or booked elsewhere are made exceptions of t
 created. If that breaks off and nobody repeats the request, Outlook is right: those sessions exist.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from shared.availability.finding import rules_for
 from shared.availability.working_hours import zone_of
+from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import (
     CalendarThrottled,
@@ -48,15 +49,15 @@ from shared.sessions.holding import (
 from shared.sessions.model import (
     RECOVERY_DELAY,
     Attendee,
+    CalendarEvent,
     EventDraft,
     OnlineMeeting,
     OnlineMeetingState,
-    SeenEvent,
     Session,
     SessionState,
 )
 from shared.sessions.occurrences import list_instances, load_sessions
-from shared.sessions.ports import Books
+from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.recording import confirm_booking, series_job
 from shared.sessions.recurrence import occurrence_spans
 from shared.sessions.requests import (
@@ -68,7 +69,7 @@ from shared.sessions.requests import (
 from shared.sessions.series import (
     Booking,
     Outcome,
-    Planned,
+    PlannedDate,
     Series,
     match_occurrences,
     occurrence_id,
@@ -83,7 +84,7 @@ _MAX_PLANS: Final = 3
 
 
 async def book(
-    participation: Caller, pairing: Pairing, request: BookingRequest, *, books: Books
+    participation: Caller, pairing: Pairing, request: BookingRequest, *, ports: SessionPorts
 ) -> Booking:
     """Book with the caller as organizer, or find that it was booked already.
 
@@ -97,23 +98,32 @@ async def book(
     """
     key = session_id_for(participation, pairing.id, request.key)
     for _ in range(_MAX_ATTEMPTS):
-        booking = await _find(participation, pairing, request, key, books)
+        booking = await _find(
+            participation, pairing, request, key, sessions=ports.sessions, clock=ports.clock
+        )
         is_retry = booking is not None
         if booking is not None:
             if booking.row.fingerprint != request.fingerprint:
                 raise _key_reused()
             if booking.row.state is not SessionState.REQUESTED:
                 return booking
-            if await _was_continued(booking, books):
+            if await _was_continued(
+                booking, sessions=ports.sessions, clock=ports.clock, pause=ports.pause
+            ):
                 continue
         try:
             if booking is None:
-                booking = await _reserve(participation, pairing, request, key, books)
+                booking = await _reserve(participation, pairing, request, key, ports)
             else:
-                booking = await _hold(booking, request, books)
-            return await _create(participation, pairing, request, booking, books)
+                booking = await _hold(booking, request, sessions=ports.sessions, clock=ports.clock)
+            return await _create(participation, pairing, request, booking, ports)
         except (SlotTaken, SlotUnknown):
-            if await _find(participation, pairing, request, key, books) is None:
+            if (
+                await _find(
+                    participation, pairing, request, key, sessions=ports.sessions, clock=ports.clock
+                )
+                is None
+            ):
                 raise
             if is_retry:
                 break  # its holds ran out; whether Outlook has it the recovery job finds out
@@ -122,7 +132,7 @@ async def book(
             continue  # the same request, elsewhere, is ahead of us, or has just given up
         except (CalendarThrottled, CalendarUnavailable):
             if booking is not None:
-                await expire_lease(booking.sessions[0], books=books)
+                await expire_lease(booking.sessions[0], sessions=ports.sessions, clock=ports.clock)
             raise
     raise StoreUnavailable("The same request is being handled elsewhere.")
 
@@ -132,26 +142,28 @@ async def _find(
     pairing: Pairing,
     request: BookingRequest,
     key: SessionId,
-    books: Books,
+    *,
+    sessions: SessionStore,
+    clock: Clock,
 ) -> Booking | None:
     """Return what an earlier attempt left; of a series with dates it did not get to hold."""
     organizer = participation.mailbox
     if request.repeat is None:
-        session = await find_session(organizer, key, books=books)
+        session = await find_session(organizer, key, sessions=sessions)
         if session is not None:
             return Booking((session,))
-        if await books.sessions.get_series(organizer, SeriesId(key)):
+        if await sessions.get_series(organizer, SeriesId(key)):
             raise _key_reused()
         return None
-    series = await books.sessions.get_series(organizer, SeriesId(key))
+    series = await sessions.get_series(organizer, SeriesId(key))
     if series is None:
-        if await find_session(organizer, key, books=books):
+        if await find_session(organizer, key, sessions=sessions):
             raise _key_reused()
         return None
-    known = {s.occurrence: s for s in await load_sessions(series, sessions=books.sessions)}
+    known = {s.occurrence: s for s in await load_sessions(series, sessions=sessions)}
     if series.state is not SessionState.REQUESTED:
         return Booking(tuple(known.values()), series)
-    now = books.clock.now()
+    now = clock.now()
     planned = _new_sessions(participation, pairing, request, key, series.planned, now)
     return Booking(tuple(known.get(s.occurrence, s) for s in planned), series)
 
@@ -160,7 +172,13 @@ def _key_reused() -> KeyReused:
     return KeyReused("This Idempotency-Key was used for another request.")
 
 
-async def _was_continued(booking: Booking, books: Books) -> bool:
+async def _was_continued(
+    booking: Booking,
+    *,
+    sessions: SessionStore,
+    clock: Clock,
+    pause: Callable[[float], Awaitable[None]],
+) -> bool:
     """Wait a moment for whoever is booking it; tell whether they got any further.
 
     The first session's hold is the lease, also of a series.
@@ -168,16 +186,16 @@ async def _was_continued(booking: Booking, books: Books) -> bool:
     first = booking.sessions[0]
 
     async def is_unchanged() -> bool:
-        known = await find_session(first.organizer, first.id, books=books)
+        known = await find_session(first.organizer, first.id, sessions=sessions)
         if (known.version if known else "") != first.version:
             return False
         if booking.series is None:
             return True
-        series = await books.sessions.get_series(first.organizer, booking.series.id)
+        series = await sessions.get_series(first.organizer, booking.series.id)
         return series is not None and series.version == booking.series.version
 
     held = first if first.version else None
-    return await wait_for_concurrent_attempt(held, is_unchanged, books=books)
+    return await wait_for_concurrent_attempt(held, is_unchanged, clock=clock, pause=pause)
 
 
 async def _reserve(
@@ -185,10 +203,10 @@ async def _reserve(
     pairing: Pairing,
     request: BookingRequest,
     key: SessionId,
-    books: Books,
+    ports: SessionPorts,
 ) -> Booking:
     """Check that every date is free and hold those that are to be booked."""
-    now, zone = books.clock.now(), zone_of(request.time_zone)
+    now, zone = ports.clock.now(), zone_of(request.time_zone)
     settings = participation.organization.settings
     rules = rules_for(settings, duration=request.duration, now=now, zone=zone)
     terms = Terms(rules, request.accept_unknown, request.at_least)
@@ -196,26 +214,30 @@ async def _reserve(
     validate_quorum_size(pairing, request.at_least)
     spans = _requested_spans(request, terms)
     own = frozenset({key, *(occurrence_id(SeriesId(key), number) for number in spans)})
-    snapshots = await read_snapshots(participation, pairing, [*spans.values()], terms, books=books)
+    snapshots = await read_snapshots(
+        participation, pairing, [*spans.values()], terms, schedules=ports.schedules
+    )
     for _ in range(_MAX_PLANS):
         checked, snapshots = await check_with_alternatives(
-            spans, snapshots, terms, own, books=books
+            spans, snapshots, terms, own, sessions=ports.sessions, clock=ports.clock
         )
         planned = resolve_conflicts(checked, request, snapshots, terms)
         sessions = _new_sessions(participation, pairing, request, key, planned, now)
         booking = Booking(tuple(sessions))
         if request.repeat is not None:
             booking = replace(booking, series=_new_series(participation, pairing, request, planned))
-        await books.jobs.put(_recovery_job(booking), delay=RECOVERY_DELAY)
+        await ports.jobs.put(_recovery_job(booking), delay=RECOVERY_DELAY)
         if booking.series is not None:
-            series = await reservations.put_series(books.sessions, booking.series)
+            series = await reservations.put_series(ports.sessions, booking.series)
             booking = replace(booking, series=series)
         try:
-            return await _hold(booking, request, books)
+            return await _hold(booking, request, sessions=ports.sessions, clock=ports.clock)
         except SlotTaken:
             if booking.series is not None:
-                await roll_back_series(booking.series, books=books)
-            snapshots = await with_holds(snapshots, own, again=True, books=books)
+                await roll_back_series(booking.series, sessions=ports.sessions)
+            snapshots = await with_holds(
+                snapshots, own, again=True, sessions=ports.sessions, clock=ports.clock
+            )
     raise slot_taken_after_race(spans, snapshots, terms)
 
 
@@ -240,7 +262,7 @@ def _new_sessions(
     pairing: Pairing,
     request: BookingRequest,
     key: SessionId,
-    planned: Sequence[Planned],
+    planned: Sequence[PlannedDate],
     now: datetime,
 ) -> list[Session]:
     """Return the sessions that are to be booked, before anything is held."""
@@ -288,7 +310,7 @@ def _new_series(
     participation: Caller,
     pairing: Pairing,
     request: BookingRequest,
-    planned: Sequence[Planned],
+    planned: Sequence[PlannedDate],
 ) -> Series:
     repeat = request.repeat
     if repeat is None:
@@ -298,7 +320,7 @@ def _new_series(
         organization_id=participation.organization.id,
         pairing_id=pairing.id,
         organizer=participation.mailbox,
-        others=tuple(
+        attendee_mailboxes=tuple(
             m
             for p in pairing.participants
             if (m := pairing.mailbox(p)) and m != participation.mailbox
@@ -317,10 +339,12 @@ def _recovery_job(booking: Booking) -> Job:
     if booking.series is not None:
         return series_job(JobKind.SERIES, booking.series)
     (session,) = booking.sessions
-    return Job(JobKind.VERIFY, session.organization_id, session.holders, (session.id,))
+    return Job(JobKind.VERIFY, session.organization_id, session.mailboxes, (session.id,))
 
 
-async def _hold(booking: Booking, request: BookingRequest, books: Books) -> Booking:
+async def _hold(
+    booking: Booking, request: BookingRequest, *, sessions: SessionStore, clock: Clock
+) -> Booking:
     """Hold every date that is to be booked; what is held already stays. Raises SlotTaken, StaleRow.
 
     The first date by itself: of two who want the same dates one loses here, and holds nothing else.
@@ -328,9 +352,11 @@ async def _hold(booking: Booking, request: BookingRequest, books: Books) -> Book
 
     async def one(session: Session) -> Session:
         if not session.version:
-            return await place_holds(session, at_least=request.at_least, books=books)
+            return await place_holds(
+                session, at_least=request.at_least, sessions=sessions, clock=clock
+            )
         if session.state is SessionState.REQUESTED:
-            return await renew_holds(session, books=books)
+            return await renew_holds(session, sessions=sessions, clock=clock)
         return session
 
     first, *others = booking.sessions
@@ -343,42 +369,42 @@ async def _create(
     pairing: Pairing,
     request: BookingRequest,
     booking: Booking,
-    books: Books,
+    ports: SessionPorts,
 ) -> Booking:
-    first, occurrences = booking.sessions[0], dict[int, SeenEvent]()
+    first, occurrences = booking.sessions[0], dict[int, CalendarEvent]()
     try:
         event, meeting = await create_event(
             participation.acting,
             _event_draft(pairing, request, booking),
             first.online_meeting,
-            calendar=books.calendar,
+            calendar=ports.calendar,
         )
     except REFUSALS:
         # A definite no: nothing was created, so nothing stays held.
-        await _roll_back(booking, books)
+        await _roll_back(booking, sessions=ports.sessions)
         raise
     sessions = tuple(replace(s, online_meeting=meeting) for s in booking.sessions)
     booking = replace(booking, sessions=sessions)
     if booking.series is not None:
         booking = replace(booking, series=replace(booking.series, event_id=event.event_id))
-        occurrences = await _apply_exceptions(participation, booking, books)
+        occurrences = await _apply_exceptions(participation, booking, calendar=ports.calendar)
     try:
         return await confirm_booking(
-            booking, event, occurrences, participation.organization, books=books
+            booking, event, occurrences, participation.organization, ports=ports
         )
     except SlotTaken:
         # The row was lost, and the time with it: the event must not outlive them.
-        await books.calendar.cancel(participation.acting, event.event_id, "")
-        await _roll_back(booking, books)
+        await ports.calendar.cancel(participation.acting, event.event_id, "")
+        await _roll_back(booking, sessions=ports.sessions)
         raise
 
 
-async def _roll_back(booking: Booking, books: Books) -> None:
+async def _roll_back(booking: Booking, *, sessions: SessionStore) -> None:
     if booking.series is not None:
-        await roll_back_series(booking.series, books=books)
+        await roll_back_series(booking.series, sessions=sessions)
     else:
         (session,) = booking.sessions
-        await release_holds(session.holders, session.id, books=books)
+        await release_holds(session.mailboxes, session.id, sessions=sessions)
 
 
 def _event_draft(pairing: Pairing, request: BookingRequest, booking: Booking) -> EventDraft:
@@ -406,18 +432,18 @@ def _event_draft(pairing: Pairing, request: BookingRequest, booking: Booking) ->
 
 
 async def _apply_exceptions(
-    participation: Caller, booking: Booking, books: Books
-) -> dict[int, SeenEvent]:
+    participation: Caller, booking: Booking, *, calendar: Calendar
+) -> dict[int, CalendarEvent]:
     """Take out what is skipped, move what is moved; return what is known of the occurrences."""
     series = booking.series
     if series is None or all(p.outcome is Outcome.BOOKED for p in series.recurring_dates):
         return {}
-    instances = await list_instances(series, calendar=books.calendar)
+    instances = await list_instances(series, calendar=calendar)
     found = dict(match_occurrences(series.planned, [], instances))
     skipped = [p.number for p in series.planned if p.booked is None and p.number in found]
     if skipped:
         gone = [found.pop(number).event_id for number in skipped]
-        raise_first_error(await books.calendar.cancel_many(participation.acting, gone, ""))
+        raise_first_error(await calendar.cancel_many(participation.acting, gone, ""))
     moved: Mapping[int, TimeSpan] = {
         p.number: p.moved_to
         for p in series.planned
@@ -425,10 +451,8 @@ async def _apply_exceptions(
     }
     if moved:
         events = [(found[number].event_id, span) for number, span in moved.items()]
-        answers = await books.calendar.reschedule_many(
-            participation.acting, events, series.time_zone
-        )
+        answers = await calendar.reschedule_many(participation.acting, events, series.time_zone)
         raise_first_error(answers)
         seen = zip(moved, answers, strict=True)
-        found |= {number: event for number, event in seen if isinstance(event, SeenEvent)}
+        found |= {number: event for number, event in seen if isinstance(event, CalendarEvent)}
     return found

@@ -15,7 +15,7 @@ from shared.sessions import lifecycle
 from shared.sessions.calendar_errors import raise_first_error
 from shared.sessions.lifecycle import Action
 from shared.sessions.model import Cause, Session
-from shared.sessions.ports import Books
+from shared.sessions.ports import Calendar, SessionPorts
 from shared.sessions.recording import save_cancelled, schedule_follow_ups
 from shared.sessions.requests import require_organizer
 from shared.sessions.scopes import (
@@ -34,7 +34,7 @@ async def cancel(
     comment: str,
     scope: Scope = Scope.ONE,
     *,
-    books: Books,
+    ports: SessionPorts,
 ) -> list[Session]:
     """Cancel what *scope* says of *session*'s series; return those meant. Twice is fine.
 
@@ -46,21 +46,23 @@ async def cancel(
         CalendarUnavailable, CalendarThrottled: perhaps cancelled; the recovery job finds out.
     """
     require_organizer(participation, session)
-    scoped = await load_scope(session, scope, books=books)
+    scoped = await load_scope(session, scope, sessions=ports.sessions)
     if scoped.series is None:
         lifecycle.after(session.state, Action.CANCEL)
-    now = books.clock.now()
+    now = ports.clock.now()
     if not scoped.changeable(now):
         return scoped.in_scope
-    scoped = await with_event_id(scoped, books=books)
+    scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     meant = scoped.changeable(now)
-    await enqueue_recovery(scoped, books=books)
-    errors = await _cancel_in_outlook(participation, scoped, meant, comment, books)
+    await enqueue_recovery(scoped, jobs=ports.jobs)
+    errors = await _cancel_in_outlook(
+        participation, scoped, meant, comment, calendar=ports.calendar
+    )
     cancelled = await gather_limited(
-        save_cancelled(s, Cause.API, books=books) for s in meant if s.id not in errors
+        save_cancelled(s, Cause.API, ports=ports) for s in meant if s.id not in errors
     )
     await schedule_follow_ups(
-        cancelled, participation.organization, series=scoped.series, books=books
+        cancelled, participation.organization, series=scoped.series, ports=ports
     )
     if scoped.series is not None:
         log_event("series.cancelled", session_id=scoped.series.id, count=len(cancelled))
@@ -73,18 +75,21 @@ async def _cancel_in_outlook(
     scoped: ScopedSessions,
     meant: Sequence[Session],
     comment: str,
-    books: Books,
+    *,
+    calendar: Calendar,
 ) -> dict[SessionId, Exception]:
     """Return what went wrong with which of *meant*. What Outlook does not show is cancelled."""
     series = scoped.series
     if series is not None and series.event_id is not None and scoped.is_whole_series(meant):
-        (answer,) = await _cancel_events(participation, [series.event_id], comment, books)
+        (answer,) = await _cancel_events(
+            participation, [series.event_id], comment, calendar=calendar
+        )
         answers = dict.fromkeys((s.id for s in meant), answer)
     else:
-        events = await event_ids(scoped, meant, books=books)
+        events = await event_ids(scoped, meant, calendar=calendar)
         there = [s for s in meant if s.occurrence in events]
         wanted = [events[s.occurrence] for s in there]
-        found = await _cancel_events(participation, wanted, comment, books)
+        found = await _cancel_events(participation, wanted, comment, calendar=calendar)
         answers = dict(zip((s.id for s in there), found, strict=True))
     for session_id, answer in answers.items():
         if isinstance(answer, EventGone):
@@ -93,13 +98,13 @@ async def _cancel_in_outlook(
 
 
 async def _cancel_events(
-    participation: Caller, events: Sequence[EventId], comment: str, books: Books
+    participation: Caller, events: Sequence[EventId], comment: str, *, calendar: Calendar
 ) -> Sequence[Exception | None]:
     if len(events) > 1:
-        return await books.calendar.cancel_many(participation.acting, events, comment)
+        return await calendar.cancel_many(participation.acting, events, comment)
     try:
         for event_id in events:
-            await books.calendar.cancel(participation.acting, event_id, comment)
+            await calendar.cancel(participation.acting, event_id, comment)
     except SchedulingError as error:
         return [error]
     return [None] * len(events)

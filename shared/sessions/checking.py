@@ -17,7 +17,7 @@ from shared.errors import SlotTaken, SlotUnknown
 from shared.organizations.model import OrganizationSettings
 from shared.sessions.recurrence import cover_with_windows
 from shared.sessions.requests import BookingRequest
-from shared.sessions.series import OnConflict, Outcome, Planned
+from shared.sessions.series import OnConflict, Outcome, PlannedDate
 from shared.timespan import TimeSpan
 
 _ALTERNATIVES: Final = 5
@@ -31,7 +31,7 @@ _LOOK_BACK, _LOOK_AHEAD = timedelta(days=3), timedelta(days=7)
 class WindowSnapshot:
     """Everybody's time in one window, read once, and what sessions hold of it."""
 
-    occasion: AvailabilitySnapshot
+    availability: AvailabilitySnapshot
     held: HeldSpans = field(default_factory=dict)
     has_holds: bool = False
     """False: *held* was not read yet. Placing the holds shows it as well, at no request more."""
@@ -51,7 +51,7 @@ class Terms:
 class CheckedDate:
     """One date with who attends it; if it is *refused*, skipped and with alternatives."""
 
-    planned: Planned
+    planned: PlannedDate
     refused: SlotTaken | SlotUnknown | None = None
 
 
@@ -71,17 +71,23 @@ def check_dates(
     spans: Mapping[int, TimeSpan], snapshots: Sequence[WindowSnapshot], terms: Terms
 ) -> list[CheckedDate]:
     """Return for each of *spans*, by its number, whether it can be booked and who is free."""
-    return [_check_date(Planned(number, span), snapshots, terms) for number, span in spans.items()]
+    return [
+        _check_date(PlannedDate(number, span), snapshots, terms) for number, span in spans.items()
+    ]
 
 
-def _check_date(planned: Planned, snapshots: Sequence[WindowSnapshot], terms: Terms) -> CheckedDate:
+def _check_date(
+    planned: PlannedDate, snapshots: Sequence[WindowSnapshot], terms: Terms
+) -> CheckedDate:
     try:
         return CheckedDate(with_attendance(planned, snapshots, terms))
     except (SlotTaken, SlotUnknown) as refused:
         return CheckedDate(replace(planned, outcome=Outcome.SKIPPED), refused)
 
 
-def with_attendance(planned: Planned, snapshots: Sequence[WindowSnapshot], terms: Terms) -> Planned:
+def with_attendance(
+    planned: PlannedDate, snapshots: Sequence[WindowSnapshot], terms: Terms
+) -> PlannedDate:
     """Return *planned* with who is not free when it is booked, and of whom that is unknown.
 
     Raises SlotTaken, SlotUnknown.
@@ -89,7 +95,7 @@ def with_attendance(planned: Planned, snapshots: Sequence[WindowSnapshot], terms
     if planned.booked is None:
         return planned
     snapshot = _snapshot_covering(planned.booked, snapshots)
-    unknown, busy = snapshot.occasion.require_bookable(
+    unknown, busy = snapshot.availability.require_bookable(
         planned.booked,
         terms.rules,
         accept_unknown=terms.accept_unknown,
@@ -123,7 +129,7 @@ def _find_alternatives(
 ) -> tuple[TimeSpan, ...]:
     """Return the free slots nearest to *span* that overlap none of *avoiding*."""
     snapshot = _snapshot_covering(span, snapshots)
-    found = snapshot.occasion.nearest_slots(
+    found = snapshot.availability.nearest_slots(
         span.start,
         terms.rules,
         held=snapshot.held,
@@ -134,7 +140,7 @@ def _find_alternatives(
     return tuple(f for f in found if not any(f.overlaps(other) for other in avoiding))
 
 
-def refusal(checked: Sequence[CheckedDate]) -> SlotTaken | SlotUnknown | None:
+def slot_error(checked: Sequence[CheckedDate]) -> SlotTaken | SlotUnknown | None:
     """Return the error that says which of the dates are not free, with their alternatives."""
     conflicts = [(c.planned, c.refused) for c in checked if c.refused is not None]
     if not conflicts:
@@ -164,7 +170,7 @@ def slot_taken_after_race(
     """
     checked = with_alternatives(check_dates(spans, snapshots, terms), snapshots, terms)
     first, *_ = spans.values()
-    return refusal(checked) or SlotTaken(
+    return slot_error(checked) or SlotTaken(
         "Others are booking the same time at this very moment.",
         alternatives=_first(_find_alternatives(first, [*spans.values()], snapshots, terms)),
     )
@@ -175,13 +181,13 @@ def resolve_conflicts(
     request: BookingRequest,
     snapshots: Sequence[WindowSnapshot],
     terms: Terms,
-) -> tuple[Planned, ...]:
+) -> tuple[PlannedDate, ...]:
     """Return what is to become of each date, or raise SlotTaken as the request wants it.
 
     Raises SlotUnknown whatever the request says of conflicts.
     """
     planned = [date.planned for date in checked]
-    refused = refusal(checked)
+    refused = slot_error(checked)
     if isinstance(refused, SlotUnknown) or (refused and request.on_conflict is OnConflict.REFUSE):
         raise refused
     if request.on_conflict is OnConflict.ALTERNATIVES:
@@ -194,7 +200,9 @@ def resolve_conflicts(
     return tuple(replace(p, alternatives=_first(p.alternatives)) for p in planned)
 
 
-def _move_to_alternative(planned: Sequence[Planned], conflict: Planned, time_zone: str) -> Planned:
+def _move_to_alternative(
+    planned: Sequence[PlannedDate], conflict: PlannedDate, time_zone: str
+) -> PlannedDate:
     """Return *conflict* at the nearest alternative on a day between its neighbours'.
 
     Outlook lets no occurrence pass another one, nor share its day.
@@ -215,7 +223,7 @@ def _move_to_alternative(planned: Sequence[Planned], conflict: Planned, time_zon
 
 
 def _snapshot_covering(span: TimeSpan, snapshots: Sequence[WindowSnapshot]) -> WindowSnapshot:
-    return next(each for each in snapshots if each.occasion.window.covers(span))
+    return next(each for each in snapshots if each.availability.window.covers(span))
 
 
 def _first(alternatives: Sequence[TimeSpan]) -> tuple[TimeSpan, ...]:

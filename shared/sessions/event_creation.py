@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from shared.errors import CalendarRefused, SchedulingError
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.model import EventDraft, OnlineMeeting, SeenEvent
+from shared.sessions.model import CalendarEvent, EventDraft, OnlineMeeting
 from shared.sessions.online_meeting import fallback_provider, missing_meeting_reason, resolve_skype
 from shared.sessions.ports import Calendar
 
 
 async def create_event(
     acting: ActingUser, draft: EventDraft, meeting: OnlineMeeting, *, calendar: Calendar
-) -> tuple[SeenEvent, OnlineMeeting]:
+) -> tuple[CalendarEvent, OnlineMeeting]:
     """Create *draft*'s event; return it, and *meeting* with what was done instead of the wish.
 
     Raises what `Calendar.create` does.
@@ -25,15 +25,15 @@ async def create_event(
         draft = replace(draft, online_meeting=ask_for)
         meeting = replace(meeting, reason=reason)
     try:
-        seen = await calendar.create(acting, draft)
+        event = await calendar.create(acting, draft)
     except CalendarRefused as refused:
-        seen = await _create_otherwise(acting, draft, refused, calendar)
-    return seen, await _explained(acting, meeting, seen, calendar)
+        event = await _create_otherwise(acting, draft, refused, calendar)
+    return event, await _explained(acting, meeting, event, calendar)
 
 
 async def _create_otherwise(
     acting: ActingUser, draft: EventDraft, refused: CalendarRefused, calendar: Calendar
-) -> SeenEvent:
+) -> CalendarEvent:
     """Ask for another online meeting, or none, if the one asked for is not offered."""
     try:
         offered = await calendar.offered_meetings(acting)
@@ -46,10 +46,10 @@ async def _create_otherwise(
 
 
 async def _explained(
-    acting: ActingUser, meeting: OnlineMeeting, seen: SeenEvent, calendar: Calendar
+    acting: ActingUser, meeting: OnlineMeeting, event: CalendarEvent, calendar: Calendar
 ) -> OnlineMeeting:
     """Return *meeting* with why its event is no online meeting, should it have become one."""
-    if meeting.wanted is OnlineMeetingChoice.NONE or seen.is_online_meeting:
+    if meeting.wanted is OnlineMeetingChoice.NONE or event.is_online_meeting:
         return meeting
     try:
         offered = await calendar.offered_meetings(acting)

@@ -10,13 +10,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import NotFound, SchedulingError, SlotTaken, StaleRow
 from shared.ids import Mailbox, SessionId
 from shared.logs import log_event
 from shared.sessions import reservations
-from shared.sessions.model import HOLD_FOR, Hold, Session
-from shared.sessions.ports import Books
+from shared.sessions.model import HOLD_TTL, Hold, Session
+from shared.sessions.ports import SessionStore
 from shared.sessions.series import Series
 
 _CONCURRENT_ATTEMPT_TIMEOUT: Final = timedelta(seconds=3)
@@ -26,15 +27,19 @@ _ABANDONED_AFTER: Final = timedelta(minutes=1)
 """Longer than a request goes on, shorter than it takes until the recovery job runs."""
 
 
-async def find_session(mailbox: Mailbox, session_id: SessionId, *, books: Books) -> Session | None:
+async def find_session(
+    mailbox: Mailbox, session_id: SessionId, *, sessions: SessionStore
+) -> Session | None:
     """Return what an earlier attempt left of the session, if anything."""
     try:
-        return await books.sessions.get(mailbox, session_id)
+        return await sessions.get(mailbox, session_id)
     except NotFound:
         return None
 
 
-async def place_holds(session: Session, *, books: Books, at_least: int | None = None) -> Session:
+async def place_holds(
+    session: Session, *, at_least: int | None = None, sessions: SessionStore, clock: Clock
+) -> Session:
     """Hold the span of everybody, and store the session with the organizer's.
 
     Who can be done without, because they are optional or *at_least* so many others are free, is
@@ -43,30 +48,37 @@ async def place_holds(session: Session, *, books: Books, at_least: int | None = 
     Raises SlotTaken: nothing is left held; StaleRow: the session is there already.
     """
     ours: list[Mailbox] = []
-    until = books.clock.now() + HOLD_FOR
+    until = clock.now() + HOLD_TTL
     try:
-        return await _place_holds(replace(session, held_until=until), ours, books, at_least)
+        return await _place_holds(
+            replace(session, held_until=until), ours, at_least, sessions=sessions, clock=clock
+        )
     except SlotTaken:
         # Not what was there before: the same request, sent twice at once, may rely on it.
         for mailbox in ours:
-            await reservations.release(books.sessions, mailbox, session.id, only_expiring_at=until)
+            await reservations.release(sessions, mailbox, session.id, only_expiring_at=until)
         raise
 
 
 async def _place_holds(
-    session: Session, ours: list[Mailbox], books: Books, at_least: int | None
+    session: Session,
+    ours: list[Mailbox],
+    at_least: int | None,
+    *,
+    sessions: SessionStore,
+    clock: Clock,
 ) -> Session:
     """Hold what is to be held; *ours* tells how far it got."""
-    now, opened = books.clock.now(), session
+    now, opened = clock.now(), session
     hold = Hold(session.id, session.span, session.held_until)
-    for mailbox in sorted(session.holders):
+    for mailbox in sorted(session.mailboxes):
         if mailbox == session.organizer:
-            opened = await reservations.create(books.sessions, opened, now)
+            opened = await reservations.create(sessions, opened, now)
             ours.append(mailbox)
         elif session.holds_time_of(mailbox):
             try:
                 if not await reservations.place_hold(
-                    books.sessions, mailbox, hold, session.organizer, now
+                    sessions, mailbox, hold, session.organizer, now
                 ):
                     ours.append(mailbox)
             except SlotTaken:
@@ -76,79 +88,83 @@ async def _place_holds(
     _require_quorum({a.address for a in opened.attendees if a.is_free}, opened, at_least)
     if opened.attendees != session.attendees:
         # Whoever finishes this booking from its row must not take their time either.
-        opened = await reservations.save(books.sessions, opened)
+        opened = await reservations.save(sessions, opened)
     return opened
 
 
-async def renew_holds(session: Session, *, books: Books) -> Session:
+async def renew_holds(session: Session, *, sessions: SessionStore, clock: Clock) -> Session:
     """Make sure that a retry holds the time: the first attempt may not have got so far.
 
     Raises SlotTaken if its holds had run out, and somebody else was faster.
     """
-    now = books.clock.now()
-    hold = Hold(session.id, session.span, now + HOLD_FOR)
-    for mailbox in sorted(session.holders):
+    now = clock.now()
+    hold = Hold(session.id, session.span, now + HOLD_TTL)
+    for mailbox in sorted(session.mailboxes):
         if mailbox == session.organizer:
-            await reservations.hold_new_time(books.sessions, mailbox, session, hold, now)
+            await reservations.hold_new_time(sessions, mailbox, session, hold, now)
         elif session.holds_time_of(mailbox) and _is_required(session, mailbox):
-            await reservations.place_hold(books.sessions, mailbox, hold, session.organizer, now)
+            await reservations.place_hold(sessions, mailbox, hold, session.organizer, now)
     try:
-        return await reservations.save(
-            books.sessions, replace(session, held_until=hold.counts_until)
-        )
+        return await reservations.save(sessions, replace(session, held_until=hold.expires_at))
     except StaleRow:
-        return await books.sessions.get(session.organizer, session.id)
+        return await sessions.get(session.organizer, session.id)
 
 
-async def release_holds(holders: Sequence[Mailbox], session_id: SessionId, *, books: Books) -> None:
+async def release_holds(
+    holders: Sequence[Mailbox], session_id: SessionId, *, sessions: SessionStore
+) -> None:
     """Free the span everywhere, the organizer's row last: while it is there somebody can look."""
     for mailbox in holders:
-        await reservations.release(books.sessions, mailbox, session_id)
+        await reservations.release(sessions, mailbox, session_id)
 
 
-async def roll_back_series(series: Series, *, books: Books) -> None:
+async def roll_back_series(series: Series, *, sessions: SessionStore) -> None:
     """Free all that a series holds, its own row last: while it is there somebody can look."""
     await gather_limited(
-        release_holds(series.holders, session_id, books=books)
+        release_holds(series.mailboxes, session_id, sessions=sessions)
         for session_id in series.session_ids.values()
     )
-    await reservations.remove_series(books.sessions, series.organizer, series.id)
+    await reservations.remove_series(sessions, series.organizer, series.id)
 
 
 async def wait_for_concurrent_attempt(
-    held: Session | None, is_unchanged: Callable[[], Awaitable[bool]], *, books: Books
+    held: Session | None,
+    is_unchanged: Callable[[], Awaitable[bool]],
+    *,
+    clock: Clock,
+    pause: Callable[[float], Awaitable[None]],
 ) -> bool:
     """Wait a moment for whoever is booking the same; tell whether they got any further.
 
     *held*: its lease says since when they are at it.
     """
-    began_at = books.clock.now()
+    began_at = clock.now()
     if held is not None:
-        began_at = (held.held_until or held.created_at) - HOLD_FOR
+        began_at = (held.held_until or held.created_at) - HOLD_TTL
     # Counted as well: the clock of the instance that began may be ahead of ours.
     for _ in range(_CONCURRENT_ATTEMPT_TIMEOUT // _POLL_INTERVAL):
-        if books.clock.now() >= began_at + _CONCURRENT_ATTEMPT_TIMEOUT:
+        if clock.now() >= began_at + _CONCURRENT_ATTEMPT_TIMEOUT:
             break
-        await books.pause(_POLL_INTERVAL.total_seconds())
+        await pause(_POLL_INTERVAL.total_seconds())
         if not await is_unchanged():
             return True
     return False
 
 
-async def expire_lease(session: Session, *, books: Books) -> None:
+async def expire_lease(session: Session, *, sessions: SessionStore, clock: Clock) -> None:
     """Shorten the lease of a booking that was given up, so that a retry takes over at once."""
     if not session.version:
         return
-    until = books.clock.now() + HOLD_FOR - _CONCURRENT_ATTEMPT_TIMEOUT
+    until = clock.now() + HOLD_TTL - _CONCURRENT_ATTEMPT_TIMEOUT
     with suppress(SchedulingError):
-        await reservations.save(books.sessions, replace(session, held_until=until))
+        await reservations.save(sessions, replace(session, held_until=until))
 
 
 # --- moving
 
 
 async def hold_new_times(
-    moving: Sequence[Session], *, books: Books, at_least: int | None = None
+    moving: Sequence[Session], *, at_least: int | None = None, sessions: SessionStore, clock: Clock
 ) -> list[Session]:
     """Hold the pending time of each session besides the one it has.
 
@@ -158,51 +174,55 @@ async def hold_new_times(
     again, and nothing that another attempt holds.
     """
     try:
-        return await gather_limited(_hold_new_time(each, books, at_least) for each in moving)
+        return await gather_limited(
+            _hold_new_time(each, at_least, sessions=sessions, clock=clock) for each in moving
+        )
     except (SlotTaken, StaleRow):
-        await release_new_times(moving, books=books)
+        await release_new_times(moving, sessions=sessions)
         raise
 
 
-async def _hold_new_time(moving: Session, books: Books, at_least: int | None) -> Session:
-    hold, now = _pending_hold(moving), books.clock.now()
-    for mailbox in sorted(m for m in moving.holders if moving.holds_pending_time_of(m)):
+async def _hold_new_time(
+    moving: Session, at_least: int | None, *, sessions: SessionStore, clock: Clock
+) -> Session:
+    hold, now = _pending_hold(moving), clock.now()
+    for mailbox in sorted(m for m in moving.mailboxes if moving.holds_pending_time_of(m)):
         try:
-            await reservations.hold_new_time(books.sessions, mailbox, moving, hold, now)
+            await reservations.hold_new_time(sessions, mailbox, moving, hold, now)
         except SlotTaken:
             is_needed = at_least is None and _is_required(moving, mailbox)
             if is_needed or mailbox == moving.organizer:
                 raise
             moving = moving.marking_busy_at_pending(mailbox)
-    _require_quorum({a.address for a in moving.attendees if a.is_free_then}, moving, at_least)
-    return await reservations.save(books.sessions, moving)
+    _require_quorum({a.address for a in moving.attendees if a.is_free_at_pending}, moving, at_least)
+    return await reservations.save(sessions, moving)
 
 
-async def release_new_times(moving: Sequence[Session], *, books: Books) -> None:
+async def release_new_times(moving: Sequence[Session], *, sessions: SessionStore) -> None:
     """Free the pending time of each session, which came to nothing; the one it has stays held."""
-    await gather_limited(_release_new_time(each, books) for each in moving)
+    await gather_limited(_release_new_time(each, sessions=sessions) for each in moving)
 
 
-async def _release_new_time(moving: Session, books: Books) -> None:
+async def _release_new_time(moving: Session, *, sessions: SessionStore) -> None:
     hold = _pending_hold(moving)
-    known = await books.sessions.get(moving.organizer, moving.id)
+    known = await sessions.get(moving.organizer, moving.id)
     is_ours = known.version == moving.version or known.held_until == moving.held_until
     if known.pending_span == moving.pending_span and not is_ours:
         return  # another attempt at the same goes on from here, and Outlook may have heard of it
-    for mailbox in moving.holders:
-        await reservations.remove_hold(books.sessions, mailbox, hold)
+    for mailbox in moving.mailboxes:
+        await reservations.remove_hold(sessions, mailbox, hold)
     if known.pending_span != moving.pending_span:
         return
     try:
-        await reservations.save(books.sessions, known.without_pending(done=False))
+        await reservations.save(sessions, known.with_pending_move_resolved(applied=False))
     except StaleRow:
         log_event("session.changed_meanwhile", session_id=moving.id)
 
 
-def is_abandoned(moving: Session, *, books: Books) -> bool:
+def is_abandoned(moving: Session, *, clock: Clock) -> bool:
     """Tell whether the reschedule under way began so long ago that no request is at it any more."""
-    began_at = (moving.held_until or moving.changed_at + HOLD_FOR) - HOLD_FOR
-    return books.clock.now() >= began_at + _ABANDONED_AFTER
+    began_at = (moving.held_until or moving.changed_at + HOLD_TTL) - HOLD_TTL
+    return clock.now() >= began_at + _ABANDONED_AFTER
 
 
 def _pending_hold(moving: Session) -> Hold:

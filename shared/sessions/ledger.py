@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from shared.errors import SlotTaken, StaleRow
 from shared.ids import EventId, Mailbox, SeriesId, SessionId
-from shared.sessions.model import HOLD_FOR, Hold, Session, SessionState
+from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
 from shared.sessions.series import Series
 from shared.timespan import TimeSpan
 
@@ -223,7 +223,7 @@ def release(
     if isinstance(entry, Session) and entry.state is not SessionState.REQUESTED:
         raise StaleRow("The session was confirmed meanwhile.")
     if only_expiring_at and any(
-        hold.counts_until != only_expiring_at for hold in ledger.holds_of(session_id)
+        hold.expires_at != only_expiring_at for hold in ledger.holds_of(session_id)
     ):
         return ledger
     return remove(ledger, session_id)
@@ -288,7 +288,7 @@ def session_holds(session: Session) -> tuple[Hold, ...]:
     if session.state is SessionState.CANCELLED:
         return ()
     # What nobody confirmed never counts for good.
-    runs_out = session.held_until or session.changed_at + HOLD_FOR
+    runs_out = session.held_until or session.changed_at + HOLD_TTL
     if session.state is SessionState.REQUESTED:
         return (Hold(session.id, session.span, runs_out),)
     held = Hold(session.id, session.span)
@@ -389,9 +389,7 @@ def _pending_holds_of_others(
     found = {
         hold
         for hold in held
-        if hold.session_id == session.id
-        and hold.counts_until is not None
-        and hold.span not in spans
+        if hold.session_id == session.id and hold.expires_at is not None and hold.span not in spans
     }
     return sorted(found, key=_span)
 

@@ -23,7 +23,7 @@ async def list_sessions(
     With *state* a page may be shorter than *limit*, also empty, and still have a next one: what is
     filtered out has been read.
     """
-    page, cursor = await sessions.of_mailbox(
+    page, cursor = await sessions.list_by_mailbox(
         mailbox, since=since, until=until, after=after, limit=limit
     )
     return [s for s in page if state is None or s.state is state], cursor

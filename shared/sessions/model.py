@@ -19,11 +19,11 @@ from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.recurrence import Pattern
 from shared.timespan import TimeSpan
 
-HOLD_FOR = timedelta(minutes=10)
+HOLD_TTL = timedelta(minutes=10)
 """How long an unconfirmed hold counts: longer than the verify job and its retries need."""
 RECOVERY_DELAY = timedelta(minutes=2)
 """When somebody looks whether a booking got through."""
-LINK_AFTER = (timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=5))
+LINK_CHECK_DELAYS = (timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=5))
 """How long after the look before a late link of an online meeting is looked for. After the last
 look it is overdue."""
 
@@ -111,7 +111,7 @@ class AttendeeResponse:
     """None while pending."""
     proposed: TimeSpan | None = None
     """Another time they propose, until it is answered."""
-    reset: bool = False
+    was_reset: bool = False
     """Pending because new times took an earlier answer back (Graph's `notResponded`), not because
     nothing was ever heard (`none`)."""
 
@@ -128,7 +128,7 @@ class Attendee:
     is_free: bool = True
     """False: was known not to be free when it was booked or moved and could be done without.
     Invited all the same; their time is not held."""
-    is_free_then: bool | None = None
+    is_free_at_pending: bool | None = None
     """The same of where a reschedule under way wants it; None: as it is now."""
     taken: TimeSpan | None = None
     """The last time they proposed that the organizer took, to know the same acceptance again."""
@@ -163,7 +163,7 @@ class Session:
     """Graph's etag of the event as last read or written: an echo carries the same."""
     event_modified_at: datetime | None = None
     """Graph's `lastModifiedDateTime` of that: what was modified earlier is old news."""
-    scheduling: int = 0
+    sequence: int = 0
     """Counts reschedulings: answers belong to one of them."""
     conflicts_with: tuple[SessionId, ...] = ()
     """Sessions that a move in Outlook made it overlap."""
@@ -174,7 +174,7 @@ class Session:
     """Which of its series, from 0."""
     pending_span: TimeSpan | None = None
     """Where a reschedule under way wants it; held besides *span* until it is done or undone."""
-    pending_of: str | None = None
+    pending_base_version: str | None = None
     """The *version* that reschedule was asked of: who repeats it knows no later one."""
     held_until: datetime | None = None
     """Until when an unconfirmed hold (requested, or *pending_span*) counts."""
@@ -187,7 +187,7 @@ class Session:
         return self.organizer.tenant_id
 
     @property
-    def holders(self) -> tuple[Mailbox, ...]:
+    def mailboxes(self) -> tuple[Mailbox, ...]:
         """Return every mailbox whose time this takes, attendees first, the organizer last."""
         return (
             *(
@@ -198,7 +198,7 @@ class Session:
             self.organizer,
         )
 
-    def later(self, now: datetime) -> datetime:
+    def next_changed_at(self, now: datetime) -> datetime:
         """Return *now*, or if it is not yet later, the next instant after it last changed.
 
         Clocks of instances differ; what changed later must say so.
@@ -213,7 +213,7 @@ class Session:
 
     def holds_pending_time_of(self, mailbox: Mailbox) -> bool:
         """Tell whether a reschedule under way takes *mailbox*'s time."""
-        then = {a.object_id: a.is_free_then for a in self.attendees}.get(mailbox.object_id)
+        then = {a.object_id: a.is_free_at_pending for a in self.attendees}.get(mailbox.object_id)
         return self.holds_time_of(mailbox) if then is None else then
 
     def marking_busy(self, mailbox: Mailbox) -> "Session":
@@ -231,23 +231,23 @@ class Session:
         return replace(
             self,
             attendees=tuple(
-                replace(a, is_free_then=False) if a.object_id == mailbox.object_id else a
+                replace(a, is_free_at_pending=False) if a.object_id == mailbox.object_id else a
                 for a in self.attendees
             ),
         )
 
-    def towards(self, span: TimeSpan, until: datetime) -> "Session":
+    def with_pending_move(self, span: TimeSpan, until: datetime) -> "Session":
         """Return it with a reschedule to *span* under way, which holds that time *until* then."""
-        is_same = span == self.pending_span and self.pending_of is not None
+        is_same = span == self.pending_span and self.pending_base_version is not None
         return replace(
             self,
             pending_span=span,
             held_until=until,
-            pending_of=self.pending_of if is_same else self.version,
+            pending_base_version=self.pending_base_version if is_same else self.version,
         )
 
-    def without_pending(self, *, done: bool) -> "Session":
-        """Return it without the reschedule under way, which is *done* or came to nothing.
+    def with_pending_move_resolved(self, *, applied: bool) -> "Session":
+        """Return it without the reschedule under way, which was *applied* or came to nothing.
 
         Its times are the caller's to say.
         """
@@ -255,12 +255,14 @@ class Session:
             self,
             pending_span=None,
             held_until=None,
-            pending_of=None,
+            pending_base_version=None,
             attendees=tuple(
                 replace(
                     a,
-                    is_free=a.is_free if a.is_free_then is None or not done else a.is_free_then,
-                    is_free_then=None,
+                    is_free=a.is_free
+                    if a.is_free_at_pending is None or not applied
+                    else a.is_free_at_pending,
+                    is_free_at_pending=None,
                 )
                 for a in self.attendees
             ),
@@ -282,12 +284,12 @@ class Hold:
 
     session_id: SessionId
     span: TimeSpan
-    counts_until: datetime | None = None
+    expires_at: datetime | None = None
     """None: confirmed, counts for good. Else it stops counting then."""
 
     def is_active_at(self, now: datetime) -> bool:
         """Tell whether it still keeps others out."""
-        return self.counts_until is None or now < self.counts_until
+        return self.expires_at is None or now < self.expires_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +311,7 @@ class EventDraft:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenAttendee:
+class CalendarAttendee:
     """An attendee on the organizer's copy of an event; never the organizer."""
 
     address: str
@@ -318,7 +320,7 @@ class SeenAttendee:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenEvent:
+class CalendarEvent:
     """The organizer's copy of an event, as Graph showed it."""
 
     event_id: EventId
@@ -326,7 +328,7 @@ class SeenEvent:
     etag: str
     span: TimeSpan
     is_cancelled: bool
-    attendees: tuple[SeenAttendee, ...]
+    attendees: tuple[CalendarAttendee, ...]
     is_online_meeting: bool
     join_url: str | None
     modified_at: datetime

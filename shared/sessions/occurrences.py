@@ -8,12 +8,12 @@ from shared.concurrency import gather_limited
 from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import Mailbox, SessionId
 from shared.sessions import reservations
-from shared.sessions.model import SeenEvent, Session
+from shared.sessions.model import CalendarEvent, Session
 from shared.sessions.ports import Calendar, SessionStore
 from shared.sessions.series import Series, match_occurrences
 from shared.timespan import TimeSpan
 
-_ROOM: Final = timedelta(days=180)
+_SEARCH_MARGIN: Final = timedelta(days=180)
 """How far beyond its dates a series is looked for, which somebody may have moved in Outlook. With a
 year between, it stays below the two years that Graph shows at once."""
 
@@ -31,11 +31,13 @@ async def load_sessions(series: Series, *, sessions: SessionStore) -> list[Sessi
     return [session for session in found if session is not None]
 
 
-async def list_instances(series: Series, *, calendar: Calendar) -> list[SeenEvent]:
+async def list_instances(series: Series, *, calendar: Calendar) -> list[CalendarEvent]:
     """Return what Outlook shows of *series*: nothing if it is gone."""
     if series.event_id is None:
         return []
-    window = TimeSpan(series.planned[0].span.start - _ROOM, series.planned[-1].span.end + _ROOM)
+    window = TimeSpan(
+        series.planned[0].span.start - _SEARCH_MARGIN, series.planned[-1].span.end + _SEARCH_MARGIN
+    )
     try:
         return await calendar.instances(series.organizer, series.event_id, window)
     except EventGone:
@@ -54,13 +56,13 @@ async def ensure_event_id(
     series = await sessions.get_series(session.organizer, session.series_id)
     if series is None:
         return session
-    seen = match_occurrences(
+    event = match_occurrences(
         series.planned, [session], await list_instances(series, calendar=calendar)
     ).get(session.occurrence)
-    if seen is None:
+    if event is None:
         return session
     # Not its etag: what people answered was not looked at.
-    learned = replace(session, event_id=seen.event_id, ical_uid=seen.ical_uid)
+    learned = replace(session, event_id=event.event_id, ical_uid=event.ical_uid)
     try:
         return await reservations.save(sessions, learned)
     except StaleRow:
@@ -69,7 +71,7 @@ async def ensure_event_id(
 
 async def find_occurrence(
     session: Session, *, calendar: Calendar, sessions: SessionStore
-) -> SeenEvent | None:
+) -> CalendarEvent | None:
     """Look for *session* in its series: its event may have another id since the series was moved.
 
     None: it is not there any more.

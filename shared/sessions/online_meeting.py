@@ -5,11 +5,11 @@ from typing import Final
 
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.model import (
+    CalendarEvent,
     MeetingProvider,
     OnlineMeeting,
     OnlineMeetingReason,
     OnlineMeetingState,
-    SeenEvent,
 )
 
 ANOTHER_PROVIDER: Final = frozenset(
@@ -18,7 +18,7 @@ ANOTHER_PROVIDER: Final = frozenset(
 """Reasons that hold although there is a link: it is not the one that was asked for."""
 
 
-def online_meeting_of(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
+def online_meeting_of(known: OnlineMeeting, event: CalendarEvent) -> OnlineMeeting:
     """Return what became of the wish in a newly created event.
 
     201 does not promise a link: Graph may drop the online meeting, fill the link in later, or make
@@ -26,17 +26,17 @@ def online_meeting_of(known: OnlineMeeting, seen: SeenEvent) -> OnlineMeeting:
     """
     if known.wanted is OnlineMeetingChoice.NONE:
         return OnlineMeeting()
-    if not seen.is_online_meeting and not seen.join_url:
+    if not event.is_online_meeting and not event.join_url:
         reason = known.reason
         if reason in {None, OnlineMeetingReason.SKYPE_RETIRED}:
             reason = OnlineMeetingReason.NOT_CREATED
         return replace(known, state=OnlineMeetingState.UNAVAILABLE, reason=reason)
     return replace(
         known,
-        state=OnlineMeetingState.READY if seen.join_url else OnlineMeetingState.PENDING,
-        join_url=seen.join_url,
-        reason=_why_another(known, seen.provider),
-        provider=seen.provider,
+        state=OnlineMeetingState.READY if event.join_url else OnlineMeetingState.PENDING,
+        join_url=event.join_url,
+        reason=_why_another(known, event.provider),
+        provider=event.provider,
     )
 
 
@@ -86,7 +86,7 @@ def is_link_pending(known: OnlineMeeting) -> bool:
     )
 
 
-def overdue(known: OnlineMeeting) -> OnlineMeeting:
+def mark_link_overdue(known: OnlineMeeting) -> OnlineMeeting:
     """Return it as it is when the link has been waited for long enough; it may yet come."""
     return replace(
         known, state=OnlineMeetingState.UNAVAILABLE, reason=OnlineMeetingReason.LINK_OVERDUE

@@ -13,7 +13,7 @@ from shared.ids import EventId, Mailbox, SeriesId, SessionId
 from shared.jobs import DueStore, JobQueue
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
-from shared.sessions.model import EventDraft, Hold, ResponseState, SeenEvent, Session
+from shared.sessions.model import CalendarEvent, EventDraft, Hold, ResponseState, Session
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import Series
 from shared.timespan import TimeSpan
@@ -48,7 +48,7 @@ class SessionStore(Protocol):
         """Return the session that *mailbox* organizes or was invited to, or raise NotFound."""
         ...
 
-    async def shown_by(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
+    async def find_by_event(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
         """Return whose event of the organizer's *mailbox* it is: of a session, or a series' master.
 
         None: not ours. For that it reads one row.
@@ -59,7 +59,7 @@ class SessionStore(Protocol):
         """Return the series that *mailbox* organizes."""
         ...
 
-    async def of_mailbox(
+    async def list_by_mailbox(
         self,
         mailbox: Mailbox,
         *,
@@ -87,30 +87,30 @@ class Calendar(Protocol):
     SignInAgain, MailboxUnusable.
     """
 
-    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Create the event in the acting mailbox and invite the attendees.
 
         The same session twice is one event: a refused duplicate is found and returned.
         """
         ...
 
-    async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
         """Find the event of *session_id* by our extended property, by the app's own identity."""
         ...
 
-    async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
+    async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
         """Read one event by the app's own identity. Raises EventGone."""
         ...
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         """Read up to 20 events of one tenant in one request; each its event or its error."""
         ...
 
     async def reschedule(
         self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Give the event new times; never touches its body. Raises EventGone."""
         ...
 
@@ -120,7 +120,7 @@ class Calendar(Protocol):
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
-    ) -> list[SeenEvent]:
+    ) -> list[CalendarEvent]:
         """Return the occurrences of a series in *window*, by the app's own identity.
 
         One request for up to a hundred. Raises EventGone if the series is.
@@ -134,13 +134,13 @@ class Calendar(Protocol):
         first: TimeSpan,
         time_zone: str,
         pattern: Pattern,
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Give the whole series new times: what was changed of single dates is lost."""
         ...
 
     async def reschedule_many(
         self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         """Give up to 52 events new times; each the event or its error.
 
         What is raised instead was so before any of them was asked for.
@@ -173,7 +173,7 @@ class Calendar(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class SessionPorts:
     """The ports that everything about sessions needs, together."""
 
     schedules: Schedules

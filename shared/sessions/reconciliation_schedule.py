@@ -12,7 +12,7 @@ _RHYTHM = (
     (timedelta(hours=24), timedelta(minutes=15)),
     (timedelta(days=7), timedelta(hours=1)),
 )
-_BEYOND_EVERY = timedelta(hours=6)
+_LONG_TERM_INTERVAL = timedelta(hours=6)
 """Every rhythm is a multiple of the shorter ones, so that their times of one session coincide."""
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -22,7 +22,7 @@ def reconciliation_interval(starts_in: timedelta, background: SyncMode) -> timed
     """Return how often a session that starts in *starts_in* is read again, besides push."""
     if background is SyncMode.POLL:
         return _POLL_EVERY
-    return next((every for within, every in _RHYTHM if starts_in <= within), _BEYOND_EVERY)
+    return next((every for within, every in _RHYTHM if starts_in <= within), _LONG_TERM_INTERVAL)
 
 
 def next_reconciliation(session: Session, background: SyncMode, now: datetime) -> DueItem | None:
@@ -36,7 +36,7 @@ def next_reconciliation(session: Session, background: SyncMode, now: datetime) -
         return None
     every = reconciliation_interval(session.span.start - now, background)
     return DueItem(
-        _next_turn(session, every, now),
+        _next_slot(session, every, now),
         DueKind.RECONCILIATION,
         session.organization_id,
         session.organizer,
@@ -44,13 +44,13 @@ def next_reconciliation(session: Session, background: SyncMode, now: datetime) -
     )
 
 
-def _next_turn(session: Session, every: timedelta, now: datetime) -> datetime:
+def _next_slot(session: Session, every: timedelta, now: datetime) -> datetime:
     """Return the first of the session's own times after *now*, at most *every* away."""
-    own = timedelta(seconds=zlib.crc32(session.id.encode()) % (_BEYOND_EVERY // _SECOND))
+    own = timedelta(seconds=zlib.crc32(session.id.encode()) % (_LONG_TERM_INTERVAL // _SECOND))
     return now + every - (now - _EPOCH - own) % every
 
 
-def purge_item(session: Session, settings: OrganizationSettings) -> DueItem:
+def purge_due_item(session: Session, settings: OrganizationSettings) -> DueItem:
     """Return when every row of *session* is to go."""
     return DueItem(
         session.span.end + settings.retention,

@@ -7,36 +7,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from shared.changes.model import Change, ChangeKind
+from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import NotFound, StaleRow
 from shared.ids import SessionId
-from shared.jobs import Job, JobKind
+from shared.jobs import Job, JobKind, JobQueue
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import lifecycle, reservations
 from shared.sessions.holding import place_holds
 from shared.sessions.lifecycle import Action
 from shared.sessions.model import (
-    LINK_AFTER,
+    LINK_CHECK_DELAYS,
     AttendeeResponse,
+    CalendarEvent,
     Cause,
-    SeenEvent,
     Session,
     SessionState,
 )
 from shared.sessions.online_meeting import is_link_pending, online_meeting_of
-from shared.sessions.ports import Books
-from shared.sessions.rhythm import next_reconciliation, purge_item
+from shared.sessions.ports import SessionPorts, SessionStore
+from shared.sessions.reconciliation_schedule import next_reconciliation, purge_due_item
 from shared.sessions.series import Booking, Series
 
 
 async def confirm_booking(
     booking: Booking,
-    event: SeenEvent,
-    occurrences: Mapping[int, SeenEvent],
+    event: CalendarEvent,
+    occurrences: Mapping[int, CalendarEvent],
     organization: Organization,
     *,
-    books: Books,
+    ports: SessionPorts,
 ) -> Booking:
     """Record that Outlook has the *event*, of a series with what is known of its *occurrences*.
 
@@ -45,28 +46,43 @@ async def confirm_booking(
     Raises SlotTaken: the row of a single session was lost, and its time with it.
     """
     saved = await gather_limited(
-        _save_confirmed(session, event, occurrences.get(session.occurrence), books)
+        _save_confirmed(
+            session,
+            event,
+            occurrences.get(session.occurrence),
+            sessions=ports.sessions,
+            clock=ports.clock,
+        )
         for session in booking.sessions
     )
     sessions = tuple(session for session, _ in saved)
     # After the rows: a change tells of what can be read. Lost only if this process dies here.
     if news := [session for session, is_news in saved if is_news]:
         scheduled = ChangeKind.SCHEDULED
-        await books.changes.append([_change(s, scheduled, Cause.API, books) for s in news])
-        await schedule_link_check(news[0], books=books)  # all of them have the same
-    await schedule_follow_ups(sessions, organization, series=booking.series, books=books)
+        await ports.changes.append(
+            [_change(s, scheduled, Cause.API, clock=ports.clock) for s in news]
+        )
+        await schedule_link_check(news[0], jobs=ports.jobs)  # all of them have the same
+    await schedule_follow_ups(sessions, organization, series=booking.series, ports=ports)
     if booking.series is None:
         for session in news:
             log_event("session.booked", session_id=session.id, state=session.state)
         return Booking(sessions)
-    series = await _save_series(replace(booking.series, state=SessionState.SCHEDULED), books)
-    await books.jobs.put(series_job(JobKind.FOLLOW_SERIES, series))
+    series = await _save_series(
+        replace(booking.series, state=SessionState.SCHEDULED), sessions=ports.sessions
+    )
+    await ports.jobs.put(series_job(JobKind.FOLLOW_SERIES, series))
     log_event("series.booked", session_id=series.id, count=len(sessions))
     return Booking(sessions, series)
 
 
 async def _save_confirmed(
-    session: Session, event: SeenEvent, occurrence: SeenEvent | None, books: Books
+    session: Session,
+    event: CalendarEvent,
+    occurrence: CalendarEvent | None,
+    *,
+    sessions: SessionStore,
+    clock: Clock,
 ) -> tuple[Session, bool]:
     """Return the session as scheduled, and whether it was confirmed here."""
     wanted, attendees, is_news = session.online_meeting, session.attendees, False
@@ -76,7 +92,7 @@ async def _save_confirmed(
             state=lifecycle.after(session.state, Action.CONFIRM),
             attendees=attendees,
             online_meeting=online_meeting_of(wanted, event),
-            changed_at=session.later(books.clock.now()),
+            changed_at=session.next_changed_at(clock.now()),
             held_until=None,
         )
         if session.series_id is None:
@@ -95,87 +111,93 @@ async def _save_confirmed(
                 ical_uid=occurrence.ical_uid,
             )
         try:
-            session, is_news = await reservations.save(books.sessions, confirmed), True
+            session, is_news = await reservations.save(sessions, confirmed), True
         except StaleRow:
-            session = await _reload_or_hold_again(session, books)
+            session = await _reload_or_hold_again(session, sessions=sessions, clock=clock)
     return session, is_news
 
 
-async def _reload_or_hold_again(session: Session, books: Books) -> Session:
+async def _reload_or_hold_again(
+    session: Session, *, sessions: SessionStore, clock: Clock
+) -> Session:
     """Reload the session; if a concurrent attempt rolled it back, store it again.
 
     A date of a series is in Outlook with the others, so it is stored whatever is held by now.
     """
     try:
-        return await books.sessions.get(session.organizer, session.id)
+        return await sessions.get(session.organizer, session.id)
     except NotFound:
         if session.series_id is None:
-            return await place_holds(session, books=books)
-        now = books.clock.now()
-        return await reservations.create(books.sessions, session, now, ignore_holds=True)
+            return await place_holds(session, sessions=sessions, clock=clock)
+        now = clock.now()
+        return await reservations.create(sessions, session, now, ignore_holds=True)
 
 
-async def _save_series(series: Series, books: Books) -> Series:
+async def _save_series(series: Series, *, sessions: SessionStore) -> Series:
     while True:
         try:
-            return await reservations.put_series(books.sessions, series)
+            return await reservations.put_series(sessions, series)
         except StaleRow:
-            known = await books.sessions.get_series(series.organizer, series.id)
+            known = await sessions.get_series(series.organizer, series.id)
             if known is not None and known.state is SessionState.SCHEDULED:
                 return known
             series = replace(series, version=known.version if known else "")
 
 
 async def save_rescheduled(
-    session: Session, event: SeenEvent, time_zone: str, *, books: Books
+    session: Session, event: CalendarEvent, time_zone: str, *, ports: SessionPorts
 ) -> Session:
     """Record the new times; a row that changed meanwhile is read again."""
     while session.pending_span == event.span:
         former_conflicts = session.conflicts_with
-        after = session.without_pending(done=True)
+        after = session.with_pending_move_resolved(applied=True)
         moved = replace(
             after,
             span=event.span,
             time_zone=time_zone,
-            scheduling=session.scheduling + 1,
+            sequence=session.sequence + 1,
             attendees=tuple(
-                replace(a, response=AttendeeResponse(reset=True)) for a in after.attendees
+                replace(a, response=AttendeeResponse(was_reset=True)) for a in after.attendees
             ),
             event_id=event.event_id,
             ical_uid=event.ical_uid,
             event_etag=event.etag,
             event_modified_at=event.modified_at,
             conflicts_with=(),
-            changed_at=session.later(books.clock.now()),
+            changed_at=session.next_changed_at(ports.clock.now()),
         )
         try:
-            session = await reservations.save(books.sessions, moved)
+            session = await reservations.save(ports.sessions, moved)
         except StaleRow:
-            session = await books.sessions.get(session.organizer, session.id)
+            session = await ports.sessions.get(session.organizer, session.id)
             continue
-        await books.changes.append([_change(session, ChangeKind.RESCHEDULED, Cause.API, books)])
-        await _enqueue_conflict_recheck(former_conflicts, session, books)
+        await ports.changes.append(
+            [_change(session, ChangeKind.RESCHEDULED, Cause.API, clock=ports.clock)]
+        )
+        await _enqueue_conflict_recheck(former_conflicts, session, jobs=ports.jobs)
         log_event("session.rescheduled", session_id=session.id)
     return session
 
 
-async def save_cancelled(session: Session, cause: Cause, *, books: Books) -> Session:
+async def save_cancelled(session: Session, cause: Cause, *, ports: SessionPorts) -> Session:
     """Record that the session is cancelled, whoever else writes its row at the same time."""
     while (state := lifecycle.after(session.state, Action.CANCEL)) is not session.state:
         former_conflicts = session.conflicts_with
         cancelled = replace(
-            session.without_pending(done=False),
+            session.with_pending_move_resolved(applied=False),
             state=state,
             conflicts_with=(),
-            changed_at=session.later(books.clock.now()),
+            changed_at=session.next_changed_at(ports.clock.now()),
         )
         try:
-            session = await reservations.save(books.sessions, cancelled)
+            session = await reservations.save(ports.sessions, cancelled)
         except StaleRow:
-            session = await books.sessions.get(session.organizer, session.id)
+            session = await ports.sessions.get(session.organizer, session.id)
             continue
-        await books.changes.append([_change(session, ChangeKind.CANCELLED, cause, books)])
-        await _enqueue_conflict_recheck(former_conflicts, session, books)
+        await ports.changes.append(
+            [_change(session, ChangeKind.CANCELLED, cause, clock=ports.clock)]
+        )
+        await _enqueue_conflict_recheck(former_conflicts, session, jobs=ports.jobs)
         log_event("session.cancelled", session_id=session.id, cause=cause)
     return session
 
@@ -184,7 +206,7 @@ async def schedule_follow_ups(
     sessions: Sequence[Session],
     organization: Organization,
     *,
-    books: Books,
+    ports: SessionPorts,
     series: Series | None = None,
 ) -> None:
     """Bring everything that follows from the rows of *sessions* in line with them. Idempotent.
@@ -193,35 +215,35 @@ async def schedule_follow_ups(
     """
     if not sessions:
         return
-    now, settings = books.clock.now(), organization.settings
-    due = [purge_item(session, settings) for session in sessions]
+    now, settings = ports.clock.now(), organization.settings
+    due = [purge_due_item(session, settings) for session in sessions]
     due += [d for s in sessions if (d := next_reconciliation(s, settings.sync_mode, now))]
     last = sessions[-1]
     if series is not None and last.id == [*series.session_ids.values()][-1]:
         # The series' own row goes with the last of its sessions.
-        due.append(replace(purge_item(last, settings), key=series.id))
+        due.append(replace(purge_due_item(last, settings), key=series.id))
     subscribe = Job(JobKind.SUBSCRIBE, last.organization_id, (last.organizer,))
     await gather_limited(
         [
             *(
-                reservations.sync_mailbox(books.sessions, mailbox, session)
+                reservations.sync_mailbox(ports.sessions, mailbox, session)
                 for session in sessions
-                for mailbox in session.holders[:-1]
+                for mailbox in session.mailboxes[:-1]
             ),
-            books.due.put(due),
-            books.jobs.put(subscribe),
+            ports.due.put(due),
+            ports.jobs.put(subscribe),
         ]
     )
 
 
-async def schedule_link_check(session: Session, *, books: Books) -> None:
+async def schedule_link_check(session: Session, *, jobs: JobQueue) -> None:
     """Schedule a look for the join link that Outlook promised, and not only hope for a push.
 
     Also where it made no online meeting of one that it offers: that was seen to come right.
     """
     if is_link_pending(session.online_meeting):
         job = Job(JobKind.LINK, session.organization_id, (session.organizer,), (session.id,))
-        await books.jobs.put(job, delay=LINK_AFTER[0])
+        await jobs.put(job, delay=LINK_CHECK_DELAYS[0])
 
 
 def series_job(kind: JobKind, series: Series) -> Job:
@@ -230,7 +252,7 @@ def series_job(kind: JobKind, series: Series) -> Job:
 
 
 async def _enqueue_conflict_recheck(
-    former_conflicts: Sequence[SessionId], session: Session, books: Books
+    former_conflicts: Sequence[SessionId], session: Session, *, jobs: JobQueue
 ) -> None:
     """Have the sessions that *session* overlapped before be read, so that they say so no more.
 
@@ -238,15 +260,15 @@ async def _enqueue_conflict_recheck(
     """
     if former_conflicts:
         organizers = (session.organizer,) * len(former_conflicts)
-        await books.jobs.put(
+        await jobs.put(
             Job(JobKind.RECONCILE, session.organization_id, organizers, tuple(former_conflicts))
         )
 
 
-def _change(session: Session, kind: ChangeKind, cause: Cause, books: Books) -> Change:
+def _change(session: Session, kind: ChangeKind, cause: Cause, *, clock: Clock) -> Change:
     return Change(
         session.organization_id,
-        books.clock.now(),
+        clock.now(),
         kind,
         cause,
         session.pairing_id,

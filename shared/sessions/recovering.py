@@ -7,6 +7,7 @@ first. It changes nothing in Outlook.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import EventGone, StaleRow
 from shared.ids import SeriesId, SessionId
@@ -21,9 +22,9 @@ from shared.sessions.holding import (
     release_new_times,
     roll_back_series,
 )
-from shared.sessions.model import Cause, SeenEvent, Session, SessionState
+from shared.sessions.model import CalendarEvent, Cause, Session, SessionState
 from shared.sessions.occurrences import list_instances, load_sessions
-from shared.sessions.ports import Books
+from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.recording import (
     confirm_booking,
     save_cancelled,
@@ -33,7 +34,7 @@ from shared.sessions.recording import (
 from shared.sessions.series import (
     Booking,
     Outcome,
-    Planned,
+    PlannedDate,
     Series,
     match_occurrences,
     occurrence_id,
@@ -41,54 +42,56 @@ from shared.sessions.series import (
 from shared.timespan import TimeSpan
 
 
-async def recover(job: Job, organization: Organization, *, books: Books) -> None:
+async def recover(job: Job, organization: Organization, *, ports: SessionPorts) -> None:
     """Do a job of kind `VERIFY`, `SETTLE` or `SERIES`."""
     organizer, key = job.mailboxes[-1], job.session_ids[0]
     if job.kind is JobKind.SERIES:
-        series = await books.sessions.get_series(organizer, SeriesId(key))
+        series = await ports.sessions.get_series(organizer, SeriesId(key))
         if series is None:
             return
-        known = await load_sessions(series, sessions=books.sessions)
+        known = await load_sessions(series, sessions=ports.sessions)
         if series.state is SessionState.REQUESTED:
-            await _recover_series_booking(series, known, organization, books)
+            await _recover_series_booking(series, known, organization, ports)
         else:
-            await recover_change(known, organization, series=series, books=books)
+            await recover_change(known, organization, series=series, ports=ports)
         return
-    session = await find_session(organizer, key, books=books)
+    session = await find_session(organizer, key, sessions=ports.sessions)
     if session is None:
         if job.kind is JobKind.VERIFY:
             # It died before its row was written: the job names whose time it may hold.
-            await release_holds(job.mailboxes, key, books=books)
+            await release_holds(job.mailboxes, key, sessions=ports.sessions)
     elif session.state is SessionState.REQUESTED:
         if job.kind is JobKind.VERIFY:
-            await _recover_booking(session, organization, books)
+            await _recover_booking(session, organization, ports)
     elif job.kind is JobKind.VERIFY or session.state is SessionState.CANCELLED:
-        await schedule_follow_ups([session], organization, books=books)
+        await schedule_follow_ups([session], organization, ports=ports)
     elif session.event_id is not None:
-        await recover_change([session], organization, books=books)
+        await recover_change([session], organization, ports=ports)
 
 
-async def _recover_booking(session: Session, organization: Organization, books: Books) -> None:
-    event = await books.calendar.find(session.organizer, session.id)
+async def _recover_booking(
+    session: Session, organization: Organization, ports: SessionPorts
+) -> None:
+    event = await ports.calendar.find(session.organizer, session.id)
     if event is None:
-        await release_holds(session.holders, session.id, books=books)
+        await release_holds(session.mailboxes, session.id, sessions=ports.sessions)
         log_event("booking.undone", session_id=session.id)
         return
-    await confirm_booking(Booking((session,)), event, {}, organization, books=books)
+    await confirm_booking(Booking((session,)), event, {}, organization, ports=ports)
     log_event("booking.finished", session_id=session.id)
 
 
 async def _recover_series_booking(
-    series: Series, known: Sequence[Session], organization: Organization, books: Books
+    series: Series, known: Sequence[Session], organization: Organization, ports: SessionPorts
 ) -> None:
     """Finish a series that Outlook has, undo one that it has not.
 
     Dates that ought not to be there, because nobody got to take them out, are sessions all the
     same: whoever organizes them sees and can cancel them.
     """
-    master = await books.calendar.find(series.organizer, SessionId(series.id))
+    master = await ports.calendar.find(series.organizer, SessionId(series.id))
     if master is None:
-        await roll_back_series(series, books=books)
+        await roll_back_series(series, sessions=ports.sessions)
         log_event("series.undone", session_id=series.id)
         return
     series = replace(series, event_id=master.event_id)
@@ -97,28 +100,30 @@ async def _recover_series_booking(
         log_warning("series.finished", session_id=series.id, count=0)
         return
     found = match_occurrences(
-        series.planned, known, await list_instances(series, calendar=books.calendar)
+        series.planned, known, await list_instances(series, calendar=ports.calendar)
     )
     rows = {session.occurrence: session for session in known}
     for number in found.keys() - rows.keys():
-        rows[number] = await _adopt_occurrence(known[0], number, found[number], books)
+        rows[number] = await _adopt_occurrence(
+            known[0], number, found[number], sessions=ports.sessions, clock=ports.clock
+        )
     for number in rows.keys() - found.keys():
         missing = rows.pop(number)
         if missing.state is SessionState.REQUESTED:
-            await release_holds(missing.holders, missing.id, books=books)
+            await release_holds(missing.mailboxes, missing.id, sessions=ports.sessions)
     planned = tuple(_plan_as_created(p, found.get(p.number)) for p in series.planned)
     booking = Booking(
         tuple(rows[number] for number in sorted(rows)), replace(series, planned=planned)
     )
-    await confirm_booking(booking, master, found, organization, books=books)
+    await confirm_booking(booking, master, found, organization, ports=ports)
     log_event("series.finished", session_id=series.id, count=len(rows))
 
 
 async def _adopt_occurrence(
-    sibling: Session, number: int, seen: SeenEvent, books: Books
+    sibling: Session, number: int, event: CalendarEvent, *, sessions: SessionStore, clock: Clock
 ) -> Session:
     """Store a session for an occurrence that was to be left out and is in Outlook."""
-    now = books.clock.now()
+    now = clock.now()
     if sibling.series_id is None:
         raise ValueError("no occurrence of a series")
     session = replace(
@@ -126,7 +131,7 @@ async def _adopt_occurrence(
         id=occurrence_id(sibling.series_id, number),
         occurrence=number,
         state=SessionState.REQUESTED,
-        span=seen.span,
+        span=event.span,
         event_id=None,
         # Who is free was asked of other dates.
         attendees=tuple(replace(a, is_free=True) for a in sibling.attendees),
@@ -134,16 +139,16 @@ async def _adopt_occurrence(
         version="",
     )
     try:
-        return await reservations.create(books.sessions, session, now, ignore_holds=True)
+        return await reservations.create(sessions, session, now, ignore_holds=True)
     except StaleRow:
-        return await books.sessions.get(session.organizer, session.id)
+        return await sessions.get(session.organizer, session.id)
 
 
-def _plan_as_created(planned: Planned, seen: SeenEvent | None) -> Planned:
+def _plan_as_created(planned: PlannedDate, event: CalendarEvent | None) -> PlannedDate:
     """Return what was planned as it came to be."""
-    if seen is None:
+    if event is None:
         return replace(planned, outcome=Outcome.SKIPPED, moved_to=None)
-    if planned.outcome is Outcome.BOOKED or seen.span == planned.moved_to:
+    if planned.outcome is Outcome.BOOKED or event.span == planned.moved_to:
         return planned
     return replace(planned, outcome=Outcome.UNPLANNED, moved_to=None)
 
@@ -152,7 +157,7 @@ async def recover_change(
     sessions: Sequence[Session],
     organization: Organization,
     *,
-    books: Books,
+    ports: SessionPorts,
     series: Series | None = None,
     releases: bool = True,
 ) -> list[Session]:
@@ -161,13 +166,13 @@ async def recover_change(
     Returns those that may have changed. What began just now is not undone: another job will look
     what became of it. *releases*: else nothing is undone, because it is about to be done again.
     """
-    now, instances = books.clock.now(), list[SeenEvent]()
-    found: Mapping[int, SeenEvent]
+    now, instances = ports.clock.now(), list[CalendarEvent]()
+    found: Mapping[int, CalendarEvent]
     if series is None:
         (session,) = sessions
-        found = await _read_event(session, books)
+        found = await _read_event(session, calendar=ports.calendar)
     else:
-        instances = await list_instances(series, calendar=books.calendar)
+        instances = await list_instances(series, calendar=ports.calendar)
         found = match_occurrences(series.planned, sessions, instances)
         # A series is cut off behind: what is over and missing stays as it was.
         sessions = [s for s in sessions if s.span.end > now or s.pending_span]
@@ -175,45 +180,49 @@ async def recover_change(
     async def one(session: Session) -> Session:
         if session.state is not SessionState.SCHEDULED:
             return session
-        seen = found.get(session.occurrence)
-        if seen is None:
-            return await save_cancelled(session, Cause.RECONCILIATION, books=books)
+        event = found.get(session.occurrence)
+        if event is None:
+            return await save_cancelled(session, Cause.RECONCILIATION, ports=ports)
         if session.pending_span is None:
             return session
-        if seen.span == session.pending_span:
-            return await save_rescheduled(session, seen, session.time_zone, books=books)
-        if releases and is_abandoned(session, books=books):
-            await release_new_times([session], books=books)
-            return await books.sessions.get(session.organizer, session.id)
+        if event.span == session.pending_span:
+            return await save_rescheduled(session, event, session.time_zone, ports=ports)
+        if releases and is_abandoned(session, clock=ports.clock):
+            await release_new_times([session], sessions=ports.sessions)
+            return await ports.sessions.get(session.organizer, session.id)
         return session
 
     recovered = await gather_limited(map(one, sessions))
-    await schedule_follow_ups(recovered, organization, series=series, books=books)
+    await schedule_follow_ups(recovered, organization, series=series, ports=ports)
     if series is not None:
-        await _update_planned_dates(series, recovered, instances, books)
+        await _update_planned_dates(series, recovered, instances, sessions=ports.sessions)
     return recovered
 
 
-async def _read_event(session: Session, books: Books) -> dict[int, SeenEvent]:
+async def _read_event(session: Session, *, calendar: Calendar) -> dict[int, CalendarEvent]:
     if session.event_id is None:
         raise ValueError("the event is not known")
     try:
-        seen = await books.calendar.read(session.organizer, session.event_id)
+        event = await calendar.read(session.organizer, session.event_id)
     except EventGone:
         return {}
-    return {session.occurrence: seen}
+    return {session.occurrence: event}
 
 
 async def _update_planned_dates(
-    series: Series, sessions: Sequence[Session], instances: Sequence[SeenEvent], books: Books
+    series: Series,
+    dates: Sequence[Session],
+    instances: Sequence[CalendarEvent],
+    *,
+    sessions: SessionStore,
 ) -> None:
     """Have the series' row say when its dates are by the pattern, should they have moved."""
-    originals = {seen.event_id: seen.original_start for seen in instances}
+    originals = {event.event_id: event.original_start for event in instances}
     scheduled: Mapping[int, Session] = {
-        s.occurrence: s for s in sessions if s.state is SessionState.SCHEDULED
+        s.occurrence: s for s in dates if s.state is SessionState.SCHEDULED
     }
 
-    def updated(planned: Planned) -> Planned:
+    def updated(planned: PlannedDate) -> PlannedDate:
         session = scheduled.get(planned.number)
         start = originals.get(session.event_id) if session and session.event_id else None
         if session is None or start is None or start == planned.span.start:
@@ -222,4 +231,4 @@ async def _update_planned_dates(
 
     planned = tuple(map(updated, series.planned))
     if planned != series.planned:
-        await reservations.put_series(books.sessions, replace(series, planned=planned))
+        await reservations.put_series(sessions, replace(series, planned=planned))

@@ -15,6 +15,7 @@ from typing import Final
 from shared.availability.finding import rules_for
 from shared.availability.masks import round_out_to_grid
 from shared.availability.working_hours import zone_of
+from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import (
     Conflict,
@@ -32,12 +33,12 @@ from shared.pairings.model import Pairing
 from shared.pairings.ports import PairingStore
 from shared.sessions import lifecycle, reservations
 from shared.sessions.calendar_errors import REFUSALS, raise_first_error, raise_refusal
-from shared.sessions.checking import Terms, refusal, slot_taken_after_race
+from shared.sessions.checking import Terms, slot_error, slot_taken_after_race
 from shared.sessions.holding import hold_new_times, release_new_times
 from shared.sessions.lifecycle import Action
-from shared.sessions.model import HOLD_FOR, Cause, SeenEvent, Session, SessionState
+from shared.sessions.model import HOLD_TTL, CalendarEvent, Cause, Session, SessionState
 from shared.sessions.occurrences import list_instances
-from shared.sessions.ports import Books
+from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.recording import save_cancelled, save_rescheduled, schedule_follow_ups
 from shared.sessions.recovering import recover_change
 from shared.sessions.recurrence import Frequency, shift_like
@@ -55,7 +56,7 @@ from shared.sessions.scopes import (
     load_scope,
     with_event_id,
 )
-from shared.sessions.series import Outcome, Planned, Scope, Series, match_occurrences
+from shared.sessions.series import Outcome, PlannedDate, Scope, Series, match_occurrences
 from shared.sessions.snapshots import check_with_alternatives, read_snapshots, with_holds
 from shared.timespan import TimeSpan
 
@@ -70,7 +71,7 @@ async def reschedule(
     request: RescheduleRequest,
     scope: Scope = Scope.ONE,
     *,
-    books: Books,
+    ports: SessionPorts,
 ) -> list[Session]:
     """Move *session*, and what *scope* says of its series; attendees' answers start from silence.
 
@@ -85,9 +86,9 @@ async def reschedule(
     """
     for _ in range(_MAX_ATTEMPTS):
         try:
-            return await _reschedule(participation, pairing, session, request, scope, books)
+            return await _reschedule(participation, pairing, session, request, scope, ports)
         except StaleRow:
-            session = await books.sessions.get(session.organizer, session.id)
+            session = await ports.sessions.get(session.organizer, session.id)
             # Else the same request, sent twice at once, is ahead of us: its answer is ours.
             if request.span not in {session.span, session.pending_span}:
                 raise
@@ -100,13 +101,13 @@ async def _reschedule(
     session: Session,
     request: RescheduleRequest,
     scope: Scope,
-    books: Books,
+    ports: SessionPorts,
 ) -> list[Session]:
     require_organizer(participation, session)
     session = _with_accepted_proposal(session, request)
-    scoped = await load_scope(session, scope, books=books)
-    scoped = await _recover_pending(participation, scoped, request, books)
-    now = books.clock.now()
+    scoped = await load_scope(session, scope, sessions=ports.sessions)
+    scoped = await _recover_pending(participation, scoped, request, ports)
+    now = ports.clock.now()
     lifecycle.after(scoped.named.state, Action.RESCHEDULE)
     if scoped.named.span.end <= now:
         raise Conflict("The session is over.")
@@ -121,32 +122,32 @@ async def _reschedule(
         )
     _require_order(scoped, meant, spans)
     terms = _terms(participation, pairing, request, spans, now)
-    scoped = await with_event_id(scoped, books=books)
+    scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     meant = scoped.changeable(now)
     if scoped.series is None and (not meant or scoped.named.event_id is None):
         raise _event_missing(scoped.named)
-    moving = await _hold(participation, pairing, scoped, meant, spans, terms, books)
+    moving = await _hold(participation, pairing, scoped, meant, spans, terms, ports)
     if scoped.series is not None and _preserves_pattern(scoped, scoped.series, moving):
-        return await _move_series(participation, scoped.series, moving, request, books)
-    return await _move_each(participation, scoped, moving, request, books)
+        return await _move_series(participation, scoped.series, moving, request, ports)
+    return await _move_each(participation, scoped, moving, request, ports)
 
 
 async def _recover_pending(
     participation: Caller,
     scoped: ScopedSessions,
     request: RescheduleRequest,
-    books: Books,
+    ports: SessionPorts,
 ) -> ScopedSessions:
     """Record what Outlook has done of a move that was asked for before, unheard."""
     named, organization = scoped.named, participation.organization
     if scoped.series is not None:
         if any(s.pending_span for s in scoped.known):
             await recover_change(
-                scoped.known, organization, series=scoped.series, releases=False, books=books
+                scoped.known, organization, series=scoped.series, releases=False, ports=ports
             )
-            return await load_scope(named, scoped.scope, books=books)
+            return await load_scope(named, scoped.scope, sessions=ports.sessions)
     elif named.pending_span == request.span and named.event_id is not None:
-        (named,) = await recover_change([named], organization, releases=False, books=books)
+        (named,) = await recover_change([named], organization, releases=False, ports=ports)
         return replace(scoped, named=named, known=(named,))
     return scoped
 
@@ -240,35 +241,43 @@ async def _hold(
     meant: Sequence[Session],
     spans: Mapping[int, TimeSpan],
     terms: Terms,
-    books: Books,
+    ports: SessionPorts,
 ) -> list[Session]:
     """Check that every date is free and hold it besides the one it moves from."""
     own = frozenset(s.id for s in meant)
     targets = {s.occurrence: round_out_to_grid(spans[s.occurrence]) for s in meant}
     snapshots = await read_snapshots(
-        participation, pairing, [*targets.values()], terms, freed=meant, books=books
+        participation, pairing, [*targets.values()], terms, freed=meant, schedules=ports.schedules
     )
-    checked, snapshots = await check_with_alternatives(targets, snapshots, terms, own, books=books)
-    if refused := refusal(checked):
+    checked, snapshots = await check_with_alternatives(
+        targets, snapshots, terms, own, sessions=ports.sessions, clock=ports.clock
+    )
+    if refused := slot_error(checked):
         raise refused
     dates = {date.planned.number: date.planned for date in checked}
-    until = books.clock.now() + HOLD_FOR
+    until = ports.clock.now() + HOLD_TTL
     moving = [_with_pending_move(s, spans[s.occurrence], dates[s.occurrence], until) for s in meant]
-    await enqueue_recovery(scoped, books=books)
+    await enqueue_recovery(scoped, jobs=ports.jobs)
     try:
-        return await hold_new_times(moving, at_least=terms.at_least, books=books)
+        return await hold_new_times(
+            moving, at_least=terms.at_least, sessions=ports.sessions, clock=ports.clock
+        )
     except SlotTaken as lost:
-        snapshots = await with_holds(snapshots, own, again=True, books=books)
+        snapshots = await with_holds(
+            snapshots, own, again=True, sessions=ports.sessions, clock=ports.clock
+        )
         raise slot_taken_after_race(targets, snapshots, terms) from lost
 
 
-def _with_pending_move(session: Session, span: TimeSpan, date: Planned, until: datetime) -> Session:
+def _with_pending_move(
+    session: Session, span: TimeSpan, date: PlannedDate, until: datetime
+) -> Session:
     """Return *session* on its way to *span*, with who of its people is free then."""
     return replace(
-        session.towards(span, until),
+        session.with_pending_move(span, until),
         unknown_for=date.unknown_for,
         attendees=tuple(
-            replace(a, is_free_then=a.address not in date.busy) for a in session.attendees
+            replace(a, is_free_at_pending=a.address not in date.busy) for a in session.attendees
         ),
     )
 
@@ -298,7 +307,7 @@ async def _move_series(
     series: Series,
     moving: Sequence[Session],
     request: RescheduleRequest,
-    books: Books,
+    ports: SessionPorts,
 ) -> list[Session]:
     if series.event_id is None:
         raise Conflict("The series is still being booked.")
@@ -312,7 +321,7 @@ async def _move_series(
     moved = replace(series, planned=tuple(planned), time_zone=request.time_zone)
     first = next(p for p in planned if p.number == moving[0].occurrence)
     try:
-        await books.calendar.reschedule_series(
+        await ports.calendar.reschedule_series(
             participation.acting,
             series.event_id,
             first.span,
@@ -320,18 +329,18 @@ async def _move_series(
             moved.pattern(first, len(moving)),
         )
     except REFUSALS as refused:
-        await release_new_times(moving, books=books)
+        await release_new_times(moving, sessions=ports.sessions)
         raise_refusal(refused)
     # Dates that moved have other ids.
-    instances = await list_instances(moved, calendar=books.calendar)
+    instances = await list_instances(moved, calendar=ports.calendar)
     found = match_occurrences(moved.planned, [], instances)
     recorded = await gather_limited(
-        save_rescheduled(s, found[s.occurrence], request.time_zone, books=books)
+        save_rescheduled(s, found[s.occurrence], request.time_zone, ports=ports)
         for s in moving
         if s.occurrence in found
     )
-    await reservations.put_series(books.sessions, moved)
-    await schedule_follow_ups(recorded, participation.organization, series=moved, books=books)
+    await reservations.put_series(ports.sessions, moved)
+    await schedule_follow_ups(recorded, participation.organization, series=moved, ports=ports)
     log_event("series.rescheduled", session_id=series.id, count=len(recorded))
     return recorded
 
@@ -341,7 +350,7 @@ async def _move_each(
     scoped: ScopedSessions,
     moving: Sequence[Session],
     request: RescheduleRequest,
-    books: Books,
+    ports: SessionPorts,
 ) -> list[Session]:
     """Move each date: what is refused is released, what nobody knows stays pending.
 
@@ -349,28 +358,30 @@ async def _move_each(
     nothing is left of it.
     """
     try:
-        events = await event_ids(scoped, moving, books=books)
+        events = await event_ids(scoped, moving, calendar=ports.calendar)
         there = [s for s in moving if s.occurrence in events]
         wanted = [(events[s.occurrence], s.pending_span or s.span) for s in there]
-        answers = await _move_events(participation, wanted, request.time_zone, books)
+        answers = await _move_events(
+            participation, wanted, request.time_zone, calendar=ports.calendar
+        )
     except REFUSALS as refused:
-        await release_new_times(moving, books=books)
+        await release_new_times(moving, sessions=ports.sessions)
         raise_refusal(refused)
     answer_to = dict(zip((s.id for s in there), answers, strict=True))
 
     async def one(session: Session) -> Session | None:
         answer = answer_to.get(session.id)
-        if isinstance(answer, SeenEvent):
-            return await save_rescheduled(session, answer, request.time_zone, books=books)
+        if isinstance(answer, CalendarEvent):
+            return await save_rescheduled(session, answer, request.time_zone, ports=ports)
         if answer is None or isinstance(answer, EventGone):
-            return await save_cancelled(session, Cause.API, books=books)
+            return await save_cancelled(session, Cause.API, ports=ports)
         if isinstance(answer, REFUSALS):
-            await release_new_times([session], books=books)
+            await release_new_times([session], sessions=ports.sessions)
         return None  # else nobody knows; the recovery job finds out
 
     recorded = [s for s in await gather_limited(map(one, moving)) if s is not None]
     await schedule_follow_ups(
-        recorded, participation.organization, series=scoped.series, books=books
+        recorded, participation.organization, series=scoped.series, ports=ports
     )
     if scoped.series is not None:
         log_event("series.rescheduled", session_id=scoped.series.id, count=len(recorded))
@@ -384,13 +395,14 @@ async def _move_events(
     participation: Caller,
     wanted: Sequence[tuple[EventId, TimeSpan]],
     time_zone: str,
-    books: Books,
-) -> Sequence[SeenEvent | Exception]:
+    *,
+    calendar: Calendar,
+) -> Sequence[CalendarEvent | Exception]:
     if len(wanted) != 1:
-        return await books.calendar.reschedule_many(participation.acting, wanted, time_zone)
+        return await calendar.reschedule_many(participation.acting, wanted, time_zone)
     ((event_id, span),) = wanted
     try:
-        return [await books.calendar.reschedule(participation.acting, event_id, span, time_zone)]
+        return [await calendar.reschedule(participation.acting, event_id, span, time_zone)]
     except SchedulingError as error:
         return [error]
 
@@ -403,9 +415,9 @@ def acceptable_versions(session: Session, request: RescheduleRequest) -> tuple[s
 
     The present one; where just that is half done, also the one of which it was asked before.
     """
-    if session.pending_of is None or session.pending_span != request.span:
+    if session.pending_base_version is None or session.pending_span != request.span:
         return (session.version,)
-    return session.version, session.pending_of
+    return session.version, session.pending_base_version
 
 
 async def find_already_moved(
@@ -414,7 +426,8 @@ async def find_already_moved(
     request: RescheduleRequest,
     scope: Scope,
     *,
-    books: Books,
+    sessions: SessionStore,
+    clock: Clock,
 ) -> list[Session] | None:
     """Return the sessions in scope if they are at the times of *request*, for a retry; else None.
 
@@ -427,10 +440,10 @@ async def find_already_moved(
     require_organizer(participation, session)
     if session.state is not SessionState.SCHEDULED or session.span != request.span:
         return None
-    scoped = await load_scope(session, scope, books=books)
+    scoped = await load_scope(session, scope, sessions=sessions)
     if scoped.series is None:
         return None if session.pending_span else [session]
-    meant = scoped.changeable(books.clock.now())
+    meant = scoped.changeable(clock.now())
     spans = _target_spans(scoped, meant, request)
     is_asked_again = all((s.pending_span or s.span) == spans[s.occurrence] for s in meant)
     return meant if is_asked_again else None

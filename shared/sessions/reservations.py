@@ -100,7 +100,7 @@ async def purge(store: SessionStore, session: Session) -> int:
     Rows of days count where nobody else holds anything of that day.
     """
     removed = 0
-    for mailbox in session.holders:  # the organizer's last: by it a second run finds the rest
+    for mailbox in session.mailboxes:  # the organizer's last: by it a second run finds the rest
         decide = partial(ledger.remove, session_id=session.id)
         removed += _removed(await store.change(mailbox, session.id, (), decide))
     return removed

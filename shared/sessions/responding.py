@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.errors import Conflict, EventGone, Invalid, NotAllowed, NotFound
 from shared.ids import ObjectId
-from shared.jobs import Job, JobKind
+from shared.jobs import Job, JobKind, JobQueue
 from shared.logs import log_event
 from shared.organizations.model import Caller
 from shared.pairings.model import Pairing
@@ -13,7 +13,7 @@ from shared.sessions import lifecycle
 from shared.sessions.lifecycle import Action
 from shared.sessions.model import ResponseState, Session
 from shared.sessions.occurrences import ensure_event_id
-from shared.sessions.ports import Books
+from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.requests import InvitationResponse, RescheduleRequest, require_organizer
 from shared.sessions.rescheduling import describe_state, reschedule
 
@@ -22,7 +22,13 @@ _ANSWER_TAKES: Final = timedelta(seconds=20)
 
 
 async def respond(
-    participation: Caller, session: Session, answer: InvitationResponse, *, books: Books
+    participation: Caller,
+    session: Session,
+    answer: InvitationResponse,
+    *,
+    calendar: Calendar,
+    sessions: SessionStore,
+    jobs: JobQueue,
 ) -> Session:
     """Answer in the attendee's own mailbox. The answer shows once the organizer's copy has it.
 
@@ -36,15 +42,15 @@ async def respond(
     if all(a.object_id != me for a in session.attendees):
         raise NotFound("There is no such session.")
     lifecycle.after(session.state, Action.RESPOND)
-    session = await ensure_event_id(session, calendar=books.calendar, sessions=books.sessions)
+    session = await ensure_event_id(session, calendar=calendar, sessions=sessions)
     if answer.proposed is not None and answer.state is ResponseState.ACCEPTED:
         raise Invalid("body.proposed", "Another time goes with tentative or declined only.")
     try:
-        await books.calendar.respond(
+        await calendar.respond(
             participation.acting, session, answer.state, answer.comment, answer.proposed
         )
     except EventGone as gone:
-        if await _is_already_answered(session, me, answer, books):
+        if await _is_already_answered(session, me, answer, calendar=calendar):
             return session
         raise Conflict(
             "The invitation is not in your calendar.",
@@ -52,7 +58,7 @@ async def respond(
             " organizer to invite you again.",
         ) from gone
     # Push will tell; where there is none, or it is lost, somebody looks.
-    await books.jobs.put(
+    await jobs.put(
         Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,)),
         delay=_ANSWER_TAKES,
     )
@@ -61,25 +67,25 @@ async def respond(
 
 
 async def _is_already_answered(
-    session: Session, me: ObjectId, answer: InvitationResponse, books: Books
+    session: Session, me: ObjectId, answer: InvitationResponse, *, calendar: Calendar
 ) -> bool:
     """Tell whether the organizer's copy has just that answer: it was given before, unheard."""
     if session.event_id is None:
         return False
     try:
-        seen = await books.calendar.read(session.organizer, session.event_id)
+        event = await calendar.read(session.organizer, session.event_id)
     except EventGone:
         return False
     address = next(a.address for a in session.attendees if a.object_id == me)
     return any(
         (a.response.state, a.response.proposed) == (answer.state, answer.proposed)
-        for a in seen.attendees
+        for a in event.attendees
         if a.address == address
     )
 
 
 async def accept_proposal(
-    participation: Caller, pairing: Pairing, session: Session, attendee: str, *, books: Books
+    participation: Caller, pairing: Pairing, session: Session, attendee: str, *, ports: SessionPorts
 ) -> Session:
     """Move *session* to the time that *attendee* (object id or address) proposed.
 
@@ -105,7 +111,7 @@ async def accept_proposal(
         proposed_by=proposer.address,
     )
     try:
-        (moved,) = await reschedule(participation, pairing, session, request, books=books)
+        (moved,) = await reschedule(participation, pairing, session, request, ports=ports)
     except Invalid as refused:
         # Nothing is wrong with the request: in Outlook people propose any time.
         raise Conflict(

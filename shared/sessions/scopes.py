@@ -6,10 +6,10 @@ from datetime import datetime
 
 from shared.errors import Conflict, Invalid, NotFound
 from shared.ids import EventId
-from shared.jobs import Job, JobKind
+from shared.jobs import Job, JobKind, JobQueue
 from shared.sessions.model import RECOVERY_DELAY, Session, SessionState
 from shared.sessions.occurrences import ensure_event_id, list_instances, load_sessions
-from shared.sessions.ports import Books
+from shared.sessions.ports import Calendar, SessionStore
 from shared.sessions.recording import series_job
 from shared.sessions.series import Scope, Series, match_occurrences
 
@@ -44,7 +44,7 @@ class ScopedSessions:
         return has_event and len(alive) == len(sessions)
 
 
-async def load_scope(session: Session, scope: Scope, *, books: Books) -> ScopedSessions:
+async def load_scope(session: Session, scope: Scope, *, sessions: SessionStore) -> ScopedSessions:
     """Return *session* and those of its series that *scope* is about.
 
     Raises:
@@ -55,40 +55,42 @@ async def load_scope(session: Session, scope: Scope, *, books: Books) -> ScopedS
         return ScopedSessions(session, known=(session,))
     if session.series_id is None:
         raise Invalid("body.scope", "The session belongs to no series.")
-    series = await books.sessions.get_series(session.organizer, session.series_id)
+    series = await sessions.get_series(session.organizer, session.series_id)
     if series is None:
         raise NotFound("There is no such series.")
     if series.state is SessionState.REQUESTED:
         raise Conflict("The series is still being booked.")
-    known = tuple(await load_sessions(series, sessions=books.sessions))
+    known = tuple(await load_sessions(series, sessions=sessions))
     named = next((s for s in known if s.id == session.id), session)
     return ScopedSessions(named, scope, series, known)
 
 
-async def with_event_id(scoped: ScopedSessions, *, books: Books) -> ScopedSessions:
+async def with_event_id(
+    scoped: ScopedSessions, *, calendar: Calendar, sessions: SessionStore
+) -> ScopedSessions:
     """Have the row of a single date know its event, by which the recovery job looks for it."""
     if scoped.series is not None:
         return scoped
-    named = await ensure_event_id(scoped.named, calendar=books.calendar, sessions=books.sessions)
+    named = await ensure_event_id(scoped.named, calendar=calendar, sessions=sessions)
     return replace(scoped, named=named, known=(named,))
 
 
 async def event_ids(
-    scoped: ScopedSessions, sessions: Sequence[Session], *, books: Books
+    scoped: ScopedSessions, sessions: Sequence[Session], *, calendar: Calendar
 ) -> dict[int, EventId]:
     """Return the ids of the events that show *sessions*; one request more if some are not known."""
     known = {s.occurrence: s.event_id for s in sessions if s.event_id}
     if len(known) == len(sessions) or scoped.series is None:
         return known
-    instances = await list_instances(scoped.series, calendar=books.calendar)
+    instances = await list_instances(scoped.series, calendar=calendar)
     found = match_occurrences(scoped.series.planned, sessions, instances)
-    return {number: seen.event_id for number, seen in found.items()} | known
+    return {number: event.event_id for number, event in found.items()} | known
 
 
-async def enqueue_recovery(scoped: ScopedSessions, *, books: Books) -> None:
+async def enqueue_recovery(scoped: ScopedSessions, *, jobs: JobQueue) -> None:
     """Have a job look what became of the change that is about to begin."""
     session = scoped.named
-    job = Job(JobKind.SETTLE, session.organization_id, session.holders, (session.id,))
+    job = Job(JobKind.SETTLE, session.organization_id, session.mailboxes, (session.id,))
     if scoped.series is not None:
         job = series_job(JobKind.SERIES, scoped.series)
-    await books.jobs.put(job, delay=RECOVERY_DELAY)
+    await jobs.put(job, delay=RECOVERY_DELAY)

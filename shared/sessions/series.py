@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from shared.availability.working_hours import zone_of
 from shared.ids import EventId, Mailbox, OrganizationId, PairingId, SeriesId, SessionId
-from shared.sessions.model import SeenEvent, Session, SessionState
+from shared.sessions.model import CalendarEvent, Session, SessionState
 from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 from shared.timespan import TimeSpan
 
@@ -44,7 +44,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedDate:
     """One date of a series."""
 
     number: int
@@ -78,7 +78,7 @@ class Series:
     organization_id: OrganizationId
     pairing_id: PairingId
     organizer: Mailbox
-    others: tuple[Mailbox, ...]
+    attendee_mailboxes: tuple[Mailbox, ...]
     """Whose time it takes besides."""
     state: SessionState
     """Requested until Outlook is known to have it; what became of its sessions they say."""
@@ -86,7 +86,7 @@ class Series:
     time_zone: str
     frequency: Frequency
     monthly_by: MonthlyBy
-    planned: tuple[Planned, ...]
+    planned: tuple[PlannedDate, ...]
     """Every date that was asked for, by date."""
     event_id: EventId | None = None
     """The series master's."""
@@ -94,18 +94,18 @@ class Series:
     """The stored row's etag; empty before it is stored."""
 
     @property
-    def holders(self) -> tuple[Mailbox, ...]:
+    def mailboxes(self) -> tuple[Mailbox, ...]:
         """Return every mailbox whose time this takes, the organizer last."""
-        return (*self.others, self.organizer)
+        return (*self.attendee_mailboxes, self.organizer)
 
     @property
-    def recurring_dates(self) -> tuple[Planned, ...]:
+    def recurring_dates(self) -> tuple[PlannedDate, ...]:
         """Return the dates that the event in Outlook recurs on: no skipped ones at either end."""
         numbers = [p.number for p in self.planned if p.booked]
         return tuple(p for p in self.planned if numbers[0] <= p.number <= numbers[-1])
 
     @property
-    def conflicts(self) -> tuple[Planned, ...]:
+    def conflicts(self) -> tuple[PlannedDate, ...]:
         """Return the dates that were not free."""
         return tuple(p for p in self.planned if p.outcome is not Outcome.BOOKED)
 
@@ -114,7 +114,7 @@ class Series:
         """Return the id of each session that is booked, by its number."""
         return {p.number: occurrence_id(self.id, p.number) for p in self.planned if p.booked}
 
-    def pattern(self, first: Planned, count: int) -> Pattern:
+    def pattern(self, first: PlannedDate, count: int) -> Pattern:
         """Return what the calendar is to repeat, from *first* on *count* times."""
         zone = zone_of(self.time_zone)
         return Pattern(
@@ -146,23 +146,23 @@ def occurrence_id(series_id: SeriesId, number: int) -> SessionId:
 
 
 def match_occurrences(
-    planned: Iterable[Planned], sessions: Sequence[Session], instances: Sequence[SeenEvent]
-) -> Mapping[int, SeenEvent]:
+    planned: Iterable[PlannedDate], sessions: Sequence[Session], instances: Sequence[CalendarEvent]
+) -> Mapping[int, CalendarEvent]:
     """Return which of a series' *instances* in Outlook each number is.
 
     By their id; else by the date they have by the pattern; what then is left, because the whole
     series was moved, in the order of time.
     """
-    left = {seen.event_id: seen for seen in sorted(instances, key=lambda seen: seen.span)}
-    found: dict[int, SeenEvent] = {}
+    left = {event.event_id: event for event in sorted(instances, key=lambda event: event.span)}
+    found: dict[int, CalendarEvent] = {}
     for session in sessions:
         if session.event_id in left:
             found[session.occurrence] = left.pop(session.event_id)
     by_start = {p.span.start: p.number for p in planned}
-    for seen in list(left.values()):
-        number = by_start.get(seen.original_start or seen.span.start)
+    for event in list(left.values()):
+        number = by_start.get(event.original_start or event.span.start)
         if number is not None and number not in found:
-            found[number] = left.pop(seen.event_id)
+            found[number] = left.pop(event.event_id)
     missing = sorted(
         s.occurrence
         for s in sessions

@@ -6,6 +6,8 @@ from functools import partial
 from typing import Final
 
 from shared.availability.finding import AvailabilitySnapshot, read_schedules
+from shared.availability.ports import Schedules
+from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.ids import Mailbox, SessionId
 from shared.organizations.model import Caller
@@ -19,7 +21,7 @@ from shared.sessions.checking import (
     with_alternatives,
 )
 from shared.sessions.model import Session
-from shared.sessions.ports import Books
+from shared.sessions.ports import SessionStore
 from shared.timespan import TimeSpan
 
 _MAX_CONCURRENCY: Final = 3
@@ -32,8 +34,8 @@ async def read_snapshots(
     spans: Sequence[TimeSpan],
     terms: Terms,
     *,
-    books: Books,
     freed: Sequence[Session] = (),
+    schedules: Schedules,
 ) -> list[WindowSnapshot]:
     """Read everybody's calendar around *spans* in as few calls as it takes, by start.
 
@@ -41,10 +43,10 @@ async def read_snapshots(
     """
 
     async def one(window: TimeSpan) -> WindowSnapshot:
-        occasion = await read_schedules(participation, pairing, window, schedules=books.schedules)
+        availability = await read_schedules(participation, pairing, window, schedules=schedules)
         for session in freed:
-            occasion = occasion.ignoring(session.span)
-        return WindowSnapshot(occasion)
+            availability = availability.ignoring(session.span)
+        return WindowSnapshot(availability)
 
     windows = windows_for(spans, terms.rules, participation.organization.settings)
     return await gather_limited(map(one, windows), at_once=_MAX_CONCURRENCY)
@@ -56,7 +58,8 @@ async def check_with_alternatives(
     terms: Terms,
     own: Collection[SessionId],
     *,
-    books: Books,
+    sessions: SessionStore,
+    clock: Clock,
 ) -> tuple[list[CheckedDate], list[WindowSnapshot]]:
     """Check each date once; return the dates, and the snapshots with the holds if they were read.
 
@@ -65,10 +68,10 @@ async def check_with_alternatives(
     """
     known = [*snapshots]
     if len(spans) > 1:
-        known = await with_holds(known, own, books=books)
+        known = await with_holds(known, own, sessions=sessions, clock=clock)
     checked = check_dates(spans, known, terms)
     if any(date.refused for date in checked):
-        known = await with_holds(known, own, books=books)
+        known = await with_holds(known, own, sessions=sessions, clock=clock)
         checked = with_alternatives(checked, known, terms)
     return checked, known
 
@@ -77,17 +80,22 @@ async def with_holds(
     snapshots: Sequence[WindowSnapshot],
     own: Collection[SessionId],
     *,
-    books: Books,
     again: bool = False,
+    sessions: SessionStore,
+    clock: Clock,
 ) -> list[WindowSnapshot]:
     """Return *snapshots* with what other sessions than *own* hold; *again*: also if it was read."""
 
     async def one(snapshot: WindowSnapshot) -> WindowSnapshot:
         if snapshot.has_holds and not again:
             return snapshot
-        occasion: AvailabilitySnapshot = snapshot.occasion
+        availability: AvailabilitySnapshot = snapshot.availability
         held = await held_spans_by_address(
-            occasion.mailboxes, occasion.window, books=books, except_sessions=own
+            availability.mailboxes,
+            availability.window,
+            except_sessions=own,
+            sessions=sessions,
+            clock=clock,
         )
         return replace(snapshot, held=held, has_holds=True)
 
@@ -98,11 +106,12 @@ async def held_spans_by_address(
     mailboxes: Mapping[str, Mailbox],
     window: TimeSpan,
     *,
-    books: Books,
     except_sessions: Collection[SessionId] = (),
+    sessions: SessionStore,
+    clock: Clock,
 ) -> dict[str, list[TimeSpan]]:
     """Return what sessions hold of each mailbox's time in *window*, by address."""
-    read = partial(books.sessions.holds, window=window, now=books.clock.now())
+    read = partial(sessions.holds, window=window, now=clock.now())
     holds = await gather_limited(read(mailbox) for mailbox in mailboxes.values())
     return {
         address: spans

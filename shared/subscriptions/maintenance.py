@@ -284,7 +284,7 @@ async def _upcoming_sessions(
     cursor: str | None = None
     since = ports.clock.now() - timedelta(days=1)
     while True:
-        page, cursor = await ports.sessions.of_mailbox(
+        page, cursor = await ports.sessions.list_by_mailbox(
             mailbox, since=since, until=None, after=cursor, limit=_PAGE
         )
         found += [s for s in page if _is_upcoming(s, mailbox, ports.clock.now())]

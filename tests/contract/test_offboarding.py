@@ -26,7 +26,7 @@ from shared.pairings.ports import PairingStore
 from shared.sessions import reservations
 from shared.sessions.model import Session, SessionState
 from shared.sessions.ports import SessionStore
-from shared.sessions.rhythm import purge_item
+from shared.sessions.reconciliation_schedule import purge_due_item
 from shared.subscriptions.model import Subscription
 from shared.subscriptions.ports import SubscriptionStore
 from tests.builders import (
@@ -149,7 +149,7 @@ class Customer:
         await reservations.sync_mailbox(ports.sessions, self.mentor, self.session)
         self.subscription = await ports.subscriptions.save(self.subscription)
         await ports.changes.append([a_change(self.organization.id)])
-        await ports.due.put([purge_item(self.session, self.organization.settings)])
+        await ports.due.put([purge_due_item(self.session, self.organization.settings)])
         return self
 
     async def is_untouched(self) -> bool:
@@ -168,7 +168,7 @@ class Customer:
         for mailbox in (self.mentor, self.mentee):
             with pytest.raises(NotFound):
                 await ports.sessions.get(mailbox, self.session.id)
-            own, _ = await ports.pairings.of_mailbox(
+            own, _ = await ports.pairings.list_by_mailbox(
                 self.organization.id, mailbox, after=None, limit=5
             )
             assert not own

@@ -16,7 +16,7 @@ from tests.builders import a_mailbox, a_pairing, a_participant, a_uuid
 async def own(
     pairings: PairingStore, organization_id: OrganizationId, box: Mailbox
 ) -> list[Pairing]:
-    found, _ = await pairings.of_mailbox(organization_id, box, after=None, limit=50)
+    found, _ = await pairings.list_by_mailbox(organization_id, box, after=None, limit=50)
     return list(found)
 
 
@@ -129,13 +129,13 @@ async def test_pairings_are_listed_in_pages_by_id(pairings: PairingStore) -> Non
     ]
     expected = sorted(stored, key=lambda pairing: pairing.id)
 
-    async def of_mailbox(after: str | None) -> tuple[Sequence[Pairing], str | None]:
-        return await pairings.of_mailbox(organization_id, mentor, after=after, limit=2)
+    async def list_by_mailbox(after: str | None) -> tuple[Sequence[Pairing], str | None]:
+        return await pairings.list_by_mailbox(organization_id, mentor, after=after, limit=2)
 
-    async def of_organization(after: str | None) -> tuple[Sequence[Pairing], str | None]:
-        return await pairings.of_organization(organization_id, after=after, limit=2)
+    async def list_by_organization(after: str | None) -> tuple[Sequence[Pairing], str | None]:
+        return await pairings.list_by_organization(organization_id, after=after, limit=2)
 
-    for listing in (of_mailbox, of_organization):
+    for listing in (list_by_mailbox, list_by_organization):
         seen: list[Pairing] = []
         cursor: str | None = None
         while True:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import shared.sessions.ledger
-from benchmarks.races import addresses, checked, on_books, on_emulator, race, work
+from benchmarks.races import addresses, checked, on_emulator, open_session_ports, race, work
 from benchmarks.shared_world import World, serving
 
 
@@ -33,7 +33,7 @@ async def test_the_books_would_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
         socket = Path(folder) / "world"
         async with serving(world, socket):
             found = [await work(0, 300, socket, None)]
-            async with on_books(socket, None) as (_, books):
-                report = await checked(found, world, books, time.monotonic())
+            async with open_session_ports(socket, None) as (_, ports):
+                report = await checked(found, world, ports, time.monotonic())
     assert report.double_bookings > 0
     assert not report.is_clean

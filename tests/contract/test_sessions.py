@@ -12,7 +12,7 @@ from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
 from shared.sessions.ledger import MAX_HELD_DAYS
 from shared.sessions.model import (
-    HOLD_FOR,
+    HOLD_TTL,
     AttendeeResponse,
     Hold,
     OnlineMeeting,
@@ -43,8 +43,8 @@ WEEK = TimeSpan(at(0), at(0, day=7))
 
 async def booked(sessions: SessionStore, session: Session) -> Session:
     """Book as the use-case does: holds, the session, confirmed, settled."""
-    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    for mailbox in session.holders[:-1]:
+    hold = Hold(session.id, session.span, NOW + HOLD_TTL)
+    for mailbox in session.mailboxes[:-1]:
         await reservations.place_hold(sessions, mailbox, hold, session.organizer, NOW)
     opened = await reservations.create(
         sessions, replace(session, state=SessionState.REQUESTED), NOW
@@ -58,7 +58,7 @@ async def booked(sessions: SessionStore, session: Session) -> Session:
             held_until=None,
         ),
     )
-    for mailbox in session.holders[:-1]:
+    for mailbox in session.mailboxes[:-1]:
         await reservations.sync_mailbox(sessions, mailbox, confirmed)
     return confirmed
 
@@ -76,12 +76,14 @@ async def page(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[SessionId]:
-    found, _ = await sessions.of_mailbox(mailbox, since=since, until=until, after=None, limit=100)
+    found, _ = await sessions.list_by_mailbox(
+        mailbox, since=since, until=until, after=None, limit=100
+    )
     return [session.id for session in found]
 
 
 def attendee_of(session: Session) -> Mailbox:
-    return session.holders[0]
+    return session.mailboxes[0]
 
 
 # --- holding
@@ -115,8 +117,8 @@ async def test_touching_holds_do_not_collide(sessions: SessionStore) -> None:
 
 
 async def test_a_hold_that_ran_out_counts_no_more(sessions: SessionStore) -> None:
-    mentor, expired = a_mailbox(), a_hold(counts_until=NOW + timedelta(minutes=1))
-    fresh = a_hold(counts_until=NOW + timedelta(hours=1))
+    mentor, expired = a_mailbox(), a_hold(expires_at=NOW + timedelta(minutes=1))
+    fresh = a_hold(expires_at=NOW + timedelta(hours=1))
     later = NOW + timedelta(minutes=1)
     await reservations.place_hold(sessions, mentor, expired, a_mailbox(mentor.tenant_id), NOW)
     assert await sessions.holds(mentor, WEEK, later) == []
@@ -139,7 +141,7 @@ async def test_a_late_hold_does_not_weaken_a_confirmed_one(sessions: SessionStor
     session = await booked(sessions, a_session())
     again = Hold(session.id, session.span, NOW + timedelta(minutes=1))
     await reservations.place_hold(sessions, attendee_of(session), again, session.organizer, NOW)
-    assert [h.counts_until for h in await sessions.holds(attendee_of(session), WEEK, NOW)] == [None]
+    assert [h.expires_at for h in await sessions.holds(attendee_of(session), WEEK, NOW)] == [None]
 
 
 @pytest.mark.parametrize("start", [at(23, 45, day=1), at(0, 15, day=2)])
@@ -223,7 +225,7 @@ async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> N
                 required=False,
                 forwarded=True,
                 response=AttendeeResponse(
-                    ResponseState.TENTATIVE, at(9), proposed=a_span(at(16, day=2)), reset=True
+                    ResponseState.TENTATIVE, at(9), proposed=a_span(at(16, day=2)), was_reset=True
                 ),
                 taken=a_span(at(9, 7, day=2), 37),
             ),
@@ -240,12 +242,12 @@ async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> N
         ical_uid=ICalUid("040000008200E00074C5B7101A82E008"),
         event_etag='W/"DwAAABYAAAC=="',
         event_modified_at=at(9) + timedelta(microseconds=123457),
-        scheduling=3,
+        sequence=3,
         conflicts_with=(a_session_id(), a_session_id()),
         series_id=SeriesId(a_uuid()),
         occurrence=7,
         pending_span=a_span(at(11, day=2)),
-        pending_of="an-etag",
+        pending_base_version="an-etag",
     )
     opened = await reservations.create(sessions, session, NOW)
     assert opened.version
@@ -303,8 +305,8 @@ async def test_of_many_who_open_one_session_one_does(sessions: SessionStore) -> 
 
 async def test_a_requested_session_that_died_frees_its_time(sessions: SessionStore) -> None:
     dead = await reservations.create(sessions, a_session(), NOW)
-    later = NOW + HOLD_FOR
-    other = a_session(organizer=dead.organizer, held_until=later + HOLD_FOR)
+    later = NOW + HOLD_TTL
+    other = a_session(organizer=dead.organizer, held_until=later + HOLD_TTL)
     await reservations.create(sessions, other, later)
     assert [h.session_id for h in await sessions.holds(dead.organizer, WEEK, later)] == [other.id]
 
@@ -314,9 +316,9 @@ async def test_a_requested_session_that_died_frees_its_time(sessions: SessionSto
 
 async def test_saving_a_stale_session_is_refused(sessions: SessionStore) -> None:
     session = await reservations.create(sessions, a_session(), NOW)
-    saved = await reservations.save(sessions, replace(session, scheduling=1))
+    saved = await reservations.save(sessions, replace(session, sequence=1))
     with pytest.raises(StaleRow):
-        await reservations.save(sessions, replace(session, scheduling=2))
+        await reservations.save(sessions, replace(session, sequence=2))
     assert await sessions.get(session.organizer, session.id) == saved
 
 
@@ -331,9 +333,7 @@ async def test_of_many_who_save_one_does(sessions: SessionStore) -> None:
     session = await reservations.create(sessions, a_session(), NOW)
     answers = await asyncio.gather(
         *(
-            reservations.save(
-                sessions, replace(session, state=SessionState.SCHEDULED, scheduling=n)
-            )
+            reservations.save(sessions, replace(session, state=SessionState.SCHEDULED, sequence=n))
             for n in range(6)
         ),
         return_exceptions=True,
@@ -345,14 +345,14 @@ async def test_of_many_who_save_one_does(sessions: SessionStore) -> None:
 async def test_confirming_makes_the_hold_count_for_good(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     much_later = NOW + timedelta(days=1)
-    for mailbox in session.holders:
+    for mailbox in session.mailboxes:
         assert await sessions.holds(mailbox, WEEK, much_later) == [Hold(session.id, session.span)]
 
 
 async def test_saving_other_times_moves_the_hold(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     elsewhere = a_span(at(23, 30, day=3), 60)
-    await reservations.save(sessions, replace(session, span=elsewhere, scheduling=1))
+    await reservations.save(sessions, replace(session, span=elsewhere, sequence=1))
     assert await spans(sessions, session.organizer) == [elsewhere]
     assert await page(sessions, session.organizer, until=at(0, day=3)) == []
     assert await page(sessions, session.organizer, since=at(0, day=3)) == [session.id]
@@ -361,7 +361,7 @@ async def test_saving_other_times_moves_the_hold(sessions: SessionStore) -> None
 async def test_a_pending_time_is_held_besides(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     wanted = a_span(at(15, day=2))
-    until = NOW + HOLD_FOR
+    until = NOW + HOLD_TTL
     pending = await reservations.save(
         sessions, replace(session, pending_span=wanted, held_until=until)
     )
@@ -381,7 +381,7 @@ async def test_cancelling_frees_the_time_and_stays_listed(sessions: SessionStore
     session = await booked(sessions, a_session())
     cancelled = await reservations.save(sessions, replace(session, state=SessionState.CANCELLED))
     await reservations.sync_mailbox(sessions, attendee_of(session), cancelled)
-    for mailbox in session.holders:
+    for mailbox in session.mailboxes:
         assert await spans(sessions, mailbox) == []
         assert await page(sessions, mailbox) == [session.id]
 
@@ -401,7 +401,7 @@ async def test_a_session_stretched_over_months_is_kept(sessions: SessionStore) -
     stretched = TimeSpan(session.span.start, session.span.start + timedelta(days=200))
     saved = await reservations.save(sessions, replace(session, span=stretched))
     await reservations.sync_mailbox(sessions, attendee_of(session), saved)
-    for mailbox in session.holders:
+    for mailbox in session.mailboxes:
         assert await spans(sessions, mailbox) == [stretched]
         beyond = TimeSpan(stretched.end - timedelta(days=1), stretched.end)
         assert await spans(sessions, mailbox, window=beyond) == []
@@ -416,14 +416,14 @@ async def test_a_session_stretched_over_months_is_kept(sessions: SessionStore) -
 async def test_an_event_leads_to_its_session(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     assert session.event_id is not None
-    assert await sessions.shown_by(session.organizer, session.event_id) == session
+    assert await sessions.find_by_event(session.organizer, session.event_id) == session
 
 
 async def test_an_event_of_somebody_else_leads_nowhere(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     assert session.event_id is not None
-    assert await sessions.shown_by(attendee_of(session), session.event_id) is None
-    assert await sessions.shown_by(session.organizer, an_event_id()) is None
+    assert await sessions.find_by_event(attendee_of(session), session.event_id) is None
+    assert await sessions.find_by_event(session.organizer, an_event_id()) is None
 
 
 async def test_another_event_takes_the_place_of_the_first(sessions: SessionStore) -> None:
@@ -431,8 +431,8 @@ async def test_another_event_takes_the_place_of_the_first(sessions: SessionStore
     assert session.event_id is not None
     second = an_event_id()
     saved = await reservations.save(sessions, replace(session, event_id=second))
-    assert await sessions.shown_by(session.organizer, session.event_id) is None
-    assert await sessions.shown_by(session.organizer, second) == saved
+    assert await sessions.find_by_event(session.organizer, session.event_id) is None
+    assert await sessions.find_by_event(session.organizer, second) == saved
 
 
 # --- attendees' mailboxes
@@ -486,21 +486,21 @@ async def test_settling_the_organizer_is_no_matter(sessions: SessionStore) -> No
 
 async def test_moving_holds_the_new_time_besides_the_old(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
-    to = Hold(session.id, a_span(at(23, 45, day=2)), NOW + HOLD_FOR)
-    for mailbox in session.holders:
+    to = Hold(session.id, a_span(at(23, 45, day=2)), NOW + HOLD_TTL)
+    for mailbox in session.mailboxes:
         await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
         await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
         assert await sessions.holds(mailbox, WEEK, NOW) == [Hold(session.id, session.span), to]
         assert await page(sessions, mailbox) == [session.id]
     # The organizer's row is as it was: the caller goes on with the version at hand.
     await reservations.save(
-        sessions, replace(session, pending_span=to.span, held_until=to.counts_until)
+        sessions, replace(session, pending_span=to.span, held_until=to.expires_at)
     )
 
 
 async def test_moving_by_a_little_does_not_collide_with_itself(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
-    to = Hold(session.id, a_span(session.span.start + timedelta(minutes=15)), NOW + HOLD_FOR)
+    to = Hold(session.id, a_span(session.span.start + timedelta(minutes=15)), NOW + HOLD_TTL)
     await reservations.hold_new_time(sessions, attendee_of(session), session, to, NOW)
     assert await spans(sessions, attendee_of(session)) == [session.span, to.span]
 
@@ -518,23 +518,23 @@ async def test_moving_onto_somebody_is_refused(sessions: SessionStore) -> None:
 
 async def test_a_move_that_came_to_nothing_is_taken_back(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
-    to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_FOR)
-    for mailbox in session.holders:
+    to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_TTL)
+    for mailbox in session.mailboxes:
         await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
     saved = await reservations.save(
-        sessions, replace(session, pending_span=to.span, held_until=to.counts_until)
+        sessions, replace(session, pending_span=to.span, held_until=to.expires_at)
     )
     undone = await reservations.save(sessions, replace(saved, pending_span=None, held_until=None))
     await reservations.remove_hold(sessions, attendee_of(session), to)
     await reservations.sync_mailbox(sessions, attendee_of(session), undone)
-    for mailbox in session.holders:
+    for mailbox in session.mailboxes:
         assert await spans(sessions, mailbox) == [session.span]
 
 
 async def test_settling_late_takes_no_movers_time_away(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     attendee = attendee_of(session)
-    to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_FOR)
+    to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_TTL)
     await reservations.hold_new_time(sessions, attendee, session, to, NOW)
     await reservations.sync_mailbox(
         sessions, attendee, session
@@ -550,7 +550,7 @@ async def test_settling_late_takes_no_movers_time_away(sessions: SessionStore) -
     assert await spans(sessions, attendee) == [to.span]
     off = replace(done, state=SessionState.CANCELLED, changed_at=at(10, day=1))
     await reservations.hold_new_time(
-        sessions, attendee, done, Hold(session.id, a_span(at(11, day=4)), to.counts_until), NOW
+        sessions, attendee, done, Hold(session.id, a_span(at(11, day=4)), to.expires_at), NOW
     )
     await reservations.sync_mailbox(sessions, attendee, await reservations.save(sessions, off))
     assert await spans(sessions, attendee) == []
@@ -559,10 +559,10 @@ async def test_settling_late_takes_no_movers_time_away(sessions: SessionStore) -
 async def test_a_hold_is_taken_back_just_like_it_was_taken(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     own = Hold(session.id, session.span)
-    mine = Hold(session.id, a_span(at(23, 45, day=3)), NOW + HOLD_FOR)
-    later = replace(mine, counts_until=NOW + HOLD_FOR + timedelta(seconds=1))
-    other = Hold(session.id, a_span(at(11, day=4)), NOW + HOLD_FOR)
-    for mailbox in session.holders:
+    mine = Hold(session.id, a_span(at(23, 45, day=3)), NOW + HOLD_TTL)
+    later = replace(mine, expires_at=NOW + HOLD_TTL + timedelta(seconds=1))
+    other = Hold(session.id, a_span(at(11, day=4)), NOW + HOLD_TTL)
+    for mailbox in session.mailboxes:
         for hold in (mine, other):
             await reservations.hold_new_time(sessions, mailbox, session, hold, NOW)
         for _ in range(2):
@@ -594,8 +594,8 @@ async def test_moving_a_session_that_changed_is_stale_and_takes_nothing(
     await reservations.sync_mailbox(
         sessions, attendee_of(seen), await sessions.get(seen.organizer, seen.id)
     )
-    to = Hold(seen.id, a_span(at(11, day=4)), NOW + HOLD_FOR)
-    for mailbox in seen.holders:
+    to = Hold(seen.id, a_span(at(11, day=4)), NOW + HOLD_TTL)
+    for mailbox in seen.mailboxes:
         with pytest.raises(StaleRow):
             await reservations.hold_new_time(sessions, mailbox, seen, to, NOW)
         assert await spans(sessions, mailbox) == [there]
@@ -605,7 +605,7 @@ async def test_of_two_who_move_it_neither_takes_the_other_ones_hold_away(
     sessions: SessionStore,
 ) -> None:
     session = await booked(sessions, a_session())
-    mentor, until = attendee_of(session), NOW + HOLD_FOR
+    mentor, until = attendee_of(session), NOW + HOLD_TTL
     one, other = a_span(at(9, day=4)), a_span(at(11, day=3))
     for span in (one, other):
         await reservations.hold_new_time(
@@ -646,12 +646,12 @@ async def test_releasing_leaves_other_sessions_alone(sessions: SessionStore) -> 
 
 async def test_undoing_a_booking_leaves_nothing(sessions: SessionStore) -> None:
     session = a_session()
-    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
+    hold = Hold(session.id, session.span, NOW + HOLD_TTL)
     await reservations.place_hold(sessions, attendee_of(session), hold, session.organizer, NOW)
     await reservations.create(sessions, session, NOW)
-    for mailbox in session.holders:
+    for mailbox in session.mailboxes:
         await reservations.release(sessions, mailbox, session.id)
-    for mailbox in session.holders:
+    for mailbox in session.mailboxes:
         assert await spans(sessions, mailbox) == []
         assert await page(sessions, mailbox) == []
     await booked(sessions, session)
@@ -670,8 +670,8 @@ async def test_purging_removes_every_row_and_counts_them(sessions: SessionStore)
     assert await reservations.purge(sessions, session) == 2 * 4 + 1
     assert await reservations.purge(sessions, session) == 0
     assert session.event_id is not None
-    assert await sessions.shown_by(session.organizer, session.event_id) is None
-    for mailbox in session.holders:
+    assert await sessions.find_by_event(session.organizer, session.event_id) is None
+    for mailbox in session.mailboxes:
         assert await spans(sessions, mailbox) == []
         assert await page(sessions, mailbox) == []
         with pytest.raises(NotFound):
@@ -700,7 +700,7 @@ async def test_a_hold_without_a_session_is_no_session(sessions: SessionStore) ->
 
 async def test_a_retry_goes_on_from_a_hold_left_behind(sessions: SessionStore) -> None:
     session = a_session()
-    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
+    hold = Hold(session.id, session.span, NOW + HOLD_TTL)
     await reservations.place_hold(sessions, attendee_of(session), hold, session.organizer, NOW)
     retried = await booked(sessions, session)
     assert await spans(sessions, attendee_of(session)) == [session.span]
@@ -717,7 +717,7 @@ async def test_sessions_are_listed_by_start_in_pages(sessions: SessionStore) -> 
         await reservations.create(sessions, a_session(organizer=organizer, span=a_span(start)), NOW)
     seen, cursor, pages = [], None, 0
     while True:
-        found, cursor = await sessions.of_mailbox(
+        found, cursor = await sessions.list_by_mailbox(
             organizer, since=None, until=None, after=cursor, limit=4
         )
         seen += [session.span.start for session in found]
@@ -733,7 +733,9 @@ async def test_a_page_that_holds_just_all_has_no_cursor(sessions: SessionStore) 
         await reservations.create(
             sessions, a_session(organizer=organizer, span=a_span(at(hour))), NOW
         )
-    _, cursor = await sessions.of_mailbox(organizer, since=None, until=None, after=None, limit=2)
+    _, cursor = await sessions.list_by_mailbox(
+        organizer, since=None, until=None, after=None, limit=2
+    )
     assert cursor is None
 
 
@@ -756,7 +758,7 @@ async def test_own_and_others_sessions_are_listed_together(sessions: SessionStor
     me = a_mailbox()
     mine = await booked(sessions, a_session(organizer=me, span=a_span(at(9, day=1))))
     theirs = await booked(sessions, a_session(me, span=a_span(at(11, day=1))))
-    found, _ = await sessions.of_mailbox(me, since=None, until=None, after=None, limit=10)
+    found, _ = await sessions.list_by_mailbox(me, since=None, until=None, after=None, limit=10)
     assert found == [mine, theirs]
 
 
@@ -772,7 +774,7 @@ async def test_a_session_that_moved_out_of_the_window_is_not_shown_in_it(
 @pytest.mark.parametrize("cursor", ["%", "é", "AAAA" * 1000, "gICA"])
 async def test_a_foreign_cursor_is_invalid(sessions: SessionStore, cursor: str) -> None:
     with pytest.raises(Invalid):
-        await sessions.of_mailbox(a_mailbox(), since=None, until=None, after=cursor, limit=1)
+        await sessions.list_by_mailbox(a_mailbox(), since=None, until=None, after=cursor, limit=1)
 
 
 async def test_a_year_of_weekly_sessions_is_held_and_listed(sessions: SessionStore) -> None:
@@ -789,7 +791,7 @@ async def test_a_year_of_weekly_sessions_is_held_and_listed(sessions: SessionSto
                 occurrence=week,
             ),
         )
-    found, _ = await sessions.of_mailbox(mentor, since=None, until=None, after=None, limit=60)
+    found, _ = await sessions.list_by_mailbox(mentor, since=None, until=None, after=None, limit=60)
     assert [session.occurrence for session in found] == list(range(52))
     year = TimeSpan(at(0), at(0, day=366))
     assert len(await sessions.holds(organizer, year, NOW)) == 52
@@ -802,7 +804,7 @@ async def test_a_series_is_stored_and_found_by_its_event(sessions: SessionStore)
     assert replace(stored, version="") == series
     assert await sessions.get_series(series.organizer, series.id) == stored
     assert series.event_id
-    assert await sessions.shown_by(series.organizer, series.event_id) == stored
+    assert await sessions.find_by_event(series.organizer, series.event_id) == stored
 
 
 async def test_a_series_is_stored_once_and_over_what_was_read(sessions: SessionStore) -> None:
@@ -822,14 +824,14 @@ async def test_removing_a_series_twice_is_fine(sessions: SessionStore) -> None:
     assert await reservations.remove_series(sessions, series.organizer, series.id) == 2
     assert await reservations.remove_series(sessions, series.organizer, series.id) == 0
     assert await sessions.get_series(series.organizer, series.id) is None
-    assert await sessions.shown_by(series.organizer, event_id) is None
+    assert await sessions.find_by_event(series.organizer, event_id) is None
 
 
 async def test_an_event_shows_a_session(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session())
     assert session.event_id
-    assert await sessions.shown_by(session.organizer, session.event_id) == session
-    assert await sessions.shown_by(session.organizer, an_event_id()) is None
+    assert await sessions.find_by_event(session.organizer, session.event_id) == session
+    assert await sessions.find_by_event(session.organizer, an_event_id()) is None
 
 
 async def test_what_outlook_has_is_opened_whatever_is_held(sessions: SessionStore) -> None:
@@ -851,12 +853,12 @@ async def test_a_hold_tells_whether_the_session_was_there(sessions: SessionStore
 async def test_only_holds_of_that_attempt_are_released(sessions: SessionStore) -> None:
     mailbox, first = a_mailbox(), a_hold()
     organizer = a_mailbox(mailbox.tenant_id)
-    later = NOW + HOLD_FOR + timedelta(milliseconds=1)
-    second = replace(first, counts_until=later)
+    later = NOW + HOLD_TTL + timedelta(milliseconds=1)
+    second = replace(first, expires_at=later)
     await reservations.place_hold(sessions, mailbox, first, organizer, NOW)
     await reservations.place_hold(sessions, mailbox, second, organizer, NOW)
     await reservations.release(
-        sessions, mailbox, first.session_id, only_expiring_at=first.counts_until
+        sessions, mailbox, first.session_id, only_expiring_at=first.expires_at
     )
     assert await sessions.holds(mailbox, WEEK, NOW) == [second]
     await reservations.release(sessions, mailbox, first.session_id, only_expiring_at=later)

@@ -12,7 +12,7 @@ from shared.concurrency import gather_limited
 from shared.ids import Mailbox
 from shared.sessions import reservations
 from shared.sessions.listing import list_sessions
-from shared.sessions.model import HOLD_FOR, Hold, SessionState
+from shared.sessions.model import HOLD_TTL, Hold, SessionState
 from tests.builders import NOW, a_mailbox, a_session, a_span, at
 from tests.contract.test_sessions import booked
 
@@ -97,8 +97,8 @@ async def test_a_move_right_after_a_booking_reads_one_day_of_each(tables: Tables
     sessions, mentor = TableSessions(counting), a_mailbox()
     session = await booked(sessions, a_session(mentor, organizer=a_mailbox(mentor.tenant_id)))
     counting.counts.clear()
-    to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_FOR)
-    for mailbox in session.holders:
+    to = Hold(session.id, a_span(at(9, day=4)), NOW + HOLD_TTL)
+    for mailbox in session.mailboxes:
         await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
     moved = await reservations.save(sessions, replace(session, span=to.span))
     await reservations.sync_mailbox(sessions, mentor, moved)

@@ -9,7 +9,7 @@ from shared.adapters.tables.sessions import TableSessions
 from shared.errors import SlotTaken, StaleRow
 from shared.ids import Mailbox
 from shared.sessions import reservations
-from shared.sessions.model import HOLD_FOR, Hold, Session, SessionState
+from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import NOW, a_hold, a_mailbox, a_session, a_span, an_event_id, at
 from tests.contract.test_sessions import WEEK
@@ -33,9 +33,9 @@ async def begun(here: TableSessions) -> Session:
     session = replace(
         a_session(mentor, organizer=a_mailbox(mentor.tenant_id)), state=SessionState.REQUESTED
     )
-    session = replace(session, held_until=NOW + HOLD_FOR)
+    session = replace(session, held_until=NOW + HOLD_TTL)
     await reservations.place_hold(
-        here, mentor, Hold(session.id, session.span, NOW + HOLD_FOR), session.organizer, NOW
+        here, mentor, Hold(session.id, session.span, NOW + HOLD_TTL), session.organizer, NOW
     )
     return await reservations.create(here, session, NOW)
 
@@ -46,12 +46,12 @@ def confirmed(session: Session) -> Session:
 
 async def held(sessions: TableSessions, mailbox: Mailbox) -> list[TimeSpan]:
     """Return what is held for good."""
-    return [h.span for h in await sessions.holds(mailbox, WEEK, NOW) if h.counts_until is None]
+    return [h.span for h in await sessions.holds(mailbox, WEEK, NOW) if h.expires_at is None]
 
 
 async def finish(here: TableSessions, session: Session) -> Session:
     saved = await reservations.save(here, confirmed(session))
-    await reservations.sync_mailbox(here, session.holders[0], saved)
+    await reservations.sync_mailbox(here, session.mailboxes[0], saved)
     return saved
 
 
@@ -59,11 +59,11 @@ async def test_a_hold_that_somebody_took_meanwhile_stays(
     here: TableSessions, elsewhere: TableSessions
 ) -> None:
     session = await begun(here)
-    for mailbox in session.holders:
-        other = a_hold(LATER, counts_until=None)
+    for mailbox in session.mailboxes:
+        other = a_hold(LATER, expires_at=None)
         await reservations.place_hold(elsewhere, mailbox, other, a_mailbox(mailbox.tenant_id), NOW)
     await finish(here, session)
-    for mailbox in session.holders:
+    for mailbox in session.mailboxes:
         assert await held(elsewhere, mailbox) == [session.span, LATER]
 
 
@@ -71,9 +71,9 @@ async def test_a_hold_that_was_released_meanwhile_is_taken_again(
     here: TableSessions, elsewhere: TableSessions
 ) -> None:
     session = await begun(here)
-    await reservations.release(elsewhere, session.holders[0], session.id)
+    await reservations.release(elsewhere, session.mailboxes[0], session.id)
     await finish(here, session)
-    assert await held(elsewhere, session.holders[0]) == [session.span]
+    assert await held(elsewhere, session.mailboxes[0]) == [session.span]
 
 
 async def test_who_was_undone_meanwhile_is_told(
@@ -102,9 +102,9 @@ async def test_what_was_settled_later_is_not_settled_back(
     session = await begun(here)
     done = await reservations.save(here, confirmed(session))
     moved = await reservations.save(elsewhere, replace(done, span=LATER, changed_at=at(9, day=1)))
-    await reservations.sync_mailbox(elsewhere, session.holders[0], moved)
-    await reservations.sync_mailbox(here, session.holders[0], done)
-    assert await held(elsewhere, session.holders[0]) == [LATER]
+    await reservations.sync_mailbox(elsewhere, session.mailboxes[0], moved)
+    await reservations.sync_mailbox(here, session.mailboxes[0], done)
+    assert await held(elsewhere, session.mailboxes[0]) == [LATER]
 
 
 async def test_a_session_that_is_there_is_not_opened_again(
@@ -119,8 +119,8 @@ async def test_a_hold_that_is_there_is_noticed(
     here: TableSessions, elsewhere: TableSessions
 ) -> None:
     session = await begun(elsewhere)
-    longer = Hold(session.id, session.span, NOW + 2 * HOLD_FOR)
-    assert await reservations.place_hold(here, session.holders[0], longer, session.organizer, NOW)
-    assert await here.holds(session.holders[0], WEEK, NOW) == [longer]
+    longer = Hold(session.id, session.span, NOW + 2 * HOLD_TTL)
+    assert await reservations.place_hold(here, session.mailboxes[0], longer, session.organizer, NOW)
+    assert await here.holds(session.mailboxes[0], WEEK, NOW) == [longer]
     with pytest.raises(SlotTaken):
-        await reservations.place_hold(here, session.holders[0], a_hold(), session.organizer, NOW)
+        await reservations.place_hold(here, session.mailboxes[0], a_hold(), session.organizer, NOW)

@@ -28,7 +28,7 @@ from shared.ids import Mailbox
 from shared.jobs import DueKind
 from shared.organizations.model import Organization
 from shared.sessions import reservations
-from shared.sessions.model import HOLD_FOR, Hold, SessionState
+from shared.sessions.model import HOLD_TTL, Hold, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import (
     NOW,
@@ -257,7 +257,7 @@ async def test_an_index_row_alone_shows_a_pairing_to_nobody(tables: Tables) -> N
     for pairing_id in (pairing.id, a_pairing().id):
         values = present({"pairing_id": pairing_id, "organization_id": pairing.organization_id})
         await tables.put(MAILBOXES, Put(keys.pairing_of(stranger, pairing_id), values))
-    found = await pairings.of_mailbox(pairing.organization_id, stranger, after=None, limit=10)
+    found = await pairings.list_by_mailbox(pairing.organization_id, stranger, after=None, limit=10)
     assert found == ([], None)
 
 
@@ -273,17 +273,17 @@ async def test_a_deletion_that_died_is_finished_by_the_next(tables: Tables) -> N
 
 async def test_a_pointer_to_nothing_is_purged_with_its_session(tables: Tables) -> None:
     sessions, session = TableSessions(tables), a_session()
-    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    await reservations.place_hold(sessions, session.holders[0], hold, session.organizer, NOW)
+    hold = Hold(session.id, session.span, NOW + HOLD_TTL)
+    await reservations.place_hold(sessions, session.mailboxes[0], hold, session.organizer, NOW)
     assert await reservations.purge(sessions, session) == 3
-    assert await partition(tables, session.holders[0]) == []
+    assert await partition(tables, session.mailboxes[0]) == []
 
 
 async def test_a_whole_life_leaves_no_row(tables: Tables) -> None:
     """Booked, moved over midnight, moved back, given another event, cancelled, purged."""
     sessions, session = TableSessions(tables), a_session()
-    attendee = session.holders[0]
-    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
+    attendee = session.mailboxes[0]
+    hold = Hold(session.id, session.span, NOW + HOLD_TTL)
     await reservations.place_hold(sessions, attendee, hold, session.organizer, NOW)
     opened = await reservations.create(sessions, session, NOW)
     current = await reservations.save(
@@ -291,8 +291,8 @@ async def test_a_whole_life_leaves_no_row(tables: Tables) -> None:
         replace(opened, state=SessionState.SCHEDULED, event_id=an_event_id(), held_until=None),
     )
     for start in (at(23, 45, day=4), at(9, day=2)):
-        to = Hold(session.id, TimeSpan.lasting(start, session.span.duration), NOW + HOLD_FOR)
-        for mailbox in session.holders:
+        to = Hold(session.id, TimeSpan.lasting(start, session.span.duration), NOW + HOLD_TTL)
+        for mailbox in session.mailboxes:
             await reservations.hold_new_time(sessions, mailbox, current, to, NOW)
         current = await reservations.save(
             sessions, replace(current, span=to.span, event_id=an_event_id())
@@ -302,16 +302,16 @@ async def test_a_whole_life_leaves_no_row(tables: Tables) -> None:
     await reservations.sync_mailbox(sessions, attendee, current)
     # The row itself and the time index; the organizer's event besides.
     assert await reservations.purge(sessions, current) == 5
-    for mailbox in session.holders:
+    for mailbox in session.mailboxes:
         assert await partition(tables, mailbox) == []
 
 
 async def test_holds_that_ran_out_are_swept_when_their_day_is_written(tables: Tables) -> None:
     sessions, mentor = TableSessions(tables), a_mailbox()
-    first, second = a_hold(), a_hold(counts_until=NOW + 2 * HOLD_FOR)
+    first, second = a_hold(), a_hold(expires_at=NOW + 2 * HOLD_TTL)
     organizer = a_mailbox(mentor.tenant_id)
     await reservations.place_hold(sessions, mentor, first, organizer, NOW)
-    await reservations.place_hold(sessions, mentor, second, organizer, NOW + HOLD_FOR)
+    await reservations.place_hold(sessions, mentor, second, organizer, NOW + HOLD_TTL)
     [day] = [row for key, row in await rows(tables, mentor) if key.startswith("day;")]
     assert first.session_id not in str(day)
     assert second.session_id in str(day)
@@ -337,11 +337,11 @@ async def test_every_row_says_its_schema_and_no_name_or_address_but_attendees(
     tables: Tables,
 ) -> None:
     sessions, session = TableSessions(tables), a_session()
-    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    await reservations.place_hold(sessions, session.holders[0], hold, session.organizer, NOW)
+    hold = Hold(session.id, session.span, NOW + HOLD_TTL)
+    await reservations.place_hold(sessions, session.mailboxes[0], hold, session.organizer, NOW)
     opened = await reservations.create(sessions, session, NOW)
     await reservations.save(sessions, replace(opened, event_id=an_event_id()))
-    stored = [row for box in session.holders for _, row in await rows(tables, box)]
+    stored = [row for box in session.mailboxes for _, row in await rows(tables, box)]
     assert len(stored) == 3 + 4
     assert all(row["schema"] == SCHEMA for row in stored)
     assert all("@" not in str({**row, "attendees": ""}) for row in stored)
@@ -414,8 +414,8 @@ async def test_a_booking_survives_lost_answers(
 ) -> None:
     deaf = NoReplyTables(service, happens=happens)
     sessions, session = TableSessions(deaf), a_session()
-    hold = Hold(session.id, session.span, NOW + HOLD_FOR)
-    await reservations.place_hold(sessions, session.holders[0], hold, session.organizer, NOW)
+    hold = Hold(session.id, session.span, NOW + HOLD_TTL)
+    await reservations.place_hold(sessions, session.mailboxes[0], hold, session.organizer, NOW)
     deaf.times = 1
     opened = await reservations.create(sessions, session, NOW)
     deaf.times = 1
@@ -423,12 +423,12 @@ async def test_a_booking_survives_lost_answers(
         sessions, replace(opened, state=SessionState.SCHEDULED, event_id=an_event_id())
     )
     deaf.times = 1
-    await reservations.sync_mailbox(sessions, session.holders[0], saved)
+    await reservations.sync_mailbox(sessions, session.mailboxes[0], saved)
     deaf.times = 1
-    answered = await reservations.save(sessions, replace(saved, scheduling=1))
+    answered = await reservations.save(sessions, replace(saved, sequence=1))
     assert deaf.times == 0
     seen = TableSessions(tables)
-    for mailbox in session.holders:
+    for mailbox in session.mailboxes:
         assert await seen.get(mailbox, session.id) == answered
         assert await seen.holds(mailbox, WEEK, NOW) == [Hold(session.id, session.span)]
 
@@ -446,10 +446,10 @@ async def test_a_save_that_somebody_else_overtook_is_stale_also_without_an_answe
     tables: Tables, service: TableServiceClient
 ) -> None:
     opened = await reservations.create(TableSessions(tables), a_session(), NOW)
-    await reservations.save(TableSessions(tables), replace(opened, scheduling=1))
+    await reservations.save(TableSessions(tables), replace(opened, sequence=1))
     deaf = NoReplyTables(service, happens=False)
     with pytest.raises(StaleRow):
-        await reservations.save(TableSessions(deaf), replace(opened, scheduling=2))
+        await reservations.save(TableSessions(deaf), replace(opened, sequence=2))
 
 
 async def test_an_outage_ends_in_unavailable(service: TableServiceClient) -> None:

@@ -46,7 +46,7 @@ from tests.fakes import (
     InMemorySubscriptions,
 )
 from tests.openapi import OpenApi
-from tests.unit.sessions.conftest import Desk, a_desk
+from tests.unit.sessions.conftest import BookingEnv, a_booking_env
 
 SETTINGS: Final = Settings(
     storage_tables_url="https://tables.test",
@@ -127,9 +127,9 @@ async def _none_poisoned() -> dict[str, int]:
 class FakeWiring(Wiring):
     """The composition root on fakes alone. What is not filled here would be None's attribute."""
 
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(SETTINGS, desk.clock)
-        self.desk = desk
+    def __init__(self, env: BookingEnv) -> None:
+        super().__init__(SETTINGS, env.clock)
+        self.env = env
         self.__dict__ |= {
             "http_pool": None,
             "credentials": FakeCredential(),
@@ -140,18 +140,18 @@ class FakeWiring(Wiring):
             "tokens": FakeTokens(),
             "client_states": FakeClientStates(),
             "consent_signer": FakeSigner(),
-            "schedules": desk.outlook,
-            "calendar": desk.calendar,
+            "schedules": env.outlook,
+            "calendar": env.calendar,
             "graph_subscriptions": FakeGraphSubscriptions(),
             "directory": FakeDirectory(),
             "probes": FakeProbes(),
             "organizations": InMemoryOrganizations(),
             "pairings": InMemoryPairings(),
-            "sessions": desk.sessions,
+            "sessions": env.sessions,
             "subscriptions": InMemorySubscriptions(),
-            "due": desk.due,
-            "changes": desk.changes,
-            "jobs": desk.jobs,
+            "due": env.due,
+            "changes": env.changes,
+            "jobs": env.jobs,
             "notification_queue": InMemoryNotificationQueue(),
         }
         self.__dict__["offboarding_ports"] = OffboardingPorts(
@@ -161,7 +161,7 @@ class FakeWiring(Wiring):
             subscriptions=self.subscriptions,
             changes=self.changes,
             due=self.due,
-            rows=InMemoryTenantRows(desk.sessions, self.__dict__["subscriptions"]),
+            rows=InMemoryTenantRows(env.sessions, self.__dict__["subscriptions"]),
             graph=self.graph_subscriptions,
             calendar=self.calendar,
             clock=self.clock,
@@ -190,12 +190,12 @@ class Api:
     """Who → bearer token: `mentor`, `mentee`, `stranger` (of no organization), `platform`."""
 
     @property
-    def desk(self) -> Desk:
-        return self.adapters.desk
+    def env(self) -> BookingEnv:
+        return self.adapters.env
 
     @property
     def clock(self) -> FakeClock:
-        return self.desk.clock
+        return self.env.clock
 
     async def call(
         self,
@@ -240,15 +240,15 @@ class Api:
 
 async def an_api() -> Api:
     """Return the edge on a new desk: a mentor, a mentee, one pairing."""
-    desk = a_desk()
-    adapters = FakeWiring(desk)
-    desk.organization = await adapters.organizations.create(desk.organization)
-    desk.pairing = await adapters.pairings.put(desk.pairing)
+    env = a_booking_env()
+    adapters = FakeWiring(env)
+    env.organization = await adapters.organizations.create(env.organization)
+    env.pairing = await adapters.pairings.put(env.pairing)
     api = Api(adapters, OpenApi.committed())
     stranger = Mailbox(a_tenant(), ObjectId(a_uuid()))
     for who, mailbox, kind in (
-        ("mentor", desk.mentor, CallerKind.USER),
-        ("mentee", desk.mentee, CallerKind.USER),
+        ("mentor", env.mentor, CallerKind.USER),
+        ("mentee", env.mentee, CallerKind.USER),
         ("stranger", stranger, CallerKind.USER),
         ("platform", stranger, CallerKind.PLATFORM),
     ):

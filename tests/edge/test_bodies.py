@@ -17,7 +17,7 @@ GOOD: dict[str, Any] = {
 
 
 def booking(api: Api) -> str:
-    return f"pairings/{api.desk.pairing.id}/sessions"
+    return f"pairings/{api.env.pairing.id}/sessions"
 
 
 async def posted(api: Api, content: bytes, *, media: str = "application/json") -> Any:

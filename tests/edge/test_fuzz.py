@@ -55,7 +55,7 @@ async def _asked(method: str, drawn: Drawn, who: str | None) -> None:
 
 async def _present(api: Api) -> dict[str, str]:
     """Return the ids that the placeholders stand for, after booking a session."""
-    desk = api.desk
+    env = api.env
     body: dict[str, Any] = {
         "start": at(10, day=1).isoformat(),
         "duration_minutes": 30,
@@ -63,13 +63,13 @@ async def _present(api: Api) -> dict[str, str]:
     }
     booked = await api.call(
         "POST",
-        f"pairings/{desk.pairing.id}/sessions",
+        f"pairings/{env.pairing.id}/sessions",
         body=body,
         headers={"idempotency-key": "first"},
     )
     return {
-        "the-pairing": desk.pairing.id,
+        "the-pairing": env.pairing.id,
         "the-session": body_of(booked)["id"],
-        "the-mentor": desk.mentor.object_id,
-        "the-organization": desk.organization.id,
+        "the-mentor": env.mentor.object_id,
+        "the-organization": env.organization.id,
     }

@@ -45,7 +45,7 @@ async def connected(api: Api, **changes: Any) -> Organization:
 
 @pytest.mark.parametrize("who", [None, "mentee", "stranger"])
 async def test_only_the_platform_gets_in(api: Api, who: str | None) -> None:
-    organization = api.desk.organization
+    organization = api.env.organization
     for method, path in (
         ("GET", "organizations"),
         ("POST", "organizations"),
@@ -58,13 +58,13 @@ async def test_only_the_platform_gets_in(api: Api, who: str | None) -> None:
         ("GET", f"organizations/{organization.id}/changes"),
         ("GET", f"organizations/{organization.id}/pairings"),
         ("PUT", f"organizations/{organization.id}/pairings/one"),
-        ("GET", f"organizations/{organization.id}/pairings/{api.desk.pairing.id}"),
-        ("DELETE", f"organizations/{organization.id}/pairings/{api.desk.pairing.id}"),
+        ("GET", f"organizations/{organization.id}/pairings/{api.env.pairing.id}"),
+        ("DELETE", f"organizations/{organization.id}/pairings/{api.env.pairing.id}"),
     ):
         refused = await api.call(method, path, who=who, body={})
         assert refused.status_code == 401, path
         assert refused.headers["WWW-Authenticate"].startswith("Bearer ")
-    assert await api.adapters.pairings.get(organization.id, api.desk.pairing.id)
+    assert await api.adapters.pairings.get(organization.id, api.env.pairing.id)
 
 
 async def test_an_organization_that_is_not_there_is_not_found(
@@ -157,7 +157,7 @@ async def test_a_tenant_belongs_to_one_organization(api: Api) -> None:
 
 
 async def test_organizations_are_listed_in_pages(api: Api) -> None:
-    ids = {(await created(api))["id"] for _ in range(3)} | {api.desk.organization.id}
+    ids = {(await created(api))["id"] for _ in range(3)} | {api.env.organization.id}
     first = body_of(await api.call("GET", "organizations?limit=3", who="platform"))
     rest = await api.call("GET", f"organizations?cursor={first['next']}", who="platform")
     assert {o["id"] for o in first["items"] + body_of(rest)["items"]} == ids
@@ -444,10 +444,10 @@ async def test_odd_pairing_ids_are_refused(
 
 
 async def test_pairings_are_shown_listed_and_removed(api: Api, people: FakeDirectory) -> None:
-    organization = api.desk.organization
+    organization = api.env.organization
     path = f"organizations/{organization.id}/pairings"
     listed = body_of(await api.call("GET", path, who="platform"))
-    one = f"{path}/{api.desk.pairing.id}"
+    one = f"{path}/{api.env.pairing.id}"
     shown = await api.call("GET", one, who="platform")
     assert listed["items"] == [body_of(shown)]
     for _ in range(2):
@@ -459,7 +459,7 @@ async def test_pairings_are_shown_listed_and_removed(api: Api, people: FakeDirec
 async def test_another_organizations_pairing_is_not_found(api: Api, people: FakeDirectory) -> None:
     other = await connected(api)
     absent = await api.call(
-        "GET", f"organizations/{other.id}/pairings/{api.desk.pairing.id}", who="platform"
+        "GET", f"organizations/{other.id}/pairings/{api.env.pairing.id}", who="platform"
     )
     assert absent.status_code == 404
     assert not people.known
@@ -476,7 +476,7 @@ async def test_another_organizations_pairing_is_not_found(api: Api, people: Fake
 async def test_people_are_told_that_their_organization_is_stopped(
     api: Api, changes: dict[str, Any]
 ) -> None:
-    organization = await api.adapters.organizations.get(api.desk.organization.id)
+    organization = await api.adapters.organizations.get(api.env.organization.id)
     await api.adapters.organizations.save(replace(organization, **changes))
-    refused = await api.call("GET", f"pairings/{api.desk.pairing.id}")
+    refused = await api.call("GET", f"pairings/{api.env.pairing.id}")
     assert refused.status_code == 403

@@ -83,7 +83,7 @@ async def test_a_wait_is_told_in_whole_seconds_and_never_too_short(api: Api) -> 
     api.adapters.__dict__["schedules"] = Raising(CalendarThrottled("w", retry_after_seconds=1.2))
     response = await api.call(
         "GET",
-        f"pairings/{api.desk.pairing.id}/availability",
+        f"pairings/{api.env.pairing.id}/availability",
         query=[("from", "2026-03-03T08:00:00Z"), ("to", "2026-03-03T17:00:00Z")],
     )
     assert (response.status_code, response.headers["retry-after"]) == (503, "2")
@@ -106,7 +106,7 @@ async def test_microsofts_words_go_along(api: Api, error: Any, words: dict[str, 
     api.adapters.__dict__["schedules"] = Raising(error)
     response = await api.call(
         "GET",
-        f"pairings/{api.desk.pairing.id}/availability",
+        f"pairings/{api.env.pairing.id}/availability",
         query=[("from", "2026-03-03T08:00:00Z"), ("to", "2026-03-03T17:00:00Z")],
     )
     assert words.items() <= body_of(response).items()

@@ -13,7 +13,7 @@ async def asked(
     api: Api, *query: tuple[str, str], path: str = "availability"
 ) -> tuple[int, set[str]]:
     """Return the status and the fields that were named."""
-    pairing = f"pairings/{api.desk.pairing.id}/"
+    pairing = f"pairings/{api.env.pairing.id}/"
     response = await api.call("GET", pairing + path, query=query)
     return response.status_code, {e["field"] for e in body_of(response).get("errors", ())}
 
@@ -25,7 +25,7 @@ async def test_a_window_is_all_that_is_needed(api: Api) -> None:
 async def test_an_offset_counts_and_is_answered_in_utc(api: Api) -> None:
     response = await api.call(
         "GET",
-        f"pairings/{api.desk.pairing.id}/availability",
+        f"pairings/{api.env.pairing.id}/availability",
         query=[("from", "2026-03-03T09:00:00+01:00"), ("to", "2026-03-03T18:00:00+01:00")],
     )
     assert body_of(response)["start"] == "2026-03-03T08:00:00Z"

@@ -8,7 +8,7 @@ import pytest
 from shared.calendar_sync.merge import merge
 from shared.ids import SessionId
 from shared.sessions import reservations
-from shared.sessions.model import HOLD_FOR, ResponseState, Session
+from shared.sessions.model import HOLD_TTL, ResponseState, Session
 from tests.builders import a_span, at
 from tests.edge.api import Api, body_of
 from tests.edge.test_sessions import post
@@ -26,7 +26,7 @@ async def booked(api: Api) -> tuple[str, str]:
 
 
 async def stored(api: Api, path: str) -> Session:
-    return await api.desk.sessions.get(api.desk.mentee, SessionId(path.removeprefix("sessions/")))
+    return await api.env.sessions.get(api.env.mentee, SessionId(path.removeprefix("sessions/")))
 
 
 async def patch(api: Api, path: str, etag: str, **body: object) -> tuple[int, Any]:
@@ -37,10 +37,10 @@ async def patch(api: Api, path: str, etag: str, **body: object) -> tuple[int, An
 async def test_a_move_again_is_the_same_answer_under_the_etag_of_before(api: Api) -> None:
     path, etag = await booked(api)
     first = await patch(api, path, etag)
-    calls = list(api.desk.outlook.calls)
+    calls = list(api.env.outlook.calls)
     assert await patch(api, path, etag) == first
     assert first[0] == 200
-    assert api.desk.outlook.calls == calls
+    assert api.env.outlook.calls == calls
     status, problem = await patch(api, path, etag, start="2026-03-03T16:00:00Z")
     assert (status, problem["type"]) == (412, "/problems/precondition-failed")
     assert f"scheduled for {NEW}" in problem["detail"]
@@ -51,20 +51,20 @@ async def test_a_move_again_after_somebody_moved_or_cancelled_it_says_what_it_is
 ) -> None:
     path, etag = await booked(api)
     assert (await patch(api, path, etag))[0] == 200
-    seen = api.desk.calendar.moved(api.desk.outlook.events[0], a_span(at(9, day=2)))
-    await reservations.save(api.desk.sessions, merge(await stored(api, path), seen).session)
+    seen = api.env.calendar.moved(api.env.outlook.events[0], a_span(at(9, day=2)))
+    await reservations.save(api.env.sessions, merge(await stored(api, path), seen).session)
     status, problem = await patch(api, path, etag)
     assert (status, "scheduled for 2026-03-04T09:00:00Z" in problem["detail"]) == (412, True)
     await api.call("POST", f"{path}/cancel", body={})
     status, problem = await patch(api, path, etag)
     assert (status, "It is cancelled" in problem["detail"]) == (412, True)
-    assert len([e for e in api.desk.outlook.events if not e.is_gone]) == 0
+    assert len([e for e in api.env.outlook.events if not e.is_gone]) == 0
 
 
 async def test_a_move_that_is_half_done_is_finished_under_the_etag_of_before(api: Api) -> None:
     path, etag = await booked(api)
-    half_done = (await stored(api, path)).towards(SPAN, api.clock.now() + HOLD_FOR)
-    await reservations.save(api.desk.sessions, half_done)
+    half_done = (await stored(api, path)).with_pending_move(SPAN, api.clock.now() + HOLD_TTL)
+    await reservations.save(api.env.sessions, half_done)
     other, _ = await patch(api, path, etag, start="2026-03-03T16:00:00Z")
     assert other == 412
     status, body = await patch(api, path, etag)
@@ -87,10 +87,10 @@ async def test_a_move_of_a_series_again_is_the_same_answer(api: Api, scope: str)
     etag = (await api.call("GET", path)).headers["etag"]
     start = "2026-03-11T12:00:00Z" if scope != "all" else "2026-03-04T12:00:00Z"
     first = await patch(api, path, etag, start=start, scope=scope)
-    calls = list(api.desk.outlook.calls)
+    calls = list(api.env.outlook.calls)
     again = await patch(api, path, etag, start=start, scope=scope)
     assert (first[0], again) == (200, first)
-    assert api.desk.outlook.calls == calls
+    assert api.env.outlook.calls == calls
     # One of them was moved on: not where this request put it.
     last = f"sessions/{body['series']['sessions'][3]['id']}"
     assert (await patch(api, last, "*", start="2026-03-26T15:00:00Z"))[0] == 200
@@ -106,8 +106,8 @@ async def test_a_move_of_a_series_that_broke_off_is_finished_under_the_etag_of_b
     etag = (await api.call("GET", path)).headers["etag"]
     assert (await patch(api, path, "*", start="2026-03-18T12:00:00Z"))[0] == 200
     target = a_span(at(12, day=23))
-    half_done = (await stored(api, last)).towards(target, api.clock.now() + HOLD_FOR)
-    await reservations.save(api.desk.sessions, half_done)
+    half_done = (await stored(api, last)).with_pending_move(target, api.clock.now() + HOLD_TTL)
+    await reservations.save(api.env.sessions, half_done)
     wish = {"start": "2026-03-18T12:00:00Z", "scope": "this_and_following"}
     status, moved = await patch(api, path, etag, **wish)
     assert status == 200, moved
@@ -116,7 +116,7 @@ async def test_a_move_of_a_series_that_broke_off_is_finished_under_the_etag_of_b
         "2026-03-25T12:00:00Z",
     ]
     assert (await stored(api, last)).pending_span is None
-    events = [e.seen.span for e in api.desk.outlook.events if not e.pattern and not e.is_gone]
+    events = [e.seen.span for e in api.env.outlook.events if not e.pattern and not e.is_gone]
     assert target in events
 
 
@@ -125,7 +125,7 @@ async def test_a_cancellation_again_is_the_same_answer(api: Api) -> None:
     first = await api.call("POST", f"{path}/cancel", body={"comment": "sorry"})
     again = await api.call("POST", f"{path}/cancel", body={"comment": "sorry"})
     assert (first.status_code, body_of(again)) == (200, body_of(first))
-    assert api.desk.outlook.calls.count("cancel") == 1
+    assert api.env.outlook.calls.count("cancel") == 1
     for path_of, body in (("response", {"response": "accepted"}), ("proposals/x/accept", None)):
         who = "mentor" if body else "mentee"
         late = await api.call("POST", f"{path}/{path_of}", who=who, body=body)
@@ -156,17 +156,17 @@ async def test_accepting_after_declining_reports_the_missing_invitation(
 
 async def test_a_proposal_taken_again_is_the_same_answer(api: Api) -> None:
     path, _ = await booked(api)
-    desk = api.desk
-    seen = desk.calendar.answered(
-        desk.outlook.events[0], desk.address(desk.mentor), ResponseState.TENTATIVE, SPAN
+    env = api.env
+    seen = env.calendar.answered(
+        env.outlook.events[0], env.address(env.mentor), ResponseState.TENTATIVE, SPAN
     )
-    await reservations.save(desk.sessions, merge(await stored(api, path), seen).session)
-    accept = f"{path}/proposals/{desk.mentor.object_id}/accept"
+    await reservations.save(env.sessions, merge(await stored(api, path), seen).session)
+    accept = f"{path}/proposals/{env.mentor.object_id}/accept"
     first, again = await api.call("POST", accept), await api.call("POST", accept)
     assert (first.status_code, body_of(first)["start"]) == (200, NEW)
     assert (again.status_code, body_of(again)) == (200, body_of(first))
     assert again.headers["etag"] == first.headers["etag"]
     session = await stored(api, path)
-    await reservations.save(desk.sessions, replace(session, span=a_span(at(9, day=2))))
+    await reservations.save(env.sessions, replace(session, span=a_span(at(9, day=2))))
     late = await api.call("POST", accept)
     assert (late.status_code, "2026-03-04T09:00" in body_of(late)["detail"]) == (409, True)

@@ -75,7 +75,7 @@ async def test_an_odd_attendee_is_nobody(api: Api, odd: str) -> None:
 
 async def booked(api: Api, key: str | None) -> Any:
     headers = {} if key is None else {"idempotency-key": key}
-    path = f"pairings/{api.desk.pairing.id}/sessions"
+    path = f"pairings/{api.env.pairing.id}/sessions"
     return await api.call("POST", path, body=BODY, headers=headers)
 
 
@@ -92,7 +92,7 @@ async def test_a_key_belongs_to_one_request(api: Api) -> None:
     assert (again.status_code, body_of(again)["id"]) == (201, first["id"])
     other = await api.call(
         "POST",
-        f"pairings/{api.desk.pairing.id}/sessions",
+        f"pairings/{api.env.pairing.id}/sessions",
         body={**BODY, "duration_minutes": 45},
         headers={"idempotency-key": "one"},
     )
@@ -136,7 +136,7 @@ async def test_without_a_token_nothing_is_told(api: Api, authorization: str | No
 
 
 async def test_the_token_is_looked_at_before_the_request(api: Api) -> None:
-    path = f"pairings/{api.desk.pairing.id}/sessions"
+    path = f"pairings/{api.env.pairing.id}/sessions"
     response = await api.call("POST", path, who=None, content=b"{", headers={})
     assert response.status_code == 401
 

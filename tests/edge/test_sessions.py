@@ -11,7 +11,7 @@ import functions._http
 from shared.ids import SessionId
 from shared.sessions import reservations
 from shared.sessions.booking import book
-from shared.sessions.model import HOLD_FOR, Session, SessionState
+from shared.sessions.model import HOLD_TTL, Session, SessionState
 from tests.builders import a_session, at
 from tests.edge.api import Api, body_of
 from tests.unit.sessions.conftest import a_request
@@ -23,7 +23,7 @@ async def post(api: Api, key: str = "key", **changes: object) -> tuple[int, Any]
     body = {"start": START, "duration_minutes": 30, "time_zone": "Europe/Berlin"} | changes
     reply = await api.call(
         "POST",
-        f"pairings/{api.desk.pairing.id}/sessions",
+        f"pairings/{api.env.pairing.id}/sessions",
         body={name: value for name, value in body.items() if value is not None},
         headers={"idempotency-key": key},
     )
@@ -75,8 +75,8 @@ async def post(api: Api, key: str = "key", **changes: object) -> tuple[int, Any]
 async def test_what_is_wrong_is_named(api: Api, changes: dict[str, Any], field: str) -> None:
     status, problem = await post(api, **changes)
     assert (status, problem["errors"][0]["field"]) == (422, field)
-    assert api.desk.outlook.events == []
-    assert api.desk.outlook.calls == []
+    assert api.env.outlook.events == []
+    assert api.env.outlook.calls == []
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ async def test_what_is_wrong_is_named(api: Api, changes: dict[str, Any], field: 
 )
 async def test_what_people_write_goes_to_outlook_as_it_is(api: Api, text: str) -> None:
     drafts: list[Any] = []
-    create = api.desk.calendar.create
+    create = api.env.calendar.create
 
     async def remembering(acting: Any, draft: Any) -> Any:
         drafts.append(draft)
         return await create(acting, draft)
 
-    api.desk.calendar.create = remembering  # type: ignore[method-assign]  # the fake's
+    api.env.calendar.create = remembering  # type: ignore[method-assign]  # the fake's
     status, _ = await post(api, title=text, agenda=f"{text}\n\n{text}", location=text)
     assert status == 201
     assert (drafts[0].title, drafts[0].location) == (text, text)
@@ -128,13 +128,13 @@ async def test_nobody_left_to_invite_is_refused_when_the_pairing_is_made(api: Ap
             {
                 "role": "mentor",
                 "address": "ada@contoso.example",
-                "object_id": api.desk.mentor.object_id,
+                "object_id": api.env.mentor.object_id,
             }
         ]
     }
     reply = await api.call(
         "PUT",
-        f"organizations/{api.desk.organization.id}/pairings/alone",
+        f"organizations/{api.env.organization.id}/pairings/alone",
         who="platform",
         body=alone,
     )
@@ -159,8 +159,8 @@ async def test_a_series_answers_with_all_of_it(api: Api) -> None:
 
 async def test_dates_that_are_not_free_are_told_with_alternatives(api: Api) -> None:
     taken = a_request(hour=10, start=at(10, day=8))
-    desk = api.desk
-    await book(desk.acting(desk.mentee), desk.pairing, taken, books=desk.books)
+    env = api.env
+    await book(env.acting(env.mentee), env.pairing, taken, ports=env.ports)
     repeat = {"frequency": "weekly", "count": 3}
     status, problem = await post(api, "other", repeat=repeat)
     assert (status, problem["type"]) == (409, "/problems/slot-taken")
@@ -202,18 +202,18 @@ async def test_scopes(api: Api) -> None:
 
 
 async def with_sessions(api: Api, count: int) -> list[Session]:
-    desk, stored = api.desk, []
+    env, stored = api.env, []
     for number in range(count):
         start = at(10) - timedelta(days=number + 1)
         draft = a_session(
-            desk.mentor,
-            organizer=desk.mentee,
-            organization_id=desk.organization.id,
-            pairing_id=desk.pairing.id,
+            env.mentor,
+            organizer=env.mentee,
+            organization_id=env.organization.id,
+            pairing_id=env.pairing.id,
             span=type(a_session().span)(start, start + timedelta(minutes=30)),
-            held_until=start + HOLD_FOR,
+            held_until=start + HOLD_TTL,
         )
-        opened = await reservations.create(desk.sessions, draft, desk.clock.now())
+        opened = await reservations.create(env.sessions, draft, env.clock.now())
         stored.append(opened)
     return stored
 
@@ -251,24 +251,24 @@ async def test_what_the_caller_has_already_is_not_sent_again(api: Api) -> None:
 async def test_nobody_waits_longer_than_ten_seconds(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = api.desk.calendar.create
+    create = api.env.calendar.create
 
     async def slow(acting: Any, draft: Any) -> Any:
         await create(acting, draft)
         await asyncio.sleep(60)
 
-    api.desk.calendar.create = slow  # type: ignore[method-assign]  # the fake's
+    api.env.calendar.create = slow  # type: ignore[method-assign]  # the fake's
     with monkeypatch.context() as hurried:
         hurried.setattr(functions._http, "WAIT_SECONDS", 0.5)  # enough to come to Outlook
         status, problem = await post(api)
     assert (status, problem["type"]) == (503, "/problems/took-too-long")
     assert "same Idempotency-Key" in problem["remedy"]
-    assert len(api.desk.outlook.events) == 1
-    api.desk.calendar.create = create  # type: ignore[method-assign]  # the fake's
+    assert len(api.env.outlook.events) == 1
+    api.env.calendar.create = create  # type: ignore[method-assign]  # the fake's
     api.clock.advance(timedelta(seconds=5))
     status, body = await post(api)
     assert (status, body["state"]) == (201, SessionState.SCHEDULED)
-    assert len(api.desk.outlook.events) == 1
+    assert len(api.env.outlook.events) == 1
 
 
 # --- a pairing that is gone, people who are gone
@@ -279,7 +279,7 @@ async def test_sessions_of_a_pairing_that_ended_are_answered_and_cancelled_not_m
 ) -> None:
     _, body = await post(api)
     path = f"sessions/{body['id']}"
-    await api.adapters.pairings.delete(api.desk.organization.id, api.desk.pairing.id)
+    await api.adapters.pairings.delete(api.env.organization.id, api.env.pairing.id)
     moved = await api.call(
         "PATCH", path, body={"start": at(14, day=1).isoformat()}, headers={"if-match": "*"}
     )
@@ -295,8 +295,8 @@ async def test_sessions_of_a_pairing_that_ended_are_answered_and_cancelled_not_m
 
 async def test_a_session_that_nobody_is_invited_to_is_not_moved(api: Api) -> None:
     _, body = await post(api)
-    session = await api.desk.sessions.get(api.desk.mentee, SessionId(body["id"]))
-    await reservations.save(api.desk.sessions, replace(session, attendees=()))
+    session = await api.env.sessions.get(api.env.mentee, SessionId(body["id"]))
+    await reservations.save(api.env.sessions, replace(session, attendees=()))
     moved = await api.call(
         "PATCH",
         f"sessions/{body['id']}",

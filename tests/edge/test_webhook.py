@@ -21,7 +21,7 @@ def outbox(api: Api) -> InMemoryNotificationQueue:
 
 def a_notification(api: Api, **changes: Any) -> dict[str, Any]:
     """Return one as Graph writes it."""
-    mentee = api.desk.mentee
+    mentee = api.env.mentee
     return {
         "subscriptionId": a_uuid(),
         "subscriptionExpirationDateTime": "2026-03-09T08:00:00Z",
@@ -56,7 +56,7 @@ async def test_verified_notifications_are_queued_once_per_mailbox(api: Api) -> N
     both = [known, known | {"resourceData": {"id": "AAMk2"}}, known]
     assert await delivered(api, {"value": both}) == 202
     ((changes, _),) = outbox(api).put_changes
-    assert changes.mailbox == api.desk.mentee
+    assert changes.mailbox == api.env.mentee
     assert [event.event_id for event in changes.events] == ["AAMk", "AAMk2"]
 
 

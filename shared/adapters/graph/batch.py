@@ -55,7 +55,7 @@ async def send_batch(
         with suppress(GraphCallFailed, SchedulingError):
             answers |= await _send(graph, again, ends_at)
     if any(isinstance(a, GraphCallFailed) and a.refusal.status == 403 for a in answers.values()):
-        await graph.suspect()
+        await graph.on_denied()
     return [answers[n] for n in parts]
 
 

@@ -138,16 +138,16 @@ class GraphSession:
         try:
             return await self._send(request, repeatable, call_seconds, budget_seconds)
         except ConsentMissing:
-            await self.suspect()
+            await self.on_denied()
             raise
         except GraphCallFailed as failed:
             if failed.refusal.status == 403:
-                await self.suspect()
+                await self.on_denied()
             raise
 
-    async def suspect(self) -> None:
+    async def on_denied(self) -> None:
         """Have it looked at whether the tenant still lets the app in: something was denied."""
-        await self._client.suspect(self._identity.tenant_id)
+        await self._client.on_denied(self._identity.tenant_id)
 
     def count_throttled(self, operation: str, refusals: Iterable[GraphErrorBody]) -> None:
         """Count those of *refusals* of *operation* by which Graph asked to wait."""
@@ -270,20 +270,20 @@ class GraphClient:
         settings: Settings,
         credentials: AppCredentials,
         http_pool: HttpPool,
-        suspect: Callable[[TenantId], Awaitable[None]] | None = None,
+        on_denied: Callable[[TenantId], Awaitable[None]] | None = None,
         throttled: Counter[TenantId] | None = None,
     ) -> None:
         """*suspect*: told of tenants where something was denied. *throttled*: counts 429s."""
         self.cloud = settings.cloud
         self.throttled: Counter[TenantId] = throttled if throttled is not None else Counter()
-        self._suspect = suspect
+        self._on_denied = on_denied
         self._credentials = credentials
         self._outbound = http_pool
 
-    async def suspect(self, tenant_id: TenantId) -> None:
+    async def on_denied(self, tenant_id: TenantId) -> None:
         """Tell whoever wants to know that something was denied in a tenant."""
-        if self._suspect is not None:
-            await self._suspect(tenant_id)
+        if self._on_denied is not None:
+            await self._on_denied(tenant_id)
 
     def acting(self, acting: ActingUser) -> GraphSession:
         """Return Graph as *acting* sees it: as that user if they signed in, else as the app."""

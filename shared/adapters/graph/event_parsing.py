@@ -8,10 +8,10 @@ from shared.errors import CalendarUnavailable
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.model import (
     AttendeeResponse,
+    CalendarAttendee,
+    CalendarEvent,
     MeetingProvider,
     ResponseState,
-    SeenAttendee,
-    SeenEvent,
 )
 
 _MEETINGS: Final = {
@@ -28,7 +28,9 @@ _RESPONSES: Final = {
 }
 
 
-def parse_event(payload: Mapping[str, Any], *, session_id: SessionId | None = None) -> SeenEvent:
+def parse_event(
+    payload: Mapping[str, Any], *, session_id: SessionId | None = None
+) -> CalendarEvent:
     """Return the organizer's copy of an event out of Graph's JSON.
 
     Raises:
@@ -36,7 +38,7 @@ def parse_event(payload: Mapping[str, Any], *, session_id: SessionId | None = No
     """
     try:
         organizer = _address(payload.get("organizer") or {})
-        return SeenEvent(
+        return CalendarEvent(
             event_id=EventId(payload["id"]),
             ical_uid=ICalUid(payload["iCalUId"]),
             etag=payload["@odata.etag"],
@@ -65,8 +67,8 @@ def _provider(payload: Mapping[str, Any]) -> MeetingProvider | None:
     return _MEETINGS.get(str(payload.get("onlineMeetingProvider")).lower())
 
 
-def _parse_attendee(payload: Mapping[str, Any]) -> SeenAttendee:
-    return SeenAttendee(
+def _parse_attendee(payload: Mapping[str, Any]) -> CalendarAttendee:
+    return CalendarAttendee(
         address=_address(payload),
         response=_parse_response(payload),
         required=str(payload.get("type") or "required").lower() == "required",
@@ -84,7 +86,7 @@ def _parse_response(payload: Mapping[str, Any]) -> AttendeeResponse:
     proposal = payload.get("proposedNewTime")
     proposed = read_span(proposal["start"], proposal["end"]) if proposal else None
     if state is ResponseState.PENDING:
-        return AttendeeResponse(proposed=proposed, reset=word == "notresponded")
+        return AttendeeResponse(proposed=proposed, was_reset=word == "notresponded")
     return AttendeeResponse(state, read_instant(status.get("time")), proposed)
 
 

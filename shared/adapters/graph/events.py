@@ -61,7 +61,7 @@ from shared.adapters.graph.times import to_date_time_zone, to_local_time, zone_n
 from shared.errors import CalendarUnavailable, EventGone, SchedulingError
 from shared.ids import EventId, ICalUid, Mailbox, SessionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.model import Attendee, EventDraft, ResponseState, SeenEvent, Session
+from shared.sessions.model import Attendee, CalendarEvent, EventDraft, ResponseState, Session
 from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 from shared.timespan import TimeSpan
 
@@ -130,7 +130,7 @@ class GraphCalendar:
         self._monotonic = monotonic
         self._offers: dict[Mailbox, tuple[float, frozenset[OnlineMeetingChoice]]] = {}
 
-    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Create the event in the acting mailbox and invite the attendees, once per session.
 
         Raises what the port says; CalendarUnavailable also when Graph knows the session's
@@ -149,11 +149,11 @@ class GraphCalendar:
             return await self._find_duplicate(graph, failed, draft.session_id)
         return parse_event(answer.json(), session_id=draft.session_id)
 
-    async def find(self, mailbox: Mailbox, session_id: SessionId) -> SeenEvent | None:
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
         """Find the event of *session_id* by our extended property, by the app's own identity."""
         return await self._find(self._client.app(mailbox.tenant_id, mailbox.object_id), session_id)
 
-    async def read(self, mailbox: Mailbox, event_id: EventId) -> SeenEvent:
+    async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
         """Read one event by the app's own identity. Raises EventGone."""
         graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
         answer = await graph.call(_get_event_request(graph, event_id), repeatable=True)
@@ -161,7 +161,7 @@ class GraphCalendar:
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         """Read up to 20 events of one tenant in one request; each its event or its error."""
         if not events:
             return []
@@ -178,7 +178,7 @@ class GraphCalendar:
 
     async def reschedule(
         self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Give the event new times; never touches its body, which holds the online meeting."""
         graph = self._client.acting(acting)
         builder = EventItemRequestBuilder(graph.adapter, graph.path(event=event_id))
@@ -191,7 +191,7 @@ class GraphCalendar:
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
-    ) -> list[SeenEvent]:
+    ) -> list[CalendarEvent]:
         """Return the occurrences of a series in *window*, by the app's own identity."""
         graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
         builder = InstancesRequestBuilder(graph.adapter, graph.path(event=master_id))
@@ -202,7 +202,7 @@ class GraphCalendar:
             top=_INSTANCES_PAGE,
         )
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        seen: list[SeenEvent] = []
+        seen: list[CalendarEvent] = []
         while True:
             payload = (await graph.call(request, repeatable=True)).json()
             seen += [parse_event(event) for event in payload.get("value") or ()]
@@ -218,7 +218,7 @@ class GraphCalendar:
         first: TimeSpan,
         time_zone: str,
         pattern: Pattern,
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Give the whole series new times: what was changed of single dates is lost."""
         graph = self._client.acting(acting)
         builder = EventItemRequestBuilder(graph.adapter, graph.path(event=master_id))
@@ -231,7 +231,7 @@ class GraphCalendar:
 
     async def reschedule_many(
         self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         """Give up to 52 events new times; each the event or its error."""
         graph = self._client.acting(acting)
 
@@ -309,7 +309,7 @@ class GraphCalendar:
 
     async def _find_duplicate(
         self, graph: GraphSession, failed: GraphCallFailed, session_id: SessionId
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Return the event that a refused duplicate speaks of.
 
         Live clients saw the first event's id beside the code, but not always.
@@ -335,7 +335,7 @@ class GraphCalendar:
         return seen
 
     @staticmethod
-    async def _find(graph: GraphSession, session_id: SessionId) -> SeenEvent | None:
+    async def _find(graph: GraphSession, session_id: SessionId) -> CalendarEvent | None:
         has_it = (
             f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
             f"and ep/value eq '{_quoted(session_id)}')"
@@ -503,7 +503,7 @@ def _slot(span: TimeSpan, time_zone: str) -> TimeSlot:
 
 def _seen_or_error(
     graph: GraphSession, outcome: GraphResponse | GraphCallFailed | SchedulingError
-) -> SeenEvent | Exception:
+) -> CalendarEvent | Exception:
     if isinstance(outcome, GraphCallFailed):
         return graph.error(outcome.refusal)
     if isinstance(outcome, SchedulingError):

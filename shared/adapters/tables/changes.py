@@ -29,7 +29,7 @@ from shared.changes.model import Change, ChangeKind
 from shared.errors import Invalid, StaleRow
 from shared.ids import OrganizationId, PairingId, SessionId
 
-_AT_ONCE: Final = TRANSACTION_ROWS - 1
+_TRANSACTION_CHANGES: Final = TRANSACTION_ROWS - 1
 """Changes in one transaction: the counter is in it too."""
 
 
@@ -49,9 +49,9 @@ class TableChanges:
             by_organization.setdefault(change.organization_id, []).append(change)
         for organization_id, its in by_organization.items():
             turn = self._turns.setdefault(organization_id, asyncio.Lock())
-            for start in range(0, len(its), _AT_ONCE):
+            for start in range(0, len(its), _TRANSACTION_CHANGES):
                 async with turn:
-                    await self._append(organization_id, its[start : start + _AT_ONCE])
+                    await self._append(organization_id, its[start : start + _TRANSACTION_CHANGES])
 
     async def after(
         self, organization_id: OrganizationId, cursor: str | None, limit: int

@@ -62,7 +62,7 @@ class TablePairings:
 
         return await retry_on_conflict(attempt)
 
-    async def of_mailbox(
+    async def list_by_mailbox(
         self, organization_id: OrganizationId, mailbox: Mailbox, *, after: str | None, limit: int
     ) -> tuple[Sequence[Pairing], str | None]:
         """Return a page of *mailbox*'s pairings by id, and the cursor of the next or None."""
@@ -84,7 +84,7 @@ class TablePairings:
             cursor(page[-1].values["pairing_id"]) if len(found) > limit else None,
         )
 
-    async def of_organization(
+    async def list_by_organization(
         self, organization_id: OrganizationId, *, after: str | None, limit: int
     ) -> tuple[Sequence[Pairing], str | None]:
         """Return a page of the organization's pairings by id; the cursor of the next or None."""

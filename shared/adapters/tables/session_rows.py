@@ -38,7 +38,7 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.sessions.recurrence import Frequency, MonthlyBy
-from shared.sessions.series import Outcome, Planned, Series
+from shared.sessions.series import Outcome, PlannedDate, Series
 from shared.timespan import TimeSpan
 
 _T = TypeVar("_T")
@@ -69,12 +69,12 @@ def session_values(session: Session) -> dict[str, Any]:
                 "ical_uid": session.ical_uid,
                 "event_etag": session.event_etag,
                 "event_modified_at": _instant(session.event_modified_at),
-                "scheduling": session.scheduling,
+                "scheduling": session.sequence,
                 "series_id": session.series_id,
                 "occurrence": session.occurrence,
                 "pending_start": _instant(pending.start if pending else None),
                 "pending_end": _instant(pending.end if pending else None),
-                "pending_of": session.pending_of,
+                "pending_of": session.pending_base_version,
                 "held_until": _instant(session.held_until),
                 "unreadable_since": _instant(session.unreadable_since),
             }
@@ -105,12 +105,12 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         ical_uid=_optional(ICalUid, values.get("ical_uid")),
         event_etag=values.get("event_etag"),
         event_modified_at=_moment(values.get("event_modified_at")),
-        scheduling=values["scheduling"],
+        sequence=values["scheduling"],
         conflicts_with=tuple(map(SessionId, json.loads(read_long_text("conflicts_with", values)))),
         series_id=_optional(SeriesId, values.get("series_id")),
         occurrence=values["occurrence"],
         pending_span=_span(values.get("pending_start"), values.get("pending_end")),
-        pending_of=values.get("pending_of"),
+        pending_base_version=values.get("pending_of"),
         held_until=_moment(values.get("held_until")),
         unreadable_since=_moment(values.get("unreadable_since")),
         version=version,
@@ -136,7 +136,7 @@ def series_values(series: Series) -> dict[str, Any]:
         people=[
             [p.number, p.busy, p.unknown_for] for p in series.planned if p.busy or p.unknown_for
         ],
-        others=[mailbox.object_id for mailbox in series.others],
+        others=[mailbox.object_id for mailbox in series.attendee_mailboxes],
     )
 
 
@@ -151,7 +151,7 @@ def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Se
         organization_id=OrganizationId(values["organization_id"]),
         pairing_id=PairingId(values["pairing_id"]),
         organizer=organizer,
-        others=tuple(
+        attendee_mailboxes=tuple(
             Mailbox(organizer.tenant_id, ObjectId(one))
             for one in json.loads(read_long_text("others", values))
         ),
@@ -234,7 +234,7 @@ def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
                     hold.session_id,
                     instant(hold.span.start),
                     instant(hold.span.end),
-                    _instant(hold.counts_until),
+                    _instant(hold.expires_at),
                 ]
                 for hold in holds
             ]
@@ -258,13 +258,13 @@ def _attendee_values(attendee: Attendee) -> dict[str, Any]:
         "object_id": attendee.object_id,
         "required": attendee.required,
         "busy": not attendee.is_free or None,
-        "free_then": attendee.is_free_then,
+        "free_then": attendee.is_free_at_pending,
         "forwarded": attendee.forwarded or None,
         "response": response.state.value,
         "responded_at": _instant(response.responded_at),
         "proposed": _instants(proposed) if proposed else None,
         "taken": _instants(attendee.taken) if attendee.taken else None,
-        "reset": response.reset or None,
+        "reset": response.was_reset or None,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -275,13 +275,13 @@ def _attendee(values: Mapping[str, Any]) -> Attendee:
         object_id=_optional(ObjectId, values.get("object_id")),
         required=values["required"],
         is_free=not values.get("busy", False),
-        is_free_then=values.get("free_then"),
+        is_free_at_pending=values.get("free_then"),
         taken=_span(*values.get("taken", (None, None))),
         response=AttendeeResponse(
             state=ResponseState(values["response"]),
             responded_at=_moment(values.get("responded_at")),
             proposed=_span(*values.get("proposed", (None, None))),
-            reset=values.get("reset", False),
+            was_reset=values.get("reset", False),
         ),
         forwarded=values.get("forwarded", False),
     )
@@ -294,7 +294,7 @@ def _long_texts(**values: object) -> dict[str, Any]:
     return payload
 
 
-def _planned_values(planned: Planned) -> list[Any]:
+def _planned_values(planned: PlannedDate) -> list[Any]:
     payload: list[Any] = [planned.outcome.value, *_instants(planned.span)]
     if planned.outcome is not Outcome.BOOKED:
         payload.append(_instants(planned.moved_to) if planned.moved_to else None)
@@ -304,10 +304,10 @@ def _planned_values(planned: Planned) -> list[Any]:
 
 def _planned(
     number: int, payload: Sequence[Any], busy: Sequence[str], unknown: Sequence[str]
-) -> Planned:
+) -> PlannedDate:
     outcome, start, end, *more = payload
     moved_to, *alternatives = more or [None]
-    return Planned(
+    return PlannedDate(
         number,
         TimeSpan(moment(start), moment(end)),
         Outcome(outcome),

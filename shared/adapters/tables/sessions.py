@@ -137,7 +137,7 @@ class TableSessions:
             raise NotFound("There is no such session.")
         return entry
 
-    async def shown_by(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
+    async def find_by_event(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
         """Return whose event of the organizer's *mailbox* it is."""
         row = await self._tables.get(
             MAILBOXES, keys.event(mailbox, event_id), ["session_id", "series_id"]
@@ -157,7 +157,7 @@ class TableSessions:
         row = await self._tables.get(MAILBOXES, keys.series(mailbox, series_id))
         return series_of(row.values, mailbox, row.etag) if row else None
 
-    async def of_mailbox(
+    async def list_by_mailbox(
         self,
         mailbox: Mailbox,
         *,

@@ -22,9 +22,9 @@ from shared.ids import EventId, OrganizationId, PairingId, SessionId, Subscripti
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     Attendee,
+    CalendarEvent,
     EventDraft,
     ResponseState,
-    SeenEvent,
     Session,
     SessionState,
 )
@@ -55,7 +55,7 @@ def a_draft(microsoft: Microsoft, **changes: Any) -> EventDraft:
     return EventDraft(**told | changes)
 
 
-def session_of(microsoft: Microsoft, draft: EventDraft, seen: SeenEvent) -> Session:
+def session_of(microsoft: Microsoft, draft: EventDraft, seen: CalendarEvent) -> Session:
     return Session(
         id=draft.session_id,
         organization_id=OrganizationId("contoso"),
@@ -161,7 +161,7 @@ async def test_many_in_one_request(microsoft: Microsoft, wired: Wiring) -> None:
     first, gone = await wired.calendar.read_many(
         [(ada, seen.event_id), (microsoft.mailbox("ben"), seen.event_id)]
     )
-    assert isinstance(first, SeenEvent)
+    assert isinstance(first, CalendarEvent)
     assert first.event_id == seen.event_id
     assert isinstance(gone, EventGone)
     assert len([r for r in microsoft.graph.requests.entries if not r.in_batch]) == 1

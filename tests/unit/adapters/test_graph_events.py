@@ -24,9 +24,9 @@ from shared.ids import TenantId as Tenant
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.model import (
     Attendee,
+    CalendarEvent,
     EventDraft,
     ResponseState,
-    SeenEvent,
     Session,
     SessionState,
 )
@@ -260,7 +260,7 @@ async def test_many_are_read_in_one_request(graph: Graph) -> None:
     graph.respond_by(answered)
     wanted = [(MAILBOX, EventId(f"id-{n}")) for n in range(5)]
     seen = await GraphCalendar(graph.client).read_many(wanted)
-    assert isinstance(seen[0], SeenEvent)
+    assert isinstance(seen[0], CalendarEvent)
     assert isinstance(seen[1], EventGone)
     assert isinstance(seen[2], CalendarThrottled)
     assert seen[2].retry_after_seconds == 9
@@ -285,7 +285,7 @@ async def test_only_what_was_throttled_is_sent_again(graph: Graph) -> None:
     graph.respond_by(answered)
     wanted = [(MAILBOX, EventId(f"id-{n}")) for n in range(3)]
     seen = await GraphCalendar(graph.client).read_many(wanted)
-    assert all(isinstance(one, SeenEvent) for one in seen)
+    assert all(isinstance(one, CalendarEvent) for one in seen)
     assert asked == [["0", "1", "2"], ["1"]]
 
 
@@ -315,7 +315,7 @@ async def test_what_was_moved_before_a_later_batch_was_refused_stays_moved(graph
     events = [(EventId(f"id-{n}"), SPAN) for n in range(22)]
     moved = await calendar.reschedule_many(AS_USER, events, "UTC")
     assert asked == [20, 2]
-    assert all(isinstance(one, SeenEvent) for one in moved[:20])
+    assert all(isinstance(one, CalendarEvent) for one in moved[:20])
     assert all(isinstance(one, ConsentMissing) for one in moved[20:])
 
 
@@ -340,7 +340,7 @@ async def test_what_was_moved_before_the_rest_was_asked_again_stays_moved(
     events = [(EventId(f"id-{n}"), SPAN) for n in range(2)]
     first, second = await calendar.reschedule_many(AS_USER, events, "UTC")
     assert asked[:2] == [2, 1]
-    assert isinstance(first, SeenEvent)
+    assert isinstance(first, CalendarEvent)
     assert isinstance(second, CalendarThrottled)
 
 
@@ -432,12 +432,12 @@ def test_an_event_is_read_whole() -> None:
         "eve@x.com",
     ]
     ben, cy, dan, eve = (a.response for a in seen.attendees)
-    assert (ben.state, ben.responded_at, ben.reset) == (ResponseState.PENDING, None, False)
+    assert (ben.state, ben.responded_at, ben.was_reset) == (ResponseState.PENDING, None, False)
     assert cy.state is ResponseState.TENTATIVE
     assert cy.responded_at == datetime(2026, 6, 2, 8, tzinfo=UTC)
     assert cy.proposed == TimeSpan.lasting(SPAN.start + timedelta(days=1), SPAN.duration)
     assert not seen.attendees[1].required
-    assert (dan.state, dan.responded_at, dan.reset) == (ResponseState.PENDING, None, True)
+    assert (dan.state, dan.responded_at, dan.was_reset) == (ResponseState.PENDING, None, True)
     assert eve.state is ResponseState.PENDING
 
 

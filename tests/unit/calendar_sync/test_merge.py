@@ -22,11 +22,11 @@ from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
+    CalendarAttendee,
+    CalendarEvent,
     OnlineMeeting,
     OnlineMeetingState,
     ResponseState,
-    SeenAttendee,
-    SeenEvent,
     Session,
     SessionState,
 )
@@ -67,14 +67,14 @@ class _Outlook:
     responses: dict[str, AttendeeResponse]
     changes: int = 0
 
-    def shown(self) -> SeenEvent:
-        return SeenEvent(
+    def shown(self) -> CalendarEvent:
+        return CalendarEvent(
             EventId("e"),
             ICalUid("i"),
             f"{self.changes:04}",
             self.span,
             is_cancelled=False,
-            attendees=tuple(SeenAttendee(a, r) for a, r in self.responses.items()),
+            attendees=tuple(CalendarAttendee(a, r) for a, r in self.responses.items()),
             is_online_meeting=False,
             join_url=None,
             modified_at=_ZERO + timedelta(minutes=self.changes),
@@ -87,7 +87,7 @@ _ACTS = st.one_of(
 )
 
 
-def _history(acts: list[tuple[str, object]]) -> list[SeenEvent]:
+def _history(acts: list[tuple[str, object]]) -> list[CalendarEvent]:
     outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()))
     pictures = []
     for what, how in acts:
@@ -95,7 +95,7 @@ def _history(acts: list[tuple[str, object]]) -> list[SeenEvent]:
         if what == "move":
             moved = _span(int(str(how)))
             if moved != outlook.span:
-                outlook.responses = dict.fromkeys(_PEOPLE, AttendeeResponse(reset=True))
+                outlook.responses = dict.fromkeys(_PEOPLE, AttendeeResponse(was_reset=True))
             outlook.span = moved
         else:
             at = _ZERO + timedelta(minutes=outlook.changes)
@@ -107,10 +107,10 @@ def _history(acts: list[tuple[str, object]]) -> list[SeenEvent]:
     return pictures
 
 
-def _known(session: Session, pictures: list[SeenEvent]) -> Session:
+def _known(session: Session, pictures: list[CalendarEvent]) -> Session:
     for seen in pictures:
         session = merge(session, seen).session
-    return replace(session, scheduling=0)
+    return replace(session, sequence=0)
 
 
 @given(st.lists(_ACTS, min_size=1, max_size=4))
@@ -137,7 +137,7 @@ def test_hearing_it_twice_changes_nothing(acts: list[tuple[str, object]]) -> Non
     pictures = _history(acts)
     once = _known(_session(), pictures)
     again = merge(once, pictures[-1])
-    assert replace(again.session, scheduling=0) == once
+    assert replace(again.session, sequence=0) == once
     assert again.differences == ()
 
 
@@ -175,10 +175,12 @@ def test_silence_never_erases_an_answer() -> None:
 
 def test_new_times_start_from_silence() -> None:
     session = _session().with_response(_PEOPLE[0], AttendeeResponse(ResponseState.ACCEPTED, _ZERO))
-    outlook = _Outlook(_span(2), dict.fromkeys(_PEOPLE, AttendeeResponse(reset=True)), changes=5)
+    outlook = _Outlook(
+        _span(2), dict.fromkeys(_PEOPLE, AttendeeResponse(was_reset=True)), changes=5
+    )
     merged = merge(session, outlook.shown())
     assert merged.session.attendees[0].response.state is ResponseState.PENDING
-    assert merged.session.scheduling == 1
+    assert merged.session.sequence == 1
     assert merged.differences == (Difference.RESCHEDULED, Difference.RESPONDED)
 
 

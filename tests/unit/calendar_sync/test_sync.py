@@ -8,7 +8,6 @@ import pytest
 from shared.calendar_sync.merge import merge
 from shared.calendar_sync.reconciliation import (
     enqueue_reconciliations,
-    purge_batch,
     reconcile_batch,
 )
 from shared.calendar_sync.sync import sync_event, sync_session
@@ -18,154 +17,151 @@ from shared.ids import EventId, Mailbox
 from shared.jobs import DueKind, Job, JobKind, job_for_batch
 from shared.sessions import reservations
 from shared.sessions.cancelling import cancel
-from shared.sessions.model import Cause, ResponseState, SeenEvent, Session, SessionState
+from shared.sessions.model import CalendarEvent, Cause, ResponseState, Session, SessionState
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
+from shared.sessions.retention import purge_batch
 from shared.timespan import TimeSpan
 from tests.builders import a_span, at
 from tests.fake_outlook import FakeCalendar
-from tests.unit.sessions.conftest import Desk, a_desk, a_request, book_one
+from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, book_one
 
 
-async def _booked(desk: Desk, key: str = "key", hour: int = 10) -> Session:
+async def _booked(env: BookingEnv, key: str = "key", hour: int = 10) -> Session:
     return await book_one(
-        desk.acting(desk.mentee), desk.pairing, a_request(key, hour), books=desk.books
+        env.acting(env.mentee), env.pairing, a_request(key, hour), ports=env.ports
     )
 
 
-async def _kinds(desk: Desk) -> list[ChangeKind]:
-    changes, _ = await desk.changes.after(desk.organization.id, None, 100)
+async def _kinds(env: BookingEnv) -> list[ChangeKind]:
+    changes, _ = await env.changes.after(env.organization.id, None, 100)
     return [change.kind for change in changes]
 
 
 async def test_a_foreign_event_costs_no_call() -> None:
-    desk = a_desk()
-    await _booked(desk)
-    desk.outlook.calls.clear()
-    seen = await sync_event(
-        desk.mentee, EventId("other"), "etag", desk.organization, books=desk.books
-    )
+    env = a_booking_env()
+    await _booked(env)
+    env.outlook.calls.clear()
+    seen = await sync_event(env.mentee, EventId("other"), "etag", env.organization, ports=env.ports)
     assert seen is None
-    assert desk.outlook.calls == []
+    assert env.outlook.calls == []
 
 
 async def test_an_echo_of_our_own_write_costs_no_call() -> None:
-    desk = a_desk()
-    session = await _booked(desk)
+    env = a_booking_env()
+    session = await _booked(env)
     assert session.event_id
-    desk.outlook.calls.clear()
+    env.outlook.calls.clear()
     await sync_event(
-        desk.mentee, session.event_id, session.event_etag, desk.organization, books=desk.books
+        env.mentee, session.event_id, session.event_etag, env.organization, ports=env.ports
     )
-    assert desk.outlook.calls == []
+    assert env.outlook.calls == []
 
 
 async def test_an_answer_costs_one_call_and_is_told_once() -> None:
-    desk = a_desk()
-    session = await _booked(desk)
+    env = a_booking_env()
+    session = await _booked(env)
     assert session.event_id
-    desk.outlook.calls.clear()
-    desk.clock.advance(timedelta(minutes=5))
-    seen = desk.calendar.answered(
-        desk.outlook.events[0], desk.address(desk.mentor), ResponseState.ACCEPTED
+    env.outlook.calls.clear()
+    env.clock.advance(timedelta(minutes=5))
+    seen = env.calendar.answered(
+        env.outlook.events[0], env.address(env.mentor), ResponseState.ACCEPTED
     )
     for _ in range(2):
-        await sync_event(
-            desk.mentee, session.event_id, seen.etag, desk.organization, books=desk.books
-        )
-    assert desk.outlook.calls == ["read"]
-    stored = await desk.sessions.get(desk.mentor, session.id)
+        await sync_event(env.mentee, session.event_id, seen.etag, env.organization, ports=env.ports)
+    assert env.outlook.calls == ["read"]
+    stored = await env.sessions.get(env.mentor, session.id)
     assert stored.attendees[0].response.state is ResponseState.ACCEPTED
-    assert await _kinds(desk) == [ChangeKind.SCHEDULED, ChangeKind.RESPONDED]
+    assert await _kinds(env) == [ChangeKind.SCHEDULED, ChangeKind.RESPONDED]
 
 
 async def test_a_clock_that_is_ahead_makes_no_negative_lag() -> None:
-    desk = a_desk()
-    session = await _booked(desk)
+    env = a_booking_env()
+    session = await _booked(env)
     assert session.event_id
-    desk.clock.advance(timedelta(minutes=5))
-    seen = desk.calendar.answered(
-        desk.outlook.events[0], desk.address(desk.mentor), ResponseState.ACCEPTED
+    env.clock.advance(timedelta(minutes=5))
+    seen = env.calendar.answered(
+        env.outlook.events[0], env.address(env.mentor), ResponseState.ACCEPTED
     )
-    desk.clock.advance(timedelta(seconds=-2))
-    await sync_event(desk.mentee, session.event_id, seen.etag, desk.organization, books=desk.books)
-    changes, _ = await desk.changes.after(desk.organization.id, None, 100)
+    env.clock.advance(timedelta(seconds=-2))
+    await sync_event(env.mentee, session.event_id, seen.etag, env.organization, ports=env.ports)
+    changes, _ = await env.changes.after(env.organization.id, None, 100)
     assert changes[-1].lag_ms == 0
 
 
 async def test_an_event_that_is_gone_cancels_and_frees_the_time() -> None:
-    desk = a_desk()
-    session = await _booked(desk)
-    desk.outlook.events[0].is_gone = True
-    cancelled = await sync_session(session, desk.organization, Cause.OUTLOOK, books=desk.books)
+    env = a_booking_env()
+    session = await _booked(env)
+    env.outlook.events[0].is_gone = True
+    cancelled = await sync_session(session, env.organization, Cause.OUTLOOK, ports=env.ports)
     assert cancelled.state is SessionState.CANCELLED
-    for mailbox in (desk.mentor, desk.mentee):
-        assert await desk.sessions.holds(mailbox, session.span, desk.clock.now()) == []
+    for mailbox in (env.mentor, env.mentee):
+        assert await env.sessions.holds(mailbox, session.span, env.clock.now()) == []
 
 
 async def test_an_overlap_that_outlook_made_is_said_on_both_and_taken_back() -> None:
-    desk = a_desk()
-    first, second = await _booked(desk), await _booked(desk, "other", 14)
+    env = a_booking_env()
+    first, second = await _booked(env), await _booked(env, "other", 14)
     assert second.event_id
-    desk.clock.advance(timedelta(minutes=1))
-    seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
-    await sync_event(desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books)
-    assert (await desk.sessions.get(desk.mentor, first.id)).conflicts_with == (second.id,)
-    assert (await desk.sessions.get(desk.mentor, second.id)).conflicts_with == (first.id,)
-    assert (await _kinds(desk)).count(ChangeKind.CONFLICT) == 2
-    desk.clock.advance(timedelta(minutes=1))
-    seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(16, day=1)))
-    await sync_event(desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books)
-    assert (await desk.sessions.get(desk.mentor, first.id)).conflicts_with == ()
-    assert (await desk.sessions.get(desk.mentor, second.id)).conflicts_with == ()
+    env.clock.advance(timedelta(minutes=1))
+    seen = env.calendar.moved(env.outlook.events[1], a_span(at(10, 15, day=1)))
+    await sync_event(env.mentee, second.event_id, seen.etag, env.organization, ports=env.ports)
+    assert (await env.sessions.get(env.mentor, first.id)).conflicts_with == (second.id,)
+    assert (await env.sessions.get(env.mentor, second.id)).conflicts_with == (first.id,)
+    assert (await _kinds(env)).count(ChangeKind.CONFLICT) == 2
+    env.clock.advance(timedelta(minutes=1))
+    seen = env.calendar.moved(env.outlook.events[1], a_span(at(16, day=1)))
+    await sync_event(env.mentee, second.event_id, seen.etag, env.organization, ports=env.ports)
+    assert (await env.sessions.get(env.mentor, first.id)).conflicts_with == ()
+    assert (await env.sessions.get(env.mentor, second.id)).conflicts_with == ()
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "moved"])
 async def test_ending_an_overlap_clears_both_conflicts(*, is_cancelled: bool) -> None:
-    desk = a_desk()
-    first, second = await _booked(desk), await _booked(desk, "other", 14)
+    env = a_booking_env()
+    first, second = await _booked(env), await _booked(env, "other", 14)
     assert second.event_id
-    desk.clock.advance(timedelta(minutes=1))
-    seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
-    await sync_event(desk.mentee, second.event_id, seen.etag, desk.organization, books=desk.books)
-    acting = desk.acting(desk.mentee)
-    second = await desk.sessions.get(desk.mentee, second.id)
-    desk.jobs.put_jobs.clear()
+    env.clock.advance(timedelta(minutes=1))
+    seen = env.calendar.moved(env.outlook.events[1], a_span(at(10, 15, day=1)))
+    await sync_event(env.mentee, second.event_id, seen.etag, env.organization, ports=env.ports)
+    acting = env.acting(env.mentee)
+    second = await env.sessions.get(env.mentee, second.id)
+    env.jobs.put_jobs.clear()
     if is_cancelled:
-        (ended,) = await cancel(acting, second, "", books=desk.books)
+        (ended,) = await cancel(acting, second, "", ports=env.ports)
     else:
         wanted = RescheduleRequest(a_span(at(16, day=1)), "UTC")
-        (ended,) = await reschedule(acting, desk.pairing, second, wanted, books=desk.books)
+        (ended,) = await reschedule(acting, env.pairing, second, wanted, ports=env.ports)
     assert ended.conflicts_with == ()
-    (job,) = [job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.RECONCILE]
-    await reconcile_batch(job, desk.organization, books=desk.books)
-    assert (await desk.sessions.get(desk.mentee, first.id)).conflicts_with == ()
+    (job,) = [job for job, _ in env.jobs.put_jobs if job.kind is JobKind.RECONCILE]
+    await reconcile_batch(job, env.organization, ports=env.ports)
+    assert (await env.sessions.get(env.mentee, first.id)).conflicts_with == ()
 
 
 async def test_reconciliation_mends_what_a_dead_worker_left() -> None:
-    desk = a_desk()
-    session = await _booked(desk)
+    env = a_booking_env()
+    session = await _booked(env)
     moved = a_span(at(15, day=1))
-    desk.clock.advance(timedelta(minutes=1))
-    seen = desk.calendar.moved(desk.outlook.events[0], moved)
+    env.clock.advance(timedelta(minutes=1))
+    seen = env.calendar.moved(env.outlook.events[0], moved)
     # The row was written, and then nothing more.
     await reservations.save(
-        desk.sessions,
+        env.sessions,
         replace(
             session,
             span=moved,
             event_etag=seen.etag,
             event_modified_at=seen.modified_at,
-            changed_at=desk.clock.now(),
+            changed_at=env.clock.now(),
         ),
     )
     await reconcile_batch(
-        Job(JobKind.RECONCILE, desk.organization.id, (session.organizer,), (session.id,)),
-        desk.organization,
-        books=desk.books,
+        Job(JobKind.RECONCILE, env.organization.id, (session.organizer,), (session.id,)),
+        env.organization,
+        ports=env.ports,
     )
     day = TimeSpan(at(0, day=1), at(23, day=1))
-    held = await desk.sessions.holds(desk.mentor, day, desk.clock.now())
+    held = await env.sessions.holds(env.mentor, day, env.clock.now())
     assert [hold.span for hold in held] == [moved]
 
 
@@ -174,45 +170,45 @@ class _Throttled(FakeCalendar):
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         late = CalendarThrottled("wait", retry_after_seconds=600)
         return [*await super().read_many(events[:2]), *(late for _ in events[2:])]
 
 
 async def test_throttled_session_is_postponed_and_the_rest_reconciled() -> None:
-    desk = a_desk()
-    sessions = [await _booked(desk, f"key{hour}", hour) for hour in range(8, 12)]
-    desk.calendar = _Throttled(desk.outlook)
-    desk.jobs.put_jobs.clear()
-    desk.clock.advance(timedelta(hours=1))
-    await enqueue_reconciliations(books=desk.books)
-    ((job, _),) = desk.jobs.put_jobs
+    env = a_booking_env()
+    sessions = [await _booked(env, f"key{hour}", hour) for hour in range(8, 12)]
+    env.calendar = _Throttled(env.outlook)
+    env.jobs.put_jobs.clear()
+    env.clock.advance(timedelta(hours=1))
+    await enqueue_reconciliations(jobs=env.jobs, due=env.due, clock=env.clock)
+    ((job, _),) = env.jobs.put_jobs
     assert len(job.session_ids) == 4
     outcomes = await asyncio.gather(
-        *(reconcile_batch(job, desk.organization, books=desk.books) for _ in range(2))
+        *(reconcile_batch(job, env.organization, ports=env.ports) for _ in range(2))
     )
     assert outcomes == [frozenset(), frozenset()]
-    assert len(desk.jobs.put_jobs) == 1
-    left = [i for i in desk.due._items if i.kind is DueKind.RECONCILIATION]
+    assert len(env.jobs.put_jobs) == 1
+    left = [i for i in env.due._items if i.kind is DueKind.RECONCILIATION]
     assert {i.key for i in left} == {session.id for session in sessions}
     assert len(left) == 4
     late = [i for i in left if i.key in job.session_ids[2:]]
-    waits = [i.due_at - desk.clock.now() for i in late]
+    waits = [i.due_at - env.clock.now() for i in late]
     assert all(timedelta(minutes=10) <= wait <= timedelta(minutes=11) for wait in waits)
 
 
 async def test_moves_and_readings_out_of_turn_do_not_have_a_session_read_more_often() -> None:
-    desk = a_desk()
-    session = await _booked(desk)
-    job = Job(JobKind.RECONCILE, desk.organization.id, (session.organizer,), (session.id,))
+    env = a_booking_env()
+    session = await _booked(env)
+    job = Job(JobKind.RECONCILE, env.organization.id, (session.organizer,), (session.id,))
     for hour in range(11, 16):
-        desk.clock.advance(timedelta(seconds=7))
-        desk.calendar.moved(desk.outlook.events[0], a_span(at(hour, day=1)))
-        stored = await desk.sessions.get(desk.mentee, session.id)
-        await sync_session(stored, desk.organization, Cause.OUTLOOK, books=desk.books)
-        await reconcile_batch(job, desk.organization, books=desk.books)
-    reads = [i for i in desk.due._items if i.kind is DueKind.RECONCILIATION]
-    now = desk.clock.now()
+        env.clock.advance(timedelta(seconds=7))
+        env.calendar.moved(env.outlook.events[0], a_span(at(hour, day=1)))
+        stored = await env.sessions.get(env.mentee, session.id)
+        await sync_session(stored, env.organization, Cause.OUTLOOK, ports=env.ports)
+        await reconcile_batch(job, env.organization, ports=env.ports)
+    reads = [i for i in env.due._items if i.kind is DueKind.RECONCILIATION]
+    now = env.clock.now()
     assert len([i for i in reads if i.due_at > now]) == 1
 
 
@@ -221,7 +217,7 @@ class _Down(FakeCalendar):
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         return [
             *await super().read_many(events[:1]),
             *(CalendarUnavailable("") for _ in events[1:]),
@@ -229,50 +225,56 @@ class _Down(FakeCalendar):
 
 
 async def test_unreadable_session_is_rescheduled_without_poison() -> None:
-    desk = a_desk()
-    sessions = [await _booked(desk, f"key{hour}", hour) for hour in (10, 12)]
-    desk.calendar = _Down(desk.outlook)
-    desk.due._items.clear()
+    env = a_booking_env()
+    sessions = [await _booked(env, f"key{hour}", hour) for hour in (10, 12)]
+    env.calendar = _Down(env.outlook)
+    env.due._items.clear()
     job = Job(
-        JobKind.RECONCILE, desk.organization.id, (desk.mentee,) * 2, tuple(s.id for s in sessions)
+        JobKind.RECONCILE, env.organization.id, (env.mentee,) * 2, tuple(s.id for s in sessions)
     )
-    await reconcile_batch(job, desk.organization, books=desk.books)
-    again = {i.key: i.due_at - desk.clock.now() for i in desk.due._items}
+    await reconcile_batch(job, env.organization, ports=env.ports)
+    again = {i.key: i.due_at - env.clock.now() for i in env.due._items}
     assert again[sessions[1].id] == timedelta(minutes=1)
 
 
 async def test_reconciliation_says_what_a_dead_worker_did_not_of_overlaps() -> None:
-    desk = a_desk()
-    first, second = await _booked(desk), await _booked(desk, "other", 14)
-    seen = desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
-    stored = await desk.sessions.get(desk.mentee, second.id)
-    await reservations.save(desk.sessions, merge(stored, seen).session)
+    env = a_booking_env()
+    first, second = await _booked(env), await _booked(env, "other", 14)
+    seen = env.calendar.moved(env.outlook.events[1], a_span(at(10, 15, day=1)))
+    stored = await env.sessions.get(env.mentee, second.id)
+    await reservations.save(env.sessions, merge(stored, seen).session)
     for session in (first, second):
-        job = Job(JobKind.RECONCILE, desk.organization.id, (desk.mentee,), (session.id,))
-        await reconcile_batch(job, desk.organization, books=desk.books)
-    assert (await desk.sessions.get(desk.mentee, first.id)).conflicts_with == (second.id,)
-    assert (await desk.sessions.get(desk.mentee, second.id)).conflicts_with == (first.id,)
+        job = Job(JobKind.RECONCILE, env.organization.id, (env.mentee,), (session.id,))
+        await reconcile_batch(job, env.organization, ports=env.ports)
+    assert (await env.sessions.get(env.mentee, first.id)).conflicts_with == (second.id,)
+    assert (await env.sessions.get(env.mentee, second.id)).conflicts_with == (first.id,)
 
 
 async def test_a_session_that_was_moved_is_purged_when_its_own_time_has_come() -> None:
-    desk = a_desk()
-    session = await _booked(desk)
-    (reminder,) = (i for i in desk.due._items if i.kind is DueKind.PURGE)
-    stored = await desk.sessions.get(desk.mentee, session.id)
-    await reservations.save(desk.sessions, replace(stored, span=a_span(at(10, day=9))))
-    desk.clock.advance(reminder.due_at - desk.clock.now())
-    await purge_batch(job_for_batch(JobKind.PURGE, [reminder]), desk.organization, books=desk.books)
-    left = [i for i in desk.due._items if i.kind is DueKind.PURGE]
+    env = a_booking_env()
+    session = await _booked(env)
+    (reminder,) = (i for i in env.due._items if i.kind is DueKind.PURGE)
+    stored = await env.sessions.get(env.mentee, session.id)
+    await reservations.save(env.sessions, replace(stored, span=a_span(at(10, day=9))))
+    env.clock.advance(reminder.due_at - env.clock.now())
+    await purge_batch(
+        job_for_batch(JobKind.PURGE, [reminder]),
+        env.organization,
+        sessions=env.sessions,
+        due=env.due,
+        clock=env.clock,
+    )
+    left = [i for i in env.due._items if i.kind is DueKind.PURGE]
     assert [i.due_at - reminder.due_at for i in left] == [timedelta(days=8)]
 
 
 async def test_time_that_is_still_held_of_a_session_moved_away_is_no_overlap() -> None:
-    desk = a_desk()
-    first, second = await _booked(desk), await _booked(desk, "other", 14)
-    seen = desk.calendar.moved(desk.outlook.events[0], a_span(at(16, day=1)))
-    stored = await desk.sessions.get(desk.mentee, first.id)
-    await reservations.save(desk.sessions, merge(stored, seen).session)  # and then the worker died
-    desk.calendar.moved(desk.outlook.events[1], a_span(at(10, 15, day=1)))
-    moved = await sync_session(second, desk.organization, Cause.OUTLOOK, books=desk.books)
-    assert (await desk.sessions.get(desk.mentee, moved.id)).conflicts_with == ()
-    assert ChangeKind.CONFLICT not in await _kinds(desk)
+    env = a_booking_env()
+    first, second = await _booked(env), await _booked(env, "other", 14)
+    seen = env.calendar.moved(env.outlook.events[0], a_span(at(16, day=1)))
+    stored = await env.sessions.get(env.mentee, first.id)
+    await reservations.save(env.sessions, merge(stored, seen).session)  # and then the worker died
+    env.calendar.moved(env.outlook.events[1], a_span(at(10, 15, day=1)))
+    moved = await sync_session(second, env.organization, Cause.OUTLOOK, ports=env.ports)
+    assert (await env.sessions.get(env.mentee, moved.id)).conflicts_with == ()
+    assert ChangeKind.CONFLICT not in await _kinds(env)

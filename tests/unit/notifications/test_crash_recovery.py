@@ -11,23 +11,24 @@ from typing import Any
 import pytest
 
 from shared.administration.job_runner import run_job
-from shared.calendar_sync.reconciliation import enqueue_purges, enqueue_reconciliations
+from shared.calendar_sync.reconciliation import enqueue_reconciliations
 from shared.errors import EventGone
 from shared.ids import Mailbox, SubscriptionId, TenantId
 from shared.jobs import DueKind, Job, JobKind
 from shared.notifications.handling import handle_notifications
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.notifications.rate_limiting import MailboxLimiter, PushSeenThrottle
-from shared.sessions.model import AttendeeResponse, ResponseState, SeenAttendee, Session
-from shared.sessions.ports import Books
-from shared.sessions.rhythm import purge_item
+from shared.sessions.model import AttendeeResponse, CalendarAttendee, ResponseState, Session
+from shared.sessions.ports import SessionPorts
+from shared.sessions.reconciliation_schedule import purge_due_item
+from shared.sessions.retention import enqueue_purges
 from shared.subscriptions.maintenance import SubscriptionPorts, enqueue_renewals
 from shared.timespan import TimeSpan
 from tests.builders import a_span, at
 from tests.fake_outlook import FakeEvent
 from tests.fakes import FakeClientStates, InMemoryOrganizations, InMemorySubscriptions
-from tests.unit.sessions.conftest import Desk, a_desk, a_request, book_one
-from tests.unit.sessions.test_crash_recovery import Doomed, Fate, Killed
+from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, book_one
+from tests.unit.sessions.test_crash_recovery import CrashingPort, CrashPlan, SimulatedCrash
 
 Message = MailboxChanges | Job
 WINDOW = TimeSpan(at(0), at(0, day=60))
@@ -68,93 +69,97 @@ class FakeGraph:
 class WorkerEnv:
     """A desk with two sessions of the same people, and what follows their calendars."""
 
-    desk: Desk
+    bookings: BookingEnv
     organizations: InMemoryOrganizations = field(default_factory=InMemoryOrganizations)
     subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
     graph: FakeGraph = field(default_factory=FakeGraph)
     sessions: list[Session] = field(default_factory=list)
 
-    async def handle(self, message: Message, fate: Fate | None = None) -> None:
+    async def handle(self, message: Message, plan: CrashPlan | None = None) -> None:
         """Do what the queue hands out, once; the worker meets its *fate* at an effect."""
-        desk, books = self.desk, self._books(fate)
+        bookings, ports = self.bookings, self._ports(plan)
         following = SubscriptionPorts(
-            graph=_met(self.graph, fate),
-            subscriptions=_met(self.subscriptions, fate),
+            graph=_met(self.graph, plan),
+            subscriptions=_met(self.subscriptions, plan),
             states=FakeClientStates(),
-            sessions=books.sessions,
-            due=books.due,
-            jobs=books.jobs,
-            clock=desk.clock,
+            sessions=ports.sessions,
+            due=ports.due,
+            jobs=ports.jobs,
+            clock=bookings.clock,
         )
         if isinstance(message, Job):
-            await run_job(message, desk.organization, books=books, subscription_ports=following)
+            await run_job(message, bookings.organization, ports=ports, subscription_ports=following)
         else:
             await handle_notifications(
                 [message],
-                desk.clock.now(),
-                books=books,
+                bookings.clock.now(),
+                ports=ports,
                 subscription_ports=following,
-                organizations=_met(self.organizations, fate),
+                organizations=_met(self.organizations, plan),
                 limiter=MailboxLimiter(),
                 push_seen=PushSeenThrottle(),
             )
 
-    async def run(self, messages: Iterable[Message], fate: Fate | None = None) -> None:
+    async def run(self, messages: Iterable[Message], plan: CrashPlan | None = None) -> None:
         """Handle *messages* and what they lead to; a worker that dies leaves its message there."""
         waiting = [*self._put(), *messages]
         while waiting:
             try:
-                await self.handle(waiting[0], fate)
-            except (Killed, BaseExceptionGroup):
-                if fate is None:
+                await self.handle(waiting[0], plan)
+            except (SimulatedCrash, BaseExceptionGroup):
+                if plan is None:
                     raise
-                fate = None
+                plan = None
             else:
                 waiting.pop(0)
             waiting += self._put()
 
     def _put(self) -> list[Job]:
-        put = [job for job, _ in self.desk.jobs.put_jobs]
-        self.desk.jobs.put_jobs.clear()
+        put = [job for job, _ in self.bookings.jobs.put_jobs]
+        self.bookings.jobs.put_jobs.clear()
         return put
 
     async def time_passes(self) -> None:
         """Let an hour pass, then the timers and what they queue run."""
-        desk = self.desk
-        desk.clock.advance(timedelta(hours=1, minutes=1))
-        await enqueue_reconciliations(books=desk.books)
-        await enqueue_purges(books=desk.books)
+        bookings = self.bookings
+        bookings.clock.advance(timedelta(hours=1, minutes=1))
+        await enqueue_reconciliations(
+            jobs=bookings.ports.jobs, due=bookings.ports.due, clock=bookings.ports.clock
+        )
+        await enqueue_purges(
+            jobs=bookings.ports.jobs, due=bookings.ports.due, clock=bookings.ports.clock
+        )
         await enqueue_renewals(ports=self.following())
         await self.run([])
 
     def following(self) -> SubscriptionPorts:
         """Return what follows mailboxes, undisturbed."""
-        desk = self.desk
+        bookings = self.bookings
         return SubscriptionPorts(
             graph=self.graph,
             subscriptions=self.subscriptions,
             states=FakeClientStates(),
-            sessions=desk.sessions,
-            due=desk.due,
-            jobs=desk.jobs,
-            clock=desk.clock,
+            sessions=bookings.sessions,
+            due=bookings.due,
+            jobs=bookings.jobs,
+            clock=bookings.clock,
         )
 
-    def _books(self, fate: Fate | None) -> Books:
-        books = self.desk.books
+    def _ports(self, plan: CrashPlan | None) -> SessionPorts:
+        ports = self.bookings.ports
         return replace(
-            books,
-            calendar=_met(books.calendar, fate),
-            sessions=_met(books.sessions, fate),
-            jobs=_met(books.jobs, fate),
-            changes=_met(books.changes, fate),
-            due=_Due(books.due, fate) if fate else books.due,
+            ports,
+            calendar=_met(ports.calendar, plan),
+            sessions=_met(ports.sessions, plan),
+            jobs=_met(ports.jobs, plan),
+            changes=_met(ports.changes, plan),
+            due=_Due(ports.due, plan) if plan else ports.due,
         )
 
     # --- what Outlook does, and what is said of it
 
     def event(self, number: int = 0) -> FakeEvent:
-        return self.desk.outlook.events[number]
+        return self.bookings.outlook.events[number]
 
     def said(self, number: int = 0, *lifecycle: str, deleted: bool = False) -> MailboxChanges:
         seen = self.event(number).seen
@@ -163,18 +168,18 @@ class WorkerEnv:
 
     def told(self, *lifecycle: str) -> MailboxChanges:
         return MailboxChanges(
-            self.desk.mentee, SubscriptionId("subscription-1"), lifecycle=lifecycle
+            self.bookings.mentee, SubscriptionId("subscription-1"), lifecycle=lifecycle
         )
 
     # --- what it came to
 
     async def picture(self) -> dict[str, Any]:
         """Return all that must be the same, whoever died on the way."""
-        desk, ids = self.desk, [each.id for each in self.sessions]
-        due = desk.due._items
-        changes, _ = await desk.changes.after(desk.organization.id, None, 1000)
-        rows = [desk.sessions.find(desk.mentee, each) for each in ids]
-        subscription = await self.subscriptions.get(desk.mentee)
+        bookings, ids = self.bookings, [each.id for each in self.sessions]
+        due = bookings.due._items
+        changes, _ = await bookings.changes.after(bookings.organization.id, None, 1000)
+        rows = [bookings.sessions.find(bookings.mentee, each) for each in ids]
+        subscription = await self.subscriptions.get(bookings.mentee)
         return {
             "rows": [
                 row
@@ -189,8 +194,8 @@ class WorkerEnv:
             "holds": [
                 {(ids.index(hold.session_id), hold.span) for hold in held}
                 for held in [
-                    await desk.sessions.holds(mailbox, WINDOW, desk.clock.now())
-                    for mailbox in (desk.mentor, desk.mentee)
+                    await bookings.sessions.holds(mailbox, WINDOW, bookings.clock.now())
+                    for mailbox in (bookings.mentor, bookings.mentee)
                 ]
             ],
             "read again": [
@@ -198,35 +203,41 @@ class WorkerEnv:
                 for each in ids
             ],
             "purged in time": [
-                row is None or purge_item(row, desk.organization.settings) in due for row in rows
+                row is None or purge_due_item(row, bookings.organization.settings) in due
+                for row in rows
             ],
             "told": {(c.kind, ids.index(c.session_id)) for c in changes if c.session_id},
             "subscribed": subscription is not None and subscription.id in self.graph.alive,
         }
 
 
-class _Due(Doomed):
+class _Due(CrashingPort):
     """Doomed, but for what is no coroutine."""
 
     def due(self, *args: Any, **kwargs: Any) -> Any:
         return self._port.due(*args, **kwargs)
 
 
-def _met(port: Any, fate: Fate | None) -> Any:
-    return Doomed(port, fate) if fate else port
+def _met(port: Any, plan: CrashPlan | None) -> Any:
+    return CrashingPort(port, plan) if plan else port
 
 
 async def an_office() -> WorkerEnv:
-    env = WorkerEnv(a_desk())
-    desk = env.desk
-    desk.organization = await env.organizations.create(desk.organization)
+    env = WorkerEnv(a_booking_env())
+    bookings = env.bookings
+    bookings.organization = await env.organizations.create(bookings.organization)
     for hour in (10, 14):
         request = a_request(f"key-{hour}", hour)
         env.sessions.append(
-            await book_one(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+            await book_one(
+                bookings.acting(bookings.mentee),
+                bookings.pairing,
+                request,
+                ports=bookings.ports,
+            )
         )
     await env.run([])
-    desk.clock.advance(timedelta(minutes=5))
+    bookings.clock.advance(timedelta(minutes=5))
     return env
 
 
@@ -234,24 +245,26 @@ Act = Callable[[WorkerEnv], Awaitable[Message]]
 
 
 async def _answered(env: WorkerEnv) -> Message:
-    desk = env.desk
-    desk.calendar.answered(env.event(), desk.address(desk.mentor), ResponseState.ACCEPTED)
+    bookings = env.bookings
+    bookings.calendar.answered(
+        env.event(), bookings.address(bookings.mentor), ResponseState.ACCEPTED
+    )
     return env.said()
 
 
 async def _moved(env: WorkerEnv) -> Message:
-    env.desk.calendar.moved(env.event(), a_span(at(16, day=1)))
+    env.bookings.calendar.moved(env.event(), a_span(at(16, day=1)))
     return env.said()
 
 
 async def _moved_onto_the_other(env: WorkerEnv) -> Message:
-    env.desk.calendar.moved(env.event(), a_span(at(14, 15, day=1)))
+    env.bookings.calendar.moved(env.event(), a_span(at(14, 15, day=1)))
     return env.said()
 
 
 async def _moved_away_again(env: WorkerEnv) -> Message:
     await env.run([await _moved_onto_the_other(env)])
-    env.desk.clock.advance(timedelta(minutes=1))
+    env.bookings.clock.advance(timedelta(minutes=1))
     return await _moved(env)
 
 
@@ -267,8 +280,10 @@ async def _gone_from_under_the_other(env: WorkerEnv) -> Message:
 
 async def _forwarded(env: WorkerEnv) -> Message:
     event = env.event()
-    more = SeenAttendee("friend@elsewhere.example", AttendeeResponse())
-    env.desk.calendar._write(event, replace(event.seen, attendees=(*event.seen.attendees, more)))
+    more = CalendarAttendee("friend@elsewhere.example", AttendeeResponse())
+    env.bookings.calendar._write(
+        event, replace(event.seen, attendees=(*event.seen.attendees, more))
+    )
     return env.said()
 
 
@@ -290,27 +305,27 @@ async def _to_be_reauthorized(env: WorkerEnv) -> Message:
 async def _reconciled(env: WorkerEnv) -> Message:
     await _moved_onto_the_other(env)
     ids = tuple(each.id for each in env.sessions)
-    organization = env.desk.organization
-    return Job(JobKind.RECONCILE, organization.id, (env.desk.mentee,) * len(ids), ids)
+    organization = env.bookings.organization
+    return Job(JobKind.RECONCILE, organization.id, (env.bookings.mentee,) * len(ids), ids)
 
 
 async def _renewed(env: WorkerEnv) -> Message:
     (row,) = env.subscriptions._subscriptions.values()
-    soon = env.desk.clock.now() + timedelta(minutes=10)
+    soon = env.bookings.clock.now() + timedelta(minutes=10)
     await env.subscriptions.save(replace(row, expires_at=soon))
-    return Job(JobKind.RENEW, env.desk.organization.id, (env.desk.mentee,))
+    return Job(JobKind.RENEW, env.bookings.organization.id, (env.bookings.mentee,))
 
 
 async def _subscribed(env: WorkerEnv) -> Message:
-    await env.subscriptions.delete(env.desk.mentee)
-    return Job(JobKind.SUBSCRIBE, env.desk.organization.id, (env.desk.mentee,))
+    await env.subscriptions.delete(env.bookings.mentee)
+    return Job(JobKind.SUBSCRIBE, env.bookings.organization.id, (env.bookings.mentee,))
 
 
 async def _purged(env: WorkerEnv) -> Message:
-    env.desk.clock.advance(timedelta(days=40))
+    env.bookings.clock.advance(timedelta(days=40))
     ids = tuple(each.id for each in env.sessions)
-    organization = env.desk.organization
-    return Job(JobKind.PURGE, organization.id, (env.desk.mentee,) * len(ids), ids)
+    organization = env.bookings.organization
+    return Job(JobKind.PURGE, organization.id, (env.bookings.mentee,) * len(ids), ids)
 
 
 ACTS: dict[str, Act] = {
@@ -331,10 +346,10 @@ ACTS: dict[str, Act] = {
 }
 
 
-async def _come_to(name: str, fate: Fate) -> dict[str, Any]:
+async def _come_to(name: str, plan: CrashPlan) -> dict[str, Any]:
     env = await an_office()
     message = await ACTS[name](env)
-    await env.run([message], fate)
+    await env.run([message], plan)
     await env.time_passes()
     return await env.picture()
 
@@ -342,11 +357,11 @@ async def _come_to(name: str, fate: Fate) -> dict[str, Any]:
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ACTS)
 async def test_crash_while_syncing_loses_nothing(name: str, *, is_after: bool) -> None:
-    whole = Fate()
+    whole = CrashPlan()
     meant = await _come_to(name, whole)
     assert len(whole.names) > 1
     for number, effect in enumerate(whole.names):
-        found = await _come_to(name, Fate(number, is_after))
+        found = await _come_to(name, CrashPlan(number, is_after))
         died = f"died {'after' if is_after else 'before'} {effect} ({number})"
         for what, state in meant.items():
             assert found[what] == state, f"{what}: {died}"

@@ -16,7 +16,7 @@ from shared.organizations.model import (
 from shared.pairings.model import Pairing
 from shared.sessions.booking import book
 from shared.sessions.model import Session
-from shared.sessions.ports import Books
+from shared.sessions.ports import SessionPorts
 from shared.sessions.requests import BookingRequest
 from shared.sessions.series import Booking, Series
 from tests.builders import a_mailbox, a_pairing, an_organization, at
@@ -31,7 +31,7 @@ from tests.fakes import (
 
 
 @dataclass
-class Desk:
+class BookingEnv:
     """What a test books on."""
 
     organization: Organization
@@ -47,9 +47,9 @@ class Desk:
     due: InMemoryDue
 
     @property
-    def books(self) -> Books:
+    def ports(self) -> SessionPorts:
         """Return the ports together."""
-        return Books(
+        return SessionPorts(
             schedules=self.outlook,
             calendar=self.calendar,
             sessions=self.sessions,
@@ -71,7 +71,7 @@ class Desk:
         return found.address
 
 
-def a_desk() -> Desk:
+def a_booking_env() -> BookingEnv:
     """Return a new one, on a Monday morning."""
     clock = FakeClock()
     mentor = a_mailbox()
@@ -85,7 +85,7 @@ def a_desk() -> Desk:
     outlook = FakeOutlook(
         clock, {p.address: p.object_id for p in pairing.participants if p.object_id}
     )
-    return Desk(
+    return BookingEnv(
         organization,
         pairing,
         mentor,
@@ -101,9 +101,9 @@ def a_desk() -> Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
+def env() -> BookingEnv:
     """Provide a new desk."""
-    return a_desk()
+    return a_booking_env()
 
 
 def a_request(key: str = "key", hour: int = 10, **changes: object) -> BookingRequest:
@@ -120,10 +120,10 @@ def a_request(key: str = "key", hour: int = 10, **changes: object) -> BookingReq
 
 
 async def book_one(
-    participation: Caller, pairing: Pairing, request: BookingRequest, *, books: Books
+    participation: Caller, pairing: Pairing, request: BookingRequest, *, ports: SessionPorts
 ) -> Session:
     """Book a single date; return its session."""
-    (session,) = (await book(participation, pairing, request, books=books)).sessions
+    (session,) = (await book(participation, pairing, request, ports=ports)).sessions
     return session
 
 

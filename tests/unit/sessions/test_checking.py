@@ -13,7 +13,7 @@ from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
 from shared.sessions.series import OnConflict, Scope
 from tests.builders import a_span, at
-from tests.unit.sessions.conftest import Desk, a_request
+from tests.unit.sessions.conftest import BookingEnv, a_request
 
 FINDING = "shared.availability.finding"
 SECOND = a_span(at(10, day=8))
@@ -36,53 +36,55 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-async def booked(desk: Desk, count: int, **changes: Any) -> Any:
+async def booked(env: BookingEnv, count: int, **changes: Any) -> Any:
     repeat = Repeat(Frequency.WEEKLY, count=count) if count > 1 else None
     request = a_request(repeat=repeat, time_zone="UTC", **changes)
-    return await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    return await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
 
 
 @pytest.mark.parametrize("count", [1, 4])
-async def test_a_free_date_is_checked_once(desk: Desk, counts: Counter[str], count: int) -> None:
-    await booked(desk, count)
+async def test_a_free_date_is_checked_once(
+    env: BookingEnv, counts: Counter[str], count: int
+) -> None:
+    await booked(env, count)
     assert counts == {"checked": count}
 
 
 @pytest.mark.parametrize("at_least", [None, 2])
 @pytest.mark.parametrize("count", [1, 4])
 async def test_a_refused_date_has_its_alternatives_looked_for_once(
-    desk: Desk, counts: Counter[str], count: int, at_least: int | None
+    env: BookingEnv, counts: Counter[str], count: int, at_least: int | None
 ) -> None:
-    desk.outlook.busy[desk.address(desk.mentor)] = [a_span(at(10, day=1))]
+    env.outlook.busy[env.address(env.mentor)] = [a_span(at(10, day=1))]
     with pytest.raises(SlotTaken) as refused:
-        await booked(desk, count, at_least=at_least)
+        await booked(env, count, at_least=at_least)
     assert len(refused.value.alternatives) == 5
     assert counts == {"checked": count, "searched": 1}
 
 
 async def test_a_date_that_is_booked_elsewhere_is_checked_there_as_well(
-    desk: Desk, counts: Counter[str]
+    env: BookingEnv, counts: Counter[str]
 ) -> None:
-    desk.outlook.busy[desk.address(desk.mentor)] = [SECOND]
-    await booked(desk, 4, on_conflict=OnConflict.ALTERNATIVES)
+    env.outlook.busy[env.address(env.mentor)] = [SECOND]
+    await booked(env, 4, on_conflict=OnConflict.ALTERNATIVES)
     assert counts == {"checked": 5, "searched": 1}
 
 
 @pytest.mark.parametrize(("count", "scope"), [(1, Scope.ONE), (4, Scope.ALL)])
 async def test_a_move_is_checked_and_refused_likewise(
-    desk: Desk, counts: Counter[str], count: int, scope: Scope
+    env: BookingEnv, counts: Counter[str], count: int, scope: Scope
 ) -> None:
-    session = (await booked(desk, count)).sessions[0]
-    desk.outlook.busy[desk.address(desk.mentor)] = [a_span(at(14, day=1))]
+    session = (await booked(env, count)).sessions[0]
+    env.outlook.busy[env.address(env.mentor)] = [a_span(at(14, day=1))]
     counts.clear()
     with pytest.raises(SlotTaken) as refused:
         await reschedule(
-            desk.acting(desk.mentee),
-            desk.pairing,
+            env.acting(env.mentee),
+            env.pairing,
             session,
             RescheduleRequest(a_span(at(14, day=1)), "UTC"),
             scope,
-            books=desk.books,
+            ports=env.ports,
         )
     assert len(refused.value.alternatives) == 5
     assert counts == {"checked": count, "searched": 1}

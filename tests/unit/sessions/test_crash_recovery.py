@@ -15,8 +15,8 @@ from shared.jobs import JobKind
 from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.cancelling import cancel
-from shared.sessions.model import HOLD_FOR, ResponseState, Session, SessionState
-from shared.sessions.ports import Books
+from shared.sessions.model import HOLD_TTL, ResponseState, Session, SessionState
+from shared.sessions.ports import SessionPorts
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.requests import InvitationResponse, RescheduleRequest
 from shared.sessions.rescheduling import reschedule
@@ -24,68 +24,68 @@ from shared.sessions.responding import accept_proposal, respond
 from shared.sessions.series import Booking, OnConflict, Scope, occurrence_id
 from shared.timespan import TimeSpan
 from tests.builders import a_mailbox, a_pairing, a_span, at
-from tests.unit.sessions.conftest import Desk, a_desk, a_request
+from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request
 
 LOOKING = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.FOLLOW_SERIES}
-NOBODY: Any = None
+NO_SUBSCRIPTION_PORTS: Any = None
 """Nobody follows mailboxes here: jobs that would are not run."""
 
 
-class Killed(BaseException):
+class SimulatedCrash(BaseException):
     """The process is gone: nothing of ours may catch it."""
 
 
 @dataclass
-class Fate:
+class CrashPlan:
     """Dies at one effect, before or after it happened; without *dies_at* it only counts."""
 
     dies_at: int | None = None
     is_after: bool = False
     names: list[str] = field(default_factory=list)
 
-    async def let(self, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
+    async def effect_of(self, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
         number = len(self.names)
         self.names.append(name)
         if number == self.dies_at and not self.is_after:
-            raise Killed
+            raise SimulatedCrash
         try:
             return await effect()
         finally:
             if number == self.dies_at:
-                raise Killed
+                raise SimulatedCrash
 
 
-class Doomed:
+class CrashingPort:
     """A port every call of which is an outside effect."""
 
-    def __init__(self, port: Any, fate: Fate) -> None:
-        self._port, self._fate = port, fate
+    def __init__(self, port: Any, plan: CrashPlan) -> None:
+        self._port, self._plan = port, plan
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return await self._fate.let(
+            return await self._plan.effect_of(
                 f"{type(self._port).__name__}.{name}", lambda: method(*args, **kwargs)
             )
 
         return call
 
 
-def doomed(desk: Desk, fate: Fate) -> Books:
-    books = desk.books
+def crashing_ports(env: BookingEnv, plan: CrashPlan) -> SessionPorts:
+    ports = env.ports
     return replace(
-        books,
-        schedules=Doomed(books.schedules, fate),
-        calendar=Doomed(books.calendar, fate),
-        sessions=Doomed(books.sessions, fate),
-        jobs=Doomed(books.jobs, fate),
-        changes=Doomed(books.changes, fate),
-        due=Doomed(books.due, fate),
+        ports,
+        schedules=CrashingPort(ports.schedules, plan),
+        calendar=CrashingPort(ports.calendar, plan),
+        sessions=CrashingPort(ports.sessions, plan),
+        jobs=CrashingPort(ports.jobs, plan),
+        changes=CrashingPort(ports.changes, plan),
+        due=CrashingPort(ports.due, plan),
     )
 
 
-Act = Callable[[Desk, Books], Awaitable[Any]]
+Act = Callable[[BookingEnv, SessionPorts], Awaitable[Any]]
 SECOND = a_span(at(10, day=8))
 WINDOW = TimeSpan(at(0), at(0, day=60))
 
@@ -93,12 +93,12 @@ WINDOW = TimeSpan(at(0), at(0, day=60))
 def _book(dates: int, **wish: Any) -> Act:
     """Book one date, or so many weeks."""
 
-    async def act(desk: Desk, books: Books) -> Booking:
+    async def act(env: BookingEnv, ports: SessionPorts) -> Booking:
         if "on_conflict" in wish:
-            desk.outlook.busy[desk.address(desk.mentor)] = [SECOND]
+            env.outlook.busy[env.address(env.mentor)] = [SECOND]
         repeat = Repeat(Frequency.WEEKLY, count=dates) if dates > 1 else None
         request = a_request(repeat=repeat, time_zone="UTC", **wish)
-        return await book(desk.acting(desk.mentee), desk.pairing, request, books=books)
+        return await book(env.acting(env.mentee), env.pairing, request, ports=ports)
 
     return act
 
@@ -106,46 +106,44 @@ def _book(dates: int, **wish: Any) -> Act:
 def _book_group(dates: int) -> Act:
     """Book for two of three: on one date the third is busy, and invited all the same."""
 
-    async def act(desk: Desk, books: Books) -> Booking:
-        _add_third(desk, SECOND if dates > 1 else a_span(at(10, day=1)))
-        booked: Booking = await _book(dates, at_least=2)(desk, books)
+    async def act(env: BookingEnv, ports: SessionPorts) -> Booking:
+        _add_third(env, SECOND if dates > 1 else a_span(at(10, day=1)))
+        booked: Booking = await _book(dates, at_least=2)(env, ports)
         return booked
 
     return act
 
 
-def _add_third(desk: Desk, busy: TimeSpan) -> None:
+def _add_third(env: BookingEnv, busy: TimeSpan) -> None:
     """Let a third meet with them who is *busy* then; once."""
-    if len(desk.pairing.participants) == 2:
-        third = a_mailbox(desk.mentor.tenant_id)
-        desk.pairing = a_pairing(
-            desk.mentor, desk.mentee, third, organization_id=desk.organization.id
-        )
-        desk.outlook.addresses[desk.address(third)] = third.object_id
-        desk.outlook.busy[desk.address(third)] = [busy]
+    if len(env.pairing.participants) == 2:
+        third = a_mailbox(env.mentor.tenant_id)
+        env.pairing = a_pairing(env.mentor, env.mentee, third, organization_id=env.organization.id)
+        env.outlook.addresses[env.address(third)] = third.object_id
+        env.outlook.busy[env.address(third)] = [busy]
 
 
 def _book_with_proposal(dates: int) -> Act:
     """Book, and let the mentor propose another time for the last date."""
 
-    async def act(desk: Desk, books: Books) -> Session:
-        await _book(dates)(desk, books)
-        session, event = await _nth(desk, dates - 1), desk.outlook.events[-1]
+    async def act(env: BookingEnv, ports: SessionPorts) -> Session:
+        await _book(dates)(env, ports)
+        session, event = await _nth(env, dates - 1), env.outlook.events[-1]
         session = replace(session, event_id=event.seen.event_id)
-        seen = desk.calendar.answered(
-            event, desk.address(desk.mentor), ResponseState.TENTATIVE, proposed=_new_time(dates - 1)
+        seen = env.calendar.answered(
+            event, env.address(env.mentor), ResponseState.TENTATIVE, proposed=_new_time(dates - 1)
         )
-        return await reservations.save(desk.sessions, merge(session, seen).session)
+        return await reservations.save(env.sessions, merge(session, seen).session)
 
     return act
 
 
-async def _nth(desk: Desk, number: int) -> Session:
+async def _nth(env: BookingEnv, number: int) -> Session:
     """Return the session of that date, as it is now."""
-    key = desk.outlook.events[0].session_id
-    is_series = desk.outlook.events[0].pattern is not None
+    key = env.outlook.events[0].session_id
+    is_series = env.outlook.events[0].pattern is not None
     session_id = occurrence_id(SeriesId(key), number) if is_series else SessionId(key)
-    return await desk.sessions.get(desk.mentee, session_id)
+    return await env.sessions.get(env.mentee, session_id)
 
 
 def _new_time(number: int, days: int = 0) -> TimeSpan:
@@ -155,41 +153,48 @@ def _new_time(number: int, days: int = 0) -> TimeSpan:
 def _reschedule(number: int, scope: Scope, days: int = 0, at_least: int | None = None) -> Act:
     """Move that date, or it and others, to another hour and perhaps day."""
 
-    async def act(desk: Desk, books: Books) -> list[Session]:
+    async def act(env: BookingEnv, ports: SessionPorts) -> list[Session]:
         to = RescheduleRequest(_new_time(number, days), "UTC", at_least=at_least)
-        session = await _nth(desk, number)
+        session = await _nth(env, number)
         return await reschedule(
-            desk.acting(desk.mentee), desk.pairing, session, to, scope, books=books
+            env.acting(env.mentee), env.pairing, session, to, scope, ports=ports
         )
 
     return act
 
 
 def _cancel(number: int, scope: Scope) -> Act:
-    async def act(desk: Desk, books: Books) -> list[Session]:
-        session = await _nth(desk, number)
-        return await cancel(desk.acting(desk.mentee), session, "sorry", scope, books=books)
+    async def act(env: BookingEnv, ports: SessionPorts) -> list[Session]:
+        session = await _nth(env, number)
+        return await cancel(env.acting(env.mentee), session, "sorry", scope, ports=ports)
 
     return act
 
 
 def _respond(number: int, answer: ResponseState) -> Act:
-    async def act(desk: Desk, books: Books) -> Session:
-        session = await _nth(desk, number)
+    async def act(env: BookingEnv, ports: SessionPorts) -> Session:
+        session = await _nth(env, number)
         response = InvitationResponse(answer)
-        return await respond(desk.acting(desk.mentor), session, response, books=books)
+        return await respond(
+            env.acting(env.mentor),
+            session,
+            response,
+            calendar=ports.calendar,
+            sessions=ports.sessions,
+            jobs=ports.jobs,
+        )
 
     return act
 
 
 def _accept_proposal(number: int) -> Act:
-    async def act(desk: Desk, books: Books) -> Session:
+    async def act(env: BookingEnv, ports: SessionPorts) -> Session:
         return await accept_proposal(
-            desk.acting(desk.mentee),
-            desk.pairing,
-            await _nth(desk, number),
-            desk.mentor.object_id,
-            books=books,
+            env.acting(env.mentee),
+            env.pairing,
+            await _nth(env, number),
+            env.mentor.object_id,
+            ports=ports,
         )
 
     return act
@@ -232,55 +237,60 @@ _OF_A_SERIES: dict[str, tuple[Act | None, Act]] = {
 ACTS = _acts(1) | _acts(4) | _OF_A_SERIES
 
 
-async def _desk(name: str) -> Desk:
-    desk, before = a_desk(), ACTS[name][0]
+async def _desk(name: str) -> BookingEnv:
+    env, before = a_booking_env(), ACTS[name][0]
     if before is not None:
-        await before(desk, desk.books)
-    return desk
+        await before(env, env.ports)
+    return env
 
 
 async def _effects(name: str) -> list[str]:
-    desk, fate = await _desk(name), Fate()
-    await ACTS[name][1](desk, doomed(desk, fate))
-    return fate.names
+    env, plan = await _desk(name), CrashPlan()
+    await ACTS[name][1](env, crashing_ports(env, plan))
+    return plan.names
 
 
-async def time_passes(desk: Desk, fate: Fate | None = None) -> None:
+async def time_passes(env: BookingEnv, plan: CrashPlan | None = None) -> None:
     """Let the queue hand out what was put, as often as it takes, and the holds run out.
 
     With *fate* a worker dies as well; its message comes again.
     """
-    desk.clock.advance(timedelta(minutes=3))
-    while desk.jobs.put_jobs:
-        jobs = [job for job, _ in desk.jobs.put_jobs if job.kind in LOOKING]
-        desk.jobs.put_jobs.clear()
+    env.clock.advance(timedelta(minutes=3))
+    while env.jobs.put_jobs:
+        jobs = [job for job, _ in env.jobs.put_jobs if job.kind in LOOKING]
+        env.jobs.put_jobs.clear()
         while jobs:
-            books = doomed(desk, fate) if fate else desk.books
+            ports = crashing_ports(env, plan) if plan else env.ports
             try:
-                await run_job(jobs[0], desk.organization, books=books, subscription_ports=NOBODY)
-            except (Killed, BaseExceptionGroup):
-                if fate is None:
+                await run_job(
+                    jobs[0],
+                    env.organization,
+                    ports=ports,
+                    subscription_ports=NO_SUBSCRIPTION_PORTS,
+                )
+            except (SimulatedCrash, BaseExceptionGroup):
+                if plan is None:
                     raise
-                fate = None
+                plan = None
             else:
                 jobs.pop(0)
-    desk.clock.advance(HOLD_FOR)
+    env.clock.advance(HOLD_TTL)
 
 
-async def _spans_held(desk: Desk) -> set[tuple[Any, TimeSpan]]:
+async def _spans_held(env: BookingEnv) -> set[tuple[Any, TimeSpan]]:
     return {
         (mailbox, hold.span)
-        for mailbox in (desk.mentor, desk.mentee)
-        for hold in await desk.sessions.holds(mailbox, WINDOW, desk.clock.now())
+        for mailbox in (env.mentor, env.mentee)
+        for hold in await env.sessions.holds(mailbox, WINDOW, env.clock.now())
     }
 
 
-async def is_consistent(desk: Desk) -> None:
+async def is_consistent(env: BookingEnv) -> None:
     """Calendar and tables say the same, and nothing is held that nobody has."""
-    assert len([e for e in desk.outlook.events if e.master is None]) <= 1
-    alive = [e for e in desk.outlook.events if not e.is_gone and e.pattern is None]
-    sessions, _ = await desk.sessions.of_mailbox(
-        desk.mentee, since=None, until=None, after=None, limit=10
+    assert len([e for e in env.outlook.events if e.master is None]) <= 1
+    alive = [e for e in env.outlook.events if not e.is_gone and e.pattern is None]
+    sessions, _ = await env.sessions.list_by_mailbox(
+        env.mentee, since=None, until=None, after=None, limit=10
     )
     scheduled = [s for s in sessions if s.state is SessionState.SCHEDULED]
     assert [s.state for s in sessions if s.state is SessionState.REQUESTED] == []
@@ -289,31 +299,31 @@ async def is_consistent(desk: Desk) -> None:
     }
     assert all(s.pending_span is None for s in scheduled)
     for session in scheduled:
-        assert all(a.is_free_then is None for a in session.attendees)
-        for mailbox in session.holders:
-            holds = await desk.sessions.holds(mailbox, WINDOW, desk.clock.now())
+        assert all(a.is_free_at_pending is None for a in session.attendees)
+        for mailbox in session.mailboxes:
+            holds = await env.sessions.holds(mailbox, WINDOW, env.clock.now())
             spans = {hold.span for hold in holds if hold.session_id == session.id}
             assert spans == ({session.span} if session.holds_time_of(mailbox) else set())
-    held = {(m, e.seen.span) for e in alive for m in (desk.mentor, desk.mentee)}
-    assert await _spans_held(desk) == held
-    if not desk.outlook.events:
-        assert not any(each.series for each in desk.sessions.ledgers.values())
+    held = {(m, e.seen.span) for e in alive for m in (env.mentor, env.mentee)}
+    assert await _spans_held(env) == held
+    if not env.outlook.events:
+        assert not any(each.series for each in env.sessions.ledgers.values())
 
 
-async def _dies(desk: Desk, name: str, number: int, *, is_after: bool) -> None:
-    with pytest.raises((Killed, BaseExceptionGroup)):
-        await ACTS[name][1](desk, doomed(desk, Fate(number, is_after)))
+async def _dies(env: BookingEnv, name: str, number: int, *, is_after: bool) -> None:
+    with pytest.raises((SimulatedCrash, BaseExceptionGroup)):
+        await ACTS[name][1](env, crashing_ports(env, CrashPlan(number, is_after)))
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ACTS)
 async def test_a_crash_leaves_it_done_or_undone(name: str, *, is_after: bool) -> None:
     for number, effect in enumerate(await _effects(name)):
-        desk = await _desk(name)
-        await _dies(desk, name, number, is_after=is_after)
-        await time_passes(desk)
+        env = await _desk(name)
+        await _dies(env, name, number, is_after=is_after)
+        await time_passes(env)
         try:
-            await is_consistent(desk)
+            await is_consistent(env)
         except AssertionError as error:
             when = "after" if is_after else "before"
             raise AssertionError(f"died {when} {effect} ({number})") from error
@@ -327,15 +337,15 @@ async def test_the_recovery_job_may_crash_as_well(name: str, *, is_after: bool) 
     for number in range(0, len(effects), 1 + len(effects) // 8):
         looking = 0
         while True:
-            desk, fate = await _desk(name), Fate(looking, is_after)
-            await _dies(desk, name, number, is_after=True)
-            await time_passes(desk, fate)
+            env, plan = await _desk(name), CrashPlan(looking, is_after)
+            await _dies(env, name, number, is_after=True)
+            await time_passes(env, plan)
             try:
-                await is_consistent(desk)
+                await is_consistent(env)
             except AssertionError as error:
-                seen = f"died after {effects[number]}, then at {fate.names[-1:]} ({looking})"
+                seen = f"died after {effects[number]}, then at {plan.names[-1:]} ({looking})"
                 raise AssertionError(seen) from error
-            if len(fate.names) <= looking:
+            if len(plan.names) <= looking:
                 break  # it was over before
             looking += 1 + looking // 4
 
@@ -348,22 +358,22 @@ async def test_a_retry_after_a_crash_gives_the_one_true_answer(
 ) -> None:
     act = ACTS[name][1]
     whole = await _desk(name)
-    await act(whole, whole.books)
+    await act(whole, whole.ports)
     await time_passes(whole)
     for number, effect in enumerate(await _effects(name)):
-        desk = await _desk(name)
-        await _dies(desk, name, number, is_after=is_after)
+        env = await _desk(name)
+        await _dies(env, name, number, is_after=is_after)
         if waits:
-            await time_passes(desk)
+            await time_passes(env)
         try:
-            await act(desk, desk.books)
+            await act(env, env.ports)
         except SchedulingError as error:
             raise AssertionError(f"retry after {effect} ({number})") from error
-        await time_passes(desk)
+        await time_passes(env)
         try:
-            await is_consistent(desk)
+            await is_consistent(env)
             if not (waits and name in KEPT_WHERE_NOBODY_RETRIES):
-                assert _meetings(desk) == _meetings(whole)
+                assert _meetings(env) == _meetings(whole)
         except AssertionError as error:
             raise AssertionError(f"retry after {effect} ({number})") from error
 
@@ -372,8 +382,8 @@ KEPT_WHERE_NOBODY_RETRIES = {"book, skipping", "book, at alternatives"}
 """Once somebody looked, Outlook was right: dates that nobody got to take out are sessions."""
 
 
-def _meetings(desk: Desk) -> list[TimeSpan]:
-    return sorted(e.seen.span for e in desk.outlook.events if not e.is_gone and not e.pattern)
+def _meetings(env: BookingEnv) -> list[TimeSpan]:
+    return sorted(e.seen.span for e in env.outlook.events if not e.is_gone and not e.pattern)
 
 
 async def test_every_act_has_effects_to_die_at() -> None:

@@ -16,7 +16,7 @@ from shared.sessions.ledger import (
     mailbox_holds,
     session_holds,
 )
-from shared.sessions.model import HOLD_FOR, Hold, SessionState
+from shared.sessions.model import HOLD_TTL, Hold, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import NOW, a_hold, a_session, a_span, at
 
@@ -31,9 +31,9 @@ def test_a_requested_session_holds_until_it_runs_out() -> None:
 
 def test_what_nobody_confirmed_never_counts_for_good() -> None:
     session = a_session(held_until=None)
-    assert session_holds(session)[0].counts_until == session.changed_at + HOLD_FOR
+    assert session_holds(session)[0].expires_at == session.changed_at + HOLD_TTL
     moving = a_session(state=SessionState.SCHEDULED, pending_span=a_span(at(15, day=2)))
-    assert session_holds(moving)[1].counts_until == moving.changed_at + HOLD_FOR
+    assert session_holds(moving)[1].expires_at == moving.changed_at + HOLD_TTL
 
 
 def test_a_scheduled_session_holds_for_good() -> None:
@@ -74,15 +74,15 @@ def test_of_an_attendee_it_holds_what_they_are_free_for(
 ) -> None:
     span, wanted = a_span(at(10, day=1)), a_span(at(15, day=2))
     session = a_session(state=SessionState.SCHEDULED, span=span, pending_span=wanted)
-    attendee = replace(session.attendees[0], is_free=now, is_free_then=then)
+    attendee = replace(session.attendees[0], is_free=now, is_free_at_pending=then)
     session = replace(session, attendees=(attendee,))
     spans = {"now": span, "then": wanted}
-    mailbox = session.holders[0]
+    mailbox = session.mailboxes[0]
     assert [hold.span for hold in mailbox_holds(session, mailbox)] == [spans[h] for h in held]
-    done = replace(session.without_pending(done=True), span=wanted)
+    done = replace(session.with_pending_move_resolved(applied=True), span=wanted)
     expected = [wanted] if (now if then is None else then) else []
     assert [hold.span for hold in mailbox_holds(done, mailbox)] == expected
-    undone = session.without_pending(done=False)
+    undone = session.with_pending_move_resolved(applied=False)
     assert [hold.span for hold in mailbox_holds(undone, mailbox)] == ([span] if now else [])
 
 
@@ -103,7 +103,7 @@ def test_spans_that_overlap_share_a_held_day(one: TimeSpan, other: TimeSpan) -> 
 def test_holds_collide_if_they_overlap_and_count(
     held: TimeSpan, wanted: TimeSpan, minutes: int
 ) -> None:
-    hold = a_hold(held, counts_until=NOW + timedelta(minutes=minutes))
+    hold = a_hold(held, expires_at=NOW + timedelta(minutes=minutes))
     found = conflicting_hold([hold], wanted, a_hold().session_id, NOW)
     assert (found == hold) is (held.overlaps(wanted) and minutes > 0)
     assert conflicting_hold([hold], wanted, hold.session_id, NOW) is None
@@ -111,7 +111,7 @@ def test_holds_collide_if_they_overlap_and_count(
 
 def test_only_the_same_span_for_good_is_confirmed() -> None:
     wanted = a_hold()
-    confirmed = replace(wanted, counts_until=None)
+    confirmed = replace(wanted, expires_at=None)
     assert is_confirmed([confirmed], wanted)
     assert not is_confirmed([wanted], wanted)
     assert not is_confirmed([replace(confirmed, span=a_span(at(12, day=1)))], wanted)

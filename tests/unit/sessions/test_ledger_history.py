@@ -19,7 +19,7 @@ from shared.errors import SlotTaken, StaleRow
 from shared.ids import SessionId
 from shared.sessions import ledger
 from shared.sessions.ledger import Decide, LedgerChange, MailboxLedger, Pointer, Unread, listed_at
-from shared.sessions.model import HOLD_FOR, Hold, Session, SessionState
+from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import NOW, a_mailbox, a_session, an_event_id, at
 
@@ -117,14 +117,14 @@ class History(RuleBasedStateMachine):
     @rule(name=invited, span=spans)
     def place_hold(self, name: str, span: TimeSpan) -> None:
         draft = DRAFTS[name]
-        hold = Hold(draft.id, span, self.now + HOLD_FOR)
+        hold = Hold(draft.id, span, self.now + HOLD_TTL)
         decide = partial(ledger.place_hold, hold=hold, organizer=SOMEBODY, now=self.now)
         self.change(decide, draft.id)
 
     @rule(name=own, span=spans)
     def create(self, name: str, span: TimeSpan) -> None:
         draft = DRAFTS[name]
-        session = replace(draft, span=span, held_until=self.now + HOLD_FOR, changed_at=self.now)
+        session = replace(draft, span=span, held_until=self.now + HOLD_TTL, changed_at=self.now)
         self.change(partial(ledger.create, session=session, now=self.now), draft.id)
 
     @rule(name=own, state=st.sampled_from(SessionState), span=spans, is_pending=st.booleans())
@@ -138,7 +138,7 @@ class History(RuleBasedStateMachine):
             state=state,
             span=session.span if is_pending else span,
             pending_span=span if is_pending else None,
-            held_until=self.now + HOLD_FOR,
+            held_until=self.now + HOLD_TTL,
             changed_at=self.now,
             event_id=session.event_id or an_event_id(),
         )
@@ -165,7 +165,7 @@ class History(RuleBasedStateMachine):
         once = self.whole
         assert decide(once) == once
         if session.state is not SessionState.CANCELLED:
-            assert {h.span for h in mine if h.counts_until} <= {h.span for h in self.active(once)}
+            assert {h.span for h in mine if h.expires_at} <= {h.span for h in self.active(once)}
 
     @rule(name=own | invited, span=spans)
     def hold_new_time(self, name: str, span: TimeSpan) -> None:
@@ -173,7 +173,7 @@ class History(RuleBasedStateMachine):
         session = self.invited.get(draft.id) or self.stored(draft) or draft
         if session.state is SessionState.REQUESTED:
             span = session.span  # its hold is renewed
-        until = self.now + HOLD_FOR
+        until = self.now + HOLD_TTL
         if not self.holds(draft.id, session.span):
             self.by_outlook.add(draft.id)
         before = self.active(self.whole)
@@ -183,7 +183,7 @@ class History(RuleBasedStateMachine):
         if self.change(decide, draft.id):
             after = {hold.span for hold in self.active(self.whole)}
             assert span in after
-            assert {h.span for h in before if h.counts_until} <= after
+            assert {h.span for h in before if h.expires_at} <= after
 
     @rule(name=own | invited, span=spans, minutes=st.integers(0, 20))
     def remove_hold(self, name: str, span: TimeSpan, minutes: int) -> None:
@@ -199,7 +199,7 @@ class History(RuleBasedStateMachine):
         before = self.whole
         until: datetime | None = None if only is None else self.now + timedelta(minutes=only)
         decide = partial(ledger.release, session_id=draft.id, only_expiring_at=until)
-        others = any(h.counts_until != until for h in before.holds_of(draft.id))
+        others = any(h.expires_at != until for h in before.holds_of(draft.id))
         if self.change(decide, draft.id) and only is not None and others:
             assert said(self.whole) == said(before)
 

@@ -19,7 +19,7 @@ from shared.sessions.model import (
 )
 from shared.sessions.recurrence import Frequency, Repeat
 from tests.fake_outlook import RefusingCalendar
-from tests.unit.sessions.conftest import Desk, a_request, book_one
+from tests.unit.sessions.conftest import BookingEnv, a_request, book_one
 
 AUTO, TEAMS = OnlineMeetingChoice.AUTO, OnlineMeetingChoice.TEAMS
 SKYPE, NONE = OnlineMeetingChoice.SKYPE, OnlineMeetingChoice.NONE
@@ -40,9 +40,9 @@ CASES: list[tuple[OnlineMeetingChoice, set[OnlineMeetingChoice], Any]] = [
 ]
 
 
-async def booked(desk: Desk, wanted: OnlineMeetingChoice) -> Session:
+async def booked(env: BookingEnv, wanted: OnlineMeetingChoice) -> Session:
     request = a_request(online_meeting=wanted)
-    return await book_one(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    return await book_one(env.acting(env.mentee), env.pairing, request, ports=env.ports)
 
 
 def outcome(session: Session) -> Any:
@@ -54,16 +54,16 @@ def outcome(session: Session) -> Any:
 @pytest.mark.parametrize("refuses", [False, True], ids=["ignores", "refuses"])
 @pytest.mark.parametrize(("wanted", "offered", "expected"), CASES)
 async def test_a_wish_is_honoured_where_it_is_offered(
-    desk: Desk,
+    env: BookingEnv,
     wanted: OnlineMeetingChoice,
     offered: set[OnlineMeetingChoice],
     expected: Any,
     *,
     refuses: bool,
 ) -> None:
-    desk.outlook.offers, desk.outlook.refuses_others = frozenset(offered), refuses
-    assert outcome(await booked(desk, wanted)) == expected
-    assert len(desk.outlook.events) == 1
+    env.outlook.offers, env.outlook.refuses_others = frozenset(offered), refuses
+    assert outcome(await booked(env, wanted)) == expected
+    assert len(env.outlook.events) == 1
 
 
 @pytest.mark.parametrize(
@@ -74,65 +74,65 @@ async def test_a_wish_is_honoured_where_it_is_offered(
     ],
 )
 async def test_teams_where_only_skype_is_offered(
-    desk: Desk, expected: Any, *, refuses: bool
+    env: BookingEnv, expected: Any, *, refuses: bool
 ) -> None:
-    desk.outlook.offers, desk.outlook.refuses_others = frozenset({SKYPE}), refuses
-    assert outcome(await booked(desk, TEAMS)) == expected
+    env.outlook.offers, env.outlook.refuses_others = frozenset({SKYPE}), refuses
+    assert outcome(await booked(env, TEAMS)) == expected
 
 
-async def test_what_is_offered_is_asked_for_only_when_it_matters(desk: Desk) -> None:
-    await booked(desk, TEAMS)
-    assert desk.outlook.calls == ["getSchedule", "create"]
+async def test_what_is_offered_is_asked_for_only_when_it_matters(env: BookingEnv) -> None:
+    await booked(env, TEAMS)
+    assert env.outlook.calls == ["getSchedule", "create"]
 
 
-async def test_a_series_has_the_meeting_that_is_offered(desk: Desk) -> None:
-    desk.outlook.offers, desk.outlook.refuses_others = frozenset({SKYPE}), True
+async def test_a_series_has_the_meeting_that_is_offered(env: BookingEnv) -> None:
+    env.outlook.offers, env.outlook.refuses_others = frozenset({SKYPE}), True
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), online_meeting=TEAMS)
-    series = await book(desk.acting(desk.mentee), desk.pairing, request, books=desk.books)
+    series = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
     expected = (READY, Provider.SKYPE, Reason.TEAMS_NOT_OFFERED)
     assert [outcome(session) for session in series.sessions] == [expected] * 3
 
 
 @pytest.mark.parametrize("wanted", OnlineMeetingChoice)
 async def test_a_refusal_for_another_reason_stays_one(
-    desk: Desk, wanted: OnlineMeetingChoice
+    env: BookingEnv, wanted: OnlineMeetingChoice
 ) -> None:
-    desk.calendar = RefusingCalendar(desk.outlook)
+    env.calendar = RefusingCalendar(env.outlook)
     with pytest.raises(CalendarRefused):
-        await booked(desk, wanted)
-    assert desk.outlook.events == []
+        await booked(env, wanted)
+    assert env.outlook.events == []
 
 
-async def test_not_knowing_what_is_offered_is_no_reason_not_to_book(desk: Desk) -> None:
+async def test_not_knowing_what_is_offered_is_no_reason_not_to_book(env: BookingEnv) -> None:
     async def silent(acting: Any) -> Any:
         raise CalendarUnavailable("no answer")
 
-    desk.outlook.offers = frozenset()
-    desk.calendar.offered_meetings = silent  # type: ignore[method-assign]  # the fake's
-    session = await booked(desk, TEAMS)
+    env.outlook.offers = frozenset()
+    env.calendar.offered_meetings = silent  # type: ignore[method-assign]  # the fake's
+    session = await booked(env, TEAMS)
     assert outcome(session) == (UNAVAILABLE, None, Reason.NOT_CREATED)
 
 
 async def test_a_meeting_that_was_not_made_though_offered_is_looked_for_once_more(
-    desk: Desk,
+    env: BookingEnv,
 ) -> None:
     async def offers(acting: Any) -> Any:
         return frozenset({TEAMS})
 
-    desk.outlook.offers = frozenset()  # a hiccup: the calendar says that it offers Teams
-    desk.calendar.offered_meetings = offers  # type: ignore[method-assign]  # the fake's
-    session = await booked(desk, TEAMS)
+    env.outlook.offers = frozenset()  # a hiccup: the calendar says that it offers Teams
+    env.calendar.offered_meetings = offers  # type: ignore[method-assign]  # the fake's
+    session = await booked(env, TEAMS)
     assert outcome(session) == (UNAVAILABLE, None, Reason.NOT_CREATED)
-    (job,) = [job for job, _ in desk.jobs.put_jobs if job.kind is JobKind.LINK]
-    desk.jobs.put_jobs.clear()
-    await check_meeting_link(job, desk.organization, books=desk.books)
-    assert desk.jobs.put_jobs == []
-    event = desk.outlook.events[0]
+    (job,) = [job for job, _ in env.jobs.put_jobs if job.kind is JobKind.LINK]
+    env.jobs.put_jobs.clear()
+    await check_meeting_link(job, env.organization, ports=env.ports)
+    assert env.jobs.put_jobs == []
+    event = env.outlook.events[0]
     event.seen = replace(
         event.seen, join_url="https://teams.example/2", provider=Provider.TEAMS, etag="later"
     )
-    await check_meeting_link(job, desk.organization, books=desk.books)
-    assert outcome(await desk.sessions.get(desk.mentee, session.id)) == (
+    await check_meeting_link(job, env.organization, ports=env.ports)
+    assert outcome(await env.sessions.get(env.mentee, session.id)) == (
         READY,
         Provider.TEAMS,
         None,

@@ -19,7 +19,7 @@ from shared.organizations.model import ActingUser
 from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.calendar_errors import OCCURRENCE_CROSSING_BOUNDARY
-from shared.sessions.model import HOLD_FOR, EventDraft, Hold, SeenEvent, Session
+from shared.sessions.model import HOLD_TTL, CalendarEvent, EventDraft, Hold, Session
 from shared.sessions.recurrence import Frequency, Pattern, Repeat
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
@@ -27,7 +27,7 @@ from shared.sessions.series import OnConflict, Scope
 from shared.timespan import TimeSpan
 from tests.builders import a_session_id, a_span, at
 from tests.fake_outlook import FakeCalendar
-from tests.unit.sessions.conftest import Desk, a_request, book_one
+from tests.unit.sessions.conftest import BookingEnv, a_request, book_one
 from tests.unit.sessions.test_crash_recovery import is_consistent, time_passes
 
 REFUSED = CalendarRefused("no", code="ErrorAccessDenied", status=403)
@@ -48,7 +48,7 @@ class UnkindCalendar(FakeCalendar):
     cancelling: list[Exception] = field(default_factory=list)
     """Of a batch."""
 
-    async def create(self, acting: ActingUser, draft: EventDraft) -> SeenEvent:
+    async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Create it, unless an error is left."""
         if self.creating:
             raise self.creating.pop(0)
@@ -56,7 +56,7 @@ class UnkindCalendar(FakeCalendar):
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
-    ) -> list[SeenEvent]:
+    ) -> list[CalendarEvent]:
         """Show them."""
         if self.reading:
             raise self.reading
@@ -64,7 +64,7 @@ class UnkindCalendar(FakeCalendar):
 
     async def reschedule(
         self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Move it."""
         if self.moving:
             raise self.moving
@@ -77,7 +77,7 @@ class UnkindCalendar(FakeCalendar):
         first: TimeSpan,
         time_zone: str,
         pattern: Pattern,
-    ) -> SeenEvent:
+    ) -> CalendarEvent:
         """Move all."""
         if self.moving:
             raise self.moving
@@ -85,9 +85,9 @@ class UnkindCalendar(FakeCalendar):
 
     async def reschedule_many(
         self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
-    ) -> list[SeenEvent | Exception]:
+    ) -> list[CalendarEvent | Exception]:
         """Move each."""
-        answers: list[SeenEvent | Exception] = []
+        answers: list[CalendarEvent | Exception] = []
         for place, event in enumerate(events):
             error = self.moving or self.moving_nth.get(place)
             if error is None or isinstance(error, CalendarUnavailable):
@@ -105,153 +105,157 @@ class UnkindCalendar(FakeCalendar):
         return await super().cancel_many(acting, events, comment)
 
 
-async def booked(desk: Desk, count: int = 4) -> list[Session]:
+async def booked(env: BookingEnv, count: int = 4) -> list[Session]:
     """Book so many weeks."""
-    acting = desk.acting(desk.mentee)
+    acting = env.acting(env.mentee)
     if count == 1:
-        return [await book_one(acting, desk.pairing, a_request(), books=desk.books)]
+        return [await book_one(acting, env.pairing, a_request(), ports=env.ports)]
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=count), time_zone="UTC")
-    return [*(await book(acting, desk.pairing, request, books=desk.books)).sessions]
+    return [*(await book(acting, env.pairing, request, ports=env.ports)).sessions]
 
 
-async def moved(desk: Desk, session: Session, scope: Scope) -> list[Session]:
+async def moved(env: BookingEnv, session: Session, scope: Scope) -> list[Session]:
     """Move it to the next day at two, or it and others."""
     to = TimeSpan.lasting(session.span.start + timedelta(days=1, hours=4), session.span.duration)
-    session = await desk.sessions.get(desk.mentee, session.id)
+    session = await env.sessions.get(env.mentee, session.id)
     return await reschedule(
-        desk.acting(desk.mentee),
-        desk.pairing,
+        env.acting(env.mentee),
+        env.pairing,
         session,
         RescheduleRequest(to, "UTC"),
         scope,
-        books=desk.books,
+        ports=env.ports,
     )
 
 
-async def known(desk: Desk, sessions: Sequence[Session]) -> list[Session]:
+async def known(env: BookingEnv, sessions: Sequence[Session]) -> list[Session]:
     """Return the rows of *sessions* as they are now."""
-    return [await desk.sessions.get(desk.mentee, session.id) for session in sessions]
+    return [await env.sessions.get(env.mentee, session.id) for session in sessions]
 
 
 @pytest.mark.parametrize("timed_out_at", [0, 1, 2])
 async def test_a_refused_date_does_not_abandon_those_whose_outcome_is_unknown(
-    desk: Desk, timed_out_at: int
+    env: BookingEnv, timed_out_at: int
 ) -> None:
-    sessions = await booked(desk)
+    sessions = await booked(env)
     refused_at = (timed_out_at + 1) % 3
-    desk.calendar = UnkindCalendar(
-        desk.outlook, moving_nth={timed_out_at: TIMED_OUT, refused_at: REFUSED}
+    env.calendar = UnkindCalendar(
+        env.outlook, moving_nth={timed_out_at: TIMED_OUT, refused_at: REFUSED}
     )
     with pytest.raises(CalendarUnavailable):  # for a repetition finds out
-        await moved(desk, sessions[1], Scope.THIS_AND_FOLLOWING)
-    pending = [s.pending_span is not None for s in (await known(desk, sessions))[1:]]
+        await moved(env, sessions[1], Scope.THIS_AND_FOLLOWING)
+    pending = [s.pending_span is not None for s in (await known(env, sessions))[1:]]
     assert pending == [place == timed_out_at for place in range(3)]
 
-    desk.calendar = FakeCalendar(desk.outlook)
-    await time_passes(desk)
-    await is_consistent(desk)
-    hours = [s.span.start.hour for s in await known(desk, sessions)]
+    env.calendar = FakeCalendar(env.outlook)
+    await time_passes(env)
+    await is_consistent(env)
+    hours = [s.span.start.hour for s in await known(env, sessions)]
     assert hours == [10, *(10 if place == refused_at else 14 for place in range(3))]
 
 
 async def test_a_series_that_was_moved_stays_so_though_its_dates_cannot_be_read(
-    desk: Desk,
+    env: BookingEnv,
 ) -> None:
-    sessions = await booked(desk)
-    desk.calendar = UnkindCalendar(desk.outlook, reading=REFUSED)
+    sessions = await booked(env)
+    env.calendar = UnkindCalendar(env.outlook, reading=REFUSED)
     with pytest.raises(CalendarRefused):
-        await moved(desk, sessions[0], Scope.ALL)
-    assert all(s.pending_span for s in await known(desk, sessions))
-    desk.calendar = FakeCalendar(desk.outlook)
-    await time_passes(desk)
-    await is_consistent(desk)
-    assert {s.span.start.hour for s in await known(desk, sessions)} == {14}
+        await moved(env, sessions[0], Scope.ALL)
+    assert all(s.pending_span for s in await known(env, sessions))
+    env.calendar = FakeCalendar(env.outlook)
+    await time_passes(env)
+    await is_consistent(env)
+    assert {s.span.start.hour for s in await known(env, sessions)} == {14}
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-async def test_what_is_refused_for_every_date_leaves_nothing_held(desk: Desk, scope: Scope) -> None:
-    sessions = await booked(desk)
-    desk.calendar = UnkindCalendar(desk.outlook, moving=REFUSED)
+async def test_what_is_refused_for_every_date_leaves_nothing_held(
+    env: BookingEnv, scope: Scope
+) -> None:
+    sessions = await booked(env)
+    env.calendar = UnkindCalendar(env.outlook, moving=REFUSED)
     with pytest.raises(CalendarRefused):
-        await moved(desk, sessions[1], scope)
-    assert {s.pending_span for s in await known(desk, sessions)} == {None}
+        await moved(env, sessions[1], scope)
+    assert {s.pending_span for s in await known(env, sessions)} == {None}
     window = TimeSpan(at(0), at(0, day=60))
-    for mailbox in (desk.mentor, desk.mentee):
-        holds = await desk.sessions.holds(mailbox, window, desk.clock.now())
+    for mailbox in (env.mentor, env.mentee):
+        holds = await env.sessions.holds(mailbox, window, env.clock.now())
         assert [hold.span for hold in holds] == [s.span for s in sessions]
 
 
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("error", [CalendarThrottled("wait"), TIMED_OUT])
 async def test_who_repeats_a_booking_that_was_given_up_does_not_wait(
-    desk: Desk, count: int, error: Exception
+    env: BookingEnv, count: int, error: Exception
 ) -> None:
-    desk.calendar = UnkindCalendar(desk.outlook, creating=[error])
+    env.calendar = UnkindCalendar(env.outlook, creating=[error])
     with pytest.raises(type(error)):
-        await booked(desk, count)
-    before = desk.clock.now()
-    assert len(await booked(desk, count)) == count
-    assert desk.clock.now() == before
+        await booked(env, count)
+    before = env.clock.now()
+    assert len(await booked(env, count)) == count
+    assert env.clock.now() == before
 
 
 @pytest.mark.parametrize("count", [1, 4])
 async def test_who_repeats_a_booking_that_died_waits_while_somebody_may_be_at_it(
-    desk: Desk, count: int
+    env: BookingEnv, count: int
 ) -> None:
-    desk.calendar = UnkindCalendar(desk.outlook, creating=[RuntimeError("died")])
+    env.calendar = UnkindCalendar(env.outlook, creating=[RuntimeError("died")])
     with pytest.raises(RuntimeError):
-        await booked(desk, count)
-    desk.clock.advance(timedelta(seconds=2))
-    before = desk.clock.now()
-    await booked(desk, count)
-    waited = desk.clock.now() - before
+        await booked(env, count)
+    env.clock.advance(timedelta(seconds=2))
+    before = env.clock.now()
+    await booked(env, count)
+    waited = env.clock.now() - before
     assert timedelta(seconds=0.8) < waited < timedelta(seconds=1.5)
 
 
 @pytest.mark.parametrize("scope", list(Scope))
 async def test_a_date_that_would_meet_its_neighbour_is_a_conflict_with_a_remedy(
-    desk: Desk, scope: Scope
+    env: BookingEnv, scope: Scope
 ) -> None:
-    sessions = await booked(desk)
+    sessions = await booked(env)
     crossing = CalendarRefused("no", code=OCCURRENCE_CROSSING_BOUNDARY, status=400)
-    desk.calendar = UnkindCalendar(desk.outlook, moving=crossing)
+    env.calendar = UnkindCalendar(env.outlook, moving=crossing)
     with pytest.raises(Conflict, match="neighbours") as refused:
-        await moved(desk, sessions[1], scope)
+        await moved(env, sessions[1], scope)
     assert refused.value.remedy
-    assert {s.pending_span for s in await known(desk, sessions)} == {None}
+    assert {s.pending_span for s in await known(env, sessions)} == {None}
 
 
-async def test_who_repeats_a_series_that_was_throttled_half_way_does_not_wait(desk: Desk) -> None:
-    desk.calendar = UnkindCalendar(desk.outlook, cancelling=[CalendarThrottled("wait")])
-    desk.outlook.busy[desk.address(desk.mentor)] = [a_span(at(10, day=8))]
+async def test_who_repeats_a_series_that_was_throttled_half_way_does_not_wait(
+    env: BookingEnv,
+) -> None:
+    env.calendar = UnkindCalendar(env.outlook, cancelling=[CalendarThrottled("wait")])
+    env.outlook.busy[env.address(env.mentor)] = [a_span(at(10, day=8))]
     repeat = Repeat(Frequency.WEEKLY, count=4)
     request = a_request(repeat=repeat, time_zone="UTC", on_conflict=OnConflict.SKIP)
-    acting = desk.acting(desk.mentee)
+    acting = env.acting(env.mentee)
     with pytest.raises(CalendarThrottled):
-        await book(acting, desk.pairing, request, books=desk.books)
-    before = desk.clock.now()
-    again = await book(acting, desk.pairing, request, books=desk.books)
+        await book(acting, env.pairing, request, ports=env.ports)
+    before = env.clock.now()
+    again = await book(acting, env.pairing, request, ports=env.ports)
     assert len(again.sessions) == 3
-    assert desk.clock.now() == before
+    assert env.clock.now() == before
 
 
 @pytest.mark.parametrize("taken", [0, 3])
 @pytest.mark.parametrize("count", [1, 4])
 async def test_who_repeats_a_booking_whose_time_was_taken_meanwhile_is_not_told_it_is_refused(
-    desk: Desk, count: int, taken: int
+    env: BookingEnv, count: int, taken: int
 ) -> None:
     """Outlook may have it: only the recovery job knows."""
-    desk.calendar = UnkindCalendar(desk.outlook, creating=[TIMED_OUT])
+    env.calendar = UnkindCalendar(env.outlook, creating=[TIMED_OUT])
     with pytest.raises(CalendarUnavailable):
-        await booked(desk, count)
-    desk.clock.advance(HOLD_FOR)
-    now = desk.clock.now()
+        await booked(env, count)
+    env.clock.advance(HOLD_TTL)
+    now = env.clock.now()
     other = Hold(a_session_id(), a_span(at(10, day=1 + 7 * min(taken, count - 1))))
-    await reservations.place_hold(desk.sessions, desk.mentor, other, desk.mentor, now)
+    await reservations.place_hold(env.sessions, env.mentor, other, env.mentor, now)
     with pytest.raises(StoreUnavailable):
-        await booked(desk, count)
-    assert desk.clock.now() == now
-    await time_passes(desk)
+        await booked(env, count)
+    assert env.clock.now() == now
+    await time_passes(env)
     with pytest.raises(SlotTaken) as refused:
-        await booked(desk, count)
+        await booked(env, count)
     assert refused.value.alternatives

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shared.ids import SessionId
 from shared.organizations.model import SyncMode
 from shared.sessions.model import Session, SessionState
-from shared.sessions.rhythm import next_reconciliation, reconciliation_interval
+from shared.sessions.reconciliation_schedule import next_reconciliation, reconciliation_interval
 from tests.builders import a_session
 
 _AHEAD = st.timedeltas(timedelta(hours=7), timedelta(days=20))

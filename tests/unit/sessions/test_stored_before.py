@@ -20,24 +20,28 @@ from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
 from shared.sessions.model import EventDraft, Hold, Session, SessionState
 from shared.sessions.series import Series
-from tests.unit.sessions.conftest import Desk
-from tests.unit.sessions.test_crash_recovery import NOBODY, is_consistent, time_passes
+from tests.unit.sessions.conftest import BookingEnv
+from tests.unit.sessions.test_crash_recovery import (
+    NO_SUBSCRIPTION_PORTS,
+    is_consistent,
+    time_passes,
+)
 
 STORED = json.loads(
     (Path(__file__).parents[2] / "data" / "stored_sessions.json").read_text(encoding="utf-8")
 )
 
 
-async def stored(desk: Desk, name: str) -> tuple[Job, list[Session], Series | None]:
+async def stored(env: BookingEnv, name: str) -> tuple[Job, list[Session], Series | None]:
     """Put the rows of *name* into the desk's store; return what is there, and the message."""
     text = json.dumps(STORED[name])
     for placeholder, value in {
-        "mentor_address": desk.address(desk.mentor),
-        "mentor": desk.mentor.object_id,
-        "mentee": desk.mentee.object_id,
-        "tenant": desk.mentor.tenant_id,
-        "organization": desk.organization.id,
-        "pairing": desk.pairing.id,
+        "mentor_address": env.address(env.mentor),
+        "mentor": env.mentor.object_id,
+        "mentee": env.mentee.object_id,
+        "tenant": env.mentor.tenant_id,
+        "organization": env.organization.id,
+        "pairing": env.pairing.id,
     }.items():
         text = text.replace(f"<{placeholder}>", value)
     found: dict[str, Any] = json.loads(text)
@@ -45,26 +49,26 @@ async def stored(desk: Desk, name: str) -> tuple[Job, list[Session], Series | No
     sessions, series = list[Session](), None
     for values in found["series"]:
         series = await reservations.put_series(
-            desk.sessions, series_of(values, desk.mentee, version="")
+            env.sessions, series_of(values, env.mentee, version="")
         )
     for values in found["sessions"]:
-        session = session_of(values, desk.mentee, version="")
+        session = session_of(values, env.mentee, version="")
         pending, still = session.pending_span, replace(session, pending_span=None)
-        opened = await reservations.create(desk.sessions, still, desk.clock.now())
+        opened = await reservations.create(env.sessions, still, env.clock.now())
         hold = Hold(session.id, session.span, None if pending else session.held_until)
-        now = desk.clock.now()
-        await reservations.place_hold(desk.sessions, desk.mentor, hold, desk.mentee, now)
+        now = env.clock.now()
+        await reservations.place_hold(env.sessions, env.mentor, hold, env.mentee, now)
         if pending:
             moving = replace(opened, pending_span=pending)
             hold = Hold(session.id, pending, session.held_until)
-            for mailbox in session.holders:
-                await reservations.hold_new_time(desk.sessions, mailbox, opened, hold, now)
-            opened = await reservations.save(desk.sessions, moving)
+            for mailbox in session.mailboxes:
+                await reservations.hold_new_time(env.sessions, mailbox, opened, hold, now)
+            opened = await reservations.save(env.sessions, moving)
         sessions.append(opened)
     return job, sessions, series
 
 
-async def created(desk: Desk, sessions: list[Session], series: Series | None) -> None:
+async def created(env: BookingEnv, sessions: list[Session], series: Series | None) -> None:
     """Let Outlook have the event where the sessions are."""
     first = sessions[0]
     draft = EventDraft(
@@ -78,38 +82,38 @@ async def created(desk: Desk, sessions: list[Session], series: Series | None) ->
         OnlineMeetingChoice.TEAMS,
         series.pattern(series.planned[0], len(series.planned)) if series else None,
     )
-    await desk.calendar.create(desk.acting(desk.mentee).acting, draft)
+    await env.calendar.create(env.acting(env.mentee).acting, draft)
 
 
 @pytest.mark.parametrize("is_done", [False, True], ids=["not heard", "done"])
 @pytest.mark.parametrize("name", STORED)
 async def test_what_the_version_before_left_is_finished_or_undone(
-    desk: Desk, name: str, *, is_done: bool
+    env: BookingEnv, name: str, *, is_done: bool
 ) -> None:
-    job, sessions, series = await stored(desk, name)
+    job, sessions, series = await stored(env, name)
     is_move = name.startswith("reschedule")
     if is_move or is_done:
-        await created(desk, sessions, series)
+        await created(env, sessions, series)
     if is_move and is_done:
-        for event in [e for e in desk.outlook.events if not e.pattern]:
+        for event in [e for e in env.outlook.events if not e.pattern]:
             (session,) = [s for s in sessions if s.span == event.seen.span]
             assert session.pending_span is not None
-            desk.calendar.moved(event, session.pending_span)
-    await desk.jobs.put(job)
-    await time_passes(desk)
-    await is_consistent(desk)
+            env.calendar.moved(event, session.pending_span)
+    await env.jobs.put(job)
+    await time_passes(env)
+    await is_consistent(env)
     if is_move or is_done:
         for session in sessions:
-            known = await desk.sessions.get(desk.mentee, session.id)
+            known = await env.sessions.get(env.mentee, session.id)
             assert known.state is SessionState.SCHEDULED
             assert known.span == (session.pending_span if is_move and is_done else session.span)
 
 
 @pytest.mark.parametrize("name", STORED)
 async def test_a_message_of_the_version_before_may_come_when_all_is_over(
-    desk: Desk, name: str
+    env: BookingEnv, name: str
 ) -> None:
-    text = json.dumps(STORED[name]["message"]).replace("<organization>", desk.organization.id)
+    text = json.dumps(STORED[name]["message"]).replace("<organization>", env.organization.id)
     job = parse_job(text.encode())
-    await run_job(job, desk.organization, books=desk.books, subscription_ports=NOBODY)
-    assert desk.outlook.events == []
+    await run_job(job, env.organization, ports=env.ports, subscription_ports=NO_SUBSCRIPTION_PORTS)
+    assert env.outlook.events == []

@@ -13,37 +13,41 @@ from tests.unit.notifications.test_crash_recovery import FakeGraph, WorkerEnv, a
 
 
 async def _row(env: WorkerEnv) -> Subscription:
-    row = await env.subscriptions.get(env.desk.mentee)
+    row = await env.subscriptions.get(env.bookings.mentee)
     assert row is not None
     return row
 
 
 async def _answered_unheard(env: WorkerEnv) -> None:
     """Let the mentor answer and nobody say so; the clock has the session read again."""
-    desk = env.desk
-    desk.calendar.answered(env.event(), desk.address(desk.mentor), ResponseState.ACCEPTED)
+    bookings = env.bookings
+    bookings.calendar.answered(
+        env.event(), bookings.address(bookings.mentor), ResponseState.ACCEPTED
+    )
     session = env.sessions[0]
-    await env.run([Job(JobKind.RECONCILE, session.organization_id, (desk.mentee,), (session.id,))])
+    await env.run(
+        [Job(JobKind.RECONCILE, session.organization_id, (bookings.mentee,), (session.id,))]
+    )
 
 
 async def test_a_subscription_lost_without_a_word_is_made_anew_when_push_missed_something() -> None:
     env = await an_office()
     env.graph.alive.clear()
-    env.desk.clock.advance(timedelta(hours=1))
+    env.bookings.clock.advance(timedelta(hours=1))
     await _answered_unheard(env)
     row = await _row(env)
     assert row.id in env.graph.alive
-    stored = await env.desk.sessions.get(env.desk.mentee, env.sessions[0].id)
+    stored = await env.bookings.sessions.get(env.bookings.mentee, env.sessions[0].id)
     assert stored.attendees[0].response.state is ResponseState.ACCEPTED
 
 
 async def test_push_that_was_only_late_costs_a_renewal_an_hour_at_most() -> None:
     env = await an_office()
-    env.desk.clock.advance(timedelta(hours=1))
+    env.bookings.clock.advance(timedelta(hours=1))
     made = await _row(env)
     for minute in (0, 30, 59):
-        env.desk.clock.advance(timedelta(minutes=minute) / 59)
-        await renew_if_stale(env.desk.mentee, env.desk.organization, ports=env.following())
+        env.bookings.clock.advance(timedelta(minutes=minute) / 59)
+        await renew_if_stale(env.bookings.mentee, env.bookings.organization, ports=env.following())
     row = await _row(env)
     assert row.id == made.id
     assert env.graph.renewals == 1
@@ -60,17 +64,17 @@ class _Pushing(FakeGraph):
     ) -> list[datetime | Exception]:
         assert self.env
         row = await _row(self.env)
-        await self.env.subscriptions.save(replace(row, last_push_at=self.env.desk.clock.now()))
+        await self.env.subscriptions.save(replace(row, last_push_at=self.env.bookings.clock.now()))
         return await super().renew(tenant_id, ids, expires_at)
 
 
 async def test_a_push_that_is_noted_meanwhile_does_not_undo_a_renewal() -> None:
     env = await an_office()
     env.graph = _Pushing(env.graph.alive, env=env)
-    env.desk.clock.advance(timedelta(hours=1))
+    env.bookings.clock.advance(timedelta(hours=1))
     made = await _row(env)
-    await renew_if_stale(env.desk.mentee, env.desk.organization, ports=env.following())
+    await renew_if_stale(env.bookings.mentee, env.bookings.organization, ports=env.following())
     row = await _row(env)
     assert made.expires_at is not None
     assert row.expires_at == made.expires_at + timedelta(hours=1, minutes=5)
-    assert row.last_push_at == env.desk.clock.now()
+    assert row.last_push_at == env.bookings.clock.now()
