@@ -100,7 +100,7 @@ tour: setup web chromium ## Take the pictures of docs/tour.md anew
 	@UPDATE_TOUR=1 $(RUN) -m pytest -q tests/browser
 
 chromium:
-	@command -v chromium >/dev/null || test -n "$$CHROMIUM" || { \
+	@command -v chromium >/dev/null || test -n "$${CHROMIUM:-}" || { \
 	  [ "$$(id -u)" = 0 ] || { echo "Chromium is needed. Run: sudo apt-get install chromium"; exit 1; }; \
 	  echo "Installing Chromium ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
 
