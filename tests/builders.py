@@ -120,7 +120,7 @@ def a_series(**changes: Any) -> Series:
             "organization_id": OrganizationId(a_uuid()),
             "pairing_id": PairingId("pair-1"),
             "organizer": organizer,
-            "others": (a_mailbox(organizer.tenant_id),),
+            "attendee_mailboxes": (a_mailbox(organizer.tenant_id),),
             "state": SessionState.REQUESTED,
             "fingerprint": "f1ng3r",
             "time_zone": "Europe/Berlin",

@@ -45,7 +45,7 @@ async def test_garbage_is_401(graph: Graph) -> None:
 async def test_graphs_app_id_and_own_address_are_audiences_too(graph: Graph) -> None:
     for audience in ("00000003-0000-0000-c000-000000000000", graph.url):
         me = await graph.call("GET", "/me", token=graph.token(aud=audience), expect=200)
-        assert me["mail"] == "ada@contoso.example"
+        assert me["mail"] == "ada@contoso.test"
 
 
 async def test_reading_is_not_writing(graph: Graph) -> None:
