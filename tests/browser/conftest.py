@@ -163,9 +163,12 @@ class AppUnderTest:
                     return
 
 
-def next_monday() -> datetime:
-    """Return the start of the week that the page shows next, in Berlin: wholly ahead."""
-    today = datetime.now(BERLIN).replace(hour=0, minute=0, second=0, microsecond=0)
+def next_monday(zone: ZoneInfo = BERLIN) -> datetime:
+    """Return the start of the week that a page in *zone* shows next: wholly ahead.
+
+    Zones differ on a Sunday evening: in Tokyo the week is another one than in Berlin.
+    """
+    today = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return today + timedelta(days=7 - today.weekday())
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -231,12 +232,14 @@ async def test_a_mentor_on_premises(stage: AppUnderTest, picture: Picture) -> No
 async def test_a_series_one_date_of_which_is_not_free(
     stage: AppUnderTest, picture: Picture
 ) -> None:
-    week = timedelta(weeks=1)
-    found = await stage.slots("misaki", "layla-misaki", to=(next_monday() + 3 * week).isoformat())
+    week, tokyo = timedelta(weeks=1), ZoneInfo("Asia/Tokyo")
+    monday = next_monday(tokyo)
+    window = {"from": monday.isoformat(), "to": (monday + 3 * week).isoformat()}
+    found = await stage.slots("misaki", "layla-misaki", **window)
     starts = [datetime.fromisoformat(slot["start"]) for slot in found]
     at = next(each for each in starts if each + week in starts and each + 2 * week in starts)
     stage.cloud.graph.outlook.busy("layla", at + week, at + week + timedelta(minutes=30))
-    async with stage.someone("misaki", "?pairing=layla-misaki", timezone_id="Asia/Tokyo") as page:
+    async with stage.someone("misaki", "?pairing=layla-misaki", timezone_id=tokyo.key) as page:
         await next_week(page)
         await page.locator(f"[data-start='{at.timestamp() * 1000:.0f}']").click()
         dialog = page.get_by_role("dialog")
