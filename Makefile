@@ -63,8 +63,9 @@ cloud: setup ## Start the local cloud alone
 	@exec $(RUN) -m local cloud $(ARGS)
 
 test: setup ## Run all that CI runs
-	@$(MAKE) -j3 check checkov build-package
-	@BUILT_PACKAGE=build/package $(MAKE) unit e2e-package browser
+	@$(MAKE) build-package
+	@BUILT_PACKAGE=build/package $(MAKE) -j3 check checkov unit
+	@BUILT_PACKAGE=build/package $(MAKE) -j2 e2e-package browser
 
 check: setup ## Format, lint, types, imports, OpenAPI, workflows
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -77,10 +78,10 @@ check: setup ## Format, lint, types, imports, OpenAPI, workflows
 	@npm run --silent --prefix web check
 
 unit: setup ## Tests without the whole app: unit, edge, contract, simulators, infrastructure
-	@$(RUN) -m pytest -q $(PARALLEL) --dist loadfile tests --ignore tests/e2e --ignore tests/browser $(ARGS)
+	@$(RUN) -m pytest -q $(PARALLEL) --dist loadfile tests --ignore tests/e2e --ignore tests/browser $(UNIT_ARGS) $(ARGS)
 
 e2e: setup ## Tests of the whole app over HTTP, from the sources
-	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e $(ARGS)
+	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e $(E2E_ARGS) $(ARGS)
 
 browser: setup web chromium ## Tests of the booking page in a real Chromium
 	@$(RUN) -m pytest -q tests/browser
