@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
 
-.PHONY: help setup web chromium browser tour start cloud test check unit e2e test-dates test-dates-all faketime bench bench-long package build-package e2e-package openapi lock format clean checkov az-check
+.PHONY: help setup web chromium browser tour start cloud test check unit e2e test-dates test-dates-all faketime bench bench-long package build-package e2e-package e2e-sources openapi lock format clean checkov az-check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -65,7 +65,7 @@ cloud: setup ## Start the local cloud alone
 test: setup ## Run all that CI runs
 	@$(MAKE) build-package
 	@BUILT_PACKAGE=build/package $(MAKE) -j3 check checkov unit
-	@BUILT_PACKAGE=build/package $(MAKE) -j2 e2e-package browser
+	@BUILT_PACKAGE=build/package $(MAKE) -j3 e2e-package e2e-sources browser
 
 check: setup ## Format, lint, types, imports, OpenAPI, workflows
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -113,7 +113,9 @@ build-package: setup
 
 e2e-package: setup $(if $(BUILT_PACKAGE),,build-package) ## Tests of the whole app over HTTP, against the unpacked package alone
 	@APP_DIR=build/package/app $(RUN) -m pytest -q $(PARALLEL) tests/e2e
-	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e/test_fault_matrix.py tests/e2e/test_renewal.py tests/e2e/test_throughput.py # of the sources
+
+e2e-sources: setup ## End-to-end tests that run the use cases in their own process, so of the sources alone
+	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e/test_fault_matrix.py tests/e2e/test_renewal.py tests/e2e/test_throughput.py
 
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks
