@@ -31,13 +31,13 @@ from shared.jobs import DueItem, DueKind, Job
 from shared.notifications.model import MailboxChanges
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing
+from shared.sessions.holds import active_holds
 from shared.sessions.ledger import (
     Decide,
     LedgerChange,
     MailboxLedger,
     Pointer,
     SeriesKey,
-    active_holds,
     stamped,
 )
 from shared.sessions.model import Hold, Session

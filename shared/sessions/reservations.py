@@ -10,6 +10,7 @@ from functools import partial
 
 from shared.ids import Mailbox, SeriesId, SessionId
 from shared.sessions import ledger
+from shared.sessions.holds import mailbox_holds, session_holds
 from shared.sessions.ledger import LedgerChange, SeriesKey
 from shared.sessions.model import Hold, Session
 from shared.sessions.ports import SessionStore
@@ -39,7 +40,7 @@ async def create(
 ) -> Session:
     """Take the span in the organizer's mailbox and store the new (requested) session."""
     decide = partial(ledger.create, session=session, now=now, ignore_holds=ignore_holds)
-    spans = _spans(ledger.session_holds(session))
+    spans = _spans(session_holds(session))
     return _stored(
         session,
         await store.change(session.organizer, session.id, spans, decide, expects_new=True),
@@ -64,7 +65,7 @@ async def sync_mailbox(store: SessionStore, mailbox: Mailbox, session: Session) 
     """
     if mailbox == session.organizer:
         return
-    spans = _spans(ledger.mailbox_holds(session, mailbox))
+    spans = _spans(mailbox_holds(session, mailbox))
     await store.change(mailbox, session.id, spans, partial(ledger.sync_mailbox, session=session))
 
 

@@ -10,7 +10,7 @@ from shared.errors import Invalid, NotFound, SlotTaken, StaleRow
 from shared.ids import ICalUid, Mailbox, SeriesId, SessionId
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
-from shared.sessions.ledger import MAX_HELD_DAYS
+from shared.sessions.holds import MAX_HELD_DAYS
 from shared.sessions.model import (
     HOLD_TTL,
     AttendeeResponse,

@@ -32,6 +32,7 @@ from shared.adapters.tables.session_rows import entry_of, holds_in, organizer_of
 from shared.adapters.tables.values import cursor, read_cursor
 from shared.errors import NotFound, SchedulingError, StaleRow
 from shared.ids import EventId, Mailbox, SeriesId, SessionId
+from shared.sessions.holds import active_holds, held_days
 from shared.sessions.ledger import (
     Decide,
     LedgerChange,
@@ -39,8 +40,6 @@ from shared.sessions.ledger import (
     Pointer,
     SeriesKey,
     Unread,
-    active_holds,
-    held_days,
     listed_at,
     stamped,
 )

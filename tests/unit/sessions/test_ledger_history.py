@@ -18,6 +18,7 @@ from shared.adapters.tables.ledger_rows import difference, with_rows
 from shared.errors import SlotTaken, StaleRow
 from shared.ids import SessionId
 from shared.sessions import ledger
+from shared.sessions.holds import session_holds
 from shared.sessions.ledger import Decide, LedgerChange, MailboxLedger, Pointer, Unread, listed_at
 from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
 from shared.timespan import TimeSpan
@@ -142,7 +143,7 @@ class History(RuleBasedStateMachine):
             changed_at=self.now,
             event_id=session.event_id or an_event_id(),
         )
-        wanted = [hold.span for hold in ledger.session_holds(changed)]
+        wanted = [hold.span for hold in session_holds(changed)]
         if not all(self.holds(draft.id, each) for each in wanted):
             self.by_outlook.add(draft.id)
         assert self.change(partial(ledger.save, session=changed), draft.id)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.sessions.ledger import (
+from shared.sessions.holds import (
     MAX_HELD_DAYS,
     conflicting_hold,
     held_days,
