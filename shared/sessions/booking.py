@@ -10,7 +10,6 @@ Dates of a series that are left out or booked elsewhere are made exceptions of t
 created. If that breaks off and nobody repeats the request, Outlook is right: those sessions exist.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -22,7 +21,6 @@ from shared.concurrency import gather_limited
 from shared.errors import (
     CalendarThrottled,
     CalendarUnavailable,
-    Invalid,
     KeyReused,
     SlotTaken,
     SlotUnknown,
@@ -31,12 +29,13 @@ from shared.errors import (
 )
 from shared.ids import SeriesId, SessionId
 from shared.jobs import Job, JobKind
-from shared.organizations.model import Caller, OnlineMeetingChoice
+from shared.organizations.model import Caller
 from shared.pairings.model import Pairing
 from shared.sessions import reservations
-from shared.sessions.calendar_errors import REFUSALS, raise_first_error
+from shared.sessions.booking_draft import event_draft, new_series, new_sessions, requested_spans
+from shared.sessions.calendar_errors import REFUSALS
 from shared.sessions.checking import Terms, resolve_conflicts, slot_taken_after_race
-from shared.sessions.event_creation import create_event
+from shared.sessions.event_creation import apply_exceptions, create_event
 from shared.sessions.holding import (
     expire_lease,
     find_session,
@@ -46,36 +45,18 @@ from shared.sessions.holding import (
     roll_back_series,
     wait_for_concurrent_attempt,
 )
-from shared.sessions.model import (
-    RECOVERY_DELAY,
-    Attendee,
-    CalendarEvent,
-    EventDraft,
-    OnlineMeeting,
-    OnlineMeetingState,
-    Session,
-    SessionState,
-)
-from shared.sessions.occurrences import list_instances, load_sessions
-from shared.sessions.ports import Calendar, SessionPorts, SessionStore
+from shared.sessions.model import RECOVERY_DELAY, CalendarEvent, Session, SessionState
+from shared.sessions.occurrences import load_sessions
+from shared.sessions.ports import SessionPorts, SessionStore
 from shared.sessions.recording import confirm_booking, series_job
-from shared.sessions.recurrence import occurrence_spans
 from shared.sessions.requests import (
     BookingRequest,
     session_id_for,
     validate_quorum_size,
     validate_start,
 )
-from shared.sessions.series import (
-    Booking,
-    Outcome,
-    PlannedDate,
-    Series,
-    match_occurrences,
-    occurrence_id,
-)
+from shared.sessions.series import Booking, occurrence_id
 from shared.sessions.snapshots import check_with_alternatives, read_snapshots, with_holds
-from shared.timespan import TimeSpan
 
 _MAX_ATTEMPTS: Final = 5
 """How often a request looks what the same request, sent at the same time, has come to."""
@@ -98,42 +79,25 @@ async def book(
     """
     key = session_id_for(participation, pairing.id, request.key)
     for _ in range(_MAX_ATTEMPTS):
-        booking = await _find(
-            participation, pairing, request, key, sessions=ports.sessions, clock=ports.clock
-        )
+        booking = await _find(participation, pairing, request, key, ports)
         is_retry = booking is not None
         if booking is not None:
             if booking.row.fingerprint != request.fingerprint:
                 raise _key_reused()
             if booking.row.state is not SessionState.REQUESTED:
                 return booking
-            if await _was_continued(
-                booking, sessions=ports.sessions, clock=ports.clock, pause=ports.pause
-            ):
+            if await _was_continued(booking, ports):
                 continue
         try:
-            if booking is None:
-                booking = await _reserve(participation, pairing, request, key, ports)
-            else:
-                booking = await _hold(booking, request, sessions=ports.sessions, clock=ports.clock)
-            return await _create(participation, pairing, request, booking, ports)
+            return await _hold_and_create(participation, pairing, request, key, booking, ports)
         except (SlotTaken, SlotUnknown):
-            if (
-                await _find(
-                    participation, pairing, request, key, sessions=ports.sessions, clock=ports.clock
-                )
-                is None
-            ):
+            if await _find(participation, pairing, request, key, ports) is None:
                 raise
             if is_retry:
                 break  # its holds ran out; whether Outlook has it the recovery job finds out
             # Taken by the same request, sent twice at once: its answer is ours.
         except StaleRow:
             continue  # the same request, elsewhere, is ahead of us, or has just given up
-        except (CalendarThrottled, CalendarUnavailable):
-            if booking is not None:
-                await expire_lease(booking.sessions[0], sessions=ports.sessions, clock=ports.clock)
-            raise
     raise StoreUnavailable("The same request is being handled elsewhere.")
 
 
@@ -142,12 +106,10 @@ async def _find(
     pairing: Pairing,
     request: BookingRequest,
     key: SessionId,
-    *,
-    sessions: SessionStore,
-    clock: Clock,
+    ports: SessionPorts,
 ) -> Booking | None:
     """Return what an earlier attempt left; of a series with dates it did not get to hold."""
-    organizer = participation.mailbox
+    organizer, sessions = participation.mailbox, ports.sessions
     if request.repeat is None:
         session = await find_session(organizer, key, sessions=sessions)
         if session is not None:
@@ -163,8 +125,8 @@ async def _find(
     known = {s.occurrence: s for s in await load_sessions(series, sessions=sessions)}
     if series.state is not SessionState.REQUESTED:
         return Booking(tuple(known.values()), series)
-    now = clock.now()
-    planned = _new_sessions(participation, pairing, request, key, series.planned, now)
+    now = ports.clock.now()
+    planned = new_sessions(participation, pairing, request, key, series.planned, now)
     return Booking(tuple(known.get(s.occurrence, s) for s in planned), series)
 
 
@@ -172,13 +134,7 @@ def _key_reused() -> KeyReused:
     return KeyReused("This Idempotency-Key was used for another request.")
 
 
-async def _was_continued(
-    booking: Booking,
-    *,
-    sessions: SessionStore,
-    clock: Clock,
-    pause: Callable[[float], Awaitable[None]],
-) -> bool:
+async def _was_continued(booking: Booking, ports: SessionPorts) -> bool:
     """Wait a moment for whoever is booking it; tell whether they got any further.
 
     The first session's hold is the lease, also of a series.
@@ -186,16 +142,42 @@ async def _was_continued(
     first = booking.sessions[0]
 
     async def is_unchanged() -> bool:
-        known = await find_session(first.organizer, first.id, sessions=sessions)
+        known = await find_session(first.organizer, first.id, sessions=ports.sessions)
         if (known.version if known else "") != first.version:
             return False
         if booking.series is None:
             return True
-        series = await sessions.get_series(first.organizer, booking.series.id)
+        series = await ports.sessions.get_series(first.organizer, booking.series.id)
         return series is not None and series.version == booking.series.version
 
     held = first if first.version else None
-    return await wait_for_concurrent_attempt(held, is_unchanged, clock=clock, pause=pause)
+    return await wait_for_concurrent_attempt(
+        held, is_unchanged, clock=ports.clock, pause=ports.pause
+    )
+
+
+async def _hold_and_create(
+    participation: Caller,
+    pairing: Pairing,
+    request: BookingRequest,
+    key: SessionId,
+    booking: Booking | None,
+    ports: SessionPorts,
+) -> Booking:
+    """Hold the dates, or what an earlier attempt (*booking*) left unheld; create the event.
+
+    If Outlook cannot be reached, the lease is shortened so that a retry takes over at once.
+    """
+    try:
+        if booking is None:
+            booking = await _reserve(participation, pairing, request, key, ports)
+        else:
+            booking = await _hold(booking, request, sessions=ports.sessions, clock=ports.clock)
+        return await _create(participation, pairing, request, booking, ports)
+    except (CalendarThrottled, CalendarUnavailable):
+        if booking is not None:
+            await expire_lease(booking.sessions[0], sessions=ports.sessions, clock=ports.clock)
+        raise
 
 
 async def _reserve(
@@ -206,13 +188,9 @@ async def _reserve(
     ports: SessionPorts,
 ) -> Booking:
     """Check that every date is free and hold those that are to be booked."""
-    now, zone = ports.clock.now(), zone_of(request.time_zone)
-    settings = participation.organization.settings
-    rules = rules_for(settings, duration=request.duration, now=now, zone=zone)
-    terms = Terms(rules, request.accept_unknown, request.at_least)
-    validate_start(request.span, rules)
-    validate_quorum_size(pairing, request.at_least)
-    spans = _requested_spans(request, terms)
+    now = ports.clock.now()
+    terms = _terms(participation, pairing, request, now)
+    spans = requested_spans(request, terms)
     own = frozenset({key, *(occurrence_id(SeriesId(key), number) for number in spans)})
     snapshots = await read_snapshots(
         participation, pairing, [*spans.values()], terms, schedules=ports.schedules
@@ -222,10 +200,10 @@ async def _reserve(
             spans, snapshots, terms, own, sessions=ports.sessions, clock=ports.clock
         )
         planned = resolve_conflicts(checked, request, snapshots, terms)
-        sessions = _new_sessions(participation, pairing, request, key, planned, now)
+        sessions = new_sessions(participation, pairing, request, key, planned, now)
         booking = Booking(tuple(sessions))
         if request.repeat is not None:
-            booking = replace(booking, series=_new_series(participation, pairing, request, planned))
+            booking = replace(booking, series=new_series(participation, pairing, request, planned))
         await ports.jobs.put(_recovery_job(booking), delay=RECOVERY_DELAY)
         if booking.series is not None:
             series = await reservations.put_series(ports.sessions, booking.series)
@@ -241,97 +219,15 @@ async def _reserve(
     raise slot_taken_after_race(spans, snapshots, terms)
 
 
-def _requested_spans(request: BookingRequest, terms: Terms) -> dict[int, TimeSpan]:
-    """Return every date by its number. Raises Invalid: some are beyond the horizon."""
-    if request.repeat is None:
-        return {0: request.span}
-    spans = occurrence_spans(
-        request.start, request.duration, zone_of(request.time_zone), request.repeat
-    )
-    inside = sum(span.start <= terms.rules.latest_start for span in spans)
-    if inside < len(spans):
-        raise Invalid(
-            "body.repeat.count" if request.repeat.count else "body.repeat.until",
-            f"Only {inside} of these {len(spans)} dates are within the horizon.",
-        )
-    return dict(enumerate(spans))
-
-
-def _new_sessions(
-    participation: Caller,
-    pairing: Pairing,
-    request: BookingRequest,
-    key: SessionId,
-    planned: Sequence[PlannedDate],
-    now: datetime,
-) -> list[Session]:
-    """Return the sessions that are to be booked, before anything is held."""
-    organization, organizer = participation.organization, participation.mailbox
-    wanted = request.online_meeting or organization.settings.online_meeting
-    series_id = SeriesId(key) if request.repeat else None
-    return [
-        Session(
-            id=occurrence_id(series_id, date.number) if series_id else key,
-            organization_id=organization.id,
-            pairing_id=pairing.id,
-            organizer=organizer,
-            state=SessionState.REQUESTED,
-            span=date.booked,
-            time_zone=request.time_zone,
-            attendees=tuple(
-                Attendee(
-                    p.address,
-                    p.object_id,
-                    required=p.required,
-                    is_free=p.address not in date.busy,
-                )
-                for p in pairing.participants
-                if p.object_id != organizer.object_id
-            ),
-            created_at=now,
-            changed_at=now,
-            online_meeting=OnlineMeeting(wanted, _expected(wanted)),
-            fingerprint=request.fingerprint,
-            unknown_for=date.unknown_for,
-            series_id=series_id,
-            occurrence=date.number,
-        )
-        for date in planned
-        if date.booked is not None
-    ]
-
-
-def _expected(wanted: OnlineMeetingChoice) -> OnlineMeetingState:
-    is_none = wanted is OnlineMeetingChoice.NONE
-    return OnlineMeetingState.NONE if is_none else OnlineMeetingState.PENDING
-
-
-def _new_series(
-    participation: Caller,
-    pairing: Pairing,
-    request: BookingRequest,
-    planned: Sequence[PlannedDate],
-) -> Series:
-    repeat = request.repeat
-    if repeat is None:
-        raise ValueError("no series was asked for")
-    return Series(
-        id=SeriesId(session_id_for(participation, pairing.id, request.key)),
-        organization_id=participation.organization.id,
-        pairing_id=pairing.id,
-        organizer=participation.mailbox,
-        attendee_mailboxes=tuple(
-            m
-            for p in pairing.participants
-            if (m := pairing.mailbox(p)) and m != participation.mailbox
-        ),
-        state=SessionState.REQUESTED,
-        fingerprint=request.fingerprint,
-        time_zone=request.time_zone,
-        frequency=repeat.frequency,
-        monthly_by=repeat.monthly_by,
-        planned=tuple(planned),
-    )
+def _terms(
+    participation: Caller, pairing: Pairing, request: BookingRequest, now: datetime
+) -> Terms:
+    """Return what every date must fulfil. Raises Invalid if none can."""
+    settings, zone = participation.organization.settings, zone_of(request.time_zone)
+    rules = rules_for(settings, duration=request.duration, now=now, zone=zone)
+    validate_start(request.span, rules)
+    validate_quorum_size(pairing, request.at_least)
+    return Terms(rules, request.accept_unknown, request.at_least)
 
 
 def _recovery_job(booking: Booking) -> Job:
@@ -375,7 +271,7 @@ async def _create(
     try:
         event, meeting = await create_event(
             participation.acting,
-            _event_draft(pairing, request, booking),
+            event_draft(pairing, request, booking),
             first.online_meeting,
             calendar=ports.calendar,
         )
@@ -386,8 +282,9 @@ async def _create(
     sessions = tuple(replace(s, online_meeting=meeting) for s in booking.sessions)
     booking = replace(booking, sessions=sessions)
     if booking.series is not None:
-        booking = replace(booking, series=replace(booking.series, event_id=event.event_id))
-        occurrences = await _apply_exceptions(participation, booking, calendar=ports.calendar)
+        series = replace(booking.series, event_id=event.event_id)
+        booking = replace(booking, series=series)
+        occurrences = await apply_exceptions(participation.acting, series, calendar=ports.calendar)
     try:
         return await confirm_booking(
             booking, event, occurrences, participation.organization, ports=ports
@@ -405,54 +302,3 @@ async def _roll_back(booking: Booking, *, sessions: SessionStore) -> None:
     else:
         (session,) = booking.sessions
         await release_holds(session.mailboxes, session.id, sessions=sessions)
-
-
-def _event_draft(pairing: Pairing, request: BookingRequest, booking: Booking) -> EventDraft:
-    """Return what Outlook is asked for."""
-    session = booking.sessions[0]
-    draft = EventDraft(
-        session_id=session.id,
-        title=request.title or pairing.default_title,
-        agenda=request.agenda,
-        location=request.location,
-        span=session.span,
-        time_zone=session.time_zone,
-        attendees=session.attendees,
-        online_meeting=session.online_meeting.wanted,
-    )
-    if booking.series is None:
-        return draft
-    inside = booking.series.recurring_dates
-    return replace(
-        draft,
-        session_id=SessionId(booking.series.id),
-        span=inside[0].span,
-        pattern=booking.series.pattern(inside[0], len(inside)),
-    )
-
-
-async def _apply_exceptions(
-    participation: Caller, booking: Booking, *, calendar: Calendar
-) -> dict[int, CalendarEvent]:
-    """Take out what is skipped, move what is moved; return what is known of the occurrences."""
-    series = booking.series
-    if series is None or all(p.outcome is Outcome.BOOKED for p in series.recurring_dates):
-        return {}
-    instances = await list_instances(series, calendar=calendar)
-    found = dict(match_occurrences(series.planned, [], instances))
-    skipped = [p.number for p in series.planned if p.booked is None and p.number in found]
-    if skipped:
-        gone = [found.pop(number).event_id for number in skipped]
-        raise_first_error(await calendar.cancel_many(participation.acting, gone, ""))
-    moved: Mapping[int, TimeSpan] = {
-        p.number: p.moved_to
-        for p in series.planned
-        if p.moved_to and p.number in found and found[p.number].span != p.moved_to
-    }
-    if moved:
-        events = [(found[number].event_id, span) for number, span in moved.items()]
-        answers = await calendar.reschedule_many(participation.acting, events, series.time_zone)
-        raise_first_error(answers)
-        seen = zip(moved, answers, strict=True)
-        found |= {number: event for number, event in seen if isinstance(event, CalendarEvent)}
-    return found

@@ -5,12 +5,21 @@ hour, only for who wants Skype, or when Outlook refused or made no online meetin
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from shared.errors import CalendarRefused, SchedulingError
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
+from shared.sessions.calendar_errors import raise_first_error
 from shared.sessions.model import CalendarEvent, EventDraft, OnlineMeeting
+from shared.sessions.occurrences import list_instances
 from shared.sessions.online_meeting import fallback_provider, missing_meeting_reason, resolve_skype
 from shared.sessions.ports import Calendar
+from shared.sessions.series import Outcome, Series, match_occurrences
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.timespan import TimeSpan
 
 
 async def create_event(
@@ -29,6 +38,32 @@ async def create_event(
     except CalendarRefused as refused:
         event = await _create_otherwise(acting, draft, refused, calendar)
     return event, await _explained(acting, meeting, event, calendar)
+
+
+async def apply_exceptions(
+    acting: ActingUser, series: Series, *, calendar: Calendar
+) -> dict[int, CalendarEvent]:
+    """Take out what is skipped, move what is moved; return what is known of the occurrences."""
+    if all(p.outcome is Outcome.BOOKED for p in series.recurring_dates):
+        return {}
+    instances = await list_instances(series, calendar=calendar)
+    found = dict(match_occurrences(series.planned, [], instances))
+    skipped = [p.number for p in series.planned if p.booked is None and p.number in found]
+    if skipped:
+        gone = [found.pop(number).event_id for number in skipped]
+        raise_first_error(await calendar.cancel_many(acting, gone, ""))
+    moved: Mapping[int, TimeSpan] = {
+        p.number: p.moved_to
+        for p in series.planned
+        if p.moved_to and p.number in found and found[p.number].span != p.moved_to
+    }
+    if moved:
+        events = [(found[number].event_id, span) for number, span in moved.items()]
+        answers = await calendar.reschedule_many(acting, events, series.time_zone)
+        raise_first_error(answers)
+        seen = zip(moved, answers, strict=True)
+        found |= {number: event for number, event in seen if isinstance(event, CalendarEvent)}
+    return found
 
 
 async def _create_otherwise(
