@@ -1,0 +1,150 @@
+"""Giving sessions new times in Outlook, by the series or date by date, and recording them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from shared.concurrency import gather_limited
+from shared.errors import Conflict, EventGone, SchedulingError
+from shared.ids import EventId
+from shared.logs import log_event
+from shared.organizations.model import Caller
+from shared.sessions import reservations
+from shared.sessions.calendar_errors import REFUSALS, raise_first_error, raise_refusal
+from shared.sessions.holding import release_new_times
+from shared.sessions.model import CalendarEvent, Cause, Session, SessionState
+from shared.sessions.occurrences import list_instances
+from shared.sessions.ports import Calendar, SessionPorts
+from shared.sessions.recording import save_cancelled, save_rescheduled, schedule_follow_ups
+from shared.sessions.requests import RescheduleRequest
+from shared.sessions.scopes import ScopedSessions, event_ids
+from shared.sessions.series import Outcome, Series, match_occurrences
+from shared.timespan import TimeSpan
+
+
+async def move_series(
+    participation: Caller,
+    series: Series,
+    moving: Sequence[Session],
+    request: RescheduleRequest,
+    ports: SessionPorts,
+) -> list[Session]:
+    """Move the series itself in one request, and record the new time of each date.
+
+    Raises:
+        Conflict: the series has no event yet, or a date would meet its neighbour.
+        CalendarUnavailable, CalendarThrottled: the outcome is unknown; the new times stay held
+            until the recovery job has read Outlook.
+        other refusals of Outlook: the new times are released.
+    """
+    if series.event_id is None:
+        raise Conflict("The series is still being booked.")
+    moved = _with_new_dates(series, moving, request.time_zone)
+    first = next(p for p in moved.planned if p.number == moving[0].occurrence)
+    try:
+        await ports.calendar.reschedule_series(
+            participation.acting,
+            series.event_id,
+            first.span,
+            request.time_zone,
+            moved.pattern(first, len(moving)),
+        )
+    except REFUSALS as refused:
+        await release_new_times(moving, sessions=ports.sessions)
+        raise_refusal(refused)
+    # Dates that moved have other ids.
+    instances = await list_instances(moved, calendar=ports.calendar)
+    found = match_occurrences(moved.planned, [], instances)
+    recorded = await gather_limited(
+        save_rescheduled(s, found[s.occurrence], request.time_zone, ports=ports)
+        for s in moving
+        if s.occurrence in found
+    )
+    await reservations.put_series(ports.sessions, moved)
+    await schedule_follow_ups(recorded, participation.organization, series=moved, ports=ports)
+    log_event("series.rescheduled", session_id=series.id, count=len(recorded))
+    return recorded
+
+
+async def move_each(
+    participation: Caller,
+    scoped: ScopedSessions,
+    moving: Sequence[Session],
+    request: RescheduleRequest,
+    ports: SessionPorts,
+) -> list[Session]:
+    """Move each date: what is refused is released, what nobody knows stays pending.
+
+    What is gone was cancelled in Outlook meanwhile. Raises what `raise_first_error` does; Conflict:
+    nothing is left of it.
+    """
+    try:
+        events = await event_ids(scoped, moving, calendar=ports.calendar)
+        there = [s for s in moving if s.occurrence in events]
+        wanted = [(events[s.occurrence], s.pending_span or s.span) for s in there]
+        answers = await _move_events(
+            participation, wanted, request.time_zone, calendar=ports.calendar
+        )
+    except REFUSALS as refused:
+        await release_new_times(moving, sessions=ports.sessions)
+        raise_refusal(refused)
+    answer_to = dict(zip((s.id for s in there), answers, strict=True))
+    found = await gather_limited(
+        _record_answer(s, answer_to.get(s.id), request.time_zone, ports) for s in moving
+    )
+    recorded = [s for s in found if s is not None]
+    await schedule_follow_ups(
+        recorded, participation.organization, series=scoped.series, ports=ports
+    )
+    if scoped.series is not None:
+        log_event("series.rescheduled", session_id=scoped.series.id, count=len(recorded))
+    raise_first_error(answers)
+    if all(s.state is SessionState.CANCELLED for s in recorded):
+        raise Conflict("The meeting was cancelled in Outlook meanwhile.")
+    return recorded
+
+
+def _with_new_dates(series: Series, moving: Sequence[Session], time_zone: str) -> Series:
+    """Return *series* with each date of *moving* planned where its session goes."""
+    spans = {s.occurrence: s.pending_span or s.span for s in moving}
+    planned = tuple(
+        replace(p, span=spans[p.number], outcome=Outcome.BOOKED, moved_to=None)
+        if p.number in spans
+        else p
+        for p in series.planned
+    )
+    return replace(series, planned=planned, time_zone=time_zone)
+
+
+async def _move_events(
+    participation: Caller,
+    wanted: Sequence[tuple[EventId, TimeSpan]],
+    time_zone: str,
+    *,
+    calendar: Calendar,
+) -> Sequence[CalendarEvent | Exception]:
+    if len(wanted) != 1:
+        return await calendar.reschedule_many(participation.acting, wanted, time_zone)
+    ((event_id, span),) = wanted
+    try:
+        return [await calendar.reschedule(participation.acting, event_id, span, time_zone)]
+    except SchedulingError as error:
+        return [error]
+
+
+async def _record_answer(
+    session: Session,
+    answer: CalendarEvent | Exception | None,
+    time_zone: str,
+    ports: SessionPorts,
+) -> Session | None:
+    """Record Outlook's *answer* for one date, None if Outlook does not show it.
+
+    Returns the session as it is stored then; None if it was refused or the outcome is unknown.
+    """
+    if isinstance(answer, CalendarEvent):
+        return await save_rescheduled(session, answer, time_zone, ports=ports)
+    if answer is None or isinstance(answer, EventGone):
+        return await save_cancelled(session, Cause.API, ports=ports)
+    if isinstance(answer, REFUSALS):
+        await release_new_times([session], sessions=ports.sessions)
+    return None  # the outcome of any other error is unknown: the recovery job reads it
