@@ -89,21 +89,7 @@ async def reconcile_batch(
             if await _reconcile_one(session, event, organization, ports):
                 changed.append(session.organizer)
     for session in sessions:
-        if session.state is SessionState.CANCELLED:
-            await sync_attendee_mailboxes(session, sessions=ports.sessions)
-            await update_conflicts(
-                session,
-                Cause.RECONCILIATION,
-                sessions=ports.sessions,
-                changes=ports.changes,
-                clock=ports.clock,
-            )
-        if session.state is SessionState.REQUESTED:
-            await recover(
-                Job(JobKind.VERIFY, session.organization_id, session.mailboxes, (session.id,)),
-                organization,
-                ports=ports,
-            )
+        await _finish_interrupted(session, organization, ports)
     await _postpone(late, wait_seconds, due=ports.due, clock=ports.clock)
     log_event("reconciliation.ran", count=len(readable), failed=len(failures), renewed=len(changed))
     if failures:
@@ -139,6 +125,27 @@ async def _reconcile_one(
     )
     await _schedule_next(now_known, organization, due=ports.due, clock=ports.clock)
     return is_changed
+
+
+async def _finish_interrupted(
+    session: Session, organization: Organization, ports: SessionPorts
+) -> None:
+    """Finish what a crashed worker may have left of a cancellation or of a booking."""
+    if session.state is SessionState.CANCELLED:
+        await sync_attendee_mailboxes(session, sessions=ports.sessions)
+        await update_conflicts(
+            session,
+            Cause.RECONCILIATION,
+            sessions=ports.sessions,
+            changes=ports.changes,
+            clock=ports.clock,
+        )
+    if session.state is SessionState.REQUESTED:
+        await recover(
+            Job(JobKind.VERIFY, session.organization_id, session.mailboxes, (session.id,)),
+            organization,
+            ports=ports,
+        )
 
 
 async def _postpone(

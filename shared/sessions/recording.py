@@ -56,13 +56,8 @@ async def confirm_booking(
         for session in booking.sessions
     )
     sessions = tuple(session for session, _ in saved)
-    # After the rows: a change tells of what can be read. Lost only if this process dies here.
-    if news := [session for session, is_news in saved if is_news]:
-        scheduled = ChangeKind.SCHEDULED
-        await ports.changes.append(
-            [_change(s, scheduled, Cause.API, clock=ports.clock) for s in news]
-        )
-        await schedule_link_check(news[0], jobs=ports.jobs)  # all of them have the same
+    news = [session for session, is_news in saved if is_news]
+    await _announce_booked(news, ports)
     await schedule_follow_ups(sessions, organization, series=booking.series, ports=ports)
     if booking.series is None:
         for session in news:
@@ -74,6 +69,20 @@ async def confirm_booking(
     await ports.jobs.put(series_job(JobKind.FOLLOW_SERIES, series))
     log_event("series.booked", session_id=series.id, count=len(sessions))
     return Booking(sessions, series)
+
+
+async def _announce_booked(news: Sequence[Session], ports: SessionPorts) -> None:
+    """Append the newly scheduled sessions to the feed and schedule the check for their join link.
+
+    After the rows are saved, so that the platform can read what the feed names. At most once: a
+    crash in between loses the entries.
+    """
+    if not news:
+        return
+    await ports.changes.append(
+        [_change(s, ChangeKind.SCHEDULED, Cause.API, clock=ports.clock) for s in news]
+    )
+    await schedule_link_check(news[0], jobs=ports.jobs)  # a series has one link for all its dates
 
 
 async def _save_confirmed(

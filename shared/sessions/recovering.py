@@ -176,23 +176,9 @@ async def recover_change(
         found = match_occurrences(series.planned, sessions, instances)
         # A series is cut off behind: what is over and missing stays as it was.
         sessions = [s for s in sessions if s.span.end > now or s.pending_span]
-
-    async def one(session: Session) -> Session:
-        if session.state is not SessionState.SCHEDULED:
-            return session
-        event = found.get(session.occurrence)
-        if event is None:
-            return await save_cancelled(session, Cause.RECONCILIATION, ports=ports)
-        if session.pending_span is None:
-            return session
-        if event.span == session.pending_span:
-            return await save_rescheduled(session, event, session.time_zone, ports=ports)
-        if releases and is_abandoned(session, clock=ports.clock):
-            await release_new_times([session], sessions=ports.sessions)
-            return await ports.sessions.get(session.organizer, session.id)
-        return session
-
-    recovered = await gather_limited(map(one, sessions))
+    recovered = await gather_limited(
+        _recover_one(s, found.get(s.occurrence), releases=releases, ports=ports) for s in sessions
+    )
     await schedule_follow_ups(recovered, organization, series=series, ports=ports)
     if series is not None:
         await _update_planned_dates(series, recovered, instances, sessions=ports.sessions)
@@ -207,6 +193,24 @@ async def _read_event(session: Session, *, calendar: Calendar) -> dict[int, Cale
     except EventGone:
         return {}
     return {session.occurrence: event}
+
+
+async def _recover_one(
+    session: Session, event: CalendarEvent | None, *, releases: bool, ports: SessionPorts
+) -> Session:
+    """Bring one session in line with its *event*, None if Outlook does not show it."""
+    if session.state is not SessionState.SCHEDULED:
+        return session
+    if event is None:
+        return await save_cancelled(session, Cause.RECONCILIATION, ports=ports)
+    if session.pending_span is None:
+        return session
+    if event.span == session.pending_span:
+        return await save_rescheduled(session, event, session.time_zone, ports=ports)
+    if releases and is_abandoned(session, clock=ports.clock):
+        await release_new_times([session], sessions=ports.sessions)
+        return await ports.sessions.get(session.organizer, session.id)
+    return session
 
 
 async def _update_planned_dates(

@@ -35,12 +35,7 @@ async def respond(
     Twice is fine, though who declines has no invitation any more: the organizer's copy tells.
     """
     me = participation.mailbox.object_id
-    if session.organizer == participation.mailbox:
-        raise NotAllowed(
-            "The organizer has nothing to answer.", remedy="Reschedule or cancel the session."
-        )
-    if all(a.object_id != me for a in session.attendees):
-        raise NotFound("There is no such session.")
+    _require_attendee(participation, session)
     lifecycle.after(session.state, Action.RESPOND)
     session = await ensure_event_id(session, calendar=calendar, sessions=sessions)
     if answer.proposed is not None and answer.state is ResponseState.ACCEPTED:
@@ -64,6 +59,16 @@ async def respond(
     )
     log_event("session.answered", session_id=session.id, state=answer.state)
     return session
+
+
+def _require_attendee(participation: Caller, session: Session) -> None:
+    """Raise NotAllowed for the organizer, NotFound for a caller who is not invited."""
+    if session.organizer == participation.mailbox:
+        raise NotAllowed(
+            "The organizer has nothing to answer.", remedy="Reschedule or cancel the session."
+        )
+    if all(a.object_id != participation.mailbox.object_id for a in session.attendees):
+        raise NotFound("There is no such session.")
 
 
 async def _is_already_answered(
