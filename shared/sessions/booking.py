@@ -1,13 +1,15 @@
-"""Booking a session, or a series of them: one event in Outlook, a row here for each date.
+"""Booking a session or a series: one event in Outlook, and one stored row for each date.
 
 The order of effects is the protocol (docs/architecture.md), the same for one date and for several:
-recovery message, holds of the others, hold and row of the organizer, event in Outlook, rows and
-holds confirmed. What was planned is stored before anything is held, so whoever comes back to look
-knows what to look for: of one date it is the session's own row, of several the series'. Ids are
-derived from the idempotency key, so a retry finds what was left at any step and goes on from there.
+enqueue the recovery job, place the attendees' holds, place the organizer's hold with the row,
+create the event in Outlook, confirm rows and holds. The plan is stored before any hold is placed,
+so that the recovery job knows which event to look for: the plan of one date is the session's row,
+of several dates the series' row. Ids are derived from the idempotency key, so a retry finds the
+state that an earlier attempt left at any step, and continues from there.
 
-Dates of a series that are left out or booked elsewhere are made exceptions of the event after it is
-created. If that breaks off and nobody repeats the request, Outlook is right: those sessions exist.
+A series is created with all its dates; afterwards skipped dates are cancelled and moved dates are
+rescheduled, as exceptions of the event. If that is interrupted and the caller does not retry,
+Outlook is authoritative: the recovery job stores a session for every date that Outlook has.
 """
 
 from dataclasses import replace
@@ -59,23 +61,24 @@ from shared.sessions.series import Booking, occurrence_id
 from shared.sessions.snapshots import check_with_alternatives, read_snapshots, with_holds
 
 _MAX_ATTEMPTS: Final = 5
-"""How often a request looks what the same request, sent at the same time, has come to."""
+"""How often a request re-reads the state of a concurrent attempt with the same key."""
 _MAX_PLANS: Final = 3
-"""How often a plan is made anew, because others took dates while they were being held."""
+"""How often dates are planned again after other bookings took some of them first."""
 
 
 async def book(
     participation: Caller, pairing: Pairing, request: BookingRequest, *, ports: SessionPorts
 ) -> Booking:
-    """Book with the caller as organizer, or find that it was booked already.
+    """Book with the caller as organizer; idempotent by the request's key.
 
     Raises:
         KeyReused: the key belongs to another request.
-        SlotTaken, SlotUnknown: with alternatives, of a series for each date that is not free and
-            that the request does not want skipped or moved. Nothing is left behind.
+        SlotTaken, SlotUnknown: with alternatives; of a series for each date that is not free and
+            that the request does not allow to be skipped or moved. All holds are released.
         Invalid: the time breaks a rule of the organization.
-        CalendarUnavailable, CalendarThrottled, StoreUnavailable: the same request with the same key
-            goes on from here; if nobody repeats it, the recovery job finishes or undoes it.
+        CalendarUnavailable, CalendarThrottled, StoreUnavailable: the outcome is unknown. A retry
+            with the same key continues; without one the recovery job finishes or undoes the
+            booking.
     """
     key = session_id_for(participation, pairing.id, request.key)
     for _ in range(_MAX_ATTEMPTS):
@@ -94,11 +97,11 @@ async def book(
             if await _find(participation, pairing, request, key, ports) is None:
                 raise
             if is_retry:
-                break  # its holds ran out; whether Outlook has it the recovery job finds out
-            # Taken by the same request, sent twice at once: its answer is ours.
+                break  # the holds expired; the recovery job reads whether Outlook has the event
+            # A concurrent attempt with the same key holds the time: return its result.
         except StaleRow:
-            continue  # the same request, elsewhere, is ahead of us, or has just given up
-    raise StoreUnavailable("The same request is being handled elsewhere.")
+            continue  # a concurrent attempt with the same key wrote or removed the row first
+    raise StoreUnavailable("A concurrent attempt handles the same request.")
 
 
 async def _find(
@@ -108,7 +111,10 @@ async def _find(
     key: SessionId,
     ports: SessionPorts,
 ) -> Booking | None:
-    """Return what an earlier attempt left; of a series with dates it did not get to hold."""
+    """Return the booking as an earlier attempt stored it; None if there is none.
+
+    Sessions of a series that the attempt had not stored yet are included, without a version.
+    """
     organizer, sessions = participation.mailbox, ports.sessions
     if request.repeat is None:
         session = await find_session(organizer, key, sessions=sessions)
@@ -135,9 +141,9 @@ def _key_reused() -> KeyReused:
 
 
 async def _was_continued(booking: Booking, ports: SessionPorts) -> bool:
-    """Wait a moment for whoever is booking it; tell whether they got any further.
+    """Wait for a concurrent attempt while its lease is fresh; return whether it made progress.
 
-    The first session's hold is the lease, also of a series.
+    The lease is the first session's hold, also for a series.
     """
     first = booking.sessions[0]
 
@@ -164,7 +170,7 @@ async def _hold_and_create(
     booking: Booking | None,
     ports: SessionPorts,
 ) -> Booking:
-    """Hold the dates, or what an earlier attempt (*booking*) left unheld; create the event.
+    """Place the holds, or those that an earlier attempt (*booking*) left out; create the event.
 
     If Outlook cannot be reached, the lease is shortened so that a retry takes over at once.
     """
@@ -187,7 +193,7 @@ async def _reserve(
     key: SessionId,
     ports: SessionPorts,
 ) -> Booking:
-    """Check that every date is free and hold those that are to be booked."""
+    """Check that every date is free, store the plan and hold the dates to be booked."""
     now = ports.clock.now()
     terms = _terms(participation, pairing, request, now)
     spans = requested_spans(request, terms)
@@ -222,7 +228,7 @@ async def _reserve(
 def _terms(
     participation: Caller, pairing: Pairing, request: BookingRequest, now: datetime
 ) -> Terms:
-    """Return what every date must fulfil. Raises Invalid if none can."""
+    """Return the conditions for every date. Raises Invalid: the request can never meet them."""
     settings, zone = participation.organization.settings, zone_of(request.time_zone)
     rules = rules_for(settings, duration=request.duration, now=now, zone=zone)
     validate_start(request.span, rules)
@@ -231,7 +237,10 @@ def _terms(
 
 
 def _recovery_job(booking: Booking) -> Job:
-    """Return the job that finishes or undoes it. Of one date it names whose time may be held."""
+    """Return the job that finishes or undoes the booking.
+
+    For one date it names every mailbox that may have a hold: the session's row may not exist yet.
+    """
     if booking.series is not None:
         return series_job(JobKind.SERIES, booking.series)
     (session,) = booking.sessions
@@ -241,9 +250,10 @@ def _recovery_job(booking: Booking) -> Job:
 async def _hold(
     booking: Booking, request: BookingRequest, *, sessions: SessionStore, clock: Clock
 ) -> Booking:
-    """Hold every date that is to be booked; what is held already stays. Raises SlotTaken, StaleRow.
+    """Hold every date that is to be booked; existing holds stay. Raises SlotTaken, StaleRow.
 
-    The first date by itself: of two who want the same dates one loses here, and holds nothing else.
+    The first date is held before the others start: of two requests for the same dates the loser
+    fails here, without holds on any other date.
     """
 
     async def one(session: Session) -> Session:
@@ -267,6 +277,7 @@ async def _create(
     booking: Booking,
     ports: SessionPorts,
 ) -> Booking:
+    """Create the event in Outlook and confirm the rows. A refusal rolls the booking back."""
     first, occurrences = booking.sessions[0], dict[int, CalendarEvent]()
     try:
         event, meeting = await create_event(
@@ -276,7 +287,7 @@ async def _create(
             calendar=ports.calendar,
         )
     except REFUSALS:
-        # A definite no: nothing was created, so nothing stays held.
+        # A refusal: Outlook created no event, so all holds are released.
         await _roll_back(booking, sessions=ports.sessions)
         raise
     sessions = tuple(replace(s, online_meeting=meeting) for s in booking.sessions)
@@ -290,7 +301,7 @@ async def _create(
             booking, event, occurrences, participation.organization, ports=ports
         )
     except SlotTaken:
-        # The row was lost, and the time with it: the event must not outlive them.
+        # The row and its holds were removed and the time is taken: cancel the event, too.
         await ports.calendar.cancel(participation.acting, event.event_id, "")
         await _roll_back(booking, sessions=ports.sessions)
         raise

@@ -1,4 +1,4 @@
-"""A booking as it is requested, before anything is held: its rows and its event's draft. Pure."""
+"""The draft of a booking: dates, rows and event, before any hold is placed. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ from shared.timespan import TimeSpan
 
 
 def requested_spans(request: BookingRequest, terms: Terms) -> dict[int, TimeSpan]:
-    """Return every date by its number. Raises Invalid: some are beyond the horizon."""
+    """Return the span of every date by its number. Raises Invalid: a date is beyond the horizon."""
     if request.repeat is None:
         return {0: request.span}
     spans = occurrence_spans(
@@ -48,7 +48,7 @@ def new_sessions(
     planned: Sequence[PlannedDate],
     now: datetime,
 ) -> list[Session]:
-    """Return the sessions that are to be booked, before anything is held."""
+    """Return a requested session, not stored yet, for every date that is to be booked."""
     organization, organizer = participation.organization, participation.mailbox
     wanted = request.online_meeting or organization.settings.online_meeting
     series_id = SeriesId(key) if request.repeat else None
@@ -81,10 +81,10 @@ def new_series(
     request: BookingRequest,
     planned: Sequence[PlannedDate],
 ) -> Series:
-    """Return the series that is to be booked, before anything is held."""
+    """Return the requested series, not stored yet."""
     repeat = request.repeat
     if repeat is None:
-        raise ValueError("no series was asked for")
+        raise ValueError("the request has no repetition")
     return Series(
         id=SeriesId(session_id_for(participation, pairing.id, request.key)),
         organization_id=participation.organization.id,
@@ -105,7 +105,7 @@ def new_series(
 
 
 def event_draft(pairing: Pairing, request: BookingRequest, booking: Booking) -> EventDraft:
-    """Return what Outlook is asked for."""
+    """Return the draft of the event that shows *booking* in Outlook."""
     session = booking.sessions[0]
     draft = EventDraft(
         session_id=session.id,

@@ -1,7 +1,8 @@
-"""Creating the event in Outlook, as an online meeting as far as the calendar offers one.
+"""Creating the event in Outlook, as an online meeting where the calendar offers one.
 
-Booking asks for no more than it must: a calendar is asked what it offers, and remembered for an
-hour, only for who wants Skype, or when Outlook refused or made no online meeting.
+Booking sends as few requests as possible. It reads a calendar's offered providers (cached for an
+hour by the adapter) in three cases only: the caller asked for Skype, Outlook refused the event, or
+Outlook created it without an online meeting.
 """
 
 from dataclasses import replace
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 async def create_event(
     acting: ActingUser, draft: EventDraft, meeting: OnlineMeeting, *, calendar: Calendar
 ) -> tuple[CalendarEvent, OnlineMeeting]:
-    """Create *draft*'s event; return it, and *meeting* with what was done instead of the wish.
+    """Create *draft*'s event; return it, and *meeting* with the reason for any other provider.
 
-    Raises what `Calendar.create` does.
+    Raises the errors of `Calendar.create`.
     """
     if draft.online_meeting is OnlineMeetingChoice.SKYPE:
         ask_for, reason = resolve_skype(await calendar.offered_meetings(acting))
@@ -37,13 +38,17 @@ async def create_event(
         event = await calendar.create(acting, draft)
     except CalendarRefused as refused:
         event = await _create_otherwise(acting, draft, refused, calendar)
-    return event, await _explained(acting, meeting, event, calendar)
+    return event, await _with_reason(acting, meeting, event, calendar)
 
 
 async def apply_exceptions(
     acting: ActingUser, series: Series, *, calendar: Calendar
 ) -> dict[int, CalendarEvent]:
-    """Take out what is skipped, move what is moved; return what is known of the occurrences."""
+    """Cancel the skipped dates in Outlook and reschedule the moved ones.
+
+    Returns the known occurrences by number; an empty dict if the series has no exceptions, as then
+    none was read.
+    """
     if all(p.outcome is Outcome.BOOKED for p in series.recurring_dates):
         return {}
     instances = await list_instances(series, calendar=calendar)
@@ -61,15 +66,18 @@ async def apply_exceptions(
         events = [(found[number].event_id, span) for number, span in moved.items()]
         answers = await calendar.reschedule_many(acting, events, series.time_zone)
         raise_first_error(answers)
-        seen = zip(moved, answers, strict=True)
-        found |= {number: event for number, event in seen if isinstance(event, CalendarEvent)}
+        results = zip(moved, answers, strict=True)
+        found |= {number: event for number, event in results if isinstance(event, CalendarEvent)}
     return found
 
 
 async def _create_otherwise(
     acting: ActingUser, draft: EventDraft, refused: CalendarRefused, calendar: Calendar
 ) -> CalendarEvent:
-    """Ask for another online meeting, or none, if the one asked for is not offered."""
+    """Create the event with another provider, or none, if the requested one is not offered.
+
+    Raises *refused* if the provider was not the cause.
+    """
     try:
         offered = await calendar.offered_meetings(acting)
     except SchedulingError:
@@ -80,14 +88,14 @@ async def _create_otherwise(
     return await calendar.create(acting, replace(draft, online_meeting=other))
 
 
-async def _explained(
+async def _with_reason(
     acting: ActingUser, meeting: OnlineMeeting, event: CalendarEvent, calendar: Calendar
 ) -> OnlineMeeting:
-    """Return *meeting* with why its event is no online meeting, should it have become one."""
+    """Return *meeting* with the reason why its event is no online meeting, if one was wanted."""
     if meeting.wanted is OnlineMeetingChoice.NONE or event.is_online_meeting:
         return meeting
     try:
         offered = await calendar.offered_meetings(acting)
     except SchedulingError:
-        return meeting  # it is booked; nobody can say more than that it has no link
+        return meeting  # the booking stands; the reason stays unknown
     return replace(meeting, reason=missing_meeting_reason(meeting.wanted, offered))
