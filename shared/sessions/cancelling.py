@@ -1,7 +1,8 @@
-"""Cancelling a session, or it and others of its series.
+"""Cancelling a session, or several dates of its series.
 
-Recovery message, Outlook, rows. Where all that Outlook has of a series is meant, the series itself
-is cancelled; else each date by itself, so that the others stay as they are.
+The protocol: enqueue the recovery job, cancel in Outlook, save the rows. If the scope has every
+date that Outlook has, the series itself is cancelled; otherwise each date by itself, so that the
+others stay as they are.
 """
 
 from collections.abc import Sequence
@@ -36,14 +37,15 @@ async def cancel(
     *,
     ports: SessionPorts,
 ) -> list[Session]:
-    """Cancel what *scope* says of *session*'s series; return those meant. Twice is fine.
+    """Cancel *session* and the dates of its series in *scope*; return them. Idempotent.
 
-    Outlook tells the attendees, with *comment*.
+    Outlook sends the attendees a cancellation with *comment*.
 
     Raises:
-        Invalid: it belongs to no series, and more than it is meant.
-        NotAllowed, Conflict
-        CalendarUnavailable, CalendarThrottled: perhaps cancelled; the recovery job finds out.
+        Invalid: the scope needs a series.
+        NotAllowed: the caller is not the organizer.
+        Conflict: the session's state does not allow it.
+        CalendarUnavailable, CalendarThrottled: the outcome is unknown; the recovery job reads it.
     """
     require_organizer(participation, session)
     scoped = await load_scope(session, scope, sessions=ports.sessions)
@@ -53,13 +55,13 @@ async def cancel(
     if not scoped.changeable(now):
         return scoped.in_scope
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
-    meant = scoped.changeable(now)
+    changeable = scoped.changeable(now)
     await enqueue_recovery(scoped, jobs=ports.jobs)
     errors = await _cancel_in_outlook(
-        participation, scoped, meant, comment, calendar=ports.calendar
+        participation, scoped, changeable, comment, calendar=ports.calendar
     )
     cancelled = await gather_limited(
-        save_cancelled(s, Cause.API, ports=ports) for s in meant if s.id not in errors
+        save_cancelled(s, Cause.API, ports=ports) for s in changeable if s.id not in errors
     )
     await schedule_follow_ups(
         cancelled, participation.organization, series=scoped.series, ports=ports
@@ -73,21 +75,24 @@ async def cancel(
 async def _cancel_in_outlook(
     participation: Caller,
     scoped: ScopedSessions,
-    meant: Sequence[Session],
+    changeable: Sequence[Session],
     comment: str,
     *,
     calendar: Calendar,
 ) -> dict[SessionId, Exception]:
-    """Return what went wrong with which of *meant*. What Outlook does not show is cancelled."""
+    """Cancel the events of *changeable*; return the errors by session.
+
+    An event that Outlook does not have counts as cancelled.
+    """
     series = scoped.series
-    if series is not None and series.event_id is not None and scoped.is_whole_series(meant):
+    if series is not None and series.event_id is not None and scoped.is_whole_series(changeable):
         (answer,) = await _cancel_events(
             participation, [series.event_id], comment, calendar=calendar
         )
-        answers = dict.fromkeys((s.id for s in meant), answer)
+        answers = dict.fromkeys((s.id for s in changeable), answer)
     else:
-        events = await event_ids(scoped, meant, calendar=calendar)
-        there = [s for s in meant if s.occurrence in events]
+        events = await event_ids(scoped, changeable, calendar=calendar)
+        there = [s for s in changeable if s.occurrence in events]
         wanted = [events[s.occurrence] for s in there]
         found = await _cancel_events(participation, wanted, comment, calendar=calendar)
         answers = dict(zip((s.id for s in there), found, strict=True))

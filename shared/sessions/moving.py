@@ -1,4 +1,4 @@
-"""Giving sessions new times in Outlook, by the series or date by date, and recording them."""
+"""Writing new times to Outlook, for the whole series or date by date, and recording them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,11 +30,8 @@ async def move_series(
 ) -> list[Session]:
     """Move the series itself in one request, and record the new time of each date.
 
-    Raises:
-        Conflict: the series has no event yet, or a date would meet its neighbour.
-        CalendarUnavailable, CalendarThrottled: the outcome is unknown; the new times stay held
-            until the recovery job has read Outlook.
-        other refusals of Outlook: the new times are released.
+    A refusal releases the new times. Raises Conflict (the series has no event yet), and what
+    `raise_refusal` does.
     """
     if series.event_id is None:
         raise Conflict("The series is still being booked.")
@@ -51,7 +48,7 @@ async def move_series(
     except REFUSALS as refused:
         await release_new_times(moving, sessions=ports.sessions)
         raise_refusal(refused)
-    # Dates that moved have other ids.
+    # Occurrences of a moved series have new ids.
     instances = await list_instances(moved, calendar=ports.calendar)
     found = match_occurrences(moved.planned, [], instances)
     recorded = await gather_limited(
@@ -72,10 +69,12 @@ async def move_each(
     request: RescheduleRequest,
     ports: SessionPorts,
 ) -> list[Session]:
-    """Move each date: what is refused is released, what nobody knows stays pending.
+    """Move each date by itself, and record every answer.
 
-    What is gone was cancelled in Outlook meanwhile. Raises what `raise_first_error` does; Conflict:
-    nothing is left of it.
+    A refusal releases the date's new time; an unknown outcome leaves the move pending; a missing
+    event means that the date was cancelled in Outlook.
+
+    Raises the errors of `raise_first_error`, and Conflict: all dates were cancelled in Outlook.
     """
     try:
         events = await event_ids(scoped, moving, calendar=ports.calendar)
@@ -104,7 +103,7 @@ async def move_each(
 
 
 def _with_new_dates(series: Series, moving: Sequence[Session], time_zone: str) -> Series:
-    """Return *series* with each date of *moving* planned where its session goes."""
+    """Return *series* with the new time of each session of *moving* as its planned date."""
     spans = {s.occurrence: s.pending_span or s.span for s in moving}
     planned = tuple(
         replace(p, span=spans[p.number], outcome=Outcome.BOOKED, moved_to=None)

@@ -1,4 +1,4 @@
-"""The new times of a reschedule: where each date goes, and in which order dates stay. Pure."""
+"""The new times of a reschedule: the target of each date, and the order that dates keep. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -15,10 +15,13 @@ from shared.timespan import TimeSpan
 
 
 def target_spans(
-    scoped: ScopedSessions, meant: Sequence[Session], request: RescheduleRequest
+    scoped: ScopedSessions, moving: Sequence[Session], request: RescheduleRequest
 ) -> dict[int, TimeSpan]:
-    """Return where each goes: from its date by the pattern by as many days as the named one."""
-    # The named one goes to the very instant that was said, also in an hour that comes twice.
+    """Return the target of each session by number: shifted like the named one, by whole days.
+
+    The shift starts from the date in the series' pattern, not from where a date was moved before.
+    """
+    # The named session goes to the requested instant itself, also in an hour that occurs twice.
     named = {scoped.named.occurrence: request.span}
     if scoped.series is None:
         return named
@@ -27,26 +30,31 @@ def target_spans(
     moved_from = by_pattern[scoped.named.occurrence].start
     spans = {
         s.occurrence: shift_like(by_pattern[s.occurrence], moved_from, request.span, zone)
-        for s in meant
+        for s in moving
     }
     return spans | named
 
 
 def require_order(
-    scoped: ScopedSessions, meant: Sequence[Session], spans: Mapping[int, TimeSpan]
+    scoped: ScopedSessions, moving: Sequence[Session], spans: Mapping[int, TimeSpan]
 ) -> None:
-    """Raise Invalid if one would pass another one, as it is now or as it will be."""
+    """Raise Invalid if a session would pass another one's present or new time.
+
+    Exchange refuses an occurrence that crosses its neighbour (`ErrorOccurrenceCrossingBoundary`).
+
+    Source: https://learn.microsoft.com/graph/api/event-update
+    """
     if scoped.series is None:
-        return  # of one date Outlook says so itself
-    first = meant[0].occurrence
+        return  # for a single date Outlook refuses the move itself
+    first = moving[0].occurrence
     alive = [s for s in scoped.known if s.state is not SessionState.CANCELLED]
     before = [s.span for s in alive if s.occurrence < first]
-    row = [*before[-1:], *(spans[s.occurrence] for s in meant)]
+    row = [*before[-1:], *(spans[s.occurrence] for s in moving)]
     passes_new = any(one.end > other.start for one, other in pairwise(row))
-    # One after the other is moved: on the way none may meet the old time of the next one.
+    # Dates are moved one after the other: a date may not meet the old time of its neighbour either.
     passes_old = any(
         spans[s.occurrence].end > t.span.start or s.span.end > spans[t.occurrence].start
-        for s, t in pairwise(meant)
+        for s, t in pairwise(moving)
     )
     if passes_new or passes_old:
         raise Invalid(
@@ -56,10 +64,13 @@ def require_order(
 
 
 def preserves_pattern(scoped: ScopedSessions, series: Series, moving: Sequence[Session]) -> bool:
-    """Tell whether moving the series itself does just what is wanted.
+    """Return whether moving the series itself leads to exactly the new times of *moving*.
 
-    It does if every date there ever was is meant, for dates that were taken out would come back;
-    and if the new dates make the same pattern, as those of a month do only on the same days.
+    Two conditions: *moving* has every date of the series, because a new pattern removes the
+    exceptions and so restores cancelled dates; and the new dates follow the same pattern, which
+    monthly dates do only if their days stay the same.
+
+    Source: https://learn.microsoft.com/graph/api/event-update
     """
     is_whole = len(moving) == len(series.recurring_dates) and scoped.is_whole_series(moving)
     by_number = {p.number: p for p in series.planned}

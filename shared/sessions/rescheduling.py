@@ -1,9 +1,9 @@
-"""Moving a session, or it and others of its series by as many days and to the same hour.
+"""Rescheduling a session, or several dates of its series by the same days and to the same hour.
 
-The same protocol as booking: recovery message, new holds, Outlook, rows. Until Outlook has the new
-times the sessions hold both, the old ones for good and the new ones until the hold runs out. Where
-everything that Outlook has of a series is meant, the series itself is moved; else each date by
-itself, so that nobody's answer to another date is lost.
+The protocol is booking's: enqueue the recovery job, hold the new times, write to Outlook, save the
+rows. Until Outlook has the new times each session holds both: the old time without an expiry, the
+new time until the hold expires. If the scope has every date that Outlook has, the series itself is
+moved; otherwise each date by itself, so that answers to other dates are kept.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ from shared.sessions.snapshots import check_with_alternatives, read_snapshots, w
 from shared.timespan import TimeSpan
 
 _MAX_ATTEMPTS: Final = 3
-"""How often a request goes on from what the same request, sent at the same time, has come to."""
+"""How often a request continues from the row that a concurrent attempt of it has written."""
 
 
 async def reschedule(
@@ -53,26 +53,27 @@ async def reschedule(
     *,
     ports: SessionPorts,
 ) -> list[Session]:
-    """Move *session*, and what *scope* says of its series; attendees' answers start from silence.
+    """Move *session* and the dates of its series in *scope*; attendees' answers are reset.
 
-    Returns those meant. Where they are already they stay, so the same again is the same answer.
+    Returns the sessions in scope. Idempotent: sessions that are at the new times already stay.
 
     Raises:
         NotAllowed: the caller is not the organizer.
-        SlotTaken, SlotUnknown: with alternatives; everything stays as it was.
-        Invalid: also if it belongs to no series, or would pass its neighbours.
-        Conflict, StaleRow
-        CalendarUnavailable, CalendarThrottled: perhaps moved; the recovery job finds out.
+        SlotTaken, SlotUnknown: with alternatives; nothing has changed.
+        Invalid: the time breaks a rule, the scope needs a series, or a date would pass a neighbour.
+        Conflict: the session's state does not allow it.
+        StaleRow: another request changed the session first.
+        CalendarUnavailable, CalendarThrottled: the outcome is unknown; the recovery job reads it.
     """
     for _ in range(_MAX_ATTEMPTS):
         try:
             return await _reschedule(participation, pairing, session, request, scope, ports)
         except StaleRow:
             session = await ports.sessions.get(session.organizer, session.id)
-            # Else the same request, sent twice at once, is ahead of us: its answer is ours.
+            # A concurrent attempt of the same request has the same target: continue from its row.
             if request.span not in {session.span, session.pending_span}:
                 raise
-    raise StaleRow("The session is being changed by too many at once.")
+    raise StaleRow("Too many requests change this session at the same time.")
 
 
 async def _reschedule(
@@ -83,6 +84,7 @@ async def _reschedule(
     scope: Scope,
     ports: SessionPorts,
 ) -> list[Session]:
+    """Try once. Raises StaleRow: a concurrent attempt or another request wrote the row first."""
     require_organizer(participation, session)
     session = _with_accepted_proposal(session, request)
     scoped = await load_scope(session, scope, sessions=ports.sessions)
@@ -91,22 +93,22 @@ async def _reschedule(
     lifecycle.after(scoped.named.state, Action.RESCHEDULE)
     if scoped.named.span.end <= now:
         raise Conflict("The session is over.")
-    meant = scoped.changeable(now)
-    spans = target_spans(scoped, meant, request)
-    if all(spans[s.occurrence] == s.span for s in meant):
-        return meant
+    changeable = scoped.changeable(now)
+    spans = target_spans(scoped, changeable, request)
+    if all(spans[s.occurrence] == s.span for s in changeable):
+        return changeable
     if not scoped.named.attendees:
         raise Conflict(
-            "Nobody is invited to this session any more.",
-            remedy="Invite somebody to the meeting in Outlook, or cancel it and book anew.",
+            "The session has no attendees any more.",
+            remedy="Invite an attendee to the meeting in Outlook, or cancel it and book a new one.",
         )
-    require_order(scoped, meant, spans)
+    require_order(scoped, changeable, spans)
     terms = _terms(participation, pairing, request, spans, now)
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
-    meant = scoped.changeable(now)
-    if scoped.series is None and (not meant or scoped.named.event_id is None):
+    changeable = scoped.changeable(now)
+    if scoped.series is None and (not changeable or scoped.named.event_id is None):
         raise _event_missing(scoped.named)
-    moving = await _hold(participation, pairing, scoped, meant, spans, terms, ports)
+    moving = await _hold(participation, pairing, scoped, changeable, spans, terms, ports)
     if scoped.series is not None and preserves_pattern(scoped, scoped.series, moving):
         return await move_series(participation, scoped.series, moving, request, ports)
     return await move_each(participation, scoped, moving, request, ports)
@@ -118,7 +120,7 @@ async def _recover_pending(
     request: RescheduleRequest,
     ports: SessionPorts,
 ) -> ScopedSessions:
-    """Record what Outlook has done of a move that was asked for before, unheard."""
+    """Record an earlier attempt's move, whose outcome was unknown, as Outlook has it now."""
     named, organization = scoped.named, participation.organization
     if scoped.series is not None:
         if any(s.pending_span for s in scoped.known):
@@ -133,7 +135,7 @@ async def _recover_pending(
 
 
 def _with_accepted_proposal(session: Session, request: RescheduleRequest) -> Session:
-    """Return *session* knowing whose proposal *request* is."""
+    """Return *session* with the proposal that *request* accepts noted on its attendee."""
     return replace(
         session,
         attendees=tuple(
@@ -150,7 +152,7 @@ def _terms(
     spans: Mapping[int, TimeSpan],
     now: datetime,
 ) -> Terms:
-    """Return what each new date must fulfil. Raises Invalid if none can."""
+    """Return the conditions for every new date. Raises Invalid: a date can never meet them."""
     validate_duration(request.span)
     rules = rules_for(
         participation.organization.settings,
@@ -177,16 +179,21 @@ async def _hold(
     participation: Caller,
     pairing: Pairing,
     scoped: ScopedSessions,
-    meant: Sequence[Session],
+    changeable: Sequence[Session],
     spans: Mapping[int, TimeSpan],
     terms: Terms,
     ports: SessionPorts,
 ) -> list[Session]:
-    """Check that every date is free and hold it besides the one it moves from."""
-    own = frozenset(s.id for s in meant)
-    targets = {s.occurrence: round_out_to_grid(spans[s.occurrence]) for s in meant}
+    """Check that every new time is free, and hold it beside the session's present time."""
+    own = frozenset(s.id for s in changeable)
+    targets = {s.occurrence: round_out_to_grid(spans[s.occurrence]) for s in changeable}
     snapshots = await read_snapshots(
-        participation, pairing, [*targets.values()], terms, freed=meant, schedules=ports.schedules
+        participation,
+        pairing,
+        [*targets.values()],
+        terms,
+        freed=changeable,
+        schedules=ports.schedules,
     )
     checked, snapshots = await check_with_alternatives(
         targets, snapshots, terms, own, sessions=ports.sessions, clock=ports.clock
@@ -195,7 +202,9 @@ async def _hold(
         raise refused
     dates = {date.planned.number: date.planned for date in checked}
     until = ports.clock.now() + HOLD_TTL
-    moving = [_with_pending_move(s, spans[s.occurrence], dates[s.occurrence], until) for s in meant]
+    moving = [
+        _with_pending_move(s, spans[s.occurrence], dates[s.occurrence], until) for s in changeable
+    ]
     await enqueue_recovery(scoped, jobs=ports.jobs)
     try:
         return await hold_new_times(
@@ -211,7 +220,7 @@ async def _hold(
 def _with_pending_move(
     session: Session, span: TimeSpan, date: PlannedDate, until: datetime
 ) -> Session:
-    """Return *session* on its way to *span*, with who of its people is free then."""
+    """Return *session* with a pending move to *span*, and which attendees are free then."""
     return replace(
         session.with_pending_move(span, until),
         unknown_for=date.unknown_for,
@@ -225,9 +234,10 @@ def _with_pending_move(
 
 
 def acceptable_versions(session: Session, request: RescheduleRequest) -> tuple[str, ...]:
-    """Return the versions that whoever asks for *request* may have seen.
+    """Return the versions that the caller of *request* may name in If-Match.
 
-    The present one; where just that is half done, also the one of which it was asked before.
+    The current version. While the same move is pending, also the version that the move was based
+    on: a retry has seen no later one.
     """
     if session.pending_base_version is None or session.pending_span != request.span:
         return (session.version,)
@@ -245,11 +255,12 @@ async def find_already_moved(
 ) -> list[Session] | None:
     """Return the sessions in scope if they are at the times of *request*, for a retry; else None.
 
-    Of a series others than the named one may still be on their way there: that is to be finished.
+    Other dates of a series than the named one may have that move pending; `reschedule` finishes it.
 
     Raises:
         NotAllowed: the caller is not the organizer.
-        Invalid, Conflict: it belongs to no series, or that is being booked.
+        Invalid: the scope needs a series.
+        Conflict: the series is still being booked.
     """
     require_organizer(participation, session)
     if session.state is not SessionState.SCHEDULED or session.span != request.span:
@@ -257,10 +268,10 @@ async def find_already_moved(
     scoped = await load_scope(session, scope, sessions=sessions)
     if scoped.series is None:
         return None if session.pending_span else [session]
-    meant = scoped.changeable(clock.now())
-    spans = target_spans(scoped, meant, request)
-    is_asked_again = all((s.pending_span or s.span) == spans[s.occurrence] for s in meant)
-    return meant if is_asked_again else None
+    changeable = scoped.changeable(clock.now())
+    spans = target_spans(scoped, changeable, request)
+    is_moved = all((s.pending_span or s.span) == spans[s.occurrence] for s in changeable)
+    return changeable if is_moved else None
 
 
 def describe_state(session: Session) -> str:
@@ -272,9 +283,10 @@ def describe_state(session: Session) -> str:
 
 
 async def pairing_for_reschedule(session: Session, *, pairings: PairingStore) -> Pairing:
-    """Return the pairing whose calendars are read to move *session*. Raises Conflict: it is gone.
+    """Return the pairing whose calendars are read to move *session*.
 
-    Sessions outlive their pairing: they can still be answered and cancelled.
+    Raises Conflict: the pairing was ended. Sessions outlive their pairing: they can still be
+    answered and cancelled.
     """
     try:
         return await pairings.get(session.organization_id, session.pairing_id)

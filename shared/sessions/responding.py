@@ -1,4 +1,4 @@
-"""Answering an invitation, and taking up the time that an attendee proposes with their answer."""
+"""Answering an invitation, and accepting the time that an attendee proposes with the answer."""
 
 from datetime import timedelta
 from typing import Final
@@ -18,7 +18,7 @@ from shared.sessions.requests import InvitationResponse, RescheduleRequest, requ
 from shared.sessions.rescheduling import describe_state, reschedule
 
 _ANSWER_TAKES: Final = timedelta(seconds=20)
-"""About how long an answer is on its way to the organizer's copy."""
+"""About how long Exchange takes to carry an answer into the organizer's copy."""
 
 
 async def respond(
@@ -30,9 +30,16 @@ async def respond(
     sessions: SessionStore,
     jobs: JobQueue,
 ) -> Session:
-    """Answer in the attendee's own mailbox. The answer shows once the organizer's copy has it.
+    """Answer in the attendee's own mailbox. The row follows once the organizer's copy has it.
 
-    Twice is fine, though who declines has no invitation any more: the organizer's copy tells.
+    Idempotent: declining removes the attendee's copy, so a retry compares its answer with the
+    organizer's copy.
+
+    Raises:
+        NotAllowed: the caller is the organizer.
+        NotFound: the caller is not invited.
+        Invalid: another time is proposed with an acceptance.
+        Conflict: the session's state does not allow it, or the attendee's copy is missing.
     """
     me = participation.mailbox.object_id
     _require_attendee(participation, session)
@@ -52,7 +59,7 @@ async def respond(
             remedy="It may still be on its way: try again in a minute. If you removed it, ask the"
             " organizer to invite you again.",
         ) from gone
-    # Push will tell; where there is none, or it is lost, somebody looks.
+    # A change notification reports the answer; this job finds it if the notification is lost.
     await jobs.put(
         Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,)),
         delay=_ANSWER_TAKES,
@@ -74,7 +81,7 @@ def _require_attendee(participation: Caller, session: Session) -> None:
 async def _is_already_answered(
     session: Session, me: ObjectId, answer: InvitationResponse, *, calendar: Calendar
 ) -> bool:
-    """Tell whether the organizer's copy has just that answer: it was given before, unheard."""
+    """Return whether the organizer's copy has that answer: an earlier attempt gave it."""
     if session.event_id is None:
         return False
     try:
@@ -94,7 +101,13 @@ async def accept_proposal(
 ) -> Session:
     """Move *session* to the time that *attendee* (object id or address) proposed.
 
-    Twice is fine: as long as the session is where their proposal put it, it is the answer.
+    Idempotent: a session that is at the accepted time already is returned as it is.
+
+    Raises:
+        NotAllowed: the caller is not the organizer.
+        NotFound: there is no such attendee.
+        Conflict: the attendee proposes no other time, or the proposed time breaks a rule.
+        errors of `reschedule`
     """
     require_organizer(participation, session)
     lifecycle.after(session.state, Action.RESCHEDULE)
@@ -118,7 +131,7 @@ async def accept_proposal(
     try:
         (moved,) = await reschedule(participation, pairing, session, request, ports=ports)
     except Invalid as refused:
-        # Nothing is wrong with the request: in Outlook people propose any time.
+        # A Conflict, since the caller's request is valid: Outlook lets attendees propose any time.
         raise Conflict(
             f"The proposed time cannot be taken. {refused}",
             remedy="Move the session to another time, or ask for another proposal.",

@@ -1,4 +1,4 @@
-"""Which dates a change is about: one session, or some or all of a series."""
+"""The scope of a change: one session, this and the following dates of a series, or all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,39 +16,40 @@ from shared.sessions.series import Scope, Series, match_occurrences
 
 @dataclass(frozen=True, slots=True)
 class ScopedSessions:
-    """A session that is to be changed, with what is changed like it."""
+    """The session that the caller named, with the sessions of its series."""
 
     named: Session
     scope: Scope = Scope.ONE
     series: Series | None = None
-    """Of more than one date."""
+    """None for a scope of one date."""
     known: tuple[Session, ...] = ()
-    """All that exist of the series, by number; else just the named one."""
+    """Every stored session of the series, by number; for a scope of one date the named one."""
 
     @property
     def in_scope(self) -> list[Session]:
-        """Return those within the scope, whatever became of them."""
+        """Return the sessions within the scope, in any state."""
         if self.scope is Scope.THIS_AND_FOLLOWING:
             return [s for s in self.known if s.occurrence >= self.named.occurrence]
         return [*self.known]
 
     def changeable(self, now: datetime) -> list[Session]:
-        """Return those a change is about: of a series what is over stays as it was."""
+        """Return the scheduled sessions within the scope; of a series only those not over yet."""
         scheduled = [s for s in self.in_scope if s.state is SessionState.SCHEDULED]
         return scheduled if self.series is None else [s for s in scheduled if s.span.end > now]
 
     def is_whole_series(self, sessions: Sequence[Session]) -> bool:
-        """Tell whether *sessions* are all that Outlook has of the series."""
+        """Return whether *sessions* are all the dates that Outlook has of the series."""
         alive = [s for s in self.known if s.state is not SessionState.CANCELLED]
         has_event = self.series is not None and self.series.event_id is not None
         return has_event and len(alive) == len(sessions)
 
 
 async def load_scope(session: Session, scope: Scope, *, sessions: SessionStore) -> ScopedSessions:
-    """Return *session* and those of its series that *scope* is about.
+    """Return *session* with the sessions of its series, if *scope* is more than one date.
 
     Raises:
-        Invalid: it belongs to no series, and more than it is meant.
+        Invalid: the scope needs a series, and the session belongs to none.
+        NotFound: the series is not stored any more.
         Conflict: the series is still being booked.
     """
     if scope is Scope.ONE:
@@ -68,7 +69,7 @@ async def load_scope(session: Session, scope: Scope, *, sessions: SessionStore) 
 async def with_event_id(
     scoped: ScopedSessions, *, calendar: Calendar, sessions: SessionStore
 ) -> ScopedSessions:
-    """Have the row of a single date know its event, by which the recovery job looks for it."""
+    """Store the event's id in the row of a single date: the recovery job reads the event by it."""
     if scoped.series is not None:
         return scoped
     named = await ensure_event_id(scoped.named, calendar=calendar, sessions=sessions)
@@ -78,7 +79,10 @@ async def with_event_id(
 async def event_ids(
     scoped: ScopedSessions, sessions: Sequence[Session], *, calendar: Calendar
 ) -> dict[int, EventId]:
-    """Return the ids of the events that show *sessions*; one request more if some are not known."""
+    """Return the event id of each session, by number, as far as Outlook has one.
+
+    Sends one request if an id of a series' date is not stored yet.
+    """
     known = {s.occurrence: s.event_id for s in sessions if s.event_id}
     if len(known) == len(sessions) or scoped.series is None:
         return known
@@ -88,7 +92,7 @@ async def event_ids(
 
 
 async def enqueue_recovery(scoped: ScopedSessions, *, jobs: JobQueue) -> None:
-    """Have a job look what became of the change that is about to begin."""
+    """Enqueue the job that finishes or undoes the change, should the caller's request break off."""
     session = scoped.named
     job = Job(JobKind.SETTLE, session.organization_id, session.mailboxes, (session.id,))
     if scoped.series is not None:
