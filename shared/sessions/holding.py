@@ -1,7 +1,7 @@
-"""Holding the time of sessions in everybody's mailbox, and giving it back.
+"""Placing and releasing the holds of sessions in the mailboxes of all participants.
 
-Always in the same order of mailboxes, whoever organizes: of two who book each other at the same
-instant both meet at the same mailbox first, and one of them wins.
+Mailboxes are always taken in the same order, independent of the organizer: two callers who book
+each other at the same instant compete for the same mailbox first, so exactly one of them wins.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,16 +21,16 @@ from shared.sessions.ports import SessionStore
 from shared.sessions.series import Series
 
 _CONCURRENT_ATTEMPT_TIMEOUT: Final = timedelta(seconds=3)
-"""How long one that is under way is waited for. It is safe not to: only the answer is better."""
+"""How long a retry waits for the attempt under way. Waiting improves the reply, not the safety."""
 _POLL_INTERVAL: Final = timedelta(seconds=0.2)
 _ABANDONED_AFTER: Final = timedelta(minutes=1)
-"""Longer than a request goes on, shorter than it takes until the recovery job runs."""
+"""Longer than any request runs, shorter than the delay of the recovery job."""
 
 
 async def find_session(
     mailbox: Mailbox, session_id: SessionId, *, sessions: SessionStore
 ) -> Session | None:
-    """Return what an earlier attempt left of the session, if anything."""
+    """Return the stored session, or None."""
     try:
         return await sessions.get(mailbox, session_id)
     except NotFound:
@@ -40,12 +40,14 @@ async def find_session(
 async def place_holds(
     session: Session, *, at_least: int | None = None, sessions: SessionStore, clock: Clock
 ) -> Session:
-    """Hold the span of everybody, and store the session with the organizer's.
+    """Place a hold in every mailbox, and store the session with the organizer's hold.
 
-    Who can be done without, because they are optional or *at_least* so many others are free, is
-    invited though somebody else holds their time.
+    An attendee whose time another session holds is invited all the same if the meeting does not
+    need them: they are optional, or *at_least* so many participants are free.
 
-    Raises SlotTaken: nothing is left held; StaleRow: the session is there already.
+    Raises:
+        SlotTaken: the holds of this attempt are released.
+        StaleRow: the session exists already.
     """
     ours: list[Mailbox] = []
     until = clock.now() + HOLD_TTL
@@ -54,7 +56,7 @@ async def place_holds(
             replace(session, held_until=until), ours, at_least, sessions=sessions, clock=clock
         )
     except SlotTaken:
-        # Not what was there before: the same request, sent twice at once, may rely on it.
+        # Only this attempt's holds: a concurrent attempt of the same request relies on the others.
         for mailbox in ours:
             await reservations.release(sessions, mailbox, session.id, only_expiring_at=until)
         raise
@@ -68,7 +70,7 @@ async def _place_holds(
     sessions: SessionStore,
     clock: Clock,
 ) -> Session:
-    """Hold what is to be held; *ours* tells how far it got."""
+    """Place the holds in order; append each mailbox to *ours* once this attempt has a hold there."""
     now, opened = clock.now(), session
     hold = Hold(session.id, session.span, session.held_until)
     for mailbox in sorted(session.mailboxes):
@@ -87,15 +89,15 @@ async def _place_holds(
                 opened = opened.marking_busy(mailbox)
     _require_quorum({a.address for a in opened.attendees if a.is_free}, opened, at_least)
     if opened.attendees != session.attendees:
-        # Whoever finishes this booking from its row must not take their time either.
+        # Saved, so that a retry or the recovery job does not take the busy attendees' time either.
         opened = await reservations.save(sessions, opened)
     return opened
 
 
 async def renew_holds(session: Session, *, sessions: SessionStore, clock: Clock) -> Session:
-    """Make sure that a retry holds the time: the first attempt may not have got so far.
+    """Place the holds again for a retry: the first attempt may have stopped before the last one.
 
-    Raises SlotTaken if its holds had run out, and somebody else was faster.
+    Raises SlotTaken: the first attempt's holds had expired, and another session took the time.
     """
     now = clock.now()
     hold = Hold(session.id, session.span, now + HOLD_TTL)
@@ -113,13 +115,19 @@ async def renew_holds(session: Session, *, sessions: SessionStore, clock: Clock)
 async def release_holds(
     holders: Sequence[Mailbox], session_id: SessionId, *, sessions: SessionStore
 ) -> None:
-    """Free the span everywhere, the organizer's row last: while it is there somebody can look."""
+    """Release the session's holds in every mailbox, the organizer's row last.
+
+    While that row exists, an interrupted release can be found and finished.
+    """
     for mailbox in holders:
         await reservations.release(sessions, mailbox, session_id)
 
 
 async def roll_back_series(series: Series, *, sessions: SessionStore) -> None:
-    """Free all that a series holds, its own row last: while it is there somebody can look."""
+    """Release the holds of every date of the series, and remove its own row last.
+
+    While that row exists, an interrupted rollback can be found and finished.
+    """
     await gather_limited(
         release_holds(series.mailboxes, session_id, sessions=sessions)
         for session_id in series.session_ids.values()
@@ -134,14 +142,14 @@ async def wait_for_concurrent_attempt(
     clock: Clock,
     pause: Callable[[float], Awaitable[None]],
 ) -> bool:
-    """Wait a moment for whoever is booking the same; tell whether they got any further.
+    """Wait for a concurrent attempt while its lease is fresh; return whether it made progress.
 
-    *held*: its lease says since when they are at it.
+    *held*: the session whose lease dates the start of that attempt; None: it started now.
     """
     began_at = clock.now()
     if held is not None:
         began_at = (held.held_until or held.created_at) - HOLD_TTL
-    # Counted as well: the clock of the instance that began may be ahead of ours.
+    # The loop is bounded as well: the clock of the other instance may be ahead of this one's.
     for _ in range(_CONCURRENT_ATTEMPT_TIMEOUT // _POLL_INTERVAL):
         if clock.now() >= began_at + _CONCURRENT_ATTEMPT_TIMEOUT:
             break
@@ -152,7 +160,7 @@ async def wait_for_concurrent_attempt(
 
 
 async def expire_lease(session: Session, *, sessions: SessionStore, clock: Clock) -> None:
-    """Shorten the lease of a booking that was given up, so that a retry takes over at once."""
+    """Shorten the lease of an interrupted booking, so that a retry takes over at once."""
     if not session.version:
         return
     until = clock.now() + HOLD_TTL - _CONCURRENT_ATTEMPT_TIMEOUT
@@ -166,12 +174,12 @@ async def expire_lease(session: Session, *, sessions: SessionStore, clock: Clock
 async def hold_new_times(
     moving: Sequence[Session], *, at_least: int | None = None, sessions: SessionStore, clock: Clock
 ) -> list[Session]:
-    """Hold the pending time of each session besides the one it has.
+    """Hold the pending time of each session beside its present time.
 
-    Who can be done without stays invited though somebody else holds their time.
+    An attendee whose time another session holds stays invited if the meeting does not need them.
 
-    Raises SlotTaken; StaleRow: one changed since it was read. Then what was held here is released
-    again, and nothing that another attempt holds.
+    Raises SlotTaken; StaleRow: a session changed since it was read. Both release the holds of this
+    attempt, and no hold of another attempt.
     """
     try:
         return await gather_limited(
@@ -199,7 +207,7 @@ async def _hold_new_time(
 
 
 async def release_new_times(moving: Sequence[Session], *, sessions: SessionStore) -> None:
-    """Free the pending time of each session, which came to nothing; the one it has stays held."""
+    """Release the pending time of each session after a failed move; its present time stays held."""
     await gather_limited(_release_new_time(each, sessions=sessions) for each in moving)
 
 
@@ -208,7 +216,7 @@ async def _release_new_time(moving: Session, *, sessions: SessionStore) -> None:
     known = await sessions.get(moving.organizer, moving.id)
     is_ours = known.version == moving.version or known.held_until == moving.held_until
     if known.pending_span == moving.pending_span and not is_ours:
-        return  # another attempt at the same goes on from here, and Outlook may have heard of it
+        return  # a concurrent attempt at the same move uses these holds and may have written it
     for mailbox in moving.mailboxes:
         await reservations.remove_hold(sessions, mailbox, hold)
     if known.pending_span != moving.pending_span:
@@ -220,14 +228,14 @@ async def _release_new_time(moving: Session, *, sessions: SessionStore) -> None:
 
 
 def is_abandoned(moving: Session, *, clock: Clock) -> bool:
-    """Tell whether the reschedule under way began so long ago that no request is at it any more."""
+    """Return whether the pending reschedule began so long ago that its request must have ended."""
     began_at = (moving.held_until or moving.changed_at + HOLD_TTL) - HOLD_TTL
     return clock.now() >= began_at + _ABANDONED_AFTER
 
 
 def _pending_hold(moving: Session) -> Hold:
     if moving.pending_span is None:
-        raise ValueError("nothing to hold")
+        raise ValueError("the session has no pending move")
     return Hold(moving.id, moving.pending_span, moving.held_until)
 
 
@@ -237,4 +245,4 @@ def _is_required(session: Session, mailbox: Mailbox) -> bool:
 
 def _require_quorum(free: set[str], session: Session, at_least: int | None) -> None:
     if at_least is not None and 1 + len(free - {*session.unknown_for}) < at_least:
-        raise SlotTaken("Too few of you are free then.")
+        raise SlotTaken("Too few participants are free then.")

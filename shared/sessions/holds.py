@@ -1,4 +1,4 @@
-"""What a session holds of each mailbox's time, and when two holds collide. Pure."""
+"""The rules of holds: which time a session holds in each mailbox, and when holds conflict. Pure."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -9,30 +9,30 @@ from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
 from shared.timespan import TimeSpan
 
 MAX_HELD_DAYS: Final = 14
-"""An event that was stretched over months in Outlook holds its first days; the rest of it is busy
-in the calendar itself, and one transaction has room for a hundred rows."""
+"""An event that was stretched over months in Outlook holds its first days only: one transaction has
+at most a hundred rows, and free/busy shows the rest of the event."""
 
 
 def session_holds(session: Session) -> tuple[Hold, ...]:
-    """Return what *session* holds in each of its mailboxes.
+    """Return the holds of *session*, the same in each mailbox whose time it takes.
 
-    Requested: its span, until the hold runs out. Scheduled: its span for good, and where a
-    reschedule under way wants it until that runs out. Cancelled: nothing.
+    Requested: its span, until the hold expires. Scheduled: its span without an expiry, and the new
+    time of a pending reschedule until that hold expires. Cancelled: none.
     """
     if session.state is SessionState.CANCELLED:
         return ()
-    # What nobody confirmed never counts for good.
-    runs_out = session.held_until or session.changed_at + HOLD_TTL
+    # An unconfirmed hold always has an expiry.
+    expires_at = session.held_until or session.changed_at + HOLD_TTL
     if session.state is SessionState.REQUESTED:
-        return (Hold(session.id, session.span, runs_out),)
+        return (Hold(session.id, session.span, expires_at),)
     held = Hold(session.id, session.span)
     if session.pending_span is None:
         return (held,)
-    return (held, Hold(session.id, session.pending_span, runs_out))
+    return (held, Hold(session.id, session.pending_span, expires_at))
 
 
 def mailbox_holds(session: Session, mailbox: Mailbox) -> tuple[Hold, ...]:
-    """Return what *session* holds in *mailbox*: nothing of who is invited though not free."""
+    """Return the holds of *session* in *mailbox*; none for an attendee invited while busy."""
     holds = session_holds(session)
     own = holds[:1] if session.holds_time_of(mailbox) else ()
     return own + (holds[1:] if session.holds_pending_time_of(mailbox) else ())
@@ -41,9 +41,10 @@ def mailbox_holds(session: Session, mailbox: Mailbox) -> tuple[Hold, ...]:
 def holds_during_move(
     session: Session, to: Hold, mailbox: Mailbox, held: Iterable[Hold], now: datetime
 ) -> tuple[Hold, ...]:
-    """Return what *session* holds in *mailbox* while it is to be moved: its own span, and *to*.
+    """Return the holds of *session* in *mailbox* during a move: its own span, and *to*.
 
-    Of *held* also where another attempt is about to move it: that may be the one that does.
+    Active holds in *held* that another attempt placed for its own target stay: that attempt may be
+    the one that succeeds.
     """
     own = session_holds(session)[:1] if session.holds_time_of(mailbox) else ()
     others = [h for h in _pending_holds_of_others(session, held, (*own, to)) if h.is_active_at(now)]
@@ -51,10 +52,10 @@ def holds_during_move(
 
 
 def holds_after_sync(session: Session, mailbox: Mailbox, held: Iterable[Hold]) -> tuple[Hold, ...]:
-    """Return what *session* holds in *mailbox* once that says what the session does.
+    """Return the holds of *session* in *mailbox* once the mailbox is synced with the session.
 
-    Of *held* also where another attempt is about to move it: that read a later version than this.
-    What came to nothing is removed, or runs out. Nothing stays of a session that is cancelled.
+    Holds in *held* for the target of another attempt stay: that attempt read a later version. If
+    it fails, it removes them, or they expire. A cancelled session keeps none.
     """
     own = mailbox_holds(session, mailbox)
     if session.state is SessionState.CANCELLED:
@@ -63,14 +64,14 @@ def holds_after_sync(session: Session, mailbox: Mailbox, held: Iterable[Hold]) -
 
 
 def held_days(spans: Iterable[TimeSpan]) -> list[date]:
-    """Return the UTC days whose rows say that *spans* are held, in order."""
+    """Return the UTC days whose rows have the holds of *spans*, in order."""
     return sorted({day for span in spans for day in span.days()[:MAX_HELD_DAYS]})
 
 
 def conflicting_hold(
     held: Iterable[Hold], span: TimeSpan, session_id: SessionId, now: datetime
 ) -> Hold | None:
-    """Return a hold of another session that counts at *now* and overlaps *span*."""
+    """Return a hold of another session that is active at *now* and overlaps *span*, or None."""
     return next(
         (
             hold
@@ -82,20 +83,20 @@ def conflicting_hold(
 
 
 def active_holds(held: Iterable[Hold], window: TimeSpan, now: datetime) -> list[Hold]:
-    """Return those of *held* that count at *now* and touch *window*, each once, by start."""
+    """Return the holds active at *now* that overlap *window*, without duplicates, by start."""
     found = {hold for hold in held if hold.is_active_at(now) and hold.span.overlaps(window)}
     return sorted(found, key=lambda hold: (hold.span, hold.session_id))
 
 
 def is_confirmed(held: Iterable[Hold], wanted: Hold) -> bool:
-    """Tell whether *wanted*'s session holds exactly that span for good already."""
+    """Return whether *wanted*'s session has exactly that span held without an expiry."""
     return Hold(wanted.session_id, wanted.span) in held
 
 
 def _pending_holds_of_others(
     session: Session, held: Iterable[Hold], known: Iterable[Hold]
 ) -> list[Hold]:
-    """Return where *session* is about to be moved, besides the times of *known*."""
+    """Return the expiring holds of *session* at other times than those of *known*."""
     spans = {hold.span for hold in known}
     found = {
         hold

@@ -1,7 +1,7 @@
-"""What one mailbox may hold: its sessions and pointers, and the time they take. Pure.
+"""The ledger of one mailbox: its sessions and pointers, and the time they hold. Pure.
 
-Every operation takes a ledger and returns the ledger after it, or raises SlotTaken or StaleRow;
-the store loads, asks, and writes the difference (`SessionStore.change`).
+Every operation takes a ledger and returns the ledger after it, or raises SlotTaken or StaleRow. The
+store reads the ledger, calls the operation and writes the difference (`SessionStore.change`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,14 +37,14 @@ class SeriesKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What an invited mailbox has in place of the session: where to find it."""
+    """A reference to the session, stored in an attendee's mailbox in place of the session."""
 
     id: SessionId
     organizer: Mailbox
     start: datetime
-    """Under which it is listed here."""
+    """The start under which the time index lists it."""
     synced_at: datetime | None = None
-    """The session's *changed_at* when this mailbox was last synced; None for a mere hold."""
+    """The session's *changed_at* when this mailbox was last synced; None if it only has a hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +55,36 @@ class Listing:
     organizer: Mailbox
     start: datetime
     days: tuple[date, ...]
-    """Whose rows hold something for it."""
+    """The UTC days whose rows have holds of the session."""
 
 
 class Unread(Exception):
-    """A decision needs rows that were not read: *days*, and where *listing_of* is listed."""
+    """An operation needs rows that were not read: *days*, and the listing of *listing_of*."""
 
     def __init__(self, days: Iterable[date], listing_of: SessionId | None = None) -> None:
-        super().__init__("Not everything was read that the decision needs.")
+        super().__init__("The operation needs rows that were not read.")
         self.days = frozenset(days)
         self.listing_of = listing_of
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxLedger:
-    """What a mailbox's partition says of sessions, as far as it was read."""
+    """The rows about sessions in a mailbox's partition, as far as they were read."""
 
     mailbox: Mailbox
     sessions: Mapping[SessionId, Session | Pointer] = field(default_factory=dict)
-    """Those it organizes, and pointers to those it is invited to."""
+    """Sessions that the mailbox organizes, and pointers to those it is invited to."""
     listings: Mapping[SessionId, Listing] = field(default_factory=dict)
     """The time index."""
     holds: Mapping[date, tuple[Hold, ...]] = field(default_factory=dict)
-    """By UTC day; what goes on over midnight is in both."""
+    """By UTC day; a hold over midnight is in both days."""
     series: Mapping[SeriesId, Series] = field(default_factory=dict)
     is_whole: bool = True
-    """False: a day that is not in *holds* was not read."""
+    """False: a day missing in *holds* was not read. True: it has no holds."""
 
     @property
     def events(self) -> dict[EventId, SessionId | SeriesKey]:
-        """Return the event index: what each event of this mailbox's calendar shows."""
+        """Return the event index: the session, or the series' master, of each event id."""
         shown: dict[EventId, SessionId | SeriesKey] = {
             e.event_id: e.id
             for e in self.sessions.values()
@@ -94,20 +94,20 @@ class MailboxLedger:
 
     @property
     def row_count(self) -> int:
-        """Return how many rows say this."""
+        """Return the number of stored rows of this ledger."""
         days = sum(1 for holds in self.holds.values() if holds)
         found = len(self.sessions) + len(self.listings) + len(self.series) + len(self.events)
         return days + found
 
     def holds_on(self, days: Iterable[date]) -> set[Hold]:
-        """Return everybody's holds of *days*."""
+        """Return the holds of all sessions on *days*. Raises Unread."""
         days = set(days)
         if not self.is_whole and (unread := days - self.holds.keys()):
             raise Unread(unread)
         return {hold for day in days for hold in self.holds.get(day, ())}
 
     def days_of(self, session_id: SessionId, spans: Iterable[TimeSpan] = ()) -> list[date]:
-        """Return the days of which the session holds something, and those of *spans*; in order."""
+        """Return the days with holds of the session and of *spans*, in order. Raises Unread."""
         days = set(held_days(spans))
         if session_id in self.sessions:
             if session_id not in self.listings:
@@ -116,7 +116,7 @@ class MailboxLedger:
         return sorted(days)
 
     def holds_of(self, session_id: SessionId, spans: Iterable[TimeSpan] = ()) -> set[Hold]:
-        """Return what the session holds; *spans*: look there too, whatever the time index says."""
+        """Return the session's holds on its listed days and on those of *spans*. Raises Unread."""
         held = self.holds_on(self.days_of(session_id, spans))
         return {hold for hold in held if hold.session_id == session_id}
 
@@ -137,9 +137,10 @@ Decide = Callable[[MailboxLedger], MailboxLedger]
 def place_hold(
     ledger: MailboxLedger, hold: Hold, organizer: Mailbox, now: datetime
 ) -> MailboxLedger:
-    """Take *hold*'s span for a session of *organizer*'s, which then is listed there.
+    """Place *hold* for a session of *organizer*, and list the session in this mailbox.
 
-    Replaces what the session holds here, but for exactly this span held for good.
+    Replaces the session's holds here, unless exactly this span is held without an expiry. Raises
+    SlotTaken.
     """
     if is_confirmed(ledger.holds_on(held_days([hold.span])), hold):
         return ledger
@@ -151,12 +152,13 @@ def place_hold(
 def create(
     ledger: MailboxLedger, session: Session, now: datetime, *, ignore_holds: bool = False
 ) -> MailboxLedger:
-    """Store a new session of this mailbox, which takes its time.
+    """Store a new session that this mailbox organizes, with its holds.
 
-    *ignore_holds*: it records what is so in Outlook.
+    *ignore_holds*: the event is in Outlook already, so holds of other sessions do not refuse it.
+    Raises StaleRow (the session exists), SlotTaken.
     """
     if session.id in ledger.sessions:
-        raise StaleRow("The session is there already.")
+        raise StaleRow("The session exists already.")
     wanted = session_holds(session)
     for hold in () if ignore_holds else wanted:
         _require_free(ledger, hold, now)
@@ -164,7 +166,10 @@ def create(
 
 
 def save(ledger: MailboxLedger, session: Session) -> MailboxLedger:
-    """Replace a session of this mailbox, and its holds if they are others now."""
+    """Replace a session that this mailbox organizes, and its holds if they changed.
+
+    Raises StaleRow.
+    """
     stored = _current(ledger, session)
     wanted = session_holds(session)
     if wanted != session_holds(stored) or session.span.start != stored.span.start:
@@ -173,7 +178,11 @@ def save(ledger: MailboxLedger, session: Session) -> MailboxLedger:
 
 
 def sync_mailbox(ledger: MailboxLedger, session: Session) -> MailboxLedger:
-    """Have an attendee's mailbox hold what *session*, the organizer's, says. Never refuses."""
+    """Copy the holds, pointer and listing of *session* into an attendee's mailbox. Never raises.
+
+    Ignored if a later *changed_at* was synced. Other sessions' holds do not matter: the event is in
+    Outlook already.
+    """
     if _was_synced_later(ledger, session):
         return ledger
     spans = [hold.span for hold in mailbox_holds(session, ledger.mailbox)]
@@ -188,10 +197,10 @@ def sync_mailbox(ledger: MailboxLedger, session: Session) -> MailboxLedger:
 def hold_new_time(
     ledger: MailboxLedger, session: Session, to: Hold, now: datetime
 ) -> MailboxLedger:
-    """Take *to* besides what *session* holds, which is to be moved there.
+    """Place *to*, the new time of a move, beside the holds that *session* has.
 
-    Raises StaleRow if *session* is known to have changed since it was read. The organizer's own
-    row stays as it is, so that its version does.
+    The organizer's session row is not written, so its version stays. Raises SlotTaken; StaleRow if
+    this mailbox has a later version of *session*.
     """
     if ledger.mailbox == session.organizer:
         _current(ledger, session)
@@ -207,7 +216,7 @@ def hold_new_time(
 
 
 def remove_hold(ledger: MailboxLedger, hold: Hold) -> MailboxLedger:
-    """Free just *hold*, if it is there like that: until when it counts tells whose it is."""
+    """Remove exactly *hold*, if it exists: its expiry identifies the attempt that placed it."""
     entry = ledger.sessions.get(hold.session_id)
     if entry is None:
         return ledger
@@ -220,10 +229,10 @@ def remove_hold(ledger: MailboxLedger, hold: Hold) -> MailboxLedger:
 def release(
     ledger: MailboxLedger, session_id: SessionId, *, only_expiring_at: datetime | None = None
 ) -> MailboxLedger:
-    """Undo a booking: remove all that the mailbox has of the session.
+    """Undo a booking: remove every row of the session in this mailbox.
 
-    *only_expiring_at*: nothing if it holds anything that counts until another time, for then
-    another attempt at the same booking does. Raises StaleRow if the booking was confirmed.
+    *only_expiring_at*: remove nothing if the session has a hold with another expiry, because
+    another attempt at the same booking placed it. Raises StaleRow if the booking was confirmed.
     """
     entry = ledger.sessions.get(session_id)
     if isinstance(entry, Session) and entry.state is not SessionState.REQUESTED:
@@ -236,7 +245,7 @@ def release(
 
 
 def remove(ledger: MailboxLedger, session_id: SessionId) -> MailboxLedger:
-    """Remove all that the mailbox has of the session; twice is fine."""
+    """Remove every row of the session in this mailbox. Idempotent."""
     entry = ledger.sessions.get(session_id)
     if entry is None:
         return ledger
@@ -249,7 +258,7 @@ def remove(ledger: MailboxLedger, session_id: SessionId) -> MailboxLedger:
 
 
 def put_series(ledger: MailboxLedger, series: Series) -> MailboxLedger:
-    """Store *series* over the version it has; one without is new."""
+    """Store *series*; an empty version means a new one. Raises StaleRow for an old version."""
     known = ledger.series.get(series.id)
     if series.version != (known.version if known else ""):
         raise StaleRow("The series changed since it was read.")
@@ -257,12 +266,12 @@ def put_series(ledger: MailboxLedger, series: Series) -> MailboxLedger:
 
 
 def remove_series(ledger: MailboxLedger, series_id: SeriesId) -> MailboxLedger:
-    """Remove the series itself, not its sessions; twice is fine."""
+    """Remove the series' own row, not its sessions. Idempotent."""
     return replace(ledger, series=_without(ledger.series, series_id))
 
 
 def stamped(change: LedgerChange, version_of: Callable[[Session | Series], str]) -> MailboxLedger:
-    """Return the ledger after *change*, with the new version of every row that has one."""
+    """Return the ledger after *change*, with the new version of every row that was written."""
     before, after = change
     sessions = {
         i: e
@@ -278,7 +287,7 @@ def stamped(change: LedgerChange, version_of: Callable[[Session | Series], str])
 
 
 def listed_at(entry: Session | Pointer) -> datetime:
-    """Return the start under which the time index has it."""
+    """Return the start under which the time index lists *entry*."""
     return entry.start if isinstance(entry, Pointer) else entry.span.start
 
 
@@ -308,13 +317,13 @@ def _holding(
     wanted: Sequence[Hold],
     now: datetime | None = None,
 ) -> MailboxLedger:
-    """Let the session hold *wanted* alone, and list it where *entry* says.
+    """Replace the session's holds with *wanted*, and its listing as *entry* has it.
 
-    With *now*, holds of others that stopped counting are swept out of the days it concerns.
+    With *now*, expired holds of other sessions are removed from the same days.
     """
     spans = [hold.span for hold in wanted]
     days = ledger.days_of(entry.id, spans)
-    ledger.holds_on(days)  # all of them at once, if they must be read first
+    ledger.holds_on(days)  # one Unread for all days, so that one read is enough
     holds = dict(ledger.holds)
     for day in days:
         before = ledger.holds.get(day, ())
@@ -322,7 +331,7 @@ def _holding(
             h for h in before if h.session_id != entry.id and (now is None or h.is_active_at(now))
         ]
         after = (*others, *(hold for hold in wanted if day in held_days([hold.span])))
-        # In another order they say the same: a row less to write.
+        # The order of holds does not matter: an unchanged set needs no write.
         if set(after) != set(before):
             holds[day] = after
     listing = Listing(entry.id, entry.organizer, listed_at(entry), tuple(held_days(spans)))

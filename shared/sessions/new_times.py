@@ -17,7 +17,7 @@ from shared.timespan import TimeSpan
 def target_spans(
     scoped: ScopedSessions, moving: Sequence[Session], request: RescheduleRequest
 ) -> dict[int, TimeSpan]:
-    """Return the target of each session by number: shifted like the named one, by whole days.
+    """Return the target of each session by number: as many days and the same hour.
 
     The shift starts from the date in the series' pattern, not from where a date was moved before.
     """
@@ -49,8 +49,8 @@ def require_order(
     first = moving[0].occurrence
     alive = [s for s in scoped.known if s.state is not SessionState.CANCELLED]
     before = [s.span for s in alive if s.occurrence < first]
-    row = [*before[-1:], *(spans[s.occurrence] for s in moving)]
-    passes_new = any(one.end > other.start for one, other in pairwise(row))
+    timeline = [*before[-1:], *(spans[s.occurrence] for s in moving)]
+    passes_new = any(one.end > other.start for one, other in pairwise(timeline))
     # Dates are moved one after the other: a date may not meet the old time of its neighbour either.
     passes_old = any(
         spans[s.occurrence].end > t.span.start or s.span.end > spans[t.occurrence].start

@@ -1,7 +1,7 @@
-"""The operations of a mailbox's ledger, each carried out in a store. All may be repeated.
+"""The operations of a mailbox's ledger, each as one transaction in a store. All are idempotent.
 
-Every function may raise StoreUnavailable, and what its operation in `ledger` raises; then nothing
-has changed.
+Every function may raise StoreUnavailable, and the errors of its operation in `ledger`, which leave
+the store unchanged.
 """
 
 from collections.abc import Iterable
@@ -21,9 +21,10 @@ from shared.timespan import TimeSpan
 async def place_hold(
     store: SessionStore, mailbox: Mailbox, hold: Hold, organizer: Mailbox, now: datetime
 ) -> bool:
-    """Take *hold*'s span in an attendee's *mailbox*, with the pointer and the time index row.
+    """Place *hold* in an attendee's *mailbox*, with the pointer and the time index row.
 
-    Returns whether the session was there already: another attempt at the same booking relies on it.
+    Returns whether the mailbox had the session before: another attempt at the same booking placed
+    it, so this attempt may not remove it.
     """
     change = await store.change(
         mailbox,
@@ -38,7 +39,7 @@ async def place_hold(
 async def create(
     store: SessionStore, session: Session, now: datetime, *, ignore_holds: bool = False
 ) -> Session:
-    """Take the span in the organizer's mailbox and store the new (requested) session."""
+    """Place the hold in the organizer's mailbox and store the new (requested) session."""
     decide = partial(ledger.create, session=session, now=now, ignore_holds=ignore_holds)
     spans = _spans(session_holds(session))
     return _stored(
@@ -48,11 +49,11 @@ async def create(
 
 
 async def save(store: SessionStore, session: Session) -> Session:
-    """Replace the stored session, and what the organizer's mailbox says of it.
+    """Replace the stored session, its holds and its listing in the organizer's mailbox.
 
     Raises StaleRow if *session.version* is not the stored one.
     """
-    # The days are read only if what it holds has changed.
+    # No spans: days are read only if the session's holds have changed.
     decide = partial(ledger.save, session=session)
     return _stored(session, await store.change(session.organizer, session.id, (), decide))
 
@@ -60,8 +61,8 @@ async def save(store: SessionStore, session: Session) -> Session:
 async def sync_mailbox(store: SessionStore, mailbox: Mailbox, session: Session) -> None:
     """Copy the session's holds, pointer and time index into an attendee's mailbox.
 
-    Keeps the holds of a reschedule under way; ignored if a later *changed_at* was synced: workers
-    overtake each other. For the organizer's own mailbox there is nothing to do, `save` did it.
+    Keeps the holds of a pending reschedule. Ignored if a later *changed_at* was synced: workers
+    overtake each other. Does nothing for the organizer's own mailbox, which `save` has written.
     """
     if mailbox == session.organizer:
         return
@@ -72,13 +73,13 @@ async def sync_mailbox(store: SessionStore, mailbox: Mailbox, session: Session) 
 async def hold_new_time(
     store: SessionStore, mailbox: Mailbox, session: Session, to: Hold, now: datetime
 ) -> None:
-    """Take *to* besides what *session* holds in *mailbox*, also in the organizer's."""
+    """Place *to* beside the holds of *session* in *mailbox*, which may be the organizer's."""
     decide = partial(ledger.hold_new_time, session=session, to=to, now=now)
     await store.change(mailbox, session.id, [session.span, to.span], decide)
 
 
 async def remove_hold(store: SessionStore, mailbox: Mailbox, hold: Hold) -> None:
-    """Free just *hold*, if *mailbox* still has it like that."""
+    """Remove exactly *hold* from *mailbox*, if it still has it."""
     decide = partial(ledger.remove_hold, hold=hold)
     await store.change(mailbox, hold.session_id, [hold.span], decide)
 
@@ -90,25 +91,25 @@ async def release(
     *,
     only_expiring_at: datetime | None = None,
 ) -> None:
-    """Undo a booking in *mailbox*: free what it holds and remove its rows."""
+    """Undo a booking in *mailbox*: remove the session's holds and rows."""
     decide = partial(ledger.release, session_id=session_id, only_expiring_at=only_expiring_at)
     await store.change(mailbox, session_id, (), decide)
 
 
 async def purge(store: SessionStore, session: Session) -> int:
-    """Remove every row of *session* in every mailbox; return how many.
+    """Remove every row of *session* in every mailbox; return how many rows.
 
-    Rows of days count where nobody else holds anything of that day.
+    The row of a day counts if no other session has a hold on that day.
     """
     removed = 0
-    for mailbox in session.mailboxes:  # the organizer's last: by it a second run finds the rest
+    for mailbox in session.mailboxes:  # the organizer's last: a retry finds the others by it
         decide = partial(ledger.remove, session_id=session.id)
         removed += _removed(await store.change(mailbox, session.id, (), decide))
     return removed
 
 
 async def put_series(store: SessionStore, series: Series) -> Series:
-    """Store *series* and its master in the event index. A new one has no *version*."""
+    """Store *series*, and its master in the event index. A new series has no *version*."""
     change = await store.change(
         series.organizer,
         SeriesKey(series.id),
@@ -120,7 +121,7 @@ async def put_series(store: SessionStore, series: Series) -> Series:
 
 
 async def remove_series(store: SessionStore, mailbox: Mailbox, series_id: SeriesId) -> int:
-    """Remove the rows of the series itself; return how many."""
+    """Remove the series' own rows, not its sessions; return how many rows."""
     decide = partial(ledger.remove_series, series_id=series_id)
     return _removed(await store.change(mailbox, SeriesKey(series_id), (), decide))
 
@@ -128,7 +129,7 @@ async def remove_series(store: SessionStore, mailbox: Mailbox, series_id: Series
 def _stored(session: Session, change: LedgerChange) -> Session:
     stored = change.after.sessions[session.id]
     if not isinstance(stored, Session):
-        raise TypeError("a session was stored as something else")
+        raise TypeError("the stored row is no session")
     return stored
 
 
