@@ -70,7 +70,7 @@ async def _place_holds(
     sessions: SessionStore,
     clock: Clock,
 ) -> Session:
-    """Place the holds in order; append each mailbox to *ours* once this attempt has a hold there."""
+    """Place the holds in order; append each mailbox that this attempt holds to *ours*."""
     now, opened = clock.now(), session
     hold = Hold(session.id, session.span, session.held_until)
     for mailbox in sorted(session.mailboxes):

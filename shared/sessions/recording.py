@@ -1,6 +1,6 @@
-"""Recording in the rows what Outlook has done, and scheduling what follows from it.
+"""Saving in the rows what Outlook has done, and scheduling the follow-ups.
 
-Whoever comes second changes nothing: a retry and the recovery job may record the same.
+Idempotent: a retry and the recovery job may record the same; the second one changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,11 +39,12 @@ async def confirm_booking(
     *,
     ports: SessionPorts,
 ) -> Booking:
-    """Record that Outlook has the *event*, of a series with what is known of its *occurrences*.
+    """Save the booking as scheduled: Outlook has the *event*, for a series the master.
 
-    The series' own row comes last, for it ends the search.
+    *occurrences*: the known events of a series' dates, by number. The series' own row is saved
+    last: once it is scheduled, the recovery job has nothing left to look for.
 
-    Raises SlotTaken: the row of a single session was lost, and its time with it.
+    Raises SlotTaken: a concurrent rollback removed a single session's row, and its time was taken.
     """
     saved = await gather_limited(
         _save_confirmed(
@@ -93,7 +94,7 @@ async def _save_confirmed(
     sessions: SessionStore,
     clock: Clock,
 ) -> tuple[Session, bool]:
-    """Return the session as scheduled, and whether it was confirmed here."""
+    """Return the session as scheduled, and whether this call confirmed it."""
     wanted, attendees, is_news = session.online_meeting, session.attendees, False
     while session.state is SessionState.REQUESTED:
         confirmed = replace(
@@ -131,7 +132,7 @@ async def _reload_or_hold_again(
 ) -> Session:
     """Reload the session; if a concurrent attempt rolled it back, store it again.
 
-    A date of a series is in Outlook with the others, so it is stored whatever is held by now.
+    A date of a series is in Outlook with the others, so other sessions' holds do not refuse it.
     """
     try:
         return await sessions.get(session.organizer, session.id)
@@ -156,7 +157,11 @@ async def _save_series(series: Series, *, sessions: SessionStore) -> Series:
 async def save_rescheduled(
     session: Session, event: CalendarEvent, time_zone: str, *, ports: SessionPorts
 ) -> Session:
-    """Record the new times; a row that changed meanwhile is read again."""
+    """Save the new times of *event*, and reset the attendees' answers.
+
+    After an ETag conflict the row is read again. Nothing is saved if its move is not pending any
+    more.
+    """
     while session.pending_span == event.span:
         former_conflicts = session.conflicts_with
         after = session.with_pending_move_resolved(applied=True)
@@ -189,7 +194,7 @@ async def save_rescheduled(
 
 
 async def save_cancelled(session: Session, cause: Cause, *, ports: SessionPorts) -> Session:
-    """Record that the session is cancelled, whoever else writes its row at the same time."""
+    """Save the session as cancelled; after an ETag conflict the row is read again."""
     while (state := lifecycle.after(session.state, Action.CANCEL)) is not session.state:
         former_conflicts = session.conflicts_with
         cancelled = replace(
@@ -218,9 +223,9 @@ async def schedule_follow_ups(
     ports: SessionPorts,
     series: Series | None = None,
 ) -> None:
-    """Bring everything that follows from the rows of *sessions* in line with them. Idempotent.
+    """Sync what depends on the rows of *sessions*: mailboxes, due items, subscription. Idempotent.
 
-    *series*: the one they are of, if more than one date of it is concerned.
+    *series*: the sessions' series, if the change is about more than one date of it.
     """
     if not sessions:
         return
@@ -229,7 +234,7 @@ async def schedule_follow_ups(
     due += [d for s in sessions if (d := next_reconciliation(s, settings.sync_mode, now))]
     last = sessions[-1]
     if series is not None and last.id == [*series.session_ids.values()][-1]:
-        # The series' own row goes with the last of its sessions.
+        # The series' own row is purged together with the last of its sessions.
         due.append(replace(purge_due_item(last, settings), key=series.id))
     subscribe = Job(JobKind.SUBSCRIBE, last.organization_id, (last.organizer,))
     await gather_limited(
@@ -246,9 +251,10 @@ async def schedule_follow_ups(
 
 
 async def schedule_link_check(session: Session, *, jobs: JobQueue) -> None:
-    """Schedule a look for the join link that Outlook promised, and not only hope for a push.
+    """Schedule a check for the join link, which Graph may create after the event.
 
-    Also where it made no online meeting of one that it offers: that was seen to come right.
+    A change notification usually reports it; the check covers a lost one. An event that was created
+    without its online meeting is checked as well: Graph has been seen to add it later.
     """
     if is_link_pending(session.online_meeting):
         job = Job(JobKind.LINK, session.organization_id, (session.organizer,), (session.id,))
@@ -256,16 +262,16 @@ async def schedule_link_check(session: Session, *, jobs: JobQueue) -> None:
 
 
 def series_job(kind: JobKind, series: Series) -> Job:
-    """Return the job about *series*."""
+    """Return a job of *kind* for *series*."""
     return Job(kind, series.organization_id, (series.organizer,), (SessionId(series.id),))
 
 
 async def _enqueue_conflict_recheck(
     former_conflicts: Sequence[SessionId], session: Session, *, jobs: JobQueue
 ) -> None:
-    """Have the sessions that *session* overlapped before be read, so that they say so no more.
+    """Enqueue a reconciliation of the sessions that *session* overlapped, to clear the conflict.
 
-    Should this be lost, they are read by the clock all the same.
+    If the job is lost, the periodic reconciliation clears it.
     """
     if former_conflicts:
         organizers = (session.organizer,) * len(former_conflicts)

@@ -1,7 +1,7 @@
-"""Finishing or undoing what broke off: Outlook says which. Safe at any time, and to repeat.
+"""Finishing or undoing an interrupted booking or change, depending on what Outlook has.
 
-A job does it some minutes after every booking and change, and whoever repeats a change does it
-first. It changes nothing in Outlook.
+A recovery job runs some minutes after every booking and change; a retry of a change recovers first.
+Idempotent, safe at any time, and never writes to Outlook.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ from shared.timespan import TimeSpan
 
 
 async def recover(job: Job, organization: Organization, *, ports: SessionPorts) -> None:
-    """Do a job of kind `VERIFY`, `SETTLE` or `SERIES`."""
+    """Run a recovery job: kind `VERIFY`, `SETTLE` or `SERIES`."""
     organizer, key = job.mailboxes[-1], job.session_ids[0]
     if job.kind is JobKind.SERIES:
         series = await ports.sessions.get_series(organizer, SeriesId(key))
@@ -58,7 +58,7 @@ async def recover(job: Job, organization: Organization, *, ports: SessionPorts) 
     session = await find_session(organizer, key, sessions=ports.sessions)
     if session is None:
         if job.kind is JobKind.VERIFY:
-            # It died before its row was written: the job names whose time it may hold.
+            # The request ended before it wrote the row: the job names the mailboxes it may hold.
             await release_holds(job.mailboxes, key, sessions=ports.sessions)
     elif session.state is SessionState.REQUESTED:
         if job.kind is JobKind.VERIFY:
@@ -84,10 +84,10 @@ async def _recover_booking(
 async def _recover_series_booking(
     series: Series, known: Sequence[Session], organization: Organization, ports: SessionPorts
 ) -> None:
-    """Finish a series that Outlook has, undo one that it has not.
+    """Finish the booking of a series that Outlook has; roll back one that it does not have.
 
-    Dates that ought not to be there, because nobody got to take them out, are sessions all the
-    same: whoever organizes them sees and can cancel them.
+    A date that was to be skipped, and was not cancelled in Outlook before the interruption, becomes
+    a session as well: the organizer sees it and can cancel it.
     """
     master = await ports.calendar.find(series.organizer, SessionId(series.id))
     if master is None:
@@ -96,7 +96,7 @@ async def _recover_series_booking(
         return
     series = replace(series, event_id=master.event_id)
     if not known:
-        # They are held before the event is created: somebody is at it right now.
+        # Rows are stored before the event is created: a concurrent attempt is running right now.
         log_warning("series.finished", session_id=series.id, count=0)
         return
     found = match_occurrences(
@@ -122,10 +122,10 @@ async def _recover_series_booking(
 async def _adopt_occurrence(
     sibling: Session, number: int, event: CalendarEvent, *, sessions: SessionStore, clock: Clock
 ) -> Session:
-    """Store a session for an occurrence that was to be left out and is in Outlook."""
+    """Store a session for an occurrence that was to be skipped and is in Outlook."""
     now = clock.now()
     if sibling.series_id is None:
-        raise ValueError("no occurrence of a series")
+        raise ValueError("the session belongs to no series")
     session = replace(
         sibling,
         id=occurrence_id(sibling.series_id, number),
@@ -133,7 +133,7 @@ async def _adopt_occurrence(
         state=SessionState.REQUESTED,
         span=event.span,
         event_id=None,
-        # Who is free was asked of other dates.
+        # The sibling's free/busy is of another date.
         attendees=tuple(replace(a, is_free=True) for a in sibling.attendees),
         held_until=now,
         version="",
@@ -145,7 +145,7 @@ async def _adopt_occurrence(
 
 
 def _plan_as_created(planned: PlannedDate, event: CalendarEvent | None) -> PlannedDate:
-    """Return what was planned as it came to be."""
+    """Return *planned* with the outcome that Outlook shows: *event*, or None for a missing one."""
     if event is None:
         return replace(planned, outcome=Outcome.SKIPPED, moved_to=None)
     if planned.outcome is Outcome.BOOKED or event.span == planned.moved_to:
@@ -161,10 +161,11 @@ async def recover_change(
     series: Series | None = None,
     releases: bool = True,
 ) -> list[Session]:
-    """Finish or undo a reschedule or cancellation of *sessions*, one or a whole *series*.
+    """Finish or undo a reschedule or cancellation of *sessions*: one session, or a whole *series*.
 
-    Returns those that may have changed. What began just now is not undone: another job will look
-    what became of it. *releases*: else nothing is undone, because it is about to be done again.
+    Returns the sessions as they are stored then. A move that began less than a minute ago is not
+    undone: its request may still be running, and has a recovery job of its own. *releases* False:
+    nothing is undone, because the caller is about to repeat the change.
     """
     now, instances = ports.clock.now(), list[CalendarEvent]()
     found: Mapping[int, CalendarEvent]
@@ -174,7 +175,7 @@ async def recover_change(
     else:
         instances = await list_instances(series, calendar=ports.calendar)
         found = match_occurrences(series.planned, sessions, instances)
-        # A series is cut off behind: what is over and missing stays as it was.
+        # Outlook drops the past dates of a series that was split: a missing past session stays.
         sessions = [s for s in sessions if s.span.end > now or s.pending_span]
     recovered = await gather_limited(
         _recover_one(s, found.get(s.occurrence), releases=releases, ports=ports) for s in sessions
@@ -187,7 +188,7 @@ async def recover_change(
 
 async def _read_event(session: Session, *, calendar: Calendar) -> dict[int, CalendarEvent]:
     if session.event_id is None:
-        raise ValueError("the event is not known")
+        raise ValueError("the session has no event id")
     try:
         event = await calendar.read(session.organizer, session.event_id)
     except EventGone:
@@ -220,7 +221,7 @@ async def _update_planned_dates(
     *,
     sessions: SessionStore,
 ) -> None:
-    """Have the series' row say when its dates are by the pattern, should they have moved."""
+    """Save the pattern's dates in the series' row, if the whole series was moved in Outlook."""
     originals = {event.event_id: event.original_start for event in instances}
     scheduled: Mapping[int, Session] = {
         s.occurrence: s for s in dates if s.state is SessionState.SCHEDULED
