@@ -1,6 +1,7 @@
-"""Sessions that a move in Outlook made overlap: said on both, and taken back when it is over.
+"""Conflicts: sessions that overlap after a move in Outlook, recorded on both until resolved.
 
-What we book cannot overlap, since holds keep others out. Outlook asks nobody.
+Sessions booked by the app cannot overlap, because a hold keeps other sessions out. A move in
+Outlook checks no holds.
 """
 
 from collections.abc import Callable
@@ -20,14 +21,14 @@ from shared.sessions.ports import SessionStore
 async def update_conflicts(
     session: Session, cause: Cause, *, sessions: SessionStore, changes: ChangeStore, clock: Clock
 ) -> Session:
-    """Compare *session* with what its people's mailboxes hold; return it as it is stored then."""
+    """Compare *session* with the holds in its participants' mailboxes; return it as stored then."""
     overlapping = await _overlapping(session, sessions=sessions, clock=clock)
     before = set(session.conflicts_with)
     if overlapping.keys() == before:
         return session
     new = overlapping.keys() - before
-    # Told before it is saved, and the session's own row is the last: whoever takes over from a
-    # worker that died in between begins anew.
+    # Appended to the feed before saving, with the session's own row saved last: at-least-once. A
+    # retry after a crash in between starts from the beginning.
     affected = [overlapping[other_id] for other_id in sorted(new)] + (
         [session] if overlapping else []
     )
@@ -39,7 +40,7 @@ async def update_conflicts(
         try:
             other = await sessions.get(session.organizer, other_id)
         except NotFound:
-            continue  # purged, or of people whom only the other attendees know
+            continue  # purged, or organized by a mailbox that this row does not name
         await _save_conflicts(other, _remove(session.id), sessions=sessions)
     log_event("session.conflicts", session_id=session.id, count=len(overlapping))
     return await _save_conflicts(
@@ -52,7 +53,7 @@ async def update_conflicts(
 async def _overlapping(
     session: Session, *, sessions: SessionStore, clock: Clock
 ) -> dict[SessionId, Session]:
-    """Return the other scheduled sessions that share time and a person with *session*."""
+    """Return the other scheduled sessions that overlap *session* and share a participant."""
     found: dict[SessionId, Session] = {}
     if session.state is not SessionState.SCHEDULED:
         return found
@@ -62,12 +63,12 @@ async def _overlapping(
             if hold.session_id == session.id or hold.session_id in found:
                 continue
             if hold.expires_at is not None or not hold.span.overlaps(session.span):
-                continue  # a booking under way looks at calendars itself
+                continue  # a pending booking or move reads free/busy itself
             try:
                 other = await sessions.get(mailbox, hold.session_id)
             except NotFound:
                 continue
-            # A worker that died may have left a hold where its session no longer is.
+            # A worker that crashed may have left a hold at a former time of its session.
             if other.state is SessionState.SCHEDULED and other.span.overlaps(session.span):
                 found[other.id] = other
     return found

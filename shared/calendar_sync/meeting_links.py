@@ -1,8 +1,8 @@
-"""Links of online meetings that come late, or never."""
+"""Checking for join links that Graph creates late, or never."""
 
 from dataclasses import replace
 
-from shared.calendar_sync.sync import find_session, sync_series, sync_session
+from shared.calendar_sync.sync import sync_series, sync_session
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
@@ -11,6 +11,7 @@ from shared.jobs import Job
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
+from shared.sessions.holding import find_session
 from shared.sessions.model import (
     LINK_CHECK_DELAYS,
     Cause,
@@ -24,9 +25,9 @@ from shared.sessions.ports import SessionPorts, SessionStore
 
 
 async def check_meeting_link(job: Job, organization: Organization, *, ports: SessionPorts) -> None:
-    """Read the event again; look once more later, or say that the link is overdue.
+    """Read the event; without a link schedule the next check, or mark the link overdue.
 
-    A link that comes after that is shown all the same: every read of the event looks for it.
+    A link that comes later is recorded all the same, because every read of the event merges it.
     """
     session = await find_session(job.mailboxes[0], job.session_ids[0], sessions=ports.sessions)
     if session is None or session.state is not SessionState.SCHEDULED:
@@ -44,7 +45,7 @@ async def check_meeting_link(job: Job, organization: Organization, *, ports: Ses
 
 
 async def _read(session: Session, organization: Organization, ports: SessionPorts) -> list[Session]:
-    """Return *session*, or all of its series, as Outlook has it now."""
+    """Sync *session*, or its whole series, with Outlook; return the sessions."""
     series = None
     if session.series_id:
         series = await ports.sessions.get_series(session.organizer, session.series_id)
@@ -71,7 +72,7 @@ async def _mark_overdue(
     try:
         await reservations.save(sessions, late)
     except StaleRow:
-        return  # somebody has just read it: perhaps with the link
+        return  # another worker has just synced the row, perhaps with the link
     change = Change(
         session.organization_id,
         now,

@@ -1,9 +1,9 @@
-"""How what Graph shows is merged into what we know. Pure.
+"""Merging an event as Graph returns it into the stored session. Pure.
 
-Every read of the organizer's copy is a whole picture of the event, dated by its
-`lastModifiedDateTime`. Pictures come late, twice and out of order, so merging them is idempotent,
-commutative and associative over any history that one calendar can have: the later picture wins,
-within one scheduling silence never erases an answer, and new times start from silence.
+Every read of the organizer's copy is a complete version of the event, dated by its
+`lastModifiedDateTime`. Versions arrive late, twice and out of order, so merging is idempotent,
+commutative and associative over any history that one calendar can have. The later version wins; a
+pending response never replaces an answer to the same times; new times reset all answers.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Difference(StrEnum):
-    """What a merge changed."""
+    """A kind of difference that a merge found."""
 
     RESCHEDULED = "rescheduled"
     CANCELLED = "cancelled"
@@ -40,27 +40,27 @@ class Difference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The session as it is now known, and what is new about it, in order, once each."""
+    """The merged session, and its differences to the stored one, in order, each once."""
 
     session: Session
     differences: tuple[Difference, ...]
 
 
-def newer(known: AttendeeResponse, seen: AttendeeResponse) -> AttendeeResponse:
-    """Return the response to keep, of two that belong to the same scheduling.
+def newer(known: AttendeeResponse, other: AttendeeResponse) -> AttendeeResponse:
+    """Return the response to keep, of two to the same times of a session.
 
-    The later answer wins; silence never erases one. Of two answers of the same instant the one
-    that sorts last wins, so that the order they came in does not matter.
+    The later answer wins; a pending response never replaces an answer. Of two answers with the same
+    instant the one that sorts last wins, so that their order of arrival does not matter.
 
     Source: https://learn.microsoft.com/graph/api/resources/responsestatus
     """
-    return max(known, seen, key=_rank)
+    return max(known, other, key=_rank)
 
 
 def merge(session: Session, event: CalendarEvent) -> Merged:
-    """Return *session* with the picture *event* merged in.
+    """Merge *event* into *session*; return the result and the differences.
 
-    Compares times, cancellation, attendees with their answers and the join link; ignores all else.
+    Compares times, cancellation, attendees with their answers and the join link, and nothing else.
     """
     if session.state is SessionState.CANCELLED:
         return Merged(session, ())
@@ -73,10 +73,10 @@ def merge(session: Session, event: CalendarEvent) -> Merged:
     merged = session if is_late else replace(_with_event_version(session, event), span=event.span)
     is_moved = merged.span != session.span
     if is_moved:
-        # Whoever asked for other times before has not seen these.
+        # The caller of a pending move has not seen the times of this event.
         merged = replace(merged, sequence=session.sequence + 1, pending_base_version=None)
     if merged.span == session.pending_span:
-        # Our own reschedule, heard of before its answer was.
+        # The app's own reschedule, read before Graph's reply to it was recorded.
         merged = merged.with_pending_move_resolved(applied=True)
     merged = replace(
         merged,
@@ -110,7 +110,7 @@ def _attendees(
     known = {a.address: a for a in session.attendees}
     shown = {a.address: a for a in event.attendees}
     if is_late:
-        # An old picture may know an answer that the later one lost; who is invited it knows less.
+        # An older version may have an answer that the later one lost; its invitations are outdated.
         return tuple(
             replace(a, response=_newer_response(shown[a.address].response, a.response))
             if a.address in shown
@@ -136,7 +136,7 @@ def _merge_attendee(known: Attendee, shown: CalendarAttendee, *, is_moved: bool)
 
 
 def _newer_response(earlier: AttendeeResponse, later: AttendeeResponse) -> AttendeeResponse:
-    """Return what to keep of two pictures' responses, given which picture is the later one."""
+    """Return the response to keep, of an earlier and a later version of the event."""
     if later.was_reset:
         return later
     if later.state is ResponseState.PENDING:
@@ -156,7 +156,7 @@ def _rank(response: AttendeeResponse) -> tuple[bool, float, str, str]:
 
 def _merge_join_link(known: OnlineMeeting, event: CalendarEvent) -> OnlineMeeting:
     if event.join_url and event.join_url != known.join_url:
-        # It came after all: of the reasons only the one for another provider than wanted stays.
+        # The link arrived: of the reasons only "another provider than requested" still holds.
         is_other = known.reason in ANOTHER_PROVIDER
         return replace(
             known,

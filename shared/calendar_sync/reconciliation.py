@@ -1,4 +1,4 @@
-"""Re-reading upcoming sessions by the clock: what push missed is found here."""
+"""Reconciliation: reads upcoming sessions periodically, to find changes that push missed."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.sync import (
     apply_event,
-    find_session,
     sync_attendee_mailboxes,
     sync_session,
 )
@@ -38,8 +37,9 @@ from shared.jobs import (
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
+from shared.sessions.holding import find_session
 from shared.sessions.model import CalendarEvent, Cause, Session, SessionState
-from shared.sessions.ports import Calendar, SessionPorts
+from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.reconciliation_schedule import next_reconciliation
 from shared.sessions.recovering import recover
 
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 
 _UNREADABLE_AGAIN: Final = timedelta(hours=6)
 _WAIT_SECONDS: Final = 30.0
-"""How long a session waits where Graph asks to wait without saying how long."""
+"""How long a session waits if Graph throttles without a Retry-After."""
 
 
 async def enqueue_reconciliations(*, jobs: JobQueue, due: DueStore, clock: Clock) -> int:
-    """Queue the sessions whose time has come, in batches of one organization; return how many."""
+    """Enqueue the due sessions, in batches of one organization; return how many sessions."""
     return await enqueue_due_items(
         DueKind.RECONCILIATION, JobKind.RECONCILE, jobs=jobs, due=due, clock=clock
     )
@@ -61,31 +61,32 @@ async def enqueue_reconciliations(*, jobs: JobQueue, due: DueStore, clock: Clock
 async def reconcile_batch(
     job: Job, organization: Organization, *, ports: SessionPorts
 ) -> frozenset[Mailbox]:
-    """Read up to 20 sessions again in one request; return whose had changed, push unheard.
+    """Read up to 20 sessions in one batch; return the organizers of those that had changed.
 
-    Those that Graph does not let us read, or cannot show, come due again when it may.
+    A session that Graph throttles, or cannot serve, becomes due again after Graph's delay. One
+    batch has at most 20 requests.
 
     Raises:
-        CalendarThrottled, CalendarUnavailable, StoreUnavailable: worth trying again later.
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: transient; a retry may succeed.
+        other errors of Graph: after all sessions were handled.
+
+    Source: https://learn.microsoft.com/graph/json-batching
     """
-    sessions = [
-        session
-        for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True)
-        if (session := await find_session(mailbox, session_id, sessions=ports.sessions)) is not None
-    ]
+    sessions = await _load(job, sessions=ports.sessions)
     changed, failures, wait_seconds = list[Mailbox](), list[Exception](), 0.0
     late: list[Session] = []
     readable = _readable(sessions)
-    for session, seen in zip(readable, await _read(readable, calendar=ports.calendar), strict=True):
-        if isinstance(seen, CalendarThrottled | CalendarUnavailable):
+    results = await _read(readable, calendar=ports.calendar)
+    for session, result in zip(readable, results, strict=True):
+        if isinstance(result, CalendarThrottled | CalendarUnavailable):
             late.append(session)
-            wait_seconds = max(wait_seconds, seen.retry_after_seconds or _WAIT_SECONDS)
-        elif isinstance(seen, MailboxUnusable | CalendarRefused):
-            await _mark_unreadable(session, seen, ports)
-        elif isinstance(seen, Exception) and not isinstance(seen, EventGone):
-            failures.append(seen)
+            wait_seconds = max(wait_seconds, result.retry_after_seconds or _WAIT_SECONDS)
+        elif isinstance(result, MailboxUnusable | CalendarRefused):
+            await _mark_unreadable(session, result, ports)
+        elif isinstance(result, Exception) and not isinstance(result, EventGone):
+            failures.append(result)
         else:
-            event = None if isinstance(seen, EventGone) else seen
+            event = None if isinstance(result, EventGone) else result
             if await _reconcile_one(session, event, organization, ports):
                 changed.append(session.organizer)
     for session in sessions:
@@ -98,23 +99,32 @@ async def reconcile_batch(
     return frozenset(changed)
 
 
+async def _load(job: Job, *, sessions: SessionStore) -> list[Session]:
+    """Return the stored sessions of *job*; a purged one is left out."""
+    return [
+        session
+        for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True)
+        if (session := await find_session(mailbox, session_id, sessions=sessions)) is not None
+    ]
+
+
 async def _reconcile_one(
-    session: Session, seen: CalendarEvent | None, organization: Organization, ports: SessionPorts
+    session: Session, event: CalendarEvent | None, organization: Organization, ports: SessionPorts
 ) -> bool:
-    """Bring *session* up to what was *seen*, say when it is read next; tell whether it changed."""
+    """Merge *event* (None: it is gone), schedule the next read; return whether it changed."""
     try:
         now_known = await apply_event(
-            session, seen, organization, Cause.RECONCILIATION, ports=ports
+            session, event, organization, Cause.RECONCILIATION, ports=ports
         )
     except StaleRow:
         now_known = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
     is_changed = now_known.changed_at != session.changed_at
     if now_known.unreadable_since is not None:
-        with suppress(StaleRow):  # somebody else has just read it, too
+        with suppress(StaleRow):  # another worker has just synced the row
             now_known = await reservations.save(
                 ports.sessions, replace(now_known, unreadable_since=None)
             )
-    # A worker may have died after the row and before the others' holds, or before what overlaps.
+    # A worker may have crashed after it saved the row, and before attendees' holds and conflicts.
     await sync_attendee_mailboxes(now_known, sessions=ports.sessions)
     await update_conflicts(
         now_known,
@@ -151,9 +161,10 @@ async def _finish_interrupted(
 async def _postpone(
     late: Sequence[Session], seconds: float, *, due: DueStore, clock: Clock
 ) -> None:
-    """Let sessions come due again when Graph allows it.
+    """Store due items for *late* sessions, for when Graph accepts requests again.
 
-    Not as a message: of two workers on one job each would put one, and the next tick a third.
+    A due item is idempotent. A delayed message would not be: two workers on the same job, and the
+    next tick, would enqueue one each.
     """
     if late:
         until = clock.now() + timedelta(seconds=seconds)
@@ -168,7 +179,10 @@ def _due_item(session: Session, due_at: datetime) -> DueItem:
 
 
 async def _mark_unreadable(session: Session, refused: Exception, ports: SessionPorts) -> None:
-    """Say once that a session cannot be read, and look again later: trying harder helps nobody."""
+    """Report once that a session cannot be read, and read it again after some hours.
+
+    An administrator has to act, so frequent retries would not help.
+    """
     now = ports.clock.now()
     if session.unreadable_since is None:
         trouble = Change(
@@ -181,7 +195,7 @@ async def _mark_unreadable(session: Session, refused: Exception, ports: SessionP
             detail="mailbox_unusable" if isinstance(refused, MailboxUnusable) else "refused",
         )
         await ports.changes.append([trouble])
-        with suppress(StaleRow):  # somebody else has just read or written it
+        with suppress(StaleRow):  # another worker has just written the row
             await reservations.save(ports.sessions, replace(session, unreadable_since=now))
     if session.span.end > now:
         await ports.due.put([_due_item(session, now + _UNREADABLE_AGAIN)])

@@ -1,4 +1,4 @@
-"""Reading what Outlook says of our sessions, and recording it: after a push, or by the clock."""
+"""Syncing sessions with their events in Outlook, after a notification or by reconciliation."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, NotFound, StaleRow
-from shared.ids import EventId, Mailbox, SessionId
+from shared.errors import EventGone, StaleRow
+from shared.ids import EventId, Mailbox
 from shared.jobs import DueItem
 from shared.logs import log_event
 from shared.organizations.model import Organization
@@ -25,7 +25,7 @@ from shared.sessions.reconciliation_schedule import next_reconciliation, purge_d
 from shared.sessions.series import Series, match_occurrences
 
 _ATTEMPTS: Final = 5
-"""How often a lost race for the row is run again."""
+"""How often a sync starts again after an ETag conflict."""
 _KINDS: Final[Mapping[Difference, ChangeKind]] = {
     Difference.RESCHEDULED: ChangeKind.RESCHEDULED,
     Difference.CANCELLED: ChangeKind.CANCELLED,
@@ -44,14 +44,14 @@ async def sync_event(
     *,
     ports: SessionPorts,
 ) -> Session | Series | None:
-    """Bring the session of *event_id* up to date; None, and no call to Graph, if it is not ours.
+    """Sync the session of *event_id*; return None, without a call to Graph, for a foreign event.
 
-    The master of a series stands for all of its dates, read in one request.
+    For the master of a series all dates are synced, from one request.
 
-    *etag* as the notification has it; None where it says nothing certain.
+    *etag* is the notification's; None if the notification has no reliable one.
 
     Raises:
-        CalendarThrottled, CalendarUnavailable, StoreUnavailable: worth trying again later.
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: transient; a retry may succeed.
     """
     session = await ports.sessions.find_by_event(mailbox, event_id)
     if isinstance(session, Series):
@@ -60,32 +60,36 @@ async def sync_event(
     if session is None or session.state is SessionState.CANCELLED:
         return None
     if etag is not None and etag == session.event_etag:
-        return session  # an echo of our own write, or a duplicate
+        return session  # the notification of the app's own write, or a duplicate
     return await sync_session(session, organization, Cause.OUTLOOK, ports=ports)
 
 
 async def sync_session(
     session: Session, organization: Organization, cause: Cause, *, ports: SessionPorts
 ) -> Session:
-    """Read *session*'s event once and merge it in. The row is read before the event, always."""
+    """Read *session*'s event and merge it; start again after an ETag conflict.
+
+    The row is always read before the event, so that a version of the event is never older than the
+    row it is merged into.
+    """
     for _ in range(_ATTEMPTS):
         event = await _read(session, calendar=ports.calendar)
         try:
             return await apply_event(session, event, organization, cause, ports=ports)
         except StaleRow:
-            # Somebody wrote meanwhile: what was read may be older than what they wrote.
+            # Another worker wrote the row: this event may be older than the row now, so read again.
             session = await ports.sessions.get(session.organizer, session.id)
-    raise StaleRow("The session is being changed by too many at once.")
+    raise StaleRow("Too many requests change this session at the same time.")
 
 
 async def sync_series(
     series: Series, organization: Organization, cause: Cause, *, ports: SessionPorts
 ) -> None:
-    """Bring every session of *series* up to date out of one read; learn the ids of their events.
+    """Sync every session of *series* from one read, and store the ids of their events.
 
-    What is over when it is missing in Outlook stays as it was: series are cut off behind.
+    A past session without an event stays as it is: a series can lose its past dates in Outlook.
     """
-    # The rows are read before the events, always.
+    # The rows are always read before the events.
     known = await load_sessions(series, sessions=ports.sessions)
     found = match_occurrences(
         series.planned, known, await list_instances(series, calendar=ports.calendar)
@@ -99,7 +103,7 @@ async def sync_series(
             return
         if session.event_id is None:
             if event is None:
-                return  # not learned, not there: the job that settles knows why
+                return  # neither a known id nor an event: the recovery job decides
             session = replace(session, event_id=event.event_id)
         try:
             await _apply_event(session, event, organization, cause, ports)
@@ -122,9 +126,9 @@ async def apply_event(
     *,
     ports: SessionPorts,
 ) -> Session:
-    """Record what *event* (None: the event is gone) says of *session*. Raises StaleRow."""
+    """Merge *event* (None: the event is gone) into *session* and save it. Raises StaleRow."""
     if event is None and session.series_id and session.event_id is not None:
-        # Its id is another one since somebody moved the whole series, or it is gone.
+        # The occurrence is gone, or it has a new id because the whole series was moved.
         event = await find_occurrence(session, calendar=ports.calendar, sessions=ports.sessions)
     return await _apply_event(session, event, organization, cause, ports)
 
@@ -145,10 +149,12 @@ async def _apply_event(
     if merged.differences:
         at = session.next_changed_at(now)
         merged = replace(merged, session=replace(merged.session, changed_at=at))
-        # Told before it is saved: a worker that dies in between tells it twice, none forgets it.
+        # Appended to the feed before saving: at-least-once. A crash in between duplicates the
+        # change and never loses it.
         await ports.changes.append(_to_changes(merged, event, cause, now))
     if moves_holds(merged.differences):
-        # Before it is saved as well: without them it would not be purged, and too many are no harm.
+        # Before saving as well: a missing due item would leave the row unpurged, and an extra one
+        # does no harm.
         await ports.due.put(_due(merged.session, organization, now))
     saved = await reservations.save(ports.sessions, merged.session)
     if merged.differences:
@@ -163,7 +169,7 @@ async def _apply_event(
             clock=ports.clock,
         )
     for mailbox in set(session.mailboxes) - set(saved.mailboxes):
-        # Taken off the meeting in Outlook: their time is their own again.
+        # Attendees removed from the meeting in Outlook: release the time that it held of theirs.
         await reservations.release(ports.sessions, mailbox, session.id)
     return saved
 
@@ -178,7 +184,7 @@ async def _read(session: Session, *, calendar: Calendar) -> CalendarEvent | None
 
 
 def _cancelled_merge(session: Session) -> Merged:
-    # 404 is how a cancellation in Outlook looks to us, as are a hard delete and a move away.
+    # Graph answers 404 after a cancellation, a hard delete or a move to another calendar alike.
     return Merged(replace(session, state=SessionState.CANCELLED), (Difference.CANCELLED,))
 
 
@@ -213,7 +219,7 @@ def _due(session: Session, organization: Organization, now: datetime) -> list[Du
 
 
 async def sync_attendee_mailboxes(session: Session, *, sessions: SessionStore) -> None:
-    """Make the attendees' mailboxes say what *session*'s row says; a read each if they do."""
+    """Copy *session* into its attendees' mailboxes. A mailbox in sync costs one read."""
     async with asyncio.TaskGroup() as tasks:
         for mailbox in session.mailboxes[:-1]:
             tasks.create_task(reservations.sync_mailbox(sessions, mailbox, session))
@@ -238,20 +244,10 @@ def _to_changes(
 
 
 def _lag_ms(event: CalendarEvent | None, now: datetime) -> int | None:
-    # Exchange's clock may be ahead of ours: nothing is seen before it happens.
+    # Exchange's clock may be ahead of this instance's: a negative lag becomes 0.
     return max(0, round((now - event.modified_at).total_seconds() * 1000)) if event else None
 
 
 def moves_holds(differences: Sequence[Difference]) -> bool:
-    """Tell whether other mailboxes' rows must follow."""
+    """Return whether the holds in attendees' mailboxes have to change."""
     return Difference.RESCHEDULED in differences or Difference.CANCELLED in differences
-
-
-async def find_session(
-    mailbox: Mailbox, session_id: SessionId, *, sessions: SessionStore
-) -> Session | None:
-    """Return a session that may be gone."""
-    try:
-        return await sessions.get(mailbox, session_id)
-    except NotFound:
-        return None

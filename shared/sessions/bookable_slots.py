@@ -1,4 +1,4 @@
-"""Which slots a pairing is offered: out of everybody's calendar and our own holds."""
+"""Offering a pairing's bookable slots, from the participants' free/busy and the app's holds."""
 
 import asyncio
 from datetime import timedelta
@@ -13,7 +13,7 @@ from shared.sessions.ports import SessionStore
 from shared.sessions.snapshots import held_spans_by_address
 
 _BUFFERS: Final = timedelta(minutes=120)
-"""Holds just outside the window matter too: a buffer is at most so long."""
+"""The longest buffer around a session: holds this far outside the window matter as well."""
 
 
 async def offer_slots(
@@ -25,9 +25,10 @@ async def offer_slots(
     sessions: SessionStore,
     clock: Clock,
 ) -> Availability:
-    """Return the slots of *pairing*: one getSchedule, and the time that sessions hold.
+    """Return the slots of *pairing*, from one getSchedule and the holds, which are read meanwhile.
 
-    A session shows in Outlook a moment after it was booked; until then only the holds know.
+    Outlook's free/busy shows a session some time after it was booked; until then only its holds
+    keep the slot out.
     """
     mailboxes = {p.address: m for p in pairing.participants if (m := pairing.mailbox(p))}
     window = request.window.widened(_BUFFERS, _BUFFERS)

@@ -1,4 +1,4 @@
-"""What an error of Outlook says about whether it did what was asked."""
+"""Outlook's errors by outcome: a refusal has changed nothing, any other outcome is unknown."""
 
 from collections.abc import Iterable
 from typing import Final, NoReturn
@@ -13,13 +13,16 @@ from shared.errors import (
 )
 
 OCCURRENCE_CROSSING_BOUNDARY: Final = "ErrorOccurrenceCrossingBoundary"
-"""Graph's code where an occurrence would meet its neighbour."""
+"""Graph's code for an occurrence on or beyond the day of its neighbour.
+
+Source: https://learn.microsoft.com/graph/api/event-update
+"""
 REFUSALS: Final = (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain)
-"""A definite no: Outlook has done nothing of it. After any other error nobody knows."""
+"""Errors by which Outlook has changed nothing. After any other error the outcome is unknown."""
 
 
 def raise_refusal(refused: Exception) -> NoReturn:
-    """Raise *refused*, as a Conflict with a remedy where the caller can choose another time."""
+    """Raise *refused*, or a Conflict with a remedy if another time would be accepted."""
     if getattr(refused, "code", "") == OCCURRENCE_CROSSING_BOUNDARY:
         raise Conflict(
             "A date of a series cannot pass its neighbours, nor share their day.",
@@ -29,9 +32,9 @@ def raise_refusal(refused: Exception) -> NoReturn:
 
 
 def raise_first_error(answers: Iterable[object]) -> None:
-    """Raise the first error among *answers*; what is gone is no error.
+    """Raise the first error among *answers*, except EventGone.
 
-    Those whose outcome a repetition finds out come before definite refusals.
+    An unknown outcome comes before a refusal, because a retry finds it out.
     """
     errors = [a for a in answers if isinstance(a, Exception) and not isinstance(a, EventGone)]
     for error in sorted(errors, key=lambda each: isinstance(each, REFUSALS)):

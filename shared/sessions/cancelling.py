@@ -43,8 +43,7 @@ async def cancel(
 
     Raises:
         Invalid: the scope needs a series.
-        NotAllowed: the caller is not the organizer.
-        Conflict: the session's state does not allow it.
+        NotAllowed, Conflict: the caller is not the organizer, or the state does not allow it.
         CalendarUnavailable, CalendarThrottled: the outcome is unknown; the recovery job reads it.
     """
     require_organizer(participation, session)

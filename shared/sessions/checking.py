@@ -1,7 +1,7 @@
-"""Whether dates are free, what is offered instead and what becomes of conflicts. Pure.
+"""Checking whether dates are free, finding alternatives and resolving conflicts. Pure.
 
-Everything is answered out of snapshots: everybody's calendar, read once, and the holds. A date is
-checked once; alternatives are looked for only where it was refused.
+Every check uses snapshots: the participants' free/busy, read once, and the holds. A date is checked
+once; alternatives are searched only for a refused date.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,34 +22,34 @@ from shared.timespan import TimeSpan
 
 _ALTERNATIVES: Final = 5
 _CANDIDATE_LIMIT: Final = 40
-"""Among so many of the nearest slots one is looked for that stays between its neighbours."""
+"""How many of the nearest slots are candidates for a date between its neighbours."""
 _LOOK_BACK, _LOOK_AHEAD = timedelta(days=3), timedelta(days=7)
-"""How far around a single date alternatives are looked for."""
+"""How far before and after a single date alternatives are searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSnapshot:
-    """Everybody's time in one window, read once, and what sessions hold of it."""
+    """The participants' free/busy in one window, read once, and the spans that sessions hold."""
 
     availability: AvailabilitySnapshot
     held: HeldSpans = field(default_factory=dict)
     has_holds: bool = False
-    """False: *held* was not read yet. Placing the holds shows it as well, at no request more."""
+    """False: *held* was not read. Placing a hold finds a conflict as well, without this read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What every date must fulfil."""
+    """The conditions for every date of a request."""
 
     rules: SlotRules
     accept_unknown: bool = False
     at_least: int | None = None
-    """The organizer and so many in all must be free, instead of everybody required."""
+    """The organizer and so many participants in all must be free; None: all required ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedDate:
-    """One date with who attends it; if it is *refused*, skipped and with alternatives."""
+    """One date with its attendance. A *refused* one is skipped and has alternatives."""
 
     planned: PlannedDate
     refused: SlotTaken | SlotUnknown | None = None
@@ -58,7 +58,7 @@ class CheckedDate:
 def windows_for(
     spans: Sequence[TimeSpan], rules: SlotRules, settings: OrganizationSettings
 ) -> list[TimeSpan]:
-    """Return the windows to read so that every one of *spans* and what is near it is known."""
+    """Return the windows to read for *spans* and the time near them, where alternatives may be."""
     if len(spans) > 1:
         longest = MAX_WINDOW - settings.buffer_before - settings.buffer_after
         return cover_with_windows(spans, longest - timedelta(minutes=10))
@@ -70,7 +70,7 @@ def windows_for(
 def check_dates(
     spans: Mapping[int, TimeSpan], snapshots: Sequence[WindowSnapshot], terms: Terms
 ) -> list[CheckedDate]:
-    """Return for each of *spans*, by its number, whether it can be booked and who is free."""
+    """Return each of *spans*, given by number, with its attendance or its refusal."""
     return [
         _check_date(PlannedDate(number, span), snapshots, terms) for number, span in spans.items()
     ]
@@ -88,7 +88,7 @@ def _check_date(
 def with_attendance(
     planned: PlannedDate, snapshots: Sequence[WindowSnapshot], terms: Terms
 ) -> PlannedDate:
-    """Return *planned* with who is not free when it is booked, and of whom that is unknown.
+    """Return *planned* with the addresses of busy attendees and of those with unknown free/busy.
 
     Raises SlotTaken, SlotUnknown.
     """
@@ -108,7 +108,7 @@ def with_attendance(
 def with_alternatives(
     checked: Sequence[CheckedDate], snapshots: Sequence[WindowSnapshot], terms: Terms
 ) -> list[CheckedDate]:
-    """Return *checked* with other times for each date that was refused, nearest first."""
+    """Return *checked* with alternatives for each refused date, nearest first."""
     spans = [each.planned.span for each in checked]
 
     def one(date: CheckedDate) -> CheckedDate:
@@ -141,7 +141,10 @@ def _find_alternatives(
 
 
 def slot_error(checked: Sequence[CheckedDate]) -> SlotTaken | SlotUnknown | None:
-    """Return the error that says which of the dates are not free, with their alternatives."""
+    """Return the error that lists the refused dates with alternatives; None if there are none.
+
+    Unknown free/busy comes first: such a date may be free, and the caller can accept it.
+    """
     conflicts = [(c.planned, c.refused) for c in checked if c.refused is not None]
     if not conflicts:
         return None
@@ -163,15 +166,15 @@ def slot_error(checked: Sequence[CheckedDate]) -> SlotTaken | SlotUnknown | None
 def slot_taken_after_race(
     spans: Mapping[int, TimeSpan], snapshots: Sequence[WindowSnapshot], terms: Terms
 ) -> SlotTaken | SlotUnknown:
-    """Return the error for a caller who found *spans* free and could not hold them.
+    """Return the error for a lost race: *spans* were free when read, and taken before the hold.
 
-    It lists the dates that are held by now; where whoever held them has given up, it offers other
-    times next to the first date all the same.
+    It lists the dates that are held now. If the winner has released them since, it offers the times
+    nearest to the first date.
     """
     checked = with_alternatives(check_dates(spans, snapshots, terms), snapshots, terms)
     first, *_ = spans.values()
     return slot_error(checked) or SlotTaken(
-        "Others are booking the same time at this very moment.",
+        "Another request is booking the same time at this moment.",
         alternatives=_first(_find_alternatives(first, [*spans.values()], snapshots, terms)),
     )
 
@@ -182,9 +185,11 @@ def resolve_conflicts(
     snapshots: Sequence[WindowSnapshot],
     terms: Terms,
 ) -> tuple[PlannedDate, ...]:
-    """Return what is to become of each date, or raise SlotTaken as the request wants it.
+    """Return the plan: each date booked, moved to an alternative or skipped.
 
-    Raises SlotUnknown whatever the request says of conflicts.
+    Raises:
+        SlotTaken: a date is not free and the request refuses conflicts, or no date is left.
+        SlotUnknown: free/busy of a date is unknown, independent of the request's `on_conflict`.
     """
     planned = [date.planned for date in checked]
     refused = slot_error(checked)
@@ -205,7 +210,10 @@ def _move_to_alternative(
 ) -> PlannedDate:
     """Return *conflict* at the nearest alternative on a day between its neighbours'.
 
-    Outlook lets no occurrence pass another one, nor share its day.
+    Exchange refuses an occurrence on or beyond the day of its neighbour. Without such an
+    alternative the date stays skipped.
+
+    Source: https://learn.microsoft.com/graph/api/event-update
     """
     zone = zone_of(time_zone)
 

@@ -1,4 +1,4 @@
-"""What may happen to a session in which state: a table, not a ladder of ifs."""
+"""The lifecycle of a session, as a table from state and action to the next state."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ from shared.sessions.model import SessionState
 
 
 class Action(StrEnum):
-    """What can be done with a session, or happen to it."""
+    """A change of a session, by a caller or in Outlook."""
 
     CONFIRM = "confirm"
     """Outlook has the event."""
@@ -20,18 +20,18 @@ class Action(StrEnum):
 
 TRANSITIONS: Final[Mapping[tuple[SessionState, Action], SessionState]] = {
     (SessionState.REQUESTED, Action.CONFIRM): SessionState.SCHEDULED,
-    # Two who finish the same booking (a retry, the verify job) both confirm it.
+    # A retry and the recovery job may both confirm the same booking.
     (SessionState.SCHEDULED, Action.CONFIRM): SessionState.SCHEDULED,
     (SessionState.SCHEDULED, Action.RESCHEDULE): SessionState.SCHEDULED,
     (SessionState.SCHEDULED, Action.RESPOND): SessionState.SCHEDULED,
     (SessionState.SCHEDULED, Action.CANCEL): SessionState.CANCELLED,
-    # An organizer may delete the event after we cancelled it: a repeat, not an error.
+    # The organizer may delete the event after the app has cancelled it: a repetition, no error.
     (SessionState.CANCELLED, Action.CANCEL): SessionState.CANCELLED,
 }
 
 
 def after(state: SessionState, action: Action) -> SessionState:
-    """Return the state that *action* leads to from *state*, or raise Conflict."""
+    """Return the state after *action*. Raises Conflict: *state* does not allow it."""
     try:
         return TRANSITIONS[state, action]
     except KeyError:

@@ -1,4 +1,4 @@
-"""Listing a person's sessions."""
+"""Listing the sessions of a mailbox."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,10 +18,10 @@ async def list_sessions(
     limit: int,
     sessions: SessionStore,
 ) -> tuple[Sequence[Session], str | None]:
-    """Return a page by start, and the cursor of the next or None.
+    """Return a page of sessions by start, and the cursor of the next page or None.
 
-    With *state* a page may be shorter than *limit*, also empty, and still have a next one: what is
-    filtered out has been read.
+    With *state* a page may be shorter than *limit*, even empty, and still have a next page: the
+    filter is applied after the read.
     """
     page, cursor = await sessions.list_by_mailbox(
         mailbox, since=since, until=until, after=after, limit=limit

@@ -1,4 +1,4 @@
-"""A session: our booking, with a state; its attendees and what they answered."""
+"""A session: the app's booking with its state, its attendees and their answers."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,25 +20,28 @@ from shared.sessions.recurrence import Pattern
 from shared.timespan import TimeSpan
 
 HOLD_TTL = timedelta(minutes=10)
-"""How long an unconfirmed hold counts: longer than the verify job and its retries need."""
+"""How long an unconfirmed hold is active: longer than the recovery job and its retries need."""
 RECOVERY_DELAY = timedelta(minutes=2)
-"""When somebody looks whether a booking got through."""
+"""How long after the start of a booking or change its recovery job runs."""
 LINK_CHECK_DELAYS = (timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=5))
-"""How long after the look before a late link of an online meeting is looked for. After the last
-look it is overdue."""
+"""The delay of each check for a late join link after the check before. After the last check without
+one the link is overdue."""
 
 
 class SessionState(StrEnum):
-    """Where a session stands. `ended` is not a state: it is scheduled, and over."""
+    """The state of a session. There is no state `ended`: such a session is scheduled, and over."""
 
     REQUESTED = "requested"
-    """Its time is held; Outlook has perhaps not heard of it yet."""
+    """Its time is held; the event in Outlook may not exist yet."""
     SCHEDULED = "scheduled"
     CANCELLED = "cancelled"
 
 
 class ResponseState(StrEnum):
-    """An attendee's answer. Graph's `none` and `notResponded` are both `pending` here."""
+    """An attendee's answer. Graph's `none` and `notResponded` are both `pending` here.
+
+    Source: https://learn.microsoft.com/graph/api/resources/responsestatus
+    """
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -47,78 +50,78 @@ class ResponseState(StrEnum):
 
 
 class OnlineMeetingState(StrEnum):
-    """What became of the wish for an online meeting."""
+    """The state of the requested online meeting."""
 
     NONE = "none"
-    """Not asked for."""
+    """Not requested."""
     READY = "ready"
     PENDING = "pending"
-    """Asked for; the link comes late."""
+    """Requested; Graph has not created the join link yet."""
     UNAVAILABLE = "unavailable"
-    """There will be none; the reason says why."""
+    """There is none; `OnlineMeeting.reason` has the cause."""
 
 
 class OnlineMeetingReason(StrEnum):
-    """Why there is no online meeting, or another one than asked for."""
+    """Why there is no online meeting, or one of another provider than requested."""
 
     NOT_OFFERED = "not_offered"
     """The organizer's calendar allows no online meetings."""
     SKYPE_RETIRED = "skype_retired"
-    """Skype was asked for and is not offered; Teams was taken instead, where there is one."""
+    """Skype was requested and is not offered; Teams was used instead, if offered."""
     TEAMS_NOT_OFFERED = "teams_not_offered"
-    """Teams was asked for and is not offered; what the calendar has was taken instead, if any."""
+    """Teams was requested and is not offered; the calendar's other provider was used, if any."""
     NOT_CREATED = "not_created"
     """Graph accepted the event without making it an online meeting."""
     LINK_OVERDUE = "link_overdue"
-    """The link was promised and never came."""
+    """Graph announced an online meeting and never created its link."""
 
 
 class MeetingProvider(StrEnum):
-    """Whose online meeting it is."""
+    """The provider of an online meeting."""
 
     TEAMS = "teams"
     SKYPE = "skype"
 
 
 class Cause(StrEnum):
-    """Who or what changed a session."""
+    """The source of a change to a session."""
 
     API = "api"
     OUTLOOK = "outlook"
-    """Seen after a change notification."""
+    """Found after a change notification."""
     RECONCILIATION = "reconciliation"
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineMeeting:
-    """What was asked for and what there is."""
+    """The online meeting of a session: as requested, and as Outlook has it."""
 
     wanted: OnlineMeetingChoice = OnlineMeetingChoice.NONE
     state: OnlineMeetingState = OnlineMeetingState.NONE
     join_url: str | None = None
-    """Opaque; never parsed."""
+    """Opaque: its format is not documented, so it is never parsed."""
     reason: OnlineMeetingReason | None = None
     provider: MeetingProvider | None = None
-    """Whose it has become; None where there is none, or Graph does not say."""
+    """The provider in Outlook; None without an online meeting, or if Graph does not name one."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttendeeResponse:
-    """What an attendee answered, and when. Belongs to one scheduling of the session."""
+    """An attendee's answer and its time. It belongs to one `Session.sequence`."""
 
     state: ResponseState = ResponseState.PENDING
     responded_at: datetime | None = None
     """None while pending."""
     proposed: TimeSpan | None = None
-    """Another time they propose, until it is answered."""
+    """The time that the attendee proposes, until the organizer answers the proposal."""
     was_reset: bool = False
-    """Pending because new times took an earlier answer back (Graph's `notResponded`), not because
-    nothing was ever heard (`none`)."""
+    """Pending because a reschedule reset an earlier answer (Graph's `notResponded`), not because
+    the attendee has never answered (`none`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attendee:
-    """Somebody who was invited. The organizer is not among them."""
+    """A person invited to a session; never the organizer."""
 
     address: str
     """SMTP address, lower case."""
@@ -126,14 +129,14 @@ class Attendee:
     required: bool = True
     response: AttendeeResponse = AttendeeResponse()
     is_free: bool = True
-    """False: was known not to be free when it was booked or moved and could be done without.
-    Invited all the same; their time is not held."""
+    """False: the attendee was busy when the session was booked or moved, and the meeting does not
+    need them. They are invited all the same, and their time is not held."""
     is_free_at_pending: bool | None = None
-    """The same of where a reschedule under way wants it; None: as it is now."""
+    """The same for the target of a pending reschedule; None: as at the present time."""
     taken: TimeSpan | None = None
-    """The last time they proposed that the organizer took, to know the same acceptance again."""
+    """The last proposal that the organizer accepted, to recognize a retry of the acceptance."""
     forwarded: bool = False
-    """Added in Outlook, not by us: no participant of the pairing."""
+    """Added in Outlook, by forwarding for example: no participant of the pairing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ class Session:
     organization_id: OrganizationId
     pairing_id: PairingId
     organizer: Mailbox
-    """Whose calendar holds the event: also the partition this session is stored in."""
+    """The mailbox whose calendar has the event, and in whose partition the session is stored."""
     state: SessionState
     span: TimeSpan
     time_zone: str
@@ -156,39 +159,39 @@ class Session:
     fingerprint: str = ""
     """Hash of the booking request, to tell a retry from another request under the same key."""
     unknown_for: tuple[str, ...] = ()
-    """Addresses whose availability was unknown when it was booked."""
+    """Addresses whose availability was unknown when the session was booked."""
     event_id: EventId | None = None
     ical_uid: ICalUid | None = None
     event_etag: str | None = None
-    """Graph's etag of the event as last read or written: an echo carries the same."""
+    """Graph's etag of the event as last read or written: the notification of it has the same."""
     event_modified_at: datetime | None = None
-    """Graph's `lastModifiedDateTime` of that: what was modified earlier is old news."""
+    """Graph's `lastModifiedDateTime` of that version: an event modified earlier is outdated."""
     sequence: int = 0
-    """Counts reschedulings: answers belong to one of them."""
+    """The number of reschedules (iCalendar's SEQUENCE): an answer belongs to one of them."""
     conflicts_with: tuple[SessionId, ...] = ()
-    """Sessions that a move in Outlook made it overlap."""
+    """Sessions that it overlaps since a move in Outlook."""
     unreadable_since: datetime | None = None
-    """Since when its event cannot be read: the organizer's mailbox is gone, or shut to the app."""
+    """Since when the event cannot be read: the mailbox is gone, or refuses the app."""
     series_id: SeriesId | None = None
     occurrence: int = 0
-    """Which of its series, from 0."""
+    """Its number in the series, from 0."""
     pending_span: TimeSpan | None = None
-    """Where a reschedule under way wants it; held besides *span* until it is done or undone."""
+    """The target of a pending reschedule, held beside *span* until the move is done or undone."""
     pending_base_version: str | None = None
-    """The *version* that reschedule was asked of: who repeats it knows no later one."""
+    """The *version* that the pending reschedule is based on: its retry has seen no later one."""
     held_until: datetime | None = None
-    """Until when an unconfirmed hold (requested, or *pending_span*) counts."""
+    """When an unconfirmed hold (state requested, or *pending_span*) expires."""
     version: str = ""
     """The stored row's etag; empty before it is stored."""
 
     @property
     def tenant_id(self) -> TenantId:
-        """Return the tenant of its organizer."""
+        """Return the organizer's tenant."""
         return self.organizer.tenant_id
 
     @property
     def mailboxes(self) -> tuple[Mailbox, ...]:
-        """Return every mailbox whose time this takes, attendees first, the organizer last."""
+        """Return the mailboxes of all participants, attendees first, the organizer last."""
         return (
             *(
                 Mailbox(self.tenant_id, a.object_id)
@@ -199,25 +202,25 @@ class Session:
         )
 
     def next_changed_at(self, now: datetime) -> datetime:
-        """Return *now*, or if it is not yet later, the next instant after it last changed.
+        """Return *now*, or a microsecond after *changed_at* if that is later.
 
-        Clocks of instances differ; what changed later must say so.
+        Clocks of instances differ; *changed_at* must grow with every change.
         """
         return max(now, self.changed_at + timedelta(microseconds=1))
 
     def holds_time_of(self, mailbox: Mailbox) -> bool:
-        """Tell whether it takes *mailbox*'s time: not of who is invited though not free."""
+        """Return whether the session holds time in *mailbox*: not for a busy attendee."""
         return mailbox == self.organizer or not any(
             a.object_id == mailbox.object_id and not a.is_free for a in self.attendees
         )
 
     def holds_pending_time_of(self, mailbox: Mailbox) -> bool:
-        """Tell whether a reschedule under way takes *mailbox*'s time."""
+        """Return whether the pending reschedule holds time in *mailbox*."""
         then = {a.object_id: a.is_free_at_pending for a in self.attendees}.get(mailbox.object_id)
         return self.holds_time_of(mailbox) if then is None else then
 
     def marking_busy(self, mailbox: Mailbox) -> "Session":
-        """Return it with the attendee of *mailbox* invited though not free."""
+        """Return the session with the attendee of *mailbox* marked busy at its present time."""
         return replace(
             self,
             attendees=tuple(
@@ -227,7 +230,7 @@ class Session:
         )
 
     def marking_busy_at_pending(self, mailbox: Mailbox) -> "Session":
-        """Return it with the attendee of *mailbox* not free where it is to go."""
+        """Return the session with the attendee of *mailbox* marked busy at its pending time."""
         return replace(
             self,
             attendees=tuple(
@@ -237,7 +240,7 @@ class Session:
         )
 
     def with_pending_move(self, span: TimeSpan, until: datetime) -> "Session":
-        """Return it with a reschedule to *span* under way, which holds that time *until* then."""
+        """Return the session with a pending reschedule to *span*, held *until* then."""
         is_same = span == self.pending_span and self.pending_base_version is not None
         return replace(
             self,
@@ -247,9 +250,9 @@ class Session:
         )
 
     def with_pending_move_resolved(self, *, applied: bool) -> "Session":
-        """Return it without the reschedule under way, which was *applied* or came to nothing.
+        """Return the session without its pending reschedule, which was *applied* or undone.
 
-        Its times are the caller's to say.
+        *span* stays as it is: the caller sets it.
         """
         return replace(
             self,
@@ -269,7 +272,7 @@ class Session:
         )
 
     def with_response(self, address: str, response: AttendeeResponse) -> "Session":
-        """Return it with *address*'s response replaced."""
+        """Return the session with the response of *address* replaced."""
         return replace(
             self,
             attendees=tuple(
@@ -280,24 +283,28 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Time of one mailbox that a session takes."""
+    """A span of one mailbox's time that a session reserves."""
 
     session_id: SessionId
     span: TimeSpan
     expires_at: datetime | None = None
-    """None: confirmed, counts for good. Else it stops counting then."""
+    """None: the hold is confirmed and never expires."""
 
     def is_active_at(self, now: datetime) -> bool:
-        """Tell whether it still keeps others out."""
+        """Return whether the hold has not expired, so that it keeps other sessions out."""
         return self.expires_at is None or now < self.expires_at
 
 
 @dataclass(frozen=True, slots=True)
 class EventDraft:
-    """What is written into Outlook for a session. Texts pass through; they are never stored."""
+    """The event to create for a session or a series. Its texts are passed on, never stored."""
 
     session_id: SessionId
-    """Also the transactionId and our extended property."""
+    """Also the event's `transactionId`, by which Graph refuses a duplicate, and the value of the
+    app's extended property.
+
+    Source: https://learn.microsoft.com/graph/api/resources/event
+    """
     title: str
     agenda: str
     """Plain text; the adapter escapes it."""
@@ -307,7 +314,7 @@ class EventDraft:
     attendees: tuple[Attendee, ...]
     online_meeting: OnlineMeetingChoice
     pattern: Pattern | None = None
-    """Makes a series of it, *span* being the first."""
+    """Makes the event a series whose first date is *span*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +328,7 @@ class CalendarAttendee:
 
 @dataclass(frozen=True, slots=True)
 class CalendarEvent:
-    """The organizer's copy of an event, as Graph showed it."""
+    """The organizer's copy of an event, as Graph returned it."""
 
     event_id: EventId
     ical_uid: ICalUid
@@ -334,9 +341,9 @@ class CalendarEvent:
     modified_at: datetime
     """`lastModifiedDateTime`."""
     provider: MeetingProvider | None = None
-    """Of its online meeting, if it is one."""
+    """The provider of its online meeting, if it has one."""
     session_id: SessionId | None = None
-    """Our extended property, where it was asked for."""
+    """The value of the app's extended property, if the request expanded it."""
     series_master_id: EventId | None = None
     original_start: datetime | None = None
-    """Of an occurrence: when it would start by the pattern; None where Graph does not say."""
+    """The start of an occurrence by the series' pattern; None if Graph does not return it."""

@@ -1,4 +1,4 @@
-"""The sessions of a series and the occurrences in Outlook that show them."""
+"""The sessions of a series, and the occurrences in Outlook that show them."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,12 +14,12 @@ from shared.sessions.series import Series, match_occurrences
 from shared.timespan import TimeSpan
 
 _SEARCH_MARGIN: Final = timedelta(days=180)
-"""How far beyond its dates a series is looked for, which somebody may have moved in Outlook. With a
-year between, it stays below the two years that Graph shows at once."""
+"""How far before and after its planned dates a series is searched: the organizer may have moved it
+in Outlook. With a year of dates in between, the window is below Graph's limit of two years."""
 
 
 async def load_sessions(series: Series, *, sessions: SessionStore) -> list[Session]:
-    """Return the sessions of *series* that exist, by number."""
+    """Return the stored sessions of *series*, by number."""
 
     async def one(session_id: SessionId) -> Session | None:
         try:
@@ -32,7 +32,7 @@ async def load_sessions(series: Series, *, sessions: SessionStore) -> list[Sessi
 
 
 async def list_instances(series: Series, *, calendar: Calendar) -> list[CalendarEvent]:
-    """Return what Outlook shows of *series*: nothing if it is gone."""
+    """Return the occurrences of *series* in Outlook; an empty list if the series is gone."""
     if series.event_id is None:
         return []
     window = TimeSpan(
@@ -47,9 +47,9 @@ async def list_instances(series: Series, *, calendar: Calendar) -> list[Calendar
 async def ensure_event_id(
     session: Session, *, calendar: Calendar, sessions: SessionStore
 ) -> Session:
-    """Return *session* with the id of its event, which for an occurrence is learned after booking.
+    """Return *session* with its event's id, which for an occurrence is read after the booking.
 
-    Its row keeps what is learned. Without an id: Outlook does not show it.
+    The id is saved in the row. A session without one is returned if Outlook does not show the date.
     """
     if session.event_id is not None or session.series_id is None:
         return session
@@ -61,7 +61,7 @@ async def ensure_event_id(
     ).get(session.occurrence)
     if event is None:
         return session
-    # Not its etag: what people answered was not looked at.
+    # Without the etag: the attendees' answers were not merged, so this version counts as unread.
     learned = replace(session, event_id=event.event_id, ical_uid=event.ical_uid)
     try:
         return await reservations.save(sessions, learned)
@@ -72,9 +72,9 @@ async def ensure_event_id(
 async def find_occurrence(
     session: Session, *, calendar: Calendar, sessions: SessionStore
 ) -> CalendarEvent | None:
-    """Look for *session* in its series: its event may have another id since the series was moved.
+    """Find the occurrence of *session* in its series: a moved series has new occurrence ids.
 
-    None: it is not there any more.
+    None: Outlook does not show the date any more.
     """
     series = await _series(session.organizer, session, sessions)
     if series is None:

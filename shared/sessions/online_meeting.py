@@ -1,4 +1,4 @@
-"""What became of the wish for an online meeting. Pure."""
+"""The rules for the requested online meeting: provider, state and reason. Pure."""
 
 from dataclasses import replace
 from typing import Final
@@ -15,14 +15,14 @@ from shared.sessions.model import (
 ANOTHER_PROVIDER: Final = frozenset(
     {OnlineMeetingReason.SKYPE_RETIRED, OnlineMeetingReason.TEAMS_NOT_OFFERED}
 )
-"""Reasons that hold although there is a link: it is not the one that was asked for."""
+"""Reasons that stay although there is a link: it is of another provider than requested."""
 
 
 def online_meeting_of(known: OnlineMeeting, event: CalendarEvent) -> OnlineMeeting:
-    """Return what became of the wish in a newly created event.
+    """Return the state of the requested online meeting in a newly created event.
 
-    201 does not promise a link: Graph may drop the online meeting, fill the link in later, or make
-    it somebody else's than was asked for.
+    A 201 does not guarantee a link: Graph may drop the online meeting, add the link later, or use
+    another provider than requested. This was observed; it is not documented.
     """
     if known.wanted is OnlineMeetingChoice.NONE:
         return OnlineMeeting()
@@ -43,7 +43,7 @@ def online_meeting_of(known: OnlineMeeting, event: CalendarEvent) -> OnlineMeeti
 def resolve_skype(
     offered: frozenset[OnlineMeetingChoice],
 ) -> tuple[OnlineMeetingChoice, OnlineMeetingReason | None]:
-    """Return what to ask for when somebody wants Skype, and what they are told."""
+    """Return the provider to request for Skype, and the reason for any other one than Skype."""
     if OnlineMeetingChoice.SKYPE in offered:
         return OnlineMeetingChoice.SKYPE, None
     return OnlineMeetingChoice.AUTO, OnlineMeetingReason.SKYPE_RETIRED
@@ -52,15 +52,15 @@ def resolve_skype(
 def fallback_provider(
     asked: OnlineMeetingChoice, offered: frozenset[OnlineMeetingChoice]
 ) -> OnlineMeetingChoice | None:
-    """Return what to ask for when Graph refused an event that asked for *asked*.
+    """Return the provider to request after Graph refused an event with *asked*.
 
-    None: a calendar that offers *offered* did not refuse it because of that.
+    None: the provider is not the cause, since the calendar offers it (*offered*).
     """
     match asked:
         case OnlineMeetingChoice.NONE:
             return None
         case OnlineMeetingChoice.SKYPE:
-            # It may still be listed where it is gone.
+            # A calendar may still list Skype after its retirement.
             has_teams = OnlineMeetingChoice.TEAMS in offered
             return OnlineMeetingChoice.TEAMS if has_teams else OnlineMeetingChoice.NONE
         case OnlineMeetingChoice.TEAMS if offered and OnlineMeetingChoice.TEAMS not in offered:
@@ -71,7 +71,7 @@ def fallback_provider(
 def missing_meeting_reason(
     wanted: OnlineMeetingChoice, offered: frozenset[OnlineMeetingChoice]
 ) -> OnlineMeetingReason:
-    """Return why a calendar that offers *offered* made no online meeting."""
+    """Return the reason why a calendar that offers *offered* created no online meeting."""
     if not offered:
         return OnlineMeetingReason.NOT_OFFERED
     if wanted is OnlineMeetingChoice.TEAMS and wanted not in offered:
@@ -80,14 +80,14 @@ def missing_meeting_reason(
 
 
 def is_link_pending(known: OnlineMeeting) -> bool:
-    """Tell whether it is worth looking again for a link."""
+    """Return whether Graph may still add a join link."""
     return (
         known.state is OnlineMeetingState.PENDING or known.reason is OnlineMeetingReason.NOT_CREATED
     )
 
 
 def mark_link_overdue(known: OnlineMeeting) -> OnlineMeeting:
-    """Return it as it is when the link has been waited for long enough; it may yet come."""
+    """Return *known* with its link marked overdue; a later link is recorded all the same."""
     return replace(
         known, state=OnlineMeetingState.UNAVAILABLE, reason=OnlineMeetingReason.LINK_OVERDUE
     )
@@ -96,7 +96,7 @@ def mark_link_overdue(known: OnlineMeeting) -> OnlineMeeting:
 def _why_another(
     known: OnlineMeeting, provider: MeetingProvider | None
 ) -> OnlineMeetingReason | None:
-    """Return why a meeting of *provider* was made, if another one was wanted."""
+    """Return the reason for *provider*, if another one was requested."""
     match known.wanted, provider:
         case OnlineMeetingChoice.SKYPE, MeetingProvider.TEAMS:
             return OnlineMeetingReason.SKYPE_RETIRED

@@ -1,4 +1,4 @@
-"""What sessions need from outside."""
+"""The ports of sessions: their store and the Outlook calendar."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -20,9 +20,9 @@ from shared.timespan import TimeSpan
 
 
 class SessionStore(Protocol):
-    """Where sessions and the time they hold are kept; one partition per mailbox.
+    """Stores sessions and their holds; one partition per mailbox.
 
-    Every method may raise StoreUnavailable. `reservations` has what is done with `change`.
+    Every method may raise StoreUnavailable. `reservations` has the operations that use `change`.
     """
 
     async def change(
@@ -34,29 +34,29 @@ class SessionStore(Protocol):
         *,
         expects_new: bool = False,
     ) -> LedgerChange:
-        """Make what *decide* makes of *mailbox*'s ledger: all of it in one transaction, or nothing.
+        """Apply *decide* to *mailbox*'s ledger, and write the difference as one transaction.
 
-        The ledger has at least the session or series of *key* and the days of *spans*; what else
-        *decide* looks at is read when it does, so it may be asked several times, as it is when
-        somebody else changed a row meanwhile. Raises what *decide* raises.
+        The ledger has at least the session or series of *key* and the days of *spans*. *decide*
+        must be pure: it is called again after it has raised `Unread`, and after an ETag conflict.
+        Its other errors are raised, and nothing is written.
 
-        *expects_new*: nothing is likely to be stored of *key*, so that is not read first.
+        *expects_new*: the row of *key* probably does not exist, so it is not read first.
         """
         ...
 
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
-        """Return the session that *mailbox* organizes or was invited to, or raise NotFound."""
+        """Return the session that *mailbox* organizes or is invited to. Raises NotFound."""
         ...
 
     async def find_by_event(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
-        """Return whose event of the organizer's *mailbox* it is: of a session, or a series' master.
+        """Return the session, or the series, that the event in the organizer's *mailbox* shows.
 
-        None: not ours. For that it reads one row.
+        None: the app did not create the event. Costs one read in that case.
         """
         ...
 
     async def get_series(self, mailbox: Mailbox, series_id: SeriesId) -> Series | None:
-        """Return the series that *mailbox* organizes."""
+        """Return the series that *mailbox* organizes, or None."""
         ...
 
     async def list_by_mailbox(
@@ -70,18 +70,18 @@ class SessionStore(Protocol):
     ) -> tuple[Sequence[Session], str | None]:
         """Return a page of sessions that start in [since, until), by start; the cursor or None.
 
-        A page may hold fewer than *limit* though more follow: rows that lead nowhere are left out.
-        Raises Invalid for a cursor that was not given out here.
+        A page may have fewer than *limit* sessions though more follow: stale index rows are left
+        out. Raises Invalid for a cursor that this store did not issue.
         """
         ...
 
     async def holds(self, mailbox: Mailbox, window: TimeSpan, now: datetime) -> list[Hold]:
-        """Return the holds that count at *now* and touch *window*, by start."""
+        """Return the holds active at *now* that overlap *window*, by start."""
         ...
 
 
 class Calendar(Protocol):
-    """Writes and reads our events in people's Outlook calendars.
+    """Writes and reads the app's events in participants' Outlook calendars.
 
     Every method may raise CalendarThrottled, CalendarUnavailable, CalendarRefused, ConsentMissing,
     SignInAgain, MailboxUnusable.
@@ -90,40 +90,46 @@ class Calendar(Protocol):
     async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Create the event in the acting mailbox and invite the attendees.
 
-        The same session twice is one event: a refused duplicate is found and returned.
+        Idempotent by `EventDraft.session_id`: Graph refuses a duplicate, and the existing event is
+        returned.
         """
         ...
 
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
-        """Find the event of *session_id* by our extended property, by the app's own identity."""
+        """Find the event by the app's extended property, with the app's own identity."""
         ...
 
     async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
-        """Read one event by the app's own identity. Raises EventGone."""
+        """Read one event with the app's own identity. Raises EventGone."""
         ...
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
     ) -> list[CalendarEvent | Exception]:
-        """Read up to 20 events of one tenant in one request; each its event or its error."""
+        """Read up to 20 events of one tenant in one batch; return each event or its error."""
         ...
 
     async def reschedule(
         self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
     ) -> CalendarEvent:
-        """Give the event new times; never touches its body. Raises EventGone."""
+        """Change the event's times only, never its body. Raises EventGone.
+
+        Graph disables an online meeting whose body is replaced without its join details.
+
+        Source: https://learn.microsoft.com/graph/api/event-update
+        """
         ...
 
     async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
-        """Cancel the meeting; the attendees are told, with *comment*. Raises EventGone."""
+        """Cancel the meeting; Outlook notifies the attendees with *comment*. Raises EventGone."""
         ...
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
     ) -> list[CalendarEvent]:
-        """Return the occurrences of a series in *window*, by the app's own identity.
+        """Return the occurrences of a series in *window*, read with the app's own identity.
 
-        One request for up to a hundred. Raises EventGone if the series is.
+        Sends one request per hundred occurrences. Raises EventGone if the series is gone.
         """
         ...
 
@@ -135,24 +141,27 @@ class Calendar(Protocol):
         time_zone: str,
         pattern: Pattern,
     ) -> CalendarEvent:
-        """Give the whole series new times: what was changed of single dates is lost."""
+        """Change the times of the whole series; exceptions of single dates are lost.
+
+        Source: https://learn.microsoft.com/graph/api/event-update
+        """
         ...
 
     async def reschedule_many(
         self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[CalendarEvent | Exception]:
-        """Give up to 52 events new times; each the event or its error.
+        """Change the times of up to 52 events; return each event or its error.
 
-        What is raised instead was so before any of them was asked for.
+        An error that is raised occurred before the first event was changed.
         """
         ...
 
     async def cancel_many(
         self, acting: ActingUser, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
-        """Cancel up to 52 meetings; each nothing or its error, EventGone among them.
+        """Cancel up to 52 meetings; return None or the error of each, EventGone among them.
 
-        What is raised instead was so before any of them was asked for.
+        An error that is raised occurred before the first meeting was cancelled.
         """
         ...
 
@@ -164,17 +173,17 @@ class Calendar(Protocol):
         comment: str,
         proposed: TimeSpan | None,
     ) -> None:
-        """Answer in the attendee's own mailbox; EventGone if their copy is not there (yet)."""
+        """Answer in the attendee's own mailbox. Raises EventGone: it has no copy, or not yet."""
         ...
 
     async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
-        """Return which online meetings the acting mailbox's calendar allows."""
+        """Return the online meeting providers that the acting mailbox's calendar allows."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPorts:
-    """The ports that everything about sessions needs, together."""
+    """The ports that the use cases of sessions share."""
 
     schedules: Schedules
     calendar: Calendar
@@ -184,4 +193,4 @@ class SessionPorts:
     due: DueStore
     clock: Clock
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-    """Waits for so many seconds."""
+    """Waits for a number of seconds; replaced in tests."""

@@ -1,4 +1,4 @@
-"""When a session is looked at again, and what comes due with it. Pure."""
+"""When a session is reconciled and when it is purged: its due items. Pure."""
 
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -13,24 +13,28 @@ _RHYTHM = (
     (timedelta(days=7), timedelta(hours=1)),
 )
 _LONG_TERM_INTERVAL = timedelta(hours=6)
-"""Every rhythm is a multiple of the shorter ones, so that their times of one session coincide."""
+"""Every interval is a multiple of the shorter ones, so that a session's due times coincide."""
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def reconciliation_interval(starts_in: timedelta, background: SyncMode) -> timedelta:
-    """Return how often a session that starts in *starts_in* is read again, besides push."""
+    """Return the interval between reconciliations of a session that starts in *starts_in*.
+
+    Change notifications come in addition, unless *background* is polling.
+    """
     if background is SyncMode.POLL:
         return _POLL_EVERY
     return next((every for within, every in _RHYTHM if starts_in <= within), _LONG_TERM_INTERVAL)
 
 
 def next_reconciliation(session: Session, background: SyncMode, now: datetime) -> DueItem | None:
-    """Return when *session* is to be read next; None when it is over or cancelled.
+    """Return the next due item for *session*; None if it is over or not scheduled.
 
-    A session has its own times to be read at, far from other sessions': whoever asks, and however
-    often, before the next of them gets the same item. So a job that two workers do, a move and a
-    reading out of turn do not make it be read more often ever after.
+    Idempotent: due times lie on a grid per session, offset by a hash of its id, so that scheduling
+    again before the next due time returns the same item. A job run by two workers, a move or an
+    extra read therefore starts no second chain of reconciliations. The offset also spreads sessions
+    over time.
     """
     if session.state is not SessionState.SCHEDULED or session.span.end <= now:
         return None
@@ -45,13 +49,13 @@ def next_reconciliation(session: Session, background: SyncMode, now: datetime) -
 
 
 def _next_slot(session: Session, every: timedelta, now: datetime) -> datetime:
-    """Return the first of the session's own times after *now*, at most *every* away."""
+    """Return the first time on the session's grid after *now*, at most *every* later."""
     own = timedelta(seconds=zlib.crc32(session.id.encode()) % (_LONG_TERM_INTERVAL // _SECOND))
     return now + every - (now - _EPOCH - own) % every
 
 
 def purge_due_item(session: Session, settings: OrganizationSettings) -> DueItem:
-    """Return when every row of *session* is to go."""
+    """Return the due item by which every row of *session* is removed after its retention."""
     return DueItem(
         session.span.end + settings.retention,
         DueKind.PURGE,

@@ -175,7 +175,7 @@ async def recover_change(
     else:
         instances = await list_instances(series, calendar=ports.calendar)
         found = match_occurrences(series.planned, sessions, instances)
-        # Outlook drops the past dates of a series that was split: a missing past session stays.
+        # A series can lose its past dates in Outlook: a past session without an event stays as is.
         sessions = [s for s in sessions if s.span.end > now or s.pending_span]
     recovered = await gather_limited(
         _recover_one(s, found.get(s.occurrence), releases=releases, ports=ports) for s in sessions

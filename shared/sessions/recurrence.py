@@ -1,8 +1,8 @@
-"""On which dates a recurring session takes place, and at which instants. Pure.
+"""The dates and instants of a recurring session. Pure.
 
-The clock on the organizer's wall decides: the hour stays the same when clocks change. An hour that
-is skipped starts as much later as the clocks jump; of an hour that comes twice the first one is
-meant. A month without the wished day takes its last one, as Outlook does.
+Local time in the organizer's zone decides: the hour stays the same when daylight saving begins or
+ends. A local time that is skipped moves later by the length of the gap; of one that occurs twice,
+the first is used. A month without the requested day uses its last day, as Outlook does.
 """
 
 from calendar import monthrange
@@ -21,7 +21,7 @@ _WEEK: Final = timedelta(days=7)
 
 
 class Frequency(StrEnum):
-    """How often."""
+    """How often a session repeats."""
 
     WEEKLY = "weekly"
     BIWEEKLY = "biweekly"
@@ -29,43 +29,43 @@ class Frequency(StrEnum):
 
 
 class MonthlyBy(StrEnum):
-    """What the same day of another month is."""
+    """How the day of another month is chosen."""
 
     DAY_OF_MONTH = "day_of_month"
     """The 15th; the 31st is the last day of a shorter month."""
     WEEKDAY = "weekday"
-    """The second Tuesday; a fifth one is the last one of each month."""
+    """The second Tuesday, for example; a fifth one becomes the last one of each month."""
     LAST_WEEKDAY = "last_weekday"
     """The last Tuesday."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """How a session is wished to be repeated: by *count* or *until*, never both."""
+    """The requested repetition of a session, limited by either *count* or *until*."""
 
     frequency: Frequency
     monthly_by: MonthlyBy = MonthlyBy.DAY_OF_MONTH
-    """Only for monthly."""
+    """Used for a monthly repetition only."""
     count: int | None = None
-    """How many in all, the first included."""
+    """The number of dates, the first included."""
     until: date | None = None
-    """The last date it may have, in the organizer's zone."""
+    """The last possible date, in the organizer's zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A series as a calendar has it: so many dates from the first one on."""
+    """The recurrence of a series in Outlook: *count* dates from *first_on*."""
 
     frequency: Frequency
     monthly_by: MonthlyBy
     anchor: date
-    """The date whose day of the month, or weekday in it, all the others share."""
+    """The date whose day of the month, or weekday in the month, all dates share."""
     first_on: date
     count: int
 
     @property
     def week_of_month(self) -> int:
-        """Return which of its weekdays in a month *anchor* stands for: 1 to 4, or 5: the last."""
+        """Return the ordinal of *anchor*'s weekday in its month: 1 to 4, or 5 for the last."""
         if self.monthly_by is MonthlyBy.LAST_WEEKDAY:
             return 5
         return (self.anchor.day - 1) // 7 + 1
@@ -74,14 +74,15 @@ class Pattern:
 def occurrence_spans(
     start: datetime, duration: timedelta, zone: tzinfo, repeat: Repeat
 ) -> tuple[TimeSpan, ...]:
-    """Return when the sessions are, the first one at *start*, whose clock in *zone* counts.
+    """Return the span of each date by start. All begin at the local time of *start* in *zone*.
 
     Raises:
-        Invalid: it is no series, a longer one than can be, or *start* is not a day of the pattern.
+        Invalid: fewer than two dates, more than `MAX_OCCURRENCES`, or *start* does not match the
+            pattern.
     """
     first = start.astimezone(zone)
     dates = occurrence_dates(first.date(), repeat)
-    # The first one is an instant, so it is meant as it was said, also in an hour that comes twice.
+    # The first start is used as given: it is an instant, also within an hour that occurs twice.
     instants = (at_local_time(day, first, zone) for day in dates[1:])
     return tuple(TimeSpan.lasting(begin, duration) for begin in (start, *instants))
 
@@ -90,7 +91,8 @@ def occurrence_dates(first: date, repeat: Repeat) -> list[date]:
     """Return the dates from *first* on.
 
     Raises:
-        Invalid: fewer than two or more than `MAX_OCCURRENCES`, or *first* is no such weekday.
+        Invalid: both or neither of count and until, fewer than two dates, more than
+            `MAX_OCCURRENCES`, or *first* is not the last such weekday of its month.
     """
     if (repeat.count is None) == (repeat.until is None):
         raise Invalid("body.repeat", "Say either count or until.")
@@ -112,14 +114,14 @@ def occurrence_dates(first: date, repeat: Repeat) -> list[date]:
 
 
 def at_local_time(day: date, clock: datetime, zone: tzinfo) -> datetime:
-    """Return the instant at which clocks in *zone* show *clock*'s time on *day*."""
-    # fold=0: of an hour that comes twice the first, of a skipped one as much later.
+    """Return the instant at which the local time in *zone* is *clock*'s time on *day*."""
+    # fold=0: the first of two equal local times; a skipped one moves later by the gap.
     wall = datetime.combine(day, clock.time().replace(fold=0), zone)
     return wall.astimezone(UTC)
 
 
 def shift_like(span: TimeSpan, moved_from: datetime, moved_to: TimeSpan, zone: tzinfo) -> TimeSpan:
-    """Return where *span* goes when *moved_from* goes to *moved_to*: as many days, that hour."""
+    """Return *span* moved by as many days as *moved_from*, to the local time of *moved_to*."""
     to = moved_to.start.astimezone(zone)
     days = to.date() - moved_from.astimezone(zone).date()
     day = span.start.astimezone(zone).date() + days
@@ -127,10 +129,10 @@ def shift_like(span: TimeSpan, moved_from: datetime, moved_to: TimeSpan, zone: t
 
 
 def cover_with_windows(spans: Sequence[TimeSpan], longest: timedelta) -> list[TimeSpan]:
-    """Return the fewest windows of up to *longest* in which every one of *spans* lies, by start.
+    """Return the fewest windows, each up to *longest*, that cover every one of *spans*, by start.
 
-    Each begins some days before its first span and ends some days after its last one, as far as
-    there is room: that is where other times are looked for.
+    Each window begins some days before its first span and ends some days after its last one, as far
+    as *longest* allows, so that alternatives can be found there.
     """
     windows: list[TimeSpan] = []
     for span in spans:

@@ -1,4 +1,4 @@
-"""What callers ask for, and what is wrong with it before any calendar is read."""
+"""The requests of callers, and their validation before any calendar is read."""
 
 import uuid
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class BookingRequest:
     key: str
     """The Idempotency-Key."""
     fingerprint: str
-    """Hash of the request as it came."""
+    """Hash of the request body: the same key with another fingerprint is refused."""
     start: datetime
     duration: timedelta
     time_zone: str
@@ -35,18 +35,18 @@ class BookingRequest:
     agenda: str = ""
     location: str | None = None
     online_meeting: OnlineMeetingChoice | None = None
-    """None: as the organization has it."""
+    """None: the organization's default."""
     accept_unknown: bool = False
-    """Book although somebody's availability is unknown."""
+    """Book although the availability of a participant is unknown."""
     at_least: int | None = None
-    """Book when the caller and so many in all are free, instead of everybody required."""
+    """Book if the caller is free and so many participants in all; None: all required ones."""
     repeat: Repeat | None = None
     on_conflict: OnConflict = OnConflict.REFUSE
-    """What becomes of dates of a series that are not free."""
+    """How dates of a series that are not free are resolved."""
 
     @property
     def span(self) -> TimeSpan:
-        """Return the time it takes, of a series the first date's."""
+        """Return the span of the session, or of a series' first date."""
         return TimeSpan.lasting(self.start, self.duration)
 
 
@@ -58,14 +58,14 @@ class RescheduleRequest:
     time_zone: str
     accept_unknown: bool = False
     at_least: int | None = None
-    """Move it when the organizer and so many in all are free, instead of everybody required."""
+    """Move if the organizer is free and so many participants in all; None: all required ones."""
     proposed_by: str | None = None
-    """The address of the attendee whose proposal it is."""
+    """The address of the attendee who proposed this time; None if no attendee did."""
 
 
 @dataclass(frozen=True, slots=True)
 class InvitationResponse:
-    """What an attendee answers to the invitation."""
+    """An attendee's answer to the invitation."""
 
     state: ResponseState
     comment: str = ""
@@ -73,7 +73,7 @@ class InvitationResponse:
 
 
 def session_id_for(participation: Caller, pairing_id: PairingId, key: str) -> SessionId:
-    """Return the id that this caller's *key* stands for: the same for every retry."""
+    """Return the session id derived from the caller's *key*: the same for every retry."""
     name = (
         f"{participation.organization.id}\n{pairing_id}\n{participation.mailbox.object_id}\n{key}"
     )
@@ -81,7 +81,7 @@ def session_id_for(participation: Caller, pairing_id: PairingId, key: str) -> Se
 
 
 def require_organizer(participation: Caller, session: Session) -> None:
-    """Raise NotAllowed for an attendee, with what they can do instead."""
+    """Raise NotAllowed for an attendee, with the alternative as the remedy."""
     if session.organizer != participation.mailbox:
         raise NotAllowed(
             "Only the organizer can change this session.",
@@ -91,7 +91,7 @@ def require_organizer(participation: Caller, session: Session) -> None:
 
 
 def validate_start(span: TimeSpan, rules: SlotRules) -> None:
-    """Raise Invalid if *span* breaks a rule that has nothing to do with anybody's calendar."""
+    """Raise Invalid if *span* starts outside the organization's notice and horizon."""
     if span.start < rules.earliest_start:
         raise Invalid("body.start", "The session would start too soon, or has started already.")
     if span.start > rules.latest_start:
@@ -99,7 +99,7 @@ def validate_start(span: TimeSpan, rules: SlotRules) -> None:
 
 
 def validate_quorum_size(pairing: Pairing, at_least: int | None) -> None:
-    """Raise Invalid if there are not so many in *pairing*."""
+    """Raise Invalid if *pairing* has fewer than *at_least* participants."""
     if at_least is not None and at_least > len(pairing.participants):
         raise Invalid(
             "body.at_least", f"The pairing has only {len(pairing.participants)} participants."
@@ -107,7 +107,7 @@ def validate_quorum_size(pairing: Pairing, at_least: int | None) -> None:
 
 
 def validate_duration(span: TimeSpan) -> None:
-    """Raise Invalid if no session is as short or as long as *span*: in Outlook meetings may be."""
+    """Raise Invalid if *span* is too short or too long for a session; Outlook has no such limit."""
     if span.duration < MIN_DURATION or round_out_to_grid(span).duration > MAX_DURATION:
         raise Invalid(
             "body.duration_minutes",

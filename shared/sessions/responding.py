@@ -36,8 +36,7 @@ async def respond(
     organizer's copy.
 
     Raises:
-        NotAllowed: the caller is the organizer.
-        NotFound: the caller is not invited.
+        NotAllowed, NotFound: the caller is the organizer, or not invited.
         Invalid: another time is proposed with an acceptance.
         Conflict: the session's state does not allow it, or the attendee's copy is missing.
     """
@@ -59,11 +58,7 @@ async def respond(
             remedy="It may still be on its way: try again in a minute. If you removed it, ask the"
             " organizer to invite you again.",
         ) from gone
-    # A change notification reports the answer; this job finds it if the notification is lost.
-    await jobs.put(
-        Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,)),
-        delay=_ANSWER_TAKES,
-    )
+    await _enqueue_reconciliation(session, jobs=jobs)
     log_event("session.answered", session_id=session.id, state=answer.state)
     return session
 
@@ -96,6 +91,14 @@ async def _is_already_answered(
     )
 
 
+async def _enqueue_reconciliation(session: Session, *, jobs: JobQueue) -> None:
+    """Read the answer from the organizer's copy later, should its change notification be lost."""
+    await jobs.put(
+        Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,)),
+        delay=_ANSWER_TAKES,
+    )
+
+
 async def accept_proposal(
     participation: Caller, pairing: Pairing, session: Session, attendee: str, *, ports: SessionPorts
 ) -> Session:
@@ -103,11 +106,9 @@ async def accept_proposal(
 
     Idempotent: a session that is at the accepted time already is returned as it is.
 
-    Raises:
-        NotAllowed: the caller is not the organizer.
+    Raises the errors of `reschedule`, and:
         NotFound: there is no such attendee.
         Conflict: the attendee proposes no other time, or the proposed time breaks a rule.
-        errors of `reschedule`
     """
     require_organizer(participation, session)
     lifecycle.after(session.state, Action.RESCHEDULE)

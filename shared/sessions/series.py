@@ -1,4 +1,4 @@
-"""A series: what was planned for each date of a recurring booking. Pure."""
+"""A series: a recurring booking, with the plan and the outcome of each date. Pure."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,17 +13,17 @@ from shared.timespan import TimeSpan
 
 
 class OnConflict(StrEnum):
-    """What becomes of a series some dates of which are not free."""
+    """How a booking resolves dates of a series that are not free."""
 
     REFUSE = "refuse"
     SKIP = "skip"
-    """Book the others."""
+    """Book the other dates."""
     ALTERNATIVES = "alternatives"
-    """Book those dates at the nearest free time between their neighbours; skip where none is."""
+    """Book each at the nearest free time between its neighbours; skip it if there is none."""
 
 
 class Scope(StrEnum):
-    """How much of a series a change is about. What is over stays as it was."""
+    """Which dates of a series a change applies to. Dates that are over stay as they are."""
 
     ONE = "one"
     THIS_AND_FOLLOWING = "this_and_following"
@@ -31,16 +31,16 @@ class Scope(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of one date."""
+    """The outcome of one date of a booking."""
 
     BOOKED = "booked"
-    """At its time by the pattern."""
+    """Booked at its time by the pattern."""
     MOVED = "moved"
-    """It was not free; booked at an alternative."""
+    """Not free; booked at an alternative."""
     SKIPPED = "skipped"
-    """It was not free."""
+    """Not free; not booked."""
     UNPLANNED = "kept"
-    """It was not free, yet Outlook has it: the booking broke off before it could be taken out."""
+    """Not free, yet in Outlook: the booking was interrupted before it cancelled the date there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,21 @@ class PlannedDate:
     """One date of a series."""
 
     number: int
-    """Which of the series, from 0."""
+    """Its number in the series, from 0."""
     span: TimeSpan
-    """By the pattern."""
+    """Its time by the pattern."""
     outcome: Outcome = Outcome.BOOKED
     moved_to: TimeSpan | None = None
     alternatives: tuple[TimeSpan, ...] = ()
-    """Of a date that was not free: slots that were, nearest first."""
+    """Free slots near a date that was not free, nearest first."""
     busy: tuple[str, ...] = ()
-    """Addresses of those who were known not to be free when it is booked and can be done without:
-    invited all the same."""
+    """Addresses of busy attendees that the meeting does not need: they are invited all the same."""
     unknown_for: tuple[str, ...] = ()
-    """Addresses of those whose availability was unknown then."""
+    """Addresses of attendees whose availability was unknown."""
 
     @property
     def booked(self) -> TimeSpan | None:
-        """Return when its session is booked; None: there is none."""
+        """Return the span of its session; None if the date is skipped."""
         if self.outcome is Outcome.SKIPPED:
             return None
         return self.moved_to or self.span
@@ -71,36 +70,36 @@ class PlannedDate:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A recurring booking. Its sessions have rows of their own."""
+    """A recurring booking. Each of its sessions has a row of its own."""
 
     id: SeriesId
-    """Also the transactionId of its event, and our tag on it."""
+    """Also the event's `transactionId` and the value of the app's extended property."""
     organization_id: OrganizationId
     pairing_id: PairingId
     organizer: Mailbox
     attendee_mailboxes: tuple[Mailbox, ...]
-    """Whose time it takes besides."""
+    """The mailboxes of the attendees."""
     state: SessionState
-    """Requested until Outlook is known to have it; what became of its sessions they say."""
+    """Requested until the event is in Outlook, then scheduled; each session has its own state."""
     fingerprint: str
     time_zone: str
     frequency: Frequency
     monthly_by: MonthlyBy
     planned: tuple[PlannedDate, ...]
-    """Every date that was asked for, by date."""
+    """Every requested date, by date."""
     event_id: EventId | None = None
-    """The series master's."""
+    """The id of the series master."""
     version: str = ""
     """The stored row's etag; empty before it is stored."""
 
     @property
     def mailboxes(self) -> tuple[Mailbox, ...]:
-        """Return every mailbox whose time this takes, the organizer last."""
+        """Return the mailboxes of all participants, the organizer last."""
         return (*self.attendee_mailboxes, self.organizer)
 
     @property
     def recurring_dates(self) -> tuple[PlannedDate, ...]:
-        """Return the dates that the event in Outlook recurs on: no skipped ones at either end."""
+        """Return the dates of the event's recurrence: without skipped dates at either end."""
         numbers = [p.number for p in self.planned if p.booked]
         return tuple(p for p in self.planned if numbers[0] <= p.number <= numbers[-1])
 
@@ -115,7 +114,7 @@ class Series:
         return {p.number: occurrence_id(self.id, p.number) for p in self.planned if p.booked}
 
     def pattern(self, first: PlannedDate, count: int) -> Pattern:
-        """Return what the calendar is to repeat, from *first* on *count* times."""
+        """Return the event's recurrence: *count* dates from *first* on."""
         zone = zone_of(self.time_zone)
         return Pattern(
             self.frequency,
@@ -128,7 +127,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """What was booked by one request: a session, or a series with a session for each date."""
+    """The result of one booking: a session, or a series with a session for each booked date."""
 
     sessions: tuple[Session, ...]
     """By date."""
@@ -136,22 +135,22 @@ class Booking:
 
     @property
     def row(self) -> Session | Series:
-        """Return the row that says how far the booking got: of one date its session's."""
+        """Return the row with the state of the booking: the series', or the only session's."""
         return self.series or self.sessions[0]
 
 
 def occurrence_id(series_id: SeriesId, number: int) -> SessionId:
-    """Return the id of a series' session: the same for every retry."""
+    """Return the id of a session of a series: the same for every retry."""
     return SessionId(str(uuid.uuid5(uuid.UUID(series_id), str(number))))
 
 
 def match_occurrences(
     planned: Iterable[PlannedDate], sessions: Sequence[Session], instances: Sequence[CalendarEvent]
 ) -> Mapping[int, CalendarEvent]:
-    """Return which of a series' *instances* in Outlook each number is.
+    """Return the event of each number among a series' *instances* in Outlook.
 
-    By their id; else by the date they have by the pattern; what then is left, because the whole
-    series was moved, in the order of time.
+    Matched by event id first, then by the original start in the pattern. The remaining events, as
+    after a move of the whole series, are matched in the order of time.
     """
     left = {event.event_id: event for event in sorted(instances, key=lambda event: event.span)}
     found: dict[int, CalendarEvent] = {}

@@ -1,4 +1,4 @@
-"""Reading what dates are checked against: everybody's calendar, and what sessions hold."""
+"""Reading the snapshots that dates are checked against: free/busy and holds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +25,10 @@ from shared.sessions.ports import SessionStore
 from shared.timespan import TimeSpan
 
 _MAX_CONCURRENCY: Final = 3
-"""Outlook answers four requests at once about one mailbox."""
+"""Below the four concurrent requests that Outlook serves per app and mailbox.
+
+Source: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
+"""
 
 
 async def read_snapshots(
@@ -37,9 +40,9 @@ async def read_snapshots(
     freed: Sequence[Session] = (),
     schedules: Schedules,
 ) -> list[WindowSnapshot]:
-    """Read everybody's calendar around *spans* in as few calls as it takes, by start.
+    """Read the participants' free/busy around *spans* in as few calls as possible, by start.
 
-    *freed* sessions are to be moved, so not in the way.
+    *freed*: sessions that are being moved; their present time counts as free.
     """
 
     async def one(window: TimeSpan) -> WindowSnapshot:
@@ -63,8 +66,8 @@ async def check_with_alternatives(
 ) -> tuple[list[CheckedDate], list[WindowSnapshot]]:
     """Check each date once; return the dates, and the snapshots with the holds if they were read.
 
-    Of a single date the holds are not read unless it is refused: placing them shows as much. *own*
-    sessions hold nothing against themselves.
+    For a single date the holds are read only if it is refused: placing its hold finds a conflict as
+    well. Holds of *own* sessions are ignored.
     """
     known = [*snapshots]
     if len(spans) > 1:
@@ -84,7 +87,7 @@ async def with_holds(
     sessions: SessionStore,
     clock: Clock,
 ) -> list[WindowSnapshot]:
-    """Return *snapshots* with what other sessions than *own* hold; *again*: also if it was read."""
+    """Return *snapshots* with the holds of other sessions than *own*; *again*: read them anew."""
 
     async def one(snapshot: WindowSnapshot) -> WindowSnapshot:
         if snapshot.has_holds and not again:
@@ -110,7 +113,7 @@ async def held_spans_by_address(
     sessions: SessionStore,
     clock: Clock,
 ) -> dict[str, list[TimeSpan]]:
-    """Return what sessions hold of each mailbox's time in *window*, by address."""
+    """Return the spans that sessions hold in *window*, by address; none for an empty mailbox."""
     read = partial(sessions.holds, window=window, now=clock.now())
     holds = await gather_limited(read(mailbox) for mailbox in mailboxes.values())
     return {
