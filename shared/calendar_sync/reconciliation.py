@@ -7,11 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from shared.calendar_sync.conflicts import update_conflicts
-from shared.calendar_sync.sync import (
-    apply_event,
-    sync_attendee_mailboxes,
-    sync_session,
-)
+from shared.calendar_sync.sync import apply_event, sync_attendee_mailboxes, sync_session
 from shared.changes.model import Change, ChangeKind
 from shared.clock import Clock
 from shared.errors import (

@@ -114,10 +114,6 @@ async def sync_series(
     await gather_limited(map(one, known))
 
 
-def _is_over(session: Session, *, clock: Clock) -> bool:
-    return session.span.end <= clock.now()
-
-
 async def apply_event(
     session: Session,
     event: CalendarEvent | None,
@@ -131,6 +127,31 @@ async def apply_event(
         # The occurrence is gone, or it has a new id because the whole series was moved.
         event = await find_occurrence(session, calendar=ports.calendar, sessions=ports.sessions)
     return await _apply_event(session, event, organization, cause, ports)
+
+
+async def sync_attendee_mailboxes(session: Session, *, sessions: SessionStore) -> None:
+    """Copy *session* into its attendees' mailboxes. A mailbox in sync costs one read."""
+    async with asyncio.TaskGroup() as tasks:
+        for mailbox in session.mailboxes[:-1]:
+            tasks.create_task(reservations.sync_mailbox(sessions, mailbox, session))
+
+
+def moves_holds(differences: Sequence[Difference]) -> bool:
+    """Return whether the holds in attendees' mailboxes have to change."""
+    return Difference.RESCHEDULED in differences or Difference.CANCELLED in differences
+
+
+async def _read(session: Session, *, calendar: Calendar) -> CalendarEvent | None:
+    if session.event_id is None:
+        return None
+    try:
+        return await calendar.read(session.organizer, session.event_id)
+    except EventGone:
+        return None
+
+
+def _is_over(session: Session, *, clock: Clock) -> bool:
+    return session.span.end <= clock.now()
 
 
 async def _apply_event(
@@ -174,18 +195,32 @@ async def _apply_event(
     return saved
 
 
-async def _read(session: Session, *, calendar: Calendar) -> CalendarEvent | None:
-    if session.event_id is None:
-        return None
-    try:
-        return await calendar.read(session.organizer, session.event_id)
-    except EventGone:
-        return None
-
-
 def _cancelled_merge(session: Session) -> Merged:
     # Graph answers 404 after a cancellation, a hard delete or a move to another calendar alike.
     return Merged(replace(session, state=SessionState.CANCELLED), (Difference.CANCELLED,))
+
+
+def _to_changes(
+    merged: Merged, event: CalendarEvent | None, cause: Cause, now: datetime
+) -> list[Change]:
+    session = merged.session
+    return [
+        Change(
+            session.organization_id,
+            now,
+            _KINDS[difference],
+            cause,
+            session.pairing_id,
+            session.id,
+            _lag_ms(event, now),
+        )
+        for difference in merged.differences
+    ]
+
+
+def _due(session: Session, organization: Organization, now: datetime) -> list[DueItem]:
+    again = next_reconciliation(session, organization.settings.sync_mode, now)
+    return [purge_due_item(session, organization.settings), *([again] if again else [])]
 
 
 async def _follow_up(
@@ -213,41 +248,6 @@ async def _follow_up(
         )
 
 
-def _due(session: Session, organization: Organization, now: datetime) -> list[DueItem]:
-    again = next_reconciliation(session, organization.settings.sync_mode, now)
-    return [purge_due_item(session, organization.settings), *([again] if again else [])]
-
-
-async def sync_attendee_mailboxes(session: Session, *, sessions: SessionStore) -> None:
-    """Copy *session* into its attendees' mailboxes. A mailbox in sync costs one read."""
-    async with asyncio.TaskGroup() as tasks:
-        for mailbox in session.mailboxes[:-1]:
-            tasks.create_task(reservations.sync_mailbox(sessions, mailbox, session))
-
-
-def _to_changes(
-    merged: Merged, event: CalendarEvent | None, cause: Cause, now: datetime
-) -> list[Change]:
-    session = merged.session
-    return [
-        Change(
-            session.organization_id,
-            now,
-            _KINDS[difference],
-            cause,
-            session.pairing_id,
-            session.id,
-            _lag_ms(event, now),
-        )
-        for difference in merged.differences
-    ]
-
-
 def _lag_ms(event: CalendarEvent | None, now: datetime) -> int | None:
     # Exchange's clock may be ahead of this instance's: a negative lag becomes 0.
     return max(0, round((now - event.modified_at).total_seconds() * 1000)) if event else None
-
-
-def moves_holds(differences: Sequence[Difference]) -> bool:
-    """Return whether the holds in attendees' mailboxes have to change."""
-    return Difference.RESCHEDULED in differences or Difference.CANCELLED in differences

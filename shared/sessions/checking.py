@@ -76,15 +76,6 @@ def check_dates(
     ]
 
 
-def _check_date(
-    planned: PlannedDate, snapshots: Sequence[WindowSnapshot], terms: Terms
-) -> CheckedDate:
-    try:
-        return CheckedDate(with_attendance(planned, snapshots, terms))
-    except (SlotTaken, SlotUnknown) as refused:
-        return CheckedDate(replace(planned, outcome=Outcome.SKIPPED), refused)
-
-
 def with_attendance(
     planned: PlannedDate, snapshots: Sequence[WindowSnapshot], terms: Terms
 ) -> PlannedDate:
@@ -119,25 +110,6 @@ def with_alternatives(
         return replace(date, planned=replace(date.planned, alternatives=found))
 
     return [one(date) for date in checked]
-
-
-def _find_alternatives(
-    span: TimeSpan,
-    avoiding: Sequence[TimeSpan],
-    snapshots: Sequence[WindowSnapshot],
-    terms: Terms,
-) -> tuple[TimeSpan, ...]:
-    """Return the free slots nearest to *span* that overlap none of *avoiding*."""
-    snapshot = _snapshot_covering(span, snapshots)
-    found = snapshot.availability.nearest_slots(
-        span.start,
-        terms.rules,
-        held=snapshot.held,
-        count=_CANDIDATE_LIMIT,
-        include_unknown=terms.accept_unknown,
-        at_least=terms.at_least,
-    )
-    return tuple(f for f in found if not any(f.overlaps(other) for other in avoiding))
 
 
 def slot_error(checked: Sequence[CheckedDate]) -> SlotTaken | SlotUnknown | None:
@@ -205,6 +177,42 @@ def resolve_conflicts(
     return tuple(replace(p, alternatives=_first(p.alternatives)) for p in planned)
 
 
+def _check_date(
+    planned: PlannedDate, snapshots: Sequence[WindowSnapshot], terms: Terms
+) -> CheckedDate:
+    try:
+        return CheckedDate(with_attendance(planned, snapshots, terms))
+    except (SlotTaken, SlotUnknown) as refused:
+        return CheckedDate(replace(planned, outcome=Outcome.SKIPPED), refused)
+
+
+def _snapshot_covering(span: TimeSpan, snapshots: Sequence[WindowSnapshot]) -> WindowSnapshot:
+    return next(each for each in snapshots if each.availability.window.covers(span))
+
+
+def _find_alternatives(
+    span: TimeSpan,
+    avoiding: Sequence[TimeSpan],
+    snapshots: Sequence[WindowSnapshot],
+    terms: Terms,
+) -> tuple[TimeSpan, ...]:
+    """Return the free slots nearest to *span* that overlap none of *avoiding*."""
+    snapshot = _snapshot_covering(span, snapshots)
+    found = snapshot.availability.nearest_slots(
+        span.start,
+        terms.rules,
+        held=snapshot.held,
+        count=_CANDIDATE_LIMIT,
+        include_unknown=terms.accept_unknown,
+        at_least=terms.at_least,
+    )
+    return tuple(f for f in found if not any(f.overlaps(other) for other in avoiding))
+
+
+def _first(alternatives: Sequence[TimeSpan]) -> tuple[TimeSpan, ...]:
+    return tuple(alternatives[:_ALTERNATIVES])
+
+
 def _move_to_alternative(
     planned: Sequence[PlannedDate], conflict: PlannedDate, time_zone: str
 ) -> PlannedDate:
@@ -228,11 +236,3 @@ def _move_to_alternative(
         if is_later and is_earlier:
             return replace(conflict, outcome=Outcome.MOVED, moved_to=other)
     return conflict
-
-
-def _snapshot_covering(span: TimeSpan, snapshots: Sequence[WindowSnapshot]) -> WindowSnapshot:
-    return next(each for each in snapshots if each.availability.window.covers(span))
-
-
-def _first(alternatives: Sequence[TimeSpan]) -> tuple[TimeSpan, ...]:
-    return tuple(alternatives[:_ALTERNATIVES])

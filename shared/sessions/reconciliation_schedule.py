@@ -48,12 +48,6 @@ def next_reconciliation(session: Session, background: SyncMode, now: datetime) -
     )
 
 
-def _next_slot(session: Session, every: timedelta, now: datetime) -> datetime:
-    """Return the first time on the session's grid after *now*, at most *every* later."""
-    own = timedelta(seconds=zlib.crc32(session.id.encode()) % (_LONG_TERM_INTERVAL // _SECOND))
-    return now + every - (now - _EPOCH - own) % every
-
-
 def purge_due_item(session: Session, settings: OrganizationSettings) -> DueItem:
     """Return the due item by which every row of *session* is removed after its retention."""
     return DueItem(
@@ -63,3 +57,9 @@ def purge_due_item(session: Session, settings: OrganizationSettings) -> DueItem:
         session.organizer,
         session.id,
     )
+
+
+def _next_slot(session: Session, every: timedelta, now: datetime) -> datetime:
+    """Return the first time on the session's grid after *now*, at most *every* later."""
+    own = timedelta(seconds=zlib.crc32(session.id.encode()) % (_LONG_TERM_INTERVAL // _SECOND))
+    return now + every - (now - _EPOCH - own) % every

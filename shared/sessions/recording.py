@@ -72,88 +72,6 @@ async def confirm_booking(
     return Booking(sessions, series)
 
 
-async def _announce_booked(news: Sequence[Session], ports: SessionPorts) -> None:
-    """Append the newly scheduled sessions to the feed and schedule the check for their join link.
-
-    After the rows are saved, so that the platform can read what the feed names. At most once: a
-    crash in between loses the entries.
-    """
-    if not news:
-        return
-    await ports.changes.append(
-        [_change(s, ChangeKind.SCHEDULED, Cause.API, clock=ports.clock) for s in news]
-    )
-    await schedule_link_check(news[0], jobs=ports.jobs)  # a series has one link for all its dates
-
-
-async def _save_confirmed(
-    session: Session,
-    event: CalendarEvent,
-    occurrence: CalendarEvent | None,
-    *,
-    sessions: SessionStore,
-    clock: Clock,
-) -> tuple[Session, bool]:
-    """Return the session as scheduled, and whether this call confirmed it."""
-    wanted, attendees, is_news = session.online_meeting, session.attendees, False
-    while session.state is SessionState.REQUESTED:
-        confirmed = replace(
-            session,
-            state=lifecycle.after(session.state, Action.CONFIRM),
-            attendees=attendees,
-            online_meeting=online_meeting_of(wanted, event),
-            changed_at=session.next_changed_at(clock.now()),
-            held_until=None,
-        )
-        if session.series_id is None:
-            confirmed = replace(
-                confirmed,
-                event_id=event.event_id,
-                ical_uid=event.ical_uid,
-                event_etag=event.etag,
-                event_modified_at=event.modified_at,
-            )
-        elif occurrence is not None:
-            confirmed = replace(
-                confirmed,
-                span=occurrence.span,
-                event_id=occurrence.event_id,
-                ical_uid=occurrence.ical_uid,
-            )
-        try:
-            session, is_news = await reservations.save(sessions, confirmed), True
-        except StaleRow:
-            session = await _reload_or_hold_again(session, sessions=sessions, clock=clock)
-    return session, is_news
-
-
-async def _reload_or_hold_again(
-    session: Session, *, sessions: SessionStore, clock: Clock
-) -> Session:
-    """Reload the session; if a concurrent attempt rolled it back, store it again.
-
-    A date of a series is in Outlook with the others, so other sessions' holds do not refuse it.
-    """
-    try:
-        return await sessions.get(session.organizer, session.id)
-    except NotFound:
-        if session.series_id is None:
-            return await place_holds(session, sessions=sessions, clock=clock)
-        now = clock.now()
-        return await reservations.create(sessions, session, now, ignore_holds=True)
-
-
-async def _save_series(series: Series, *, sessions: SessionStore) -> Series:
-    while True:
-        try:
-            return await reservations.put_series(sessions, series)
-        except StaleRow:
-            known = await sessions.get_series(series.organizer, series.id)
-            if known is not None and known.state is SessionState.SCHEDULED:
-                return known
-            series = replace(series, version=known.version if known else "")
-
-
 async def save_rescheduled(
     session: Session, event: CalendarEvent, time_zone: str, *, ports: SessionPorts
 ) -> Session:
@@ -266,6 +184,83 @@ def series_job(kind: JobKind, series: Series) -> Job:
     return Job(kind, series.organization_id, (series.organizer,), (SessionId(series.id),))
 
 
+async def _save_confirmed(
+    session: Session,
+    event: CalendarEvent,
+    occurrence: CalendarEvent | None,
+    *,
+    sessions: SessionStore,
+    clock: Clock,
+) -> tuple[Session, bool]:
+    """Return the session as scheduled, and whether this call confirmed it."""
+    wanted, attendees, is_news = session.online_meeting, session.attendees, False
+    while session.state is SessionState.REQUESTED:
+        confirmed = replace(
+            session,
+            state=lifecycle.after(session.state, Action.CONFIRM),
+            attendees=attendees,
+            online_meeting=online_meeting_of(wanted, event),
+            changed_at=session.next_changed_at(clock.now()),
+            held_until=None,
+        )
+        if session.series_id is None:
+            confirmed = replace(
+                confirmed,
+                event_id=event.event_id,
+                ical_uid=event.ical_uid,
+                event_etag=event.etag,
+                event_modified_at=event.modified_at,
+            )
+        elif occurrence is not None:
+            confirmed = replace(
+                confirmed,
+                span=occurrence.span,
+                event_id=occurrence.event_id,
+                ical_uid=occurrence.ical_uid,
+            )
+        try:
+            session, is_news = await reservations.save(sessions, confirmed), True
+        except StaleRow:
+            session = await _reload_or_hold_again(session, sessions=sessions, clock=clock)
+    return session, is_news
+
+
+async def _announce_booked(news: Sequence[Session], ports: SessionPorts) -> None:
+    """Append the newly scheduled sessions to the feed and schedule the check for their join link.
+
+    After the rows are saved, so that the platform can read what the feed names. At most once: a
+    crash in between loses the entries.
+    """
+    if not news:
+        return
+    await ports.changes.append(
+        [_change(s, ChangeKind.SCHEDULED, Cause.API, clock=ports.clock) for s in news]
+    )
+    await schedule_link_check(news[0], jobs=ports.jobs)  # a series has one link for all its dates
+
+
+async def _save_series(series: Series, *, sessions: SessionStore) -> Series:
+    while True:
+        try:
+            return await reservations.put_series(sessions, series)
+        except StaleRow:
+            known = await sessions.get_series(series.organizer, series.id)
+            if known is not None and known.state is SessionState.SCHEDULED:
+                return known
+            series = replace(series, version=known.version if known else "")
+
+
+def _change(session: Session, kind: ChangeKind, cause: Cause, *, clock: Clock) -> Change:
+    return Change(
+        session.organization_id,
+        clock.now(),
+        kind,
+        cause,
+        session.pairing_id,
+        session.id,
+    )
+
+
 async def _enqueue_conflict_recheck(
     former_conflicts: Sequence[SessionId], session: Session, *, jobs: JobQueue
 ) -> None:
@@ -280,12 +275,17 @@ async def _enqueue_conflict_recheck(
         )
 
 
-def _change(session: Session, kind: ChangeKind, cause: Cause, *, clock: Clock) -> Change:
-    return Change(
-        session.organization_id,
-        clock.now(),
-        kind,
-        cause,
-        session.pairing_id,
-        session.id,
-    )
+async def _reload_or_hold_again(
+    session: Session, *, sessions: SessionStore, clock: Clock
+) -> Session:
+    """Reload the session; if a concurrent attempt rolled it back, store it again.
+
+    A date of a series is in Outlook with the others, so other sessions' holds do not refuse it.
+    """
+    try:
+        return await sessions.get(session.organizer, session.id)
+    except NotFound:
+        if session.series_id is None:
+            return await place_holds(session, sessions=sessions, clock=clock)
+        now = clock.now()
+        return await reservations.create(sessions, session, now, ignore_holds=True)

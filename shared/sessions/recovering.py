@@ -69,16 +69,37 @@ async def recover(job: Job, organization: Organization, *, ports: SessionPorts) 
         await recover_change([session], organization, ports=ports)
 
 
-async def _recover_booking(
-    session: Session, organization: Organization, ports: SessionPorts
-) -> None:
-    event = await ports.calendar.find(session.organizer, session.id)
-    if event is None:
-        await release_holds(session.mailboxes, session.id, sessions=ports.sessions)
-        log_event("booking.undone", session_id=session.id)
-        return
-    await confirm_booking(Booking((session,)), event, {}, organization, ports=ports)
-    log_event("booking.finished", session_id=session.id)
+async def recover_change(
+    sessions: Sequence[Session],
+    organization: Organization,
+    *,
+    ports: SessionPorts,
+    series: Series | None = None,
+    releases: bool = True,
+) -> list[Session]:
+    """Finish or undo a reschedule or cancellation of *sessions*: one session, or a whole *series*.
+
+    Returns the sessions as they are stored then. A move that began less than a minute ago is not
+    undone: its request may still be running, and has a recovery job of its own. *releases* False:
+    nothing is undone, because the caller is about to repeat the change.
+    """
+    now, instances = ports.clock.now(), list[CalendarEvent]()
+    found: Mapping[int, CalendarEvent]
+    if series is None:
+        (session,) = sessions
+        found = await _read_event(session, calendar=ports.calendar)
+    else:
+        instances = await list_instances(series, calendar=ports.calendar)
+        found = match_occurrences(series.planned, sessions, instances)
+        # A series can lose its past dates in Outlook: a past session without an event stays as is.
+        sessions = [s for s in sessions if s.span.end > now or s.pending_span]
+    recovered = await gather_limited(
+        _recover_one(s, found.get(s.occurrence), releases=releases, ports=ports) for s in sessions
+    )
+    await schedule_follow_ups(recovered, organization, series=series, ports=ports)
+    if series is not None:
+        await _update_planned_dates(series, recovered, instances, sessions=ports.sessions)
+    return recovered
 
 
 async def _recover_series_booking(
@@ -119,71 +140,16 @@ async def _recover_series_booking(
     log_event("series.finished", session_id=series.id, count=len(rows))
 
 
-async def _adopt_occurrence(
-    sibling: Session, number: int, event: CalendarEvent, *, sessions: SessionStore, clock: Clock
-) -> Session:
-    """Store a session for an occurrence that was to be skipped and is in Outlook."""
-    now = clock.now()
-    if sibling.series_id is None:
-        raise ValueError("the session belongs to no series")
-    session = replace(
-        sibling,
-        id=occurrence_id(sibling.series_id, number),
-        occurrence=number,
-        state=SessionState.REQUESTED,
-        span=event.span,
-        event_id=None,
-        # The sibling's free/busy is of another date.
-        attendees=tuple(replace(a, is_free=True) for a in sibling.attendees),
-        held_until=now,
-        version="",
-    )
-    try:
-        return await reservations.create(sessions, session, now, ignore_holds=True)
-    except StaleRow:
-        return await sessions.get(session.organizer, session.id)
-
-
-def _plan_as_created(planned: PlannedDate, event: CalendarEvent | None) -> PlannedDate:
-    """Return *planned* with the outcome that Outlook shows: *event*, or None for a missing one."""
+async def _recover_booking(
+    session: Session, organization: Organization, ports: SessionPorts
+) -> None:
+    event = await ports.calendar.find(session.organizer, session.id)
     if event is None:
-        return replace(planned, outcome=Outcome.SKIPPED, moved_to=None)
-    if planned.outcome is Outcome.BOOKED or event.span == planned.moved_to:
-        return planned
-    return replace(planned, outcome=Outcome.UNPLANNED, moved_to=None)
-
-
-async def recover_change(
-    sessions: Sequence[Session],
-    organization: Organization,
-    *,
-    ports: SessionPorts,
-    series: Series | None = None,
-    releases: bool = True,
-) -> list[Session]:
-    """Finish or undo a reschedule or cancellation of *sessions*: one session, or a whole *series*.
-
-    Returns the sessions as they are stored then. A move that began less than a minute ago is not
-    undone: its request may still be running, and has a recovery job of its own. *releases* False:
-    nothing is undone, because the caller is about to repeat the change.
-    """
-    now, instances = ports.clock.now(), list[CalendarEvent]()
-    found: Mapping[int, CalendarEvent]
-    if series is None:
-        (session,) = sessions
-        found = await _read_event(session, calendar=ports.calendar)
-    else:
-        instances = await list_instances(series, calendar=ports.calendar)
-        found = match_occurrences(series.planned, sessions, instances)
-        # A series can lose its past dates in Outlook: a past session without an event stays as is.
-        sessions = [s for s in sessions if s.span.end > now or s.pending_span]
-    recovered = await gather_limited(
-        _recover_one(s, found.get(s.occurrence), releases=releases, ports=ports) for s in sessions
-    )
-    await schedule_follow_ups(recovered, organization, series=series, ports=ports)
-    if series is not None:
-        await _update_planned_dates(series, recovered, instances, sessions=ports.sessions)
-    return recovered
+        await release_holds(session.mailboxes, session.id, sessions=ports.sessions)
+        log_event("booking.undone", session_id=session.id)
+        return
+    await confirm_booking(Booking((session,)), event, {}, organization, ports=ports)
+    log_event("booking.finished", session_id=session.id)
 
 
 async def _read_event(session: Session, *, calendar: Calendar) -> dict[int, CalendarEvent]:
@@ -237,3 +203,37 @@ async def _update_planned_dates(
     planned = tuple(map(updated, series.planned))
     if planned != series.planned:
         await reservations.put_series(sessions, replace(series, planned=planned))
+
+
+async def _adopt_occurrence(
+    sibling: Session, number: int, event: CalendarEvent, *, sessions: SessionStore, clock: Clock
+) -> Session:
+    """Store a session for an occurrence that was to be skipped and is in Outlook."""
+    now = clock.now()
+    if sibling.series_id is None:
+        raise ValueError("the session belongs to no series")
+    session = replace(
+        sibling,
+        id=occurrence_id(sibling.series_id, number),
+        occurrence=number,
+        state=SessionState.REQUESTED,
+        span=event.span,
+        event_id=None,
+        # The sibling's free/busy is of another date.
+        attendees=tuple(replace(a, is_free=True) for a in sibling.attendees),
+        held_until=now,
+        version="",
+    )
+    try:
+        return await reservations.create(sessions, session, now, ignore_holds=True)
+    except StaleRow:
+        return await sessions.get(session.organizer, session.id)
+
+
+def _plan_as_created(planned: PlannedDate, event: CalendarEvent | None) -> PlannedDate:
+    """Return *planned* with the outcome that Outlook shows: *event*, or None for a missing one."""
+    if event is None:
+        return replace(planned, outcome=Outcome.SKIPPED, moved_to=None)
+    if planned.outcome is Outcome.BOOKED or event.span == planned.moved_to:
+        return planned
+    return replace(planned, outcome=Outcome.UNPLANNED, moved_to=None)

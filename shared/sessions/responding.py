@@ -63,42 +63,6 @@ async def respond(
     return session
 
 
-def _require_attendee(participation: Caller, session: Session) -> None:
-    """Raise NotAllowed for the organizer, NotFound for a caller who is not invited."""
-    if session.organizer == participation.mailbox:
-        raise NotAllowed(
-            "The organizer has nothing to answer.", remedy="Reschedule or cancel the session."
-        )
-    if all(a.object_id != participation.mailbox.object_id for a in session.attendees):
-        raise NotFound("There is no such session.")
-
-
-async def _is_already_answered(
-    session: Session, me: ObjectId, answer: InvitationResponse, *, calendar: Calendar
-) -> bool:
-    """Return whether the organizer's copy has that answer: an earlier attempt gave it."""
-    if session.event_id is None:
-        return False
-    try:
-        event = await calendar.read(session.organizer, session.event_id)
-    except EventGone:
-        return False
-    address = next(a.address for a in session.attendees if a.object_id == me)
-    return any(
-        (a.response.state, a.response.proposed) == (answer.state, answer.proposed)
-        for a in event.attendees
-        if a.address == address
-    )
-
-
-async def _enqueue_reconciliation(session: Session, *, jobs: JobQueue) -> None:
-    """Read the answer from the organizer's copy later, should its change notification be lost."""
-    await jobs.put(
-        Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,)),
-        delay=_ANSWER_TAKES,
-    )
-
-
 async def accept_proposal(
     participation: Caller, pairing: Pairing, session: Session, attendee: str, *, ports: SessionPorts
 ) -> Session:
@@ -138,3 +102,39 @@ async def accept_proposal(
             remedy="Move the session to another time, or ask for another proposal.",
         ) from refused
     return moved
+
+
+def _require_attendee(participation: Caller, session: Session) -> None:
+    """Raise NotAllowed for the organizer, NotFound for a caller who is not invited."""
+    if session.organizer == participation.mailbox:
+        raise NotAllowed(
+            "The organizer has nothing to answer.", remedy="Reschedule or cancel the session."
+        )
+    if all(a.object_id != participation.mailbox.object_id for a in session.attendees):
+        raise NotFound("There is no such session.")
+
+
+async def _is_already_answered(
+    session: Session, me: ObjectId, answer: InvitationResponse, *, calendar: Calendar
+) -> bool:
+    """Return whether the organizer's copy has that answer: an earlier attempt gave it."""
+    if session.event_id is None:
+        return False
+    try:
+        event = await calendar.read(session.organizer, session.event_id)
+    except EventGone:
+        return False
+    address = next(a.address for a in session.attendees if a.object_id == me)
+    return any(
+        (a.response.state, a.response.proposed) == (answer.state, answer.proposed)
+        for a in event.attendees
+        if a.address == address
+    )
+
+
+async def _enqueue_reconciliation(session: Session, *, jobs: JobQueue) -> None:
+    """Read the answer from the organizer's copy later, should its change notification be lost."""
+    await jobs.put(
+        Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,)),
+        delay=_ANSWER_TAKES,
+    )
