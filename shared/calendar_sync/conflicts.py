@@ -40,7 +40,7 @@ async def update_conflicts(
         try:
             other = await sessions.get(session.organizer, other_id)
         except NotFound:
-            continue  # purged, or organized by a mailbox that this row does not name
+            continue  # purged, or only the attendees' mailboxes have it
         await _save_conflicts(other, _remove(session.id), sessions=sessions)
     log_event("session.conflicts", session_id=session.id, count=len(overlapping))
     return await _save_conflicts(

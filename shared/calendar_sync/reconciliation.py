@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _UNREADABLE_AGAIN: Final = timedelta(hours=6)
 _WAIT_SECONDS: Final = 30.0
-"""How long a session waits if Graph throttles without a Retry-After."""
+"""The delay of a session if Graph throttles without a Retry-After."""
 
 
 async def enqueue_reconciliations(*, jobs: JobQueue, due: DueStore, clock: Clock) -> int:
@@ -109,27 +109,23 @@ async def _reconcile_one(
 ) -> bool:
     """Merge *event* (None: it is gone), schedule the next read; return whether it changed."""
     try:
-        now_known = await apply_event(
-            session, event, organization, Cause.RECONCILIATION, ports=ports
-        )
+        synced = await apply_event(session, event, organization, Cause.RECONCILIATION, ports=ports)
     except StaleRow:
-        now_known = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
-    is_changed = now_known.changed_at != session.changed_at
-    if now_known.unreadable_since is not None:
+        synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
+    is_changed = synced.changed_at != session.changed_at
+    if synced.unreadable_since is not None:
         with suppress(StaleRow):  # another worker has just synced the row
-            now_known = await reservations.save(
-                ports.sessions, replace(now_known, unreadable_since=None)
-            )
+            synced = await reservations.save(ports.sessions, replace(synced, unreadable_since=None))
     # A worker may have crashed after it saved the row, and before attendees' holds and conflicts.
-    await sync_attendee_mailboxes(now_known, sessions=ports.sessions)
+    await sync_attendee_mailboxes(synced, sessions=ports.sessions)
     await update_conflicts(
-        now_known,
+        synced,
         Cause.RECONCILIATION,
         sessions=ports.sessions,
         changes=ports.changes,
         clock=ports.clock,
     )
-    await _schedule_next(now_known, organization, due=ports.due, clock=ports.clock)
+    await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
     return is_changed
 
 
@@ -181,7 +177,7 @@ async def _mark_unreadable(session: Session, refused: Exception, ports: SessionP
     """
     now = ports.clock.now()
     if session.unreadable_since is None:
-        trouble = Change(
+        report = Change(
             session.organization_id,
             now,
             ChangeKind.TROUBLE,
@@ -190,7 +186,7 @@ async def _mark_unreadable(session: Session, refused: Exception, ports: SessionP
             session.id,
             detail="mailbox_unusable" if isinstance(refused, MailboxUnusable) else "refused",
         )
-        await ports.changes.append([trouble])
+        await ports.changes.append([report])
         with suppress(StaleRow):  # another worker has just written the row
             await reservations.save(ports.sessions, replace(session, unreadable_since=now))
     if session.span.end > now:

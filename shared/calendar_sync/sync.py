@@ -25,7 +25,7 @@ from shared.sessions.reconciliation_schedule import next_reconciliation, purge_d
 from shared.sessions.series import Series, match_occurrences
 
 _ATTEMPTS: Final = 5
-"""How often a sync starts again after an ETag conflict."""
+"""The number of attempts of a sync that meets ETag conflicts."""
 _KINDS: Final[Mapping[Difference, ChangeKind]] = {
     Difference.RESCHEDULED: ChangeKind.RESCHEDULED,
     Difference.CANCELLED: ChangeKind.CANCELLED,

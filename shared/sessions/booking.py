@@ -3,7 +3,7 @@
 The order of effects is the protocol (docs/architecture.md), the same for one date and for several:
 enqueue the recovery job, place the attendees' holds, place the organizer's hold with the row,
 create the event in Outlook, confirm rows and holds. The plan is stored before any hold is placed,
-so that the recovery job knows which event to look for: the plan of one date is the session's row,
+so that the recovery job can find the event: the plan of one date is the session's row,
 of several dates the series' row. Ids are derived from the idempotency key, so a retry finds the
 state that an earlier attempt left at any step, and continues from there.
 
@@ -61,9 +61,9 @@ from shared.sessions.series import Booking, occurrence_id
 from shared.sessions.snapshots import check_with_alternatives, read_snapshots, with_holds
 
 _MAX_ATTEMPTS: Final = 5
-"""How often a request re-reads the state of a concurrent attempt with the same key."""
+"""The number of times a request starts again from the state of a concurrent attempt."""
 _MAX_PLANS: Final = 3
-"""How often dates are planned again after other bookings took some of them first."""
+"""The number of plans a request makes before it gives up a race for its dates."""
 
 
 async def book(

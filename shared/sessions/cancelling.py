@@ -81,7 +81,7 @@ async def _cancel_in_outlook(
 ) -> dict[SessionId, Exception]:
     """Cancel the events of *changeable*; return the errors by session.
 
-    An event that Outlook does not have counts as cancelled.
+    An event that is missing in Outlook is cancelled already, so it is no error.
     """
     series = scoped.series
     if series is not None and series.event_id is not None and scoped.is_whole_series(changeable):

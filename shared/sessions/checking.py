@@ -22,9 +22,9 @@ from shared.timespan import TimeSpan
 
 _ALTERNATIVES: Final = 5
 _CANDIDATE_LIMIT: Final = 40
-"""How many of the nearest slots are candidates for a date between its neighbours."""
+"""The number of nearest slots that are candidates for a date between its neighbours."""
 _LOOK_BACK, _LOOK_AHEAD = timedelta(days=3), timedelta(days=7)
-"""How far before and after a single date alternatives are searched."""
+"""The search range for alternatives before and after a single date."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Creating the event in Outlook, as an online meeting where the calendar offers one.
 
 Booking sends as few requests as possible. It reads a calendar's offered providers (cached for an
-hour by the adapter) in three cases only: the caller asked for Skype, Outlook refused the event, or
+hour by the adapter) in three cases only: the caller requested Skype, Outlook refused the event, or
 Outlook created it without an online meeting.
 """
 

@@ -21,7 +21,7 @@ from shared.sessions.ports import SessionStore
 from shared.sessions.series import Series
 
 _CONCURRENT_ATTEMPT_TIMEOUT: Final = timedelta(seconds=3)
-"""How long a retry waits for the attempt under way. Waiting improves the reply, not the safety."""
+"""The time a retry waits for the attempt under way. Waiting improves the reply, not the safety."""
 _POLL_INTERVAL: Final = timedelta(seconds=0.2)
 _ABANDONED_AFTER: Final = timedelta(minutes=1)
 """Longer than any request runs, shorter than the delay of the recovery job."""
@@ -49,40 +49,40 @@ async def place_holds(
         SlotTaken: the holds of this attempt are released.
         StaleRow: the session exists already.
     """
-    ours: list[Mailbox] = []
+    held_here: list[Mailbox] = []
     until = clock.now() + HOLD_TTL
     try:
         return await _place_holds(
-            replace(session, held_until=until), ours, at_least, sessions=sessions, clock=clock
+            replace(session, held_until=until), held_here, at_least, sessions=sessions, clock=clock
         )
     except SlotTaken:
         # Only this attempt's holds: a concurrent attempt of the same request relies on the others.
-        for mailbox in ours:
+        for mailbox in held_here:
             await reservations.release(sessions, mailbox, session.id, only_expiring_at=until)
         raise
 
 
 async def _place_holds(
     session: Session,
-    ours: list[Mailbox],
+    held_here: list[Mailbox],
     at_least: int | None,
     *,
     sessions: SessionStore,
     clock: Clock,
 ) -> Session:
-    """Place the holds in order; append each mailbox that this attempt holds to *ours*."""
+    """Place the holds in order; append each mailbox that this attempt holds to *held_here*."""
     now, opened = clock.now(), session
     hold = Hold(session.id, session.span, session.held_until)
     for mailbox in sorted(session.mailboxes):
         if mailbox == session.organizer:
             opened = await reservations.create(sessions, opened, now)
-            ours.append(mailbox)
+            held_here.append(mailbox)
         elif session.holds_time_of(mailbox):
             try:
                 if not await reservations.place_hold(
                     sessions, mailbox, hold, session.organizer, now
                 ):
-                    ours.append(mailbox)
+                    held_here.append(mailbox)
             except SlotTaken:
                 if at_least is None and _is_required(session, mailbox):
                     raise

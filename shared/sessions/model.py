@@ -20,9 +20,9 @@ from shared.sessions.recurrence import Pattern
 from shared.timespan import TimeSpan
 
 HOLD_TTL = timedelta(minutes=10)
-"""How long an unconfirmed hold is active: longer than the recovery job and its retries need."""
+"""The lifetime of an unconfirmed hold: longer than the recovery job and its retries need."""
 RECOVERY_DELAY = timedelta(minutes=2)
-"""How long after the start of a booking or change its recovery job runs."""
+"""The delay of the recovery job after the start of a booking or change."""
 LINK_CHECK_DELAYS = (timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=5))
 """The delay of each check for a late join link after the check before. After the last check without
 one the link is overdue."""
@@ -157,7 +157,7 @@ class Session:
     changed_at: datetime
     online_meeting: OnlineMeeting = OnlineMeeting()
     fingerprint: str = ""
-    """Hash of the booking request, to tell a retry from another request under the same key."""
+    """Hash of the booking request: another request under the same key has another one."""
     unknown_for: tuple[str, ...] = ()
     """Addresses whose availability was unknown when the session was booked."""
     event_id: EventId | None = None
@@ -180,7 +180,7 @@ class Session:
     pending_base_version: str | None = None
     """The *version* that the pending reschedule is based on: its retry has seen no later one."""
     held_until: datetime | None = None
-    """When an unconfirmed hold (state requested, or *pending_span*) expires."""
+    """The expiry of an unconfirmed hold (state requested, or *pending_span*)."""
     version: str = ""
     """The stored row's etag; empty before it is stored."""
 

@@ -14,8 +14,8 @@ from shared.sessions.series import Series, match_occurrences
 from shared.timespan import TimeSpan
 
 _SEARCH_MARGIN: Final = timedelta(days=180)
-"""How far before and after its planned dates a series is searched: the organizer may have moved it
-in Outlook. With a year of dates in between, the window is below Graph's limit of two years."""
+"""The search range before and after a series' planned dates: the organizer may have moved it in
+Outlook. With a year of dates in between, the window is below Graph's limit of two years."""
 
 
 async def load_sessions(series: Series, *, sessions: SessionStore) -> list[Session]:
@@ -61,7 +61,7 @@ async def ensure_event_id(
     ).get(session.occurrence)
     if event is None:
         return session
-    # Without the etag: the attendees' answers were not merged, so this version counts as unread.
+    # Without the etag: this version's answers are not merged, so a later sync must not skip it.
     learned = replace(session, event_id=event.event_id, ical_uid=event.ical_uid)
     try:
         return await reservations.save(sessions, learned)

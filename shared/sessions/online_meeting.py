@@ -50,13 +50,13 @@ def resolve_skype(
 
 
 def fallback_provider(
-    asked: OnlineMeetingChoice, offered: frozenset[OnlineMeetingChoice]
+    requested: OnlineMeetingChoice, offered: frozenset[OnlineMeetingChoice]
 ) -> OnlineMeetingChoice | None:
-    """Return the provider to request after Graph refused an event with *asked*.
+    """Return the provider to request after Graph refused an event with *requested*.
 
     None: the provider is not the cause, since the calendar offers it (*offered*).
     """
-    match asked:
+    match requested:
         case OnlineMeetingChoice.NONE:
             return None
         case OnlineMeetingChoice.SKYPE:

@@ -1,4 +1,4 @@
-"""When a session is reconciled and when it is purged: its due items. Pure."""
+"""The due items of a session: its next reconciliation and its purge. Pure."""
 
 import zlib
 from datetime import UTC, datetime, timedelta

@@ -42,7 +42,7 @@ async def confirm_booking(
     """Save the booking as scheduled: Outlook has the *event*, for a series the master.
 
     *occurrences*: the known events of a series' dates, by number. The series' own row is saved
-    last: once it is scheduled, the recovery job has nothing left to look for.
+    last: once it is scheduled, the recovery job has nothing left to do.
 
     Raises SlotTaken: a concurrent rollback removed a single session's row, and its time was taken.
     """

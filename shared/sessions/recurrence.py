@@ -21,7 +21,7 @@ _WEEK: Final = timedelta(days=7)
 
 
 class Frequency(StrEnum):
-    """How often a session repeats."""
+    """The interval between the dates of a series."""
 
     WEEKLY = "weekly"
     BIWEEKLY = "biweekly"
@@ -29,7 +29,7 @@ class Frequency(StrEnum):
 
 
 class MonthlyBy(StrEnum):
-    """How the day of another month is chosen."""
+    """The rule for the day of another month."""
 
     DAY_OF_MONTH = "day_of_month"
     """The 15th; the 31st is the last day of a shorter month."""

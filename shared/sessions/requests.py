@@ -42,7 +42,7 @@ class BookingRequest:
     """Book if the caller is free and so many participants in all; None: all required ones."""
     repeat: Repeat | None = None
     on_conflict: OnConflict = OnConflict.REFUSE
-    """How dates of a series that are not free are resolved."""
+    """The rule for dates of a series that are not free."""
 
     @property
     def span(self) -> TimeSpan:

@@ -41,7 +41,7 @@ from shared.sessions.snapshots import check_with_alternatives, read_snapshots, w
 from shared.timespan import TimeSpan
 
 _MAX_ATTEMPTS: Final = 3
-"""How often a request continues from the row that a concurrent attempt of it has written."""
+"""The number of attempts of a request that meets a concurrent attempt of the same request."""
 
 
 async def reschedule(

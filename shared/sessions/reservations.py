@@ -99,7 +99,7 @@ async def release(
 async def purge(store: SessionStore, session: Session) -> int:
     """Remove every row of *session* in every mailbox; return how many rows.
 
-    The row of a day counts if no other session has a hold on that day.
+    The row of a day is included if no other session has a hold on that day.
     """
     removed = 0
     for mailbox in session.mailboxes:  # the organizer's last: a retry finds the others by it

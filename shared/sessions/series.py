@@ -13,7 +13,7 @@ from shared.timespan import TimeSpan
 
 
 class OnConflict(StrEnum):
-    """How a booking resolves dates of a series that are not free."""
+    """The rule of a booking for dates of a series that are not free."""
 
     REFUSE = "refuse"
     SKIP = "skip"
@@ -23,7 +23,7 @@ class OnConflict(StrEnum):
 
 
 class Scope(StrEnum):
-    """Which dates of a series a change applies to. Dates that are over stay as they are."""
+    """The dates of a series that a change applies to. Dates that are over stay as they are."""
 
     ONE = "one"
     THIS_AND_FOLLOWING = "this_and_following"

@@ -42,7 +42,7 @@ async def read_snapshots(
 ) -> list[WindowSnapshot]:
     """Read the participants' free/busy around *spans* in as few calls as possible, by start.
 
-    *freed*: sessions that are being moved; their present time counts as free.
+    *freed*: sessions that are being moved; their present time is taken as free.
     """
 
     async def one(window: TimeSpan) -> WindowSnapshot:
