@@ -38,10 +38,7 @@ class SessionState(StrEnum):
 
 
 class ResponseState(StrEnum):
-    """An attendee's answer. Graph's `none` and `notResponded` are both `pending` here.
-
-    Source: https://learn.microsoft.com/graph/api/resources/responsestatus
-    """
+    """An attendee's answer. Graph's `none` and `notResponded` are both `pending` here."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -116,7 +113,10 @@ class AttendeeResponse:
     """The time that the attendee proposes, until the organizer answers the proposal."""
     was_reset: bool = False
     """Pending because a reschedule reset an earlier answer (Graph's `notResponded`), not because
-    the attendee has never answered (`none`)."""
+    the attendee has never answered (`none`).
+
+    Source: https://learn.microsoft.com/graph/api/resources/responsestatus
+    """
 
 
 @dataclass(frozen=True, slots=True)
