@@ -1,4 +1,4 @@
-"""The merge of what Graph shows: over any history, in any order, however often."""
+"""The merge of event versions: over any history, in any order, with repetitions."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -61,7 +61,7 @@ def _session() -> Session:
 
 @dataclass
 class _Outlook:
-    """The organizer's copy, as simple as it can be: what it shows after each act."""
+    """A minimal model of the organizer's copy: its version after each act."""
 
     span: TimeSpan
     responses: dict[str, AttendeeResponse]

@@ -144,7 +144,7 @@ async def test_reconciliation_mends_what_a_dead_worker_left() -> None:
     moved = a_span(at(15, day=1))
     env.clock.advance(timedelta(minutes=1))
     seen = env.calendar.moved(env.outlook.events[0], moved)
-    # The row was written, and then nothing more.
+    # The worker crashed right after it wrote the row.
     await reservations.save(
         env.sessions,
         replace(
@@ -166,7 +166,7 @@ async def test_reconciliation_mends_what_a_dead_worker_left() -> None:
 
 
 class _Throttled(FakeCalendar):
-    """Lets the first two of a batch be read."""
+    """Throttles all of a batch but the first two."""
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
@@ -213,7 +213,7 @@ async def test_moves_and_readings_out_of_turn_do_not_have_a_session_read_more_of
 
 
 class _Down(FakeCalendar):
-    """Shows the first of a batch; the others are to be asked for later."""
+    """Returns the first of a batch; the others are unavailable."""
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
@@ -273,7 +273,7 @@ async def test_time_that_is_still_held_of_a_session_moved_away_is_no_overlap() -
     first, second = await _booked(env), await _booked(env, "other", 14)
     seen = env.calendar.moved(env.outlook.events[0], a_span(at(16, day=1)))
     stored = await env.sessions.get(env.mentee, first.id)
-    await reservations.save(env.sessions, merge(stored, seen).session)  # and then the worker died
+    await reservations.save(env.sessions, merge(stored, seen).session)  # then the worker crashed
     env.calendar.moved(env.outlook.events[1], a_span(at(10, 15, day=1)))
     moved = await sync_session(second, env.organization, Cause.OUTLOOK, ports=env.ports)
     assert (await env.sessions.get(env.mentee, moved.id)).conflicts_with == ()

@@ -1,4 +1,4 @@
-"""A mentor and a mentee, their calendars, and everything that sessions need, in memory."""
+"""The booking environment: a mentor and a mentee, their calendars, and in-memory ports."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,7 +32,7 @@ from tests.fakes import (
 
 @dataclass
 class BookingEnv:
-    """What a test books on."""
+    """The participants, fakes and stores of one test."""
 
     organization: Organization
     pairing: Pairing
@@ -48,7 +48,7 @@ class BookingEnv:
 
     @property
     def ports(self) -> SessionPorts:
-        """Return the ports together."""
+        """Return the fakes as the ports of the use cases."""
         return SessionPorts(
             schedules=self.outlook,
             calendar=self.calendar,
@@ -61,18 +61,18 @@ class BookingEnv:
         )
 
     def acting(self, mailbox: Mailbox) -> Caller:
-        """Return somebody signed in."""
+        """Return *mailbox* as a signed-in caller."""
         return Caller(self.organization, ActingUser(mailbox, "token"))
 
     def address(self, mailbox: Mailbox) -> str:
-        """Return somebody's address."""
+        """Return the address of *mailbox*."""
         found = self.pairing.participant(mailbox.object_id)
         assert found is not None
         return found.address
 
 
 def a_booking_env() -> BookingEnv:
-    """Return a new one, on a Monday morning."""
+    """Return a new environment, on a Monday morning."""
     clock = FakeClock()
     mentor = a_mailbox()
     mentee = a_mailbox(mentor.tenant_id)
@@ -102,12 +102,12 @@ def a_booking_env() -> BookingEnv:
 
 @pytest.fixture
 def env() -> BookingEnv:
-    """Provide a new desk."""
+    """Provide a new booking environment."""
     return a_booking_env()
 
 
 def a_request(key: str = "key", hour: int = 10, **changes: object) -> BookingRequest:
-    """Return a wish for half an hour tomorrow."""
+    """Return a request for half an hour tomorrow."""
     given: dict[str, object] = {
         "key": key,
         "fingerprint": f"{key}-{hour}",

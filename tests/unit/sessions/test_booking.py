@@ -171,7 +171,7 @@ async def test_verifying_a_finished_booking_changes_nothing(env: BookingEnv) -> 
 
 
 def a_group(env: BookingEnv, *, optional: int = 0, size: int = 4) -> list[Mailbox]:
-    """Let the desk's pairing be of *size* people, the last *optional* of them not required."""
+    """Give the pairing *size* participants, the last *optional* of them not required."""
     mailboxes = [env.mentor, env.mentee]
     mailboxes += [a_mailbox(env.mentor.tenant_id) for _ in range(size - 2)]
     pairing = a_pairing(*mailboxes, organization_id=env.organization.id)
@@ -200,7 +200,7 @@ async def test_who_is_optional_does_not_stand_in_the_way(env: BookingEnv) -> Non
     by_id = {a.object_id: a for a in session.attendees}
     assert not by_id[fourth.object_id].is_free
     assert by_id[third.object_id].is_free
-    # Their time stays the other session's; they see this one all the same.
+    # Their time stays with the other session; they are invited to this one all the same.
     held = await env.sessions.holds(fourth, a_span(at(10, day=1)), env.clock.now())
     assert held == [taken]
     assert await env.sessions.get(fourth, session.id) == session

@@ -1,4 +1,4 @@
-"""Times that people choose in Outlook: off the grid, shorter and longer than can be booked here."""
+"""Rescheduling to times as chosen in Outlook: off the grid, shorter or longer than bookable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -72,7 +72,7 @@ async def taken(env: BookingEnv, session: Session) -> Session:
         lasting(ODD, 30),
         lasting(ODD, 37),
         lasting(ODD + timedelta(seconds=30), 30),
-        lasting(at(10, 15, day=1), 30),  # overlaps the time it is at
+        lasting(at(10, 15, day=1), 30),  # overlaps the session's present time
         lasting(at(8, day=1), 480),
     ],
 )
@@ -221,11 +221,11 @@ async def test_a_series_with_a_date_of_odd_length_is_moved_on_or_told(
         assert refused.value.field == "body.duration_minutes"
 
 
-# --- groups: who can be done without
+# --- groups: attendees that the meeting does not need
 
 
 async def a_group(env: BookingEnv, *, required: bool = True) -> tuple[Session, Mailbox]:
-    """Book for three of whom the third, *required* or not, is busy then; return that one's too."""
+    """Book for three; the third, *required* or not, is busy. Return their mailbox as well."""
     third = a_mailbox(env.mentor.tenant_id)
     pairing = a_pairing(env.mentor, env.mentee, third, organization_id=env.organization.id)
     *others, last = pairing.participants
@@ -340,7 +340,7 @@ Operation = Callable[..., Any]
 
 
 class InterleavedStore:
-    """A store in which something happens right before an *operation* the first time."""
+    """A store that runs *happens* right before the first call of *operation*."""
 
     def __init__(
         self, env: BookingEnv, operation: Operation, happens: Callable[[], Awaitable[object]]
@@ -389,7 +389,7 @@ async def test_who_loses_to_an_answer_leaves_no_time_held(env: BookingEnv) -> No
 async def test_who_loses_takes_away_no_time_that_another_move_holds(
     env: BookingEnv, *, is_taken: bool
 ) -> None:
-    """The other one has held its time, and not asked Outlook yet."""
+    """The other move has placed its holds, and has not written to Outlook yet."""
     first, me = sorted((env.mentor, env.mentee))
     session = await book_one(env.acting(me), env.pairing, a_request(), ports=env.ports)
     other = lasting(at(16, day=1), 30)

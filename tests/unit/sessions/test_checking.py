@@ -1,4 +1,4 @@
-"""A date is checked once, and alternatives are looked for once, only where it was refused."""
+"""A date is checked once; alternatives are searched once, only for a refused date."""
 
 from collections import Counter
 from typing import Any
@@ -21,7 +21,7 @@ SECOND = a_span(at(10, day=8))
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count how often a date is checked, and slots are searched for alternatives."""
+    """Count the checks of dates and the searches for alternatives."""
     counted: Counter[str] = Counter()
 
     def counting(name: str, function: Any) -> Any:

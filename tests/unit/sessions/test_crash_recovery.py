@@ -1,4 +1,4 @@
-"""Crashes before and after every outside effect of a use-case, of one date and of four."""
+"""Crashes before and after every effect of every use case, for one date and for four."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -28,16 +28,16 @@ from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request
 
 LOOKING = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.FOLLOW_SERIES}
 NO_SUBSCRIPTION_PORTS: Any = None
-"""Nobody follows mailboxes here: jobs that would are not run."""
+"""There are no subscriptions here: jobs about them are not run."""
 
 
 class SimulatedCrash(BaseException):
-    """The process is gone: nothing of ours may catch it."""
+    """The process ends: a BaseException, so that the code under test cannot catch it."""
 
 
 @dataclass
 class CrashPlan:
-    """Dies at one effect, before or after it happened; without *dies_at* it only counts."""
+    """Crashes at effect number *dies_at*, before or after it happened; None: only counts."""
 
     dies_at: int | None = None
     is_after: bool = False
@@ -56,7 +56,7 @@ class CrashPlan:
 
 
 class CrashingPort:
-    """A port every call of which is an outside effect."""
+    """A port that reports every call to the crash plan as an effect."""
 
     def __init__(self, port: Any, plan: CrashPlan) -> None:
         self._port, self._plan = port, plan
@@ -91,7 +91,7 @@ WINDOW = TimeSpan(at(0), at(0, day=60))
 
 
 def _book(dates: int, **wish: Any) -> Act:
-    """Book one date, or so many weeks."""
+    """Book one date, or a weekly series of *dates*."""
 
     async def act(env: BookingEnv, ports: SessionPorts) -> Booking:
         if "on_conflict" in wish:
@@ -104,7 +104,7 @@ def _book(dates: int, **wish: Any) -> Act:
 
 
 def _book_group(dates: int) -> Act:
-    """Book for two of three: on one date the third is busy, and invited all the same."""
+    """Book for three with a quorum of two: on one date the third is busy, and invited."""
 
     async def act(env: BookingEnv, ports: SessionPorts) -> Booking:
         _add_third(env, SECOND if dates > 1 else a_span(at(10, day=1)))
@@ -115,7 +115,7 @@ def _book_group(dates: int) -> Act:
 
 
 def _add_third(env: BookingEnv, busy: TimeSpan) -> None:
-    """Let a third meet with them who is *busy* then; once."""
+    """Add a third participant who is *busy* then, unless there are three."""
     if len(env.pairing.participants) == 2:
         third = a_mailbox(env.mentor.tenant_id)
         env.pairing = a_pairing(env.mentor, env.mentee, third, organization_id=env.organization.id)
@@ -124,7 +124,7 @@ def _add_third(env: BookingEnv, busy: TimeSpan) -> None:
 
 
 def _book_with_proposal(dates: int) -> Act:
-    """Book, and let the mentor propose another time for the last date."""
+    """Book, and record the mentor's proposal of another time for the last date."""
 
     async def act(env: BookingEnv, ports: SessionPorts) -> Session:
         await _book(dates)(env, ports)
@@ -139,7 +139,7 @@ def _book_with_proposal(dates: int) -> Act:
 
 
 async def _nth(env: BookingEnv, number: int) -> Session:
-    """Return the session of that date, as it is now."""
+    """Return the stored session of date *number*."""
     key = env.outlook.events[0].session_id
     is_series = env.outlook.events[0].pattern is not None
     session_id = occurrence_id(SeriesId(key), number) if is_series else SessionId(key)
@@ -151,7 +151,7 @@ def _new_time(number: int, days: int = 0) -> TimeSpan:
 
 
 def _reschedule(number: int, scope: Scope, days: int = 0, at_least: int | None = None) -> Act:
-    """Move that date, or it and others, to another hour and perhaps day."""
+    """Move date *number*, and the others in *scope*, to another hour and by *days*."""
 
     async def act(env: BookingEnv, ports: SessionPorts) -> list[Session]:
         to = RescheduleRequest(_new_time(number, days), "UTC", at_least=at_least)
@@ -201,7 +201,7 @@ def _accept_proposal(number: int) -> Act:
 
 
 def _acts(dates: int) -> dict[str, tuple[Act | None, Act]]:
-    """Return what is done of *dates* at once: the act, and what was done before."""
+    """Return the acts on *dates*, each with the act that prepares it (or None)."""
     everything = Scope.ALL if dates > 1 else Scope.ONE
     last = dates - 1
     acts: dict[str, tuple[Act | None, Act]] = {
@@ -251,9 +251,9 @@ async def _effects(name: str) -> list[str]:
 
 
 async def time_passes(env: BookingEnv, plan: CrashPlan | None = None) -> None:
-    """Let the queue hand out what was put, as often as it takes, and the holds run out.
+    """Run the recovery jobs until the queue is empty, then let the holds expire.
 
-    With *fate* a worker dies as well; its message comes again.
+    With *plan* a worker crashes as well; its message is delivered again.
     """
     env.clock.advance(timedelta(minutes=3))
     while env.jobs.put_jobs:
@@ -286,7 +286,7 @@ async def _spans_held(env: BookingEnv) -> set[tuple[Any, TimeSpan]]:
 
 
 async def is_consistent(env: BookingEnv) -> None:
-    """Calendar and tables say the same, and nothing is held that nobody has."""
+    """Assert that calendar and rows agree, and that every hold belongs to a scheduled session."""
     assert len([e for e in env.outlook.events if e.master is None]) <= 1
     alive = [e for e in env.outlook.events if not e.is_gone and e.pattern is None]
     sessions, _ = await env.sessions.list_by_mailbox(
@@ -333,7 +333,7 @@ async def test_a_crash_leaves_it_done_or_undone(name: str, *, is_after: bool) ->
 @pytest.mark.parametrize("name", ACTS)
 async def test_the_recovery_job_may_crash_as_well(name: str, *, is_after: bool) -> None:
     effects = await _effects(name)
-    # Of long acts some deaths: each is followed by one at every effect of the looking.
+    # A sample of crashes for long acts: each is combined with one at every effect of recovery.
     for number in range(0, len(effects), 1 + len(effects) // 8):
         looking = 0
         while True:
@@ -346,7 +346,7 @@ async def test_the_recovery_job_may_crash_as_well(name: str, *, is_after: bool) 
                 seen = f"died after {effects[number]}, then at {plan.names[-1:]} ({looking})"
                 raise AssertionError(seen) from error
             if len(plan.names) <= looking:
-                break  # it was over before
+                break  # recovery has fewer effects
             looking += 1 + looking // 4
 
 
@@ -379,7 +379,7 @@ async def test_a_retry_after_a_crash_gives_the_one_true_answer(
 
 
 KEPT_WHERE_NOBODY_RETRIES = {"book, skipping", "book, at alternatives"}
-"""Once somebody looked, Outlook was right: dates that nobody got to take out are sessions."""
+"""Acts in which recovery stores sessions for dates that were to be skipped: Outlook has them."""
 
 
 def _meetings(env: BookingEnv) -> list[TimeSpan]:

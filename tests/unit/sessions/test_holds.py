@@ -1,4 +1,4 @@
-"""Which time a session takes, and when holds collide."""
+"""The rules of holds: which time a session holds, and when holds conflict."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -94,7 +94,7 @@ def test_days_are_capped() -> None:
 
 @given(spans, spans)
 def test_spans_that_overlap_share_a_held_day(one: TimeSpan, other: TimeSpan) -> None:
-    """Hence the rows of a span's days are all that has to be looked at."""
+    """So a conflict is found by reading the rows of the span's days only."""
     if one.overlaps(other):
         assert set(held_days([one])) & set(held_days([other]))
 

@@ -1,4 +1,4 @@
-"""Any history of a mailbox's ledger, whole and as the store reads it: in parts, out of rows."""
+"""Random histories of a mailbox's ledger: complete, and read in parts as the store does."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,9 +25,9 @@ from shared.timespan import TimeSpan
 from tests.builders import NOW, a_mailbox, a_session, an_event_id, at
 
 ME = a_mailbox()
-SOMEBODY = a_mailbox(ME.tenant_id)
-OWN = {f"own {n}": a_session(SOMEBODY, organizer=ME) for n in range(3)}
-INVITED = {f"invited {n}": a_session(ME, organizer=SOMEBODY) for n in range(3)}
+ORGANIZER = a_mailbox(ME.tenant_id)
+OWN = {f"own {n}": a_session(ORGANIZER, organizer=ME) for n in range(3)}
+INVITED = {f"invited {n}": a_session(ME, organizer=ORGANIZER) for n in range(3)}
 DRAFTS = OWN | INVITED
 STARTS = [at(9, day=1), at(9, 30, day=1), at(10, day=1), at(23, 45, day=1), at(0, day=2)]
 spans = st.builds(
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 
 
 class History(RuleBasedStateMachine):
-    """ME's mailbox, while sessions are booked, moved and cancelled, here and in Outlook."""
+    """The ledger of ME, while sessions are booked, moved and cancelled, here and in Outlook."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,18 +48,21 @@ class History(RuleBasedStateMachine):
         self.rows: dict[Key, Row] = {}
         self.versions = 0
         self.invited = {draft.id: draft for draft in INVITED.values()}
-        """As SOMEBODY's mailbox has them."""
+        """The organizer's rows of the sessions that ME is invited to."""
         self.by_outlook: set[SessionId] = set()
-        """Sessions that were recorded at times which nobody had held for them."""
+        """Sessions stored at times without a hold of theirs, as after a move in Outlook."""
 
-    # --- what the store does
+    # --- the store
 
     @property
     def whole(self) -> MailboxLedger:
         return with_rows(MailboxLedger(ME), self.rows)
 
     def change(self, decide: Decide, session_id: SessionId) -> bool:
-        """Decide on the whole and on parts: the same. Returns False if it was refused."""
+        """Apply *decide* to the complete ledger and to parts, with the same result.
+
+        Returns False if it was refused.
+        """
         before = self.whole
         expected, refusal = tried(lambda: decide(before))
         decided, same_refusal = tried(lambda: self.ask(decide, session_id))
@@ -73,7 +76,7 @@ class History(RuleBasedStateMachine):
                 self.rows[write.key] = Row(write.key, write.values, f"v{self.versions}")
             else:
                 del self.rows[write.key]
-        assert said(self.whole) == said(expected)
+        assert content_of(self.whole) == content_of(expected)
         assert self.active(self.whole, besides=session_id) == self.active(
             before, besides=session_id
         )
@@ -109,7 +112,7 @@ class History(RuleBasedStateMachine):
         entry = self.whole.sessions.get(draft.id)
         return entry if isinstance(entry, Session) else None
 
-    # --- what happens
+    # --- the rules
 
     @rule(minutes=st.sampled_from([1, 6, 11]))
     def time_passes(self, minutes: int) -> None:
@@ -119,7 +122,7 @@ class History(RuleBasedStateMachine):
     def place_hold(self, name: str, span: TimeSpan) -> None:
         draft = DRAFTS[name]
         hold = Hold(draft.id, span, self.now + HOLD_TTL)
-        decide = partial(ledger.place_hold, hold=hold, organizer=SOMEBODY, now=self.now)
+        decide = partial(ledger.place_hold, hold=hold, organizer=ORGANIZER, now=self.now)
         self.change(decide, draft.id)
 
     @rule(name=own, span=spans)
@@ -130,7 +133,7 @@ class History(RuleBasedStateMachine):
 
     @rule(name=own, state=st.sampled_from(SessionState), span=spans, is_pending=st.booleans())
     def save(self, name: str, state: SessionState, span: TimeSpan, is_pending: bool) -> None:
-        """Confirm, move, begin to move or cancel, perhaps because Outlook had it so."""
+        """Confirm, move, begin a move or cancel, also as after a change in Outlook."""
         draft = DRAFTS[name]
         if (session := self.stored(draft)) is None:
             return
@@ -202,7 +205,7 @@ class History(RuleBasedStateMachine):
         decide = partial(ledger.release, session_id=draft.id, only_expiring_at=until)
         others = any(h.expires_at != until for h in before.holds_of(draft.id))
         if self.change(decide, draft.id) and only is not None and others:
-            assert said(self.whole) == said(before)
+            assert content_of(self.whole) == content_of(before)
 
     @rule(name=own | invited)
     def remove(self, name: str) -> None:
@@ -211,7 +214,7 @@ class History(RuleBasedStateMachine):
         assert draft.id not in {h.session_id for h in self.active(self.whole)}
         self.by_outlook.discard(draft.id)
 
-    # --- what always holds
+    # --- the invariants
 
     @invariant()
     def no_two_hold_the_same_time(self) -> None:
@@ -229,15 +232,15 @@ class History(RuleBasedStateMachine):
 
 
 def tried(act: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
-    """Return what it came to: a result, or a refusal."""
+    """Return the result of *act*, or its refusal."""
     try:
         return act(), None
     except (SlotTaken, StaleRow) as refusal:
         return None, refusal
 
 
-def said(which: MailboxLedger) -> MailboxLedger:
-    """Return what it says, without the versions of rows."""
+def content_of(which: MailboxLedger) -> MailboxLedger:
+    """Return the ledger without versions of rows and without empty days."""
     sessions = {
         i: e if isinstance(e, Pointer) else replace(e, version="")
         for i, e in which.sessions.items()

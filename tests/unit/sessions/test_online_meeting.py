@@ -1,4 +1,4 @@
-"""Online meetings: what was asked for, what the calendar offers, what it came to and why."""
+"""Online meetings: request, offered providers, result and reason."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -119,7 +119,7 @@ async def test_a_meeting_that_was_not_made_though_offered_is_looked_for_once_mor
     async def offers(acting: Any) -> Any:
         return frozenset({TEAMS})
 
-    env.outlook.offers = frozenset()  # a hiccup: the calendar says that it offers Teams
+    env.outlook.offers = frozenset()  # a transient state: the calendar offers Teams otherwise
     env.calendar.offered_meetings = offers  # type: ignore[method-assign]  # the fake's
     session = await booked(env, TEAMS)
     assert outcome(session) == (UNAVAILABLE, None, Reason.NOT_CREATED)

@@ -1,4 +1,4 @@
-"""What Outlook refuses, throttles or leaves unanswered, of one date and of several alike."""
+"""Refusals, throttling and timeouts of Outlook, for one date and for several."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,20 +36,20 @@ TIMED_OUT = CalendarUnavailable("nobody answered")
 
 @dataclass
 class UnkindCalendar(FakeCalendar):
-    """Answers with errors. What it refuses has no effect; what times out has."""
+    """A calendar that returns errors. A refused call has no effect; one that times out has."""
 
     creating: list[Exception] = field(default_factory=list)
     moving: Exception | None = None
-    """Of every move."""
+    """The error of every move."""
     moving_nth: Mapping[int, Exception] = field(default_factory=dict)
-    """Of a batch, by place."""
+    """The errors of a batch of moves, by index."""
     reading: Exception | None = None
-    """Of the occurrences."""
+    """The error of reading occurrences."""
     cancelling: list[Exception] = field(default_factory=list)
-    """Of a batch."""
+    """The errors of the next batches of cancellations, for every event of the batch."""
 
     async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
-        """Create it, unless an error is left."""
+        """Create the event, unless an error is left."""
         if self.creating:
             raise self.creating.pop(0)
         return await super().create(acting, draft)
@@ -57,7 +57,7 @@ class UnkindCalendar(FakeCalendar):
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
     ) -> list[CalendarEvent]:
-        """Show them."""
+        """Return the occurrences, or raise *reading*."""
         if self.reading:
             raise self.reading
         return await super().instances(mailbox, master_id, window)
@@ -65,7 +65,7 @@ class UnkindCalendar(FakeCalendar):
     async def reschedule(
         self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
     ) -> CalendarEvent:
-        """Move it."""
+        """Move the event, or raise *moving*."""
         if self.moving:
             raise self.moving
         return await super().reschedule(acting, event_id, span, time_zone)
@@ -78,7 +78,7 @@ class UnkindCalendar(FakeCalendar):
         time_zone: str,
         pattern: Pattern,
     ) -> CalendarEvent:
-        """Move all."""
+        """Move the series, or raise *moving*."""
         if self.moving:
             raise self.moving
         return await super().reschedule_series(acting, master_id, first, time_zone, pattern)
@@ -86,7 +86,7 @@ class UnkindCalendar(FakeCalendar):
     async def reschedule_many(
         self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[CalendarEvent | Exception]:
-        """Move each."""
+        """Move each event; return its error, if it has one."""
         answers: list[CalendarEvent | Exception] = []
         for place, event in enumerate(events):
             error = self.moving or self.moving_nth.get(place)
@@ -99,14 +99,14 @@ class UnkindCalendar(FakeCalendar):
     async def cancel_many(
         self, acting: ActingUser, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
-        """Cancel each."""
+        """Cancel each event, or return the next error for all of them."""
         if self.cancelling:
             return [self.cancelling.pop(0)] * len(events)
         return await super().cancel_many(acting, events, comment)
 
 
 async def booked(env: BookingEnv, count: int = 4) -> list[Session]:
-    """Book so many weeks."""
+    """Book one session, or a weekly series of *count*."""
     acting = env.acting(env.mentee)
     if count == 1:
         return [await book_one(acting, env.pairing, a_request(), ports=env.ports)]
@@ -115,7 +115,7 @@ async def booked(env: BookingEnv, count: int = 4) -> list[Session]:
 
 
 async def moved(env: BookingEnv, session: Session, scope: Scope) -> list[Session]:
-    """Move it to the next day at two, or it and others."""
+    """Move *session*, and the others in *scope*, by a day and four hours."""
     to = TimeSpan.lasting(session.span.start + timedelta(days=1, hours=4), session.span.duration)
     session = await env.sessions.get(env.mentee, session.id)
     return await reschedule(
@@ -129,7 +129,7 @@ async def moved(env: BookingEnv, session: Session, scope: Scope) -> list[Session
 
 
 async def known(env: BookingEnv, sessions: Sequence[Session]) -> list[Session]:
-    """Return the rows of *sessions* as they are now."""
+    """Return the stored rows of *sessions*."""
     return [await env.sessions.get(env.mentee, session.id) for session in sessions]
 
 
@@ -142,7 +142,7 @@ async def test_a_refused_date_does_not_abandon_those_whose_outcome_is_unknown(
     env.calendar = UnkindCalendar(
         env.outlook, moving_nth={timed_out_at: TIMED_OUT, refused_at: REFUSED}
     )
-    with pytest.raises(CalendarUnavailable):  # for a repetition finds out
+    with pytest.raises(CalendarUnavailable):  # a retry finds out the unknown outcome
         await moved(env, sessions[1], Scope.THIS_AND_FOLLOWING)
     pending = [s.pending_span is not None for s in (await known(env, sessions))[1:]]
     assert pending == [place == timed_out_at for place in range(3)]
@@ -244,7 +244,7 @@ async def test_who_repeats_a_series_that_was_throttled_half_way_does_not_wait(
 async def test_who_repeats_a_booking_whose_time_was_taken_meanwhile_is_not_told_it_is_refused(
     env: BookingEnv, count: int, taken: int
 ) -> None:
-    """Outlook may have it: only the recovery job knows."""
+    """Outlook may have the event: only the recovery job finds out."""
     env.calendar = UnkindCalendar(env.outlook, creating=[TIMED_OUT])
     with pytest.raises(CalendarUnavailable):
         await booked(env, count)

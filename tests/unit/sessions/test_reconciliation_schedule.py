@@ -1,4 +1,4 @@
-"""When a session is read again, whatever push says."""
+"""The schedule of reconciliations, independent of change notifications."""
 
 from datetime import timedelta
 

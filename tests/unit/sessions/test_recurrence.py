@@ -169,7 +169,7 @@ def test_twelve_weeks_fit_two_looks_into_the_calendars() -> None:
 
 
 def changes_of_clocks(zone: ZoneInfo) -> Iterator[datetime]:
-    """Yield the hours in which clocks change: of each day that ends otherwise than it began."""
+    """Yield each hour after which *zone* has another UTC offset than at the start of the day."""
     day = datetime(2026, 3, 1, tzinfo=UTC)
     for _ in range(1035):
         hours = [day + timedelta(hours=n) for n in range(25)]
@@ -182,10 +182,9 @@ def changes_of_clocks(zone: ZoneInfo) -> Iterator[datetime]:
 
 
 def oracle(day: date, clock: datetime, zone: ZoneInfo) -> datetime:
-    """Return when a clock on the wall first shows the time, by trying every minute; or later.
+    """Return the first instant with that local time, by trying every five minutes.
 
-    Where no minute shows it, it was skipped: then it is as many minutes after the jump as it was
-    after the hour from which the clocks jumped.
+    A local time that no instant has was skipped: it moves later by the length of the gap.
     """
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=15)
     for minutes in range(0, 48 * 60, 5):

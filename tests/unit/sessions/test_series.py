@@ -366,7 +366,7 @@ async def test_a_series_that_was_moved_is_found_date_by_date(env: BookingEnv) ->
     pattern = replace(master.pattern, anchor=day, first_on=day)
     acting = env.acting(env.mentee).acting
     await env.calendar.reschedule_series(acting, master.seen.event_id, first, "UTC", pattern)
-    # Reconciliation asks by the id of old, which Outlook does not know any more.
+    # Reconciliation reads by the former id, which Outlook does not have any more.
     now = await sync_session(old, env.organization, Cause.RECONCILIATION, ports=env.ports)
     assert (now.state, now.span) == (SessionState.SCHEDULED, a_span(at(16, day=16)))
 
@@ -398,7 +398,7 @@ async def test_the_rows_of_a_series_go_when_its_last_session_goes(env: BookingEn
     assert not any(each.row_count for each in env.sessions.ledgers.values())
 
 
-# --- groups: who can be done without, on each date
+# --- groups: attendees that the meeting does not need, on each date
 
 
 DATES = [a_span(at(10, day=1 + 7 * week)) for week in range(4)]
@@ -406,7 +406,7 @@ DAYS = a_span(at(0), 60 * 1440)
 
 
 def add_third(env: BookingEnv, *, required: bool = True) -> Mailbox:
-    """Let a third meet with them who is busy on the second and third date; return whose it is."""
+    """Add a third participant, busy on the second and third date; return their mailbox."""
     third = a_mailbox(env.mentor.tenant_id)
     pairing = a_pairing(env.mentor, env.mentee, third, organization_id=env.organization.id)
     *others, last = pairing.participants
@@ -532,11 +532,11 @@ async def test_a_series_is_moved_where_it_suits_so_many(env: BookingEnv, scope: 
     assert await held(env, env.mentor) == [*DATES[:first], *later[first:]]
 
 
-# --- whoever is outrun by somebody who gives up again
+# --- a lost race whose winner releases the time again
 
 
 class LosesRaceStore:
-    """A store in which somebody always has the time a moment before, and never keeps it."""
+    """A store in which another request always takes the time first, and then releases it."""
 
     def __init__(self, sessions: InMemorySessions, operation: Callable[..., Any]) -> None:
         self._sessions, self._operation = sessions, operation

@@ -1,7 +1,8 @@
-"""Messages and rows that the version with separate code for series wrote are still understood.
+"""Messages and rows of the earlier version with separate code for series are still read.
 
-`tests/data/stored_sessions.json` has what it left when it died before Outlook answered, of a
-booking and of a reschedule, of one date and of two. Ids and addresses are placeholders.
+`tests/data/stored_sessions.json` has the rows and the message that it left after a crash before
+Outlook answered: of a booking and of a reschedule, for one date and for two. Ids and addresses are
+placeholders.
 """
 
 import json
@@ -33,7 +34,7 @@ STORED = json.loads(
 
 
 async def stored(env: BookingEnv, name: str) -> tuple[Job, list[Session], Series | None]:
-    """Put the rows of *name* into the desk's store; return what is there, and the message."""
+    """Store the rows of *name*; return the job, the sessions and the series."""
     text = json.dumps(STORED[name])
     for placeholder, value in {
         "mentor_address": env.address(env.mentor),
@@ -69,7 +70,7 @@ async def stored(env: BookingEnv, name: str) -> tuple[Job, list[Session], Series
 
 
 async def created(env: BookingEnv, sessions: list[Session], series: Series | None) -> None:
-    """Let Outlook have the event where the sessions are."""
+    """Create the event in Outlook at the times of *sessions*."""
     first = sessions[0]
     draft = EventDraft(
         SessionId(series.id) if series else first.id,
