@@ -95,7 +95,7 @@ def occurrence_dates(first: date, repeat: Repeat) -> list[date]:
             `MAX_OCCURRENCES`, or *first* is not the last such weekday of its month.
     """
     if (repeat.count is None) == (repeat.until is None):
-        raise Invalid("body.repeat", "Say either count or until.")
+        raise Invalid("body.repeat", "Give either count or until.")
     is_last = first.day > monthrange(first.year, first.month)[1] - 7
     if repeat.monthly_by is MonthlyBy.LAST_WEEKDAY and not is_last:
         raise Invalid("body.repeat.monthly_by", "The start is not on the last such weekday.")

@@ -25,9 +25,9 @@ from shared.timespan import TimeSpan
 from tests.builders import NOW, a_mailbox, a_session, an_event_id, at
 
 ME = a_mailbox()
-ORGANIZER = a_mailbox(ME.tenant_id)
-OWN = {f"own {n}": a_session(ORGANIZER, organizer=ME) for n in range(3)}
-INVITED = {f"invited {n}": a_session(ME, organizer=ORGANIZER) for n in range(3)}
+OTHER = a_mailbox(ME.tenant_id)
+OWN = {f"own {n}": a_session(OTHER, organizer=ME) for n in range(3)}
+INVITED = {f"invited {n}": a_session(ME, organizer=OTHER) for n in range(3)}
 DRAFTS = OWN | INVITED
 STARTS = [at(9, day=1), at(9, 30, day=1), at(10, day=1), at(23, 45, day=1), at(0, day=2)]
 spans = st.builds(
@@ -122,7 +122,7 @@ class History(RuleBasedStateMachine):
     def place_hold(self, name: str, span: TimeSpan) -> None:
         draft = DRAFTS[name]
         hold = Hold(draft.id, span, self.now + HOLD_TTL)
-        decide = partial(ledger.place_hold, hold=hold, organizer=ORGANIZER, now=self.now)
+        decide = partial(ledger.place_hold, hold=hold, organizer=OTHER, now=self.now)
         self.change(decide, draft.id)
 
     @rule(name=own, span=spans)

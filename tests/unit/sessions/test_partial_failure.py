@@ -31,7 +31,7 @@ from tests.unit.sessions.conftest import BookingEnv, a_request, book_one
 from tests.unit.sessions.test_crash_recovery import is_consistent, time_passes
 
 REFUSED = CalendarRefused("no", code="ErrorAccessDenied", status=403)
-TIMED_OUT = CalendarUnavailable("nobody answered")
+TIMED_OUT = CalendarUnavailable("no answer")
 
 
 @dataclass
