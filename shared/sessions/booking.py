@@ -1,11 +1,11 @@
 """Booking a session or a series: one event in Outlook, and one stored row for each date.
 
 The order of effects is the protocol (docs/architecture.md), the same for one date and for several:
-enqueue the recovery job, place the attendees' holds, place the organizer's hold with the row,
-create the event in Outlook, confirm rows and holds. The plan is stored before any hold is placed,
-so that the recovery job can find the event: the plan of one date is the session's row,
-of several dates the series' row. Ids are derived from the idempotency key, so a retry finds the
-state that an earlier attempt left at any step, and continues from there.
+enqueue the recovery job, place the holds (the organizer's together with the session's row), create
+the event in Outlook, confirm rows and holds. The recovery job has what it needs to find an event:
+for one date the session's id and its mailboxes, for several dates the series' row, which is stored
+before any hold. Ids are derived from the idempotency key, so a retry finds the state that an
+earlier attempt left at any step, and continues from there.
 
 A series is created with all its dates; afterwards skipped dates are cancelled and moved dates are
 rescheduled, as exceptions of the event. If that is interrupted and the caller does not retry,
