@@ -32,7 +32,8 @@ from msgraph.graph_service_client import GraphServiceClient  # noqa: E402
 
 from shared.adapters.entra import EntraTokenVerifier  # noqa: E402
 from shared.adapters.graph.client import GraphClient  # noqa: E402
-from shared.adapters.graph.events import GraphCalendar, to_graph_event  # noqa: E402
+from shared.adapters.graph.event_serialization import to_graph_event  # noqa: E402
+from shared.adapters.graph.events import GraphCalendar  # noqa: E402
 from shared.adapters.graph.schedules import GraphSchedules, schedules_of  # noqa: E402
 from shared.adapters.graph.times import to_date_time_zone  # noqa: E402
 from shared.adapters.http_pool import HttpPool  # noqa: E402

@@ -1,8 +1,10 @@
-"""How the app proves itself to Entra, by itself and on behalf of users, in every customer's tenant.
+"""Gets the app's tokens from Entra, as the app or on behalf of a user, in each customer's tenant.
 
-Best first: the managed identity as federated credential (no secret exists), a certificate, a client
-secret. Certificate and secret come from Key Vault and are read anew when Entra refuses them, so
-that a rotation loses no request.
+The app's client credential is, best first: the managed identity as federated credential (there is
+no secret), a certificate, or a client secret. Certificate and secret come from Key Vault. They are
+re-read when Entra refuses them, so that a rotation loses no request.
+
+Source: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-on-behalf-of-flow
 """
 
 import asyncio
@@ -16,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from shared.adapters.entra_errors import STALE_CREDENTIAL, EntraErrorBody, entra_error, read_refusal
+from shared.adapters.entra_errors import STALE_CREDENTIAL, entra_error, read_sdk_error
 from shared.adapters.http_pool import HttpPool
 from shared.adapters.key_vault import KeyVaultSecrets, Secret
 from shared.errors import CalendarUnavailable, Misconfigured
@@ -28,17 +30,16 @@ if TYPE_CHECKING:
     import aiohttp
     from azure.core.credentials import AccessToken
     from azure.core.credentials_async import AsyncTokenCredential
-    from azure.core.exceptions import AzureError
     from azure.core.pipeline.transport import AsyncHttpTransport
     from azure.identity.aio import ManagedIdentityCredential
 
 KEEP_IDENTITIES = 1_000
-"""How many identities keep their tokens; the one that was not used for longest goes first."""
+"""Limit of cached identities with their tokens; the least recently used one is evicted."""
 RENEW_SECONDS = 300
-"""A token that lives less than this is not used any more."""
+"""A cached token is used only if it lives longer than this."""
 
 _POLICIES = {
-    # A user waits: Entra gets one more chance, soon. The Graph client bounds the whole.
+    # A user waits, so there is one quick retry. The Graph client bounds the total time.
     "retry_total": 1,
     "retry_backoff_factor": 0.2,
     "connection_timeout": 4,
@@ -48,11 +49,11 @@ _POLICIES = {
 
 @dataclass(frozen=True, slots=True)
 class _ClientCredential:
-    """What the app proves itself with right now. *version* changes when it does."""
+    """The app's current client credential. *version* changes with each rotation."""
 
     version: str
     options: dict[str, Any] = field(repr=False)
-    """One keyword of OnBehalfOfCredential, which takes all three kinds."""
+    """One keyword argument of OnBehalfOfCredential, which accepts all three kinds."""
 
 
 class Identity:
@@ -73,7 +74,7 @@ class Identity:
 
     @property
     def is_user(self) -> bool:
-        """Tell whether somebody is there who could sign in again."""
+        """Return whether there is a user, who could sign in again."""
         return self._assertion is not None
 
     async def get_token(
@@ -84,23 +85,23 @@ class Identity:
         enable_cae: bool = False,
         **_: Any,  # noqa: ANN401 - the protocol's own
     ) -> "AccessToken":
-        """Return a token for *scopes*. *claims*: what a challenge demands; never from the cache."""
-        if not claims and (kept := self._kept(scopes)):
-            return kept
+        """Return a token for *scopes*; with *claims*, of a claims challenge, never a cached one."""
+        if not claims and (cached := self._cached(scopes)):
+            return cached
         async with self._lock:
-            if not claims and (kept := self._kept(scopes)):
-                return kept
-            token = await self._new(scopes, claims, enable_cae=enable_cae)
+            if not claims and (cached := self._cached(scopes)):
+                return cached
+            token = await self._new_token(scopes, claims, enable_cae=enable_cae)
             self._tokens[scopes] = token
             return token
 
     async def forget(self) -> None:
-        """Forget its tokens: the next one is new."""
+        """Drop the cached tokens, so that the next one is new."""
         self._tokens.clear()
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the SDK's credential. It is made again if the identity is used again."""
+        """Close the SDK's credential. The next use of the identity creates a new one."""
         inner, self._inner = self._inner, None
         if inner is not None:
             await inner.close()
@@ -111,31 +112,32 @@ class Identity:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _kept(self, scopes: tuple[str, ...]) -> "AccessToken | None":
+    def _cached(self, scopes: tuple[str, ...]) -> "AccessToken | None":
         token = self._tokens.get(scopes)
         return token if token and token.expires_on - time.time() > RENEW_SECONDS else None
 
-    async def _new(
+    async def _new_token(
         self, scopes: tuple[str, ...], claims: str | None, *, enable_cae: bool
     ) -> "AccessToken":
+        """Request a token; retry once if Entra refuses a credential that Key Vault has replaced."""
         from azure.core.exceptions import AzureError
 
         client_credential = await self._app.client_credential()
         try:
-            return await self._asked(client_credential, scopes, claims, enable_cae=enable_cae)
+            return await self._request(client_credential, scopes, claims, enable_cae=enable_cae)
         except AzureError as error:
-            refusal = refusal_of(error)
+            refusal = read_sdk_error(error)
             if refusal.aadsts not in STALE_CREDENTIAL:
                 raise entra_error(refusal) from error
             newer = await self._app.client_credential(fresh=True)
             if newer.version == client_credential.version:
                 raise entra_error(refusal) from error
         try:
-            return await self._asked(newer, scopes, claims, enable_cae=enable_cae)
+            return await self._request(newer, scopes, claims, enable_cae=enable_cae)
         except AzureError as error:
-            raise entra_error(refusal_of(error)) from error
+            raise entra_error(read_sdk_error(error)) from error
 
-    async def _asked(
+    async def _request(
         self,
         client_credential: _ClientCredential,
         scopes: tuple[str, ...],
@@ -151,9 +153,9 @@ class Identity:
 
 
 class AppCredentials:
-    """The identities that this process calls Graph with, each made once and kept while it is used.
+    """The identities with which this process calls Graph, cached by tenant, user and token.
 
-    Belongs to the loop it is first used on.
+    Belongs to the event loop of its first use.
     """
 
     def __init__(self, settings: Settings, secrets: KeyVaultSecrets, http_pool: HttpPool) -> None:
@@ -166,11 +168,11 @@ class AppCredentials:
         self._retired: set[asyncio.Task[None]] = set()
 
     def app(self, tenant_id: TenantId) -> Identity:
-        """Return the app itself in *tenant_id*."""
+        """Return the identity of the app in *tenant_id*."""
         return self._identity((tenant_id,), lambda: Identity(self, tenant_id, None))
 
     def user(self, tenant_id: TenantId, object_id: ObjectId, assertion: str) -> Identity:
-        """Return the user whose checked access token *assertion* is, on-behalf-of."""
+        """Return the identity of a user, on-behalf-of; *assertion* is their verified token."""
         digest = hashlib.sha256(assertion.encode()).digest()
         return self._identity(
             (tenant_id, object_id, digest), lambda: Identity(self, tenant_id, assertion)
@@ -178,7 +180,7 @@ class AppCredentials:
 
     @cached_property
     def managed_identity(self) -> "ManagedIdentityCredential":
-        """Return the identity the app runs as: for storage, Key Vault and the federated proof."""
+        """The app's managed identity, for storage, Key Vault and the federated credential."""
         from azure.identity.aio import ManagedIdentityCredential
 
         return ManagedIdentityCredential(
@@ -186,7 +188,7 @@ class AppCredentials:
         )
 
     def transport(self) -> "AsyncHttpTransport[Any, Any]":
-        """Return a transport for an Azure SDK client: it borrows the one session of the process."""
+        """Return a transport for an Azure SDK client, on the HTTP session of the process."""
         from azure.core.pipeline.transport._aiohttp import AioHttpTransport
 
         return AioHttpTransport(session=self._session, session_owner=False)
@@ -204,17 +206,18 @@ class AppCredentials:
             await self._session.close()
 
     async def client_credential(self, *, fresh: bool = False) -> _ClientCredential:
-        """Return what the app proves itself with; *fresh*: do not believe what was read before.
+        """Return the app's client credential; *fresh*: re-read it, whatever the cache has.
 
         Raises:
-            Misconfigured: the secret is not there, or no certificate.
+            Misconfigured: Key Vault has no such secret, or it is not a certificate.
             StoreUnavailable: Key Vault does not answer.
             CalendarUnavailable: the managed identity gets no token right now.
         """
         match self._settings.app_credential:
             case AppCredential.MANAGED_IDENTITY:
                 await self._refresh_assertion()
-                # One version for good: the credential asks for the newest assertion by itself.
+                # The version never changes: the SDK calls the function for the newest assertion.
+                # https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity
                 return _ClientCredential(
                     "federated", {"client_assertion_func": self._assertion_text}
                 )
@@ -228,7 +231,7 @@ class AppCredentials:
                 return _ClientCredential(secret.version, {"client_secret": secret.value})
 
     async def describe(self) -> CredentialInfo:
-        """Return what the app proves itself with right now. Raises as `client_credential` does."""
+        """Return kind and expiry of the client credential. Raises as `client_credential` does."""
         kind = self._settings.app_credential
         if kind is AppCredential.MANAGED_IDENTITY:
             return CredentialInfo(kind.value, None)
@@ -293,16 +296,19 @@ class AppCredentials:
 
     def _assertion_text(self) -> str:
         if self._assertion is None:
-            raise Misconfigured("The managed identity's assertion was never asked for.")
+            raise Misconfigured("The managed identity's assertion was never requested.")
         return self._assertion.token
 
     async def _refresh_assertion(self) -> None:
-        """Have an assertion that lives a while: the SDK asks for it without waiting."""
+        """Renew the cached assertion if it expires soon; the SDK reads it synchronously.
+
+        Raises Misconfigured for a refused identity, CalendarUnavailable if there is no answer.
+        """
         from azure.core.exceptions import AzureError, ClientAuthenticationError
 
         async with self._assertion_lock:
-            kept = self._assertion
-            if kept is not None and kept.expires_on - time.time() > RENEW_SECONDS:
+            cached = self._assertion
+            if cached is not None and cached.expires_on - time.time() > RENEW_SECONDS:
                 return
             scope = f"{self._settings.cloud.token_exchange_audience}/.default"
             try:
@@ -330,22 +336,8 @@ class AppCredentials:
         task.add_done_callback(self._retired.discard)
 
 
-def refusal_of(error: "AzureError") -> EntraErrorBody:
-    """Return what the token endpoint said, out of the SDK's error; status 0: it did not answer."""
-    response = getattr(error, "response", None)
-    if response is None:
-        return EntraErrorBody(0)
-    try:
-        body = response.text() if callable(getattr(response, "text", None)) else b""
-    except Exception:  # noqa: BLE001 - the SDK's responses raise many things when never read
-        body = b""
-    return read_refusal(
-        int(getattr(response, "status_code", 0) or 0), body, response.headers.get("Retry-After")
-    )
-
-
 def _certificate(secret: Secret) -> bytes:
-    """Return the certificate and its key as the SDK wants them: PEM, or PKCS#12 out of base64."""
+    """Return the certificate with its key as bytes: PEM as it is, PKCS#12 decoded from base64."""
     if "-----BEGIN" in secret.value:
         return secret.value.encode()
     try:

@@ -1,8 +1,8 @@
-"""The secret that Graph's notifications must echo: `v1.{object id}.{nonce}.{mac}`.
+"""Signs the client state that Graph's notifications must echo: `v1.{object id}.{nonce}.{mac}`.
 
-It names the mailbox and proves itself, so that the webhook needs no storage to believe it. The key
-is a secret in Key Vault; its two newest versions count, so that it can be rotated under
-subscriptions that live for a week.
+The client state has the mailbox and a signature, so the webhook verifies it without a read of
+storage. The key is a secret in Key Vault. Its two newest versions are valid, so that a rotation
+does not invalidate subscriptions, which live for up to a week.
 """
 
 import base64
@@ -17,9 +17,9 @@ from shared.ids import Mailbox, ObjectId, TenantId
 
 KEY_NAME = "client-state-key"
 MAX_LENGTH = 128
-"""Graph's own limit. https://learn.microsoft.com/graph/api/resources/subscription"""
+"""Graph's limit. Source: https://learn.microsoft.com/graph/api/resources/subscription"""
 REREAD_SECONDS = 15.0
-"""How often at most a state that fits no key makes the keys be read again."""
+"""Shortest interval between two re-reads of the keys after a signature that fits no key."""
 
 _SHAPE = re.compile(
     r"v1\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za-z0-9_-]{1,40})\.([A-Za-z0-9_-]{43})"
@@ -27,7 +27,7 @@ _SHAPE = re.compile(
 
 
 class HmacClientStateSigner:
-    """Makes and checks client states with a key from Key Vault (the `ClientStateSigner` port)."""
+    """The `ClientStateSigner` port by HMAC-SHA256, with a key from Key Vault."""
 
     def __init__(
         self,
@@ -42,7 +42,11 @@ class HmacClientStateSigner:
         self._reread_at = float("-inf")
 
     async def create(self, mailbox: Mailbox, nonce: str) -> str:
-        """Return the client state of *mailbox*; *nonce*: up to 40 of letters, digits, - and _."""
+        """Return the client state of *mailbox*; *nonce*: up to 40 letters, digits, - or _.
+
+        Raises:
+            ValueError: the object id or the nonce has another form.
+        """
         keys = await self._keys()
         mac = _mac(keys[0], mailbox.tenant_id, mailbox.object_id, nonce)
         state = f"v1.{mailbox.object_id}.{nonce}.{mac}"
@@ -51,26 +55,26 @@ class HmacClientStateSigner:
         return state
 
     async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
-        """Return whose *client_state* is, or None if it is not ours or not of *tenant_id*."""
+        """Return the mailbox of *client_state*; None if it is not ours or not of *tenant_id*."""
         shape = _SHAPE.fullmatch(client_state) if len(client_state) <= MAX_LENGTH else None
         if shape is None:
             return None
         object_id, nonce, mac = shape.groups()
         tenant_id = tenant_id.lower()
         if not self._fits(mac, await self._keys(), tenant_id, object_id, nonce):
-            # Another instance may have made it with a key that is newer than what is kept here.
+            # Another instance may have signed with a newer key than the cached ones.
             keys = await self._reread_keys()
             if not self._fits(mac, keys, tenant_id, object_id, nonce):
                 return None
         return Mailbox(TenantId(tenant_id), ObjectId(object_id))
 
     async def ping(self) -> None:
-        """Return if the key can be had, else raise Misconfigured or StoreUnavailable."""
+        """Return if the key can be read, else raise Misconfigured or StoreUnavailable."""
         await self._keys()
 
     @staticmethod
     def _fits(mac: str, keys: list[bytes], tenant_id: str, object_id: str, nonce: str) -> bool:
-        # Every key is tried, so that how long it takes says nothing about which one fits.
+        # Every key is compared, so that the duration does not reveal which one fits.
         fitting = [hmac.compare_digest(mac, _mac(key, tenant_id, object_id, nonce)) for key in keys]
         return any(fitting)
 

@@ -1,14 +1,16 @@
-"""What Entra's token endpoint says when it refuses, in our words and with who must do what.
+"""Maps refusals of Entra's token endpoint to our errors, with the party who can cure them.
 
-Flow is decided by ``error``, ``suberror`` and ``claims``, as Microsoft asks; the AADSTS number
-picks the words for whoever can mend it. https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+``error``, ``suberror`` and ``claims`` decide the kind of error, as Microsoft demands. The AADSTS
+number decides only the message and the remedy, and the party where the words leave it open.
+
+Source: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.graph.retry import retry_after_seconds
 from shared.errors import (
@@ -22,9 +24,12 @@ from shared.errors import (
     SignInAgain,
 )
 
+if TYPE_CHECKING:
+    from azure.core.exceptions import AzureError
+
 
 class EntraResponsible(Enum):
-    """Who can mend it."""
+    """The party who can cure a refusal."""
 
     ADMIN = "the customer's administrator"
     OPERATOR = "the operator of this deployment"
@@ -34,7 +39,7 @@ class EntraResponsible(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EntraErrorMapping:
-    """What a number stands for."""
+    """The meaning of an AADSTS number."""
 
     who: EntraResponsible
     message: str
@@ -159,7 +164,7 @@ MEANINGS: Final[Mapping[int, EntraErrorMapping]] = {
 }
 
 STALE_CREDENTIAL: Final = frozenset({7000215, 7000222, 700027})
-"""Refusals that a credential read anew from Key Vault may cure."""
+"""AADSTS numbers that a credential re-read from Key Vault may cure, after a rotation."""
 
 _BY_ERROR: Final[Mapping[str, EntraResponsible]] = {
     "consent_required": EntraResponsible.ADMIN,
@@ -187,7 +192,7 @@ _PASSING: Final = frozenset({"temporarily_unavailable", "server_error"})
 
 @dataclass(frozen=True, slots=True)
 class EntraErrorBody:
-    """What the token endpoint answered."""
+    """The token endpoint's error answer. *status* 0: there was no answer."""
 
     status: int
     error: str = ""
@@ -200,7 +205,7 @@ class EntraErrorBody:
 
 
 def read_refusal(status: int, body: bytes | str, retry_after: str | None = None) -> EntraErrorBody:
-    """Return what *body* says; a body that is no JSON object says nothing."""
+    """Parse *body*; if it is not a JSON object, every field but the status is empty."""
     try:
         payload: Any = json.loads(body)
     except ValueError:
@@ -222,8 +227,22 @@ def read_refusal(status: int, body: bytes | str, retry_after: str | None = None)
     )
 
 
+def read_sdk_error(error: "AzureError") -> EntraErrorBody:
+    """Parse the token endpoint's answer out of the SDK's error; status 0: there was no answer."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return EntraErrorBody(0)
+    try:
+        body = response.text() if callable(getattr(response, "text", None)) else b""
+    except Exception:  # noqa: BLE001 - the SDK's responses raise various errors if never read
+        body = b""
+    return read_refusal(
+        int(getattr(response, "status_code", 0) or 0), body, response.headers.get("Retry-After")
+    )
+
+
 def entra_error(refusal: EntraErrorBody) -> SchedulingError:
-    """Return what to raise for *refusal*."""
+    """Return the error to raise for *refusal*."""
     if refusal.status == 429:
         return CalendarThrottled(
             "Entra asks to wait.",
@@ -251,7 +270,7 @@ def entra_error(refusal: EntraErrorBody) -> SchedulingError:
 
 
 def _who(refusal: EntraErrorBody, meaning: EntraErrorMapping | None) -> EntraResponsible | None:
-    """Return who can mend it, or None if neither the words nor the number tell."""
+    """Return the party who can cure it; None if neither the words nor the number show it."""
     if refusal.claims or refusal.suberror in {"basic_action", "additional_action"}:
         return EntraResponsible.USER
     if refusal.suberror == "consent_required":

@@ -1,10 +1,11 @@
-"""The one TLS context and the one pool of connections that a process has towards Microsoft.
+"""The TLS context and the connection pool that all outgoing calls of a process share.
 
-Making a TLS context costs 15 ms and a client 2.5 ms, so everything that leaves through httpx shares
-these; the Azure SDKs' own transport (aiohttp) borrows the context.
+Creating a TLS context costs 15 ms and a client 2.5 ms. All calls by httpx share both; the Azure
+SDKs' transport (aiohttp) shares the context.
 """
 
-# A name's address is looked up in a thread, where the first look-up would import this.
+# Imported here, on the event loop's thread: the first DNS look-up, which runs in another thread,
+# would import it otherwise.
 import encodings.idna  # noqa: F401
 import logging
 from functools import cached_property
@@ -15,29 +16,29 @@ if TYPE_CHECKING:
 
     import httpx
 
-# These write URLs, which search by address, and Entra's texts, which name accounts, into the log.
-# What is worth a line of them is written by the adapters, with facts that cannot hold such things.
+# These loggers write personal data: URLs that search by address, and texts of Entra that contain
+# account names. The adapters log the same calls themselves, with fields that cannot contain any.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("azure").setLevel(logging.ERROR)
 
 
 class HttpPool:
-    """Connections of one process, made when first used. Belongs to the loop it is first used on."""
+    """The connections of one process, opened on first use. Belongs to the loop of that use."""
 
     def __init__(self, transport: "httpx.AsyncBaseTransport | None" = None) -> None:
-        """Keep *transport* (what really sends) if one is given, else make one when needed."""
+        """Use *transport* for all requests if it is given, else create one on first use."""
         self._given = transport
 
     @cached_property
     def tls(self) -> "ssl.SSLContext":
-        """Return the context that trusts what SSL_CERT_FILE names, or the public roots."""
+        """The TLS context: it trusts the certificates in SSL_CERT_FILE, or the public roots."""
         import httpx
 
         return httpx.create_ssl_context()
 
     @cached_property
     def transport(self) -> "httpx.AsyncBaseTransport":
-        """Return what really sends requests."""
+        """The transport that sends requests over pooled connections."""
         import httpx
 
         return self._given or httpx.AsyncHTTPTransport(
@@ -50,7 +51,7 @@ class HttpPool:
 
     @cached_property
     def client(self) -> "httpx.AsyncClient":
-        """Return a plain client: no credentials, no middleware, no redirects."""
+        """A plain client: it adds no credentials and follows no redirects."""
         import httpx
 
         return httpx.AsyncClient(transport=self.transport, timeout=httpx.Timeout(8, connect=4))

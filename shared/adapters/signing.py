@@ -1,4 +1,4 @@
-"""Signs texts that travel through other hands with a key from Key Vault (the `Signer` port)."""
+"""Signs texts that pass through a browser, with a key from Key Vault (the `Signer` port)."""
 
 import base64
 import hashlib
@@ -11,11 +11,11 @@ from shared.adapters.key_vault import KeyVaultSecrets
 
 MAX_LENGTH: Final = 1_024
 REREAD_SECONDS: Final = 15.0
-"""How often at most a signature that fits no key makes the keys be read again."""
+"""Shortest interval between two re-reads of the keys after a signature that fits no key."""
 
 
 class HmacSigner:
-    """HMAC-SHA256 under the two newest versions of the secret *key_name*."""
+    """Signs by HMAC-SHA256; the two newest versions of the secret *key_name* are valid."""
 
     def __init__(
         self,
@@ -30,19 +30,19 @@ class HmacSigner:
         self._reread_at = float("-inf")
 
     async def sign(self, text: str) -> str:
-        """Return `v1.{text}.{mac}`, both in base64 for URLs."""
+        """Return `v1.{text}.{mac}`, text and mac in base64url."""
         keys = await self._keys()
         body = _encoded(text.encode())
         return f"v1.{body}.{self._mac(keys[0], body)}"
 
     async def verify(self, sealed: str) -> str | None:
-        """Return the text, or None if it was not sealed here. Current and previous key count."""
+        """Return the text, or None if neither the current nor the previous key signed it."""
         version, _, rest = sealed.partition(".")
         body, _, mac = rest.partition(".")
         if version != "v1" or len(sealed) > MAX_LENGTH or not sealed.isascii():
             return None
         if not self._fits(mac, body, await self._keys()) and not self._fits(
-            # Another instance may have signed with a key that is newer than what is kept here.
+            # Another instance may have signed with a newer key than the cached ones.
             mac,
             body,
             await self._reread_keys(),
@@ -51,12 +51,12 @@ class HmacSigner:
         return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()
 
     def _fits(self, mac: str, body: str, keys: list[bytes]) -> bool:
-        # Every key is tried, so that how long it takes says nothing about which one fits.
+        # Every key is compared, so that the duration does not reveal which one fits.
         fitting = [hmac.compare_digest(mac, self._mac(key, body)) for key in keys]
         return any(fitting)
 
     def _mac(self, key: bytes, body: str) -> str:
-        # The key's name is covered: what was sealed for one purpose is worth nothing for another.
+        # The mac covers the key's name: a text signed for one purpose is invalid for another.
         covered = f"v1\n{self._key_name}\n{body}".encode()
         return _encoded(hmac.digest(key, covered, hashlib.sha256))
 

@@ -1,7 +1,9 @@
-"""Many requests in one: Graph's JSON batch.
+"""Sends several requests in one: Graph's JSON batch.
 
-The SDK's own batch classes lose bodies and ids, so the envelope is ours; its parts are made by the
-SDK's builders. Source: https://learn.microsoft.com/graph/json-batching
+The SDK's builders make the requests. The envelope is ours, because the SDK's own batch classes lose
+bodies and ids.
+
+Source: https://learn.microsoft.com/graph/json-batching
 """
 
 import asyncio
@@ -14,33 +16,29 @@ from typing import Any, Final
 from kiota_abstractions.method import Method
 from kiota_abstractions.request_information import RequestInformation
 
-from shared.adapters.graph.client import (
-    BUDGET_SECONDS,
-    PREFER,
-    GraphCallFailed,
-    GraphResponse,
-    GraphSession,
-)
+from shared.adapters.graph.client import BUDGET_SECONDS, PREFER, GraphSession
 from shared.adapters.graph.errors import read_refusal
+from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.adapters.graph.retry import next_delay
 from shared.errors import CalendarUnavailable, SchedulingError
 
 MAX_BATCH_REQUESTS: Final = 20
-"""Requests in one batch."""
+"""Graph's limit of requests in one batch."""
 
-_AGAIN: Final = frozenset({429, 503, 504})
+_RETRIED: Final = frozenset({429, 503, 504})
 
 
 async def send_batch(
     graph: GraphSession, requests: Sequence[RequestInformation]
 ) -> list[GraphResponse | GraphCallFailed | CalendarUnavailable]:
-    """Send up to 20 repeatable *requests* in one; return each one's answer, in their order.
+    """Send 1 to 20 idempotent *requests* in one batch; return their answers in the same order.
 
-    The requests must be fresh: not sent, no base URL. Those that were throttled or found the
-    service down are sent once more, by themselves, if they may be soon.
+    The requests must be new: never sent, and without a base URL. One retry, in a second batch,
+    follows for those that were throttled or found the service down, if the time budget allows it.
 
     Raises:
-        Failed, CalendarUnavailable: the batch itself was not answered.
+        GraphCallFailed, CalendarUnavailable: the batch itself failed.
+        ValueError: there are no requests, or more than 20.
     """
     if not 1 <= len(requests) <= MAX_BATCH_REQUESTS:
         raise ValueError(f"a batch has 1 to {MAX_BATCH_REQUESTS} requests")
@@ -51,12 +49,35 @@ async def send_batch(
     pause = _pause(answers, again, ends_at)
     if pause is not None:
         await asyncio.sleep(pause)
-        # What the others were answered is known, whatever becomes of this.
+        # The answers of the first batch count even if the retry fails.
         with suppress(GraphCallFailed, SchedulingError):
             answers |= await _send(graph, again, ends_at)
     if any(isinstance(a, GraphCallFailed) and a.refusal.status == 403 for a in answers.values()):
         await graph.on_denied()
     return [answers[n] for n in parts]
+
+
+async def send_in_batches(
+    graph: GraphSession, requests: Sequence[RequestInformation]
+) -> list[GraphResponse | GraphCallFailed | SchedulingError]:
+    """Send *requests* in batches of 20. A failed batch is the outcome of each of its requests.
+
+    Raises:
+        SchedulingError: the identity gets no token for the first batch, so that no request was
+            sent.
+    """
+    outcomes: list[GraphResponse | GraphCallFailed | SchedulingError] = []
+    for start in range(0, len(requests), MAX_BATCH_REQUESTS):
+        part = requests[start : start + MAX_BATCH_REQUESTS]
+        try:
+            outcomes += await send_batch(graph, part)
+        except (GraphCallFailed, CalendarUnavailable) as failed:
+            outcomes += [failed] * len(part)
+        except SchedulingError as refused:
+            if not outcomes:
+                raise
+            outcomes += [refused] * len(part)
+    return outcomes
 
 
 async def _send(
@@ -80,13 +101,14 @@ async def _send(
 
 
 def _part(number: str, request: RequestInformation) -> dict[str, Any]:
-    """Return *request* as a part: its URL is relative to the version's root."""
+    """Return *request* as a part of the envelope; its URL is relative to ``/v1.0``."""
     headers = {name: ", ".join(values) for name, values in request.headers.get_all().items()}
     headers["prefer"] = ", ".join(PREFER)
     part: dict[str, Any] = {
         "id": number,
         "method": request.http_method.value if request.http_method else "GET",
-        # The template writes "$select" as "%24select", and no middleware mends it in here.
+        # The SDK's template writes "$select" as "%24select". Its middleware corrects that only in
+        # the URL of a single call.
         "url": request.url.replace("%24", "$"),
         "headers": headers,
     }
@@ -109,7 +131,7 @@ def _outcome(
 
 
 def _is_passing(outcome: GraphResponse | GraphCallFailed | CalendarUnavailable) -> bool:
-    return isinstance(outcome, GraphCallFailed) and outcome.refusal.status in _AGAIN
+    return isinstance(outcome, GraphCallFailed) and outcome.refusal.status in _RETRIED
 
 
 def _pause(
@@ -117,11 +139,12 @@ def _pause(
     again: Mapping[str, Any],
     ends_at: float,
 ) -> float | None:
-    """Return how long to wait for the longest of those that failed; None: leave them failed."""
+    """Return the pause before the retry, the longest Retry-After of *again*; None: no retry."""
     refusals = [a.refusal for n in again if isinstance(a := answers[n], GraphCallFailed)]
     if not refusals:
         return None
-    # A throttled request that is not told how long counts against the limit when it is sent again.
+    # A retry counts against the limit, so without a Retry-After a throttled request is not retried.
+    # Source: https://learn.microsoft.com/graph/throttling
     if any(r.status == 429 and r.retry_after_seconds is None for r in refusals):
         return None
     longest = max((r.retry_after_seconds or 0.0 for r in refusals), default=0.0)

@@ -1,16 +1,14 @@
-"""Calls Graph with the SDK's adapter, authentication and middleware; answers are read as JSON.
+"""Calls Graph with the SDK's adapter, authentication and middleware; reads answers as JSON.
 
-The SDK's response models are left aside: the first one parsed costs 700 ms and 34 MB, a getSchedule
-of 20 people 200 ms. Its request builders and request models make the requests.
+The SDK's request builders and request models make the requests. Its response models are not used:
+the first one parsed costs 700 ms and 34 MB, a getSchedule answer for 20 people 200 ms.
 """
 
 import asyncio
-import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
@@ -34,6 +32,7 @@ from kiota_serialization_json.json_serialization_writer_factory import (
 
 from shared.adapters.app_credentials import AppCredentials, Identity
 from shared.adapters.graph.errors import GraphErrorBody, graph_error, read_refusal
+from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.adapters.graph.retry import next_delay
 from shared.adapters.http_pool import HttpPool
 from shared.errors import (
@@ -54,57 +53,33 @@ if TYPE_CHECKING:
     from kiota_abstractions.request_information import RequestInformation
 
 ME: Final = "me-token-to-replace"
-"""What the SDK's builders call the signed-in user: the middleware turns it into ``/me``."""
+"""The signed-in user in the SDK's paths; the SDK's middleware replaces it by ``/me``."""
 PREFER: Final = ('IdType="ImmutableId"', 'outlook.timezone="UTC"')
+"""The Prefer header of every request: ids that survive a move of the event, and times in UTC.
+
+Source: https://learn.microsoft.com/graph/outlook-immutable-id
+"""
 
 CALL_SECONDS: Final = 8.0
-"""How long one try may take."""
+"""Timeout of one attempt."""
 BUDGET_SECONDS: Final = 9.5
-"""How long a call may take with everything: a person waits ten seconds at most."""
+"""Timeout of a call, retries and pauses included: a user waits ten seconds at most."""
 
 _REPEATABLE: Final = frozenset({502, 503, 504})
 
 
-@dataclass(frozen=True, slots=True)
-class GraphResponse:
-    """A successful answer of Graph, of a call or of one request of a batch."""
-
-    status: int
-    headers: Mapping[str, str]
-    """With names in lower case."""
-    body: bytes | Mapping[str, Any] | None
-    """As it came; out of a batch it comes parsed."""
-
-    def json(self) -> Mapping[str, Any]:
-        """Return the body, an object. CalendarUnavailable if it is none, as a proxy's page is."""
-        try:
-            payload = json.loads(self.body) if isinstance(self.body, bytes) else self.body
-        except ValueError:
-            payload = None
-        if not isinstance(payload, dict):
-            raise CalendarUnavailable("Graph's answer is not JSON.", status=self.status)
-        return payload
-
-
-class GraphCallFailed(Exception):
-    """Graph refused a call; whoever called may know what that means here. Never leaves `graph/`."""
-
-    def __init__(self, refusal: GraphErrorBody) -> None:
-        super().__init__(refusal.code)
-        self.refusal = refusal
-
-
 class GraphSession:
-    """Graph as one identity sees it: makes and sends its requests."""
+    """Sends requests to Graph as one identity: the app in a tenant, or a user."""
 
     def __init__(self, client: "GraphClient", identity: Identity, user: str) -> None:
-        """*user*: whose mailbox paths lead to, an object id or `ME`."""
+        """*user*: the owner of the mailbox in paths, an object id or `ME`."""
         self.user = user
         self._client = client
         self._identity = identity
         self._cloud = client.cloud
         self.adapter = HttpxRequestAdapter(
-            # The scopes always, and bare host names: an unlisted host gets no token and no error.
+            # Explicit scopes and bare host names: the SDK sends a request to a host that is not
+            # listed without a token and without an error.
             AzureIdentityAuthenticationProvider(
                 cast("AsyncTokenCredential", identity),
                 scopes=[f"{self._cloud.graph_url}/.default"],
@@ -117,7 +92,7 @@ class GraphSession:
         self.adapter.base_url = f"{self._cloud.graph_url}/v1.0"
 
     def path(self, **more: str) -> dict[str, Any]:
-        """Return fresh path parameters of a builder. One per request: requests share them."""
+        """Return new path parameters for a builder. A request keeps and changes its own."""
         return {"user%2Did": self.user} | {f"{name}%2Did": value for name, value in more.items()}
 
     async def send(
@@ -128,12 +103,15 @@ class GraphSession:
         call_seconds: float = CALL_SECONDS,
         budget_seconds: float = BUDGET_SECONDS,
     ) -> GraphResponse:
-        """Send *request*. *repeatable*: it may be sent again though nobody knows what became of it.
+        """Send *request* and return Graph's answer.
+
+        *repeatable*: the request is idempotent, so a retry may follow an unknown outcome.
+        *call_seconds* bounds one attempt, *budget_seconds* the whole call.
 
         Raises:
-            Failed: Graph refused it.
-            CalendarUnavailable: there was no answer in time.
-            What `Identity.get_token` raises.
+            GraphCallFailed: Graph refused it.
+            CalendarUnavailable: Graph did not answer in time.
+            SchedulingError: the identity gets no token, as `Identity` has it.
         """
         try:
             return await self._send(request, repeatable, call_seconds, budget_seconds)
@@ -146,11 +124,11 @@ class GraphSession:
             raise
 
     async def on_denied(self) -> None:
-        """Have it looked at whether the tenant still lets the app in: something was denied."""
+        """Have the tenant's consent re-checked, after Graph or Entra denied a call."""
         await self._client.on_denied(self._identity.tenant_id)
 
     def count_throttled(self, operation: str, refusals: Iterable[GraphErrorBody]) -> None:
-        """Count those of *refusals* of *operation* by which Graph asked to wait."""
+        """Count the throttled ones (429) among the *refusals* of *operation*."""
         for refusal in refusals:
             if refusal.status == 429:
                 self._client.throttled[self._identity.tenant_id] += 1
@@ -163,11 +141,11 @@ class GraphSession:
     async def _send(
         self,
         request: "RequestInformation",
-        repeatable: bool,  # noqa: FBT001 - named where it comes in
+        repeatable: bool,  # noqa: FBT001 - a keyword in `send`, the only caller
         call_seconds: float,
         budget_seconds: float,
     ) -> GraphResponse:
-        self._address(request)
+        self._add_headers(request)
         ends_at = time.monotonic() + budget_seconds
         attempt = 0
         while True:
@@ -198,7 +176,7 @@ class GraphSession:
         call_seconds: float = CALL_SECONDS,
         budget_seconds: float = BUDGET_SECONDS,
     ) -> GraphResponse:
-        """Send *request* as `send` does; raise our errors for every refusal."""
+        """Send *request* as `send` does, and raise our error for any refusal (`error`)."""
         try:
             return await self.send(
                 request,
@@ -210,7 +188,7 @@ class GraphSession:
             raise self.error(failed.refusal) from None
 
     def error(self, refusal: GraphErrorBody) -> Exception:
-        """Return our error for *refusal*; who cannot sign in again is not told to."""
+        """Return our error for *refusal*. For the app, which cannot sign in, no SignInAgain."""
         error = graph_error(refusal)
         if isinstance(error, SignInAgain) and not self._identity.is_user:
             return CalendarRefused(
@@ -223,7 +201,7 @@ class GraphSession:
             )
         return error
 
-    def _address(self, request: "RequestInformation") -> None:
+    def _add_headers(self, request: "RequestInformation") -> None:
         headers = request.headers
         headers.add("Prefer", list(PREFER))
         headers.try_add("client-request-id", str(uuid.uuid4()))
@@ -233,7 +211,7 @@ class GraphSession:
     async def _try(
         self, request: "RequestInformation", seconds: float
     ) -> "GraphResponse | Exception":
-        """Send once. A failure is returned; our own errors (no token) are raised."""
+        """Send once. A failed attempt is returned; an error of our own (no token) is raised."""
         started_at = time.monotonic()
         with traced(_operation(request), SpanKind.CLIENT) as span:
             span.is_ok = False
@@ -263,7 +241,7 @@ class GraphSession:
 
 
 class GraphClient:
-    """One process's way to Graph. Makes no connection until something is sent."""
+    """The process's client of Graph. Connects on the first request."""
 
     def __init__(
         self,
@@ -273,7 +251,7 @@ class GraphClient:
         on_denied: Callable[[TenantId], Awaitable[None]] | None = None,
         throttled: Counter[TenantId] | None = None,
     ) -> None:
-        """*suspect*: told of tenants where something was denied. *throttled*: counts 429s."""
+        """*on_denied* is called with the tenant of each denied call; *throttled* counts 429s."""
         self.cloud = settings.cloud
         self.throttled: Counter[TenantId] = throttled if throttled is not None else Counter()
         self._on_denied = on_denied
@@ -281,12 +259,12 @@ class GraphClient:
         self._outbound = http_pool
 
     async def on_denied(self, tenant_id: TenantId) -> None:
-        """Tell whoever wants to know that something was denied in a tenant."""
+        """Call the observer of denied calls, if there is one."""
         if self._on_denied is not None:
             await self._on_denied(tenant_id)
 
     def acting(self, acting: ActingUser) -> GraphSession:
-        """Return Graph as *acting* sees it: as that user if they signed in, else as the app."""
+        """Return a session as *acting*: as the user who signed in, else as the app."""
         mailbox = acting.mailbox
         if acting.assertion is None:
             return self.app(mailbox.tenant_id, mailbox.object_id)
@@ -294,21 +272,21 @@ class GraphClient:
         return GraphSession(self, identity, ME)
 
     def app(self, tenant_id: TenantId, user: str = "") -> GraphSession:
-        """Return Graph as the app itself sees it in *tenant_id*, with paths to *user*'s mailbox."""
+        """Return a session as the app in *tenant_id*, with paths to *user*'s mailbox."""
         return GraphSession(self, self._credentials.app(tenant_id), user)
 
     async def respond(
         self, adapter: HttpxRequestAdapter, request: "RequestInformation"
     ) -> httpx.Response:
-        """Send *request* and return the answer as it came, whatever its status."""
-        # The native response rather than bytes or an ODataError: a batch's inner errors, gateways'
-        # pages and the annotations in error bodies are all read the same way, in one place.
+        """Send *request* and return the HTTP response of any status, not parsed."""
+        # The native response instead of the SDK's bytes or ODataError: one place then reads all
+        # of them, the errors inside a batch, a gateway's HTML and annotations in error bodies.
         send: Any = adapter.send_primitive_async
         return cast("httpx.Response", await send(request, "bytes", {}))
 
     @cached_property
     def http(self) -> httpx.AsyncClient:
-        """Return the process's one client with the SDK's middleware, which never retries."""
+        """The process's HTTP client with the SDK's middleware; the middleware does not retry."""
         client = httpx.AsyncClient(
             transport=self._outbound.transport, timeout=httpx.Timeout(CALL_SECONDS, connect=4)
         )
@@ -322,12 +300,12 @@ class GraphClient:
 
     @cached_property
     def parse_nodes(self) -> JsonParseNodeFactory:
-        """Return what the adapter would read answers with."""
+        """The JSON parser that the SDK's adapter demands."""
         return JsonParseNodeFactory()
 
     @cached_property
     def writers(self) -> JsonSerializationWriterFactory:
-        """Return what writes request models."""
+        """The JSON serializer of the SDK's request models."""
         return JsonSerializationWriterFactory()
 
 
@@ -335,7 +313,7 @@ _NATIVE: Final = ResponseHandlerOption(NativeResponseHandler())
 
 
 def _operation(request: "RequestInformation") -> str:
-    """Return what was asked for, without anybody's ids: ``GET /users/{user}/events/{event}``."""
+    """Return method and URL template, without ids: ``GET /users/{user}/events/{event}``."""
     path = (request.url_template or "").partition("{?")[0].removeprefix("{+baseurl}")
     method = request.http_method.value if request.http_method else ""
     return f"{method} {path.replace('%2Did', '')}"
@@ -346,7 +324,8 @@ def _no_answer(message: str) -> CalendarUnavailable:
 
 
 def _wants_new_token(refusal: GraphErrorBody) -> bool:
-    # With claims the SDK has already tried a new token that fulfils them.
+    # On a 401 with claims the SDK has already retried, with a new token for those claims.
+    # Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
     return refusal.status == 401 and refusal.claims is None
 
 

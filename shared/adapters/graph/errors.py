@@ -1,7 +1,8 @@
-"""What Graph's refusals mean, in our words: the one table, by code and then by status.
+"""Maps Graph's refusals to our errors, by code and then by status. No other module does.
 
-Codes: https://learn.microsoft.com/graph/errors and, for Outlook's own, the Exchange Web Services
-list whose names Graph reuses. Messages are never branched on; one only picks a remedy's words.
+Codes: https://learn.microsoft.com/graph/errors and, for Outlook's own codes, the list of Exchange
+Web Services, whose names Graph reuses. No decision depends on a message's text, with one exception:
+the text of a remedy.
 """
 
 import base64
@@ -27,7 +28,7 @@ from shared.errors import (
 
 
 class GraphErrorKind(Enum):
-    """What a refusal means to us."""
+    """The kinds of refusal that this app treats differently."""
 
     GONE = auto()
     MAILBOX = auto()
@@ -40,7 +41,7 @@ class GraphErrorKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GraphErrorBody:
-    """An error answer of Graph, of a call or of one request of a batch."""
+    """Graph's error answer to a call or to one request of a batch."""
 
     status: int
     code: str = ""
@@ -48,9 +49,9 @@ class GraphErrorBody:
     request_id: str = ""
     retry_after_seconds: float | None = None
     claims: str | None = None
-    """The challenge in the answer's WWW-Authenticate, as JSON text."""
+    """The claims challenge of the WWW-Authenticate header, as JSON text."""
     error: Mapping[str, Any] | None = None
-    """The body's `error` member, for annotations such as `@event.existingEventId`."""
+    """The `error` member of the body, for annotations such as `@event.existingEventId`."""
 
 
 _HOSTING = (
@@ -71,7 +72,7 @@ CODES: Final[Mapping[str, GraphErrorKind]] = {
     for meaning, codes in {
         GraphErrorKind.GONE: (
             "ErrorItemNotFound",
-            # An id of another mailbox's form: what it names is not here.
+            # An id that another kind of mailbox issued: this mailbox has no such item.
             "ErrorInvalidIdMalformed",
         ),
         GraphErrorKind.MAILBOX: (
@@ -156,7 +157,7 @@ REMEDIES: Final[Mapping[str, str]] = {
 def read_refusal(
     status: int, headers: Mapping[str, str], body: bytes | Mapping[str, Any] | None
 ) -> GraphErrorBody:
-    """Return what an error answer says. *headers* are looked up in lower case."""
+    """Parse an error answer. The names in *headers* are in lower case."""
     payload = _object(body)
     error = payload.get("error")
     error = error if isinstance(error, dict) else {}
@@ -174,8 +175,8 @@ def read_refusal(
 
 
 def classify_error(refusal: GraphErrorBody) -> GraphErrorKind:
-    """Return what *refusal* means: its code if we know it, else its status."""
-    # A throttled or failing service says so by status, whatever word it uses.
+    """Return the kind of *refusal*: by its code if `CODES` has it, else by its status."""
+    # A throttled or failing service sends varying codes, so these statuses come first.
     if refusal.status == 429:
         return GraphErrorKind.THROTTLED
     if refusal.status >= 500:
@@ -186,7 +187,7 @@ def classify_error(refusal: GraphErrorBody) -> GraphErrorKind:
     return known or STATUSES.get(refusal.status, GraphErrorKind.REFUSED)
 
 
-# Subscriptions: Outlook behind the subscription service refused, and the status is Outlook's.
+# "ExtensionError": Outlook refused the subscription service's call; the status is Outlook's.
 _OF_EXTENSION: Final[Mapping[int, GraphErrorKind]] = {
     403: GraphErrorKind.CONSENT,
     404: GraphErrorKind.MAILBOX,
@@ -194,7 +195,7 @@ _OF_EXTENSION: Final[Mapping[int, GraphErrorKind]] = {
 
 
 def graph_error(refusal: GraphErrorBody) -> SchedulingError:
-    """Return what to raise for *refusal*."""
+    """Return the error to raise for *refusal*."""
     meaning = classify_error(refusal)
     remedy = REMEDIES.get(refusal.code.lower())
     if meaning is GraphErrorKind.MAILBOX:
@@ -231,7 +232,7 @@ _CALENDAR_ERRORS: Final = {
 
 
 def _object(body: bytes | Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return *body* as a JSON object: an empty one for anything else, as gateways' pages are."""
+    """Return *body* as a JSON object; an empty one for anything else, such as a gateway's HTML."""
     if isinstance(body, bytes):
         try:
             body = json.loads(body)
@@ -241,7 +242,7 @@ def _object(body: bytes | Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def _claims(challenge: str) -> str | None:
-    """Return the claims of a challenge, decoded.
+    """Return the decoded claims of a claims challenge, or None.
 
     Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
     """

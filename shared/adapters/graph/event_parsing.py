@@ -1,4 +1,4 @@
-"""What Graph's JSON says of an event, in the core's words."""
+"""Parses Graph's JSON of an event into a `CalendarEvent`."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -31,10 +31,10 @@ _RESPONSES: Final = {
 def parse_event(
     payload: Mapping[str, Any], *, session_id: SessionId | None = None
 ) -> CalendarEvent:
-    """Return the organizer's copy of an event out of Graph's JSON.
+    """Parse the organizer's copy of an event; the organizer is not among its attendees.
 
     Raises:
-        CalendarUnavailable: the answer lacks what every event has.
+        CalendarUnavailable: the answer lacks a property that every event has.
     """
     try:
         organizer = _address(payload.get("organizer") or {})
@@ -63,7 +63,7 @@ def parse_event(
 
 def _provider(payload: Mapping[str, Any]) -> MeetingProvider | None:
     if not payload.get("isOnlineMeeting"):
-        return None  # what is named then is left over
+        return None  # the provider's name can outlive the online meeting
     return _MEETINGS.get(str(payload.get("onlineMeetingProvider")).lower())
 
 
@@ -76,7 +76,7 @@ def _parse_attendee(payload: Mapping[str, Any]) -> CalendarAttendee:
 
 
 def _parse_response(payload: Mapping[str, Any]) -> AttendeeResponse:
-    """Read an answer. `none` and `notResponded` are both pending, and have no time.
+    """Parse an attendee's response. `none` and `notResponded` both mean pending, without a time.
 
     Source: https://learn.microsoft.com/graph/api/resources/responsestatus
     """

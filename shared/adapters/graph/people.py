@@ -1,4 +1,4 @@
-"""Who somebody is in a tenant, and whether Graph reaches their mailbox."""
+"""Looks up the users of a tenant, and probes whether Graph reaches their mailboxes."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -8,17 +8,18 @@ from msgraph.generated.users.item.calendar.calendar_request_builder import Calen
 from msgraph.generated.users.item.user_item_request_builder import UserItemRequestBuilder
 from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 
-from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphSession
+from shared.adapters.graph.client import GraphClient, GraphSession
+from shared.adapters.graph.responses import GraphCallFailed
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.organizations.model import ActingUser
 from shared.pairings.ports import Person
 
 SELECT: Final = ["id", "mail", "userPrincipalName", "displayName"]
-"""What `User.ReadBasic.All` lets the app read and somebody here needs."""
+"""The properties that `Person` needs, all covered by the permission `User.ReadBasic.All`."""
 
 
 class GraphDirectory:
-    """Looks people up by the app's own identity (the `Directory` port).
+    """The `Directory` port on Microsoft Graph, with app-only tokens.
 
     Every method may raise CalendarThrottled, CalendarUnavailable, CalendarRefused, ConsentMissing.
     """
@@ -27,11 +28,11 @@ class GraphDirectory:
         self._client = client
 
     async def get(self, mailbox: Mailbox) -> Person | None:
-        """Return whose object id it is; None if the tenant has no such user."""
+        """Return the user with the mailbox's object id; None if the tenant has no such user."""
         return await self._get(self._client.app(mailbox.tenant_id, mailbox.object_id))
 
     async def find(self, tenant_id: TenantId, address: str) -> Person | None:
-        """Return who has *address* as mail address or user principal name; None: nobody."""
+        """Return the user with *address* as mail address or user principal name, or None."""
         quoted = address.replace("'", "''")
         graph = self._client.app(tenant_id)
         wanted = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(
@@ -43,16 +44,19 @@ class GraphDirectory:
         return _person(payload[0]) if payload else None
 
     async def probe_mailbox(self, mailbox: Mailbox) -> None:
-        """Read nothing but the id of the mailbox's calendar, as the app.
+        """Read the id of the mailbox's calendar, and nothing else, with an app-only token.
 
         Raises:
-            MailboxUnusable: on-premises, without a license, or not there: not told apart.
-            ConsentMissing: the app may not read it, or it is out of its scope in Exchange.
+            MailboxUnusable: the mailbox is on-premises, has no license or does not exist; Graph
+                does not distinguish these.
+            ConsentMissing: the app may not read it, or it is outside the app's scope in Exchange.
+
+        Source: https://learn.microsoft.com/exchange/permissions-exo/application-rbac
         """
         await self._probe(self._client.app(mailbox.tenant_id, mailbox.object_id))
 
     async def probe_own_mailbox(self, acting: ActingUser) -> None:
-        """Do the same as *acting*. Raises also SignInAgain, NotAuthenticated."""
+        """Probe the acting mailbox as *acting*. Raises also SignInAgain, NotAuthenticated."""
         await self._probe(self._client.acting(acting))
 
     async def _get(self, graph: GraphSession) -> Person | None:

@@ -1,4 +1,4 @@
-"""Tries out, live, what the app may do in a tenant: one harmless call per capability."""
+"""Probes the app's permissions in a tenant: one harmless live call per capability."""
 
 import base64
 import binascii
@@ -8,41 +8,44 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from azure.core.exceptions import AzureError
 from kiota_abstractions.method import Method
 from kiota_abstractions.request_information import RequestInformation
 
-from shared.adapters.app_credentials import AppCredentials, refusal_of
-from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
-from shared.adapters.graph.errors import GraphErrorBody
-from shared.errors import (
-    CalendarError,
-    CalendarUnavailable,
-    ConsentMissing,
-    Misconfigured,
-    NotAuthenticated,
-    SchedulingError,
-    SignInAgain,
-    StoreUnavailable,
+from shared.adapters.app_credentials import AppCredentials
+from shared.adapters.graph.client import GraphClient, GraphSession
+from shared.adapters.graph.probe_results import (
+    failed_result,
+    is_event_missing,
+    parse_account,
+    schedule_result,
+    subscribe_refused_result,
 )
+from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
+from shared.errors import SchedulingError
 from shared.ids import Mailbox, TenantId
 from shared.logs import log_event
 from shared.organizations.model import ActingUser
-from shared.organizations.ports import Account, AppRegistration, Capability, ProbeHint, ProbeResult
+from shared.organizations.ports import AppRegistration, Capability, ProbeResult
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
 
 NO_EVENT: Final = "AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0AAAAAAAAAAAAAAAAAAAAAAAA="
-"""The id of an event that nobody has: writing to it is checked for permission first."""
+"""A well-formed id of an event that does not exist: Graph checks the permission first."""
 SUBSCRIPTION_LIFE: Final = timedelta(minutes=45)
-"""The shortest that Graph grants; a probe's subscription is removed at once."""
+"""The shortest lifetime that Graph grants; a probe's subscription is deleted at once.
+
+Source: https://learn.microsoft.com/graph/api/resources/subscription
+"""
 SUBSCRIBE_SECONDS: Final = 25.0
-"""Graph shakes hands with our webhook before it answers."""
+"""Longest wait for a subscription: Graph validates our webhook before it answers.
+
+Source: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
+"""
 
 _BASIC: Final = "id,mail,userPrincipalName"
 _FULL: Final = "id,userType,accountEnabled,onPremisesSyncEnabled,assignedPlans"
-"""Beyond `User.ReadBasic.All`: read where the tenant happens to have granted more."""
+"""Properties that `User.ReadBasic.All` does not cover; read where the tenant granted more."""
 
 
 class GraphProbes:
@@ -57,25 +60,28 @@ class GraphProbes:
 
     @property
     def app(self) -> AppRegistration:
-        """Return the facts that remedies name."""
+        """Return the app registration's names and ids, for the texts of remedies."""
         return self._app
 
     async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> ProbeResult:
-        """Get a token of the app's own; *fresh*: not a kept one. Not ok if of another tenant."""
+        """Get an app-only token; *fresh*: a new one, not a cached one.
+
+        The result is not ok if the token belongs to another tenant.
+        """
         identity = self._credentials.app(tenant_id)
         if fresh:
             await identity.forget()
         try:
             token = await identity.get_token(f"{self._app.graph_url}/.default")
         except SchedulingError as error:
-            return _evidence(Capability.TOKEN, error, as_user=False)
+            return failed_result(Capability.TOKEN, error, as_user=False)
         if (named := _tenant_in(token)) not in {None, tenant_id}:
             log_event("probe.foreign_token", tenant_id=tenant_id)
             return ProbeResult(Capability.TOKEN, ok=False, status=200, code=f"tid {named}")
         return ProbeResult(Capability.TOKEN, ok=True, status=200)
 
     async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> ProbeResult:
-        """Look somebody up, or *mailbox*'s owner, with all the directory tells of them."""
+        """Look up one user of the tenant, or *mailbox*'s owner with all the app may read."""
         graph = self._client.app(tenant_id, mailbox.object_id if mailbox else "")
         if mailbox is None:
             return await _tried(
@@ -86,16 +92,16 @@ class GraphProbes:
         try:
             payload = await self._get_json(graph, f"{user}?$select={_BASIC}")
         except (GraphCallFailed, SchedulingError) as error:
-            return _evidence(Capability.PROFILES, error, as_user=False)
+            return failed_result(Capability.PROFILES, error, as_user=False)
         more = await self._get_json_or_empty(graph, f"{user}?$select={_FULL}")
         purpose = await self._get_json_or_empty(
             graph, f"{user}/mailboxSettings?$select=userPurpose"
         )
-        account = _account(payload, more, purpose)
+        account = parse_account(payload, more, purpose)
         return ProbeResult(Capability.PROFILES, ok=True, status=200, account=account)
 
     async def schedule(self, acting: ActingUser) -> ProbeResult:
-        """Read the acting mailbox's own free/busy."""
+        """Read the acting mailbox's own free/busy, one hour of it."""
         graph = self._client.acting(acting)
         as_user = acting.assertion is not None
         mailbox = acting.mailbox
@@ -108,9 +114,9 @@ class GraphProbes:
             answer = await graph.send(
                 _schedule_request(graph, _root(acting), address), repeatable=True
             )
-            return _of_schedule(answer, as_user=as_user)
+            return schedule_result(answer, as_user=as_user)
         except (GraphCallFailed, SchedulingError) as error:
-            return _evidence(Capability.SCHEDULE, error, as_user=as_user)
+            return failed_result(Capability.SCHEDULE, error, as_user=as_user)
 
     async def read_events(self, acting: ActingUser) -> ProbeResult:
         """Read the id of one event."""
@@ -123,7 +129,11 @@ class GraphProbes:
         )
 
     async def write(self, acting: ActingUser) -> ProbeResult:
-        """Change an event that does not exist: whoever may not write is told so before that."""
+        """Patch an event that does not exist.
+
+        Graph checks the permission before it looks for the event. A refusal because of the event
+        therefore proves the permission.
+        """
         as_user = acting.assertion is not None
         capability = Capability.WRITE_AS_USER if as_user else Capability.WRITE_AS_APP
         graph = self._client.acting(acting)
@@ -133,26 +143,26 @@ class GraphProbes:
         try:
             await graph.send(request, repeatable=True)
         except GraphCallFailed as failed:
-            if _is_about_the_event(failed.refusal):
+            if is_event_missing(failed.refusal):
                 return ProbeResult(
                     capability, ok=True, status=failed.refusal.status, as_user=as_user
                 )
-            return _evidence(capability, failed, as_user=as_user)
+            return failed_result(capability, failed, as_user=as_user)
         except SchedulingError as error:
-            return _evidence(capability, error, as_user=as_user)
+            return failed_result(capability, error, as_user=as_user)
         return ProbeResult(capability, ok=True, status=200, as_user=as_user)
 
     async def subscribe(self, mailbox: Mailbox) -> ProbeResult:
-        """Subscribe to the mailbox for a moment, with the real handshake."""
+        """Subscribe to the mailbox, with the real handshake; delete the subscription at once."""
         graph = self._client.app(mailbox.tenant_id)
         expires_at = datetime.now(UTC) + SUBSCRIPTION_LIFE
         wanted = {
-            # Not what real subscriptions ask for: a second one of the same kind may be refused.
+            # Real subscriptions ask for other changes: Graph may refuse a second equal one.
             "changeType": "deleted",
             "notificationUrl": f"{self._app.public_url}/api/graph/notifications",
             "resource": f"/users/{mailbox.object_id}/events",
             "expirationDateTime": expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            # Of no mailbox: what it brings is dropped.
+            # The webhook drops notifications with a client state that it did not sign.
             "clientState": "probe",
         }
         try:
@@ -162,12 +172,12 @@ class GraphProbes:
                 budget_seconds=SUBSCRIBE_SECONDS,
             )
         except GraphCallFailed as failed:
-            # There is one already, so it can be had.
+            # 409: an equal subscription exists, which proves that Graph grants one.
             if failed.refusal.status == 409:
                 return ProbeResult(Capability.SUBSCRIBE, ok=True, status=409)
-            return _of_subscribing(failed)
+            return subscribe_refused_result(failed)
         except SchedulingError as error:
-            return _evidence(Capability.SUBSCRIBE, error, as_user=False)
+            return failed_result(Capability.SUBSCRIBE, error, as_user=False)
         await self._unsubscribe(graph, str(answer.json().get("id")))
         return ProbeResult(Capability.SUBSCRIBE, ok=True, status=answer.status)
 
@@ -177,7 +187,7 @@ class GraphProbes:
         try:
             await graph.send(request, repeatable=True)
         except (GraphCallFailed, SchedulingError):
-            # It ends by itself within the hour.
+            # The subscription expires within the hour.
             log_event("probe.subscription_left", subscription_id=subscription_id)
 
     @staticmethod
@@ -185,7 +195,7 @@ class GraphProbes:
         return (await graph.send(_request(graph, Method.GET, path), repeatable=True)).json()
 
     async def _get_json_or_empty(self, graph: GraphSession, path: str) -> Mapping[str, Any]:
-        """Return what *path* tells; nothing where the app may not know it."""
+        """Return the JSON at *path*, or an empty object if the call fails or is denied."""
         try:
             return await self._get_json(graph, path)
         except (GraphCallFailed, SchedulingError):
@@ -198,147 +208,14 @@ async def _tried(
     try:
         answer = await call()
     except (GraphCallFailed, SchedulingError) as error:
-        return _evidence(capability, error, as_user=as_user)
+        return failed_result(capability, error, as_user=as_user)
     return ProbeResult(capability, ok=True, status=answer.status, as_user=as_user)
 
 
-def _evidence(
-    capability: Capability, error: GraphCallFailed | SchedulingError, *, as_user: bool
-) -> ProbeResult:
-    """Return what *error* shows. What only the user can mend is raised."""
-    if isinstance(error, GraphCallFailed):
-        return _of_refusal(capability, error.refusal, as_user=as_user)
-    _raise_if_the_users(error, as_user=as_user)
-    if isinstance(error.__cause__, AzureError):
-        refusal = refusal_of(error.__cause__)
-        if refusal.aadsts is not None or refusal.error in _TOKEN_ERRORS:
-            return ProbeResult(
-                capability,
-                ok=None if isinstance(error, CalendarUnavailable) else False,
-                status=refusal.status,
-                code=refusal.error,
-                aadsts=refusal.aadsts,
-                request_id=refusal.trace_id,
-                as_user=as_user,
-            )
-    if isinstance(error, CalendarError):
-        return ProbeResult(
-            capability,
-            ok=None,
-            status=error.status,
-            code=error.code,
-            request_id=error.request_id,
-            as_user=as_user,
-        )
-    hint = ProbeHint.MISCONFIGURED if isinstance(error, Misconfigured) else None
-    ok = None if isinstance(error, StoreUnavailable) else False
-    aadsts = error.aadsts if isinstance(error, ConsentMissing) else None
-    return ProbeResult(capability, ok=ok, aadsts=aadsts, hint=hint, as_user=as_user)
-
-
-_TOKEN_ERRORS: Final = frozenset(
-    {
-        "invalid_grant",
-        "invalid_client",
-        "unauthorized_client",
-        "interaction_required",
-        "consent_required",
-        "access_denied",
-        "invalid_request",
-        "invalid_resource",
-        "invalid_scope",
-    }
-)
-
-
-def _raise_if_the_users(error: SchedulingError, *, as_user: bool) -> None:
-    if not as_user or not isinstance(error, NotAuthenticated):
-        return
-    # Without claims another sign-in may change nothing: it is told as a finding, not demanded.
-    if not isinstance(error, SignInAgain) or error.claims:
-        raise error
-
-
-def _of_refusal(capability: Capability, refusal: GraphErrorBody, *, as_user: bool) -> ProbeResult:
-    return ProbeResult(
-        capability,
-        ok=None if refusal.status == 429 or refusal.status >= 500 else False,
-        status=refusal.status,
-        code=refusal.code,
-        request_id=refusal.request_id,
-        as_user=as_user,
-        # The only mark of an access policy is in the message.
-        hint=ProbeHint.ACCESS_POLICY if "[RAOP]" in refusal.message else None,
-    )
-
-
-def _of_subscribing(failed: GraphCallFailed) -> ProbeResult:
-    refusal = failed.refusal
-    evidence = _of_refusal(Capability.SUBSCRIBE, refusal, as_user=False)
-    if refusal.status == 404:
-        return ProbeResult(
-            Capability.SUBSCRIBE,
-            ok=False,
-            status=404,
-            code=refusal.code,
-            request_id=refusal.request_id,
-            hint=ProbeHint.NO_MAILBOX,
-        )
-    if refusal.status == 400 and "validation" in refusal.message.lower():
-        return ProbeResult(
-            Capability.SUBSCRIBE,
-            ok=False,
-            status=400,
-            code=refusal.code,
-            request_id=refusal.request_id,
-            hint=ProbeHint.HANDSHAKE,
-        )
-    return evidence
-
-
-def _of_schedule(answer: GraphResponse, *, as_user: bool) -> ProbeResult:
-    """Return what getSchedule's 200 shows, which may hold an error in place of the mailbox."""
-    entries = answer.json().get("value") or [{}]
-    error = entries[0].get("error") or {}
-    return ProbeResult(
-        Capability.SCHEDULE,
-        ok=not error,
-        status=answer.status,
-        code=str(error.get("responseCode") or ""),
-        as_user=as_user,
-    )
-
-
-def _is_about_the_event(refusal: GraphErrorBody) -> bool:
-    """Tell whether Graph got as far as looking for the event."""
-    return refusal.code.lower() in {"erroritemnotfound", "errorinvalididmalformed"}
-
-
-def _account(
-    payload: Mapping[str, Any], more: Mapping[str, Any], purpose: Mapping[str, Any]
-) -> Account:
-    name = str(payload.get("userPrincipalName") or "")
-    plans = more.get("assignedPlans")
-    used_for = purpose.get("userPurpose")
-    return Account(
-        address=str(payload.get("mail") or name).lower(),
-        is_guest="#ext#" in name.lower() or more.get("userType") == "Guest",
-        is_shared=str(used_for).lower() == "shared" if used_for else None,
-        is_synced=bool(more["onPremisesSyncEnabled"]) if "onPremisesSyncEnabled" in more else None,
-        has_exchange_plan=any(
-            plan.get("service") == "exchange" and plan.get("capabilityStatus") == "Enabled"
-            for plan in plans
-        )
-        if isinstance(plans, list)
-        else None,
-        is_enabled=more.get("accountEnabled"),
-    )
-
-
 def _tenant_in(token: "AccessToken") -> str | None:
-    """Return the token's `tid`; None where it cannot be read, as Graph's tokens need not be JWTs.
+    """Return the token's `tid`; None if it cannot be read, as Graph's tokens need not be JWTs.
 
-    Nothing rests on this alone: the token came from the tenant's own endpoint.
+    No decision rests on this alone: the token came from the tenant's own endpoint.
     """
     parts = token.token.split(".")
     try:
@@ -358,7 +235,7 @@ def _request(
 ) -> RequestInformation:
     request = RequestInformation()
     request.http_method = method
-    # Not as a template: that would take the commas out of $select.
+    # Not as a template, whose expansion would escape the commas of $select.
     request.url = f"{graph.adapter.base_url}{path}"
     request.headers.try_add("Accept", "application/json")
     if body is not None:

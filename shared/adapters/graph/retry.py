@@ -1,7 +1,7 @@
-"""When to ask again. Pure.
+"""Decides whether and when a failed call is retried. Pure.
 
-A user waits for most calls, so there is one quick second try and no more; what may be repeated is
-the caller's to say.
+A user waits for most calls, so there is one retry, and it is quick. The caller decides whether the
+request may be repeated.
 """
 
 import math
@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 QUICK_SECONDS = 0.3
-"""The pause before the second try where Graph does not say how long."""
+"""The pause before the retry if Graph sends no Retry-After."""
 LONGEST_PAUSE_SECONDS = 2.0
 LEAST_LEFT_SECONDS = 1.0
-"""Less than this is not worth another try."""
+"""A retry needs at least this much of the time budget."""
 
 
 def next_delay(
@@ -20,7 +20,7 @@ def next_delay(
 ) -> float | None:
     """Return how many seconds to wait after failed *attempt* (from 1), or None to give up.
 
-    *left_seconds*: what is left of the time that whoever waits has.
+    *left_seconds*: the rest of the caller's time budget.
     """
     if attempt > 1:
         return None
@@ -31,9 +31,9 @@ def next_delay(
 
 
 def retry_after_seconds(header: str | None, now: datetime | None = None) -> float | None:
-    """Return what a ``Retry-After`` says: seconds, perhaps with a fraction, or an HTTP date.
+    """Parse a ``Retry-After`` header: seconds, perhaps with a fraction, or an HTTP date.
 
-    None where it is absent, unreadable or no finite number; never negative.
+    Return seconds, at least 0; None if the header is absent, unreadable or not a finite number.
     """
     if header is None or not header.strip():
         return None

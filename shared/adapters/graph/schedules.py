@@ -1,4 +1,7 @@
-"""Reads free/busy: one getSchedule call, its answer taken as it comes."""
+"""Reads free/busy by getSchedule.
+
+Source: https://learn.microsoft.com/graph/api/calendar-getschedule
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +16,8 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_request_bui
     GetScheduleRequestBuilder,
 )
 
-from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
+from shared.adapters.graph.client import GraphClient, GraphSession
+from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.adapters.graph.times import read_span, to_date_time_zone
 from shared.availability.model import (
     SLOT_GRID,
@@ -31,9 +35,9 @@ from shared.timespan import TimeSpan
 
 GRID_MINUTES: Final = SLOT_GRID // timedelta(minutes=1)
 TOO_MANY: Final = "5006"
-"""More than 1,000 entries in the window, of a mailbox or for the whole call."""
+"""Exchange's code for more than 1,000 entries in the window, of one mailbox or of the call."""
 SHORTEST_WINDOW: Final = timedelta(days=7)
-"""A window this short is not halved any more."""
+"""A window of at most this length is not halved."""
 
 REASONS: Final[Mapping[str, UnknownReason]] = {
     "ErrorMailRecipientNotFound": UnknownReason.NOT_FOUND,
@@ -45,7 +49,7 @@ REASONS: Final[Mapping[str, UnknownReason]] = {
     "ErrorFreeBusyDLLimitReached": UnknownReason.TOO_MANY_ENTRIES,
     TOO_MANY: UnknownReason.TOO_MANY_ENTRIES,
 }
-"""What Exchange says of a mailbox; any other word counts as not reachable."""
+"""Exchange's error codes for one mailbox; any other code counts as not reachable."""
 
 _BUSY: Final[Mapping[str, BusyStatus | None]] = {
     "free": None,
@@ -66,7 +70,7 @@ _DAYS: Final = {
 
 
 class GraphSchedules:
-    """Free/busy from Graph (the `Schedules` port)."""
+    """The `Schedules` port on Microsoft Graph. Each method raises what the port's does."""
 
     def __init__(self, client: GraphClient) -> None:
         self._client = client
@@ -74,10 +78,10 @@ class GraphSchedules:
     async def read(
         self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
-        """Return one schedule per address, in the order asked, as the port says.
+        """Return one schedule per address, in the order of *addresses*.
 
-        One call, but where Exchange finds too many entries for the whole call: then the window is
-        asked for in halves.
+        One request, unless Exchange finds too many entries for the whole call: then each half of
+        the window is read by itself.
         """
         graph = self._client.acting(acting)
         try:
@@ -97,7 +101,7 @@ class GraphSchedules:
         first, second = halves(window)
         known = await self.read(acting, addresses, first)
         if all(schedule.unknown for schedule in known):
-            return known  # the other half could not change that
+            return known  # unknown in one half is unknown in the whole window
         return joined(known, await self.read(acting, addresses, second))
 
     @staticmethod
@@ -117,12 +121,12 @@ class GraphSchedules:
 def schedules_of(
     answer: Mapping[str, Any], addresses: Sequence[str], window: TimeSpan
 ) -> list[Schedule]:
-    """Return what getSchedule's *answer* says of *addresses*, in their order.
+    """Parse getSchedule's *answer* into one schedule per address, in the order of *addresses*.
 
-    Answers are matched by address, not by place. Items are looked at only without a view.
+    Entries are matched by address, not by position. Items are read only if there is no view.
 
     Raises:
-        CalendarUnavailable: it is no such answer.
+        CalendarUnavailable: the answer is not one of getSchedule.
     """
     try:
         payload: Mapping[str, Mapping[str, Any]] = {
@@ -143,9 +147,9 @@ def halves(window: TimeSpan) -> tuple[TimeSpan, TimeSpan]:
 
 
 def joined(first: Sequence[Schedule], second: Sequence[Schedule]) -> list[Schedule]:
-    """Return the schedules of a whole window out of those of its halves.
+    """Join the schedules of two halves into those of the whole window, by position.
 
-    Unknown in one half is unknown: a schedule has one source for the whole window.
+    A schedule that is unknown in one half is unknown: it has one source for the whole window.
     """
     return [_joined(a, b) for a, b in zip(first, second, strict=True)]
 
@@ -158,7 +162,7 @@ def _joined(first: Schedule, second: Schedule) -> Schedule:
     if first.view is not None and second.view is not None:
         return Schedule(first.address, view=first.view + second.view, hours=hours)
     if first.view is None and second.view is None:
-        # An entry over the middle is in both halves, whole each time.
+        # Both halves have an entry that spans the middle, in full, so duplicates are dropped.
         items = tuple(dict.fromkeys((*first.items, *second.items)))
         return Schedule(first.address, items=items, hours=hours)
     mixed = Unknown(UnknownReason.NO_ANSWER)
@@ -181,7 +185,7 @@ def _schedule(address: str, payload: Mapping[str, Any] | None, digits: int) -> S
 
 
 def _is_of_digits(view: str) -> bool:
-    # Five times as fast as `strip`, and a view of six weeks has 12,096 digits.
+    # `translate` is five times as fast as `strip`, and a view of six weeks has 12,096 digits.
     return not view.encode().translate(None, b"01234")
 
 
@@ -193,7 +197,7 @@ def _unknown(error: Mapping[str, Any]) -> Unknown:
 def _items(items: Sequence[Mapping[str, Any]]) -> tuple[BusySpan, ...]:
     found = []
     for item in items:
-        # A status nobody knows is not free.
+        # An unknown status counts as busy: unknown is not free.
         status = _BUSY.get(str(item.get("status")).lower(), BusyStatus.BUSY)
         if status is not None:
             found.append(BusySpan(read_span(item["start"], item["end"]), status))
@@ -201,12 +205,12 @@ def _items(items: Sequence[Mapping[str, Any]]) -> tuple[BusySpan, ...]:
 
 
 def _hours(payload: Mapping[str, Any] | None) -> WorkingHours | None:
-    """Return working hours; None where the mailbox says none, or in a zone that nobody knows."""
+    """Return the working hours; None if the mailbox has none, or has them in an unknown zone."""
     if not payload or not payload.get("timeZone"):
         return None
     zone: Mapping[str, Any] = payload["timeZone"]
-    # People of one company mostly have the same hours, and making a zone costs.
-    return _kept_hours(
+    # Cached: colleagues mostly have the same hours, and building a time zone is expensive.
+    return _cached_hours(
         tuple(payload.get("daysOfWeek") or ()),
         str(payload.get("startTime")),
         str(payload.get("endTime")),
@@ -216,7 +220,7 @@ def _hours(payload: Mapping[str, Any] | None) -> WorkingHours | None:
 
 
 @lru_cache(maxsize=1024)
-def _kept_hours(
+def _cached_hours(
     days: tuple[str, ...], start: str, end: str, zone_name: str, custom: str
 ) -> WorkingHours | None:
     try:
@@ -233,5 +237,5 @@ def _kept_hours(
 
 
 def _time_of_day(text: str) -> time:
-    """Read an Edm.TimeOfDay such as ``08:00:00.0000000``."""
+    """Parse an Edm.TimeOfDay such as ``08:00:00.0000000``."""
     return time.fromisoformat(text.partition(".")[0])

@@ -1,4 +1,4 @@
-"""Subscriptions to mailboxes' events, by the app's own identity."""
+"""Creates, renews and deletes subscriptions to mailboxes' events, with app-only tokens."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +13,8 @@ from msgraph.generated.subscriptions.subscriptions_request_builder import (
 )
 
 from shared.adapters.graph.batch import send_batch
-from shared.adapters.graph.client import GraphCallFailed, GraphClient, GraphResponse, GraphSession
+from shared.adapters.graph.client import GraphClient, GraphSession
+from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.adapters.graph.times import read_instant
 from shared.errors import CalendarUnavailable, EventGone
 from shared.ids import Mailbox, SubscriptionId, TenantId
@@ -22,16 +23,19 @@ if TYPE_CHECKING:
     from kiota_abstractions.request_information import RequestInformation
 
 CHANGES: Final = "updated,deleted"
-"""What we hear of. Our own events are created by ourselves."""
+"""The change types of our subscriptions. ``created`` is left out: this app creates its events."""
 CREATE_SECONDS: Final = 30.0
-"""Graph shakes hands with both of our URLs before it answers, and waits ten seconds for each."""
+"""Timeout of a creation: Graph first validates both of our URLs, for up to ten seconds each.
+
+Source: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
+"""
 
 
 class GraphSubscriptionService:
-    """Graph's promises to call us (the `GraphSubscriptions` port)."""
+    """The `GraphSubscriptions` port on Microsoft Graph. Each method raises what the port's does."""
 
     def __init__(self, client: GraphClient, public_url: str) -> None:
-        """*public_url*: where Graph reaches this app, without a slash at the end."""
+        """*public_url*: the base URL at which Graph reaches this app, without a trailing slash."""
         self._client = client
         self._notifications = f"{public_url}/api/graph/notifications"
         self._lifecycle = f"{public_url}/api/graph/lifecycle"
@@ -39,16 +43,21 @@ class GraphSubscriptionService:
     async def create(
         self, mailbox: Mailbox, client_state: str, expires_at: datetime
     ) -> tuple[SubscriptionId, datetime]:
-        """Subscribe to the mailbox's events; one that exists already at our URL is replaced.
+        """Subscribe to the mailbox's events; return the id and the expiry that Graph granted.
 
-        Return its id and the expiry that Graph granted. Raises what the port says; CalendarRefused
-        also when Graph could not shake hands with our URLs.
+        If Graph answers 409, because an equal subscription exists, those of this app's URL are
+        deleted and a new one is created.
+
+        Raises:
+            CalendarRefused: also when Graph could not validate our URLs.
+
+        Source: https://learn.microsoft.com/graph/api/subscription-post-subscriptions
         """
         graph = self._client.app(mailbox.tenant_id)
         try:
             return await self._create(graph, mailbox, client_state, expires_at)
         except GraphCallFailed as failed:
-            # Listing costs a page per hundred subscriptions of the tenant: only when it is needed.
+            # Only after a 409, as listing costs a request per hundred subscriptions of the tenant.
             if failed.refusal.status != 409 or not await self._remove_ours(graph, mailbox):
                 raise graph.error(failed.refusal) from None
         try:
@@ -59,7 +68,10 @@ class GraphSubscriptionService:
     async def renew(
         self, tenant_id: TenantId, ids: Sequence[SubscriptionId], expires_at: datetime
     ) -> list[datetime | Exception]:
-        """Renew up to 20 in one request: each its new expiry or its error (EventGone: no more)."""
+        """Renew up to 20 subscriptions in one batch; return the new expiry or an error for each.
+
+        EventGone: Graph no longer has the subscription, or it is not ours.
+        """
         if not ids:
             return []
         graph = self._client.app(tenant_id)
@@ -76,7 +88,7 @@ class GraphSubscriptionService:
         return [_expiry_or_error(graph, outcome) for outcome in outcomes]
 
     async def delete(self, tenant_id: TenantId, subscription_id: SubscriptionId) -> None:
-        """End it; absent is no error."""
+        """Delete the subscription. Idempotent: an absent one is no error."""
         graph = self._client.app(tenant_id)
         try:
             await self._delete(graph, subscription_id)
@@ -104,7 +116,7 @@ class GraphSubscriptionService:
         return SubscriptionId(str(payload["id"])), _expiry(payload)
 
     async def _remove_ours(self, graph: GraphSession, mailbox: Mailbox) -> bool:
-        """Remove the subscriptions to *mailbox* that call this app; tell whether there were any."""
+        """Delete the subscriptions to *mailbox* at this app's URL; return whether one existed."""
         removed = False
         async for payload in _listed(graph):
             if (
@@ -161,7 +173,7 @@ def _expiry_or_error(
         return outcome
     if isinstance(outcome, GraphCallFailed):
         refusal = outcome.refusal
-        # Unknown, expired or somebody else's: what it stood for is to be made anew.
+        # Unknown, expired or another app's: the caller has to create a new subscription.
         if refusal.status in {400, 404, 410}:
             return EventGone(
                 "The subscription is not there any more.",

@@ -1,7 +1,7 @@
-"""Graph's ways to write a time, and nobody else's: `{dateTime, timeZone}` and instants.
+"""Reads and writes Graph's formats of a time: `{dateTime, timeZone}` and instants.
 
-Answers are asked for in UTC (``Prefer: outlook.timezone``). Requests carry the wall clock of the
-organizer's zone, so that a series keeps its hour when the clocks change.
+Graph answers in UTC (``Prefer: outlook.timezone``). Requests have the local time of the organizer's
+zone, so that a series keeps its hour when the clocks change.
 
 Source: https://learn.microsoft.com/graph/api/resources/datetimetimezone
 """
@@ -19,14 +19,18 @@ from shared.errors import CalendarUnavailable
 from shared.timespan import TimeSpan
 
 NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""Earlier than everything: for what must have a time where Graph says none."""
+"""Earlier than every real time: for a required time that Graph left out."""
 _NO_TIME: Final = frozenset({"0001", "4501"})
-"""Years that Graph writes where there is no time."""
+"""The years by which Graph writes that there is no time."""
 _UTC_NAMES: Final = frozenset({"UTC", "tzone://Microsoft/Utc", "Etc/UTC", "Etc/GMT"})
 
 
 def read_instant(text: object) -> datetime | None:
-    """Read an instant such as ``2019-08-01T07:06:24.5046431Z``; None where there is no time."""
+    """Parse an instant such as ``2019-08-01T07:06:24.5046431Z``; None if there is no time.
+
+    Raises:
+        CalendarUnavailable: the text cannot be parsed.
+    """
     if not isinstance(text, str) or text[:4] in _NO_TIME:
         return None
     try:
@@ -37,7 +41,11 @@ def read_instant(text: object) -> datetime | None:
 
 
 def read_time(value: Mapping[str, Any]) -> datetime:
-    """Read a ``dateTimeTimeZone``. In UTC as asked for, or in whichever zone it says it is."""
+    """Parse a ``dateTimeTimeZone``, which may be in another zone than the UTC asked for.
+
+    Raises:
+        CalendarUnavailable: it has no readable time or no known zone.
+    """
     try:
         wall = datetime.fromisoformat(_shortened(value["dateTime"]))
         zone = value.get("timeZone") or "UTC"
@@ -49,7 +57,11 @@ def read_time(value: Mapping[str, Any]) -> datetime:
 
 
 def read_span(start: Mapping[str, Any], end: Mapping[str, Any]) -> TimeSpan:
-    """Read a start and an end."""
+    """Parse a start and an end.
+
+    Raises:
+        CalendarUnavailable: one of them cannot be parsed, or the end is before the start.
+    """
     try:
         return TimeSpan(read_time(start), read_time(end))
     except ValueError as error:
@@ -57,11 +69,11 @@ def read_span(start: Mapping[str, Any], end: Mapping[str, Any]) -> TimeSpan:
 
 
 def to_date_time_zone(instant: datetime, zone_name: str = "UTC") -> DateTimeTimeZone:
-    """Write *instant* as the wall clock of *zone_name*, an IANA or Windows name.
+    """Write *instant* as the local time of *zone_name*, an IANA or Windows name.
 
-    Outlook knows every Windows name but only some IANA ones, so the Windows name is written. An
-    hour that the clocks show twice cannot be told apart on a wall clock: those instants, and zones
-    without a Windows name for what their clocks show, are written in UTC.
+    Outlook knows every Windows name but only some IANA names, so the Windows name is written. Two
+    cases are written in UTC instead: an ambiguous local time, in the hour that occurs twice when
+    the clocks go back, and a zone whose clocks no Windows zone matches.
 
     Raises:
         ValueError: there is no such zone.
@@ -77,26 +89,26 @@ def to_date_time_zone(instant: datetime, zone_name: str = "UTC") -> DateTimeTime
 
 
 def to_local_time(instant: datetime, zone: str) -> DateTimeTimeZone:
-    """Write *instant* as the wall clock of *zone*, always: the times of a series follow its clock.
+    """Write *instant* as the local time of *zone*, never in UTC: a series follows its zone's clock.
 
-    Which of two equal hours is meant is then Outlook's to say. A zone that Windows does not know is
-    sent by its IANA name, which Graph takes or refuses.
+    Outlook chooses when the local time is ambiguous. A zone without a Windows name is sent by its
+    IANA name, which Graph accepts or refuses.
     """
     wall = instant.astimezone(zone_of(zone)).replace(tzinfo=None)
     return DateTimeTimeZone(date_time=wall.isoformat(timespec="seconds"), time_zone=zone_name(zone))
 
 
 def zone_name(name: str) -> str:
-    """Return what Outlook calls the zone *name*, or *name* where Windows has no such zone."""
+    """Return the Windows name of the zone *name*, or *name* if no Windows zone matches it."""
     return _windows_name(name) or name
 
 
 @lru_cache(maxsize=512)
 def _windows_name(name: str) -> str | None:
-    """Return the Windows zone whose clocks go as those of *name*, if there is one.
+    """Return the Windows zone whose clocks match those of *name*, or None.
 
-    CLDR's table has for each zone the nearest one, which may be hours away: for Ittoqqortoormiit
-    in Greenland it still names the Azores.
+    CLDR's table alone does not suffice: it maps each zone to the nearest Windows zone, which may be
+    hours away. For Ittoqqortoormiit in Greenland it still has the Azores.
     """
     if name in _UTC_NAMES:
         return "UTC"
@@ -110,7 +122,7 @@ def _windows_name(name: str) -> str | None:
 
 
 def _shows(windows_name: str, wall: datetime) -> bool:
-    """Tell whether clocks of the Windows zone show *wall* at its instant."""
+    """Return whether the clocks of the Windows zone show *wall* at its instant."""
     return wall.astimezone(zone_of(windows_name)).utcoffset() == wall.utcoffset()
 
 
@@ -125,9 +137,9 @@ _OLD_NAMES: Final = {
     "Europe/Uzhgorod": "FLE Standard Time",
     "Europe/Zaporozhye": "FLE Standard Time",
 }
-"""Names of zones that the table does not list any more."""
+"""Old IANA names, which CLDR's table no longer has."""
 _WEEKS: Final = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(weeks=n) for n in range(520)]
-"""When clocks are compared: sessions are booked at most a year ahead."""
+"""The instants at which clocks are compared: ten years, as sessions are at most a year ahead."""
 
 
 def _is_ambiguous(wall: datetime, instant: datetime) -> bool:
@@ -138,7 +150,7 @@ def _is_ambiguous(wall: datetime, instant: datetime) -> bool:
 
 
 def _shortened(text: str) -> str:
-    """Return *text* with at most six digits of fraction: Graph writes seven."""
+    """Return *text* with at most six fractional digits: Graph writes seven, Python reads six."""
     point = text.find(".")
     if point < 0:
         return text

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.graph.event_parsing import parse_event
-from shared.adapters.graph.events import PROPERTY_ID, SELECT, GraphCalendar, agenda_html
+from shared.adapters.graph.event_requests import SELECT
+from shared.adapters.graph.event_serialization import PROPERTY_ID, agenda_html
+from shared.adapters.graph.events import GraphCalendar
 from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
