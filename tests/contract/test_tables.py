@@ -15,11 +15,12 @@ from benchmarks.shared_world import World
 from local.serving import serving, take_address
 from shared.adapters.tables import keys
 from shared.adapters.tables.changes import TableChanges
-from shared.adapters.tables.client import UNSURE_TRIES, Put, Remove, Tables, Write, table_service
+from shared.adapters.tables.client import Put, Remove, Tables, Write, table_service
 from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.keys import MAILBOXES, ORGANIZATIONS, PAIRINGS, TABLES, Key
 from shared.adapters.tables.organizations import TableOrganizations
 from shared.adapters.tables.pairings import TablePairings
+from shared.adapters.tables.retry import UNSURE_TRIES
 from shared.adapters.tables.sessions import TableSessions
 from shared.adapters.tables.subscriptions import TableSubscriptions
 from shared.adapters.tables.values import SCHEMA, present
@@ -320,7 +321,7 @@ async def test_holds_that_ran_out_are_swept_when_their_day_is_written(tables: Ta
 async def test_a_session_whose_index_is_torn_is_an_outage_not_a_guess(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.adapters.tables.client.TRIES", 2)
+    monkeypatch.setattr("shared.adapters.tables.retry.TRIES", 2)
     sessions, session = TableSessions(tables), a_session()
     await reservations.create(sessions, session, NOW)
     await tables.remove(

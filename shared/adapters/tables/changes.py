@@ -13,16 +13,9 @@ from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import (
-    TRANSACTION_ROWS,
-    Put,
-    Remove,
-    Row,
-    Tables,
-    as_retryable,
-    retry_on_conflict,
-)
+from shared.adapters.tables.client import TRANSACTION_ROWS, Put, Remove, Row, Tables
 from shared.adapters.tables.keys import CHANGES
+from shared.adapters.tables.retry import as_retryable, retry_on_conflict
 from shared.adapters.tables.values import cursor as opaque
 from shared.adapters.tables.values import instant, moment, present, read_cursor
 from shared.changes.model import Change, ChangeKind

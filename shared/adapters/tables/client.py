@@ -5,17 +5,15 @@ Azure the template makes them.
 """
 
 import asyncio
-import random
 from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -40,10 +38,6 @@ _WAIT: Final[dict[str, Any]] = {"connection_timeout": 2, "read_timeout": 3}
 """Seconds that one attempt may take; given with each call, as a lent transport has its own."""
 _RETRY_ON: Final = frozenset({401, 403, 408, 429})
 """Refusals that pass: throttling, and roles that Azure has not spread yet."""
-TRIES: Final = 12
-"""How often a change is tried that others keep getting ahead of."""
-UNSURE_TRIES: Final = 3
-"""How often a change is tried that the service does not answer."""
 TRANSACTION_ROWS: Final = 100
 
 _T = TypeVar("_T")
@@ -281,46 +275,6 @@ class Tables:
     async def _make(self, table: str) -> None:
         with suppress(ResourceExistsError):  # somebody else missed it too
             await self._service.create_table(table, **_WAIT)
-
-
-class ConcurrencyConflict(StaleRow):
-    """Inside the adapters: a row changed between reading and writing; read again."""
-
-
-class OutcomeUnknown(ConcurrencyConflict):
-    """Inside the adapters: nobody said whether the change was made; read again."""
-
-
-async def retry_on_conflict(attempt: Callable[[int], Awaitable[_T]]) -> _T:
-    """Repeat *attempt*, which reads and writes anew, while it raises ConcurrencyConflict.
-
-    Its argument: how many earlier attempts may have happened after all. Raises StoreUnavailable
-    when it never ends.
-    """
-    unsure = 0
-    for tried in range(TRIES):
-        try:
-            return await attempt(unsure)
-        except OutcomeUnknown as error:
-            unsure += 1
-            if unsure == UNSURE_TRIES:
-                raise StoreUnavailable(str(error)) from error
-        except ConcurrencyConflict:
-            pass
-        # Jitter: those who collided must not meet again.
-        await asyncio.sleep(random.uniform(0, min(0.005 * 2**tried, 0.25)))  # noqa: S311
-    raise StoreUnavailable("Too many changes at once in one mailbox or organization.")
-
-
-@contextmanager
-def as_retryable() -> Iterator[None]:
-    """Turn a refused or unanswered change into what `retry_on_conflict` repeats."""
-    try:
-        yield
-    except StaleRow as error:
-        raise ConcurrencyConflict(str(error)) from error
-    except StoreUnavailable as error:
-        raise OutcomeUnknown(str(error)) from error
 
 
 async def gather_limited(calls: Iterable[Awaitable[_T]]) -> list[_T]:

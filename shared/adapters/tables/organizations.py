@@ -13,8 +13,9 @@ from datetime import timedelta
 from typing import Any
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Put, Row, Tables, as_retryable, retry_on_conflict
+from shared.adapters.tables.client import Put, Row, Tables
 from shared.adapters.tables.keys import ORGANIZATIONS
+from shared.adapters.tables.retry import as_retryable, retry_on_conflict
 from shared.adapters.tables.values import cursor, instant, moment, present, read_cursor
 from shared.errors import Conflict, NotFound, StaleRow
 from shared.ids import OrganizationId, TenantId

@@ -17,17 +17,15 @@ from datetime import datetime
 from typing import Final
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import (
+from shared.adapters.tables.client import Row, Tables, Write
+from shared.adapters.tables.keys import MAILBOXES, Key
+from shared.adapters.tables.ledger_rows import difference, with_rows
+from shared.adapters.tables.retry import (
     ConcurrencyConflict,
     OutcomeUnknown,
-    Row,
-    Tables,
-    Write,
     as_retryable,
     retry_on_conflict,
 )
-from shared.adapters.tables.keys import MAILBOXES, Key
-from shared.adapters.tables.ledger_rows import difference, with_rows
 from shared.adapters.tables.session_rows import entry_of, holds_in, organizer_of, series_of
 from shared.adapters.tables.values import cursor, read_cursor
 from shared.errors import NotFound, SchedulingError, StaleRow
