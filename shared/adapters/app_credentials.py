@@ -161,7 +161,7 @@ class AppCredentials:
     def __init__(self, settings: Settings, secrets: KeyVaultSecrets, http_pool: HttpPool) -> None:
         self._settings = settings
         self._secrets = secrets
-        self._outbound = http_pool
+        self._http_pool = http_pool
         self._identities: OrderedDict[Hashable, Identity] = OrderedDict()
         self._assertion: AccessToken | None = None
         self._assertion_lock = asyncio.Lock()
@@ -206,7 +206,7 @@ class AppCredentials:
             await self._session.close()
 
     async def client_credential(self, *, fresh: bool = False) -> _ClientCredential:
-        """Return the app's client credential; *fresh*: re-read it, whatever the cache has.
+        """Return the app's client credential; *fresh*: re-read it, past the cache.
 
         Raises:
             Misconfigured: Key Vault has no such secret, or it is not a certificate.
@@ -288,7 +288,7 @@ class AppCredentials:
         import aiohttp
 
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._outbound.tls),
+            connector=aiohttp.TCPConnector(ssl=self._http_pool.tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             # azure-core decompresses by itself.
             auto_decompress=False,

@@ -1,7 +1,7 @@
-"""Checks the access tokens that callers bring. They come from Entra's v2.0 endpoint.
+"""Verifies callers' access tokens, which Entra's v2.0 endpoint issues.
 
-Rules and their sources: https://learn.microsoft.com/entra/identity-platform/access-tokens and
-https://learn.microsoft.com/entra/identity-platform/claims-validation
+Source: https://learn.microsoft.com/entra/identity-platform/access-tokens
+Source: https://learn.microsoft.com/entra/identity-platform/claims-validation
 """
 
 import asyncio
@@ -25,42 +25,45 @@ if TYPE_CHECKING:
 USER_SCOPE: Final = "access_as_user"
 PLATFORM_ROLE: Final = "Platform.Manage"
 PERSONAL_TENANT: Final = "9188040d-6c67-4c5b-b112-36a304b66dad"
-"""Where Microsoft's personal accounts live: they have no place here."""
+"""The tenant of Microsoft's personal accounts, whose tokens are refused."""
 
 LEEWAY: Final = timedelta(minutes=1)
-"""How far another machine's clock may be off."""
+"""Tolerated clock skew between Entra and this app."""
 MAX_TOKEN_LENGTH: Final = 16_384
 KEYS_LIVE: Final = timedelta(hours=24)
-"""Keys roll without notice; Entra asks for a refresh within a day."""
+"""Lifetime of cached keys: Entra rotates keys without notice and asks for a daily refresh.
+
+Source: https://learn.microsoft.com/entra/identity-platform/access-tokens
+"""
 LOOK_AGAIN_AFTER: Final = timedelta(minutes=5)
-"""How often at most an unknown key id makes us look for new keys."""
+"""Shortest interval between two fetches caused by unknown key ids."""
 TRY_AGAIN_AFTER: Final = timedelta(seconds=15)
-"""The same after a look that failed."""
+"""Shortest interval between a failed fetch and the next one."""
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class SigningKey:
-    """One of Entra's public keys, and for whose tokens it counts."""
+    """One of Entra's public keys, with the issuer whose tokens it may sign."""
 
     __slots__ = ("issuer", "key")
 
     def __init__(self, key: "RSAPublicKey", issuer: str) -> None:
-        """Keep *key*; *issuer* may hold ``{tenantid}``, for the tenant of the token."""
+        """*issuer* may contain ``{tenantid}``, which stands for the tenant of the token."""
         self.key = key
         self.issuer = issuer
 
 
 class SigningKeys:
-    """Entra's present keys by id, fetched when they are first wanted and kept for a day.
+    """Entra's current keys by id, fetched on first use and cached for a day.
 
-    PyJWT's own client fetches with a blocking call, which would stop every other request.
+    PyJWT's own client is not used: its blocking call would stop all other requests.
     """
 
     def __init__(self, login_url: str, http_pool: HttpPool, clock: Clock) -> None:
         self._url = f"{login_url}/common/discovery/v2.0/keys"
         self._issuer = f"{login_url}/{{tenantid}}/v2.0"
-        self._outbound = http_pool
+        self._http_pool = http_pool
         self._clock = clock
         self._keys: Mapping[str, SigningKey] = {}
         self._fetched_at: datetime | None = None
@@ -72,7 +75,7 @@ class SigningKeys:
         """Return the key with *key_id*, or None if Entra has no such key.
 
         Raises:
-            CalendarUnavailable: it is not among the known keys, and new ones cannot be had.
+            CalendarUnavailable: no cached key has the id, and the last fetch failed.
         """
         known = self._keys.get(key_id)
         if known is not None and not self._is_stale():
@@ -97,11 +100,11 @@ class SigningKeys:
         return self._look_at is None or self._clock.now() >= self._look_at
 
     async def _look(self) -> None:
-        """Fetch the keys. Old ones stay when that fails."""
+        """Fetch the keys. If that fails, the cached ones stay."""
         import httpx
 
         try:
-            answer = await self._outbound.client.get(self._url)
+            answer = await self._http_pool.client.get(self._url)
             answer.raise_for_status()
             self._keys = _keys_of(answer.json(), self._issuer)
         except (httpx.HTTPError, ValueError, TypeError, AttributeError, KeyError):
@@ -115,7 +118,7 @@ class SigningKeys:
 
 
 class EntraTokenVerifier:
-    """Checks bearer tokens (the `TokenVerifier` port)."""
+    """The `TokenVerifier` port for Entra's tokens."""
 
     def __init__(self, settings: Settings, http_pool: HttpPool, clock: Clock) -> None:
         self._settings = settings
@@ -123,18 +126,18 @@ class EntraTokenVerifier:
         self._keys = SigningKeys(settings.cloud.login_url, http_pool, clock)
 
     async def ping(self) -> None:
-        """Return if there are signing keys, else raise CalendarUnavailable."""
+        """Return if signing keys are cached or can be fetched, else raise CalendarUnavailable."""
         await self._keys.find("")
 
     async def verify(self, raw: str) -> VerifiedToken:
-        """Return what *raw* proves.
+        """Verify the bearer token *raw*; return the caller's kind, tenant and object id.
 
-        A verified token is not remembered: checking the signature costs less than the rest of a
-        request, and what is not kept cannot outlive its expiry.
+        Verified tokens are not cached: a signature check costs less than the rest of a request,
+        and without a cache no token outlives its expiry.
 
         Raises:
             NotAuthenticated: signature, issuer, audience, times, version, scope or role is wrong.
-            CalendarUnavailable: the signing keys cannot be had right now.
+            CalendarUnavailable: the signing keys cannot be fetched right now.
         """
         key = await self._keys.find(_key_id(raw))
         if key is None:
@@ -168,7 +171,12 @@ class EntraTokenVerifier:
             raise NotAuthenticated("The token is not valid yet.")
 
     def _kind(self, claims: Mapping[str, Any], tenant_id: str) -> CallerKind:
-        """Tell users from the platform: an app's token never counts as a user's."""
+        """Return whether a user or the platform calls. An app-only token never counts as a user's.
+
+        Raises:
+            NotAuthenticated: the token has neither our scope nor our role, or has the role in
+                another tenant or for another client.
+        """
         if "scp" in claims:
             scopes = claims["scp"]
             if claims.get("idtyp") == "app" or not isinstance(scopes, str):
@@ -190,8 +198,12 @@ class EntraTokenVerifier:
 
 
 def _key_id(raw: str) -> str:
-    """Return the key id of a token that says it is RS256; nothing is proven by that yet."""
-    # Imported here: a start that only answers Graph's handshake needs no cryptography.
+    """Return the key id in the header of an RS256 token. The header is not verified yet.
+
+    Raises:
+        NotAuthenticated: the token is too long, no JWT, or not signed by RS256 with a key id.
+    """
+    # Imported here: a cold start that only answers Graph's handshake needs no cryptography.
     import jwt
 
     if len(raw) > MAX_TOKEN_LENGTH:
@@ -233,7 +245,11 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float:
 
 
 def _keys_of(key_set: Mapping[str, Any], default_issuer: str) -> dict[str, SigningKey]:
-    """Return the RSA signing keys of *key_set*; ones that cannot be read are left out."""
+    """Return the RSA signing keys of *key_set* by id, without those that cannot be parsed.
+
+    Raises:
+        ValueError: there is no usable key.
+    """
     import jwt
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from jwt.algorithms import RSAAlgorithm

@@ -1,4 +1,4 @@
-"""Secrets of this deployment, read from Key Vault and kept for a few minutes."""
+"""Reads this deployment's secrets from Key Vault and caches them for five minutes."""
 
 import asyncio
 import base64
@@ -21,19 +21,22 @@ if TYPE_CHECKING:
 
 _KEY_BYTES = 32
 KEEP_SECONDS = 300.0
-"""How long a secret is believed before it is read again."""
+"""Lifetime of a cached secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One version of a secret. A certificate with its key is the secret of the same name."""
+    """One version of a secret. A certificate with its key is the secret of the same name.
+
+    Source: https://learn.microsoft.com/azure/key-vault/certificates/about-certificates
+    """
 
     value: str = field(repr=False)
     version: str
     content_type: str = ""
     """``application/x-pkcs12`` or ``application/x-pem-file`` where it is a certificate."""
     expires_at: datetime | None = None
-    """What the vault was told; a certificate's own end for a certificate."""
+    """The expiry set in the vault; of a certificate, its own expiry."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class _Kept:
 
 
 class KeyVaultSecrets:
-    """Reads secrets. What was read once outlives a vault that does not answer."""
+    """Reads secrets. While the vault does not answer, cached secrets stay valid."""
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class KeyVaultSecrets:
         transport: "Callable[[], AsyncHttpTransport[Any, Any]] | None" = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Store what is needed to connect; *credential* and *transport* are asked on first use."""
+        """Store the arguments; *credential* and *transport* are called on the first read."""
         self._settings = settings
         self._credential = credential
         self._transport = transport
@@ -62,11 +65,11 @@ class KeyVaultSecrets:
         self._kept: dict[tuple[str, int], _Kept] = {}
 
     async def get(self, name: str, *, fresh: bool = False) -> Secret:
-        """Return the current version of *name*; *fresh*: do not believe what was read before.
+        """Return the current version of *name*; *fresh*: re-read it, past the cache.
 
         Raises:
             Misconfigured: there is no such secret, or the app may not read it.
-            StoreUnavailable: the vault does not answer, and it was never read before.
+            StoreUnavailable: the vault does not answer, and the secret is not cached.
         """
         (current,) = await self._read(name, 1, fresh=fresh)
         return current
@@ -82,7 +85,7 @@ class KeyVaultSecrets:
 
     @cached_property
     def _client(self) -> "SecretClient":
-        # Imported here: most processes start without needing a secret.
+        # Imported here: most processes start without a read of a secret.
         from azure.keyvault.secrets.aio import SecretClient
 
         more: dict[str, Any] = {"transport": self._transport()} if self._transport else {}
@@ -103,13 +106,13 @@ class KeyVaultSecrets:
         if not fresh and asked_at - kept.read_at < KEEP_SECONDS:
             return kept.secrets
         async with kept.lock:
-            # Somebody else may have read it while this one waited for its turn.
+            # Another caller may have read it while this one waited for the lock.
             if kept.read_at >= asked_at or (
                 not fresh and self._monotonic() - kept.read_at < KEEP_SECONDS
             ):
                 return kept.secrets
             try:
-                found = await _asked(name, lambda: self._fetch(name, count))
+                found = await _translating(name, lambda: self._fetch(name, count))
             except StoreUnavailable:
                 if not kept.secrets:
                     raise
@@ -134,10 +137,10 @@ class KeyVaultSecrets:
         )
 
 
-async def _asked(
+async def _translating(
     name: str, fetch: Callable[[], Awaitable[tuple[Secret, ...]]]
 ) -> tuple[Secret, ...]:
-    """Run *fetch* with the SDK's errors told in our words."""
+    """Await *fetch* and translate the SDK's errors: Misconfigured or StoreUnavailable."""
     from azure.core.exceptions import (
         AzureError,
         ClientAuthenticationError,
@@ -181,7 +184,7 @@ def _secret(found: Any) -> Secret:  # noqa: ANN401 - a KeyVaultSecret, whose par
 
 
 def signing_key(value: str) -> bytes:
-    """Return the bytes of a signing key: out of base64 where it is that, else the text's own."""
+    """Return the bytes of a signing key: decoded base64 of 32 bytes or more, else the text's."""
     try:
         decoded = base64.b64decode(value, validate=True)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The two queues: what Graph said, and work for later.
+"""The two queues: Graph's notifications, and jobs.
 
-On the webhook's path, so importing this imports no SDK; the first message does. A message is JSON
-inside base64, the host's default. Its payload lies one level down: a top-level ``id`` or
+The webhook imports this module, so the SDK is imported by the first message. A message is JSON in
+base64, the host's default. Its payload is one level down, because a top-level ``id`` or
 ``dequeueCount`` would replace the host's own metadata (Azure/azure-webjobs-sdk-extensions#882).
 """
 
@@ -38,21 +38,24 @@ JOBS: Final = "jobs"
 QUEUES: Final[tuple[str, ...]] = (NOTIFICATIONS, JOBS)
 
 MESSAGE_BYTES: Final = 48 * 1024
-"""A message holds 64 KiB, of which base64 leaves three quarters."""
+"""Limit of a message before base64: Azure's limit is 64 KiB, of which base64 leaves 3/4.
+
+Source: https://learn.microsoft.com/rest/api/storageservices/put-message
+"""
 _VERSION: Final = 1
 _CALL_SECONDS: Final = 6.0
-"""Longest wait for a queue, a retry included: Graph wants its answer within ten seconds."""
+"""Timeout of a call, a retry included: Graph expects the webhook's answer within ten seconds."""
 _WAIT: Final[dict[str, Any]] = {"connection_timeout": 2, "read_timeout": 3}
-"""Seconds of one attempt; given with each call, as a lent transport has its own."""
+"""Timeouts of one attempt, in seconds. Every call has them: a shared transport has its own."""
 _MAX_DELAY: Final = timedelta(days=6)
-"""A message lives seven days and must be seen before it dies."""
+"""Longest delay of a message: it expires after seven days and has to become visible before."""
 
 
 class Queues:
-    """The queues of one storage account. Belongs to the loop it is first used on.
+    """The queues of one storage account. Belongs to the event loop of its first use.
 
-    *credential* and *transport* are called when the first message is sent; the transport lends the
-    connections of the process, and without it the client makes its own.
+    *credential* and *transport* are called by the first message. The transport shares the
+    connections of the process; without it the client opens its own.
     """
 
     def __init__(
@@ -68,10 +71,10 @@ class Queues:
         self._clients: dict[str, QueueClient] = {}
 
     async def send(self, queue: str, message: bytes, delay: timedelta = timedelta()) -> None:
-        """Send *message* to *queue*, which is made the first time it is missed.
+        """Send *message* to *queue*; a missing queue is created.
 
         Raises:
-            StoreUnavailable
+            StoreUnavailable: the queue did not answer.
         """
         from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
@@ -86,12 +89,12 @@ class Queues:
                 try:
                     await send()
                 except ResourceNotFoundError:
-                    with suppress(ResourceExistsError):  # somebody else missed it too
+                    with suppress(ResourceExistsError):  # a concurrent call created it
                         await client.create_queue(**_WAIT)
                     await send()
 
     async def ping(self) -> None:
-        """Return if the queues answer, else raise StoreUnavailable. Looks at one of them."""
+        """Return if the job queue answers, else raise StoreUnavailable."""
         from azure.core.exceptions import ResourceNotFoundError
 
         with _answering(JOBS), suppress(ResourceNotFoundError):
@@ -99,7 +102,7 @@ class Queues:
                 await self._service.get_queue_client(JOBS).get_queue_properties(**_WAIT)
 
     async def poisoned(self) -> dict[str, int]:
-        """Return about how many messages nobody could handle, by queue. Raises StoreUnavailable."""
+        """Return the approximate length of each queue's poison queue. Raises StoreUnavailable."""
         return {queue: await self._length(f"{queue}-poison") for queue in QUEUES}
 
     async def _length(self, queue: str) -> int:
@@ -111,7 +114,7 @@ class Queues:
                     client = self._service.get_queue_client(queue)
                     found = await client.get_queue_properties(**_WAIT)
                 except ResourceNotFoundError:
-                    return 0  # made when the first message is set aside
+                    return 0  # the host creates a poison queue with its first message
         return found.approximate_message_count or 0
 
     async def aclose(self) -> None:
@@ -120,7 +123,7 @@ class Queues:
             await self._service.close()
 
     def _client(self, queue: str) -> "QueueClient":
-        """Return what sends to *queue*. Making one costs a third of a message."""
+        """Return the cached client of *queue*; creating one costs a third of a message."""
         from azure.storage.queue import TextBase64EncodePolicy
 
         if queue not in self._clients:
@@ -137,7 +140,7 @@ class Queues:
         return QueueServiceClient(
             self._url,
             credential=self._credential(),
-            # One more try, up to two seconds later.
+            # One retry, up to two seconds later.
             retry_total=1,
             initial_backoff=0,
             increment_base=1,
@@ -159,7 +162,7 @@ class StorageNotificationQueue:
         *,
         delay: timedelta = timedelta(),
     ) -> int:
-        """Queue *changes* as few messages within the size limit; return how many messages."""
+        """Enqueue *changes* in as few messages as the size limit allows; return their number."""
         messages = notification_messages(changes, received_at)
         for message in messages:
             await self._queues.send(NOTIFICATIONS, message, min(delay, _MAX_DELAY))
@@ -173,12 +176,12 @@ class StorageJobQueue:
         self._queues = queues
 
     async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:
-        """Queue *job*, to be seen after *delay*: at most six days."""
+        """Enqueue *job*, visible after *delay*, which is cut to six days."""
         await self._queues.send(JOBS, job_message(job), min(delay, _MAX_DELAY))
 
 
 def notification_messages(changes: Iterable[MailboxChanges], received_at: str) -> list[bytes]:
-    """Return *changes* as messages: as few as hold them in their order, none over the limit."""
+    """Serialize *changes*, in their order, into as few messages as the size limit allows."""
     messages: list[bytes] = []
     frame = len(_envelope(received_at, []))
     parts: list[bytes] = []
@@ -195,9 +198,10 @@ def notification_messages(changes: Iterable[MailboxChanges], received_at: str) -
 
 
 def parse_notifications(message: bytes) -> tuple[list[MailboxChanges], str]:
-    """Return what `notification_messages` wrote, and when it was received.
+    """Parse a message of `notification_messages`; return its changes and their time of receipt.
 
-    Raises Invalid if the message is not one of ours.
+    Raises:
+        Invalid: the message is not one of ours.
     """
     body = _body(message)
     try:
@@ -207,7 +211,7 @@ def parse_notifications(message: bytes) -> tuple[list[MailboxChanges], str]:
 
 
 def trace_of(message: bytes) -> str | None:
-    """Return the trace that *message* was sent in, as a traceparent."""
+    """Return the traceparent of *message*, or None."""
     try:
         trace = _body(message).get("trace")
     except Invalid:
@@ -216,7 +220,7 @@ def trace_of(message: bytes) -> str | None:
 
 
 def job_message(job: Job) -> bytes:
-    """Return *job* as a message, in the present trace."""
+    """Serialize *job* into a message, with the current traceparent."""
     return _compact(
         {
             "v": _VERSION,
@@ -234,7 +238,7 @@ def job_message(job: Job) -> bytes:
 
 
 def parse_job(message: bytes) -> Job:
-    """Return the job that `job_message` wrote. Raises Invalid if the message is not one of ours."""
+    """Parse a message of `job_message`. Raises Invalid if the message is not one of ours."""
     body = _body(message)
     try:
         job = body["job"]
@@ -252,7 +256,7 @@ def parse_job(message: bytes) -> Job:
 
 @contextmanager
 def _answering(queue: str) -> Iterator[None]:
-    """Translate the SDK's errors."""
+    """Translate the SDK's errors and timeouts to StoreUnavailable."""
     from azure.core.exceptions import AzureError
 
     try:
@@ -264,7 +268,7 @@ def _answering(queue: str) -> Iterator[None]:
 
 
 def _parts(changes: Iterable[MailboxChanges], limit: int) -> Iterator[bytes]:
-    """Yield *changes* as JSON texts of at most *limit* bytes: one a mailbox where it fits."""
+    """Yield *changes* as JSON of at most *limit* bytes: one part per mailbox, more if too long."""
     for change in changes:
         events = [_event_values(event) for event in change.events]
         part = _part(change, events, change.lifecycle)

@@ -1,13 +1,14 @@
-"""Spans and figures to Application Insights, by OpenTelemetry.
+"""Sends spans and metrics to Application Insights, by OpenTelemetry.
 
-Importing this imports no SDK, and neither does the first request: the exporter is loaded after it,
-and what happened until then waits. Nothing is instrumented by itself: the usual instrumentations
-write URLs, and Graph's name people.
+Neither the import of this module nor the first request imports the SDK. The exporter is loaded
+after the first request, and spans and events are buffered until then. No automatic instrumentation
+is used: it would record URLs, and Graph's URLs identify people.
 
-All imports are the event loop's. Two threads that import out of one package at the same time can
-raise `_DeadlockError` in each other (Python 3.13.6 and later: a submodule's lock is held while its
-package's is waited for), and requests import adapters at any time. So the loop loads the exporter,
-in steps, between which requests are served; the SDK's own threads find everything imported.
+Only the event loop's thread imports. Two threads that import from one package concurrently can
+raise `_DeadlockError` in each other (Python 3.13.6 and later: an import holds the submodule's lock
+while it waits for the package's), and a request may import an adapter at any time. So the loop
+imports the exporter in steps and serves requests between them. The SDK's threads then find all
+modules imported.
 """
 
 import asyncio
@@ -29,17 +30,17 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 _WAITING: Final = 2_000
-"""Spans and events kept until the exporter is loaded; the oldest give way."""
+"""Limit of buffered spans, and of buffered events; the oldest are dropped."""
 _FLUSH_MS: Final = 5_000
 _FIRST_SECONDS: Final = 1.0
-"""From the end of the first request to the first step: other requests go first."""
+"""Pause between the end of the first request and the first step, for other requests."""
 _STEP_SECONDS: Final = 0.1
-"""Between steps."""
+"""Pause between two steps."""
 _STEPS: Final = (
     "urllib3",
     "requests",
     "azure.core.exceptions",
-    # Imported by the transport at its first answer, which is in a thread of the SDK.
+    # The SDK's transport would import this at its first answer, in a thread of the SDK.
     "azure.core.rest._requests_basic",
     "cryptography.x509",
     "jwt",
@@ -55,7 +56,7 @@ _STEPS: Final = (
     "opentelemetry.sdk.metrics.export",
     "azure.monitor.opentelemetry.exporter",
 )
-"""Imported one at a time, each before those that need it: the loop stands still for one step."""
+"""Modules imported one per step, dependencies first: the loop is blocked for one step at most."""
 NAME: Final = "mentor-calendar"
 
 Shape = Literal["counter", "histogram", "gauge"]
@@ -63,7 +64,7 @@ Shape = Literal["counter", "histogram", "gauge"]
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
-    """What an event is counted as: by which facts, and which facts as what."""
+    """The metrics of a log event: *by* its dimensions, *shapes* the instrument of each field."""
 
     by: tuple[str, ...] = ()
     shapes: Mapping[str, Shape] = field(default_factory=dict)
@@ -96,9 +97,9 @@ METRICS: Final[Mapping[str, MetricSpec]] = {
 
 
 class Telemetry:
-    """Sends what the process does until `aclose`. Belongs to the loop it is used on.
+    """Sends the process's spans and metrics until `aclose`. Belongs to one event loop.
 
-    *credential* makes one that is used in threads.
+    *credential* creates a credential for the SDK's threads.
     """
 
     def __init__(self, settings: Settings, credential: "Callable[[], TokenCredential]") -> None:
@@ -112,11 +113,11 @@ class Telemetry:
         self._forget: list[Callable[[], None]] = []
 
     def start(self) -> None:
-        """Record from now on."""
+        """Start to record spans and events."""
         self._forget = [add_span_recorder(self._record), add_event_observer(self._observe)]
 
     async def aclose(self) -> None:
-        """Send what is left, for some seconds at most."""
+        """Stop recording and send the remaining spans and metrics, for some seconds at most."""
         while self._forget:
             self._forget.pop()()
         self._closing.set()
@@ -130,7 +131,7 @@ class Telemetry:
             self._exporting.record(span)
             return
         self._spans.append(span)
-        # Outside of every span: the first request is done.
+        # No current trace: the span that just ended was the first request's.
         if self._loading is None and trace_id() is None:
             self._loading = asyncio.get_running_loop().create_task(self._load())
 
@@ -149,7 +150,7 @@ class Telemetry:
                 importlib.import_module(module)
                 await self._pause(_STEP_SECONDS)
             exporting = _Exporter(self._settings, self._credential())
-        except Exception:  # noqa: BLE001  # whatever it is: nobody's booking depends on it
+        except Exception:  # noqa: BLE001  # requests must succeed without telemetry
             log_warning("telemetry.failed")
             return
         for span in self._spans:
@@ -161,14 +162,14 @@ class Telemetry:
         self._exporting = exporting
 
     async def _pause(self, seconds: float) -> None:
-        """Let requests be served for *seconds*; not at all once the process closes."""
+        """Yield to requests for *seconds*; return at once when the process closes."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
 
 
 class _Exporter:
-    """The SDK, loaded."""
+    """The exporters of the loaded SDK."""
 
     def __init__(self, settings: Settings, credential: "TokenCredential") -> None:
         from azure.monitor.opentelemetry.exporter import (
@@ -184,11 +185,11 @@ class _Exporter:
         options: dict[str, Any] = {
             "connection_string": settings.telemetry_connection_string,
             "credential": credential,
-            # What could not be sent is not worth a disk that others may read.
+            # Unsent telemetry is not written to disk, which other processes may read.
             "disable_offline_storage": True,
         }
         self._resource: Resource = Resource({"service.name": NAME})
-        # A provider for its resource alone: ours are no tracer's spans, and no SDK's become ours.
+        # The provider only carries the resource. No tracer uses it, so SDKs record no spans.
         provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
         spans = AzureMonitorTraceExporter(tracer_provider=provider, **options)
         metrics = AzureMonitorMetricExporter(**options)
@@ -207,11 +208,11 @@ class _Exporter:
         }
 
     def record(self, span: Span) -> None:
-        """Have *span* sent soon."""
+        """Queue *span* for the next export."""
         self._spans.on_end(self._readable(span))
 
     def count(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Count *event* in each of its figures."""
+        """Record *event* in each of its metrics."""
         figures = METRICS[event]
         by = {name: facts[name] for name in figures.by if name in facts}
         for fact in figures.shapes:
@@ -219,7 +220,7 @@ class _Exporter:
                 self._instruments[event, fact](facts[fact], by)
 
     def stop(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans and metrics, then close the exporters."""
         self._spans.force_flush(_FLUSH_MS)
         self._spans.shutdown()
         self._metrics.shutdown(_FLUSH_MS)
@@ -243,9 +244,9 @@ class _Exporter:
             context=context(span.span_id),
             parent=context(span.parent_id) if span.parent_id else None,
             resource=self._resource,
-            # No http.* attributes: the exporter would write a URL's parts over the name.
+            # No http.* attributes: the exporter would replace the span's name by parts of the URL.
             attributes={**span.facts, **({"peer.service": self._graph_host} if is_client else {})},
-            # Not SERVER or CONSUMER: the host itself tells of every invocation as a request.
+            # Not SERVER or CONSUMER: the Functions host already reports each invocation.
             kind=Kind.CLIENT if is_client else Kind.INTERNAL,
             status=Status(StatusCode.OK if span.is_ok else StatusCode.ERROR),
             start_time=span.started_ns,

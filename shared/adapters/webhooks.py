@@ -1,6 +1,6 @@
-"""The platform's own endpoint, told by signed requests.
+"""Sends changes to the platform's webhook, in signed requests.
 
-The format is that of Standard Webhooks: https://www.standardwebhooks.com/
+The format is that of Standard Webhooks. Source: https://www.standardwebhooks.com/
 """
 
 import base64
@@ -25,14 +25,15 @@ from shared.tracing import SpanKind, traced
 
 KEY_NAME: Final = "webhook-key"
 _SECONDS: Final = 8.0
-"""How long the platform may take for one message."""
+"""Timeout of one message."""
 _AFTER_WRITING: Final = timedelta(seconds=1)
 
 
 class HttpWebhookClient:
-    """Implements `WebhookClient`: one URL for all organizations, as there is one platform.
+    """Implements `WebhookClient` with one URL for all organizations, as there is one platform.
 
-    Signed with the key's two newest versions, so that either fits while the key is rotated.
+    Each request has a signature by each of the key's two newest versions, so that the platform can
+    verify one of them during a rotation.
     """
 
     def __init__(
@@ -45,11 +46,15 @@ class HttpWebhookClient:
     ) -> None:
         self._url = url
         self._secrets = secrets
-        self._outbound = http_pool
+        self._http_pool = http_pool
         self._epoch = epoch
 
     async def send(self, message_id: str, message: Mapping[str, Any]) -> None:
-        """Send *message*. Raises DeliveryRefused unless it is answered by 2xx; follows nowhere."""
+        """Send *message*; redirects are not followed.
+
+        Raises:
+            DeliveryRefused: the answer is not 2xx, or there is none.
+        """
         import httpx
 
         body = json.dumps(message, separators=(",", ":")).encode()
@@ -58,7 +63,7 @@ class HttpWebhookClient:
         with traced("POST webhook", SpanKind.INTERNAL) as span:
             span.is_ok = False
             try:
-                answer = await self._outbound.client.post(
+                answer = await self._http_pool.client.post(
                     self._url, content=body, headers=headers, timeout=_SECONDS
                 )
             except httpx.HTTPError as error:
@@ -80,27 +85,28 @@ class HttpWebhookClient:
 
 
 class NotifyingChangeStore:
-    """A `ChangeStore` whose every change is told to the platform, too."""
+    """A `ChangeStore` that also schedules the delivery of each change to the platform."""
 
     def __init__(self, changes: ChangeStore, jobs: JobQueue) -> None:
         self._changes = changes
         self._jobs = jobs
 
     async def append(self, changes: Iterable[Change]) -> None:
-        """Add *changes* at the end, and have them delivered a moment later.
+        """Append *changes* to the feed and enqueue their delivery, which starts a second later.
 
-        The queue is told at the same time, not after: whoever dies in between is delivered too.
+        The job is enqueued concurrently, not afterwards. Otherwise a crash between the two would
+        leave changes in the feed without a delivery.
         """
         added = list(changes)
         organizations = dict.fromkeys(change.organization_id for change in added)
         await gather_limited(
-            [self._changes.append(added), *(self._announce(o) for o in organizations)]
+            [self._changes.append(added), *(self._enqueue_delivery(o) for o in organizations)]
         )
 
     async def after(
         self, organization_id: OrganizationId, cursor: str | None, limit: int
     ) -> tuple[Sequence[Change], str | None]:
-        """Return up to *limit* changes after *cursor*, and the cursor after them."""
+        """Return up to *limit* changes after *cursor*, oldest first, and the cursor after them."""
         return await self._changes.after(organization_id, cursor, limit)
 
     async def recent(self, organization_id: OrganizationId, limit: int) -> Sequence[Change]:
@@ -110,15 +116,15 @@ class NotifyingChangeStore:
     async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
-        """Remove the oldest changes; return how many."""
+        """Remove the oldest changes, those before *before*; return how many."""
         return await self._changes.delete(organization_id, before=before)
 
-    async def _announce(self, organization_id: OrganizationId) -> None:
+    async def _enqueue_delivery(self, organization_id: OrganizationId) -> None:
         try:
             job = Job(JobKind.DELIVER, organization_id, ())
             await self._jobs.put(job, delay=_AFTER_WRITING)
         except StoreUnavailable:
-            # The feed has it; the next change's announcement delivers this one first.
+            # The feed has the change, so the delivery of the next change includes it.
             log_warning("webhook.not_announced", organization_id=organization_id)
 
 

@@ -256,7 +256,7 @@ class GraphClient:
         self.throttled: Counter[TenantId] = throttled if throttled is not None else Counter()
         self._on_denied = on_denied
         self._credentials = credentials
-        self._outbound = http_pool
+        self._http_pool = http_pool
 
     async def on_denied(self, tenant_id: TenantId) -> None:
         """Call the observer of denied calls, if there is one."""
@@ -288,7 +288,7 @@ class GraphClient:
     def http(self) -> httpx.AsyncClient:
         """The process's HTTP client with the SDK's middleware; the middleware does not retry."""
         client = httpx.AsyncClient(
-            transport=self._outbound.transport, timeout=httpx.Timeout(CALL_SECONDS, connect=4)
+            transport=self._http_pool.transport, timeout=httpx.Timeout(CALL_SECONDS, connect=4)
         )
         options: dict[str, Any] = {
             RetryHandlerOption.get_key(): RetryHandlerOption(max_retries=0),

@@ -1,8 +1,8 @@
-"""The change feed: numbered rows, one partition per organization.
+"""Stores the change feed as numbered rows, one partition per organization.
 
-Numbers come from a counter row, replaced under its version in the transaction that writes the
-changes. So what has a number is there, the order is the order of writing, and a reader who has seen
-number 7 can never miss a 6: no clocks are compared, and nobody has to lag behind.
+The transaction that writes changes also replaces a counter row, conditional on its ETag. Every
+number below the counter's therefore has a row, and the numbers are in the order of the writes. A
+reader that has read number 7 cannot miss a 6. No clocks are compared, and readers need no delay.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from shared.errors import Invalid, StaleRow
 from shared.ids import OrganizationId, PairingId, SessionId
 
 _TRANSACTION_CHANGES: Final = TRANSACTION_ROWS - 1
-"""Changes in one transaction: the counter is in it too."""
+"""Limit of changes in one transaction, which also has the counter row."""
 
 
 class TableChanges:
@@ -31,8 +31,8 @@ class TableChanges:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        # Within a process one writer per organization at a time; between processes the counter's
-        # version decides.
+        # A lock per organization serializes the writers of this process; writers of several
+        # processes are serialized by the counter's ETag.
         self._turns: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
 
     async def append(self, changes: Iterable[Change]) -> None:
@@ -70,9 +70,9 @@ class TableChanges:
     async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
-        """Remove the changes that were written first, up to *before*; return how many.
+        """Remove the oldest changes, those before *before*; return how many.
 
-        Without *before*: all, and the counter.
+        Without *before* all changes are removed, with the counter and the delivery state.
         """
         removed = 0
         while rows := await self._tables.between(
@@ -82,7 +82,7 @@ class TableChanges:
             try:
                 await self._tables.transact(CHANGES, [Remove(row.key) for row in old])
             except StaleRow:
-                continue  # somebody else is at it: look again
+                continue  # a concurrent removal took one of them: read again
             removed += len(old)
             if len(old) < len(rows):
                 return removed
@@ -93,7 +93,7 @@ class TableChanges:
 
     async def _append(self, organization_id: OrganizationId, changes: Sequence[Change]) -> None:
         key = keys.change_counter(organization_id)
-        # By it an append is known that happened without an answer.
+        # The token in the stored rows shows that an append with an unknown outcome succeeded.
         token = uuid4().hex
         first = 0
 

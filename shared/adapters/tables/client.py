@@ -1,18 +1,11 @@
-"""Table Storage as the stores use it: few verbs, our errors, bounded waiting.
+"""A client of Table Storage with few operations, our errors and a timeout for every call.
 
-Tables are made the first time they are missed, so that the local cloud needs no preparation; in
-Azure the template makes them.
+A missing table is created by the first call that needs it, so that the local cloud needs no
+preparation. In Azure the Bicep template creates the tables.
 """
 
 import asyncio
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -33,15 +26,19 @@ if TYPE_CHECKING:
     from azure.core.pipeline.transport import AsyncHttpTransport
 
 _CALL_SECONDS: Final = 8.0
-"""No call lasts longer, retries included: somebody waits for the answer."""
+"""Timeout of a call, retries included: a user waits for the answer."""
 _WAIT: Final[dict[str, Any]] = {"connection_timeout": 2, "read_timeout": 3}
-"""Seconds that one attempt may take; given with each call, as a lent transport has its own."""
+"""Timeouts of one attempt, in seconds. Every call has them: a shared transport has its own."""
 _RETRY_ON: Final = frozenset({401, 403, 408, 429})
-"""Refusals that pass: throttling, and roles that Azure has not spread yet."""
+"""Refusals that pass: throttling, and role assignments that Azure has not propagated yet."""
 TRANSACTION_ROWS: Final = 100
+"""Limit of rows in one transaction.
+
+Source: https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions
+"""
 
 _T = TypeVar("_T")
-# The SDK says str; it gives and takes a mapping.
+# The SDK declares str, but returns and accepts a mapping.
 _Token = Any
 
 
@@ -50,9 +47,9 @@ def table_service(
     credential: AsyncTokenCredential | AzureNamedKeyCredential,
     transport: "AsyncHttpTransport[Any, Any] | None" = None,
 ) -> TableServiceClient:
-    """Return the client of one process and loop; whoever asked closes it.
+    """Return a client for one event loop; the caller closes it.
 
-    *transport* lends it the connections of the process; without, it makes its own.
+    *transport* shares the connections of the process; without it the client opens its own.
     """
     options: dict[str, Any] = {"transport": transport} if transport else {}
     return TableServiceClient(
@@ -76,18 +73,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write a row whole. With *etag*: only over that version. Without: only where none is."""
+    """Write a whole row: replace the version *etag*, or, without *etag*, insert a new row."""
 
     key: Key
     values: Mapping[str, Any]
     etag: str | None = None
     force: bool = False
-    """Write it whatever is there."""
+    """Insert or replace unconditionally."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove a row that is there; with *etag* only that version."""
+    """Remove an existing row; with *etag* only that version."""
 
     key: Key
     etag: str | None = None
@@ -99,8 +96,8 @@ Write = Put | Remove
 class Tables:
     """The tables of one storage account.
 
-    Every method may raise StoreUnavailable. What is refused because a row is there, is not there
-    or has changed raises StaleRow.
+    Every method may raise StoreUnavailable. A write raises StaleRow if its condition is not met:
+    the row exists, does not exist or has changed.
     """
 
     def __init__(self, service: TableServiceClient) -> None:
@@ -108,7 +105,7 @@ class Tables:
         self._clients: dict[str, TableClient] = {}
 
     async def get(self, table: str, key: Key, select: Sequence[str] = ()) -> Row | None:
-        """Return the row at *key*, or only the *select*ed values of it."""
+        """Return the row at *key*, with all values or the *select*ed ones; None if absent."""
 
         async def call() -> Row | None:
             try:
@@ -124,7 +121,7 @@ class Tables:
         return await self._answer(table, call)
 
     async def get_many(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
-        """Return the rows at *keys* that are there, reading some at a time."""
+        """Return the rows at *keys* that exist. Up to 8 reads run concurrently."""
         turn = asyncio.Semaphore(8)
         found: dict[Key, Row] = {}
 
@@ -141,7 +138,7 @@ class Tables:
         return (await self.transact(table, [change]))[0]
 
     async def remove(self, table: str, key: Key, etag: str | None = None) -> None:
-        """Remove the row at *key*, with *etag* only that version; absent is no error."""
+        """Remove the row at *key*, with *etag* only that version. An absent row is no error."""
 
         async def call() -> None:
             await self._client(table).delete_entity(
@@ -151,10 +148,10 @@ class Tables:
         await self._answer(table, call)
 
     async def transact(self, table: str, changes: Sequence[Write]) -> list[str]:
-        """Make all *changes* of one partition, or none; return the etag of each, "" if it removes.
+        """Write all *changes* to one partition, or none; return an ETag each, "" for a removal.
 
-        What is conditional is never sent twice: sent again after it happened it would be refused.
-        Who is told StoreUnavailable does not know, reads, and decides again.
+        A conditional write is sent once, because a retry of a stored one would be refused. After
+        StoreUnavailable the outcome is unknown, so the caller re-reads and decides again.
         """
         options = dict(_WAIT)
         if not all(isinstance(change, Put) and change.force for change in changes):
@@ -165,7 +162,7 @@ class Tables:
             match operations:
                 case []:
                     return []
-                # By itself a row costs half of what it costs in a transaction.
+                # A single write costs half of a transaction of one row.
                 case [("update", entity, condition)]:
                     answers = [
                         await self._client(table).update_entity(entity, **condition, **options)
@@ -187,9 +184,10 @@ class Tables:
         size: int,
         select: Sequence[str] = (),
     ) -> AsyncIterator[list[Row]]:
-        """Yield the rows that *query* finds in the order of their keys, in pages of up to *size*.
+        """Yield the rows of *query* in key order, in pages of 1 to *size* rows.
 
-        Only one page is in memory; empty pages, which the service may send, are skipped.
+        Only one page is in memory. Empty pages, which the service may send, are skipped.
+        https://learn.microsoft.com/rest/api/storageservices/query-timeout-and-pagination
         """
         token: _Token = None
         while True:
@@ -224,7 +222,7 @@ class Tables:
         *,
         select: Sequence[str] = (),
     ) -> list[Row]:
-        """Return the first *limit* rows that *query* finds."""
+        """Return the first *limit* rows of *query*."""
         rows: list[Row] = []
         async for page in self.pages(
             table, query, parameters, size=min(limit, 1000), select=select
@@ -247,7 +245,7 @@ class Tables:
         )
 
     async def ping(self) -> None:
-        """Return if the tables answer, else raise StoreUnavailable. Reads a row that is absent."""
+        """Return if the tables answer, else raise StoreUnavailable. Reads one absent row."""
         await self.get(ORGANIZATIONS, Key("ping", "ping"), ["schema"])
 
     async def aclose(self) -> None:
@@ -267,18 +265,18 @@ class Tables:
                 except HttpResponseError as error:
                     if not _is_missing_table(error):
                         raise
-                await self._make(table)
+                await self._create_table(table)
                 return await call()
         except (AzureError, TimeoutError) as error:
             raise _translated(error) from error
 
-    async def _make(self, table: str) -> None:
-        with suppress(ResourceExistsError):  # somebody else missed it too
+    async def _create_table(self, table: str) -> None:
+        with suppress(ResourceExistsError):  # a concurrent call created it
             await self._service.create_table(table, **_WAIT)
 
 
 async def gather_limited(calls: Iterable[Awaitable[_T]]) -> list[_T]:
-    """Await *calls* together and return their answers in order; the first error as it is."""
+    """Await *calls* concurrently; return their results in order, or raise the first error."""
 
     async def one(call: Awaitable[_T]) -> _T:
         return await call
@@ -292,7 +290,7 @@ async def gather_limited(calls: Iterable[Awaitable[_T]]) -> list[_T]:
 
 
 def transactions(changes: Iterable[Write]) -> list[list[Write]]:
-    """Return *changes* cut into what one transaction takes: one partition, up to 100 rows."""
+    """Split *changes* into transactions: each of one partition and of up to 100 rows."""
     by_partition: dict[str, list[Write]] = {}
     for change in changes:
         by_partition.setdefault(change.key.partition, []).append(change)
@@ -339,11 +337,11 @@ def _is_missing_table(error: HttpResponseError) -> bool:
 
 
 def _translated(error: Exception) -> Exception:
-    """Return our error for the SDK's, or itself if it shows a mistake of ours."""
+    """Return our error for the SDK's *error*; *error* itself if our request was wrong."""
     status = error.status_code if isinstance(error, HttpResponseError) else None
     if status in {404, 409, 412}:
         return StaleRow("The row changed since it was read.")
     if status is not None and 400 <= status < 500 and status not in _RETRY_ON:
         return error
-    # Not its text: that can hold keys and addresses of the account.
+    # Without the SDK's text, which can contain keys and addresses of the account.
     return StoreUnavailable(f"Table Storage did not answer ({status or type(error).__name__}).")

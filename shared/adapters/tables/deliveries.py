@@ -1,4 +1,4 @@
-"""How far the platform was told: a row beside the change feed it reads from."""
+"""Stores the delivery state of each organization, in the partition of its change feed."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +18,7 @@ class TableDeliveries:
         self._tables = tables
 
     async def get(self, organization_id: OrganizationId) -> Delivery:
-        """Return the row, or a fresh one."""
+        """Return the organization's delivery state, or a new one."""
         row = await self._tables.get(CHANGES, keys.delivery(organization_id))
         if row is None:
             return Delivery()
@@ -35,7 +35,7 @@ class TableDeliveries:
         )
 
     async def save(self, organization_id: OrganizationId, delivery: Delivery) -> Delivery:
-        """Insert (empty version) or replace it; StaleRow if somebody else was first."""
+        """Insert it (empty version) or replace its version. Raises StaleRow on a conflict."""
         values = present(
             {
                 "cursor": delivery.cursor,

@@ -1,6 +1,6 @@
-"""What comes due, in partitions by hour.
+"""Stores due items, in partitions by kind and hour.
 
-A timer reads the hours that have passed and the part of this hour that has; nothing of the future.
+The timer reads the past hours and the past part of the current hour, and no future item.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -23,7 +23,7 @@ class TableDue:
         self._tables = tables
 
     async def put(self, items: Iterable[DueItem]) -> None:
-        """Write *items*; the same one twice is one."""
+        """Write *items*. Idempotent: equal items have the same key."""
         by_key = {keys.due(item): item for item in items}
         changes = [Put(key, _values(item), force=True) for key, item in by_key.items()]
         for transaction in transactions(changes):
@@ -32,9 +32,9 @@ class TableDue:
     async def due(
         self, kind: DueKind, now: datetime, *, page: int = 100
     ) -> AsyncIterator[list[DueItem]]:
-        """Yield what of *kind* is due at *now*, earliest first, in pages; reads nothing else."""
+        """Yield the items of *kind* that are due at *now*, earliest first, in pages."""
         bounds = keys.due_until(kind, now)
-        # Two queries: over several partitions a bound on RowKey would read all of the last one.
+        # Two queries, because one query over several partitions would scan all of the last one.
         for query in (
             "PartitionKey gt @first and PartitionKey lt @bucket",
             "PartitionKey eq @bucket and RowKey lt @before",
@@ -43,7 +43,7 @@ class TableDue:
                 yield [_item(kind, row) for row in rows]
 
     async def remove(self, items: Iterable[DueItem]) -> None:
-        """Remove *items*; absent ones are no error."""
+        """Remove *items*. Idempotent: absent items are no error."""
         removals = [Remove(key) for key in dict.fromkeys(map(keys.due, items))]
         for transaction in transactions(removals):
             await self._remove(transaction)
@@ -62,7 +62,7 @@ class TableDue:
         try:
             await self._tables.transact(DUE, removals)
         except StaleRow:
-            # One that is gone fails all of them together: each by itself then.
+            # One absent row fails the whole transaction, so each row is removed by itself.
             for removal in removals:
                 await self._tables.remove(DUE, removal.key)
 

@@ -1,8 +1,7 @@
-r"""The keys of every row: the only place that makes them, so what a table holds is read here.
+r"""Builds the keys of all rows. No other module does, so this one shows what each table has.
 
-Table keys forbid ``/ \ # ?`` and control characters, and clients decode ``%`` once too often:
-whatever comes from outside is escaped with ``=``. Instants are of fixed width, so that keys sort by
-time.
+Keys must not contain ``/ \ # ?`` or control characters, and some clients decode ``%`` twice, so
+external text is escaped with ``=``. Instants have a fixed width, so that keys sort by time.
 
 Source: https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
 """
@@ -31,19 +30,19 @@ MAILBOXES: Final = "Mailboxes"
 DUE: Final = "Due"
 CHANGES: Final = "Changes"
 NUMBER_DIGITS: Final = 18
-"""Width of the numbers of changes in keys."""
+"""Digits of a change's number in its key."""
 TABLES: Final[tuple[str, ...]] = (ORGANIZATIONS, PAIRINGS, MAILBOXES, DUE, CHANGES)
 
 
 class Key(NamedTuple):
-    """Where a row is."""
+    """The PartitionKey and RowKey of a row."""
 
     partition: str
     row: str
 
 
 class Rows(NamedTuple):
-    """The rows of one partition between *after* and *before*, both exclusive."""
+    """The range of rows of one partition between *after* and *before*, both exclusive."""
 
     partition: str
     after: str
@@ -56,7 +55,7 @@ def organization(organization_id: OrganizationId) -> Key:
 
 
 def tenant_claim(tenant_id: TenantId) -> Key:
-    """Return the key of the row that says which organization a tenant belongs to."""
+    """Return the key of the claim that binds a tenant to an organization."""
     return Key("tenant", _safe(tenant_id))
 
 
@@ -66,33 +65,33 @@ def pairing(organization_id: OrganizationId, pairing_id: PairingId) -> Key:
 
 
 def pairings(organization_id: OrganizationId, *, after: str = "") -> Rows:
-    """Return where an organization's pairings are, by id."""
+    """Return the range of an organization's pairings, by id."""
     return Rows(_safe(organization_id), _safe(after), _END)
 
 
 def mailbox(box: Mailbox) -> str:
-    """Return the partition of everything about one mailbox."""
+    """Return the PartitionKey of all rows of one mailbox."""
     return f"{_safe(box.tenant_id)};{_safe(box.object_id)}"
 
 
 def mailboxes(tenant_id: TenantId) -> "Buckets":
-    """Return the partitions of all mailboxes of a tenant."""
+    """Return the range of partitions of all mailboxes of a tenant."""
     return Buckets(f"{_safe(tenant_id)};", f"{_safe(tenant_id)};{_END}")
 
 
 def parse_mailbox(key: Key) -> Mailbox:
-    """Return whose partition a row of `MAILBOXES` is in: ids are GUIDs, nothing is escaped."""
+    """Return the mailbox of a row of `MAILBOXES`. Its ids are GUIDs, so nothing is escaped."""
     tenant_id, _, object_id = key.partition.partition(";")
     return Mailbox(TenantId(tenant_id), ObjectId(object_id))
 
 
 def pairing_of(box: Mailbox, pairing_id: PairingId) -> Key:
-    """Return the key of the row that says that *box* is in a pairing."""
+    """Return the key of the index row of *box* for a pairing."""
     return Key(mailbox(box), f"pairing;{_safe(pairing_id)}")
 
 
 def pairings_of(box: Mailbox, *, after: str = "") -> Rows:
-    """Return where the rows of *box*'s pairings are, by id."""
+    """Return the range of the index rows of *box*'s pairings, by id."""
     return Rows(mailbox(box), f"pairing;{_safe(after)}", f"pairing;{_END}")
 
 
@@ -102,43 +101,43 @@ def session(box: Mailbox, session_id: SessionId) -> Key:
 
 
 def series(box: Mailbox, series_id: SeriesId) -> Key:
-    """Return the key of a recurring booking."""
+    """Return the key of a series."""
     return Key(mailbox(box), f"series;{_safe(series_id)}")
 
 
 def event(box: Mailbox, event_id: EventId) -> Key:
-    """Return the key of the row that says which session, or which series, an event is.
+    """Return the key of the event index's row, which has the session or series of an event.
 
-    Hashed: event ids are long, case-sensitive and hold characters that keys forbid.
+    The event id is hashed, because it is long, case-sensitive and has characters that keys forbid.
     """
     digest = urlsafe_b64encode(hashlib.sha256(event_id.encode()).digest()).decode().rstrip("=")
     return Key(mailbox(box), f"event;{digest}")
 
 
 def day(box: Mailbox, on: date) -> Key:
-    """Return the key of the row that says which sessions hold time on a UTC day."""
+    """Return the key of the row with the holds of a UTC day."""
     return Key(mailbox(box), f"day;{on.isoformat()}")
 
 
 def days(box: Mailbox, first: date, last: date) -> Rows:
-    """Return where the days from *first* to *last* are, both included."""
+    """Return the range of the days from *first* to *last*, both inclusive."""
     before = first - timedelta(days=1)
     return Rows(mailbox(box), f"day;{before.isoformat()}", f"day;{last.isoformat()};")
 
 
 def time_index_key(box: Mailbox, start: datetime, session_id: SessionId) -> Key:
-    """Return the key of the row that finds a session by its start."""
+    """Return the key of the time index's row, by which a session is found by its start."""
     return Key(mailbox(box), f"at;{instant(start)};{_safe(session_id)}")
 
 
 def time_index_range(
     box: Mailbox, since: datetime | None, until: datetime | None, *, after: str | None = None
 ) -> Rows:
-    """Return where the sessions that start in [since, until) are found.
+    """Return the range of the time index for sessions that start in [since, until).
 
-    *after*: the row key of the last one of the page before.
+    *after*: the RowKey of the last row of the previous page.
     """
-    # Exclusive bounds: a start's row key is longer than, and so after, the bare instant.
+    # The bounds are exclusive, and a RowKey is longer than the bare instant, so it sorts after it.
     first = f"at;{instant(since)}" if since else "at;"
     return Rows(
         mailbox(box), max(first, after or ""), f"at;{instant(until)}" if until else f"at;{_END}"
@@ -146,27 +145,27 @@ def time_index_range(
 
 
 def kind(key: Key) -> str:
-    """Return what kind of row of a mailbox it is: ``session``, ``day`` and so on."""
+    """Return the kind of a mailbox's row: ``session``, ``day`` and so on."""
     return key.row.partition(";")[0]
 
 
 def day_of(key: Key) -> date:
-    """Return the day that `day` made *key* of."""
+    """Return the day of a key that `day` built."""
     return date.fromisoformat(key.row.removeprefix("day;"))
 
 
 def start_of(key: Key) -> datetime:
-    """Return the start that `starts_at` made *key* of."""
+    """Return the start of a key that `time_index_key` built."""
     return datetime.fromisoformat(key.row.split(";")[1])
 
 
 def subscription(box: Mailbox) -> Key:
-    """Return the key of the subscription of a mailbox."""
+    """Return the key of a mailbox's subscription."""
     return Key(mailbox(box), "subscription")
 
 
 def due(item: DueItem) -> Key:
-    """Return the key of something that comes due: equal items have the same."""
+    """Return the key of a due item; equal items have the same key."""
     row = ";".join(
         (
             instant(item.due_at),
@@ -179,9 +178,9 @@ def due(item: DueItem) -> Key:
 
 
 class DueUntil(NamedTuple):
-    """What is due: the buckets between *first* and *bucket*; of *bucket*, what is before *before*.
+    """The ranges of due items, with exclusive bounds.
 
-    All bounds are exclusive.
+    They are the partitions between *first* and *bucket*, and the rows of *bucket* below *before*.
     """
 
     first: str
@@ -190,50 +189,50 @@ class DueUntil(NamedTuple):
 
 
 class Buckets(NamedTuple):
-    """The partitions between *first* and *last*, both exclusive."""
+    """The range of partitions between *first* and *last*, both exclusive."""
 
     first: str
     last: str
 
 
 def due_bucket(kind: DueKind, at: datetime) -> str:
-    """Return the partition of what comes due in the hour of *at*."""
+    """Return the PartitionKey of the items of *kind* that come due in the hour of *at*."""
     return f"{kind};{at.astimezone(UTC):%Y-%m-%dT%H}"
 
 
 def due_until(kind: DueKind, now: datetime) -> DueUntil:
-    """Return where what is due at *now* lies."""
+    """Return the ranges of the items of *kind* that are due at *now*."""
     return DueUntil(f"{kind};", due_bucket(kind, now), f"{instant(now)};{_END}")
 
 
 def due_kind(kind: DueKind) -> Buckets:
-    """Return where everything of *kind* lies."""
+    """Return the range of partitions of all items of *kind*."""
     return Buckets(f"{kind};", f"{kind};{_END}")
 
 
 def changes_after(organization_id: OrganizationId, number: int) -> Rows:
-    """Return where the changes after *number* are, in order."""
+    """Return the range of the changes after *number*, in order."""
     after = change(organization_id, number)
     return Rows(after.partition, after.row, f"change;{_END}")
 
 
 def change(organization_id: OrganizationId, number: int) -> Key:
-    """Return the key of one change; they sort by *number*."""
+    """Return the key of a change; keys sort by *number*."""
     return Key(_safe(organization_id), f"change;{number:0{NUMBER_DIGITS}d}")
 
 
 def change_number(key: Key) -> int:
-    """Return the number in the key of a change."""
+    """Return the number of a change's key."""
     return int(key.row.rpartition(";")[2])
 
 
 def change_counter(organization_id: OrganizationId) -> Key:
-    """Return the key of the row that knows the last number of a feed."""
+    """Return the key of the counter row, which has the last number of a feed."""
     return Key(_safe(organization_id), "counter")
 
 
 def delivery(organization_id: OrganizationId) -> Key:
-    """Return the key of the row that knows how far a feed was told to the platform."""
+    """Return the key of the row with a feed's delivery state."""
     return Key(_safe(organization_id), "delivery")
 
 

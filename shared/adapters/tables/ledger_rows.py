@@ -1,6 +1,6 @@
-"""A mailbox's ledger as the rows of its partition: which there are, and how two differ. Pure.
+"""Converts a mailbox's ledger to the rows of its partition, and a change to writes. Pure.
 
-A new kind of row is a field of the ledger, a line in `_rows_of` and, if it is read, one in
+A new kind of row needs a field of the ledger, a line in `_rows_of` and, if it is read, a line in
 `with_rows`.
 """
 
@@ -28,7 +28,7 @@ from shared.sessions.model import Session
 
 
 def with_rows(ledger: MailboxLedger, rows: Mapping[Key, Row | None]) -> MailboxLedger:
-    """Return *ledger* with what *rows* say. None: there is no such row."""
+    """Return *ledger* with the entries of *rows*. None: the row does not exist."""
     box = ledger.mailbox
     sessions, listings = dict(ledger.sessions), dict(ledger.listings)
     holds, series = dict(ledger.holds), dict(ledger.series)
@@ -49,9 +49,10 @@ def with_rows(ledger: MailboxLedger, rows: Mapping[Key, Row | None]) -> MailboxL
 
 
 def difference(change: LedgerChange, etags: Mapping[Key, str | None]) -> list[Write]:
-    """Return the writes of *change*, each conditional on the version of *etags*, or on absence.
+    """Return the writes of *change*, each conditional on the ETag in *etags*, or on absence.
 
-    The event index follows from the other rows, is never read, and is written whatever is there.
+    Rows of the event index are written unconditionally: they follow from the other rows, and the
+    ledger never reads them.
     """
     before, after = map(_rows_of, change)
     writes: list[Write] = [
@@ -63,7 +64,7 @@ def difference(change: LedgerChange, etags: Mapping[Key, str | None]) -> list[Wr
 
 
 def _rows_of(ledger: MailboxLedger) -> dict[Key, tuple[Any, ...]]:
-    """Return every row: the function that writes it, and what of. Equal ones write the same."""
+    """Return each row as its serializing function with arguments; equal ones give equal rows."""
     box = ledger.mailbox
     rows: dict[Key, tuple[Any, ...]] = {}
     for entry in ledger.sessions.values():

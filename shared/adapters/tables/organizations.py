@@ -1,9 +1,10 @@
-"""Organizations, and the claims by which a tenant belongs to at most one of them.
+"""Stores organizations, and claims that bind a tenant to at most one of them.
 
-The claim and the organization are in different partitions, so no transaction spans them. Whoever
-wants a tenant writes the claim, then the organization, then the claim again under its version. A
-claim without an organization that names the tenant is what a dead process left: it may be taken
-over, and if its maker was only slow, its last step fails and it takes its organization back.
+The claim and the organization are in different partitions, so no transaction spans them. A writer
+writes the claim, then the organization, then the claim again, conditional on its ETag. A claim
+without an organization that has the tenant was left by a process that crashed, and another writer
+may take it over. If the first writer was only slow, its last write fails, and it undoes its write
+of the organization.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,16 +44,16 @@ class TableOrganizations:
         return found
 
     async def of_tenant(self, tenant_id: TenantId) -> Organization | None:
-        """Return the one organization that *tenant_id* belongs to."""
+        """Return the organization of *tenant_id*, or None."""
         claim = await self._tables.get(ORGANIZATIONS, keys.tenant_claim(tenant_id))
         return await self._claimant(claim, tenant_id) if claim else None
 
     async def create(self, organization: Organization) -> Organization:
-        """Store a new one. Raises Conflict if the id or the tenant is taken."""
+        """Store a new organization. Raises Conflict if the id or the tenant is taken."""
         return await self._write(organization, before=None)
 
     async def save(self, organization: Organization) -> Organization:
-        """Replace it if its version is still the stored one, else raise StaleRow."""
+        """Replace the organization if its version is the stored one, else raise StaleRow."""
         before = await self._find(organization.id)
         if before is None or before.version != organization.version:
             raise StaleRow("The organization changed since it was read.")
@@ -64,7 +65,7 @@ class TableOrganizations:
     async def list(
         self, *, after: str | None = None, limit: int = 50
     ) -> tuple[Sequence[Organization], str | None]:
-        """Return a page by id, and the cursor of the next or None."""
+        """Return a page of organizations by id, and the cursor of the next page or None."""
         rows = await self._tables.first(
             ORGANIZATIONS,
             "RowKey eq @row and PartitionKey gt @after",
@@ -78,12 +79,12 @@ class TableOrganizations:
         )
 
     async def delete(self, organization_id: OrganizationId) -> None:
-        """Remove the organization and its claim on the tenant; absent is no error."""
+        """Remove the organization and its claim on the tenant. Idempotent."""
         found = await self._find(organization_id)
         if found is None:
             return
-        # This order: a claim without an organization harms nobody, the reverse would let two
-        # organizations name one tenant.
+        # The claim last: a claim without an organization is harmless, while an organization
+        # without its claim would let a second organization have the same tenant.
         await self._tables.remove(ORGANIZATIONS, keys.organization(organization_id))
         if found.tenant_id:
             await self._give_up(found.tenant_id, organization_id)
@@ -114,7 +115,11 @@ class TableOrganizations:
         return replace(organization, version=version)
 
     async def _claim(self, tenant_id: TenantId, organization_id: OrganizationId) -> Put:
-        """Write the claim on a tenant; return the change that makes it last."""
+        """Write the claim on a tenant; return the write that confirms it.
+
+        Raises:
+            Conflict: the tenant belongs to another organization.
+        """
         key = keys.tenant_claim(tenant_id)
         found = await self._tables.get(ORGANIZATIONS, key)
         if found:
@@ -138,11 +143,11 @@ class TableOrganizations:
         claim = await self._tables.get(ORGANIZATIONS, keys.tenant_claim(tenant_id))
         if claim is None or claim.values["organization_id"] != organization_id:
             return
-        with suppress(StaleRow):  # taken over by another organization: theirs now
+        with suppress(StaleRow):  # another organization took the claim over
             await self._tables.remove(ORGANIZATIONS, claim.key, claim.etag)
 
     async def _claimant(self, claim: Row, tenant_id: TenantId) -> Organization | None:
-        """Return the organization that a claim is good for."""
+        """Return the organization of a valid claim; None if it does not have the tenant."""
         found = await self._find(OrganizationId(claim.values["organization_id"]))
         return found if found and found.tenant_id == tenant_id else None
 

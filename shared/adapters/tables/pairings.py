@@ -1,8 +1,9 @@
-"""Pairings, and in each participant's mailbox a row that finds them.
+"""Stores pairings, and in each participant's mailbox an index row for each of their pairings.
 
-The index is only a hint: reading by it looks into the pairing itself, so a row that a dead process
-left behind shows nobody anything. What the index must never do is miss somebody, hence the order:
-index rows of the new, the pairing, then away with those of the people who left.
+A read by the index checks the pairing itself, so an index row left by a process that crashed
+discloses nothing. The index must not lack a participant, hence the order of the writes: first the
+index rows of the new participants, then the pairing, then the removal of the index rows of former
+participants.
 """
 
 import json
@@ -35,7 +36,11 @@ class TablePairings:
         return _pairing(row)
 
     async def put(self, pairing: Pairing) -> Pairing:
-        """Store it, new or in place of what was there, and the index rows of its people."""
+        """Insert or replace the pairing and the index rows of its participants.
+
+        Raises:
+            StaleRow: the pairing has a version, and it is not the stored one.
+        """
 
         async def attempt(_: int) -> Pairing:
             key = keys.pairing(pairing.organization_id, pairing.id)
@@ -44,7 +49,8 @@ class TablePairings:
                 raise StaleRow("The pairing changed since it was read.")
             staying = set(_mailboxes(pairing))
             leaving = set(_mailboxes(_pairing(row))) - staying if row else set()
-            # Under the version seen now: somebody who is put back meanwhile keeps the row.
+            # Their removal is conditional on the ETags read here: a participant whom a concurrent
+            # write puts back keeps the index row.
             departures = await self._index_rows(leaving, pairing.id)
             await self._index(staying, pairing)
             with as_retryable():
@@ -59,7 +65,7 @@ class TablePairings:
     async def list_by_mailbox(
         self, organization_id: OrganizationId, mailbox: Mailbox, *, after: str | None, limit: int
     ) -> tuple[Sequence[Pairing], str | None]:
-        """Return a page of *mailbox*'s pairings by id, and the cursor of the next or None."""
+        """Return a page of *mailbox*'s pairings by id, and the cursor of the next page or None."""
         found = await self._tables.between(
             MAILBOXES,
             keys.pairings_of(mailbox, after=read_cursor(after) if after else ""),
@@ -81,7 +87,7 @@ class TablePairings:
     async def list_by_organization(
         self, organization_id: OrganizationId, *, after: str | None, limit: int
     ) -> tuple[Sequence[Pairing], str | None]:
-        """Return a page of the organization's pairings by id; the cursor of the next or None."""
+        """Return a page of the organization's pairings by id; the next page's cursor or None."""
         found = await self._tables.between(
             PAIRINGS,
             keys.pairings(organization_id, after=read_cursor(after) if after else ""),
@@ -91,11 +97,11 @@ class TablePairings:
         return page, cursor(page[-1].id) if len(found) > limit else None
 
     async def delete(self, organization_id: OrganizationId, pairing_id: PairingId) -> None:
-        """Remove it and its index rows; absent is no error."""
+        """Remove the pairing and its index rows. Idempotent."""
         row = await self._tables.get(PAIRINGS, keys.pairing(organization_id, pairing_id))
         if row is None:
             return
-        # The pairing last: while it is there, a second try finds what the first one left.
+        # The pairing last: until then a retry still finds the index rows by its participants.
         await self._remove(await self._index_rows(_mailboxes(_pairing(row)), pairing_id))
         await self._tables.remove(PAIRINGS, row.key)
 
@@ -116,14 +122,14 @@ class TablePairings:
 
     async def _remove(self, rows: Iterable[Row]) -> None:
         async def remove(row: Row) -> None:
-            with suppress(StaleRow):  # put back by somebody: theirs to keep
+            with suppress(StaleRow):  # a concurrent write put the participant back
                 await self._tables.remove(MAILBOXES, row.key, row.etag)
 
         await gather_limited(remove(row) for row in rows)
 
 
 def _mailboxes(pairing: Pairing) -> list[Mailbox]:
-    """Return the mailboxes of those of its people who are in the tenant."""
+    """Return the mailboxes of the participants who are in the tenant."""
     mailboxes = (pairing.mailbox(participant) for participant in pairing.participants)
     return [mailbox for mailbox in mailboxes if mailbox is not None]
 

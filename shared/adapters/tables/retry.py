@@ -9,26 +9,29 @@ from typing import Final, TypeVar
 from shared.errors import StaleRow, StoreUnavailable
 
 TRIES: Final = 12
-"""How often a change is tried that others keep getting ahead of."""
+"""Attempts of one change that other writers keep overtaking."""
 UNSURE_TRIES: Final = 3
-"""How often a change is tried that the service does not answer."""
+"""Attempts of one change that the service does not answer."""
 
 _T = TypeVar("_T")
 
 
 class ConcurrencyConflict(StaleRow):
-    """Inside the adapters: a row changed between reading and writing; read again."""
+    """An ETag conflict: a row changed after it was read. Internal to the adapters."""
 
 
 class OutcomeUnknown(ConcurrencyConflict):
-    """Inside the adapters: nobody said whether the change was made; read again."""
+    """The write's outcome is unknown, after a timeout: re-read first. Internal to the adapters."""
 
 
 async def retry_on_conflict(attempt: Callable[[int], Awaitable[_T]]) -> _T:
-    """Repeat *attempt*, which reads and writes anew, while it raises ConcurrencyConflict.
+    """Repeat *attempt*, which reads and then writes, while it raises ConcurrencyConflict.
 
-    Its argument: how many earlier attempts may have happened after all. Raises StoreUnavailable
-    when it never ends.
+    The argument of *attempt* is the number of earlier attempts with an unknown outcome: their
+    writes may be stored.
+
+    Raises:
+        StoreUnavailable: every attempt failed.
     """
     unsure = 0
     for tried in range(TRIES):
@@ -40,14 +43,14 @@ async def retry_on_conflict(attempt: Callable[[int], Awaitable[_T]]) -> _T:
                 raise StoreUnavailable(str(error)) from error
         except ConcurrencyConflict:
             pass
-        # Jitter: those who collided must not meet again.
+        # Jitter, so that two writers that collided do not collide again.
         await asyncio.sleep(random.uniform(0, min(0.005 * 2**tried, 0.25)))  # noqa: S311
     raise StoreUnavailable("Too many changes at once in one mailbox or organization.")
 
 
 @contextmanager
 def as_retryable() -> Iterator[None]:
-    """Turn a refused or unanswered change into what `retry_on_conflict` repeats."""
+    """Turn StaleRow and StoreUnavailable into the errors that `retry_on_conflict` retries."""
     try:
         yield
     except StaleRow as error:

@@ -1,4 +1,4 @@
-"""A session, its pointers and its holds as rows, and back. Pure."""
+"""Converts sessions, series, pointers and holds to the values of rows and back. Pure."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 
 def session_values(session: Session) -> dict[str, Any]:
-    """Return what is stored of *session*. Its organizer is the partition, its id the row."""
+    """Return the row of *session*, without its organizer, which the partition key has."""
     meeting, pending = session.online_meeting, session.pending_span
     return (
         present(
@@ -86,7 +86,7 @@ def session_values(session: Session) -> dict[str, Any]:
 
 
 def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Session:
-    """Return the session that `session_values` wrote."""
+    """Return the session of a row that `session_values` wrote."""
     return Session(
         id=SessionId(values["session_id"]),
         organization_id=OrganizationId(values["organization_id"]),
@@ -118,7 +118,7 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
 
 
 def series_values(series: Series) -> dict[str, Any]:
-    """Return what is stored of *series*. Its organizer is the partition, its id the row."""
+    """Return the row of *series*, without its organizer, which the partition key has."""
     return present(
         {
             "series_id": series.id,
@@ -141,9 +141,9 @@ def series_values(series: Series) -> dict[str, Any]:
 
 
 def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Series:
-    """Return the series that `series_values` wrote."""
+    """Return the series of a row that `series_values` wrote."""
     planned = json.loads(read_long_text("planned", values))
-    # Series that were booked before a release knew of it say nothing of single dates.
+    # Rows of an earlier release have no attendance of single dates.
     people = json.loads(read_long_text("people", values)) if "people" in values else ()
     busy_unknown = {number: (busy, unknown) for number, busy, unknown in people}
     return Series(
@@ -170,7 +170,7 @@ def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Se
 
 
 def pointer_values(pointer: Pointer) -> dict[str, Any]:
-    """Return the row of an invited mailbox: where the session is."""
+    """Return the row of an attendee's mailbox that points to the organizer's session."""
     return present(
         {
             "session_id": pointer.id,
@@ -182,13 +182,13 @@ def pointer_values(pointer: Pointer) -> dict[str, Any]:
 
 
 def organizer_of(values: Mapping[str, Any], mailbox: Mailbox) -> Mailbox:
-    """Return where the session of a row in *mailbox* is: elsewhere if the row is a pointer."""
+    """Return the organizer of a row in *mailbox*: another mailbox if the row is a pointer."""
     object_id = values.get("organizer")
     return Mailbox(mailbox.tenant_id, ObjectId(object_id)) if object_id else mailbox
 
 
 def entry_of(values: Mapping[str, Any], mailbox: Mailbox, version: str) -> Session | Pointer:
-    """Return what a session's row in *mailbox* says: the session, or where it is."""
+    """Return the session of a row in *mailbox*, or the pointer to it."""
     if "organizer" not in values:
         return session_of(values, mailbox, version)
     return Pointer(
@@ -200,7 +200,7 @@ def entry_of(values: Mapping[str, Any], mailbox: Mailbox, version: str) -> Sessi
 
 
 def listing_values(listing: Listing, mailbox: Mailbox) -> dict[str, Any]:
-    """Return the row of the time index in *mailbox*."""
+    """Return the row of *mailbox*'s time index for *listing*."""
     organizer = listing.organizer
     return present(
         {
@@ -212,20 +212,20 @@ def listing_values(listing: Listing, mailbox: Mailbox) -> dict[str, Any]:
 
 
 def listing_of(values: Mapping[str, Any], mailbox: Mailbox, start: datetime) -> Listing:
-    """Return the time index's row in *mailbox* under *start*."""
+    """Return the listing of a row of *mailbox*'s time index; *start* is of its key."""
     days = tuple(map(date.fromisoformat, json.loads(values["days"])))
     return Listing(SessionId(values["session_id"]), organizer_of(values, mailbox), start, days)
 
 
 def event_values(shown: SessionId | SeriesKey) -> dict[str, Any]:
-    """Return the row of the event index: what an event shows."""
+    """Return the row of the event index: the session or the series that an event shows."""
     if isinstance(shown, SeriesKey):
         return present({"series_id": shown.id})
     return present({"session_id": shown})
 
 
 def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
-    """Return the row of a day: who holds what, until when it counts."""
+    """Return the row of a day: its holds, each with session, span and expiry."""
     return present({}) | long_text(
         "holds",
         compact(
@@ -243,7 +243,7 @@ def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
 
 
 def holds_in(values: Mapping[str, Any]) -> list[Hold]:
-    """Return the holds that `day_values` wrote."""
+    """Return the holds of a row that `day_values` wrote."""
     return [
         Hold(SessionId(session_id), TimeSpan(moment(start), moment(end)), _moment(until))
         for session_id, start, end, until in json.loads(read_long_text("holds", values))

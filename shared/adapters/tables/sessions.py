@@ -1,11 +1,11 @@
 """Sessions and the time they hold, one partition per mailbox.
 
-What a session changes in one mailbox is one transaction whose every row is conditional: on the
-version read, or on being absent. After an ETag conflict the rows are read and the ledger is asked
-again, so two who want the same time cannot both get it.
+A session's changes in one mailbox are one transaction, in which each row is conditional: on the
+version read, or on its absence. After an ETag conflict the rows are read and the decision is made
+again, so two concurrent requests cannot both get the same time.
 
-Across mailboxes there are no transactions; the order of writes is the use-case's. A row left behind
-by a process that died is harmless: holds run out, and a pointer without a session is no session.
+No transaction spans mailboxes; the use-case decides the order of the writes. Rows left by a process
+that crashed are harmless: holds expire, and a pointer without a session counts as no session.
 """
 
 import time
@@ -45,15 +45,15 @@ from shared.sessions.model import Hold, Session
 from shared.sessions.series import Series
 from shared.timespan import TimeSpan
 
-_REMEMBERED: Final = 500
-"""Of how many sessions it is known what this process wrote of them."""
-_REMEMBERED_SECONDS: Final = 10.0
-"""For how long that is a good guess: no request lasts longer."""
+_CACHED: Final = 500
+"""Limit of sessions whose last write this process caches."""
+_CACHED_SECONDS: Final = 10.0
+"""Lifetime of a cached write: no request lasts longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What is known of a partition, and the version of each row. None: there is no such row."""
+    """The rows read of a partition, with their ETags. None: the row does not exist."""
 
     ledger: MailboxLedger
     etags: dict[Key, str | None]
@@ -61,7 +61,7 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """What is to become of what was *read*."""
+    """The ledger decided on the basis of *read*, and the writes that store it."""
 
     read: _Read
     after: MailboxLedger
@@ -84,38 +84,28 @@ class TableSessions:
         *,
         expects_new: bool = False,
     ) -> LedgerChange:
-        """Read, *decide*, write the difference; again after an ETag conflict.
-
-        What was written a moment ago, and that there is nothing where a new session goes, is not
-        read but guessed. A guess may be wrong, which only the write shows: where it leads to a
-        refusal, or to nothing to write, the rows are read.
-        """
+        """Read or guess the rows, *decide*, write the difference; retry after an ETag conflict."""
         own = _own_key(mailbox, key)
         days = [keys.day(mailbox, day) for day in held_days(spans)]
         nothing = _Read(MailboxLedger(mailbox, is_whole=False), {})
-        guess = self._take_cached(own)
-        if guess is None and expects_new:
-            guess = await self._read(nothing, days)
+        guess = await self._guess(own, nothing, days, expects_new=expects_new)
         lost: _Decision | None = None
 
         async def attempt(_: int) -> LedgerChange:
             nonlocal guess, lost
             known, guess = guess, None
-            decision = None
-            if known:
-                with suppress(SchedulingError):
-                    decision = await self._ask(decide, known)
-            if decision is None or not decision.writes:
+            decision = await self._decide_on_guess(decide, known)
+            if decision is None:
                 fresh = known if known and own not in known.etags else nothing
                 read = await self._read(fresh, [own, *days])
                 try:
-                    decision = await self._ask(decide, read)
+                    decision = await self._decide(decide, read)
                 except StaleRow:
                     if lost and (stored := _as_stored(lost, read.ledger)):
                         return stored
                     raise
             if not decision.writes:
-                done = lost or decision  # nothing is left to do of what got no answer
+                done = lost or decision  # an earlier write of unknown outcome was stored
                 return LedgerChange(done.read.ledger, done.after)
             try:
                 return LedgerChange(decision.read.ledger, await self._write(own, decision))
@@ -135,7 +125,7 @@ class TableSessions:
         return entry
 
     async def find_by_event(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
-        """Return whose event of the organizer's *mailbox* it is."""
+        """Return the session or series of an event of the organizer's *mailbox*, or None."""
         row = await self._tables.get(
             MAILBOXES, keys.event(mailbox, event_id), ["session_id", "series_id"]
         )
@@ -150,7 +140,7 @@ class TableSessions:
         return session if session.event_id == event_id else None
 
     async def get_series(self, mailbox: Mailbox, series_id: SeriesId) -> Series | None:
-        """Return the series that *mailbox* organizes."""
+        """Return the series that *mailbox* organizes, or None."""
         row = await self._tables.get(MAILBOXES, keys.series(mailbox, series_id))
         return series_of(row.values, mailbox, row.etag) if row else None
 
@@ -171,10 +161,10 @@ class TableSessions:
             MAILBOXES, rows, limit + 1, select=["session_id", "organizer"]
         )
         page = found[:limit]
-        sessions = await self._named(mailbox, page)
+        sessions = await self._load_listed(mailbox, page)
         return (
             sorted(
-                # An attendee's index may lag behind a move in Outlook for a moment.
+                # After a move in Outlook an attendee's time index lags behind for a moment.
                 (s for s in sessions if _starts_within(s, since, until)),
                 key=lambda session: (session.span.start, session.id),
             ),
@@ -189,8 +179,33 @@ class TableSessions:
         )
         return active_holds((hold for row in rows for hold in holds_in(row.values)), window, now)
 
-    async def _ask(self, decide: Decide, read: _Read) -> _Decision:
-        """Return what is decided on *read*, and on what else the decision looks at."""
+    async def _guess(
+        self, own: Key, nothing: _Read, days: Sequence[Key], *, expects_new: bool
+    ) -> _Read | None:
+        """Return a guess of the rows, which saves a read; None: there is none.
+
+        The guess is the cached last write of *own*. With *expects_new* it is the *days* as read,
+        without a row of *own*. The write's conditions check it.
+        """
+        guess = self._take_cached(own)
+        if guess is None and expects_new:
+            guess = await self._read(nothing, days)
+        return guess
+
+    async def _decide_on_guess(self, decide: Decide, guess: _Read | None) -> _Decision | None:
+        """Return the decision on *guess*, or None if the rows have to be read first.
+
+        A refusal or a decision without writes may come from a wrong guess, and no conditional
+        write would show that.
+        """
+        if guess:
+            with suppress(SchedulingError):
+                decision = await self._decide(decide, guess)
+                return decision if decision.writes else None
+        return None
+
+    async def _decide(self, decide: Decide, read: _Read) -> _Decision:
+        """Return the decision on *read*. Reads the further rows that *decide* asks for (Unread)."""
         while True:
             try:
                 after = decide(read.ledger)
@@ -212,7 +227,7 @@ class TableSessions:
         return read
 
     async def _read(self, known: _Read, wanted: Iterable[Key]) -> _Read:
-        """Return *known* with the *wanted* rows that it lacks."""
+        """Return *known*, extended by a read of the *wanted* rows that it lacks."""
         missing = [key for key in wanted if key not in known.etags]
         found = await self._tables.get_many(MAILBOXES, missing)
         rows = {key: found.get(key) for key in missing}
@@ -220,7 +235,7 @@ class TableSessions:
         return _Read(with_rows(known.ledger, rows), known.etags | etags)
 
     async def _write(self, own: Key, decision: _Decision) -> MailboxLedger:
-        """Return the ledger with the versions that were stored."""
+        """Write the decision and cache it; return the ledger with the ETags of the stored rows."""
         read, after, writes = decision.read, decision.after, decision.writes
         with as_retryable():
             versions = await self._tables.transact(MAILBOXES, writes)
@@ -230,21 +245,21 @@ class TableSessions:
         )
         written = _Read(after, read.etags | {key: etag or None for key, etag in etags.items()})
         self._write_cache[own] = written, time.monotonic()
-        if len(self._write_cache) > _REMEMBERED:
+        if len(self._write_cache) > _CACHED:
             self._write_cache.popitem(last=False)
         return after
 
     def _take_cached(self, own: Key) -> _Read | None:
-        """Return what was written of it a moment ago, once."""
+        """Pop the cached result of the last write. One-shot: after a conflict, re-read."""
         written, at = self._write_cache.pop(own, (None, 0.0))
-        return written if time.monotonic() < at + _REMEMBERED_SECONDS else None
+        return written if time.monotonic() < at + _CACHED_SECONDS else None
 
     async def _entry(self, mailbox: Mailbox, session_id: SessionId) -> Session | Pointer | None:
         row = await self._tables.get(MAILBOXES, keys.session(mailbox, session_id))
         return entry_of(row.values, mailbox, row.etag) if row else None
 
-    async def _named(self, mailbox: Mailbox, index: Sequence[Row]) -> list[Session]:
-        """Return the sessions that rows of the time index name, as far as they exist."""
+    async def _load_listed(self, mailbox: Mailbox, index: Sequence[Row]) -> list[Session]:
+        """Return the sessions of rows of the time index, except those that no longer exist."""
         places = {
             keys.session(organizer, SessionId(row.values["session_id"])): organizer
             for row in index
@@ -268,7 +283,7 @@ def _key_of(mailbox: Mailbox, entry: Session | Series) -> Key:
 
 
 def _as_stored(lost: _Decision, stored: MailboxLedger) -> LedgerChange | None:
-    """Return what *lost* came to if just that is *stored*: only the answer was lost."""
+    """Return the change of *lost* if *stored* is its result: the write succeeded unanswered."""
     before, entries = lost.read.ledger, (*stored.sessions.values(), *stored.series.values())
     versions = {e.id: e.version for e in entries if not isinstance(e, Pointer)}
     after = stamped(LedgerChange(before, lost.after), lambda entry: versions.get(entry.id, ""))

@@ -1,4 +1,4 @@
-"""The subscription of each mailbox: a row in the mailbox's own partition."""
+"""Stores the subscription of each mailbox, as a row in the mailbox's partition."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -22,22 +22,22 @@ class TableSubscriptions:
         self._tables = tables
 
     async def get(self, mailbox: Mailbox) -> Subscription | None:
-        """Return the mailbox's row, if there is one."""
+        """Return the subscription of *mailbox*, or None."""
         row = await self._tables.get(MAILBOXES, keys.subscription(mailbox))
         return _subscription(row, mailbox) if row else None
 
     async def save(self, subscription: Subscription) -> Subscription:
-        """Insert (empty version) or replace it; StaleRow if somebody else was first."""
+        """Insert it (empty version) or replace its version. Raises StaleRow on a conflict."""
         key = keys.subscription(subscription.mailbox)
         change = Put(key, _values(subscription), subscription.version or None)
         return replace(subscription, version=await self._tables.put(MAILBOXES, change))
 
     async def delete(self, mailbox: Mailbox) -> None:
-        """Remove it; absent is no error."""
+        """Remove the subscription of *mailbox*. Idempotent."""
         await self._tables.remove(MAILBOXES, keys.subscription(mailbox))
 
     async def of_tenant(self, tenant_id: TenantId) -> AsyncIterator[list[Subscription]]:
-        """Yield the rows of all mailboxes of a tenant, in pages; reads no other tenant's."""
+        """Yield the subscriptions of all mailboxes of a tenant, in pages."""
         pages = self._tables.pages(
             MAILBOXES,
             "PartitionKey gt @first and PartitionKey lt @last and RowKey eq 'subscription'",

@@ -1,7 +1,7 @@
-"""What a tenant has in the mailbox table: found and removed when its organization leaves.
+"""Lists and removes a tenant's rows in the mailbox table, for offboarding.
 
-A tenant belongs to one organization, and its id begins the key of every mailbox's partition: one
-range of partitions holds all of it, also what no pairing names any more.
+A tenant belongs to one organization, and its id is the start of each mailbox's partition key. One
+range of partitions therefore has all of its rows, including those of mailboxes without a pairing.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ class TableTenantRows:
         self._tables = tables
 
     async def mailboxes(self, tenant_id: TenantId) -> AsyncIterator[Mailbox]:
-        """Yield each mailbox of the tenant that has rows, once."""
+        """Yield each mailbox of the tenant that has rows, without duplicates."""
         last: Mailbox | None = None
         pages = self._tables.pages(
             MAILBOXES,
@@ -41,7 +41,7 @@ class TableTenantRows:
                 last = mailbox
 
     async def delete_rows(self, mailbox: Mailbox) -> Mapping[str, int]:
-        """Remove every row of *mailbox*; return how many of each kind."""
+        """Remove all rows of *mailbox*; return how many of each kind."""
         removed: Counter[str] = Counter()
         everything = Rows(keys.mailbox(mailbox), "", "~")
         while found := await self._tables.between(MAILBOXES, everything, _PAGE, select=["schema"]):
@@ -49,6 +49,6 @@ class TableTenantRows:
             try:
                 await gather_limited(self._tables.transact(MAILBOXES, part) for part in cut)
             except StaleRow:
-                continue  # somebody else removed one of them: look again
+                continue  # a concurrent removal took one of them: read again
             removed.update(row.key.row.partition(";")[0] for row in found)
         return removed

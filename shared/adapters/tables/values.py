@@ -1,4 +1,4 @@
-"""How values are written into rows: text, numbers and booleans that any tool can read."""
+"""Converts values to those of a row and back: text, numbers and booleans that any tool reads."""
 
 import json
 from base64 import b64decode, urlsafe_b64encode
@@ -9,14 +9,17 @@ from typing import Any, Final
 from shared.errors import Invalid, Misconfigured
 
 SCHEMA: Final = 1
-"""Version of the rows written by this release."""
+"""The schema version of the rows that this release writes."""
 _CURSOR_LIMIT: Final = 400
 _CHUNK: Final = 30_000
-"""A text property holds 32 Ki UTF-16 units; ours are ASCII."""
+"""Characters of one text property, whose limit is 32 Ki UTF-16 units; our texts are ASCII.
+
+Source: https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
+"""
 
 
 def instant(at: datetime) -> str:
-    """Return *at* as `2026-03-01T09:00:00Z`, with microseconds where it has some."""
+    """Return *at* as `2026-03-01T09:00:00Z`, with microseconds unless they are 0."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
@@ -26,12 +29,12 @@ def moment(text: str) -> datetime:
 
 
 def present(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *values* with the schema version and without what is None: absent says it."""
+    """Return *values* with the schema version and without None: an absent property means None."""
     return {"schema": SCHEMA} | {k: v for k, v in values.items() if v is not None}
 
 
 def check_schema(values: Mapping[str, Any]) -> None:
-    """Raise Misconfigured if a row was written by a later release, which this one may break."""
+    """Raise Misconfigured if a later release wrote the row: this release might damage it."""
     if values.get("schema", SCHEMA) > SCHEMA:
         raise Misconfigured(
             f"A stored row has schema {values['schema']}; this release knows {SCHEMA}.",
@@ -51,7 +54,7 @@ def long_text(name: str, text: str) -> dict[str, str]:
 
 
 def read_long_text(name: str, values: Mapping[str, Any]) -> str:
-    """Return the text that `long_text` took apart."""
+    """Return the text that `long_text` split."""
     parts = [values[name]]
     while (more := values.get(f"{name}{len(parts)}")) is not None:
         parts.append(more)
@@ -59,12 +62,12 @@ def read_long_text(name: str, values: Mapping[str, Any]) -> str:
 
 
 def cursor(text: str) -> str:
-    """Return *text* as an opaque cursor that needs no escaping in a URL."""
+    """Encode *text* as an opaque cursor that needs no escaping in a URL."""
     return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_cursor(given: str) -> str:
-    """Return what `cursor` hid, or raise Invalid."""
+    """Decode a cursor that `cursor` encoded, or raise Invalid."""
     try:
         if len(given) <= _CURSOR_LIMIT:
             return b64decode(
