@@ -1,6 +1,7 @@
-"""Each port's suite runs on its fake and on its adapter, which speaks to a real Azurite.
+"""Runs each port's suite on its fake and on its adapter, which uses a real Azurite.
 
-Where Azurite is missing these tests fail, with what to do: half a contract proves nothing.
+Without Azurite the tests fail, and the message has the remedy: a contract that only the fake passes
+proves nothing.
 """
 
 from collections.abc import AsyncIterator
@@ -97,7 +98,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 @pytest.fixture
 def on_storage(kind: Kind, request: pytest.FixtureRequest) -> Tables | None:
-    """Return the tables where the adapter is under test; the fake needs no Azurite."""
+    """Return the tables for the adapter; None for the fake, which needs no Azurite."""
     if kind == "in memory":
         return None
     tables: Tables = request.getfixturevalue("tables")
@@ -149,13 +150,13 @@ async def due(on_storage: Tables | None, request: pytest.FixtureRequest) -> DueS
 
 @pytest.fixture
 async def stored_due(tables: Tables, request: pytest.FixtureRequest) -> TableDue:
-    """Return the adapter, with nothing due."""
+    """Return the adapter, without any due items."""
     await _empty(request, DUE)
     return TableDue(tables)
 
 
 async def _empty(request: pytest.FixtureRequest, table: str) -> None:
-    """Drop a table whose rows all tests share; the adapter makes it again."""
+    """Drop a table that all tests share; the adapter creates it again."""
     service: TableServiceClient = request.getfixturevalue("service")
     try:
         await service.delete_table(table)

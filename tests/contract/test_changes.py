@@ -1,4 +1,4 @@
-"""What a `ChangeStore` promises."""
+"""The contract of `ChangeStore`."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a `DeliveryStore` promises."""
+"""The contract of `DeliveryStore`."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +17,7 @@ async def test_nothing_was_delivered_at_first(deliveries: DeliveryStore) -> None
 
 async def test_it_is_read_back_whole(deliveries: DeliveryStore) -> None:
     organization_id = OrganizationId(a_uuid())
-    told = Delivery(
+    delivery = Delivery(
         cursor="abc",
         delivered_at=NOW,
         lease_until=NOW + timedelta(seconds=30),
@@ -26,8 +26,8 @@ async def test_it_is_read_back_whole(deliveries: DeliveryStore) -> None:
         retry_at=NOW + timedelta(minutes=2),
         refused=7,
     )
-    stored = await deliveries.save(organization_id, told)
-    assert stored == replace(told, version=stored.version)
+    stored = await deliveries.save(organization_id, delivery)
+    assert stored == replace(delivery, version=stored.version)
     assert await deliveries.get(organization_id) == stored
     again = await deliveries.save(organization_id, replace(stored, lease_until=None, failures=0))
     assert await deliveries.get(organization_id) == again

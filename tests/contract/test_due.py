@@ -1,4 +1,4 @@
-"""What a `DueStore` promises."""
+"""The contract of `DueStore`."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Leaving: nothing of an organization is left, nothing of another is touched, repeats are fine."""
+"""Offboarding removes all of an organization and nothing of another, and is idempotent."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -48,7 +48,7 @@ APPLICATION = OrganizationSettings(access_mode=AccessMode.APPLICATION)
 
 
 class FakeCalendar:
-    """Cancels, or denies with *error*."""
+    """A calendar that cancels meetings, or raises *error* instead."""
 
     def __init__(self) -> None:
         self.cancelled: list[EventId] = []
@@ -63,7 +63,7 @@ class FakeCalendar:
 
 
 class SlowClock(FakeClock):
-    """Every look at it costs a minute."""
+    """A clock that advances by a minute on each reading."""
 
     def now(self) -> Any:
         self.advance(timedelta(minutes=1))

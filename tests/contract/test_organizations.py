@@ -1,4 +1,4 @@
-"""What an `OrganizationStore` promises."""
+"""The contract of `OrganizationStore`."""
 
 import asyncio
 from dataclasses import replace

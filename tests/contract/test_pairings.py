@@ -1,4 +1,4 @@
-"""What a `PairingStore` promises."""
+"""The contract of `PairingStore`."""
 
 import asyncio
 from collections.abc import Sequence

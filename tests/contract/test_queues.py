@@ -1,4 +1,4 @@
-"""What the two queues promise, seen from where the host reads them."""
+"""The contract of the two queues, whose messages are read as the host reads them."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -117,7 +117,7 @@ async def test_nothing_to_say_is_no_message(queues: Queues) -> None:
 
 
 async def test_a_queue_that_does_not_answer_is_unavailable(transport: AioHttpTransport) -> None:
-    # Nobody listens on the port of discard.
+    # No process listens on the discard port.
     queues = Queues(
         "https://localhost:9/devstoreaccount1", lambda: KEY, transport=lambda: transport
     )

@@ -1,4 +1,4 @@
-"""A few thousand raced bookings; `benchmarks.races` makes a hundred thousand."""
+"""A few thousand racing bookings; `benchmarks.races` runs a hundred thousand."""
 
 import random
 import tempfile
@@ -26,7 +26,7 @@ async def test_nothing_is_sold_twice_on_the_emulator() -> None:
 
 
 async def test_the_books_would_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that looks at nobody's holds sells twice, and that is found."""
+    """A store that ignores holds books a time twice, and the benchmark finds it."""
     monkeypatch.setattr(shared.sessions.ledger, "conflicting_hold", lambda *_: None)
     world = World(addresses(), lag=1.0, chance=random.Random(1))
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What renewing costs: real tables, many rows that are not due."""
+"""The cost of renewals: real tables, and many rows that are not due."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -57,5 +57,5 @@ async def test_twenty_are_renewed_in_a_request_and_memory_stays_flat() -> None:
     assert rows.calls["requests to Graph"] == 100
     assert rows.calls["subscription rows read"] == 2_000
     _, _, _, large = await run(8_000)
-    # What grows is the queue of this process alone: ids of who is to be renewed.
+    # Only this process's list of ids to renew grows.
     assert large - small < 8

@@ -1,4 +1,4 @@
-"""Putting poisoned messages back, on the real emulator."""
+"""Requeueing the messages of a poison queue, on the real emulator."""
 
 from uuid import uuid4
 

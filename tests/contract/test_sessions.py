@@ -1,4 +1,4 @@
-"""What a `SessionStore` promises."""
+"""The contract of `SessionStore`."""
 
 import asyncio
 from dataclasses import replace
@@ -42,7 +42,7 @@ WEEK = TimeSpan(at(0), at(0, day=7))
 
 
 async def booked(sessions: SessionStore, session: Session) -> Session:
-    """Book as the use-case does: holds, the session, confirmed, settled."""
+    """Book as the use-case does: place holds, open the session, confirm it, sync the attendees."""
     hold = Hold(session.id, session.span, NOW + HOLD_TTL)
     for mailbox in session.mailboxes[:-1]:
         await reservations.place_hold(sessions, mailbox, hold, session.organizer, NOW)
@@ -195,7 +195,7 @@ async def test_of_many_who_want_one_slot_exactly_one_gets_it(sessions: SessionSt
     assert sorted(hold.session_id for hold in held) == sorted(
         hold.session_id for hold, won in zip(wanted, got, strict=True) if won
     )
-    # Half an hour each within an hour: two at most, and no two overlap.
+    # Each takes half an hour of one hour: at most two fit, and they do not overlap.
     assert 1 <= len(held) <= 2
     assert not any(a.span.overlaps(b.span) for a in held for b in held if a != b)
 
@@ -492,7 +492,7 @@ async def test_moving_holds_the_new_time_besides_the_old(sessions: SessionStore)
         await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
         assert await sessions.holds(mailbox, WEEK, NOW) == [Hold(session.id, session.span), to]
         assert await page(sessions, mailbox) == [session.id]
-    # The organizer's row is as it was: the caller goes on with the version at hand.
+    # The organizer's row is unchanged, so the caller's version stays valid.
     await reservations.save(
         sessions, replace(session, pending_span=to.span, held_until=to.expires_at)
     )
@@ -538,7 +538,7 @@ async def test_settling_late_takes_no_movers_time_away(sessions: SessionStore) -
     await reservations.hold_new_time(sessions, attendee, session, to, NOW)
     await reservations.sync_mailbox(
         sessions, attendee, session
-    )  # by whoever wrote the version that the mover read
+    )  # by the writer of the version that the reschedule read
     with pytest.raises(SlotTaken):
         await reservations.place_hold(
             sessions, attendee, a_hold(to.span), a_mailbox(session.tenant_id), NOW
@@ -568,13 +568,13 @@ async def test_a_hold_is_taken_back_just_like_it_was_taken(sessions: SessionStor
         for _ in range(2):
             await reservations.remove_hold(sessions, mailbox, mine)
             assert await sessions.holds(mailbox, WEEK, NOW) == [own, other]
-        # Another attempt at the same holds it now.
+        # Another attempt of the same request has placed the hold.
         await reservations.hold_new_time(sessions, mailbox, session, later, NOW)
         await reservations.remove_hold(sessions, mailbox, mine)
         assert await sessions.holds(mailbox, WEEK, NOW) == [own, later, other]
         assert await page(sessions, mailbox) == [session.id]
     await reservations.remove_hold(sessions, a_mailbox(session.tenant_id), mine)
-    await reservations.save(sessions, session)  # the version is the one that was read
+    await reservations.save(sessions, session)  # under the version that was read
 
 
 async def test_moving_a_session_that_is_gone_is_stale(sessions: SessionStore) -> None:
@@ -623,7 +623,7 @@ async def test_of_two_who_move_it_neither_takes_the_other_ones_hold_away(
     assert await spans(sessions, mentor) == [session.span]
 
 
-# --- letting go
+# --- releasing
 
 
 async def test_releasing_twice_is_fine(sessions: SessionStore) -> None:
@@ -666,7 +666,7 @@ async def test_a_booking_that_was_confirmed_is_not_undone(sessions: SessionStore
 
 async def test_purging_removes_every_row_and_counts_them(sessions: SessionStore) -> None:
     session = await booked(sessions, a_session(span=a_span(at(23, 30, day=1), 60)))
-    # Two mailboxes: the row itself, the time index and two days; the organizer's event besides.
+    # In each of two mailboxes the row, the time index and two days; the organizer's event index.
     assert await reservations.purge(sessions, session) == 2 * 4 + 1
     assert await reservations.purge(sessions, session) == 0
     assert session.event_id is not None
@@ -682,12 +682,12 @@ async def test_purging_leaves_a_day_that_others_hold(sessions: SessionStore) -> 
     session = await booked(sessions, a_session())
     other = a_session(organizer=session.organizer, span=a_span(at(15, day=1)))
     await reservations.create(sessions, other, NOW)
-    # The organizer's day stays: own row, index and event there; three rows at the attendee.
+    # The organizer's day stays; row, time index and event index go, and the attendee's three rows.
     assert await reservations.purge(sessions, session) == 3 + 3
     assert await spans(sessions, session.organizer) == [other.span]
 
 
-# --- what a dead process leaves
+# --- rows left by a crash
 
 
 async def test_a_hold_without_a_session_is_no_session(sessions: SessionStore) -> None:
@@ -767,7 +767,7 @@ async def test_a_session_that_moved_out_of_the_window_is_not_shown_in_it(
 ) -> None:
     session = await booked(sessions, a_session())
     await reservations.save(sessions, replace(session, span=a_span(at(9, day=5))))
-    # The attendee's index is not settled yet.
+    # The attendee's time index is not synced yet.
     assert await page(sessions, attendee_of(session), until=at(0, day=3)) == []
 
 

@@ -1,4 +1,4 @@
-"""What listing and booking cost in storage operations: counts carry no noise."""
+"""The cost of listing and booking in storage operations: counts have no noise."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ PAST = 500
 
 
 class CountingTables(Tables):
-    """Counts what reaches the service, and how many rows came back."""
+    """Counts the requests to the service and the rows returned."""
 
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables._service)
@@ -88,7 +88,7 @@ async def test_a_booking_reads_a_day_of_each_once(tables: Tables) -> None:
     counting = CountingTables(tables)
     sessions, mentor = TableSessions(counting), a_mailbox()
     await booked(sessions, a_session(mentor, organizer=a_mailbox(mentor.tenant_id)))
-    # What a hold wrote is known when the hold is confirmed.
+    # The confirmation uses the cached write of the hold.
     assert counting.counts == {"point reads": 2, "transactions": 4}
 
 

@@ -1,4 +1,4 @@
-"""What one process remembers of its own writes must not make it blind to those of others."""
+"""A process's cache of its own writes must not hide the writes of other processes."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def elsewhere(tables: Tables) -> TableSessions:
 
 
 async def begun(here: TableSessions) -> Session:
-    """Hold and open a session, as far as booking goes before it asks Outlook."""
+    """Hold the time and open a session, as booking does before it calls Outlook."""
     mentor = a_mailbox()
     session = replace(
         a_session(mentor, organizer=a_mailbox(mentor.tenant_id)), state=SessionState.REQUESTED
@@ -45,7 +45,7 @@ def confirmed(session: Session) -> Session:
 
 
 async def held(sessions: TableSessions, mailbox: Mailbox) -> list[TimeSpan]:
-    """Return what is held for good."""
+    """Return the holds without an expiry."""
     return [h.span for h in await sessions.holds(mailbox, WEEK, NOW) if h.expires_at is None]
 
 

@@ -1,4 +1,4 @@
-"""What a `SubscriptionStore` promises."""
+"""The contract of `SubscriptionStore`."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the adapters do at the edges that no port shows: outages, leftovers, missing tables."""
+"""Edge cases of the table adapters that no port shows: outages, crashes, missing tables."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -52,7 +52,7 @@ WEEK = TimeSpan(at(0), at(0, day=7))
 
 @asynccontextmanager
 async def answering(handler: Handler) -> AsyncIterator[Tables]:
-    """Tables behind which *handler* stands instead of a storage account."""
+    """Yield tables whose requests *handler* answers instead of a storage account."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     address = take_address()
@@ -63,7 +63,7 @@ async def answering(handler: Handler) -> AsyncIterator[Tables]:
         yield Tables(service)
 
 
-# --- tables that are not there
+# --- missing tables
 
 
 async def test_every_store_makes_its_tables(tables: Tables, service: TableServiceClient) -> None:
@@ -147,7 +147,7 @@ async def test_a_passing_error_on_reading_is_tried_again() -> None:
 
 
 async def test_a_transaction_is_never_sent_twice() -> None:
-    """It may have happened: sent again it would be refused, or counted twice."""
+    """The write may be stored: a retry would be refused, or be applied twice."""
     seen = 0
 
     async def die(_: web.Request) -> web.Response:
@@ -186,11 +186,11 @@ async def test_rows_of_a_later_release_are_not_touched(tables: Tables) -> None:
         await TableSubscriptions(tables).get(subscription.mailbox)
 
 
-# --- what dead processes leave behind
+# --- rows left by a crash
 
 
 async def claim(tables: Tables, organization: Organization) -> None:
-    """Die after the claim, before the organization."""
+    """Crash after the write of the claim, before that of the organization."""
     assert organization.tenant_id is not None
     values = present({"organization_id": organization.id})
     await tables.put(ORGANIZATIONS, Put(keys.tenant_claim(organization.tenant_id), values))
@@ -214,7 +214,7 @@ async def test_the_same_organization_goes_on_from_its_claim(tables: Tables) -> N
 
 
 class SlowTables(Tables):
-    """Lets somebody else act just before an organization's own row is written."""
+    """Runs another writer just before an organization's row is written."""
 
     def __init__(self, service: TableServiceClient, rival: TableOrganizations) -> None:
         super().__init__(service)
@@ -281,7 +281,7 @@ async def test_a_pointer_to_nothing_is_purged_with_its_session(tables: Tables) -
 
 
 async def test_a_whole_life_leaves_no_row(tables: Tables) -> None:
-    """Booked, moved over midnight, moved back, given another event, cancelled, purged."""
+    """Book, move over midnight, move back, change the event, cancel, purge."""
     sessions, session = TableSessions(tables), a_session()
     attendee = session.mailboxes[0]
     hold = Hold(session.id, session.span, NOW + HOLD_TTL)
@@ -301,7 +301,7 @@ async def test_a_whole_life_leaves_no_row(tables: Tables) -> None:
         await reservations.sync_mailbox(sessions, attendee, current)
     current = await reservations.save(sessions, replace(current, state=SessionState.CANCELLED))
     await reservations.sync_mailbox(sessions, attendee, current)
-    # The row itself and the time index; the organizer's event besides.
+    # The row and the time index in each mailbox; the organizer's event index.
     assert await reservations.purge(sessions, current) == 5
     for mailbox in session.mailboxes:
         assert await partition(tables, mailbox) == []
@@ -331,7 +331,7 @@ async def test_a_session_whose_index_is_torn_is_an_outage_not_a_guess(
         await reservations.release(sessions, session.organizer, session.id)
 
 
-# --- what is stored
+# --- stored rows
 
 
 async def test_every_row_says_its_schema_and_no_name_or_address_but_attendees(
@@ -354,12 +354,12 @@ async def test_a_transaction_tells_the_etag_of_each_change(tables: Tables) -> No
     for store in (tables.transact, partial(_in_world, world)):
         first = await store(MAILBOXES, [Put(one, present({})), Put(two, present({}))])
         put, removed = Put(two, present({}), first[1]), Remove(one, first[0])
-        told = await store(MAILBOXES, [removed, Put(three, present({})), put])
-        assert told[0] == ""
-        # An etag dates a row: rows of one transaction may share it, a row's next one differs.
-        assert told[2] != first[1]
-        # Each etag is that of its change: the next ones are conditional on them.
-        await store(MAILBOXES, [Remove(three, told[1]), Remove(two, told[2])])
+        etags = await store(MAILBOXES, [removed, Put(three, present({})), put])
+        assert etags[0] == ""
+        # Rows of one transaction may share an ETag; a row's next version has another one.
+        assert etags[2] != first[1]
+        # Each ETag is that of its own row, as the next writes are conditional on them.
+        await store(MAILBOXES, [Remove(three, etags[1]), Remove(two, etags[2])])
 
 
 async def _in_world(world: World, table: str, changes: Sequence[Write]) -> list[str]:
@@ -389,11 +389,11 @@ async def partition(tables: Tables, mailbox: Mailbox) -> list[str]:
     return [key for key, _ in await rows(tables, mailbox)]
 
 
-# --- changes that nobody confirmed
+# --- writes with an unknown outcome
 
 
 class NoReplyTables(Tables):
-    """Loses the answer to the next change of more than a row, which happens or does not."""
+    """Loses the answer to the next transaction of several rows, stored or not."""
 
     def __init__(self, service: TableServiceClient, *, happens: bool, times: int = 1) -> None:
         super().__init__(service)

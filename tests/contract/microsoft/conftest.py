@@ -1,4 +1,4 @@
-"""The adapters towards Microsoft, on the simulated Graph, Entra and Key Vault, over TLS."""
+"""The adapters of Graph, Entra and Key Vault, against the simulators, over TLS."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -31,10 +31,10 @@ SECRET = "the first secret"
 
 @dataclass(slots=True)
 class Webhook:
-    """Where Graph calls this app: shakes hands and keeps what it is told."""
+    """This app's webhook: it answers the handshake and records the notifications."""
 
     shakes_hands: bool = True
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -45,13 +45,13 @@ class Webhook:
         if token := request.query.get("validationToken"):
             return web.Response(text=token if self.shakes_hands else "no")
         for one in (await request.json())["value"]:
-            self.told.append((request.match_info["kind"], one))
+            self.received.append((request.match_info["kind"], one))
         return web.Response(status=202)
 
 
 @dataclass(slots=True)
 class Microsoft:
-    """What is simulated, and the settings that lead the app there."""
+    """The simulators, and settings with their URLs."""
 
     world: World
     graph: GraphSimulator
@@ -62,7 +62,7 @@ class Microsoft:
     environment: dict[str, str]
 
     def wiring(self, credential: str = "secret") -> Wiring:
-        """Return the app's own adapters, as wired in production."""
+        """Return the app's adapters, wired as in production."""
         settings = Settings.from_environment(self.environment | {"APP_CREDENTIAL": credential})
         return Wiring(settings, SystemClock())
 
@@ -74,7 +74,7 @@ class Microsoft:
         return Mailbox(TenantId(person.tenant_id), ObjectId(person.object_id))
 
     def acting(self, who: str) -> ActingUser:
-        """Return *who*, signed in to our API."""
+        """Return *who* as a user who is signed in to our API."""
         return ActingUser(self.mailbox(who), self.entra.token_for(self.person(who)))
 
 
@@ -152,7 +152,7 @@ async def microsoft(
 
 @pytest.fixture
 async def wired(microsoft: Microsoft) -> AsyncIterator[Wiring]:
-    """Give the app's adapters, which prove themselves with the secret."""
+    """Yield the app's adapters, which authenticate by the client secret."""
     wiring = microsoft.wiring()
     yield wiring
     await wiring.aclose()

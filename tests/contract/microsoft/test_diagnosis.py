@@ -1,4 +1,4 @@
-"""Diagnosis, on tenants that are ill in every way the table of remedies knows."""
+"""Diagnosis of tenants with each issue in the table of remedies."""
 
 import re
 from collections.abc import Callable
@@ -109,7 +109,7 @@ async def test_without_a_mailbox_the_tenant_alone_is_tried(
 
 @dataclass(frozen=True)
 class Case:
-    """How to make the tenant ill, and what diagnosis must say."""
+    """A cause to apply to the tenant, and the issue that the diagnosis must find."""
 
     issue: Issue
     capability: Capability
@@ -151,7 +151,7 @@ def policy(microsoft: Microsoft) -> None:
 
 
 def scoped(microsoft: Microsoft) -> None:
-    """Narrow the app in Exchange and take the calendar permission back in Entra."""
+    """Scope the app in Exchange, and revoke the calendar permission in Entra."""
     granted("User.ReadBasic.All")(microsoft)
     microsoft.graph.switches.rbac = {CONTOSO_ID: ["Calendars.Read"]}
 
@@ -261,7 +261,7 @@ async def test_each_issue_is_recognized(microsoft: Microsoft, wired: Wiring, cas
 
 
 def test_every_row_of_the_table_has_its_case() -> None:
-    # Below and above: of tenants that are not there, and of nobody's mailbox.
+    # Other tests of this module have these: a missing tenant, no tenant, and no mailbox.
     elsewhere = {Issue.TENANT_UNKNOWN, Issue.NO_TENANT, Issue.NEEDS_MAILBOX}
     ill = {case.issue for case in CASES} | {issue for _, _, issue in PARTICIPANTS}
     assert set(REMEDIES) == set(Issue)

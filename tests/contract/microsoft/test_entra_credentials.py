@@ -1,4 +1,4 @@
-"""The app proves itself, by itself and for users, and a rotation loses nothing."""
+"""The app gets tokens as itself and for users, and a rotation of its credential loses no call."""
 
 import asyncio
 import base64
@@ -33,8 +33,8 @@ from shared.wiring import Wiring
 from tests.contract.microsoft.conftest import Microsoft
 
 FORGERIES = [
-    # A tenant nobody here knows signs as well as any other: that it is no customer is for those to
-    # see who know the customers.
+    # The token of an unknown tenant verifies as well as a customer's. The use-cases, which know the
+    # customers, refuse it.
     f
     for f in Forgery
     if f not in {Forgery.NONE, Forgery.UNKNOWN_TENANT}
@@ -68,7 +68,7 @@ def as_pem(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> str:
 
 
 def as_pfx(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> str:
-    """Return what Key Vault gives out for a certificate it made itself."""
+    """Return the secret that Key Vault has for a certificate it created: PKCS#12 in base64."""
     packed = pkcs12.serialize_key_and_certificates(
         b"app", key, certificate, None, serialization.NoEncryption()
     )
@@ -139,7 +139,7 @@ async def test_a_rotated_secret_loses_no_request(microsoft: Microsoft, wired: Wi
 
 
 def rotate_secret(microsoft: Microsoft) -> Callable[[], None]:
-    """Put a new secret beside the old one; return what takes the old one away."""
+    """Add a new client secret; return a function that removes the old one."""
     known = list(microsoft.entra.registration.secrets)
     microsoft.entra.registration.secrets["another secret"] = None
     microsoft.vault.vault.put("app-secret", "another secret")
@@ -152,7 +152,7 @@ def rotate_secret(microsoft: Microsoft) -> Callable[[], None]:
 
 
 def rotate_certificate(microsoft: Microsoft) -> Callable[[], None]:
-    """Do the same with certificates."""
+    """Add a new certificate; return a function that removes the old one."""
     known = list(microsoft.entra.registration.certificates)
     certificate, key = a_certificate()
     microsoft.entra.registration.certificates.append(certificate)
@@ -174,7 +174,7 @@ async def test_a_rotation_in_the_middle_of_traffic_loses_no_request(
     kind: str,
     rotate: Callable[[Microsoft], Callable[[], None]],
 ) -> None:
-    rotate_certificate(microsoft)  # so that there is one
+    rotate_certificate(microsoft)  # so that there is a certificate
     wired, answered = wire(kind), 0
     tenant = TenantId(CONTOSO_ID)
     rotating, taking = asyncio.Event(), asyncio.Event()
@@ -182,7 +182,7 @@ async def test_a_rotation_in_the_middle_of_traffic_loses_no_request(
     async def traffic() -> None:
         nonlocal answered
         for _ in range(10):
-            # As tokens run out all the time when there are many tenants and users.
+            # With many tenants and users, tokens expire all the time.
             await wired.credentials.app(tenant).forget()
             await reaches_graph(wired, microsoft)
             answered += 1
@@ -195,7 +195,7 @@ async def test_a_rotation_in_the_middle_of_traffic_loses_no_request(
         await rotating.wait()
         take_old = rotate(microsoft)
         await taking.wait()
-        # This process still believes in the old one: it was read less than five minutes ago.
+        # This process still caches the old one, which it read less than five minutes ago.
         take_old()
 
     async with asyncio.TaskGroup() as tasks:
@@ -214,7 +214,7 @@ async def test_a_secret_nobody_renewed_is_the_operators_trouble(
     with pytest.raises(Misconfigured) as caught:
         await reaches_graph(wired, microsoft)
     assert caught.value.remedy
-    assert len(microsoft.entra.requests) == 1  # the same secret is not tried again
+    assert len(microsoft.entra.requests) == 1  # no retry with the same secret
 
 
 async def test_an_outage_of_key_vault_is_survived(microsoft: Microsoft, wired: Wiring) -> None:

@@ -36,13 +36,13 @@ BEHAVIOURS: tuple[Behaviour, ...] = ("status", "reset")
 
 
 def next_week(hour: int = 9) -> TimeSpan:
-    """Return an hour of the day a week from now."""
+    """Return the span of one hour on the day a week from now."""
     day = datetime.now(UTC).replace(hour=hour, minute=0, second=0, microsecond=0)
     return TimeSpan.lasting(day + timedelta(days=7), timedelta(hours=1))
 
 
 def a_draft(microsoft: Microsoft, **changes: Any) -> EventDraft:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "session_id": SessionId(str(uuid.uuid4())),
         "title": "Mentoring",
         "agenda": "One\nTwo <script>",
@@ -52,7 +52,7 @@ def a_draft(microsoft: Microsoft, **changes: Any) -> EventDraft:
         "attendees": (Attendee(microsoft.person("ben").address),),
         "online_meeting": OnlineMeetingChoice.TEAMS,
     }
-    return EventDraft(**told | changes)
+    return EventDraft(**fields | changes)
 
 
 def session_of(microsoft: Microsoft, draft: EventDraft, seen: CalendarEvent) -> Session:
@@ -171,9 +171,9 @@ async def test_a_throttled_part_is_told_with_its_wait(microsoft: Microsoft, wire
     seen = await wired.calendar.create(microsoft.acting("ada"), a_draft(microsoft))
     rule = FaultRule(method="GET", path="/events/", status=429, retry_after=17)
     microsoft.graph.faults.add(rule)
-    (told,) = await wired.calendar.read_many([(microsoft.mailbox("ada"), seen.event_id)])
-    assert isinstance(told, CalendarThrottled)
-    assert told.retry_after_seconds == 17
+    (outcome,) = await wired.calendar.read_many([(microsoft.mailbox("ada"), seen.event_id)])
+    assert isinstance(outcome, CalendarThrottled)
+    assert outcome.retry_after_seconds == 17
 
 
 async def test_the_app_alone_cannot_write(microsoft: Microsoft, wired: Wiring) -> None:
@@ -301,9 +301,9 @@ async def test_subscribing_renewing_ending(microsoft: Microsoft, wired: Wiring) 
     span = TimeSpan.lasting(created.span.start + timedelta(hours=2), timedelta(hours=1))
     await wired.calendar.reschedule(microsoft.acting("ada"), created.event_id, span, "UTC")
     await microsoft.graph.settle()
-    told = [one for kind, one in microsoft.webhook.told if kind == "notifications"]
-    assert told
-    for one in told:
+    received = [one for kind, one in microsoft.webhook.received if kind == "notifications"]
+    assert received
+    for one in received:
         assert one["resourceData"]["id"] == created.event_id
         verified = await wired.client_states.verify(one["tenantId"], one["clientState"])
         assert verified == ada

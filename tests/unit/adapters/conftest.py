@@ -1,4 +1,4 @@
-"""Graph at the other end of a `GraphClient`, answering what a test says."""
+"""A `GraphClient` whose HTTP transport answers with a test's responses."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
@@ -14,7 +14,7 @@ from tests.unit.adapters.entra_fixtures import Answers, some_settings
 
 
 class FakeIdentity:
-    """Gives a new token each time it was made to forget."""
+    """An identity that returns a new token after each `forget`."""
 
     tenant_id = "tenant"
 
@@ -34,7 +34,7 @@ class FakeIdentity:
 
 
 class FakeCredentials:
-    """The app and one user."""
+    """The identities of the app and of one user."""
 
     def __init__(self) -> None:
         self.the_app = FakeIdentity("app", is_user=False)
@@ -48,7 +48,7 @@ class FakeCredentials:
 
 
 class Graph:
-    """A `GraphClient`, what it asked, and what it is answered."""
+    """A `GraphClient` with its recorded requests and its prepared responses."""
 
     def __init__(self) -> None:
         self.answers = Answers(lambda _: httpx.Response(200, json={}))
@@ -59,7 +59,7 @@ class Graph:
         )
 
     def respond_with(self, *responses: httpx.Response | Exception) -> None:
-        """Answer *responses* in turn, the last one for ever."""
+        """Answer with *responses* in order; the last one repeats."""
         left = list(responses)
 
         def answer(_: httpx.Request) -> httpx.Response:
@@ -73,7 +73,7 @@ class Graph:
         self.answers.answer = answer
 
     def respond_by(self, answer: Callable[[httpx.Request], httpx.Response]) -> None:
-        """Answer by *answer*."""
+        """Answer each request with the result of *answer*."""
         self.answers.answer = answer
 
 

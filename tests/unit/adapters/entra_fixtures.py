@@ -1,4 +1,4 @@
-"""What the adapters' tests share: settings, a clock, Entra's keys, and somebody who answers."""
+"""Shared by the adapters' tests: settings, a clock, Entra's keys, and a fake HTTP server."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ def some_settings(**changes: str) -> Settings:
 
 @dataclass
 class FakeClock:
-    """Time that moves when told to."""
+    """A clock that a test moves."""
 
     present: datetime = NOW
 
@@ -60,7 +60,7 @@ class FakeClock:
 
 @cache
 def private_key(name: str) -> rsa.RSAPrivateKey:
-    """Return the key called *name*; making one takes a while, so each is made once."""
+    """Return the private key *name*. Keys are cached, because creating one is slow."""
     del name
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -115,7 +115,7 @@ def signed(claims: Mapping[str, Any], key: str = "first", **headers: Any) -> str
 
 @dataclass
 class Answers:
-    """Somebody at the other end: keeps what was asked, answers by a function of the request."""
+    """An HTTP transport that records requests and answers by a function of the request."""
 
     answer: Callable[[httpx.Request], httpx.Response]
     requests: list[httpx.Request] = field(default_factory=list)
@@ -134,6 +134,6 @@ class Answers:
         return self.requests[-1]
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON that was sent last."""
-        told: dict[str, Any] = json.loads(self.last.content)
-        return told
+        """Return the JSON body of the last request."""
+        payload: dict[str, Any] = json.loads(self.last.content)
+        return payload

@@ -1,4 +1,4 @@
-"""What Entra's refusals become: one row of its documented table each."""
+"""Entra's refusals become our errors: one case per row of Entra's documented table."""
 
 import json
 
@@ -52,8 +52,8 @@ ROWS: list[tuple[str, int, type[SchedulingError]]] = [
 
 def body(error: str, number: int | None, **more: object) -> bytes:
     codes = {"error_codes": [number]} if number else {}
-    told = {"error": error, "trace_id": "t-1", "correlation_id": "c-1"} | codes | more
-    return json.dumps(told).encode()
+    payload = {"error": error, "trace_id": "t-1", "correlation_id": "c-1"} | codes | more
+    return json.dumps(payload).encode()
 
 
 @pytest.mark.parametrize(("error", "number", "kind"), ROWS, ids=str)
@@ -113,10 +113,10 @@ def test_a_suberror_tells_more_than_the_error() -> None:
     assert isinstance(entra_error(read_refusal(400, action)), SignInAgain)
 
 
-@pytest.mark.parametrize("told", [b"", b"<html>", b"[]", b'{"no":"error"}', b"\xff"])
+@pytest.mark.parametrize("payload", [b"", b"<html>", b"[]", b'{"no":"error"}', b"\xff"])
 @pytest.mark.parametrize("status", [0, 200, 400, 502, 503])
-def test_empty_error_is_retryable(status: int, told: bytes) -> None:
-    assert isinstance(entra_error(read_refusal(status, told)), CalendarUnavailable)
+def test_empty_error_is_retryable(status: int, payload: bytes) -> None:
+    assert isinstance(entra_error(read_refusal(status, payload)), CalendarUnavailable)
 
 
 def test_a_failing_service_is_not_a_refusal() -> None:

@@ -1,4 +1,4 @@
-"""Whom a bearer token proves."""
+"""Verification of bearer tokens."""
 
 import asyncio
 import base64
@@ -37,7 +37,7 @@ PERSONAL = WORK.replace("{tenantid}", PERSONAL_TENANT)
 
 
 class Entra:
-    """The key set of the simulated Entra, and what checks tokens with it."""
+    """The key set of the simulated Entra, and a verifier that uses it."""
 
     def __init__(self) -> None:
         self.keys = [public_jwk("first", WORK), public_jwk("second", WORK)]
@@ -168,7 +168,7 @@ async def test_a_token_that_nobody_signed_is_refused(entra: Entra) -> None:
 
 
 async def test_a_token_signed_with_the_public_key_as_secret_is_refused(entra: Entra) -> None:
-    # By hand: PyJWT refuses to make one.
+    # Built by hand, because PyJWT refuses to create such a token.
     secret = json.dumps(public_jwk("first", WORK)).encode()
     signed_part = f"{_part({'alg': 'HS256', 'kid': 'first'})}.{_part(user_claims())}"
     mac = hmac.digest(secret, signed_part.encode(), "sha256")
@@ -261,5 +261,5 @@ async def test_a_key_set_without_keys_does_not_replace_the_old_one(
     assert (await entra.tokens.verify(signed(user_claims(exp=later)))).kind is CallerKind.USER
 
 
-def _part(told: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(told).encode()).rstrip(b"=").decode()
+def _part(payload: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(payload).encode()).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""How Graph is called, and what its refusals become."""
+"""Calls to Graph: headers, retries, tokens, and the errors that refusals become."""
 
 import asyncio
 import base64
@@ -37,7 +37,7 @@ CHALLENGE = '{"access_token":{"acrs":{"essential":true,"value":"cp1"}}}'
 
 
 def refused(status: int, code: str = "", message: str = "", **headers: str) -> httpx.Response:
-    """Return an error as Graph writes it."""
+    """Return an error answer in Graph's format."""
     inner = {"date": "2026-03-01T09:00:00", "request-id": "r-inner"}
     body = {"error": {"code": code, "message": message, "innerError": inner}}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -45,7 +45,7 @@ def refused(status: int, code: str = "", message: str = "", **headers: str) -> h
 
 
 async def ask(caller: GraphSession, *, repeatable: bool = True) -> Mapping[str, Any]:
-    """Make some call."""
+    """Send an arbitrary request."""
     builder = EventItemRequestBuilder(caller.adapter, caller.path(event="AA/+=="))
     request = builder.to_get_request_information()
     return (await caller.call(request, repeatable=repeatable)).json()

@@ -1,4 +1,4 @@
-"""How our events are written and read."""
+"""Our events: their serialization, parsing and requests."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ SPAN = TimeSpan.lasting(datetime(2026, 7, 1, 9, tzinfo=UTC), timedelta(hours=1))
 
 
 def draft(**changes: Any) -> EventDraft:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "session_id": SESSION,
         "title": "Mentoring",
         "agenda": "First\nthen <b>& more</b>",
@@ -56,7 +56,7 @@ def draft(**changes: Any) -> EventDraft:
         "attendees": (Attendee("ben@x.com"), Attendee("cy@x.com", required=False)),
         "online_meeting": OnlineMeetingChoice.TEAMS,
     }
-    return EventDraft(**told | changes)
+    return EventDraft(**fields | changes)
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def invited(address: str, response: str = "none", at: str = "0001-01-01T00:00:00
 
 
 def a_session(**changes: Any) -> Session:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": SESSION,
         "organization_id": OrganizationId("acme"),
         "pairing_id": PairingId("p"),
@@ -98,7 +98,7 @@ def a_session(**changes: Any) -> Session:
         "changed_at": NOW,
         "ical_uid": ICalUid("it's"),
     }
-    return Session(**told | changes)
+    return Session(**fields | changes)
 
 
 async def test_creating_writes_the_whole_event(graph: Graph) -> None:
@@ -451,9 +451,9 @@ def test_a_link_may_be_missing(link: Any) -> None:
 
 
 def test_the_documented_proposal() -> None:
-    told = graph_sample("proposal-4-organizer-copy")["response"]
+    payload = graph_sample("proposal-4-organizer-copy")["response"]
     # The page leaves out what its own $select does not name.
-    seen = parse_event(told | {"iCalUId": "x", "lastModifiedDateTime": "2019-08-01T08:00:00Z"})
+    seen = parse_event(payload | {"iCalUId": "x", "lastModifiedDateTime": "2019-08-01T08:00:00Z"})
     (adele,) = seen.attendees
     assert adele.response.state is ResponseState.TENTATIVE
     assert adele.response.proposed is not None

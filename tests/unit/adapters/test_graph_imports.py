@@ -1,4 +1,4 @@
-"""What a start of the process loads, counted: counts carry no noise."""
+"""The modules that a cold start imports: counted, as counts have no noise, unlike times."""
 
 import subprocess
 import sys
@@ -13,8 +13,10 @@ def loaded(*names: str) -> set[str]:
         f"import importlib, sys; [importlib.import_module(n) for n in {names!r}]; "
         "print('\\n'.join(sys.modules))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(told.stdout.split())
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(completed.stdout.split())
 
 
 def test_credentials_and_checks_load_nothing_heavy_before_they_are_used() -> None:

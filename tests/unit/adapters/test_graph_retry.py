@@ -1,4 +1,4 @@
-"""When to ask again, and how long Graph asks to wait."""
+"""The retry decision, and the Retry-After header."""
 
 from datetime import UTC, datetime
 

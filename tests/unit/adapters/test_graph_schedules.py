@@ -1,4 +1,4 @@
-"""How getSchedule is asked and read."""
+"""The getSchedule request, and the parsing of its answer."""
 
 import json
 from datetime import UTC, datetime, time, timedelta
@@ -34,8 +34,8 @@ def answer(*value: dict[str, Any]) -> bytes:
     return json.dumps({"value": value}).encode()
 
 
-def one(told: dict[str, Any], window: TimeSpan = HOUR) -> Schedule:
-    answered = {"value": [{"scheduleId": "ada@x.com"} | told]}
+def one(payload: dict[str, Any], window: TimeSpan = HOUR) -> Schedule:
+    answered = {"value": [{"scheduleId": "ada@x.com"} | payload]}
     (schedule,) = schedules_of(answered, ["ada@x.com"], window)
     return schedule
 
@@ -107,9 +107,9 @@ def test_each_status_of_an_item(status: str, busy: BusyStatus | None) -> None:
     assert schedule.unknown is None
 
 
-@pytest.mark.parametrize("told", [{}, {"scheduleItems": []}, {"availabilityView": ""}])
-def test_nothing_said_is_not_free(told: dict[str, Any]) -> None:
-    assert one(told).unknown == Unknown(UnknownReason.NO_ANSWER)
+@pytest.mark.parametrize("payload", [{}, {"scheduleItems": []}, {"availabilityView": ""}])
+def test_nothing_said_is_not_free(payload: dict[str, Any]) -> None:
+    assert one(payload).unknown == Unknown(UnknownReason.NO_ANSWER)
 
 
 def test_address_missing_from_the_answer_is_not_free() -> None:
@@ -119,13 +119,13 @@ def test_address_missing_from_the_answer_is_not_free() -> None:
 
 @pytest.mark.parametrize(("code", "reason"), REASONS.items())
 def test_each_error_of_a_mailbox_says_why(code: str, reason: UnknownReason) -> None:
-    told = {"error": {"responseCode": code, "message": "…"}, "scheduleItems": []}
-    assert one(told).unknown == Unknown(reason, code)
+    payload = {"error": {"responseCode": code, "message": "…"}, "scheduleItems": []}
+    assert one(payload).unknown == Unknown(reason, code)
 
 
 def test_an_error_nobody_knows_is_not_reachable() -> None:
-    told = {"error": {"responseCode": "ErrorNew"}, "availabilityView": "0" * 12}
-    assert one(told).unknown == Unknown(UnknownReason.NOT_REACHABLE, "ErrorNew")
+    payload = {"error": {"responseCode": "ErrorNew"}, "availabilityView": "0" * 12}
+    assert one(payload).unknown == Unknown(UnknownReason.NOT_REACHABLE, "ErrorNew")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"value": [1]}'])
@@ -136,13 +136,13 @@ async def test_unreadable_answer_is_retryable(graph: Graph, body: bytes) -> None
 
 
 def test_working_hours_in_a_windows_zone() -> None:
-    told = {
+    payload = {
         "daysOfWeek": ["monday", "Tuesday"],
         "startTime": "08:30:00.0000000",
         "endTime": "17:00:00.0000000",
         "timeZone": {"name": "W. Europe Standard Time"},
     }
-    hours = one({"availabilityView": "0" * 12, "workingHours": told}).hours
+    hours = one({"availabilityView": "0" * 12, "workingHours": payload}).hours
     assert hours is not None
     assert (hours.days, hours.start, hours.end) == (frozenset({0, 1}), time(8, 30), time(17))
     assert str(hours.zone) == "Europe/Berlin"
@@ -150,7 +150,7 @@ def test_working_hours_in_a_windows_zone() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "payload",
     [
         None,
         {},
@@ -163,8 +163,8 @@ def test_working_hours_in_a_windows_zone() -> None:
         },
     ],
 )
-def test_hours_that_cannot_be_read_are_no_hours(told: Any) -> None:
-    assert one({"availabilityView": "0" * 12, "workingHours": told}).hours is None
+def test_hours_that_cannot_be_read_are_no_hours(payload: Any) -> None:
+    assert one({"availabilityView": "0" * 12, "workingHours": payload}).hours is None
 
 
 def test_the_documented_answer() -> None:
@@ -174,7 +174,7 @@ def test_the_documented_answer() -> None:
     assert (adele.view, megan.view) == ("000220130", "200120010")
     assert adele.hours is not None
     assert megan.hours is not None
-    # One mailbox names its zone, the other describes it: the same one.
+    # Both mailboxes have the same zone: one by its name, the other by its rules.
     for month in (1, 7):
         moment = datetime(2019, month, 15, 12, tzinfo=UTC)
         local = [h.zone.utcoffset(moment.replace(tzinfo=None)) for h in (adele.hours, megan.hours)]
@@ -182,10 +182,10 @@ def test_the_documented_answer() -> None:
 
 
 def test_items_in_another_zone_are_understood() -> None:
-    told = item("busy")
+    payload = item("busy")
     for end in ("start", "end"):
-        told[end]["timeZone"] = "Pacific Standard Time"
-    schedule = one({"scheduleItems": [told]})
+        payload[end]["timeZone"] = "Pacific Standard Time"
+    schedule = one({"scheduleItems": [payload]})
     assert schedule.items[0].span.start == datetime(2026, 3, 1, 17, 10, tzinfo=UTC)
 
 

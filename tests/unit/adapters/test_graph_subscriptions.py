@@ -1,4 +1,4 @@
-"""How Graph is asked to call us."""
+"""Subscriptions: creation, renewal and deletion."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -27,8 +27,8 @@ URL = "https://app.example/api/graph/notifications"
 
 
 def created(id_: str = "s-1") -> httpx.Response:
-    told = {"id": id_, "expirationDateTime": "2026-03-08T07:40:00Z"}
-    return httpx.Response(201, json=told)
+    payload = {"id": id_, "expirationDateTime": "2026-03-08T07:40:00Z"}
+    return httpx.Response(201, json=payload)
 
 
 def service(graph: Graph) -> GraphSubscriptionService:
@@ -49,23 +49,23 @@ async def test_subscribing(graph: Graph) -> None:
         "resource": f"/users/{USER}/events",
         "clientState": "v1.state",
     }
-    # Without this header notifications would carry ids that change when an event is moved.
+    # Without this header notifications have ids that change when the event is moved.
     assert 'IdType="ImmutableId"' in graph.answers.last.headers["prefer"]
     assert len(graph.answers.requests) == 1
 
 
 async def test_one_that_exists_at_our_url_is_replaced(graph: Graph) -> None:
-    def told(id_: str, resource: str, url: str) -> dict[str, Any]:
+    def listed(id_: str, resource: str, url: str) -> dict[str, Any]:
         return {"id": id_, "resource": resource, "notificationUrl": url, "clientState": None}
 
     first = {
-        "value": [told("other", "/users/other/events", URL)],
+        "value": [listed("other", "/users/other/events", URL)],
         "@odata.nextLink": "https://graph.microsoft.com/v1.0/subscriptions?$skiptoken=a%2Bb",
     }
     second = {
         "value": [
-            told("old", f"users/{USER.upper()}/Events", URL),
-            told("elsewhere", f"/users/{USER}/events", "https://elsewhere.example"),
+            listed("old", f"users/{USER.upper()}/Events", URL),
+            listed("elsewhere", f"/users/{USER}/events", "https://elsewhere.example"),
         ]
     }
     graph.respond_with(
@@ -155,8 +155,8 @@ async def test_ending_one_that_is_gone_is_no_error(graph: Graph) -> None:
 
 
 async def test_people_are_found_by_address(graph: Graph) -> None:
-    told = {"id": USER.upper(), "mail": "Ada@X.com", "displayName": "Ada"}
-    graph.respond_with(httpx.Response(200, json={"value": [told]}))
+    payload = {"id": USER.upper(), "mail": "Ada@X.com", "displayName": "Ada"}
+    graph.respond_with(httpx.Response(200, json={"value": [payload]}))
     person = await GraphDirectory(graph.client).find(TenantId(TENANT), "o'hara@x.com")
     assert person is not None
     assert (person.object_id, person.address) == (USER, "ada@x.com")

@@ -1,4 +1,4 @@
-"""Graph's ways to write a time."""
+"""Graph's formats of a time."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -50,18 +50,18 @@ def test_an_instant_that_is_none_is_told(text: str) -> None:
 
 
 def test_reads_what_is_in_another_zone() -> None:
-    told = {"dateTime": "2019-08-15T12:00:00.0000000", "timeZone": "Pacific Standard Time"}
-    assert read_time(told) == datetime(2019, 8, 15, 19, tzinfo=UTC)
-    assert read_time(told).tzinfo is UTC
+    payload = {"dateTime": "2019-08-15T12:00:00.0000000", "timeZone": "Pacific Standard Time"}
+    assert read_time(payload) == datetime(2019, 8, 15, 19, tzinfo=UTC)
+    assert read_time(payload).tzinfo is UTC
 
 
 @pytest.mark.parametrize(
-    "told",
+    "payload",
     [{}, {"dateTime": None}, {"dateTime": "x"}, {"dateTime": "2020-01-01T00:00", "timeZone": "?"}],
 )
-def test_a_time_that_is_none_is_told(told: dict[str, Any]) -> None:
+def test_a_time_that_is_none_is_told(payload: dict[str, Any]) -> None:
     with pytest.raises(CalendarUnavailable):
-        read_time(told)
+        read_time(payload)
 
 
 def test_a_span_that_ends_before_it_starts_is_told() -> None:
@@ -103,7 +103,7 @@ def test_times_round_trip(instant: datetime, zone: str) -> None:
 
 
 def around_changes(zone: ZoneInfo) -> list[datetime]:
-    """Return instants around each change of clocks in *zone*, and one each month."""
+    """Return the instants around each change of clocks in *zone*, and one per month."""
     moments = [datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(days=n) for n in range(1096)]
     offsets = [moment.astimezone(zone).utcoffset() for moment in moments]
     found = moments[::30]
@@ -118,20 +118,20 @@ def test_written_time_is_the_same_instant_in_any_zone() -> None:
     for name in sorted(available_timezones() - {"localtime", "Factory"}):
         for instant in around_changes(ZoneInfo(name)):
             written = to_date_time_zone(instant, name)
-            told = {"dateTime": written.date_time, "timeZone": written.time_zone}
-            assert read_time(told) == instant.replace(second=0), (name, instant, told)
+            payload = {"dateTime": written.date_time, "timeZone": written.time_zone}
+            assert read_time(payload) == instant.replace(second=0), (name, instant, payload)
             checked += 1
             if written.time_zone != "UTC":
                 named.add(name)
     assert checked > 50_000
-    # Nearly everybody sees their own zone in Outlook.
+    # Outlook has the organizer's own zone for nearly all zones.
     assert len(named) > 560
 
 
 @pytest.mark.parametrize(
     ("zone", "sent"),
     [
-        ("America/Scoresbysund", "America/Scoresbysund"),  # by CLDR's table the Azores
+        ("America/Scoresbysund", "America/Scoresbysund"),  # CLDR's table maps it to the Azores
         ("PST8PDT", "Pacific Standard Time"),
         ("Asia/Kolkata", "India Standard Time"),
         ("Tokyo Standard Time", "Tokyo Standard Time"),

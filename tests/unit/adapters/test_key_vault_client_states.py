@@ -1,4 +1,4 @@
-"""The secret that notifications echo."""
+"""The client state that notifications echo, and its keys in Key Vault."""
 
 import base64
 from typing import Any
@@ -15,7 +15,7 @@ NONCE = "Zm9vYmFyYmF6cXV4"
 
 
 class FakeSecrets:
-    """Key Vault with the versions of one secret, kept as the real reader keeps them."""
+    """Key Vault with the versions of one secret, cached as by the real reader."""
 
     def __init__(self, *values: str) -> None:
         self.present = list(values)

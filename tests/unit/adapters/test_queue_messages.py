@@ -1,4 +1,4 @@
-"""What is written into queue messages and read from them."""
+"""The serialization and parsing of queue messages."""
 
 import json
 import subprocess
@@ -47,7 +47,7 @@ def test_queue_messages_round_trip(written: list[MailboxChanges], received_at: s
 
 
 def flat(changes: list[MailboxChanges]) -> list[object]:
-    """Return each event and lifecycle word with whose it is, in order of mailboxes."""
+    """Return each event and lifecycle event with its mailbox, in order of mailboxes."""
     return [
         (change.mailbox, change.subscription_id, said)
         for change in changes
@@ -56,7 +56,7 @@ def flat(changes: list[MailboxChanges]) -> list[object]:
 
 
 def test_a_hundred_notifications_are_one_message() -> None:
-    """Graph delivers so many at once."""
+    """One delivery of Graph has up to this many notifications."""
     delivery = [
         MailboxChanges(
             a_mailbox(),
@@ -147,7 +147,7 @@ def test_foreign_message_is_invalid(message: bytes) -> None:
 
 
 def test_importing_the_queues_loads_no_sdk() -> None:
-    """The webhook imports them on every cold start."""
+    """The webhook imports the queues on every cold start."""
     script = (
         "import sys, shared.adapters.queues\n"
         "print([m for m in sys.modules if m.split('.')[0] in {'azure', 'aiohttp', 'msgraph'}])"

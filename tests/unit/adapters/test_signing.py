@@ -1,4 +1,4 @@
-"""Seals: made with the newest key, believed under it and the one before."""
+"""Signatures: by the newest key, and valid under it and the previous one."""
 
 from typing import cast
 

@@ -1,4 +1,4 @@
-"""The keys that rows are stored under."""
+"""The keys of rows."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -16,7 +16,7 @@ instants = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st
 
 
 def is_within(key: Key, rows: Rows) -> bool:
-    """Tell what the query of `Tables.between` would."""
+    """Return whether the query of `Tables.between` selects the key."""
     return key.partition == rows.partition and rows.after < key.row < rows.before
 
 
@@ -44,7 +44,7 @@ def test_whatever_comes_from_outside_makes_a_key_that_tables_take(text: str) -> 
 
 @given(st.text("abcXYZ019_.-", min_size=64, max_size=64))
 def test_the_longest_ids_that_are_let_in_make_keys_that_are_not_too_long(text: str) -> None:
-    # Of 64 ASCII characters, as functions/_http.py has it. A key holds 1 KiB.
+    # 64 ASCII characters is the limit in functions/_http.py. A key has at most 1 KiB.
     assert all(len(key.row.encode("utf-16-le")) <= 1024 for key in every_key(text))
     assert all(len(key.partition.encode("utf-16-le")) <= 1024 for key in every_key(text))
 

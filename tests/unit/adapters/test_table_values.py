@@ -1,4 +1,4 @@
-"""How values are written into rows."""
+"""The conversion of values to those of rows and back."""
 
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ def test_an_instant_is_read_as_it_was_written(at: datetime) -> None:
 def test_a_long_text_is_cut_and_joined(text: str, length: int) -> None:
     written = (text * (length // max(len(text), 1)))[:length]
     properties = values.long_text("notes", written)
-    # 64 KiB of UTF-16 is what one property holds.
+    # One property has at most 64 KiB of UTF-16.
     assert all(len(part) <= 32 * 1024 for part in properties.values())
     assert values.read_long_text("notes", {"other": 1, **properties}) == written
 
