@@ -217,7 +217,7 @@ class AppCredentials:
             case AppCredential.MANAGED_IDENTITY:
                 await self._refresh_assertion()
                 # The version never changes: the SDK calls the function for the newest assertion.
-                # https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity
+                # Source: https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity
                 return _ClientCredential(
                     "federated", {"client_assertion_func": self._assertion_text}
                 )

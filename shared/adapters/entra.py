@@ -81,9 +81,9 @@ class SigningKeys:
         if known is not None and not self._is_stale():
             return known
         if known is not None and self._lock.locked():
-            return known  # somebody is fetching; the old key is good meanwhile
+            return known  # another caller fetches the keys; the cached one stays valid
         async with self._lock:
-            # Whoever waited here finds what the one before has fetched.
+            # A caller that waited for the lock finds the keys that the previous one fetched.
             if self._may_look() and (self._is_stale() or key_id not in self._keys):
                 await self._look()
         if key_id not in self._keys and self._failed:
