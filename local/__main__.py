@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Until a cloud runs there is nothing to tidy up: Ctrl-C then ends us without a traceback.
+    # Until a cloud runs there is nothing to clean up: Ctrl-C then ends the process without a
+    # traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from local.commands import ACTS, CommandFailed, act, environment, list_people, token
@@ -17,7 +18,7 @@ from local.running_cloud import NoCloud
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what *arguments* say; return the exit status."""
+    """Run the command in *arguments*; return the exit status."""
     asked = _parser().parse_args(arguments)
     try:
         match asked.command:

@@ -1,6 +1,6 @@
 """Azurite, Microsoft's emulator of Table Storage and queues, as a child process.
 
-It takes real bearer tokens (``--oauth basic``), which it accepts over TLS alone.
+It accepts real bearer tokens (``--oauth basic``), but only over TLS.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ ACCOUNT: Final = "devstoreaccount1"
 _KEY: Final = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
-"""The emulator's own, which is public; every account has it. The app proves itself by tokens."""
+"""The emulator's public key, the same for every account. The app authenticates by tokens."""
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
 # What Azurite prints per service once it listens, with the port the system gave it.
@@ -32,7 +32,7 @@ _WANTED: Final = frozenset({"Queue", "Table"})
 
 
 class AzuriteUnavailable(Exception):
-    """Azurite could not be started; the message says what to do."""
+    """Azurite could not be started; the message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class Azurite:
     tables_url: str
     """``https://127.0.0.1:PORT/devstoreaccount1``.
 
-    By address: `TableServiceClient` takes ``localhost`` for the emulator of Cosmos DB, unless the
-    port is 10002, and asks for tokens of that service.
+    It has the address, not a name: `TableServiceClient` takes ``localhost`` for the emulator of
+    Cosmos DB, unless the port is 10002, and then requests tokens of that service.
     """
     queues_url: str
     pid: int
 
     def of(self, account: str) -> "Azurite":
-        """Return it as another *account* sees it: each has tables and queues of its own."""
+        """Return the same Azurite for another *account*, which has its own tables and queues."""
         return replace(
             self,
             tables_url=f"{self.tables_url.rpartition('/')[0]}/{account}",
@@ -64,15 +64,15 @@ async def azurite(
     keep: Path | None = None,
     accounts: Sequence[str] = (ACCOUNT,),
 ) -> AsyncIterator[Azurite]:
-    """Run Azurite while the block runs, as the first of *accounts* sees it.
+    """Run Azurite while the block runs; yield it for the first of *accounts*.
 
-    *keep*: a folder for its data, which is lost without.
+    *keep*: a folder for its data. Without it the data is lost.
 
     Raises:
         AzuriteUnavailable: Node or the package is missing, or it ended instead of listening.
     """
     process = await _start(certificate, keep, accounts)
-    # Also read while it runs: a full pipe would stop it.
+    # Read the output while Azurite runs: a full pipe would block it.
     reader: asyncio.Task[None] | None = None
     try:
         ports = await _ports(process)
@@ -104,7 +104,7 @@ async def _start(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        # A process group of its own: Ctrl-C in the terminal is ours to pass on, in order.
+        # A process group of its own, so that this process handles Ctrl-C and ends Azurite in order.
         start_new_session=True,
         env={
             **os.environ,
@@ -118,12 +118,12 @@ def _arguments(certificate: LocalCertificate, keep: Path | None) -> list[str]:
     return [
         "--silent",
         "--disableTelemetry",
-        # Newer SDKs speak newer versions than the newest Azurite for Node 20 knows.
+        # Newer SDKs use API versions that the newest Azurite for Node 20 does not know.
         "--skipApiVersionCheck",
         *("--oauth", "basic"),
         *("--cert", str(certificate.certificate), "--key", str(certificate.key)),
         *("--blobHost", HOST, "--queueHost", HOST, "--tableHost", HOST),
-        # The system chooses: two clouds on one machine never fight.
+        # The system chooses, so that two clouds on one machine never collide.
         *("--blobPort", "0", "--queuePort", "0", "--tablePort", "0"),
         *(("--location", str(keep)) if keep else ("--inMemoryPersistence",)),
     ]
@@ -149,7 +149,7 @@ async def _ports(process: asyncio.subprocess.Process) -> dict[str, int]:
 
 
 async def _answers(port: int, certificate: LocalCertificate) -> None:
-    """Return when *port* speaks TLS with our certificate."""
+    """Return once *port* answers TLS with the local certificate."""
     context = certificate.client_context()
     try:
         _, writer = await asyncio.open_connection(HOST, port, ssl=context)
@@ -167,7 +167,7 @@ async def _drain(process: asyncio.subprocess.Process) -> None:
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End it: asked first, so that it writes what is to be kept, then made to."""
+    """End Azurite. First send SIGTERM, so that it writes the data to keep, then kill it."""
     cast("asyncio.StreamWriter", process.stdin).close()
     try:
         async with asyncio.timeout(STOP_SECONDS):

@@ -1,7 +1,7 @@
 """The certificate authority of the local cloud, and a certificate for this machine's own names.
 
-Made at start, kept in a folder that git ignores, used again while valid. Clients trust it through
-``SSL_CERT_FILE`` alone, so no client of the app has a switch that weakens TLS.
+They are made at start, kept in a folder that git ignores, and reused while valid. Clients trust the
+authority through ``SSL_CERT_FILE`` alone, so no client of the app has a switch that weakens TLS.
 """
 
 import fcntl
@@ -27,23 +27,23 @@ _KEY_MODE: Final = 0o600
 
 @dataclass(frozen=True, slots=True)
 class LocalCertificate:
-    """Where the files are. All of them are PEM."""
+    """The paths of the files. All of them are PEM."""
 
     certificate: Path
     """The leaf, followed by the authority that signed it."""
     key: Path
     authority: Path
     trust: Path
-    """What ``SSL_CERT_FILE`` names: our authority, then this machine's own."""
+    """The file for ``SSL_CERT_FILE``: the local authority, then this machine's own."""
 
     def server_context(self) -> ssl.SSLContext:
-        """Return the context of a server that shows this certificate."""
+        """Return the TLS context of a server with this certificate."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.certificate, self.key)
         return context
 
     def client_context(self) -> ssl.SSLContext:
-        """Return the context of a client that trusts this authority alone."""
+        """Return the TLS context of a client that trusts only this authority."""
         return ssl.create_default_context(cafile=str(self.authority))
 
 
@@ -56,7 +56,7 @@ def ensure_certificate(folder: Path) -> LocalCertificate:
         trust=folder / "trust.pem",
     )
     folder.mkdir(parents=True, exist_ok=True)
-    # Two clouds that start at once must not end up with one's key and the other's certificate.
+    # Two clouds that start at once must not mix one's key with the other's certificate.
     with (folder / "certificate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_usable(paths):
@@ -83,7 +83,7 @@ def _make(paths: LocalCertificate) -> None:
     leaf_key = ec.generate_private_key(ec.SECP256R1())
     leaf = _leaf(authority, authority_key, leaf_key)
     own = authority.public_bytes(serialization.Encoding.PEM)
-    # The authority's key is never written: nobody can sign anything else with it later.
+    # The authority's key is never written, so it cannot sign anything else later.
     _write(paths.key, _pem(leaf_key), mode=_KEY_MODE)
     _write(paths.certificate, leaf.public_bytes(serialization.Encoding.PEM) + own)
     _write(paths.authority, own)
@@ -96,7 +96,7 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         _certificate(name, name, key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(sign_certificates=True), critical=True)
-        # Even somebody who had the key could vouch for this machine's names only.
+        # Even with the key, a certificate could only be signed for this machine's names.
         .add_extension(
             x509.NameConstraints(
                 permitted_subtrees=[
@@ -167,7 +167,7 @@ def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
 
 
 def _system_authorities() -> bytes:
-    """Return what this machine trusts, as far as it is one file: npm and others still work then."""
+    """Return this machine's trusted certificates, if they are one file. npm needs them."""
     known = ssl.get_default_verify_paths().openssl_cafile
     return b"\n" + Path(known).read_bytes() if known and Path(known).is_file() else b""
 
@@ -181,7 +181,7 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Replace *path* at once: whoever reads it meanwhile gets the old file whole."""
+    """Replace *path* atomically: a concurrent reader gets the complete old file."""
     temporary = path.with_suffix(".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:

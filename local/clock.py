@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 
 class CloudClock:
-    """Now, as the simulated services see it."""
+    """The present time of the simulated services."""
 
     def __init__(self, start_at: datetime | None = None) -> None:
-        """*start_at* freezes time: it then moves by `advance` alone. Without it, time flows."""
+        """*start_at* freezes time; only `advance` then moves it. Without it, time flows."""
         self._frozen_at = start_at
         self._shift = timedelta()
 

@@ -38,9 +38,9 @@ from local.world import MailboxKind, World
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = Path(os.environ.get("LOCAL_CLOUD_FOLDER") or ROOT / ".local")
-"""Certificate, where the cloud is, kept data."""
+"""The folder of the certificate, the cloud's addresses and kept data."""
 WEEKS: Final = 13
-"""How far calendars are filled: as far ahead as a session may be booked."""
+"""The weeks of calendar that are filled: as far ahead as a session may be booked."""
 KEYS: Final = ("client-state-key", "consent-state-key", "webhook-key")
 JUMP: Final = timedelta(days=400)
 """How far the world's clock may be advanced under a running app."""
@@ -49,10 +49,10 @@ _CERTIFICATE_LIFE: Final = timedelta(days=365)
 
 
 class LocalCloud:
-    """Everything the app needs of the world, while the ``async with`` block runs.
+    """The services that the app needs, while the ``async with`` block runs.
 
     Raises on entering:
-        AzuriteUnavailable: the storage emulator does not run; the message says what to do.
+        AzuriteUnavailable: the storage emulator does not run; the message names the remedy.
     """
 
     world: World
@@ -86,13 +86,13 @@ class LocalCloud:
     ) -> None:
         """Only store.
 
-        *folder*: for certificate and kept data. *public_url*: where the app will be reached.
-        *credential*: how it proves itself, as in APP_CREDENTIAL. *weeks*: how many busy weeks
-        calendars get. *keep*: tables, queues and secrets outlive the cloud. *background*: Graph
-        does by itself what comes due, as `GraphSimulator` says. *telemetry*: the app sends spans
-        and figures. *webhook_url*: where it tells the platform of changes. *storage*: one that runs
-        already, with a certificate of the same authority. *on_exchange*: hears every request to
-        Graph with its answer.
+        *folder*: for certificate and kept data. *public_url*: the app's address. *credential*: the
+        app's kind of credential, as in APP_CREDENTIAL. *weeks*: the number of busy weeks in
+        calendars. *keep*: tables, queues and secrets outlive the cloud. *background*: Graph
+        processes due items by itself, see `GraphSimulator`. *telemetry*: the app sends spans and
+        metrics. *webhook_url*: the platform's webhook for changes. *storage*: a running Azurite,
+        with a certificate of the same authority. *on_exchange*: receives every request to Graph
+        with its answer.
         """
         self.world = world or seeded_world()
         self.public_url = public_url
@@ -129,7 +129,7 @@ class LocalCloud:
             "STORAGE_QUEUES_URL": self.storage.queues_url,
             "MANAGED_IDENTITY_CLIENT_ID": IDENTITY.client_id,
             "KEY_VAULT_URL": self.key_vault_url,
-            # Its host is no subdomain of vault.azure.net, which its challenge names.
+            # The challenge names vault.azure.net, and the simulator's host is no subdomain of it.
             "KEY_VAULT_VERIFY_CHALLENGE": "false",
             "APP_CLIENT_ID": self.world.client_id,
             "APP_CREDENTIAL": self._credential,
@@ -142,7 +142,7 @@ class LocalCloud:
             "LOGIN_URL": self.entra.root_url,
             "GRAPH_URL": self.graph_url,
             "SSL_CERT_FILE": str(self.certificate.trust),
-            # What the exporter of telemetry asks through trusts by another variable.
+            # The HTTP client of the telemetry exporter reads its trust from another variable.
             "REQUESTS_CA_BUNDLE": str(self.certificate.trust),
             "WEBHOOK_URL": self._webhook_url,
             "TELEMETRY": "traces" if self._telemetry else "logs",
@@ -221,7 +221,7 @@ class LocalCloud:
             await stack.enter_async_context(serving(app, address))
 
     def _set_up_directory(self) -> None:
-        """Register the identity with the app, and consent for those who have."""
+        """Register the identity with the app, and consent for the tenants that have consented."""
         issuer = f"{self.entra.root_url}/{self.world.home_tenant_id}/v2.0"
         self.entra.registration.federated += [
             FederatedCredential(issuer, IDENTITY.principal_id, audience)
@@ -239,7 +239,7 @@ class LocalCloud:
         self.rotate_certificate()
 
     def _keys(self) -> dict[str, str]:
-        """Return the signing keys; kept data would be worth nothing under new ones."""
+        """Return the signing keys: the kept ones, since new keys would invalidate kept data."""
         kept = self._folder / "keys.json"
         if self._keep and kept.is_file():
             known: dict[str, str] = json.loads(kept.read_text())
@@ -274,7 +274,7 @@ class LocalCloud:
         return certificate
 
     def _fill_calendars(self) -> None:
-        """Give everybody with a mailbox their busy weeks, as if it had always been so."""
+        """Fill every person's mailbox with busy weeks, without notifications."""
         today = self.world.clock.now().date()
         for person in self.world.people():
             if person.kind in {MailboxKind.ABSENT, MailboxKind.UNLICENSED}:
@@ -290,7 +290,7 @@ class LocalCloud:
 
 
 def _app_certificate() -> tuple[str, x509.Certificate]:
-    """Return key and certificate as one PEM, as Key Vault has them, and the certificate."""
+    """Return (key and certificate as one PEM, as in Key Vault; the certificate)."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Mentor Calendar")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""``people``, ``token``, ``act`` and ``environment``: what one asks of a running cloud."""
+"""``people``, ``token``, ``act`` and ``environment``: the commands for a running cloud."""
 
 import shlex
 import ssl
@@ -14,19 +14,19 @@ from local.seed import seeded_pairings, seeded_world, zone_of
 from local.world import World
 
 PLATFORM = "platform"
-"""Who is no person: the platform's backend."""
+"""The name of the platform's backend, which is no person."""
 ACTS = ("accept", "decline", "tentative", "propose", "move", "cancel", "delete")
 INVITED_WITHIN = 15
-"""Seconds for which ``act`` waits for an invitation that is under way."""
+"""Seconds for which ``act`` waits for an invitation in transit."""
 TIMED = frozenset({"propose", "move"})
 
 
 class CommandFailed(Exception):
-    """The cloud refused; the message says what."""
+    """The cloud refused; the message has the reason."""
 
 
 def list_people() -> str:
-    """Return a table of everybody, tenant by tenant, with their pairings. Needs no cloud."""
+    """Return a table of all people, tenant by tenant, with their pairings. Needs no cloud."""
     world = seeded_world()
     lines = []
     for tenant in world.tenants.values():
@@ -50,7 +50,7 @@ def _pairings(world: World) -> list[str]:
 
 
 def token(who: str, *, forgery: str = "none", cloud: Path | None = None) -> str:
-    """Return a bearer token for our API: of a person, or of the platform."""
+    """Return a bearer token for the app's API: of a person, or of the platform."""
     running = running_cloud(cloud)
     asked = {} if who == PLATFORM else {"person": who, "forgery": forgery}
     answer = _post(running, f"{running.login_url}/_control/tokens", asked)
@@ -70,7 +70,7 @@ def act(
     on: str | None = None,
     cloud: Path | None = None,
 ) -> str:
-    """Do in "Outlook" what people do there. Returns what was done, in a line."""
+    """Perform a person's act in the simulated Outlook. Returns a line that describes it."""
     if what in TIMED and start is None:
         raise CommandFailed(f"{what} needs --start, such as 2026-11-30T10:00")
     running = running_cloud(cloud)
@@ -108,7 +108,7 @@ def _instant(text: str, who: str) -> datetime:
 def _post(
     running: RunningCloud, url: str, body: dict[str, Any], *, patience: float = 0
 ) -> dict[str, Any]:
-    """Post *body*; for *patience* seconds repeat it as often as the answer says to come back."""
+    """Post *body*; for *patience* seconds retry while the answer asks to come back."""
     context = ssl.create_default_context(cafile=running.ca)
     give_up_at = time.monotonic() + patience
     try:

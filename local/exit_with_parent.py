@@ -1,9 +1,9 @@
-"""Runs a module and ends with whoever started it.
+"""Runs a module and ends when its parent process ends.
 
 `python -m local.exit_with_parent MODULE [ARGUMENT…]`.
 
-Standard input is a pipe that the starter holds. It closes when the starter is gone, however that
-happened, and a server that nobody knows of must never stay behind.
+Standard input is a pipe from the parent. It closes when the parent ends, also by a crash or a kill.
+So no orphaned server stays behind.
 """
 
 import os
@@ -18,7 +18,7 @@ GRACE_SECONDS: Final = 40.0
 
 
 def main() -> None:
-    """Watch, and run the module as the main program."""
+    """Watch the pipe, and run the module as the main program."""
     threading.Thread(target=_watch, daemon=True).start()
     module = sys.argv[1]
     sys.argv = sys.argv[1:]

@@ -1,4 +1,4 @@
-"""The simulated Entra over HTTP: what Microsoft serves, and the control API beside it."""
+"""The simulated Entra over HTTP: Microsoft's own paths, and the control API beside them."""
 
 from aiohttp import web
 

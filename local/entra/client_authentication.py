@@ -1,4 +1,4 @@
-"""How the app proves itself: secret, certificate, or a managed identity's token."""
+"""The app's proof of identity: a secret, a certificate, or a managed identity's token."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ _LEEWAY_SECONDS: Final = 300
 
 
 class ClientAuthentication:
-    """Checks what a confidential client shows."""
+    """Checks the credential of a confidential client."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class ClientAuthentication:
         self._clock = clock
 
     def check(self, client_id: str, form: Mapping[str, str], token_url: str) -> None:
-        """Return if *form* proves that it is *client_id* who asks. EntraError otherwise."""
+        """Return if *form* proves that *client_id* sent the request. EntraError otherwise."""
         if secret := form.get("client_secret"):
             self._check_secret(client_id, secret)
         elif assertion := form.get("client_assertion"):

@@ -1,4 +1,4 @@
-"""The control API of the simulated Entra: what tests and people do that Entra has portals for."""
+"""The control API of the simulated Entra: for tests and people, in place of Entra's portals."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -20,7 +20,7 @@ class _Body(BaseModel):
 
 
 class TenantChange(_Body):
-    """What to change in a tenant; what is absent stays."""
+    """A change of a tenant; an absent field stays as it is."""
 
     exists: bool | None = None
     enabled: bool | None = None
@@ -33,7 +33,7 @@ class TenantChange(_Body):
 
 
 class GrantRequest(_Body):
-    """What an admin consents to; all that the registration lists if absent."""
+    """The permissions an admin consents to; if absent, all that the registration lists."""
 
     delegated: set[str] | None = None
     application: set[str] | None = None
@@ -60,7 +60,7 @@ class TokenRequest(_Body):
 
 
 class ConditionsRequest(_Body):
-    """How the token endpoint does."""
+    """The conditions of the token endpoint."""
 
     is_down: bool | None = None
     delay_seconds: float | None = None
@@ -74,7 +74,7 @@ class Control:
         self._entra = entra
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Add them to *router*."""
+        """Add the routes to *router*."""
         router.add_get("/_control", self._show)
         router.add_patch("/_control", _checked(self._set))
         router.add_patch("/_control/tenants/{tenant}", _checked(self._change))
@@ -172,7 +172,7 @@ class Control:
 
 
 def _checked(handler: Handler) -> Handler:
-    """Answer 400 to bodies that are not what the route takes, 404 to unknown names."""
+    """Answer 400 to invalid bodies, 404 to unknown names."""
 
     async def checked(request: web.Request) -> web.Response:
         try:

@@ -1,4 +1,4 @@
-"""What each tenant knows of the app: consent, assignment, and whether it is there at all."""
+"""The app in each tenant: consent, assignment, and whether the tenant has it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ ANY_TENANT: Final = frozenset({"common", "organizations"})
 
 
 class Flow(StrEnum):
-    """How a token is asked for."""
+    """The flow of a token request."""
 
     APP = "client_credentials"
     ON_BEHALF_OF = "on_behalf_of"
@@ -32,11 +32,11 @@ class AppInTenant:
     enabled: bool = True
     assignment_required: bool = False
     delegated: set[str] = field(default_factory=set)
-    """Graph's delegated permissions the admin granted for everybody."""
+    """Graph's delegated permissions that the admin granted for all users."""
     application: set[str] = field(default_factory=set)
     granted_at: datetime | None = None
     spread: timedelta = timedelta()
-    """How long consent takes to show in tokens."""
+    """The delay until tokens show a consent."""
     demanded_claims: str | None = None
     """Conditional access: on-behalf-of fails with this challenge unless the user met it."""
     users_may_consent: bool = False
@@ -48,7 +48,7 @@ class AppInTenant:
 
 @dataclass(slots=True)
 class ForcedError:
-    """A refusal that comes whatever is asked, *times* times (None: until it is taken away)."""
+    """A refusal of the next *times* requests (None: until it is cleared)."""
 
     code: int
     flow: Flow | None = None
@@ -58,12 +58,12 @@ class ForcedError:
     suberror: str | None = None
 
     def concerns(self, flow: Flow, tenant_id: str) -> bool:
-        """Return whether it hits this request."""
+        """Return whether the refusal applies to this request."""
         return self.flow in {None, flow} and self.tenant_id in {None, tenant_id}
 
 
 class Directory:
-    """All tenants' sight of the app."""
+    """The app in all tenants."""
 
     def __init__(self, world: World, registration: Registration) -> None:
         self.world = world
@@ -98,7 +98,7 @@ class Directory:
         delegated: Iterable[str] | None = None,
         application: Iterable[str] | None = None,
     ) -> None:
-        """Consent as an admin does: all that the registration lists, or what is named."""
+        """Consent as an admin: to all that the registration lists, or to the named permissions."""
         app = self.app(tenant_id)
         app.exists = True
         app.granted_at = self.world.clock.now()
@@ -108,11 +108,11 @@ class Directory:
         )
 
     def withdraw(self, tenant_id: str) -> None:
-        """Remove the enterprise app, as admins do who want the app gone."""
+        """Remove the enterprise app, as an admin who revokes consent."""
         self._apps[tenant_id] = AppInTenant()
 
     def ensure_usable(self, tenant: Tenant) -> AppInTenant:
-        """Return the app in *tenant*. EntraError where it is absent or disabled."""
+        """Return the app in *tenant*. EntraError if it is absent or disabled."""
         app = self.app(tenant.tenant_id)
         facts = {"app": self.registration.client_id, "tenant": tenant.name}
         if not app.exists:
@@ -127,7 +127,7 @@ class Directory:
             raise EntraError(50105, app=self.registration.client_id)
 
     def raise_forced(self, flow: Flow, tenant_id: str) -> None:
-        """Raise what a test or a person asked for, if it concerns this request."""
+        """Raise the injected error of a test or a person, if it applies to this request."""
         for forced in self.forced:
             if not forced.concerns(flow, tenant_id):
                 continue

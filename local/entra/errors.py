@@ -12,7 +12,7 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What goes with a number."""
+    """The facts of an AADSTS number."""
 
     error: str
     text: str
@@ -231,7 +231,7 @@ class EntraError(Exception):
         self.facts = facts
 
     def description(self, now: datetime, trace: str = "", correlation: str = "") -> str:
-        """Return what `error_description` says."""
+        """Return the text of `error_description`."""
         facts = {"app": "", "tenant": "", "resource": "", "detail": ""} | self.facts
         return (
             f"AADSTS{self.code}: {self.kind.text.format_map(facts).strip()} "

@@ -1,4 +1,4 @@
-"""Entra's signing keys: what it publishes, and how they roll."""
+"""Entra's signing keys: the published set, and its rotation."""
 
 import base64
 import hashlib
@@ -27,11 +27,11 @@ class SigningKey:
 
     @property
     def public(self) -> rsa.RSAPublicKey:
-        """The half that is published."""
+        """The published half."""
         return self.private.public_key()
 
     def as_jwk(self, issuer: str) -> dict[str, Any]:
-        """Return the key as the key set shows it."""
+        """Return the key as an entry of the key set."""
         numbers = self.public.public_numbers()
         encoded = self.certificate.public_bytes(serialization.Encoding.DER)
         return {
@@ -47,14 +47,14 @@ class SigningKey:
 
 
 class KeyRing:
-    """The present keys: one that signs, one beside it, and one of personal accounts."""
+    """The current keys: one that signs, one beside it, and one of personal accounts."""
 
     def __init__(self) -> None:
         self._signing = [_key(0), _key(1)]
         self._next = 3
         self.personal = _key(2)
         self.foreign = _key(-1)
-        """Nobody publishes this one: for forged tokens."""
+        """An unpublished key, for forged tokens."""
 
     @property
     def current(self) -> SigningKey:
@@ -62,7 +62,7 @@ class KeyRing:
         return self._signing[0]
 
     def roll(self) -> SigningKey:
-        """Sign with a new key from now on and publish the oldest no more. Returns the new one."""
+        """Sign with a new key from now on and stop publishing the oldest. Returns the new key."""
         self._signing = [_key(self._next), self._signing[0]]
         self._next += 1
         return self.current
@@ -82,7 +82,7 @@ class KeyRing:
 
 @cache
 def _key(number: int) -> SigningKey:
-    """Return the key with *number*; the same one for every ring of this process, as they cost."""
+    """Return the key with *number*. Making one is slow, so all rings of this process share it."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Simulated Entra, key {number}")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The endpoint that App Service gives an app for its managed identity.
+"""App Service's endpoint for the managed identity of an app.
 
 Source: https://learn.microsoft.com/azure/app-service/overview-managed-identity (REST protocol)
 """
@@ -30,7 +30,7 @@ class ManagedIdentity:
 
 @dataclass(slots=True)
 class IdentityEndpoint:
-    """Hands out the identity's tokens to who knows the header."""
+    """Gives the identity's tokens to a caller with the secret header."""
 
     identity: ManagedIdentity
     mint: TokenMint
@@ -38,7 +38,7 @@ class IdentityEndpoint:
     is_down: bool = False
 
     def app(self) -> web.Application:
-        """Return the application, to be served by plain http on this machine alone."""
+        """Return the application. Serve it by plain http, on this machine alone."""
         app = web.Application()
         app.router.add_get("/msi/token", self._token)
         return app

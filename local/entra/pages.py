@@ -1,4 +1,4 @@
-"""The pages that people see at Entra: sign in, approve the app, sign out. Without scripts."""
+"""Entra's pages for people: sign in, approve the app, sign out. Without scripts."""
 
 import html
 import json
@@ -37,7 +37,7 @@ class Pages:
     # --- sign in
 
     async def authorize(self, request: web.Request) -> web.Response:
-        """Let somebody choose who they are; a choice leads back to the app with a code."""
+        """Let the user choose a person; the choice redirects to the app with a code."""
         query = await _parameters(request)
         try:
             tenant = self._named(request.match_info["tenant"])
@@ -114,7 +114,7 @@ class Pages:
         )
 
     async def logout(self, request: web.Request) -> web.Response:
-        """Forget who is signed in, and go where the app asks for."""
+        """Sign the user out, and redirect to the app's address."""
         target = request.query.get("post_logout_redirect_uri", "")
         if target and self._may_go_to(target):
             response: web.Response = web.Response(status=302, headers={"Location": target})
@@ -126,7 +126,7 @@ class Pages:
     # --- admin consent
 
     async def admin_consent(self, request: web.Request) -> web.Response:
-        """Show an admin what the app asks for; the decision leads back to the app."""
+        """Show an admin the requested permissions; the decision redirects to the app."""
         query = await _parameters(request)
         try:
             tenant = self._named(request.match_info["tenant"])
@@ -216,7 +216,7 @@ class Pages:
         return target in known if known else urlsplit(target).hostname in _LOOPBACK
 
     def _trouble(self, error: EntraError, query: Mapping[str, str] | None) -> web.Response:
-        """Show *error*; with a way back to the app where Entra knows one."""
+        """Show *error*, with a link back to the app if Entra knows one."""
         description = error.description(self._world.clock.now())
         body = (
             f'<h1>Sorry, but we have trouble</h1><p class="trouble">{html.escape(description)}</p>'
@@ -258,7 +258,7 @@ def _state(query: Mapping[str, str]) -> dict[str, str]:
 
 
 def _met(claims: str | None) -> dict[str, Any]:
-    """Return what a token gets whose user signed in with *claims*: they meet every demand."""
+    """Return the claims of a token after a sign-in with *claims*: they meet every demand."""
     try:
         wanted = json.loads(claims or "{}").get("access_token", {})
     except (ValueError, AttributeError):
@@ -271,7 +271,7 @@ def _met(claims: str | None) -> dict[str, Any]:
 
 
 def _target(query: Mapping[str, str], answer: Mapping[str, str]) -> str:
-    # Entra encodes a blank as %20 here: MSAL does not take a plus for one.
+    # Entra encodes a blank as %20 here: MSAL does not read a plus as a blank.
     encoded = urlencode(answer, quote_via=quote)
     fragment = query.get("response_mode") == "fragment"
     target = query["redirect_uri"]

@@ -1,4 +1,4 @@
-"""The app registration: how the app may prove itself, and what it asks for."""
+"""The app registration: the app's credentials, and the permissions it requests."""
 
 import base64
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ PLATFORM_ROLE: Final = "Platform.Manage"
 
 @dataclass(frozen=True, slots=True)
 class FederatedCredential:
-    """Whose tokens count as the app's own proof. Compared letter by letter, as Entra does."""
+    """The issuer and subject whose tokens prove the app's identity. Entra compares each letter."""
 
     issuer: str
     subject: str
@@ -26,7 +26,7 @@ class FederatedCredential:
 
 @dataclass(slots=True)
 class Registration:
-    """What the app's owner set up, in the home tenant."""
+    """The registration by the app's owner, in the home tenant."""
 
     client_id: str
     delegated: set[str] = field(default_factory=lambda: set(DELEGATED))
@@ -38,9 +38,9 @@ class Registration:
     certificates: list[x509.Certificate] = field(default_factory=list)
     federated: list[FederatedCredential] = field(default_factory=list)
     redirect_uris: set[str] = field(default_factory=set)
-    """Where browsers may be sent. Empty: anywhere on this machine."""
+    """Allowed redirect addresses. Empty: any on this machine."""
     issues_v1_tokens: bool = False
-    """`requestedAccessTokenVersion` was never set to 2, the mistake most often made."""
+    """`requestedAccessTokenVersion` was never set to 2, the most frequent mistake."""
 
     @property
     def app_id_uri(self) -> str:

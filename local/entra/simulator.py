@@ -30,7 +30,9 @@ GRAPH_ROOTS: Final = frozenset(
     }
 )
 CHALLENGE: Final = '{"access_token":{"acrs":{"essential":true,"value":"cp1"}}}'
-"""What conditional access may demand (https://learn.microsoft.com/entra/identity-platform/claims-challenge)."""
+"""The claims that conditional access may demand.
+Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
+"""
 _CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
@@ -40,7 +42,7 @@ _CORS: Final = {
 
 
 class EntraSimulator:
-    """Entra for the tenants of *world*; the home tenant alone knows the app at first."""
+    """Entra for the tenants of *world*; at first only the home tenant has the app."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class EntraSimulator:
         registration: Registration | None = None,
         platform_secret: str = "platform-secret",
     ) -> None:
-        """*root_url*: where it is served. *graph_urls*: roots of Graph beside Microsoft's own."""
+        """*root_url*: Entra's own address. *graph_urls*: roots of Graph beside Microsoft's own."""
         self.world = world
         self.root_url = root_url.rstrip("/")
         self.registration = registration or Registration(world.client_id)
@@ -60,7 +62,7 @@ class EntraSimulator:
         self.mint = TokenMint(world, self.registration, self.keys, self.root_url)
         self.is_down = False
         self.delay = timedelta()
-        """How long the token endpoint takes to answer, in real time."""
+        """The token endpoint's delay, in real time."""
         self.requests: list[tuple[str, str]] = []
         """Flow and tenant of every request for a token, in order."""
         platform = {world.platform_client_id: platform_secret}
@@ -68,24 +70,24 @@ class EntraSimulator:
         graph = set(GRAPH_ROOTS) | {url.rstrip("/") for url in graph_urls}
         self.tokens = TokenEndpoint(self.directory, self.mint, authentication, graph)
 
-    # --- for others in this process
+    # --- for other components of this process
 
     def public_keys(self) -> Mapping[str, RSAPublicKey]:
-        """Return the keys that sign tokens now, by key id."""
+        """Return the current signing keys, by key id."""
         return self.keys.public_keys()
 
     def roll_keys(self) -> SigningKey:
-        """Sign with a new key from now on; the oldest is published no more."""
+        """Sign with a new key from now on, and stop publishing the oldest."""
         return self.keys.roll()
 
     def identity_endpoint(self, identity: ManagedIdentity) -> IdentityEndpoint:
         """Return the managed identity endpoint of an app that runs as *identity*."""
         return IdentityEndpoint(identity, self.mint)
 
-    # --- what people and tests do to tenants
+    # --- changes of tenants by people and tests
 
     def app_in(self, tenant_id: str) -> AppInTenant:
-        """Return the enterprise app of a tenant, to be changed at will."""
+        """Return the enterprise app of a tenant; a test may change it."""
         return self.directory.app(tenant_id)
 
     def grant(
@@ -95,7 +97,7 @@ class EntraSimulator:
         delegated: Iterable[str] | None = None,
         application: Iterable[str] | None = None,
     ) -> None:
-        """Consent for a tenant: all that the registration lists, or what is named."""
+        """Consent for a tenant: to all that the registration lists, or to the named permissions."""
         self.directory.grant(tenant_id, delegated=delegated, application=application)
 
     def withdraw(self, tenant_id: str) -> None:
@@ -112,12 +114,12 @@ class EntraSimulator:
         claims: str | None = None,
         suberror: str | None = None,
     ) -> None:
-        """Answer the next *times* requests with AADSTS *code* (None: until `heal`)."""
+        """Answer the next *times* requests with AADSTS *code* (None: until `clear_errors`)."""
         forced = ForcedError(code, flow, tenant_id, times, claims, suberror)
         self.directory.forced.append(forced)
 
     def clear_errors(self) -> None:
-        """Take away every forced error."""
+        """Clear every injected error."""
         self.directory.forced.clear()
 
     def demand_claims(self, tenant_id: str, claims: str = CHALLENGE) -> None:
@@ -127,19 +129,19 @@ class EntraSimulator:
     def token_for(
         self, person: Person, *, forgery: Forgery = Forgery.NONE, claims: Mapping[str, Any] = {}
     ) -> str:
-        """Return a token for our API, good or forged."""
+        """Return a token for the app's API, valid or forged."""
         if forgery is not Forgery.NONE:
             return self.mint.forged(forgery, person)
         return self.mint.for_our_api(person, claims=claims)
 
     def platform_token(self) -> str:
-        """Return a token of the platform's backend for our API."""
+        """Return a token of the platform's backend for the app's API."""
         return self.mint.for_platform()
 
     # --- over HTTP
 
     def app(self) -> web.Application:
-        """Return the application of what Entra serves."""
+        """Return the application with Entra's paths."""
         app = web.Application(middlewares=[_cors])
         pages = Pages(self.directory, self.tokens.sessions)
         get, post = app.router.add_get, app.router.add_post
@@ -243,7 +245,7 @@ class EntraSimulator:
 
 @web.middleware
 async def _cors(request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
-    """Let the frontend read what its browser fetches here: metadata and tokens, as at Entra."""
+    """Allow the frontend's browser to read metadata and tokens across origins, like Entra."""
     response: web.StreamResponse = await handler(request)
     if "Origin" in request.headers:
         response.headers.update(_CORS)

@@ -19,14 +19,14 @@ from local.world import Person, Tenant
 ON_BEHALF_OF: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 CODE_LIFE: Final = timedelta(minutes=10)
 REFRESH_LIFE: Final = timedelta(hours=24)
-"""What single-page apps get."""
+"""The lifetime of a single-page app's refresh token."""
 _DEFAULT: Final = "/.default"
 Form = Mapping[str, str]
 
 
 @dataclass(slots=True)
 class AuthorizationCode:
-    """What a sign-in left behind for the browser to redeem."""
+    """The code of a sign-in, which the browser redeems."""
 
     person: Person
     client_id: str
@@ -41,7 +41,7 @@ class AuthorizationCode:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A session of a browser that may be prolonged."""
+    """A browser's session, which it may prolong."""
 
     person: Person
     scope: str
@@ -51,7 +51,7 @@ class RefreshToken:
 
 @dataclass(slots=True)
 class Sessions:
-    """Codes and refresh tokens that are still good."""
+    """The codes and refresh tokens that are still valid."""
 
     codes: dict[str, AuthorizationCode] = field(default_factory=dict)
     refresh_tokens: dict[str, RefreshToken] = field(default_factory=dict)
@@ -59,10 +59,10 @@ class Sessions:
 
 @dataclass(frozen=True, slots=True)
 class RequestedScopes:
-    """What a `scope` parameter means."""
+    """The meaning of a `scope` parameter."""
 
     resource: str
-    """`api` for our own API, or the root of Graph as it was named."""
+    """`api` for the app's own API, or the root of Graph as the request named it."""
     names: frozenset[str]
     """Scopes without the resource; empty for `.default`."""
 
@@ -86,7 +86,7 @@ class TokenEndpoint:
         self.sessions = Sessions()
 
     def answer(self, tenant_name: str, form: Form, token_url: str) -> dict[str, Any]:
-        """Return the body of a 200. EntraError for everything that Entra refuses."""
+        """Return the body of a 200. EntraError if Entra refuses the request."""
         for needed in ("client_id", "grant_type"):
             if not form.get(needed):
                 raise EntraError(900144, detail=needed)
@@ -168,7 +168,7 @@ class TokenEndpoint:
         return self._delegated(tenant, person, asked, offline="offline_access" in form["scope"])
 
     def _asserted(self, claims: Mapping[str, Any], tenant: Tenant) -> Person:
-        """Return whose token was sent along. EntraError unless it is ours, a user's, in time."""
+        """Return the user of a valid assertion. EntraError for any other one."""
         own = {self._registration.client_id, self._registration.app_id_uri}
         if claims.get("aud") not in own:
             raise EntraError(500131)
@@ -258,7 +258,7 @@ class TokenEndpoint:
             raise EntraError(700016, app=client_id, tenant=tenant.name)
 
     def _requested_scopes(self, scope: str, tenant: Tenant) -> RequestedScopes:
-        """Return what *scope* asks for: one resource, its scopes. EntraError if it makes none."""
+        """Return the one resource of *scope*, and its scopes. EntraError if it has no such."""
         names: set[str] = set()
         resources: set[str] = set()
         for part in scope.split():
@@ -308,7 +308,7 @@ def _check_verifier(challenge: str | None, verifier: str | None) -> None:
 
 
 def _meets(claims: Mapping[str, Any], demanded: str) -> bool:
-    """Return whether a token with *claims* satisfies the challenge it was sent away with."""
+    """Return whether a token with *claims* satisfies the challenge of the earlier refusal."""
     wanted = json.loads(demanded).get("access_token", {})
     return all(
         str(rule.get("value")) in str(claims.get(name, ""))

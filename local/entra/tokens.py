@@ -29,7 +29,7 @@ EXCHANGE_AUDIENCES: Final = frozenset(
 
 
 class Forgery(StrEnum):
-    """What can be wrong with a token that somebody brings."""
+    """The defect of a forged token."""
 
     NONE = "none"
     WRONG_AUDIENCE = "wrong-audience"
@@ -53,11 +53,11 @@ class Forgery(StrEnum):
     TAMPERED = "tampered"
     """Its payload was changed after it was signed."""
     GRAPH_AUDIENCE = "graph-audience"
-    """A good token, but for Microsoft Graph."""
+    """A valid token, but for Microsoft Graph."""
 
 
 class TokenMint:
-    """Makes tokens for everything that Entra is asked for."""
+    """Makes the tokens of every flow."""
 
     def __init__(
         self, world: World, registration: Registration, keys: KeyRing, root_url: str
@@ -68,13 +68,14 @@ class TokenMint:
         self.root_url = root_url
         self.life = LIFE
         self.graph_slack = timedelta()
-        """How much longer Graph takes a token than the app was told. The world's clock may jump,
-        which the app, whose clock does not, cannot know; a live token must then stay good."""
+        """How much longer Graph accepts a token than its `expires_in`. A test may advance the
+        world's clock, but the app uses the machine's clock; its cached token must then stay valid.
+        """
 
     # --- by purpose
 
     def for_our_api(self, person: Person, *, claims: Mapping[str, Any] | None = None) -> str:
-        """Return what the frontend sends us: the app's own access token for *person*."""
+        """Return the frontend's token: the app's own access token for *person*."""
         if self._registration.issues_v1_tokens:
             return self.v1_for_our_api(person)
         return self.sign(
@@ -89,7 +90,7 @@ class TokenMint:
         )
 
     def v1_for_our_api(self, person: Person) -> str:
-        """Return the same in the shape that registrations get which forgot the version."""
+        """Return the same token in version 1, as for a registration without a version."""
         claims = self._common(person.tenant_id, self._registration.app_id_uri, version="1.0")
         about = self._about(person)
         return self.sign(
@@ -104,7 +105,7 @@ class TokenMint:
         )
 
     def for_platform(self) -> str:
-        """Return the platform's own token, with the role that lets it manage organizations."""
+        """Return the platform's own token, with the role to manage organizations."""
         client_id = self._world.platform_client_id
         return self._for_app(
             self._world.home_tenant_id, self._registration.client_id, client_id, [PLATFORM_ROLE]
@@ -129,15 +130,15 @@ class TokenMint:
         return self._for_app(tenant_id, audience, client_id, roles, slack=self.graph_slack)
 
     def id_token(self, person: Person, nonce: str | None) -> str:
-        """Return what the frontend learns of who signed in."""
+        """Return the id token of the signed-in user, for the frontend."""
         claims = self._common(person.tenant_id, self._registration.client_id) | self._about(person)
         return self.sign(claims | ({"nonce": nonce} if nonce else {}))
 
     def for_identity(self, principal_id: str, client_id: str, audience: str) -> str:
         """Return a managed identity's token for *audience*.
 
-        Azure's resources take version 1.0, whose issuer Azurite checks; the token exchange takes
-        the tenant's v2.0 issuer, which is the one federated credentials name.
+        Azure's resources accept version 1.0, whose issuer Azurite checks. The token exchange
+        accepts the tenant's v2.0 issuer, the one in federated credentials.
         """
         tenant_id = self._world.home_tenant_id
         version = "2.0" if audience in EXCHANGE_AUDIENCES else "1.0"
@@ -153,7 +154,7 @@ class TokenMint:
         )
 
     def forged(self, kind: Forgery, person: Person) -> str:
-        """Return a token for our API with one thing wrong."""
+        """Return a token for the app's API with one defect."""
         claims = self.read_own(self.for_our_api(person))
         now = int(self._issued_at().timestamp())
         changed: dict[Forgery, dict[str, Any]] = {
@@ -211,10 +212,10 @@ class TokenMint:
         return jwt.encode(dict(claims), key.private, algorithm="RS256", headers=headers)
 
     def read_own(self, token: str) -> dict[str, Any]:
-        """Return the claims of a token of ours, whatever its times and audience.
+        """Return the claims of an own token, without checking times and audience.
 
         Raises:
-            EntraError: 50013, it is not one of ours.
+            EntraError: 50013, the simulator did not issue it.
         """
         try:
             key_id = jwt.get_unverified_header(token).get("kid", "")
@@ -237,7 +238,7 @@ class TokenMint:
         return claims
 
     def has_expired(self, claims: Mapping[str, Any]) -> bool:
-        """Return whether a token with *claims* is past its time, or before it."""
+        """Return whether a token with *claims* has expired, or is not valid yet."""
         now = datetime.now(UTC).timestamp()
         clock = self._world.clock.now().timestamp()
         return float(claims["exp"]) <= min(now, clock) or float(claims.get("nbf", 0)) > max(
@@ -322,13 +323,13 @@ def service_principal_id(tenant_id: str, client_id: str) -> str:
 
 
 def client_info(person: Person) -> str:
-    """Return what MSAL makes the account's id of."""
+    """Return the claim from which MSAL derives the account's id."""
     text = f'{{"uid":"{person.object_id}","utid":"{person.tenant_id}"}}'
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _hmac_with_public_key(claims: Mapping[str, Any], key: SigningKey) -> str:
-    """Return HS256 with the public key as the secret: PyJWT itself refuses to make one."""
+    """Return an HS256 token with the public key as the secret. PyJWT itself refuses to make one."""
 
     def part(value: Mapping[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")

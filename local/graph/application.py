@@ -1,4 +1,4 @@
-"""The simulated Graph over HTTP: what Microsoft serves, and the control API beside it."""
+"""The simulated Graph over HTTP: Microsoft's own paths, and the control API beside them."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Who calls: tokens of Entra, checked as Graph checks them, and what their permissions allow."""
+"""The caller's identity: Entra's tokens, checked as Graph checks them, and their permissions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from local.world import Person, World
 GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 _TOKENS_REMEMBERED: Final = 10_000
 TokenKeys = Callable[[], Mapping[str, RSAPublicKey]]
-"""Returns Entra's present signing keys by key id."""
+"""Returns Entra's current signing keys by key id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class CallerIdentity:
 
     @property
     def creator_id(self) -> str:
-        """The user, or the app's service principal; ours has the app's own id."""
+        """The user's id, or that of the app's service principal; here it is the app's own id."""
         return self.user_id or self.app_id
 
 
@@ -58,7 +58,7 @@ class TokenValidator:
         self._verified: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     def identify(self, authorization: str | None) -> CallerIdentity:
-        """Return who sends this ``Authorization`` header. GraphError 401 otherwise."""
+        """Return the caller of this ``Authorization`` header. GraphError 401 if it is invalid."""
         scheme, _, token = (authorization or "").partition(" ")
         if not authorization:
             raise invalid_token("Access token is empty.")
@@ -82,7 +82,7 @@ class TokenValidator:
         return claims
 
     def _verified_claims(self, token: str) -> Mapping[str, Any]:
-        """Return what a well-signed token says, remembering it: batches repeat it twenty times."""
+        """Return the claims of a validly signed token. Cached: a batch repeats it 20 times."""
         try:
             key_id = str(jwt.get_unverified_header(token).get("kid", ""))
             key = self._token_keys().get(key_id)
@@ -116,7 +116,7 @@ class TokenValidator:
     def require(
         self, identity: CallerIdentity, need: RequiredPermission, person: Person | None
     ) -> None:
-        """Let pass who may make this call, concerning *person*'s mailbox if any.
+        """Check that *caller* may make this call, on *person*'s mailbox if any.
 
         Raises:
             GraphError: 403 in the words of the service that refuses.

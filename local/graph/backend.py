@@ -1,4 +1,4 @@
-"""Everything the simulated Graph consists of, as the handlers see it."""
+"""The parts of the simulated Graph, for the handlers."""
 
 import random
 from collections.abc import Awaitable, Callable, Collection
@@ -48,7 +48,7 @@ class GraphBackend:
     webhooks: Webhooks
     delta: DeltaTokens
     granted_roles: Callable[[str], Collection[str]]
-    """Application permissions an admin granted in a tenant, for diagnostics calls."""
+    """The application permissions that an admin granted in a tenant, for diagnostics calls."""
     allows_http: bool
     """Whether webhooks may be http: tests only."""
 

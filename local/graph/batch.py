@@ -42,7 +42,7 @@ async def answer_batch(service: Service, outer: GraphRequest) -> GraphReply:
     loop = asyncio.get_running_loop()
     run = _Run(service, outer, {str(one["id"]).lower(): loop.create_future() for one in requests})
     await asyncio.gather(*(_run_one(run, one) for one in requests))
-    # In order of ending, as far as anybody may rely on an order: reversed makes sure nobody does.
+    # Clients must not rely on an order of the parts, so the reply reverses them.
     responses = [future.result() for future in reversed(run.done.values())]
     return GraphReply(200, {"responses": responses})
 
@@ -81,7 +81,7 @@ async def _run_one(run: _Run, request: Json) -> None:
     except GraphError as error:
         reply = GraphReply(error.status, {"error": {"code": error.code, "message": error.message}})
     except ConnectionLost:
-        # Behind the batch there is a gateway, which did not hear an answer either.
+        # The batch has a gateway behind it, which got no answer either.
         reply = GraphReply(504, {"error": {"code": "GatewayTimeout", "message": ""}})
     headers = {"Content-Type": "application/json"} if reply.body is not None else {}
     done.set_result(

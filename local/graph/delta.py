@@ -1,4 +1,4 @@
-"""Delta tokens: what each caller has seen of a window."""
+"""Delta tokens: the state of a window that each caller has read."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -9,21 +9,21 @@ from local.graph.errors import GraphError
 
 @dataclass(frozen=True, slots=True)
 class DeltaState:
-    """What a token stands for."""
+    """The state behind a token."""
 
     mailbox_id: str
     start: datetime
     end: datetime
     since: int
-    """Version up to which the caller knows everything; 0 in the first round."""
+    """The version up to which the caller has read all changes; 0 in the first round."""
     until: int = 0
-    """Version at which the round began, for what comes on later pages."""
+    """The version at which the round began, for its later pages."""
     skip: int = 0
 
 
 @dataclass(slots=True)
 class DeltaTokens:
-    """Tokens handed out. They live until somebody clears them, as when Outlook's cache is full."""
+    """The issued tokens. They live until `expire`, which acts like a full cache of Outlook."""
 
     _states: dict[str, DeltaState] = field(default_factory=dict)
 
@@ -34,7 +34,7 @@ class DeltaTokens:
         return token
 
     def state(self, token: str, mailbox_id: str) -> DeltaState:
-        """Return what *token* stands for. GraphError 410 if it is stale or foreign."""
+        """Return the state behind *token*. GraphError 410 if it is stale or foreign."""
         state = self._states.get(token)
         if state is None or state.mailbox_id != mailbox_id:
             raise GraphError(

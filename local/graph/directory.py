@@ -73,7 +73,7 @@ async def list_users(backend: GraphBackend, call: GraphRequest) -> GraphReply:
 
 
 async def list_organizations(backend: GraphBackend, call: GraphRequest) -> GraphReply:
-    """GET /organization: the one the token belongs to."""
+    """GET /organization: the tenant of the token."""
     backend.authority.require(call.caller, ORGANIZATION, None)
     tenant = backend.world.tenants[call.caller.tenant_id]
     context = f"{call.root}/$metadata#organization"
@@ -164,7 +164,7 @@ async def list_permission_grants(_: GraphBackend, __: GraphRequest) -> GraphRepl
 
 
 def find_person(backend: GraphBackend, call: GraphRequest, identifier: str) -> Person:
-    """Return somebody of the caller's tenant by object id or user principal name.
+    """Return a person of the caller's tenant by object id or user principal name.
 
     Raises:
         GraphError: 404 of the directory.
@@ -210,7 +210,7 @@ def _shown(backend: GraphBackend, call: GraphRequest, person: Person, *, own: bo
 
 
 def _principal_name(backend: GraphBackend, person: Person) -> str:
-    """Return the name a person signs in with; a guest's is made of the address elsewhere."""
+    """Return a person's sign-in name; a guest's is derived from the address elsewhere."""
     if person.kind is not MailboxKind.ABSENT:
         return person.address
     domain = backend.world.tenants[person.tenant_id].domain

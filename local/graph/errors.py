@@ -8,7 +8,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 class GraphError(Exception):
-    """Anything but a success. *extra* goes inside ``error``, beside the code."""
+    """An answer other than a success. *extra* goes inside ``error``, beside the code."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class GraphError(Exception):
 
 
 class ConnectionLost(Exception):
-    """The connection breaks: the caller never hears an answer."""
+    """The connection breaks: the caller gets no answer."""
 
 
 def new_request_id() -> str:
@@ -47,12 +47,12 @@ def new_request_id() -> str:
 
 
 def bad_request(message: str, code: str = "BadRequest") -> GraphError:
-    """400: our request is wrong."""
+    """400: the app's request is wrong."""
     return GraphError(400, code, message)
 
 
 def invalid_property(name: str) -> GraphError:
-    """400 as Outlook says it of a property's value."""
+    """Outlook's 400 for the value of a property."""
     return GraphError(
         400,
         "ErrorPropertyValidationFailure",
@@ -92,7 +92,7 @@ def insufficient_privileges() -> GraphError:
 
 
 def mailbox_not_enabled() -> GraphError:
-    """404 of a mailbox on premises, without licence, or absent: Graph does not tell them apart."""
+    """404 of a mailbox on premises, without licence, or absent. Graph does not distinguish them."""
     return GraphError(
         404,
         "MailboxNotEnabledForRESTAPI",
@@ -101,7 +101,7 @@ def mailbox_not_enabled() -> GraphError:
 
 
 def invalid_user(user: str) -> GraphError:
-    """404 of an Outlook call for nobody."""
+    """404 of an Outlook call for an unknown user."""
     return GraphError(404, "ErrorInvalidUser", f"The requested user '{user}' is invalid.")
 
 

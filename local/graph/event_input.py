@@ -1,4 +1,4 @@
-"""What a request body says about an event, read with Graph's leniency and with its strictness."""
+"""Reads an event from a request body, with Graph's leniency and with its strictness."""
 
 import html
 import re
@@ -95,7 +95,7 @@ TOLD_TO_ATTENDEES: Final = frozenset(
         "allowNewTimeProposals",
     ]
 )
-"""A change of these sends an update to everybody."""
+"""A change of these sends an update to every attendee."""
 
 
 def fold_keys(value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -118,14 +118,14 @@ def check_names(body: Mapping[str, object]) -> None:
 
 
 def read_details(details: Details, body: Json) -> set[str]:
-    """Change *details* by what *body* says and return the names of what really changed.
+    """Apply *body* to *details*; return the names of the properties whose value changed.
 
     Raises:
-        GraphError: 400 for what an event cannot be.
+        GraphError: 400 for values that an event cannot have.
     """
     before = details.copy()
     for name, read in _READERS.items():
-        # Null means "as it is" where a value is a flag or one of a few words.
+        # For a flag or an enumeration, null means "unchanged".
         if name in body and (body[name] is not None or not isinstance(read, _Flag | _Choice)):
             read(details, body[name])
     if body.get("recurrence") is not None:
@@ -142,7 +142,7 @@ def read_details(details: Details, body: Json) -> set[str]:
 
 
 def read_personal(event: Event, body: Json) -> set[str]:
-    """Change what concerns the owner of this copy alone; return the names that *body* has."""
+    """Apply the personal properties of this copy's owner; return the names that *body* has."""
     if "showAs" in body:
         event.show_as = _one_of(_SHOW_AS, body["showAs"], "showAs")
     if "categories" in body:
@@ -203,7 +203,7 @@ def read_recipients(value: object, field: str) -> list[tuple[str, str]]:
 
 
 def exchange_html(content: str, *, is_text: bool) -> str:
-    """Return a body as Exchange keeps it: a whole document, whatever was sent."""
+    """Return a body as Exchange keeps it: always a whole document."""
     inner = re.search(r"<body[^>]*>(.*)</body>", content, re.DOTALL | re.IGNORECASE)
     if is_text:
         lines = html.escape(content, quote=False).replace("\n", "<br>\r\n")

@@ -1,6 +1,6 @@
-"""What people and apps do with events, and what Exchange makes of it: copies, mails, answers.
+"""Acts of people and apps on events, and their effects in Exchange: copies, mails, answers.
 
-The HTTP layer and the people in "Outlook" come through here alike. What arrives by mail: `inbox`.
+The HTTP layer and the simulated Outlook both use it. `inbox` handles arriving mail.
 """
 
 import uuid
@@ -36,7 +36,7 @@ ANSWERS = {
     "tentativelyAccept": "tentativelyAccepted",
     "decline": "declined",
 }
-"""Action to the response it leaves."""
+"""The response of each action."""
 _ACTION_SUFFIX = {"accept": "Accept", "tentativelyAccept": "Tentative", "decline": "Decline"}
 _TIMES = frozenset({"start", "end", "recurrence"})
 
@@ -59,10 +59,10 @@ class Exchange:
         self._switches = switches
 
     def create(self, mailbox: Mailbox, body: Json, calendar: str = CALENDAR) -> Event:
-        """Put a new event into *mailbox*, whose owner becomes the organizer; invite the rest.
+        """Put a new event into *mailbox*, whose owner becomes the organizer; invite the others.
 
         Raises:
-            GraphError: 400 for what cannot be; the duplicate error for a known transactionId.
+            GraphError: 400 for an impossible event; the duplicate error for a known transactionId.
         """
         transaction_id = body.get("transactionId")
         if transaction_id is not None:
@@ -87,10 +87,10 @@ class Exchange:
         return event
 
     def update(self, mailbox: Mailbox, event: Event, body: Json) -> Event:
-        """Change *event* by a PATCH body and tell whom it concerns. Return the event.
+        """Apply a PATCH body to *event*, and notify the attendees. Return the event.
 
         Raises:
-            GraphError: 400 for what cannot be.
+            GraphError: 400 for an impossible change.
         """
         details = event.details.copy()
         if event.master and body.get("recurrence"):
@@ -117,7 +117,7 @@ class Exchange:
         return event
 
     def cancel(self, event: Event, comment: str = "") -> None:
-        """Cancel as organizer: the event goes to Deleted Items, attendees hear of it.
+        """Cancel as organizer: the event goes to Deleted Items, attendees get a cancellation.
 
         Raises:
             GraphError: 400 for an attendee.
@@ -185,7 +185,7 @@ class Exchange:
             self._store.changed(event, "updated")
 
     def forward(self, event: Event, recipients: list[tuple[str, str]], comment: str = "") -> None:
-        """Invite (address, name) *recipients* too; the organizer is not asked, only told."""
+        """Invite (address, name) *recipients* too. The organizer gets a notice, but no request."""
         organizer = event.details.organizer_address
         if event.is_organizer:
             self.add_attendees(event, recipients, comment)
@@ -278,7 +278,7 @@ class Exchange:
             )
 
     def _keep(self, event: Event) -> None:
-        """Make the view of an occurrence a stored exception, because it is about to differ."""
+        """Store the view of an occurrence as an exception, before it changes."""
         if event.master and event.occurrence_on:
             event.master.exceptions[event.occurrence_on] = event
 
@@ -305,7 +305,7 @@ class Exchange:
         self._notify_attendees(event, removed, "cancellation")
 
     def _name(self, attendees: list[Attendee]) -> None:
-        """Give those who came by address alone the name that the address book has."""
+        """Give attendees without a name their name from the address book."""
         for attendee in attendees:
             mailbox = self._store.at(attendee.address)
             if mailbox and attendee.is_at(attendee.name):
@@ -357,7 +357,7 @@ class Exchange:
             return
         number = self._post.next_number()
         if kind == "invitation" or _TIMES & set(changed):
-            # Later answers must refer to this round, or to a later invitation of somebody else.
+            # Later answers must refer to this round, or to a later invitation of another attendee.
             event.sequence = number if _TIMES & set(changed) else event.sequence or number
         for attendee in attendees:
             if attendee.is_at(event.details.organizer_address):

@@ -1,4 +1,4 @@
-"""Injected trouble: rules that match requests and break them in the ways Graph is known to."""
+"""Injected faults: rules that match requests and break them in the known ways of Graph."""
 
 import itertools
 import random
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from local.graph.errors import GraphError
 
 Behaviour = Literal["status", "reset", "lost", "delay"]
-"""Answer an error; break the connection before or after the effect; only be slow."""
+"""Answer an error; break the connection before or after the effect; only delay."""
 
 _CODES: Final = {
     401: ("InvalidAuthenticationToken", "Lifetime validation failed, the token is expired."),
@@ -43,7 +43,7 @@ class FaultRule:
     retry_after: float | Literal["date"] | None = None
     """Seconds, also a fraction; ``date`` for an HTTP date; None for no header."""
     retry_after_seconds: float = 10
-    """How far ahead the HTTP date lies."""
+    """The distance of the HTTP date from now."""
     headers: dict[str, str] = field(default_factory=dict)
     """Sent along with a status: a claims challenge, for example."""
     delay_seconds: float = 0.0
@@ -55,7 +55,7 @@ class FaultRule:
     checked_count: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be. ValueError for a broken expression or behaviour."""
+        """Raise ValueError for an invalid expression or behaviour."""
         try:
             re.compile(self.method), re.compile(self.path)
         except re.error as broken:
@@ -64,20 +64,20 @@ class FaultRule:
             raise ValueError(f"no such behaviour: {self.behaviour}")
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether the request is meant."""
+        """Whether the rule applies to the request."""
         return bool(
             re.fullmatch(self.method, method, re.IGNORECASE)
             and re.search(self.path, path, re.IGNORECASE)
         )
 
     def error(self, now: datetime) -> GraphError:
-        """Return the error it answers."""
+        """Return the rule's error."""
         code, message = _CODES.get(self.status, ("UnknownError", ""))
         headers = retry_after_header(self.retry_after, now, self.retry_after_seconds)
         return GraphError(self.status, self.code or code, message, headers=headers | self.headers)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rule with what it has done so far."""
+        """Return the rule with its counts so far."""
         return asdict(self)
 
 
@@ -89,16 +89,16 @@ class Faults:
         self.rules: list[FaultRule] = []
 
     def add(self, rule: FaultRule) -> FaultRule:
-        """Put a rule in force, behind the others."""
+        """Add a rule, behind the others."""
         self.rules.append(rule)
         return rule
 
     def clear(self) -> None:
-        """Let everything work again."""
+        """Remove all rules."""
         self.rules.clear()
 
     def match(self, method: str, path: str) -> FaultRule | None:
-        """Return the first rule that strikes this request."""
+        """Return the first rule that applies to this request."""
         for rule in self.rules:
             if not rule.matches(method, path):
                 continue

@@ -49,7 +49,7 @@ def select_names(query: Mapping[str, str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """What ``$expand`` asks for."""
+    """The parts that ``$expand`` requests."""
 
     properties: Collection[str] = ()
     extensions: bool = False
@@ -58,7 +58,7 @@ class Expansion:
 
     @property
     def wants_more_than_basic(self) -> bool:
-        """Whether ReadBasic does not do."""
+        """Whether ReadBasic is too little."""
         return bool(self.properties) or self.extensions
 
 
@@ -111,7 +111,7 @@ def predicate(query: Mapping[str, str]) -> Predicate:
 
 
 def ordered(events: list[Event], query: Mapping[str, str]) -> list[Event]:
-    """Apply ``$orderby``: start/dateTime, end/dateTime, subject, createdDateTime and such."""
+    """Apply ``$orderby``: start/dateTime, end/dateTime, subject, createdDateTime and others."""
     order = query.get("$orderby", "").strip()
     if not order:
         return events
@@ -130,7 +130,7 @@ def ordered(events: list[Event], query: Mapping[str, str]) -> list[Event]:
 
 
 def page_bounds(query: Mapping[str, str], preferred: int | None) -> tuple[int, int]:
-    """Return (skip, size) of the page asked for. GraphError 400 for impossible numbers."""
+    """Return (skip, size) of the requested page. GraphError 400 for impossible numbers."""
     try:
         skip = int(query.get("$skip") or 0)
         size = int(query.get("$top") or preferred or _USUAL_PAGE)

@@ -22,11 +22,11 @@ _IMMUTABLE = re.compile(r'(?i:idtype)\s*=\s*"ImmutableId"')
 
 @dataclass(slots=True)
 class GraphRequest:
-    """What a handler is given."""
+    """A handler's input."""
 
     method: str
     path: str
-    """Behind the version, percent-encoded as it came."""
+    """The path behind the version, percent-encoded as received."""
     query: dict[str, str]
     """System options with their dollar sign, in lower case; other names in lower case too."""
     headers: Mapping[str, str]
@@ -39,7 +39,7 @@ class GraphRequest:
     parameters: dict[str, str] = field(default_factory=dict)
     """From the path, decoded: ``event``, ``calendar``, ``id``."""
     mailbox: Mailbox | None = None
-    """Of the user in the path."""
+    """The mailbox of the user in the path."""
 
     @property
     def caller(self) -> CallerIdentity:
@@ -99,7 +99,7 @@ class GraphRequest:
         return int(match[1]) if match else None
 
     def preferences_applied(self) -> str:
-        """Return what ``Preference-Applied`` says."""
+        """Return the value of ``Preference-Applied``."""
         applied = []
         if self.prefers_immutable_ids:
             applied.append('IdType="ImmutableId"')
@@ -112,7 +112,7 @@ class GraphRequest:
 
 @dataclass(slots=True)
 class GraphReply:
-    """What a handler answers. *body* None: nothing."""
+    """A handler's answer. *body* None: no body."""
 
     status: int = 200
     body: Any = None

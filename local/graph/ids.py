@@ -1,7 +1,7 @@
 """Item ids: valid in one mailbox, default ones changing on every move, immutable ones never.
 
 Both kinds hold (mailbox, item, moves, date of the occurrence), so an occurrence has an id before
-anything about it is stored. Callers cannot know: the bytes mean nothing outside this module.
+anything about it is stored. Ids are opaque to callers.
 """
 
 import base64
@@ -22,12 +22,12 @@ _BYTES: Final = 71  # all: 95 letters and one "=" behind the prefix, about as lo
 
 @dataclass(frozen=True, slots=True)
 class ItemId:
-    """What an id stands for."""
+    """The item behind an id."""
 
     mailbox: bytes
     item: uuid.UUID
     moves: int
-    """How often the item had moved when this id was given out; 0 in immutable ones."""
+    """How often the item had moved when this id was issued; 0 in immutable ids."""
     occurrence_on: date | None
     is_immutable: bool
 
@@ -39,14 +39,15 @@ def item_id(
     day = occurrence_on.toordinal() if occurrence_on else 0
     head = _mailbox_bytes(mailbox_id) + item.bytes
     middle = (0 if immutable else moves).to_bytes(4, "big") + day.to_bytes(4, "big")
-    # The filling depends on all before it: near ids differ in many letters, and it is a checksum.
+    # The filling depends on the other bytes. So similar ids differ in many letters, and it is a
+    # checksum.
     payload = head + middle + _filling(head + middle)
     letters = base64.urlsafe_b64encode(payload).decode()
     return (_IMMUTABLE if immutable else _DEFAULT) + letters
 
 
 def parse_item_id(text: str, mailbox_id: str) -> ItemId | None:
-    """Return what *text* stands for; None if it belongs to another mailbox.
+    """Return the item behind *text*; None if it belongs to another mailbox.
 
     Raises:
         GraphError: 400 ``ErrorInvalidIdMalformed`` if it is no id at all.

@@ -1,4 +1,4 @@
-"""What Exchange does with arriving meeting messages, in the mailbox of whoever gets them."""
+"""How Exchange handles arriving meeting messages, in the recipient's mailbox."""
 
 import uuid
 from typing import Final
@@ -17,7 +17,7 @@ _WITHOUT_CALENDAR: Final = {MailboxKind.UNLICENSED, MailboxKind.ABSENT}
 
 
 class Inbox:
-    """Processes messages as the calendar attendant of Exchange does, without the owner's doing."""
+    """Processes messages like the calendar attendant of Exchange, without an act of the owner."""
 
     def __init__(
         self, clock: CloudClock, store: Store, exchange: Exchange, switches: BehaviorFlags
@@ -46,7 +46,7 @@ class Inbox:
         is_rescheduled = bool(_TIMES & set(message.changed))
         known = self._copy(mailbox, message)
         if known is None:
-            # A mere change of text does not bring a declined meeting back, new times do.
+            # A change of text does not restore a declined meeting; new times do.
             if message.kind == "invitation" or is_rescheduled:
                 self._put(mailbox, message)
             return
@@ -115,7 +115,8 @@ class Inbox:
         known.is_cancelled = True
         known.show_as = "free"
         known.mail_number = message.number
-        # In the mailbox's language, says experience: nothing should look at the subject.
+        # Exchange writes it in the mailbox's language, by experience. No code may rely on the
+        # subject.
         known.details.subject = f"Canceled: {known.details.subject}"
         if message.comment:
             known.details.body = exchange_html(message.comment, is_text=True)
@@ -127,7 +128,7 @@ class Inbox:
             return
         series_round = event.master.sequence if event.master else 0
         if message.sequence < max(event.sequence, series_round):
-            return  # an answer to times that are no longer
+            return  # an answer to former times
         if event.master and event.occurrence_on not in event.master.exceptions:
             event.only_answers_differ = True
             event.master.exceptions[event.occurrence_on or event.start_at.date()] = event

@@ -1,4 +1,4 @@
-"""The messages calendars exchange: written down, and delivered after a while."""
+"""The messages between calendars: logged, and delivered after a delay."""
 
 from collections import deque
 from collections.abc import Callable
@@ -30,23 +30,23 @@ class MeetingMessage:
     ical_uid: str
     """Of the single event or of the series."""
     details: Details
-    """What it is about, as of sending."""
+    """The event's details when the message was sent."""
     occurrence_on: date | None = None
-    """If it is about one occurrence: its date by the pattern."""
+    """For a message about one occurrence: its date by the pattern."""
     changed: tuple[str, ...] = ()
-    """What an update changed, by Graph's property names."""
+    """The properties that an update changed, by Graph's names."""
     sequence: int = 0
-    """Which scheduling a response answers; what `number` started one for the others."""
+    """The scheduling that a response answers, by the `number` of the message that started it."""
     response: str = ""
     proposed: tuple[Moment, Moment] | None = None
     forwarded_to: tuple[tuple[str, str], ...] = ()
-    """(address, name) of those a forward notification tells about."""
+    """(address, name) of the added attendees in a forward notification."""
     comment: str = ""
     number: int = 0
     sent_at: datetime = NEVER
 
     def as_json(self) -> Json:
-        """Return the log's entry: who told whom what."""
+        """Return the log's entry: sender, recipient and content."""
         return {
             "kind": self.kind,
             "from": self.sender,
@@ -64,7 +64,7 @@ class MeetingMessage:
 
 
 class MailTransport:
-    """Takes messages, keeps a log, and hands them over when their time has come."""
+    """Takes messages, keeps a log, and delivers each when it is due."""
 
     def __init__(
         self, clock: CloudClock, scheduler: VirtualScheduler, switches: BehaviorFlags
@@ -78,7 +78,7 @@ class MailTransport:
         self._under_way: list[MeetingMessage] = []
 
     def deliver_to(self, receive: Callable[[MeetingMessage], None]) -> None:
-        """Hand every message to *receive*."""
+        """Deliver every message to *receive*."""
         self._deliver = receive
 
     def next_number(self) -> int:
@@ -86,7 +86,7 @@ class MailTransport:
         return next(self._numbers)
 
     def send(self, message: MeetingMessage) -> None:
-        """Send it off. It gets a number unless it has one, and the present time."""
+        """Send a message. It gets the present time, and a number unless it has one."""
         sent = replace(
             message,
             number=message.number or self.next_number(),
@@ -99,7 +99,7 @@ class MailTransport:
         self._agenda.call_later(delay, lambda: self._arrive(sent))
 
     def is_under_way(self, ical_uid: str, recipient: str) -> bool:
-        """Tell whether a message about the event was sent to *recipient* and has not arrived."""
+        """Return whether a message about the event to *recipient* is still in transit."""
         return any((m.ical_uid, m.recipient) == (ical_uid, recipient) for m in self._under_way)
 
     def _arrive(self, message: MeetingMessage) -> None:

@@ -1,4 +1,4 @@
-"""Mailboxes and the events in them: data, and how to find one. What happens to them: `exchange`."""
+"""Mailboxes and the events in them: data and lookups. `exchange` has the acts."""
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +23,7 @@ _SLACK: Final = timedelta(days=2)  # more than any zone's offset, and than a nig
 
 @dataclass(slots=True)
 class Attendee:
-    """Somebody invited, and their answer as this copy of the event knows it."""
+    """An attendee, and their answer in this copy of the event."""
 
     address: str
     name: str
@@ -39,7 +39,7 @@ class Attendee:
 
 @dataclass(slots=True)
 class Details:
-    """What an invitation carries: the same for everybody, until somebody edits their own copy."""
+    """The content of an invitation. All copies agree, until an attendee edits their own."""
 
     subject: str
     body: str
@@ -103,7 +103,7 @@ class Event:
     calendar: str = CALENDAR
     moves: int = 0
     mail_number: int = 0
-    """Number of the latest message about it: older ones come too late."""
+    """Number of the latest message about it. Older messages are ignored."""
     sequence: int = 0
     """Number of the message that announced the present times: answers to older ones are void."""
     exceptions: dict[date, "Event"] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Event:
     occurrence_on: date | None = None
     """The date this occurrence had by the pattern, also after it was moved."""
     only_answers_differ: bool = False
-    """An exception for no other reason than somebody's answer to it."""
+    """An exception that exists only because of an attendee's answer."""
 
     @property
     def start_at(self) -> datetime:
@@ -168,7 +168,7 @@ class Event:
         )
 
     def occurrences(self, start: datetime, end: datetime) -> Iterator["Event"]:
-        """Yield what of a series touches [start, end), in the order of the pattern."""
+        """Yield the occurrences of a series that touch [start, end), in the order of the pattern."""
         recurrence = self.details.recurrence
         if recurrence is None:
             return
@@ -177,7 +177,7 @@ class Event:
             if day in self.cancelled_on:
                 continue
             if day not in self.exceptions:
-                # Cheap first look: most dates of a long series are far from the window.
+                # A cheap check first: most dates of a long series are far from the window.
                 noon = datetime.combine(day, self.details.start.wall.time(), start.tzinfo)
                 if noon - _SLACK >= end:
                     if not any(later > day for later in self.exceptions):
@@ -199,7 +199,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """The ids of something that left, and the version of that moment."""
+    """The ids of a removed event, and the version of its removal."""
 
     version: int
     default_id: str
@@ -213,10 +213,10 @@ class Mailbox:
     person: Person
     calendars: list[str] = field(default_factory=lambda: [CALENDAR])
     events: dict[uuid.UUID, Event] = field(default_factory=dict)
-    """Everything but occurrences; Deleted Items included."""
+    """All events but occurrences; Deleted Items included."""
     transactions: dict[str, uuid.UUID] = field(default_factory=dict)
     removed: list["Removed"] = field(default_factory=list)
-    """What left the default calendar, oldest first: for delta."""
+    """Events removed from the default calendar, oldest first, for delta."""
 
     @property
     def id(self) -> str:
@@ -263,7 +263,7 @@ class Mailbox:
                 yield event
 
     def view(self, start: datetime, end: datetime, calendar: str | None = CALENDAR) -> list[Event]:
-        """Return what touches [start, end), series expanded, ordered by start."""
+        """Return the events that touch [start, end), series expanded, ordered by start."""
         found: list[Event] = []
         for event in self.live(calendar):
             if event.details.recurrence:
@@ -278,7 +278,7 @@ class Mailbox:
 
 
 ChangeListener = Callable[[Mailbox, Event, str], None]
-"""Told of (mailbox, event, ``created`` | ``updated`` | ``deleted``)."""
+"""Called with (mailbox, event, ``created`` | ``updated`` | ``deleted``)."""
 
 
 class Store:
@@ -291,10 +291,10 @@ class Store:
         self._versions = count(1)
         self._listeners: list[ChangeListener] = []
         self.version = 0
-        """The latest version given to anything."""
+        """The latest version of any event."""
 
     def mailbox(self, person: Person) -> Mailbox:
-        """Return somebody's mailbox."""
+        """Return a person's mailbox."""
         return self._mailboxes.setdefault(person.object_id, Mailbox(person))
 
     def at(self, address: str) -> Mailbox | None:
@@ -307,11 +307,11 @@ class Store:
         return self._mailboxes[event.mailbox_id]
 
     def all(self) -> Iterable[Mailbox]:
-        """Return the mailboxes that were ever touched."""
+        """Return the mailboxes that were ever used."""
         return list(self._mailboxes.values())
 
     def on_change(self, listener: ChangeListener) -> None:
-        """Tell *listener* of every change from now on."""
+        """Call *listener* for every change from now on."""
         self._listeners.append(listener)
 
     def next_version(self) -> int:
@@ -320,7 +320,7 @@ class Store:
         return self.version
 
     def changed(self, event: Event, change: str) -> None:
-        """Give *event* a new version and tell everybody."""
+        """Give *event* a new version and call every listener."""
         event.version = self.next_version()
         event.modified_at = self._clock.now()
         if event.master:

@@ -1,4 +1,4 @@
-"""Change and lifecycle notifications on their way: batched, doubled, late, lost, tried again."""
+"""Delivery of change and lifecycle notifications: batched, duplicated, late, lost, retried."""
 
 import base64
 import random
@@ -46,17 +46,17 @@ class PendingNotification:
 
 @dataclass(slots=True)
 class DeliveryCounts:
-    """What became of notifications so far."""
+    """The outcomes of notifications so far."""
 
     changes: int = 0
-    """Changes somebody had subscribed to, without copies."""
+    """Changes with a subscription, without copies."""
     posts: int = 0
     delivered: int = 0
     """Items in answered POSTs, copies included."""
     failed: int = 0
     """Items in POSTs that failed, each time."""
     dropped: int = 0
-    """Items never to be delivered."""
+    """Items that will never be delivered."""
 
 
 @dataclass(slots=True)
@@ -94,12 +94,12 @@ class Notifier:
         self._put_off(parcel, self.switches.notification_delay_seconds)
 
     def require_reauthorization(self, subscription: Subscription) -> None:
-        """Say ``reauthorizationRequired`` and hold deliveries until it is done."""
+        """Send ``reauthorizationRequired`` and hold deliveries until the app reauthorizes."""
         subscription.is_paused = True
         self.lifecycle(subscription, "reauthorizationRequired")
 
     def resume(self, subscription: Subscription) -> None:
-        """Go on delivering, first what was kept."""
+        """Continue delivering, kept notifications first."""
         subscription.is_paused = False
         for parcel in self._kept.pop(subscription.id, []):
             if parcel.made_at + _KEPT_FOR > self.clock.now():
@@ -108,7 +108,7 @@ class Notifier:
                 self._lose(parcel)
 
     def end(self, subscription: Subscription, *, tell: bool) -> None:
-        """Remove a subscription, with or without saying so."""
+        """Remove a subscription, with or without a lifecycle notification."""
         self.subscriptions.remove(subscription)
         if tell:
             self.lifecycle(subscription, "subscriptionRemoved")
@@ -122,7 +122,7 @@ class Notifier:
             answers.popleft()
         if len(answers) < _FEWEST_ANSWERS:
             return "good"
-        # Nobody waits longer than the limit of a retry: reaching it is "over 10 s".
+        # The client waits no longer than the limit of a retry. Reaching it counts as "over 10 s".
         dead_after = self.switches.retry_answer_seconds * 0.98
         if sum(seconds > dead_after for _, seconds in answers) > _DEAD_SHARE * len(answers):
             return "drop"
@@ -281,7 +281,7 @@ def _next_window(at: datetime, window_seconds: float) -> datetime:
 
 
 def _batches(parcels: list[PendingNotification], size: int) -> Iterable[list[PendingNotification]]:
-    # One POST holds either kind, as lifecycle addresses may be the same as the others.
+    # One POST holds one kind only, because both kinds may have the same address.
     for first in range(0, len(parcels), max(size, 1)):
         yield parcels[first : first + max(size, 1)]
 

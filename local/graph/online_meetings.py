@@ -28,18 +28,18 @@ class OnlineMeetings:
         self._chance = rng
 
     def allowed_providers(self, mailbox: Mailbox) -> list[str]:
-        """Return what the mailbox's calendars allow, the default first."""
+        """Return the providers that the mailbox's calendars allow, the default first."""
         teams = [TEAMS] if mailbox.person.teams else []
         return teams + ([SKYPE] if self._switches.skype_still_listed else [])
 
     def arrange(self, mailbox: Mailbox, event: Event) -> None:
         """Give *event* a meeting if it asks for one and has none.
 
-        Asking for a provider the calendar does not allow ends like a service hiccup: 201 and
-        ``isOnlineMeeting: false``. Nothing says no; whoever booked must look.
+        For a provider that the calendar does not allow, Graph answers 201 with ``isOnlineMeeting:
+        false``, as after a service fault. The caller must check the answer.
 
         Raises:
-            GraphError: 400, where the switches have it refused.
+            GraphError: 400, if the switches refuse such a provider.
         """
         details = event.details
         if not details.is_online or details.join_url:
@@ -97,7 +97,7 @@ class OnlineMeetings:
 
 
 def join_block(join_url: str) -> str:
-    """Return what Exchange appends to the body of an online meeting."""
+    """Return the block that Exchange appends to the body of an online meeting."""
     link = html.escape(join_url)
     return (
         '\r\n<div class="me-email-text"><div>'

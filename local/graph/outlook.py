@@ -1,4 +1,4 @@
-"""What people do in Outlook, where no app is asked: for tests, the command line and the page."""
+"""People's acts in Outlook, without the app: for tests, the command line and the page."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,26 +12,26 @@ from local.graph.times import Moment
 
 
 class NoSuchEvent(LookupError):
-    """Nobody has such an event, or the person does not."""
+    """No mailbox has such an event, or the person's has not."""
 
 
 class NotYetDelivered(NoSuchEvent):
-    """The person is about to have it: the invitation is under way."""
+    """The invitation to the person is still in transit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """Acts of people. *who* is a key, address or object id; *which* a session id, iCalUId or id.
 
-    A session id is looked for among extended properties and transaction ids of all mailboxes and
-    leads to the person's own copy by iCalUId. With *on*, the acts concern the occurrence that a
+    A session id is looked up in the extended properties and transaction ids of all mailboxes. The
+    iCalUId then leads to the person's own copy. With *on*, the acts concern the occurrence that a
     series has on that date by its pattern. Refusals are GraphErrors, as Outlook would refuse.
     """
 
     backend: GraphBackend
 
     def find(self, who: str, which: str, *, on: date | None = None) -> Event:
-        """Return the person's own copy. NoSuchEvent if there is none (any more, or as yet)."""
+        """Return the person's own copy. NoSuchEvent if there is none, or none yet."""
         mailbox, uid = self._mailbox(who), self._uid(which)
         event = mailbox.by_uid(uid) or self._by_id(mailbox, which)
         if event is None and self.backend.post.is_under_way(uid, mailbox.person.address):
@@ -41,13 +41,13 @@ class Outlook:
         return event.occurrence(on) if on else event
 
     def events(self, who: str, start: datetime, end: datetime) -> list[Event]:
-        """Return what the person's default calendar shows in [start, end)."""
+        """Return the events of the person's default calendar in [start, end)."""
         return self._mailbox(who).view(start, end)
 
     def accept(
         self, who: str, which: str, *, comment: str = "", send: bool = True, on: date | None = None
     ) -> None:
-        """Accept; without *send* the organizer never hears of it."""
+        """Accept; without *send* the organizer gets no mail."""
         self.backend.exchange.respond(
             self.find(who, which, on=on), "accept", send=send, comment=comment
         )
@@ -171,7 +171,7 @@ class Outlook:
         sensitivity: str = "private",
         recurrence: Json | None = None,
     ) -> Event:
-        """Put an appointment of their own into somebody's calendar; return it."""
+        """Put a private appointment into a person's calendar; return it."""
         mailbox = self._mailbox(who)
         zone = mailbox.person.zone
         return self.backend.exchange.create(

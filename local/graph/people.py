@@ -7,17 +7,17 @@ from local.world import MailboxKind, Person, World
 
 @dataclass(slots=True)
 class People:
-    """An index over the world's people. It notices when they change: a miss looks at all again."""
+    """An index over the world's people. A miss rebuilds it, so it follows changes of the world."""
 
     world: World
     _known: dict[tuple[str, str], Person] = field(default_factory=dict)
 
     def at(self, address: str) -> Person | None:
-        """Return whose mailbox mail to *address* reaches; a guest elsewhere is not meant."""
+        """Return the person whose mailbox gets mail to *address*. Guests are left out."""
         return self._find("", address)
 
     def find(self, tenant_id: str, identifier: str) -> Person | None:
-        """Return somebody of a tenant by object id or user principal name, in any case."""
+        """Return a person of a tenant by object id or user principal name, in any letter case."""
         return self._find(tenant_id, identifier)
 
     def _find(self, tenant_id: str, identifier: str) -> Person | None:

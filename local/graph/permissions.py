@@ -1,11 +1,11 @@
-"""Which permission each kind of call wants, delegated and application (facts §3)."""
+"""The permission that each kind of call needs, delegated and application (facts §3)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Refusal = Literal["outlook", "directory", "subscription"]
-"""Which service says no: each has its own words."""
+"""The service that refuses: each has its own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ CALENDAR_READ: Final = _need(
 )
 CALENDAR_WRITE: Final = _need("Calendars.ReadWrite", "Calendars.ReadWrite")
 SUBSCRIBE: Final = _need("Calendars.Read", "Calendars.Read", "subscription")
-"""The write permission does not do: an app that holds only that is not served (psub)."""
+"""The write permission is not enough: Graph refuses an app that holds only that (psub)."""
 SETTINGS: Final = _need(
     "MailboxSettings.Read MailboxSettings.ReadWrite",
     "MailboxSettings.Read MailboxSettings.ReadWrite",

@@ -59,14 +59,14 @@ EVENT_PROPERTIES: Final = frozenset(
         "cancelledOccurrences",
     ]
 )
-"""What $select may name."""
+"""The names allowed in $select."""
 EXTENSION_PREFIX: Final = "microsoft.graph.openTypeExtension."
 _PREVIEW = 255
 
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """How the caller wants events shown."""
+    """The caller's options for reading events."""
 
     immutable: bool = False
     zone: str | None = None

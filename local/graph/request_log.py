@@ -1,4 +1,4 @@
-"""What was asked of the simulated Graph and what it answered, for tests that count and look."""
+"""The requests to the simulated Graph with its answers, for tests that count and inspect them."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -73,7 +73,7 @@ class RequestLog:
         """Those of *counts* that came inside a batch."""
 
     def add(self, entry: LoggedRequest) -> None:
-        """Write one down and tell the listener."""
+        """Log one request and call the listener."""
         self.entries.append(entry)
         self.counts[entry.method, entry.operation] += 1
         self.in_batch[entry.method, entry.operation] += entry.in_batch
@@ -81,7 +81,7 @@ class RequestLog:
             self._on_exchange(entry)
 
     def count(self, method: str | None = None, operation: str | None = None) -> int:
-        """Return how many there were since the last reset; *operation* by its end, if given."""
+        """Return the requests since the last reset; *operation* matches by its end, if given."""
         return sum(
             number
             for (a_method, an_operation), number in self.counts.items()

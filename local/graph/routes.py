@@ -1,4 +1,4 @@
-"""Which handler serves which path, and which permission it wants. A table; matching is here too."""
+"""The table of paths, with the handler and permission of each; and the matching."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Route:
     need: RequiredPermission
     handler: Handler
     by_handler: bool = False
-    """The handler itself judges permissions, because they depend on more than the path."""
+    """The handler itself checks permissions, because they depend on more than the path."""
 
 
 def _event_routes() -> Iterator[Route]:
@@ -133,7 +133,7 @@ class Match:
     route: Route
     parameters: dict[str, str]
     user: str | None
-    """Whose mailbox: an id or name, ``me``, or None if the path names no mailbox."""
+    """The user of the mailbox: an id or name, ``me``, or None if the path names no mailbox."""
 
 
 def match(method: str, segments: list[str]) -> Match | None:

@@ -1,4 +1,4 @@
-"""What is still to happen: mail on its way, notifications, late links, in order of time."""
+"""The queue of future acts: mail in transit, notifications, late links, in order of time."""
 
 import asyncio
 import contextlib
@@ -27,8 +27,8 @@ class _Entry:
 class VirtualScheduler:
     """A queue ordered by due time; the world's clock alone decides what is due.
 
-    Acts are quick and synchronous. What waits for somebody else (a webhook) is started with
-    `spawn` and awaited by those who want to see its end.
+    Acts are quick and synchronous. Work that waits for another process (a webhook) starts with
+    `create_task`; a caller that needs its end awaits it.
     """
 
     def __init__(self, clock: CloudClock) -> None:
@@ -51,21 +51,21 @@ class VirtualScheduler:
         heapq.heappush(self._queue, _Entry(due_at, next(self._order), act, background))
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work* beside the queue, owned by the agenda."""
+        """Run *work* beside the queue, owned by the scheduler."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def run_due(self) -> None:
-        """Do everything due by now, with what it starts in turn; come back when all is still."""
+        """Do all due acts, and those that they start; return when none is left."""
         while self._do_due() or self._tasks:
             if self._tasks:
                 await asyncio.wait(set(self._tasks))
 
     async def settle(self, within: timedelta) -> None:
-        """Let time jump from one due act to the next, up to *within* from now, then stop.
+        """Move the clock from one due act to the next, up to *within* from now, then stop.
 
-        Only as much time passes as was needed.
+        The clock moves only as far as needed.
         """
         limit = self._clock.now() + within
         await self.run_due()
@@ -82,11 +82,11 @@ class VirtualScheduler:
         await self.run_due()
 
     def start(self) -> None:
-        """Begin to do what comes due by itself, in the running loop."""
+        """Start doing acts when they come due, in the running loop."""
         self._runner = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """Stop: whatever is still to happen will not."""
+        """Stop, and drop the remaining acts."""
         tasks = [*self._tasks, *([self._runner] if self._runner else [])]
         for task in tasks:
             task.cancel()

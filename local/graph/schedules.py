@@ -19,7 +19,7 @@ _OPEN_SENSITIVITIES: Final = {"normal", "personal"}
 
 
 async def get_schedule(backend: GraphBackend, call: GraphRequest) -> GraphReply:
-    """POST getSchedule: 200 also where single mailboxes could not be read."""
+    """POST getSchedule: 200 also if single mailboxes could not be read."""
     body = call.json()
     addresses = body.get("schedules")
     if not isinstance(addresses, list) or not all(isinstance(a, str) for a in addresses):
@@ -106,7 +106,7 @@ def _schedule(
         view = availability_view(events, start, end, timedelta(minutes=minutes))
         answer["availabilityView"] = view
     if not _listed(address, backend.switches.schedule_without_items):
-        # Whole, also where they begin before or end after the window.
+        # Whole items, also if they begin before or end after the window.
         answer["scheduleItems"] = [_item(event, call, mailbox, zone) for event in events]
     return answer | {"workingHours": working_hours_json(person)}
 
@@ -148,7 +148,7 @@ def _item(event: Event, call: GraphRequest, mailbox: Mailbox, zone: str | None) 
         "start": event.details.start.as_json(zone),
         "end": event.details.end.as_json(zone),
     }
-    # By default an organization shares times only: subjects are for the owner.
+    # By default an organization shares only times; the owner alone sees subjects.
     is_open = event.details.sensitivity in _OPEN_SENSITIVITIES
     if mailbox.id == call.caller.user_id and is_open:
         locations = event.details.locations

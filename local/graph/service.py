@@ -29,7 +29,7 @@ class Service:
         self._running: Counter[tuple[str, str]] = Counter()
 
     async def answer(self, call: GraphRequest) -> GraphReply:
-        """Return the reply, errors included, and write the exchange down.
+        """Return the reply, errors included, and log the exchange.
 
         Raises:
             ConnectionLost: if a fault breaks the connection.
@@ -89,7 +89,7 @@ class Service:
             raise mailbox_not_enabled()
         call.mailbox = backend.store.mailbox(person)
         async with _Turn(backend, self._running, (caller.app_id, person.object_id)):
-            # Even without a pause: a moment in which others can be seen to run as well.
+            # Yield to the loop even without a pause, so that other requests run as well.
             await asyncio.sleep(pause)
             reply = await found.route.handler(backend, call)
         applied = call.preferences_applied()
@@ -143,7 +143,7 @@ class Service:
 
 
 def _abort_connection(rule: FaultRule | None) -> None:
-    """Lose the answer of what has been done. ConnectionLost if the rule says so."""
+    """Drop the answer after the effect: ConnectionLost, if the rule has that behaviour."""
     if rule and rule.behaviour == "lost":
         raise ConnectionLost
 

@@ -54,13 +54,13 @@ class GraphSimulator:
         allow_http: bool = False,
         webhook_trust: ssl.SSLContext | None = None,
     ) -> None:
-        """Put it together.
+        """Assemble the parts.
 
         *token_keys* returns Entra's public keys by key id. *audiences* are accepted besides
-        Graph's own name and id, and the address it is reached at. *granted_roles* tells which
-        application permissions a tenant granted, for diagnostics. *background*: do what comes
-        due by itself, else only `run_due`, `settle` and `advance` do. *allow_http*: webhooks
-        need no TLS. *webhook_trust*: whose certificates webhooks may show.
+        Graph's own name and id, and the address it is reached at. *granted_roles* returns a
+        tenant's granted application permissions, for diagnostics. *background*: process due items
+        automatically; without it only `run_due`, `settle` and `advance` do. *allow_http*: webhooks
+        need no TLS. *webhook_trust*: the authorities trusted for webhooks.
         """
         clock, rng = world.clock, random.Random(seed)
         self.switches = switches or BehaviorFlags()
@@ -113,7 +113,7 @@ class GraphSimulator:
         return app
 
     async def run_due(self) -> None:
-        """Do everything due by now, deliveries included, and come back when all is still."""
+        """Do all due acts, deliveries included; return when none is left."""
         await self.backend.scheduler.run_due()
 
     async def settle(self, within: timedelta = _SETTLED_WITHIN) -> None:
@@ -121,11 +121,11 @@ class GraphSimulator:
         await self.backend.scheduler.settle(within)
 
     async def advance(self, by: timedelta) -> None:
-        """Let *by* pass, everything in it happening at its own time."""
+        """Let *by* pass, with each act at its own time."""
         await self.backend.scheduler.advance(by)
 
     async def close(self) -> None:
-        """Stop what runs and hang up."""
+        """Stop the tasks and close the connections."""
         await self.backend.scheduler.close()
         await self.backend.webhooks.close()
 
@@ -217,4 +217,4 @@ def _response(call: GraphRequest, reply: GraphReply) -> web.Response:
 def _abort_connection(request: web.Request) -> web.Response:
     if request.transport:
         request.transport.abort()
-    return web.Response(status=500)  # to nobody
+    return web.Response(status=500)  # with no recipient

@@ -23,7 +23,7 @@ _WITH_MAILBOX = {MailboxKind.ONLINE, MailboxKind.SHARED}
 
 
 async def create_subscription(backend: GraphBackend, call: GraphRequest) -> GraphReply:
-    """POST subscriptions. Graph checks the request, shakes hands, then answers."""
+    """POST subscriptions. Graph checks the request, does the handshake, then answers."""
     body = call.json()
     wanted = _wanted(backend, call, body)
     _refuse_second(backend, wanted)
@@ -83,13 +83,13 @@ async def delete_subscription(backend: GraphBackend, call: GraphRequest) -> Grap
 
 
 async def reauthorize_subscription(backend: GraphBackend, call: GraphRequest) -> GraphReply:
-    """POST reauthorize: delivery goes on, the expiry stays."""
+    """POST reauthorize: delivery continues, the expiry stays."""
     backend.notifier.resume(_found(backend, call))
     return GraphReply(204)
 
 
 def watch_expiry(backend: GraphBackend, subscription: Subscription) -> None:
-    """End it when its time is over; only those with a lifecycle address ever hear of that."""
+    """End the subscription at its expiry. Only one with a lifecycle address gets a notification."""
     expires_at = subscription.expires_at
 
     def end() -> None:

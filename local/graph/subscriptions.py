@@ -1,4 +1,4 @@
-"""Subscriptions: who is to be called about which mailbox, and until when. The rules of facts §8."""
+"""Subscriptions: the webhook of each mailbox, and its expiry. The rules are in facts §8."""
 
 import re
 import uuid
@@ -23,7 +23,7 @@ _RESOURCE: Final = re.compile(
 
 @dataclass(slots=True)
 class Subscription:
-    """Graph's promise to call."""
+    """Graph's promise to notify."""
 
     id: str
     tenant_id: str
@@ -40,12 +40,12 @@ class Subscription:
     immutable_ids: bool
     tls_version: str = "v1_2"
     is_paused: bool = False
-    """Waits for a PATCH or reauthorize; what happens meanwhile is kept for 4 hours."""
+    """Waits for a PATCH or reauthorize; notifications are kept for 4 hours meanwhile."""
     missed_is_due: bool = False
-    """A ``missed`` is on its way already."""
+    """A ``missed`` notification is already queued."""
 
     def wants(self, change: str) -> bool:
-        """Whether it is about this type of change."""
+        """Whether it covers this type of change."""
         return change in {kind.strip().lower() for kind in self.change_type.split(",")}
 
     def as_json(self, *, with_client_state: bool = True) -> Json:
@@ -71,7 +71,7 @@ class Subscription:
 
 @dataclass(slots=True)
 class Subscriptions:
-    """All that are alive. An expired one is gone, whoever asks."""
+    """The live subscriptions. An expired one is gone for every caller."""
 
     clock: CloudClock
     _by_id: dict[str, Subscription] = field(default_factory=dict)
@@ -79,32 +79,32 @@ class Subscriptions:
     """Ids per mailbox, in order."""
 
     def add(self, subscription: Subscription) -> None:
-        """Begin to keep one."""
+        """Add a subscription."""
         self._by_id[subscription.id] = subscription
         self._of_mailbox.setdefault(subscription.mailbox_id, {})[subscription.id] = None
 
     def find(self, identifier: str) -> Subscription | None:
-        """Return one that is alive."""
+        """Return a live subscription."""
         found = self._by_id.get(identifier)
         return found if found and found.expires_at > self.clock.now() else None
 
     def expired(self, identifier: str) -> Subscription | None:
-        """Return one that is kept though its time is over."""
+        """Return an expired subscription that is still stored."""
         found = self._by_id.get(identifier)
         return found if found and found.expires_at <= self.clock.now() else None
 
     def remove(self, subscription: Subscription) -> None:
-        """Forget it."""
+        """Remove it."""
         self._by_id.pop(subscription.id, None)
         self._of_mailbox.get(subscription.mailbox_id, {}).pop(subscription.id, None)
 
     def about(self, mailbox_id: str) -> list[Subscription]:
-        """Return those about one mailbox, oldest first."""
+        """Return those of one mailbox, oldest first."""
         known = [self.find(one) for one in self._of_mailbox.get(mailbox_id, ())]
         return [one for one in known if one]
 
     def all(self) -> Iterator[Subscription]:
-        """Yield all that are alive, oldest first."""
+        """Yield all live subscriptions, oldest first."""
         now = self.clock.now()
         return (one for one in list(self._by_id.values()) if one.expires_at > now)
 
@@ -115,7 +115,7 @@ def new_subscription_id() -> str:
 
 
 def resource_owner(resource: object) -> str | None:
-    """Return whose events *resource* names: an id or address, None for ``me``.
+    """Return the user in *resource*: an id or address, None for ``me``.
 
     Raises:
         GraphError: 400 for anything but events of a mailbox.
@@ -172,7 +172,7 @@ def checked_client_state(value: object) -> str | None:
 
 
 def extension_error(status: int, reason: str, said: str) -> GraphError:
-    """Return Outlook's refusal behind the subscription service: the truth is in the message."""
+    """Return Outlook's refusal behind the subscription service; only its message has the reason."""
     return GraphError(
         status,
         "ExtensionError",

@@ -1,4 +1,4 @@
-"""How unkind the simulated Graph is: one field per behaviour that code must survive either way."""
+"""The simulated Graph's behaviour: one field per behaviour that the app must survive either way."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -8,11 +8,11 @@ TeamsLink = Literal["at once", "late", "never", "null", "swapped"]
 
 @dataclass(slots=True)
 class BehaviorFlags:
-    """All that can be set, with the kindest faithful value as default, except duplicates: on."""
+    """All switches. Each default is the most benign real behaviour, except for duplicates: on."""
 
     # Mail and Outlook
     mail_delay_seconds: float = 1.0
-    """Until an invitation, update, cancellation or answer reaches the other mailbox."""
+    """Delay until an invitation, update, cancellation or answer reaches the other mailbox."""
     duplicate_transaction_status: Literal[400, 409] = 400
     duplicate_transaction_names_event: bool = False
     """Put the first event's id into the error as ``@event.existingEventId``."""
@@ -21,11 +21,11 @@ class BehaviorFlags:
     deleted_items_readable: bool = False
     """Answer a GET of an event in Deleted Items by immutable id, instead of 404."""
     organizer_hears_of_deletion: bool = False
-    """An attendee who deletes the own copy declines in the organizer's eyes."""
+    """If an attendee deletes their own copy, the organizer sees a declined response."""
     occurrence_answers_are_exceptions: bool = True
     """An answer to one occurrence turns it into an ``exception``."""
     series_notifications: Literal["occurrence", "master", "both"] = "both"
-    """What a notification names when one occurrence changed."""
+    """The event named by a notification after one occurrence changed."""
     etag_conflict_status: Literal[409, 412] = 412
     shared_mailboxes_stale_by_name: bool = False
     """Shared mailboxes answer 503 by user principal name, for ever."""
@@ -55,7 +55,7 @@ class BehaviorFlags:
     schedule_window_days: int = 62
     schedule_on_premises_answers: bool = True
 
-    # Who may
+    # Permissions
     rbac: dict[str, list[str]] = field(default_factory=dict)
     """Tenant to permissions granted in Exchange alone: good for people in scope, without roles."""
     rbac_subscriptions: bool = True
@@ -84,13 +84,13 @@ class BehaviorFlags:
     reorder: bool = False
     drop_share: float = 0.0
     tell_missed: bool = True
-    """Send ``missed`` for what was dropped, if there is a lifecycle URL."""
+    """Send ``missed`` for dropped notifications, if there is a lifecycle URL."""
     wrong_client_state_share: float = 0.0
     omit_notification_id: bool = False
     late_share: float = 0.0
     late_by_seconds: float = 3600.0
     answer_seconds: float = 3.0
-    """How long the webhook may take on a first delivery."""
+    """The webhook's deadline on a first delivery."""
     retry_answer_seconds: float = 10.0
     retry_first_seconds: float = 10.0
     """Pause before the first retry; it doubles each time."""
@@ -102,7 +102,7 @@ class BehaviorFlags:
     concurrency: int = 4
     """Requests at once per app and mailbox."""
     retry_after: float | Literal["date"] | None = 10
-    """What the throttled by concurrency are told; null: no header."""
+    """The ``Retry-After`` of requests over the limit; null: no header."""
 
     def set(self, name: str, value: Any) -> None:  # noqa: ANN401 - any switch has any type
         """Change one switch. KeyError for an unknown name, TypeError for a wrong value."""

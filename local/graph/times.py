@@ -12,9 +12,9 @@ from tzlocal.windows_tz import tz_win, win_tz
 from local.graph.errors import GraphError, Json, bad_request, invalid_property
 
 NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""How Graph writes "no time": an invitee who has not answered."""
+"""Graph's "no time", for an attendee without an answer."""
 RESET: Final = datetime(4501, 1, 1, tzinfo=UTC)
-"""The other way: an answer that a reschedule has reset (sample proposal-5)."""
+"""Graph's other "no time", for an answer that a reschedule has reset (sample proposal-5)."""
 
 _WALL = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,7}))?")
 _WINDOWS: Final = {name.casefold(): iana for name, iana in win_tz.items()}

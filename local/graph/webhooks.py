@@ -1,4 +1,4 @@
-"""How the simulated Graph calls webhooks: over TLS, with limits of time, never twice at once."""
+"""Calls of webhooks by the simulated Graph: over TLS, with deadlines, never two at once."""
 
 import secrets
 import ssl
@@ -15,7 +15,7 @@ from local.graph.errors import Json
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What a webhook said; *status* None: nothing, in time."""
+    """A webhook's answer; *status* None: no answer in time."""
 
     status: int | None
     seconds: float
@@ -30,12 +30,12 @@ class Webhooks:
     """An HTTP client for the endpoints of subscribers."""
 
     def __init__(self, trust: ssl.SSLContext | None = None) -> None:
-        """*trust*: whose certificates count; without, what SSL_CERT_FILE or the system says."""
+        """*trust*: the trusted authorities; by default those of SSL_CERT_FILE or the system."""
         self._trust = trust
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         if self._session:
             await self._session.close()
             self._session = None
@@ -59,7 +59,7 @@ class Webhooks:
             return False
 
     async def deliver(self, url: str, items: list[Json], seconds: float) -> DeliveryResult:
-        """POST ``{value: items}`` and return what came back within *seconds*, in real time."""
+        """POST ``{value: items}`` and return the answer within *seconds*, in real time."""
         began = time.monotonic()
         try:
             async with self._client().post(
