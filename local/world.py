@@ -12,7 +12,7 @@ from local.clock import CloudClock
 
 
 class MailboxKind(StrEnum):
-    """Where a person's mailbox lives, which decides what Graph answers for it (facts §§12, 13)."""
+    """The kind of a person's mailbox, which decides Graph's answers for it."""
 
     ONLINE = "online"
     ON_PREMISES = "on-premises"

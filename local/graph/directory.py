@@ -29,7 +29,10 @@ ROLE_IDS: Final = {
     "Organization.Read.All": "498476ce-e0fe-48b0-b801-37ba7e2685c6",
     "GroupMember.Read.All": "98830695-27a2-44f7-8c18-0c3ebc9698f6",
 }
-"""Application permissions of Microsoft Graph by name (facts §3)."""
+"""Application permissions of Microsoft Graph by name.
+
+Source: https://learn.microsoft.com/graph/permissions-reference
+"""
 
 
 async def show_me(backend: GraphBackend, call: GraphRequest) -> GraphReply:

@@ -27,7 +27,10 @@ class GraphError(Exception):
         self.extra = extra or {}
 
     def body(self, now: datetime, request_id: str, client_request_id: str | None) -> Json:
-        """Return the error body of facts §2, with ``innerError``."""
+        """Return the error body, with ``innerError``.
+
+        Source: https://learn.microsoft.com/graph/errors
+        """
         inner = {
             "date": f"{now:%Y-%m-%dT%H:%M:%S}",
             "request-id": request_id,

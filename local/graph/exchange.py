@@ -98,7 +98,8 @@ class Exchange:
         changed = read_details(details, body)
         self._refuse_collision(event, details)
         if event.details.join_url:
-            # Neither provider nor meeting can be switched off once set (§6), but for the body.
+            # Once set, a PATCH can remove the meeting only through the body; the provider stays.
+            # Source: https://learn.microsoft.com/graph/api/event-update
             details.is_online, details.online_provider = True, event.details.online_provider
             if "body" in changed and not keeps_join_block(details.body, event.details.join_url):
                 details.is_online, details.online_provider = False, "unknown"

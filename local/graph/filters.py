@@ -150,7 +150,7 @@ def _outside_brackets(text: str) -> str:
 
 
 def _tag_test(name: str, value: str) -> Predicate:
-    # The name compares with case, the value without (d21).
+    # The name compares with case, the value without.
     return lambda event: any(
         same_property(known, name) and held.casefold() == value.casefold()
         for known, held in event.properties.items()

@@ -16,7 +16,7 @@ from local.graph.times import zone_named
 _TIMEZONE = re.compile(r'outlook\.timezone\s*=\s*"([^"]*)"', re.IGNORECASE)
 _BODY_TYPE = re.compile(r'outlook\.body-content-type\s*=\s*"?(\w+)"?', re.IGNORECASE)
 _PAGE_SIZE = re.compile(r"odata\.maxpagesize\s*=\s*(\d+)", re.IGNORECASE)
-# The value is case-sensitive (imm).
+# The value is case-sensitive. Source: https://learn.microsoft.com/graph/outlook-immutable-id
 _IMMUTABLE = re.compile(r'(?i:idtype)\s*=\s*"ImmutableId"')
 
 

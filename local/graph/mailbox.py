@@ -168,7 +168,7 @@ class Event:
         )
 
     def occurrences(self, start: datetime, end: datetime) -> Iterator["Event"]:
-        """Yield the occurrences of a series that touch [start, end), in the order of the pattern."""
+        """Yield the occurrences of a series that touch [start, end), in pattern order."""
         recurrence = self.details.recurrence
         if recurrence is None:
             return

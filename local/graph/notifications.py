@@ -114,7 +114,10 @@ class Notifier:
             self.lifecycle(subscription, "subscriptionRemoved")
 
     def endpoint_state(self, url: str) -> Literal["good", "slow", "drop"]:
-        """Return how the endpoint behind *url* is treated (wh 2026)."""
+        """Return the treatment of the endpoint behind *url*.
+
+        Source: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
+        """
         answers = self._answers.get(_origin(url))
         if answers is None or not self.switches.endpoint_states:
             return "good"

@@ -107,5 +107,8 @@ def join_block(join_url: str) -> str:
 
 
 def keeps_join_block(body: str, join_url: str) -> bool:
-    """Whether a patched body still has the link; without it the meeting is disabled (evu)."""
+    """Whether a patched body still has the link; without it the meeting is disabled.
+
+    Source: https://learn.microsoft.com/graph/api/event-update
+    """
     return html.escape(join_url) in body or join_url in body

@@ -1,4 +1,7 @@
-"""The permission that each kind of call needs, delegated and application (facts §3)."""
+"""The permission that each kind of call needs, delegated and application.
+
+Source: https://learn.microsoft.com/graph/permissions-reference
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -31,7 +34,10 @@ CALENDAR_READ: Final = _need(
 )
 CALENDAR_WRITE: Final = _need("Calendars.ReadWrite", "Calendars.ReadWrite")
 SUBSCRIBE: Final = _need("Calendars.Read", "Calendars.Read", "subscription")
-"""The write permission is not enough: Graph refuses an app that holds only that (psub)."""
+"""The write permission is not enough: Graph refuses an app that holds only that.
+
+Source: https://learn.microsoft.com/graph/api/subscription-post-subscriptions
+"""
 SETTINGS: Final = _need(
     "MailboxSettings.Read MailboxSettings.ReadWrite",
     "MailboxSettings.Read MailboxSettings.ReadWrite",

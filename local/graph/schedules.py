@@ -1,4 +1,7 @@
-"""HTTP: getSchedule, the free/busy of up to twenty mailboxes (facts §4)."""
+"""HTTP: getSchedule, the free/busy of up to twenty mailboxes.
+
+Source: https://learn.microsoft.com/graph/api/calendar-getschedule
+"""
 
 import math
 from datetime import datetime, timedelta

@@ -1,4 +1,7 @@
-"""Subscriptions: the webhook of each mailbox, and its expiry. The rules are in facts §8."""
+"""Subscriptions: the webhook of each mailbox, and its expiry.
+
+Source: https://learn.microsoft.com/graph/api/resources/subscription
+"""
 
 import re
 import uuid

@@ -41,7 +41,10 @@ class Webhooks:
             self._session = None
 
     async def handshake(self, url: str, seconds: float) -> bool:
-        """Return whether *url* echoes a token: 200, text/plain, nothing but the token (§9.1)."""
+        """Return whether *url* echoes a token: 200, text/plain, only the token.
+
+        Source: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
+        """
         token = (
             "Validation: Testing client application reachability for subscription "
             f"Request-Id: {uuid.uuid4()}+{secrets.token_urlsafe(6)}"
