@@ -1,7 +1,7 @@
-"""The simulated Application Insights: takes telemetry in, and keeps it to be looked at.
+"""The simulated Application Insights: accepts telemetry, and keeps it for inspection.
 
 Source: the exporter of ``azure-monitor-opentelemetry-exporter``, which posts envelopes to
-``/v2.1/track`` and wants to know how many were accepted.
+``/v2.1/track`` and expects the number of accepted ones.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ class InsightsSimulator:
         self, root_url: str, *, token_keys: Callable[[], Mapping[str, RSAPublicKey]]
     ) -> None:
         self.envelopes: list[dict[str, Any]] = []
-        """All that was sent, as it came."""
+        """All received envelopes, unchanged."""
         self.refused = 0
-        """Requests without a good token."""
+        """Requests without a valid token."""
         self.is_down = False
         """503 to everything."""
         self._root_url = root_url
@@ -36,7 +36,7 @@ class InsightsSimulator:
 
     @property
     def connection_string(self) -> str:
-        """What names the component; it opens nothing."""
+        """The name of the component; it grants no access."""
         return f"InstrumentationKey={_KEY};IngestionEndpoint={self._root_url}/"
 
     def app(self) -> web.Application:
@@ -48,7 +48,7 @@ class InsightsSimulator:
         return app
 
     async def received(self, wanted: Callable[[list[dict[str, Any]]], bool]) -> None:
-        """Wait until *wanted* is content with the envelopes. Give it a time limit."""
+        """Wait until *wanted* returns true for the envelopes. Call it with a time limit."""
         async with self._came:
             await self._came.wait_for(lambda: wanted(self.envelopes))
 

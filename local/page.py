@@ -1,4 +1,4 @@
-"""The booking page for one local cloud: the built files, told where everything is."""
+"""The booking page for one local cloud: the built files, configured with its addresses."""
 
 import subprocess
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def configured_page(cloud: LocalCloud, folder: Path, *, parents: Sequence[str] =
     """
     arguments = ["--page", str(BUILT), "--out", str(folder), "--client-id", cloud.world.client_id]
     arguments += ["--authority", f"{cloud.entra.root_url}/organizations"]
-    # Where a platform has its own backend, the simulated Entra gives out the platform's token.
+    # In place of a platform's backend, the simulated Entra issues the platform's token.
     arguments += ["--platform-token", f"{cloud.entra.root_url}/_control/tokens"]
     for parent in parents:
         arguments += ["--parent", parent]

@@ -1,4 +1,4 @@
-"""``cloud`` and ``start``: run until Ctrl-C, and leave nothing behind."""
+"""``cloud`` and ``start``: run until Ctrl-C, then end every process."""
 
 import asyncio
 import json
@@ -22,12 +22,12 @@ from local.serving import take_address
 from local.subprocesses import ChildFailed, child, first_line
 
 PORT: Final = 7071
-"""Where Functions hosts listen by custom; the next free one if it is taken."""
+"""The usual port of Functions hosts; a free one if it is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     port: int | None
     keep: bool
@@ -49,7 +49,7 @@ async def _until_signalled(work: Callable[[Options], Awaitable[None]], options: 
     stopping = False
 
     def stop() -> None:
-        # Once: a second signal must not interrupt the tidying up.
+        # Only once: a second signal must not interrupt the cleanup.
         nonlocal stopping
         if not stopping:
             stopping = True
@@ -67,7 +67,7 @@ async def _until_signalled(work: Callable[[Options], Awaitable[None]], options: 
 
 
 async def run_cloud(options: Options) -> None:
-    """Run the cloud alone: for tests by hand, and for hosts of others."""
+    """Run the cloud alone: for tests by hand, and for other hosts."""
     public_url = f"https://localhost:{options.port or PORT}"
     async with _cloud(options, public_url) as cloud:
         with remembered(cloud, None) as path:
@@ -140,7 +140,7 @@ def _free_port(wanted: int | None) -> int:
     raise AssertionError("the system always has a free port")
 
 
-# --- what it says
+# --- its output
 
 
 def _services(cloud: LocalCloud) -> str:
@@ -174,7 +174,7 @@ def _first_steps(public_url: str, cloud: LocalCloud, path: Path, *, has_page: bo
 
 
 def _option(path: Path) -> str:
-    """Return what names this cloud to the other commands, if it is not the first one."""
+    """Return the option that selects this cloud in other commands, if it is not the first one."""
     return "" if path.name == "cloud.json" else f" --cloud {shlex.quote(_shown(path))}"
 
 
@@ -183,6 +183,6 @@ def _python() -> str:
 
 
 def _shown(path: Path) -> str:
-    """Return *path* as one types it here."""
+    """Return *path* relative to the working folder, if it is below it."""
     here = Path(os.path.abspath(Path.cwd()))  # noqa: PTH100 - resolve() would follow venv's links
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

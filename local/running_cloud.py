@@ -1,4 +1,4 @@
-"""Where a running cloud is: a file that the command line's other calls read."""
+"""The addresses of a running cloud: a file that the other commands read."""
 
 import json
 import os
@@ -14,7 +14,7 @@ NAME: Final = "cloud.json"
 
 
 class NoCloud(Exception):
-    """No cloud runs; the message says how to start one."""
+    """No cloud runs; the message has the command to start one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class RunningCloud:
 
 @contextmanager
 def remembered(cloud: LocalCloud, app_url: str | None) -> Iterator[Path]:
-    """Keep a file that tells where *cloud* is, and yield it. A second cloud gets one of its own."""
+    """Keep a file with the addresses of *cloud*, and yield it. A second cloud gets its own file."""
     known = FOLDER / NAME
     path = FOLDER / f"cloud-{os.getpid()}.json" if _is_taken(known) else known
     running = RunningCloud(
@@ -45,7 +45,7 @@ def remembered(cloud: LocalCloud, app_url: str | None) -> Iterator[Path]:
         ca=str(cloud.certificate.authority),
         environment=cloud.environment,
     )
-    # The identity's header is in it: for nobody else on this machine.
+    # It has the identity's secret header, so only this user may read it.
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(asdict(running), file, indent=2)
@@ -57,7 +57,7 @@ def remembered(cloud: LocalCloud, app_url: str | None) -> Iterator[Path]:
 
 
 def running_cloud(path: Path | None = None) -> RunningCloud:
-    """Return the cloud that *path* tells of, the first one without. NoCloud if it is gone."""
+    """Return the cloud of the file *path*; by default the first one. NoCloud if it is gone."""
     path = path or FOLDER / NAME
     running = _read(path)
     if running is None or not _lives(running.pid):

@@ -49,7 +49,7 @@ def seeded_world(clock: CloudClock | None = None) -> World:
 
 
 CONSENTED: Final = (CONTOSO_ID, FABRIKAM_ID)
-"""Tenants whose admin has approved the app already; the third one is there to be onboarded."""
+"""Tenants whose admin has approved the app already. The third tenant is for onboarding."""
 
 
 def _contoso() -> Tenant:
@@ -63,7 +63,7 @@ def _contoso() -> Tenant:
         "dana",
         "Dana Whitfield",
         zone="Eastern Standard Time",
-        # Eastern time as Exchange writes out what it has no name for.
+        # Eastern time in the form that Exchange uses for a zone without a name.
         custom_zone=CustomZone(
             bias=300,
             daylight_bias=-60,
@@ -140,12 +140,12 @@ def _adder(tenant: Tenant, **defaults: Any) -> Any:  # noqa: ANN401 - keywords o
     return add
 
 
-# --- who may meet whom
+# --- pairings
 
 
 @dataclass(frozen=True, slots=True)
 class SeededParticipant:
-    """One of those who may meet. *object_id* is None for somebody outside the tenant."""
+    """A participant. *object_id* is None for a person outside the tenant."""
 
     role: str
     """``mentor`` or ``mentee``."""
@@ -193,7 +193,7 @@ _PAIRS: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
 
 
 def seeded_pairings(world: World) -> list[SeededPairing]:
-    """Return who may meet, in the order of the list above."""
+    """Return the pairings, in the order of the list above."""
     tenant_of = {each.id: each.tenant_id for each in ORGANIZATIONS}
     return [
         SeededPairing(
@@ -210,7 +210,7 @@ def seeded_pairings(world: World) -> list[SeededPairing]:
 
 
 def _participant(role: str, person: Person) -> SeededParticipant:
-    # Whoever has no mailbox in the tenant is registered by address alone, as platforms do.
+    # A person without a mailbox in the tenant is registered by address alone, as platforms do.
     is_outside = person.kind is MailboxKind.ABSENT
     return SeededParticipant(role, None if is_outside else person.object_id, person.address)
 
@@ -220,7 +220,7 @@ def _participant(role: str, person: Person) -> SeededParticipant:
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """An entry of somebody's calendar. Instants are UTC; *show_as* is Graph's word."""
+    """An entry of a person's calendar. Instants are UTC; *show_as* is Graph's word."""
 
     start: datetime
     end: datetime
@@ -230,7 +230,7 @@ class Meeting:
 
 @dataclass(frozen=True, slots=True)
 class _Habit:
-    """A meeting that comes every week, or now and then."""
+    """A weekly or occasional meeting."""
 
     subject: str
     start: time
@@ -262,7 +262,7 @@ _NOW_AND_THEN: Final = (
 )
 _LENGTHS: Final = (30, 30, 45, 60, 60, 90)
 _BUSYNESS: Final = {"ada": 4, "dana": 3, "layla": 3, "faye": 3}
-"""Meetings a day beside the habits; others have one or two."""
+"""Meetings a day beside the habits; other people have one or two."""
 
 
 def busy_weeks(

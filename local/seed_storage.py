@@ -15,7 +15,7 @@ from shared.wiring import Wiring
 
 
 async def enrol(environment: Mapping[str, str]) -> None:
-    """Write what the seed has; what is there already stays as it is."""
+    """Write the seed's rows; existing rows stay unchanged."""
     adapters = Wiring(Settings.from_environment(environment))
     now = datetime.now(UTC)
     try:

@@ -18,7 +18,7 @@ HOST: Final = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A port that is ours already."""
+    """An address whose port is taken by this process."""
 
     taken: socket.socket
     tls: ssl.SSLContext | None
@@ -61,7 +61,7 @@ class Acceptor:
         self._loop.add_reader(self._listening, self._accept)
 
     async def stop(self) -> None:
-        """Accept no more, and end the handshakes that are under way."""
+        """Stop accepting, and end the handshakes in progress."""
         self._loop.remove_reader(self._listening)
         connecting = dict(self._connecting)
         for task in connecting:
@@ -74,7 +74,7 @@ class Acceptor:
         try:
             connection, _ = self._listening.accept()
         except OSError:
-            return  # the peer has gone already
+            return  # the peer is gone already
         connection.setblocking(False)
         task = self._loop.create_task(self._connect(connection))
         self._connecting[task] = connection

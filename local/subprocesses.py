@@ -1,4 +1,4 @@
-"""Python processes of ours that never outlive us."""
+"""Child Python processes, which never outlive their parent."""
 
 import asyncio
 import contextlib
@@ -15,14 +15,14 @@ STOP_SECONDS: Final = 30.0
 
 
 class ChildFailed(Exception):
-    """A process ended that should not have; the message is for people."""
+    """A process ended unexpectedly; the message is for people."""
 
 
 @asynccontextmanager
 async def child(
     module: str, *arguments: str, environment: Mapping[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run *module* while the block runs, with *environment* on top of ours. Its log is ours."""
+    """Run *module* while the block runs, with *environment* on top of the parent's, and its log."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "local.exit_with_parent", module, *arguments),
@@ -30,7 +30,7 @@ async def child(
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, **environment, **_without_proxy()},
-        # Ctrl-C in the terminal is ours to pass on.
+        # The parent handles Ctrl-C in the terminal.
         start_new_session=True,
     )
     try:

@@ -1,7 +1,6 @@
-"""Who exists in the simulated Office 365: tenants, people, what is special about their mailboxes.
+"""The people of the simulated Office 365: tenants, people, peculiarities of their mailboxes.
 
-The simulators of Entra and Graph share one `World`; what is its own (tokens, events) each keeps
-itself.
+The simulators of Entra and Graph share one `World`. Each keeps its own state (tokens, events).
 """
 
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ class MailboxKind(StrEnum):
 
 @dataclass(slots=True)
 class WorkingHours:
-    """What mailboxSettings says. Times are wall-clock ``HH:MM``."""
+    """The working hours of mailboxSettings. Times are wall-clock ``HH:MM``."""
 
     days: tuple[str, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday")
     start: str = "08:00"
@@ -58,7 +57,7 @@ class Person:
     zone: str = "W. Europe Standard Time"
     """Zone of the mailbox: a Windows name, as nearly always, or an IANA one."""
     custom_zone: CustomZone | None = None
-    """If set, working hours carry this instead of *zone*."""
+    """If set, working hours have this instead of *zone*."""
     hours: WorkingHours = field(default_factory=WorkingHours)
     kind: MailboxKind = MailboxKind.ONLINE
     teams: bool = True
@@ -68,7 +67,7 @@ class Person:
     in_scope: bool = True
     """Inside the Exchange scope (RBAC) or access policy of the app; matters for app-only calls."""
     about: str = ""
-    """What is special about them, in a line."""
+    """Their peculiarity, in a line."""
     admin: bool = False
     """May approve apps for the whole tenant."""
 
@@ -85,24 +84,24 @@ class Tenant:
 
 @dataclass(slots=True)
 class World:
-    """Everything the simulators agree on."""
+    """The shared state of the simulators."""
 
     clock: CloudClock
     tenants: dict[str, Tenant]
     client_id: str
     """The app registration's client id, one for all tenants."""
     home_tenant_id: str
-    """Where the app registration and the platform live."""
+    """The tenant of the app registration and the platform."""
     platform_client_id: str
     """The platform's backend: a service principal of the home tenant with `Platform.Manage`."""
 
     def people(self) -> Iterator[Person]:
-        """Yield everybody, tenant by tenant."""
+        """Yield all people, tenant by tenant."""
         for tenant in self.tenants.values():
             yield from tenant.people
 
     def person(self, who: str) -> Person:
-        """Find somebody by key, address (any case) or object id. KeyError if there is nobody."""
+        """Find a person by key, address (any case) or object id. KeyError if there is none."""
         for person in self.people():
             if who in (person.key, person.object_id) or who.casefold() == person.address.casefold():
                 return person

@@ -296,7 +296,7 @@ def _delta_state(backend: GraphBackend, call: GraphRequest) -> DeltaState:
 
 
 def _changes(call: GraphRequest, state: DeltaState, look: EventView) -> list[Json]:
-    """Return what a round reports: removed ids first, then events as they are now."""
+    """Return the items of a round: removed ids first, then events in their current state."""
     inside: dict[str, Event] = {}
     for event in call.box.view(state.start, state.end):
         if event.master:

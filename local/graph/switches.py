@@ -48,7 +48,7 @@ class BehaviorFlags:
     schedule_errors: dict[str, str] = field(default_factory=dict)
     """Address to responseCode, answered for that mailbox inside the 200."""
     schedule_too_many_entries: bool = False
-    """Refuse every call with 5006, whatever the number of entries."""
+    """Refuse every call with 5006, for any number of entries."""
     schedule_too_many_answers: Literal["call", "mailbox"] = "call"
     """Whether 5006 is the whole call's status 400 or one mailbox's error."""
     schedule_entries_limit: int = 1000

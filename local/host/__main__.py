@@ -35,15 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _leave(app_dir)
     set_up_logging()
     app_modules = asyncio.run(_run(options, app_dir, started_in))
-    # As Azure ends a worker: nobody closes the app's connections for it, and a sync function that
-    # never ends does not keep the interpreter waiting.
+    # Like Azure, the host ends the worker without closing the app's connections. So a sync
+    # function that never ends does not keep the interpreter waiting.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0 if app_modules else 1)
 
 
 async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> list[ModuleType]:
-    """Return all modules that were loaded: what the app holds lives as long as they do."""
+    """Return all loaded modules: the app's objects live as long as they do."""
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -82,19 +82,19 @@ async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> 
 
 
 def _restart(host: DevelopmentHost, started_in: Path) -> None:
-    """Begin anew on the same port, as Azure kills the worker process: all that runs dies."""
+    """Restart on the same port, as Azure kills the worker process; running invocations end."""
     os.chdir(started_in)
     sys.stderr.flush()
-    # Its socket is handed on: nobody can take the port in between, and no connection is refused.
+    # The new process inherits the socket, so the port stays taken and no connection is refused.
     os.set_inheritable(host.listening.fileno(), True)
     again = ["--listening", str(host.listening.fileno())]
-    # With "=": a random key may begin with a dash.
+    # With "=", since a random key may begin with a dash.
     again += [f"--function-key={host.keys.function}", f"--master-key={host.keys.master}"]
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *again])  # noqa: S606
 
 
 def _leave(app_dir: Path) -> None:
-    """Go where the app is, and let it import nothing from where the host is."""
+    """Change to the app's folder, and remove the host's folder from its imports."""
     if app_dir != _HOST_ROOT:
         sys.path[:] = [each for each in sys.path if Path(each).resolve() != _HOST_ROOT]
     os.chdir(app_dir)

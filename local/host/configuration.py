@@ -1,4 +1,4 @@
-"""What `host.json` and the settings say, with the defaults and limits of the real host.
+"""Reads `host.json` and the settings, with the defaults and limits of the real host.
 
 Source: https://learn.microsoft.com/azure/azure-functions/functions-host-json
 """
@@ -26,12 +26,12 @@ _OVERRIDE: Final = "AzureFunctionsJobHost__"
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """`extensions.queues`: how queue triggers are polled."""
+    """`extensions.queues`: the polling of queue triggers."""
 
     batch_size: int = 16
     """Messages taken at once, 1 to 32."""
     new_batch_threshold: int = 8
-    """The next batch is taken when so many are still being handled."""
+    """The next batch is taken once only so many are still being handled."""
     max_dequeue_count: int = 5
     visibility_timeout: timedelta = timedelta()
     """How long a message stays hidden after a failed attempt."""
@@ -49,7 +49,7 @@ class HostOptions:
     function_timeout: timedelta | None = DEFAULT_TIMEOUT
     """None: no limit (`-1`)."""
     has_bundle: bool = False
-    """Whether `extensionBundle` names where queue bindings come from."""
+    """Whether `extensionBundle` is set, which provides the queue bindings."""
     queues: QueueOptions = QueueOptions()
 
 
@@ -57,7 +57,7 @@ def read_options(app_dir: Path, settings: Mapping[str, str]) -> HostOptions:
     """Return the options of the app in *app_dir*.
 
     Raises:
-        AppRefused: host.json is missing, is no JSON, or holds a value the host refuses.
+        AppRefused: host.json is missing, is not JSON, or has a value that the host refuses.
     """
     document = _overridden(_read(app_dir / "host.json"), settings)
     if document.get("version") != "2.0":
@@ -174,7 +174,7 @@ def _span(section: Mapping[str, Any], name: str, default: timedelta) -> timedelt
     if name not in section:
         return default
     value = section[name]
-    # Queue settings were milliseconds once; the host still takes them.
+    # Queue settings were milliseconds in the past; the host still accepts them.
     span = timedelta(milliseconds=value) if isinstance(value, int) else time_span(str(value))
     if span is None:
         raise AppRefused(f'host.json: {name} must be "hh:mm:ss"')

@@ -1,7 +1,7 @@
 """Finds storage queues by the name of a connection, as the host reads it from the settings.
 
 ``NAME`` (or ``AzureWebJobsNAME``) is a connection string; else ``NAME__queueServiceUri`` with
-``NAME__credential=managedidentity`` and ``NAME__clientId`` says where and as whom.
+``NAME__credential=managedidentity`` and ``NAME__clientId`` have the address and the identity.
 
 Source: https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection
 """
@@ -18,7 +18,7 @@ from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 HOST_STORAGE: Final = "AzureWebJobsStorage"
-# What `UseDevelopmentStorage=true` stands for: the emulator's well-known account.
+# The meaning of `UseDevelopmentStorage=true`: the emulator's well-known account.
 _DEVELOPMENT: Final = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
     "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
@@ -48,13 +48,13 @@ class Connections:
         self._credentials: list[AsyncTokenCredential] = []
 
     def queue(self, connection: str, queue: str) -> QueueClient:
-        """Return a client of *queue* that leaves contents as they are."""
+        """Return a client of *queue* that neither encodes nor decodes contents."""
         if connection not in self._services:
             self._services[connection] = self._open(connection)
         return self._services[connection].get_queue_client(queue)
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close the opened services."""
         for service in self._services.values():
             await service.close()
         for credential in self._credentials:
@@ -79,7 +79,7 @@ class Connections:
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
-        # aiohttp reads SSL_CERT_FILE when it is imported, which may be before it was set; the SDK's
+        # aiohttp reads SSL_CERT_FILE at its import, perhaps before the variable is set. The SDK's
         # `connection_verify` reads the file again for each request, which costs 37 ms.
         trusted = ssl.create_default_context(cafile=self._settings.get("SSL_CERT_FILE"))
         return aiohttp.ClientSession(
@@ -105,7 +105,7 @@ def _connection_string(name: str, settings: Mapping[str, str]) -> str | None:
 def _service_uri(name: str, settings: Mapping[str, str]) -> str | None:
     uri = settings.get(f"{name}__queueServiceUri")
     account = settings.get(f"{name}__accountName")
-    # An account's name alone works for the host's own storage only.
+    # An account's name without a URL works only for the host's own storage.
     if not uri and account and name == HOST_STORAGE:
         return f"https://{account}.queue.core.windows.net"
     return uri or None

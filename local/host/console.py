@@ -1,4 +1,4 @@
-"""What the host prints: log lines on standard error, one line of JSON on standard output.
+"""The host's output: log lines on standard error, one line of JSON on standard output.
 
 As on Azure the root logger is at INFO; the Azure SDK, which logs each request, is at WARNING.
 """
@@ -16,7 +16,7 @@ _LOST: Final = "[not in an invocation: Azure drops this] "
 
 
 def set_up_logging() -> None:
-    """Log to standard error from here on."""
+    """Log to standard error from now on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(mark)s%(message)s")

@@ -1,12 +1,12 @@
-"""Lets the program that started the host tell it what to do, over standard input and output.
+"""Commands from the parent process to the host, over standard input and output.
 
-One JSON object a line, each answered by one::
+One JSON object a line, each with one in reply::
 
     {"do": "drain"}                            {"done": 3}
     {"do": "timer", "name": "renew_batches"}   {"done": 1}
     anything else                              {"error": "…"}
 
-So tests decide when queues are handled, as they do in the process of a `DevelopmentHost`.
+So tests decide when queues are handled, as with a `DevelopmentHost` in their own process.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from local.host.host import DevelopmentHost
 
 
 async def run_command(host: DevelopmentHost) -> None:
-    """Do what standard input says, until it ends."""
+    """Run the commands on standard input, until it ends."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(lines), sys.stdin

@@ -1,4 +1,4 @@
-"""CORS as the platform does it: it answers preflights itself and exposes no headers.
+"""CORS like the platform's: it answers preflights itself and exposes no headers.
 
 Source: ASP.NET Core's CORS middleware, as the host sets it up.
 """
@@ -11,10 +11,10 @@ from aiohttp import web
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """Who may call from a page of another origin."""
+    """The origins whose pages may call."""
 
     origins: Sequence[str]
-    """``*`` is everybody."""
+    """``*`` is every origin."""
     supports_credentials: bool = False
 
     def preflight(self, request: web.Request) -> web.Response | None:
@@ -32,7 +32,7 @@ class Cors:
         return response
 
     def mark(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let the origin of *request* read *response*, if it may."""
+        """Let the origin of *request* read *response*, if it is allowed."""
         origin = self._allowed(request)
         if not origin:
             return

@@ -1,4 +1,4 @@
-"""What the development host refuses, as the worker or the host of Azure would.
+"""The refusals of the development host, which the worker or the host of Azure would share.
 
 AppRefused
 └── FunctionRefused      names the function
@@ -10,10 +10,10 @@ class AppRefused(Exception):
 
 
 class FunctionRefused(AppRefused):
-    """One function breaks a rule, which takes the whole app down."""
+    """One function breaks a rule, so the whole app fails to load."""
 
     def __init__(self, function: str, rule: str) -> None:
-        """Say of *function*, by its registered name, which *rule* it breaks."""
+        """Name the *rule* that *function* breaks, by its registered name."""
         super().__init__(f"cannot load the function {function!r}: {rule}")
         self.function = function
         self.rule = rule

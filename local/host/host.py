@@ -34,8 +34,8 @@ from local.serving import Acceptor
 T = TypeVar("T")
 
 GRACE: Final = timedelta(seconds=5)
-"""How long running invocations may take to end when the host stops."""
-# Kestrel takes 32 KiB of headers; aiohttp would stop at 8.
+"""The time for running invocations to end when the host stops."""
+# Kestrel accepts 32 KiB of headers; aiohttp's default is 8.
 _MAX_HEADER_BYTES: Final = 32 * 1024
 
 _log: Final = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class DevelopmentHost:
         async with DevelopmentHost(app_dir, {"STORAGE": connection_string}) as host:
             reply = await client.get(f"{host.url}/api/health")
 
-    An app that Azure would refuse does not raise: `failure` says why, every URL is a 404.
+    An app that Azure would refuse does not raise: `failure` has the reason, every URL is a 404.
     """
 
     def __init__(
@@ -78,18 +78,18 @@ class DevelopmentHost:
         """Prepare to run the app in *app_dir*.
 
         *environment*: settings on top of the process's own, for as long as the block runs.
-        *port*: 0 takes a free one. *listening*: a socket that has one already, ours from then on.
+        *port*: 0 takes a free one. *listening*: a listening socket, which the host then owns.
         *certificate* and *key*: PEM files; with them it is HTTPS.
         *polls_queues*, *runs_timers*: without them only `drain_queues` and `invoke_timer` do.
-        *open_queue*: where queues are, if not where the settings say.
+        *open_queue*: opens queues, in place of the services in the settings.
         """
         self.keys = Keys(
             function_key or secrets.token_urlsafe(), master_key or secrets.token_urlsafe()
         )
         self.functions: Sequence[IndexedFunction] = ()
-        """Those that run, in the order in which routes are tried."""
+        """The loaded functions, in the order in which routes are tried."""
         self.failure: AppRefused | None = None
-        """Why the app does not run."""
+        """The reason why the app does not run."""
         self._app_dir = app_dir.resolve()
         self._environment = dict(environment or {})
         self._address, self._port = address, port
@@ -118,19 +118,19 @@ class DevelopmentHost:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return self._port
 
     @property
     def listening(self) -> socket.socket:
-        """The socket it listens on, once it does."""
+        """The socket it listens on, once it has one."""
         if self._listening is None:
             raise RuntimeError("It does not listen yet.")
         return self._listening
 
     @property
     def counts(self) -> Counter[str]:
-        """How many invocations of each function have ended."""
+        """The ended invocations of each function."""
         return self._invoker.counts if self._invoker else Counter()
 
     async def __aenter__(self) -> Self:
@@ -152,11 +152,11 @@ class DevelopmentHost:
         await self._stack.aclose()
 
     async def run_in_app(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await *work* on the app's own loop, where its connections live."""
+        """Await *work* on the app's own loop, which owns its connections."""
         return await asyncio.wrap_future(self._worker.submit(work))
 
     async def drain_queues(self) -> int:
-        """Handle every message visible now, and what those send on. Return how many there were.
+        """Handle every visible message, and those that they enqueue. Return their number.
 
         QueueFailed if the storage does not answer.
         """
@@ -170,7 +170,7 @@ class DevelopmentHost:
 
         Raises:
             KeyError: there is no such timer.
-            Exception: whatever it raised.
+            Exception: the exception of the function.
         """
         await self._timers[name].run(past_due=past_due)
 
@@ -251,7 +251,7 @@ class DevelopmentHost:
     # --- stop
 
     async def _wind_down(self) -> None:
-        """Take nothing new, give running invocations a moment to end."""
+        """Accept no new work, and give running invocations a moment to end."""
         if self._acceptor:
             await self._acceptor.stop()
         for task in self._tasks:
@@ -289,7 +289,7 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _report(refused: AppRefused) -> None:
-    """Say why no function exists, with the traceback of the app's own error if there is one."""
+    """Log why no function exists, with the traceback of the app's own error if there is one."""
     cause = refused.__cause__
     lines = "".join(traceback.format_exception(cause)) if cause else ""
     _log.error("No functions found: every URL is a 404.\n%s%s", lines, refused)

@@ -1,4 +1,4 @@
-"""The host's HTTP side: routes, keys, the admin API, pages beside the functions."""
+"""The host's HTTP server: routes, keys, the admin API, pages beside the functions."""
 
 import asyncio
 import hmac
@@ -24,14 +24,14 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What callers show in ``x-functions-key`` or ``?code=``."""
+    """The keys that callers send in ``x-functions-key`` or ``?code=``."""
 
     function: str
     master: str
     """Opens everything, the admin API included."""
 
     def opens(self, request: web.Request, level: str) -> bool:
-        """Whether *request* may call what wants *level* (`anonymous`, `function`, `admin`)."""
+        """Whether *request* may call a function of *level* (`anonymous`, `function`, `admin`)."""
         if level == "anonymous":
             return True
         shown = request.headers.get("x-functions-key") or request.query.get("code") or ""
@@ -41,7 +41,7 @@ class Keys:
 
 @dataclass(slots=True)
 class HttpServer:
-    """Answers HTTP requests. Without functions, as after a failed load, every one with 404."""
+    """Answers HTTP requests. Without functions, as after a failed load, every answer is 404."""
 
     keys: Keys
     cors: Cors
@@ -49,7 +49,7 @@ class HttpServer:
     keeps_chunked_bodies: bool = False
     options: HostOptions = field(default_factory=HostOptions)
     functions: Sequence[IndexedFunction] = ()
-    """In the order in which their routes are tried."""
+    """The functions, in the order in which their routes are tried."""
     invoker: Invoker | None = None
     run_by_hand: Callable[[IndexedFunction, str], Awaitable[None]] | None = None
     """Runs a function that is not HTTP-triggered, for the admin API."""
@@ -114,12 +114,12 @@ class HttpServer:
         try:
             return to_response(await self.invoker.invoke(call))
         except BadReply as error:
-            _log.error("Functions.%s: %s", function.name, error)  # no traceback of the app's
+            _log.error("Functions.%s: %s", function.name, error)  # without a traceback of the app
         except Exception:  # noqa: BLE001  # the invoker logged it; a caller learns nothing
             return web.Response(status=500)
         return web.Response(status=500)
 
-    # --- the admin API of the real host, as far as a developer needs it
+    # --- the part of the real host's admin API that a developer needs
 
     async def _admin(self, request: web.Request, path: list[str]) -> web.Response:
         if not self.keys.opens(request, "admin"):
@@ -136,7 +136,7 @@ class HttpServer:
         return web.Response(status=404)
 
     async def _start(self, request: web.Request, name: str) -> web.Response:
-        """Start a timer or queue function; like the real host, do not wait for its end."""
+        """Start a timer or queue function without waiting for its end, like the real host."""
         wanted = [each for each in self.functions if each.name.lower() == name.lower()]
         if not wanted or isinstance(wanted[0].trigger, HttpRoute) or self.run_by_hand is None:
             return web.Response(status=404)

@@ -1,6 +1,6 @@
-"""Imports the app's `function_app.py` as the worker does, and says where its modules came from.
+"""Imports the app's `function_app.py` as the worker does, and checks the origin of its modules.
 
-The app shares this process, so its modules are set aside again when the host closes: the next host
+The app shares this process, so its modules are removed when the host closes. The next host then
 imports a fresh copy, as a new worker process would.
 """
 
@@ -26,9 +26,9 @@ from local.host.errors import AppRefused
 SCRIPT: Final = "function_app"
 # The program that imports the app is not part of it, though it may live in the same folder.
 _HOST_PACKAGES: Final = frozenset({__name__.partition(".")[0], "tests", "conftest", "__main__"})
-# What Microsoft ships beside the worker, with what azure-functions itself needs.
+# The packages that Microsoft ships beside the worker, with the dependencies of azure-functions.
 _SHIPPED: Final = frozenset({"azure-functions", "grpcio", "protobuf", "werkzeug", "markupsafe"})
-# Where a package built with its requirements carries them.
+# The folder in which a built package carries its requirements.
 _PACKAGES: Final = Path(".python_packages/lib/site-packages")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -56,8 +56,8 @@ def import_app(app_dir: Path) -> list[Function]:
     """Import `function_app.py` of *app_dir* and return its registered functions.
 
     Raises:
-        AppRefused: what the worker or the host would not take. An error of the app's own code is
-            its cause, with its traceback.
+        AppRefused: the worker or the host would refuse the app. An error of the app's own code is
+        its cause, with its traceback.
     """
     if not (app_dir / f"{SCRIPT}.py").is_file():
         raise AppRefused(f"{SCRIPT}.py is missing in {app_dir}")
@@ -97,7 +97,7 @@ def _advice(error: ImportError) -> str:
 def _taken_out(app_dir: Path) -> dict[str, ModuleType]:
     """Take the modules that came from *app_dir* out of `sys.modules` and return them.
 
-    With them what another app brought under the same names: it would be taken for this one's.
+    Also remove another app's modules of the same names: they would be taken for this app's.
     """
     app_dir = app_dir.resolve()
     own_names = {SCRIPT} | {path.stem for path in app_dir.glob("*.py")}
@@ -118,14 +118,14 @@ def _is_of(module: ModuleType, app_dir: Path) -> bool:
     return file is not None and file.is_relative_to(app_dir) and not _is_installed(file)
 
 
-# --- where modules come from
+# --- the origin of modules
 
 
 def _check_origins(app_dir: Path, names: set[str]) -> None:
     """Refuse modules that the deployed app would not have.
 
-    Modules that the host had imported before cannot be judged; a run of the unpacked package in an
-    interpreter of its own shows those too.
+    Modules that the host had imported before cannot be checked. A run of the unpacked package in an
+    interpreter of its own checks those too.
     """
     ignored = _ignored(app_dir)
     allowed: frozenset[str] | None = None
@@ -177,9 +177,9 @@ def _ignored(app_dir: Path) -> list[str]:
 
 
 def _required(app_dir: Path) -> frozenset[str]:
-    """Return the distributions that requirements.txt brings, those they need included.
+    """Return the distributions of requirements.txt, with their dependencies.
 
-    Markers and extras are not weighed: a few too many names, never one too few.
+    Markers and extras are ignored, so there may be too many names, but never too few.
     """
     try:
         lines = (app_dir / "requirements.txt").read_text(encoding="utf-8").splitlines()
@@ -209,7 +209,7 @@ def _file(module: ModuleType | None) -> Path | None:
 
 @functools.cache
 def _resolved(path: str) -> Path:
-    # Thousands of modules are asked for, again with every app that a process loads.
+    # Cached: every app that a process loads asks for thousands of modules.
     return Path(path).resolve()
 
 

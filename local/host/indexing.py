@@ -1,7 +1,7 @@
 """Indexes the app's functions as the worker does, then checks what the host checks.
 
-The worker looks at each function with `inspect.signature` and `typing.get_type_hints`; what it and
-the host refuse is refused here, in words that name the function and the rule.
+The worker reads each function with `inspect.signature` and `typing.get_type_hints`. This module
+refuses what the worker and the host refuse, and names the function and the rule.
 
 Source: azure-functions-python-worker, `functions.py` and `loader.py` (worker 4.x); the host's
 `ScriptHost` and `Utility` (4.1037).
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import azure.functions as func
-from azure.functions._thirdparty import typing_inspect  # the worker judges with this copy
+from azure.functions._thirdparty import typing_inspect  # the worker checks with this copy
 from azure.functions.decorators.core import Binding
 from azure.functions.decorators.function_app import Function
 
@@ -63,12 +63,12 @@ class QueueBinding:
 
     queue: str
     connection: str
-    """The name of the setting, or the prefix of the settings, that says where it is."""
+    """The name of the setting, or the prefix of the settings, with its address."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and when a failed timer runs again."""
+    """The number and delay of a failed timer's retries."""
 
     max_retries: int
     least: timedelta
@@ -91,7 +91,7 @@ class TimerSchedule:
 
 @dataclass(frozen=True, slots=True)
 class IndexedFunction:
-    """A function that both worker and host take."""
+    """A function that both worker and host accept."""
 
     name: str
     call: Callable[..., Any]
@@ -101,17 +101,17 @@ class IndexedFunction:
     trigger_name: str
     """The parameter that gets the trigger's object."""
     trigger_converter: str
-    """Which converter makes it: the binding's own, or `generic` for `str` and `bytes`."""
+    """Its converter: the binding's own, or `generic` for `str` and `bytes`."""
     trigger: HttpRoute | QueueBinding | TimerSchedule
     outputs: Mapping[str, tuple[str, QueueBinding]]
-    """Parameters and `$return` that go to queues, with the converter each uses."""
+    """Parameters and `$return` that go to queues, each with its converter."""
     returns_http: bool
     http_out: str | None = None
-    """The parameter whose value is the response, where `$return` is not."""
+    """The parameter whose value is the response, if `$return` is not."""
 
     @property
     def has_return(self) -> bool:
-        """Whether its result goes anywhere. If not, a result is an error."""
+        """Whether its result goes to a binding. If not, a result is an error."""
         return self.returns_http or RETURN in self.outputs
 
 
@@ -191,7 +191,7 @@ def _accepted(
     )
 
 
-# --- what the worker checks
+# --- the worker's checks
 
 
 def _hints(name: str, call: Callable[..., Any]) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def _check_parameters(name: str, declared: set[str], bound: set[str]) -> None:
 
 
 def _converter(name: str, binding: Binding, has_hint: bool, hint: Any) -> str:  # noqa: ANN401, FBT001  # any annotation may stand there
-    """Return which converter serves the parameter of *binding*, after checking its annotation."""
+    """Return the converter for the parameter of *binding*, after checking its annotation."""
     binding_type = str(binding.type)
     if not has_hint:
         return binding_type
@@ -284,7 +284,7 @@ def _check_return(name: str, binding: Binding, hint: Any) -> None:  # noqa: ANN4
         )
 
 
-# --- what the host checks
+# --- the host's checks
 
 
 def _check_bindings(name: str, bindings: Sequence[Binding], options: HostOptions) -> None:

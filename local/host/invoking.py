@@ -20,7 +20,7 @@ from local.host.messages import bodies, encode
 from local.host.queue_client import Queue
 from local.host.worker import Call, FunctionTimedOut, Worker
 
-# Frames between the host and the app: our package's and the standard library's.
+# Frames between the host and the app: those of this package and of the standard library.
 _OURS: Final = (
     str(Path(__file__).parent),
     sysconfig.get_path("stdlib") + "/asyncio",
@@ -31,13 +31,13 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One that has ended."""
+    """An ended invocation."""
 
     function: str
     id: str
     duration: timedelta
     error: BaseException | None
-    """None: it succeeded, its outputs are sent."""
+    """None: it succeeded, and its outputs are sent."""
 
 
 class Invoker:
@@ -52,7 +52,7 @@ class Invoker:
         on_invocation: Callable[[Invocation], None] | None = None,
         on_timeout: Callable[[], None] | None = None,
     ) -> None:
-        """Tell *on_invocation* of each that ended, *on_timeout* when the worker would be killed."""
+        """Call *on_invocation* after each one, *on_timeout* when Azure would kill the worker."""
         self.counts: Counter[str] = Counter()
         """Invocations that ended, by function."""
         self._worker = worker
@@ -65,15 +65,15 @@ class Invoker:
         self._idle.set()
 
     async def invoke(self, call: Call) -> Datum | None:
-        """Run *call* and send its outputs; return what goes back to an HTTP caller.
+        """Run *call* and send its outputs; return the result for an HTTP caller.
 
         Raises:
-            Exception: whatever failed. Its traceback is logged already.
+            Exception: the error of the function or of an output. Its traceback is logged already.
         """
         return await self._during(self._timed(call))
 
     async def is_idle(self, within: timedelta) -> bool:
-        """Whether all running invocations end *within* that time."""
+        """Return whether all running invocations end *within* that time."""
         try:
             await asyncio.wait_for(self._idle.wait(), within.total_seconds())
         except TimeoutError:

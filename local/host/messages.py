@@ -30,7 +30,7 @@ def decode(content: str, *, is_base64: bool) -> str:
 
 
 def encode(body: bytes, *, is_base64: bool) -> str:
-    """Return *body* as it is stored. ValueError if it is too large, or no text where it must be."""
+    """Return *body* in its stored form. ValueError if it is too large, or not text as required."""
     try:
         content = base64.b64encode(body).decode() if is_base64 else body.decode()
     except UnicodeDecodeError as error:
@@ -61,10 +61,10 @@ def metadata(message: TakenMessage, text: str, queue: str) -> dict[str, Datum]:
 
 
 def bodies(output: Datum) -> list[bytes]:
-    """Return the messages that the host makes of an *output*. ValueError if it fails at that.
+    """Return the messages that the host makes of an *output*. ValueError if it cannot.
 
-    Bytes stay as they are. A text that looks like an object is printed again, one that looks like
-    an array becomes a message per element.
+    Bytes stay unchanged. Text that looks like an object is parsed and printed again; text that
+    looks like an array becomes a message per element.
     """
     value = output.value
     if output.type == "bytes":

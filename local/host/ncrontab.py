@@ -42,7 +42,7 @@ class Ncrontab:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the schedule that *text* writes. ValueError says what is wrong with it."""
+        """Return the schedule in *text*. ValueError names the error in it."""
         if re.fullmatch(r"[\d.:]+", text) and ":" in text:
             raise ValueError("a time span works on App Service plans alone; use six fields")
         fields = text.split()

@@ -1,7 +1,7 @@
-"""JSON as the host's Newtonsoft.Json changes it on the way through.
+"""JSON as the host's Newtonsoft.Json rewrites it.
 
 The host parses strings that look like JSON and prints them again: objects indented, dates with
-another zone or fewer digits. Code that must arrive unchanged gives bytes.
+another zone or fewer digits. To send JSON unchanged, a function returns bytes.
 
 Source: the host's `FunctionBinding.ReadAsEnumerable` and `HttpBinding.CreateResult` (4.1037).
 """
@@ -17,7 +17,7 @@ _DATE: Final = re.compile(
 
 
 def looks_like_json(text: str) -> bool:
-    """Whether the host takes *text* for an object or an array."""
+    """Return whether the host takes *text* for an object or an array."""
     text = text.strip()
     return text[:1] + text[-1:] in {"{}", "[]"} and len(text) > 1
 
@@ -29,7 +29,7 @@ def parse(text: str, *, rewrites_dates: bool = True) -> Any:  # noqa: ANN401  # 
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401  # any JSON
-    """Return what `JToken.ToString()` makes of *value*: strings bare, the rest indented JSON."""
+    """Return `JToken.ToString()` of *value*: strings bare, other values as indented JSON."""
     if isinstance(value, str):
         return value
     if value is None:

@@ -1,4 +1,4 @@
-"""What the host does with one storage queue: the port, and the adapter to the real service."""
+"""The host's operations on one storage queue: the port, and the adapter to the real service."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""Of a message as it is stored, base64 included."""
+"""The limit of a stored message, base64 included."""
 
 
 class QueueFailed(Exception):
@@ -19,7 +19,7 @@ class QueueFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TakenMessage:
-    """A message that is hidden from others while it is handled."""
+    """A message that is hidden from other workers while it is handled."""
 
     id: str
     pop_receipt: str
@@ -29,26 +29,26 @@ class TakenMessage:
     inserted_at: datetime
     expires_at: datetime
     visible_at: datetime
-    """When it appears again if nobody deletes it."""
+    """The time at which it appears again unless it is deleted."""
 
 
 class Queue(Protocol):
     """One queue. Every method raises QueueFailed."""
 
     async def create(self) -> None:
-        """Make the queue if it is not there."""
+        """Create the queue unless it exists."""
 
     async def receive(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
-        """Return up to *most* visible messages, hidden for that long. None: an empty list."""
+        """Return up to *most* visible messages, hidden for that time; perhaps none."""
 
     async def extend_visibility(self, message: TakenMessage, hidden_for: timedelta) -> TakenMessage:
         """Set when *message* appears again. Return it with its new receipt."""
 
     async def delete(self, message: TakenMessage) -> None:
-        """Delete *message*. One that is gone or was taken by somebody else is no error."""
+        """Delete *message*. It is no error if it is gone, or another worker has taken it."""
 
     async def send(self, content: str) -> None:
-        """Add a message, stored as *content* is."""
+        """Add a message with exactly this *content*."""
 
 
 class StorageQueue:
@@ -59,7 +59,7 @@ class StorageQueue:
         self._client = client
 
     async def create(self) -> None:
-        """Make the queue if it is not there."""
+        """Create the queue unless it exists."""
         try:
             await self._client.create_queue()
         except AzureError as error:
@@ -96,7 +96,7 @@ class StorageQueue:
         return _again(message, str(updated.pop_receipt), hidden_for)
 
     async def delete(self, message: TakenMessage) -> None:
-        """Delete *message*. One that is gone or was taken by somebody else is no error."""
+        """Delete *message*. It is no error if it is gone, or another worker has taken it."""
         try:
             await self._client.delete_message(message.id, message.pop_receipt)
         except ResourceNotFoundError:
@@ -107,7 +107,7 @@ class StorageQueue:
             raise _failed(error) from error
 
     async def send(self, content: str) -> None:
-        """Add a message, stored as *content* is."""
+        """Add a message with exactly this *content*."""
         try:
             await self._client.send_message(content)
         except AzureError as error:

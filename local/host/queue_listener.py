@@ -1,4 +1,4 @@
-"""Queue triggers: polls, runs, deletes what succeeded, shows what failed again, removes poison.
+"""Queue triggers: polls, runs, deletes after success, retries after failure, moves poison messages.
 
 Source: azure-sdk-for-net, WebJobs Storage extension 5.x: `QueueListener`, `QueueProcessor`.
 """
@@ -21,7 +21,7 @@ from local.host.queue_client import Queue, QueueFailed, TakenMessage
 from local.host.worker import Call
 
 HIDDEN_FOR: Final = timedelta(minutes=10)
-"""How long a message is ours; renewed at half of it."""
+"""The lease of a message; renewed at half of it."""
 _FIRST_WAIT: Final = timedelta(milliseconds=100)
 
 _log: Final = logging.getLogger(__name__)
@@ -40,14 +40,14 @@ class QueueListener:
         open_queue: Callable[[QueueBinding], Queue],
         delivers_twice: bool = False,
     ) -> None:
-        """*delivers_twice*: run each message a second time after success (it may happen)."""
+        """*delivers_twice*: run each message again after success, as at-least-once delivery may."""
         self.function = function
         self._options = options
         self._invoker = invoker
         self._delivers_twice = delivers_twice
         self._name = binding.queue
         self._queue = open_queue(binding)
-        # A poison queue has none of its own: its messages come back for ever.
+        # A poison queue has no poison queue of its own: its messages are retried for ever.
         self._poison = (
             None
             if binding.queue.endswith(POISON)
@@ -56,7 +56,7 @@ class QueueListener:
         self._handling: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
-        """Poll until cancelled, then leave what is running to run."""
+        """Poll until cancelled; running invocations continue."""
         wait = _FIRST_WAIT
         is_created = False
         while True:
@@ -76,7 +76,7 @@ class QueueListener:
                 wait = min(wait * 2, self._options.max_polling_interval)
 
     async def drain(self) -> int:
-        """Handle all that is visible and all that is running. Return how many were taken."""
+        """Handle all visible and running messages. Return the number taken."""
         await self._queue.create()
         total = 0
         while found := await self._start_batch():
@@ -86,7 +86,7 @@ class QueueListener:
         return total
 
     async def wait_idle(self) -> None:
-        """Wait for the messages that are being handled."""
+        """Wait until no message is being handled."""
         while self._handling:
             await asyncio.wait(self._handling)
 
@@ -96,7 +96,7 @@ class QueueListener:
             task.cancel()
 
     async def run_once(self, text: str) -> None:
-        """Run the function on *text* as if it were a message, which it is not."""
+        """Run the function on *text* as if it were a message."""
         await self._invoker.invoke(Call(self.function, Datum(text, "string")))
 
     async def _start_batch(self) -> int:
@@ -115,7 +115,7 @@ class QueueListener:
         try:
             await self._handled(message)
         except QueueFailed as error:
-            # It appears again when its time is over: at least once.
+            # The message appears again when its lease expires: at-least-once.
             _log.warning("Message %s of queue %r: %s", message.id, self._name, error)
 
     async def _handled(self, message: TakenMessage) -> None:

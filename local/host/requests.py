@@ -1,7 +1,7 @@
 """HTTP requests on their way to a function, and its answers on their way out.
 
 Source: the host's `GrpcMessageConversionExtensions`, `HttpBinding`, `RawScriptResult` (4.1037), and
-what Kestrel refuses to send.
+the values that Kestrel refuses to send.
 """
 
 import logging
@@ -35,7 +35,7 @@ class BadReply(Exception):
 async def to_datum(
     request: web.Request, route_params: Mapping[str, str], *, keeps_chunked: bool
 ) -> Datum:
-    """Return *request* as the worker gets it.
+    """Return *request* in the worker's form.
 
     Without *keeps_chunked* a body without Content-Length arrives empty, as it may on Azure.
     """
@@ -53,7 +53,7 @@ async def to_datum(
 
 
 def to_response(returned: Datum | None) -> web.Response:
-    """Return the answer that a function's result makes. BadReply if none can be sent."""
+    """Return the response for a function's result. BadReply if it cannot be sent."""
     if returned is None:
         return web.Response(status=204)
     if returned.type == "string":

@@ -12,7 +12,9 @@ from urllib.parse import unquote
 from aiohttp import web
 
 _CONFIGURATION: Final = "staticwebapp.config.json"
-"""Of Azure Static Web Apps; its `globalHeaders` hold here as well, and it is not served."""
+"""The configuration file of Azure Static Web Apps. Its `globalHeaders` apply here as well; it is
+not served.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class StaticSite:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return what ``DIR=/path`` says. ValueError if it says something else."""
+        """Return the site of ``DIR=/path``. ValueError for any other text."""
         folder, separator, path = text.rpartition("=")
         if not separator or not path.startswith("/"):
             raise ValueError(f"{text!r} is not DIR=/path")
@@ -36,8 +38,8 @@ class StaticSite:
     def answer(self, request: web.Request) -> web.StreamResponse | None:
         """Return the page for *request*, None if it is not for this site.
 
-        A path that is no file gets `index.html`, so that a page may route by itself; one that
-        looks like a file, or a caller who wants no page, does not.
+        A path without a file gets `index.html`, so that a page may route by itself. A path that
+        looks like a file gets none, and neither does a caller that does not accept HTML.
         """
         path = unquote(request.raw_path.partition("?")[0])
         if request.method not in {"GET", "HEAD"} or not self._is_under(path):

@@ -34,7 +34,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What stands between two slashes."""
+    """The part between two slashes."""
 
     pattern: re.Pattern[str]
     """Matches the decoded text; one group per parameter."""
@@ -42,7 +42,7 @@ class Segment:
 
     @property
     def whole(self) -> Parameter | None:
-        """The parameter this segment is, if it is nothing else."""
+        """The segment's parameter, if the segment consists of it alone."""
         is_whole = len(self.parameters) == 1 and self.pattern.pattern == "(.+)"
         return self.parameters[0] if is_whole else None
 
@@ -56,7 +56,7 @@ class RouteTemplate:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the template that *text* writes. ValueError says what is wrong with it."""
+        """Return the template in *text*. ValueError names the error in it."""
         if "//" in text or text.startswith("~"):
             raise ValueError(f"{text!r} holds an empty segment or starts with '~'")
         segments = tuple(_segment(part) for part in text.strip("/").split("/") if part)
@@ -69,7 +69,7 @@ class RouteTemplate:
         return cls(text, segments)
 
     def match(self, path: Sequence[str]) -> dict[str, str] | None:
-        """Return the parameters out of the decoded segments of a *path*, None if it differs."""
+        """Return the parameters in the decoded segments of a *path*; None without a match."""
         values: dict[str, str] = {}
         for position, segment in enumerate(self.segments):
             whole = segment.whole

@@ -1,4 +1,4 @@
-"""Timer triggers: runs each when it comes due, never two runs of one at a time."""
+"""Timer triggers: runs each function when due, never two runs of it at once."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from local.host.invoking import Invoker
 from local.host.worker import Call, RetryContext
 
 _log: Final = logging.getLogger(__name__)
-# A long sleep is cut, so that a clock that was set or a laptop that slept is noticed.
+# Long sleeps are split, so that a changed clock or a resumed laptop is noticed.
 _LONGEST_SLEEP: Final = 30.0
 
 
@@ -21,7 +21,7 @@ class TimerListener:
     """Serves one timer-triggered function."""
 
     def __init__(self, function: IndexedFunction, timer: TimerSchedule, invoker: Invoker) -> None:
-        """Serve *function* as *timer* says."""
+        """Serve *function* by the schedule *timer*."""
         self.function = function
         self._timer = timer
         self._invoker = invoker
@@ -39,10 +39,10 @@ class TimerListener:
             await self._tick()
 
     async def run(self, *, past_due: bool = False) -> None:
-        """Run the function now, after a run that is going on.
+        """Run the function now, after any current run has ended.
 
         Raises:
-            Exception: what the last attempt raised; its traceback is logged already.
+            Exception: the exception of the last attempt; its traceback is logged already.
         """
         async with self._lock:
             now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Runs the app: one thread with one event loop for what is async, a pool of threads for the rest.
+"""Runs the app: one thread with one event loop for async functions, a thread pool for the others.
 
 As in the worker process of Azure, a blocking call in an async function stops every invocation.
 
@@ -38,7 +38,7 @@ class FunctionTimedOut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an invocation gave back, as the worker sends it to the host."""
+    """The result of an invocation, in the form that the worker sends to the host."""
 
     returned: Datum | None
     outputs: Mapping[str, Datum]
@@ -46,7 +46,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the host sends to the worker for one invocation."""
+    """The host's message to the worker for one invocation."""
 
     function: IndexedFunction
     data: Datum
@@ -82,8 +82,9 @@ class Worker:
         """Run one invocation.
 
         Raises:
-            FunctionTimedOut: *timeout* passed. The invocation goes on: nobody tells Python.
-            Exception: what the function raised, or the worker made of its result.
+            FunctionTimedOut: *timeout* passed. The invocation continues, since Python is not
+            notified.
+            Exception: the function's exception, or the worker's for its result.
         """
         future = asyncio.wrap_future(self.submit(self._invoked(call)))
         try:
@@ -91,14 +92,14 @@ class Worker:
             return await asyncio.wait_for(asyncio.shield(future), seconds)
         except TimeoutError:
             if future.done():
-                return future.result()  # its own TimeoutError, or just in time
+                return future.result()  # the function's own TimeoutError, or it ended just in time
             future.add_done_callback(_forget)
             raise FunctionTimedOut(
                 f"Timeout value of {timeout} exceeded by function {call.function.name!r}"
             ) from None
 
     async def stop(self) -> None:
-        """Cancel what still runs and end the thread; leave it alone if the app blocks its loop."""
+        """Cancel running invocations and end the thread; abandon it if the app blocks its loop."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         try:
             cancelled = asyncio.wrap_future(self.submit(self._cancelled()))
@@ -155,7 +156,7 @@ class Worker:
 
 
 class Out:
-    """What a function's ``func.Out`` parameter gets."""
+    """The value of a function's ``func.Out`` parameter."""
 
     def __init__(self) -> None:
         """Start without a value."""
@@ -166,7 +167,7 @@ class Out:
         self._value = val
 
     def get(self) -> Any:  # noqa: ANN401
-        """Return what was set, or None."""
+        """Return the value that was set, or None."""
         return self._value
 
 
@@ -181,7 +182,7 @@ class TraceContext:
 
 @dataclass(frozen=True, slots=True)
 class RetryContext:
-    """Which attempt of a retry policy this is."""
+    """The attempt of a retry policy."""
 
     retry_count: int
     max_retry_count: int
@@ -189,7 +190,7 @@ class RetryContext:
 
 
 class Context(func.Context):
-    """What a parameter named ``context`` gets."""
+    """The value of a parameter named ``context``."""
 
     def __init__(self, call: Call) -> None:
         """Describe *call*."""
@@ -202,7 +203,7 @@ class Context(func.Context):
 
     @property
     def thread_local_storage(self) -> Any:  # noqa: ANN401  # a threading.local
-        """Set its ``invocation_id`` in a thread of one's own, so that log lines are kept."""
+        """Set its ``invocation_id`` in a thread of the app's own, to keep its log lines."""
         return _thread_local
 
     @property
@@ -212,7 +213,7 @@ class Context(func.Context):
 
     @property
     def function_directory(self) -> str:
-        """Where the function's file is."""
+        """The folder of the function's file."""
         return self._call.function.directory
 
     @property
@@ -222,7 +223,7 @@ class Context(func.Context):
 
     @property
     def retry_context(self) -> Any:  # noqa: ANN401  # shaped as azure.functions.RetryContext
-        """Which attempt this is, None without a retry policy."""
+        """The current attempt; None without a retry policy."""
         return self._call.retry
 
 

@@ -25,14 +25,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class ServiceConditions:
-    """How the vault does. All of it can change while it runs."""
+    """The vault's condition. All of it can change while the vault runs."""
 
     is_down: bool = False
     """503 to everything."""
     delay: timedelta = timedelta()
     """Before every answer, in real time."""
     throttled: int = 0
-    """So many requests get 429 first."""
+    """The number of next requests that get 429."""
     retry_after_seconds: int = 1
     forbids: bool = False
     """403: the role assignment is missing."""
@@ -49,7 +49,7 @@ class VaultError(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> web.Response:
-        """Return it as the API does."""
+        """Return the refusal in the API's form."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.inner:
             error["innererror"] = {"code": self.inner}
@@ -79,7 +79,7 @@ class _ChangeSecret(BaseModel):
 
 
 class KeyVaultSimulator:
-    """One vault, read by whom *readers* names (object ids), with tokens of *tenant_id*."""
+    """One vault. *readers* (object ids) may read it, with tokens of *tenant_id*."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class KeyVaultSimulator:
         self.conditions = ServiceConditions()
         self.readers = readers
         self.reads: list[str] = []
-        """Names of secrets whose value was given out, in order."""
+        """Names of secrets whose value was read, in order."""
         self._root_url = root_url.rstrip("/")
         self._login_url = login_url.rstrip("/")
         self._tenant_id = tenant_id
@@ -109,7 +109,7 @@ class KeyVaultSimulator:
         router.add_get("/secrets/{name}/versions", self._versions)
         router.add_put("/secrets/{name}", self._set)
         router.add_delete("/secrets/{name}", self._delete)
-        # The SDK asks for the current version with an empty last part.
+        # The SDK requests the current version with an empty last segment.
         router.add_get("/secrets/{name}{slash:/?}", self._get)
         router.add_get("/secrets/{name}/{version}", self._get)
         router.add_patch("/secrets/{name}/{version}", self._change)
@@ -120,11 +120,11 @@ class KeyVaultSimulator:
         router.add_patch("/_control", self._set_control)
         return app
 
-    # --- who may
+    # --- access
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let weather and access control speak first; translate refusals."""
+        """Apply conditions and access control first; translate refusals."""
         if request.path.startswith("/_control"):
             return await handler(request)
         try:
@@ -214,7 +214,7 @@ class KeyVaultSimulator:
 
     async def _versions(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        # In the order of their random ids, as the service lists them: not by age.
+        # In the order of their random ids, as the service lists them, not by age.
         versions = sorted(self.vault.secrets.get(name.lower(), []), key=lambda each: each.version)
         return self._page(request, [self._item(name, each) for each in versions])
 

@@ -1,4 +1,4 @@
-"""The secrets a vault holds: versions, attributes, and deletion that can be taken back."""
+"""The secrets of a vault: versions, attributes, and deletion that can be undone."""
 
 import secrets
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ RECOVERABLE_DAYS: Final = 90
 
 @dataclass(slots=True)
 class SecretVersion:
-    """One version of a secret. *expires_at* and *not_before* inform; they refuse nothing."""
+    """One version of a secret. *expires_at* and *not_before* are informative only."""
 
     version: str
     value: str = field(repr=False)
@@ -27,7 +27,7 @@ class SecretVersion:
 
 
 class Vault:
-    """Secrets by name, each a list of versions, oldest first. Names know no case."""
+    """Secrets by name, each a list of versions, oldest first. Names ignore letter case."""
 
     def __init__(self, clock: CloudClock) -> None:
         self._clock = clock
@@ -69,7 +69,7 @@ class Vault:
         return next((each for each in versions if each.version == version), None)
 
     def delete(self, name: str) -> bool:
-        """Put the secret aside. False if there is none."""
+        """Delete the secret, recoverably. False if there is none."""
         versions = self.secrets.pop(name.lower(), None)
         if versions is None:
             return False
@@ -77,7 +77,7 @@ class Vault:
         return True
 
     def recover(self, name: str) -> bool:
-        """Take a deletion back. False if there was none."""
+        """Undo a deletion. False if there was none."""
         kept = self.deleted.pop(name.lower(), None)
         if kept is None:
             return False

@@ -1,6 +1,6 @@
-"""A little Outlook: each seeded person's simulated mailbox as a week, to do what people do in it.
+"""A small Outlook: each seeded person's simulated mailbox as a week, with the acts of people.
 
-Plain on purpose: nobody should take it for the product, or for Outlook.
+It is plain on purpose, so that it is not mistaken for the product, or for Outlook.
 """
 
 import html
@@ -35,8 +35,8 @@ _ANSWERS: Final = {
 class OutlookPages:
     """Serves the pages for the mailboxes of one simulated Graph.
 
-    What people do goes to the simulator's own control API, which is served here as well: a page
-    may only ask where it comes from.
+    The acts go to the simulator's own control API. It is served here as well, since a page may only
+    call its own origin.
     """
 
     def __init__(self, graph: GraphSimulator) -> None:
@@ -97,7 +97,7 @@ class OutlookPages:
 
 
 def _shown(event: Event) -> dict[str, Any]:
-    """Return what the page shows of *event*. Instants are UTC."""
+    """Return the page's data of *event*. Instants are UTC."""
     details = event.details
     return {
         "id": (event.master or event).id(immutable=True),
