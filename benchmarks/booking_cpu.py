@@ -1,9 +1,9 @@
-"""CPU that a request costs the app's own process, the local cloud running in others.
+"""CPU cost of a request in the app's own process, with the local cloud in other processes.
 
-The functions are called as the worker calls them. First Graph and storage are really spoken to,
-over TLS, by the SDKs' clients; then they answer at once within the process (Graph below its SDK,
-tables below our stores), which leaves what the app itself costs beyond them. Only CPU time of this
-process counts: waiting costs nothing. What follows the answer is other messages' cost.
+The functions are called as the worker calls them. The first run calls Graph and storage over TLS,
+by the SDKs' clients. In the second run they answer at once within the process (Graph below its SDK,
+tables below the stores), so only the app's own cost is left. Only CPU time of this process counts;
+waiting costs nothing. The work after the answer is the cost of other messages.
 
 Run with ``python -m benchmarks.booking_cpu [--profile]``.
 """
@@ -36,11 +36,11 @@ GOAL_MS: Final = 8.0
 _WARM_UP: Final = 20
 _BOOKINGS: Final = 120
 _A_DAY: Final = 4
-"""In the evening, when nobody has anything."""
+"""Sessions in the evening, when all seeded people are free."""
 
 
 async def main(arguments: tuple[str, ...] = ()) -> None:
-    """Print the median of each operation, beside the goal."""
+    """Print the median and the goal of each operation."""
     with tempfile.TemporaryDirectory() as folder:
         async with LocalCloud(folder=Path(folder)) as cloud:
             await _enrolled(cloud)
@@ -82,7 +82,7 @@ async def _app(cloud: LocalCloud, arguments: tuple[str, ...]) -> dict[str, list[
 
 
 async def _enrolled(cloud: LocalCloud) -> None:
-    """Write the seeded organizations; the SDKs want the settings in the process itself."""
+    """Write the seeded organizations. The SDKs read the settings from the environment."""
     known = dict(os.environ)
     os.environ.update(cloud.environment)
     try:
@@ -96,7 +96,7 @@ async def _enrolled(cloud: LocalCloud) -> None:
 
 
 class _Within:
-    """A world's tables without a connection between."""
+    """A world's tables, called directly instead of over a connection."""
 
     def __init__(self) -> None:
         self._world = World({})
@@ -107,17 +107,17 @@ class _Within:
 
 
 class _Quiet:
-    """Queues that take everything."""
+    """Queues that accept and drop every message."""
 
     async def send(self, queue: str, message: bytes, delay: timedelta = timedelta()) -> None:
-        """Take it."""
+        """Drop the message."""
 
     async def aclose(self) -> None:
-        """Have nothing to close."""
+        """Do nothing."""
 
 
 async def _leave_alone() -> None:
-    """Put Graph and storage into this process, with the organization and pairing that are there."""
+    """Move Graph and storage into this process, with the existing organization and pairing."""
     from shared.adapters.graph.client import GraphClient
     from shared.adapters.http_pool import HttpPool
     from shared.wiring import wiring
@@ -145,7 +145,7 @@ async def _leave_alone() -> None:
 
 
 async def _graph_answers(request: httpx.Request) -> httpx.Response:
-    """Answer as Graph would: everybody free, every event created."""
+    """Answer like Graph: every person is free, every event is created."""
     asked = {name.lower(): value for name, value in json.loads(await request.aread()).items()}
     if not request.url.path.endswith("getSchedule"):
         return httpx.Response(201, json=event() | {"id": f"event-{asked['transactionid']}"})

@@ -1,4 +1,4 @@
-"""What the HTTP layer costs per request, against pydantic alone."""
+"""The cost of the HTTP layer per request, compared with pydantic alone."""
 
 import json
 import timeit

@@ -1,7 +1,8 @@
-"""The fault matrix in a larger size: what each fault costs, and that it loses nothing.
+"""The fault matrix in a larger size: the cost of each fault, and the proof that it loses nothing.
 
-Simulated time in steps of ten seconds, which is the resolution of the lags. ``SESSIONS``, ``ACTS``,
-``FAULTS`` (separated by semicolons) and ``FAULT_SEED`` in the environment change its size.
+Time is simulated in steps of ten seconds, so that is the resolution of the lags. ``SESSIONS``,
+``ACTS``, ``FAULTS`` (separated by semicolons) and ``FAULT_SEED`` in the environment change its
+size.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from tests.faults import FAULTS, Outcome, run, seed_to_use
 SESSIONS, ACTS = int(os.environ.get("SESSIONS", "300")), int(os.environ.get("ACTS", "600"))
 WANTED = os.environ.get("FAULTS", ";".join(FAULTS)).split(";")
 _SHOWN = 5
-"""Differences and exceptions printed of one run."""
+"""The most differences and exceptions printed of one run."""
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""From process start to the first Graph call and table write done, on the local cloud.
+"""Time from process start to the end of the first Graph call and table write, on the local cloud.
 
-The app is the repository's, with all that the tests need around it; ``APP_DIR=build/package/app``
-makes it the unpacked package alone, as Azure starts it.
+The app is the repository's, with the test dependencies around it. With
+``APP_DIR=build/package/app`` it is the unpacked package alone, as Azure starts it.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ print(json.dumps({"ms": took, "modules": len(sys.modules), "models": len(models)
 
 
 async def main() -> None:
-    """Print medians, beside the goals of a cold start."""
+    """Print the medians and the goals of a cold start."""
     with tempfile.TemporaryDirectory() as folder:
         async with LocalCloud(folder=Path(folder)) as cloud:
             ada = cloud.world.person("ada")

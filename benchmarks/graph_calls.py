@@ -1,4 +1,4 @@
-"""What a call to Graph costs this process, against the SDK used the way its own examples do.
+"""The cost of a call to Graph in this process, compared with the SDK used as in its own examples.
 
     .venv/bin/python -m benchmarks.graph_calls
 
@@ -60,20 +60,20 @@ def settings() -> Settings:
 
 
 class Identity:
-    """Always has a token."""
+    """An identity that always has a token."""
 
     is_user = True
 
     async def get_token(self, *_: str, **__: Any) -> AccessToken:  # noqa: ANN401
-        """Return it."""
+        """Return a fixed token."""
         return AccessToken("token", 4_000_000_000)
 
 
 class Credentials:
-    """One identity for everybody."""
+    """The same identity for every caller."""
 
     def app(self, *_: object) -> Identity:
-        """Return it."""
+        """Return the one identity."""
         return Identity()
 
     user = app
@@ -164,7 +164,7 @@ def naive_client() -> GraphServiceClient:
 
 
 async def cpu_ms(act: Callable[[], Awaitable[object]], times: int) -> float:
-    """Return the median CPU time of *act* in milliseconds, after two rounds that warm up."""
+    """Return the median CPU time of *act* in milliseconds, after two warm-up rounds."""
     for _ in range(2):
         await act()
     spent = []
@@ -251,7 +251,7 @@ async def tokens() -> None:
         public = jwt.PyJWK(jwk, algorithm="RS256")
         return jwt.decode(raw, public, algorithms=["RS256"], audience=deployment.app_client_id)
 
-    # A thousand at a time: one is too short for the clock.
+    # Measure a thousand at a time: one is too short for the clock.
     async def many(act: Callable[[], Awaitable[object]]) -> None:
         for _ in range(1000):
             await act()

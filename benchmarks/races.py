@@ -1,11 +1,11 @@
-"""Raced bookings: several processes, few mentors, few slots, and afterwards the books are checked.
+"""Raced bookings: several processes, few mentors, few slots, then a check of all rows and events.
 
 Run with ``python -m benchmarks.races [attempts] [--azurite attempts]``; 100,000 by default. The
-use-case and the table store are production's; under them are tables of our own that keep Table
-Storage's promises (`benchmarks.shared_world`), so that there is time for so many. A share of those
-who booked move or cancel at once; some book series and move or cancel parts of them. With
-``--azurite`` as many more attempts run on the real emulator. Free/busy lags behind half of the
-time, as Outlook's does: then the holds alone keep two people from getting the same time.
+use-case and the table store are production's; under them are tables that keep Table Storage's
+promises (`benchmarks.shared_world`), which are fast enough for so many attempts. A share of the
+winners move or cancel at once; some book series and move or cancel parts of them. With
+``--azurite`` that many more attempts run on the real emulator. Half of the time free/busy lags, as
+Outlook's does. Then only the holds prevent a double booking.
 """
 
 import argparse
@@ -68,20 +68,20 @@ from shared.timespan import TimeSpan
 from tests.fakes import InMemoryChanges, InMemoryDue, InMemoryJobs
 
 MENTORS, MENTEES = 4, 6
-"""And so many mentees of each."""
+"""Mentees per mentor."""
 SLOTS: Final = 6
-"""Of half an hour, which overlap, raced for at the same time."""
+"""Overlapping slots of half an hour, raced for at the same time."""
 PER_ROUND: Final = 50
-"""Attempts before everybody turns to other slots."""
+"""Attempts before all callers move on to other slots."""
 DAYS, ROUNDS_A_DAY = 340, 6
 AT_ONCE: Final = 12
-"""In each process."""
+"""Concurrent attempts in each process."""
 TWICE: Final = 0.05
 """Share of requests that are sent twice at once, with the same key."""
 MOVED, CANCELLED = 0.15, 0.07
-"""Shares of those who booked that change their minds at once."""
+"""Shares of winners that move or cancel at once."""
 SERIES: Final = 0.04
-"""Share of requests that want the slot in three weeks; many of them are moved or cancelled."""
+"""Share of requests for a series of three weeks; many of them are moved or cancelled."""
 SERIES_MOVED, SERIES_CANCELLED = 0.5, 0.25
 LOOKING: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.FOLLOW_SERIES}
 THREE_WEEKS: Final = Repeat(Frequency.WEEKLY, count=3)
@@ -90,7 +90,7 @@ KEY: Final = AzureNamedKeyCredential(
     ACCOUNT,
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
 )
-"""The emulator's, public and the same everywhere."""
+"""The emulator's public key, the same on every machine."""
 TENANT: Final = TenantId("84bd8158-6d4d-4958-8b9f-9d6445542f95")
 ORGANIZATION: Final = Organization(
     OrganizationId("contoso"),
@@ -102,7 +102,7 @@ ORGANIZATION: Final = Organization(
 
 
 class OffsetClock:
-    """A clock that goes on from the world's Monday, in step with the real one, or *ahead*."""
+    """A clock that runs from the world's Monday, in step with the real one, or *ahead* of it."""
 
     def __init__(self, ahead: timedelta = timedelta()) -> None:
         self._since = time.monotonic() - ahead.total_seconds()
@@ -114,19 +114,19 @@ class OffsetClock:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A loser and what was offered instead."""
+    """A loser and the offered alternatives."""
 
     before: int
-    """How many events there surely were when it began."""
+    """The number of events that surely existed when the attempt began."""
     whose: tuple[str, ...]
     offered: tuple[TimeSpan, ...]
     own: frozenset[SessionId] = frozenset()
-    """The sessions that were to be moved: their own time is no obstacle."""
+    """The sessions to move: their own time is no obstacle."""
 
 
 @dataclass
 class Outcome:
-    """What became of one process's attempts."""
+    """The outcome of one process's attempts."""
 
     counts: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
@@ -135,7 +135,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What the books say."""
+    """The result of the check of rows and events."""
 
     attempts: int
     seconds: float
@@ -152,7 +152,7 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether everything is as it must be."""
+        """Return whether no check failed."""
         wrong = (
             self.double_bookings,
             self.lost_holds,
@@ -167,7 +167,7 @@ class Report:
         return not any(wrong)
 
     def told(self) -> str:
-        """Return it in words."""
+        """Return the report as text."""
         counts = ", ".join(f"{name} {number:,}" for name, number in sorted(self.counts.items()))
         return (
             f"{self.attempts:,} attempts in {self.seconds:.0f} s"
@@ -191,7 +191,7 @@ def pairings() -> list[Pairing]:
     for m in range(MENTORS):
         mentor = person(ParticipantRole.MENTOR, f"mentor{m}")
         for n in range(MENTEES):
-            # Every mentee has two mentors: their own time is raced for as well.
+            # Every mentee has two mentors, so their own time is raced for as well.
             mentee = person(ParticipantRole.MENTEE, f"mentee{(m // 2) * MENTEES + n}")
             pairing_id = PairingId(f"{m}-{n}")
             found.append(Pairing(pairing_id, ORGANIZATION.id, TENANT, (mentor, mentee)))
@@ -199,13 +199,13 @@ def pairings() -> list[Pairing]:
 
 
 def addresses() -> dict[Mailbox, str]:
-    """Return everybody's address by mailbox."""
+    """Return the address of each mailbox."""
     people = {p for pairing in pairings() for p in pairing.participants}
     return {Mailbox(TENANT, p.object_id): p.address for p in people if p.object_id}
 
 
 def slot(turn: int, number: int) -> TimeSpan:
-    """Return one of the slots of a round; next ones overlap by a quarter of an hour."""
+    """Return one of the slots of a round; neighbours overlap by a quarter of an hour."""
     part, day = divmod(turn, DAYS)
     hour = timedelta(hours=3 + 3 * (part % ROUNDS_A_DAY))
     start = NOW.replace(hour=0) + timedelta(days=day + 1) + hour
@@ -254,9 +254,10 @@ async def _tables(client: Client, storage: str | None) -> AsyncIterator[Tables]:
 async def attempt(
     key: str, turn: int, number: int, client: Client, ports: SessionPorts, found: Outcome
 ) -> None:
-    """Let somebody book some slot of round *turn*, repeating what they are asked to repeat.
+    """Book a slot of round *turn* as a random mentee, with the retries that the answers ask for.
 
-    *number*: which of those who send the same request at once; each changes a mind of its own.
+    *number*: the copy of a request that is sent twice at once. Each copy may move or cancel by
+    itself.
     """
     chance, mind = random.Random(key), random.Random(f"{key} {number}")
     pairing = chance.choice(pairings_of_all)
@@ -286,7 +287,7 @@ async def attempt(
         except StoreUnavailable:
             found.counts["asked to repeat"] += 1
             continue
-        # Sent twice, it may be the other one who is told first, and cancels.
+        # Of a request sent twice, the other copy may get the answer first, and cancel.
         found.counts["failed" if session.state is SessionState.REQUESTED else "booked"] += 1
         await change_mind(turn, mind, participation, pairing, session, client, ports, found)
         return
@@ -303,7 +304,7 @@ async def change_mind(
     ports: SessionPorts,
     found: Outcome,
 ) -> None:
-    """Let whoever booked perhaps move the session to another slot of the round, or cancel it."""
+    """Let the winner perhaps move the session to another slot of the round, or cancel it."""
     before, luck = client.events_known, chance.random()
     try:
         if luck < MOVED:
@@ -317,14 +318,14 @@ async def change_mind(
         found.refusals.append(refused(taken, before, pairing, frozenset({session.id})))
         found.counts["not moved"] += 1
     except (StaleRow, Conflict, StoreUnavailable):
-        # Of a request that was sent twice each changes their mind: the job says what came of it.
+        # Both copies of a request may move or cancel; the job decides the outcome.
         found.counts["overtaken"] += 1
 
 
 def refused(
     taken: SlotTaken, before: int, pairing: Pairing, own: frozenset[SessionId] = frozenset()
 ) -> Refusal:
-    """Return a loser and all that was offered instead: of a series for each date."""
+    """Return a loser with all offered alternatives, of a series for each date."""
     dates = [span for date in taken.conflicts for span in date.alternatives]
     whose = tuple(p.address for p in pairing.participants)
     return Refusal(before, whose, tuple(dates or taken.alternatives), own)
@@ -340,7 +341,7 @@ async def attempt_series(
     ports: SessionPorts,
     found: Outcome,
 ) -> None:
-    """Let somebody book a series, repeating what they are asked to repeat."""
+    """Book a series as a random mentee, with the retries that the answers ask for."""
     for _ in range(5):
         before = client.events_known
         try:
@@ -368,7 +369,7 @@ async def change_mind_about(
     ports: SessionPorts,
     found: Outcome,
 ) -> None:
-    """Let whoever booked a series perhaps move or cancel a date of it, or more than one."""
+    """Let the winner of a series perhaps move or cancel one date of it, or several."""
     before, luck, scope = client.events_known, chance.random(), chance.choice(list(Scope))
     number = chance.choice([session.occurrence for session in booked.sessions])
     to = slot(turn, chance.randrange(SLOTS))
@@ -395,7 +396,7 @@ pairings_of_all = pairings()
 
 
 async def work(seed: int, attempts: int, socket: Path, storage: str | None) -> Outcome:
-    """Make *attempts*, some at a time."""
+    """Make *attempts*, several at once."""
     chance, found = random.Random(seed), Outcome()
     async with open_session_ports(socket, storage) as (client, ports):
         numbers = iter(range(attempts))
@@ -421,7 +422,7 @@ def _process(args: tuple[int, int, str, str | None]) -> Outcome:
 
 
 async def race(attempts: int, *, storage: str | None = None) -> Report:
-    """Let some processes make *attempts* together, then check the books."""
+    """Let several processes make *attempts* together, then check rows and events."""
     world, started = World(addresses()), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder) / "world"
@@ -432,7 +433,7 @@ async def race(attempts: int, *, storage: str | None = None) -> Report:
             with pool:
                 found = await asyncio.to_thread(pool.map, _process, each, 1)
             seconds = time.perf_counter() - started
-            # Whoever comes to look comes later, by the clock that all of them share.
+            # The recovery jobs run later, by the clock that all processes share.
             ahead = timedelta(seconds=seconds, minutes=5)
             async with open_session_ports(socket, storage, ahead) as (_, ports):
                 return await checked(found, world, ports, seconds)
@@ -441,7 +442,7 @@ async def race(attempts: int, *, storage: str | None = None) -> Report:
 async def checked(
     found: Sequence[Outcome], world: World, ports: SessionPorts, seconds: float
 ) -> Report:
-    """Return what the books say, after everybody who was to look has looked."""
+    """Return the report, after all recovery jobs have run."""
     counts: Counter[str] = Counter()
     for outcome in found:
         counts += outcome.counts
@@ -492,7 +493,7 @@ def _taken_alternatives(
     losers: Sequence[Refusal],
     meetings: Sequence[Meeting],
 ) -> int:
-    """Count what was offered although a meeting that was there before the request is in its way."""
+    """Count alternatives that overlap a meeting created before the request."""
     by_day: dict[tuple[str, Any], list[Meeting]] = {}
     for meeting in meetings:
         for address in () if meeting.is_master else meeting.addresses:
@@ -500,7 +501,7 @@ def _taken_alternatives(
                 by_day.setdefault((address, day), []).append(meeting)
     return sum(
         any(
-            # Of one that was moved nobody knows where it was at that moment.
+            # The time of a moved meeting at that moment is unknown.
             m.number < loser.before
             and m.session_id not in loser.own
             and m.seen.span.overlaps(span)
@@ -529,7 +530,7 @@ async def _sessions(ports: SessionPorts) -> dict[SessionId, Any]:
 
 
 async def _held(ports: SessionPorts) -> set[tuple[Mailbox, SessionId, TimeSpan]]:
-    # Holds that nobody confirmed have run out an hour later.
+    # Unconfirmed holds have expired an hour later.
     later = NOW + timedelta(hours=1)
     window = TimeSpan(NOW, NOW + timedelta(days=DAYS + 30))
     return {
@@ -540,14 +541,14 @@ async def _held(ports: SessionPorts) -> set[tuple[Mailbox, SessionId, TimeSpan]]
 
 
 async def on_emulator(attempts: int) -> Report:
-    """Race on the storage emulator, behind a certificate of its own."""
+    """Race on the storage emulator, with its own certificate."""
     with tempfile.TemporaryDirectory() as folder:
         async with azurite(ensure_certificate(Path(folder))) as running:
             return await race(attempts, storage=f"{running.tables_url} {folder}")
 
 
 def main() -> None:
-    """Race and print what the books say; exit with 1 if anything is wrong."""
+    """Race and print the report; exit with 1 if a check failed."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.races")
     parser.add_argument("attempts", nargs="?", type=int, default=100_000)
     parser.add_argument("--azurite", type=int, default=0, metavar="ATTEMPTS")

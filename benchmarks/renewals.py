@@ -1,8 +1,8 @@
-"""A hundred thousand subscriptions come due at once: what is asked of Graph and of the tables.
+"""A hundred thousand subscriptions come due at once: the requests to Graph and to the tables.
 
 ``python -m benchmarks.renewals [COUNT]``. The use-cases are production's; tables and Graph are
-stand-ins that make each row when it is asked for, count, and keep next to nothing, so that the
-memory measured is the run's own. `tests/contract/test_renewals.py` holds the counts on real tables.
+stand-ins that make each row on request, count, and keep almost nothing, so that the measured memory
+is the run's own. `tests/contract/test_renewals.py` holds the counts on real tables.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _MAX_CONCURRENCY: Final = 16
 
 
 class Counted:
-    """Due rows, subscription rows, sessions and Graph, each made up when asked for."""
+    """Due rows, subscription rows, sessions and Graph, each made on request."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -41,7 +41,7 @@ class Counted:
     async def due(
         self, kind: DueKind, now: datetime, *, page: int = 100
     ) -> AsyncIterator[list[DueItem]]:
-        """Yield what is due, which is all there is."""
+        """Yield all due items."""
         for start in range(0, self.count, page):
             self.calls["pages of due rows"] += 1
             yield [
@@ -50,11 +50,11 @@ class Counted:
             ]
 
     async def put(self, items: Iterable[DueItem]) -> None:
-        """Take new reminders."""
+        """Count new due items."""
         self.calls["due rows written"] += len(list(items))
 
     async def remove(self, items: Iterable[DueItem]) -> None:
-        """Take what is done."""
+        """Count removed due items."""
         self.calls["due rows removed"] += len(list(items))
 
     async def get(self, mailbox: Mailbox) -> Subscription:
@@ -71,12 +71,12 @@ class Counted:
         )
 
     async def save(self, subscription: Subscription) -> Subscription:
-        """Take a row."""
+        """Count a saved row."""
         self.calls["subscription rows written"] += 1
         return replace(subscription, version="2")
 
     async def list_by_mailbox(self, mailbox: Mailbox, **_: object) -> tuple[list[Any], None]:
-        """Return a session that is coming up."""
+        """Return one upcoming session."""
         self.calls["session pages read"] += 1
         return [a_session(organizer=mailbox, state=SessionState.SCHEDULED)], None
 
@@ -85,25 +85,25 @@ class Counted:
     async def renew(
         self, _: TenantId, ids: Sequence[SubscriptionId], expires_at: datetime
     ) -> list[datetime | Exception]:
-        """Grant what is asked for."""
+        """Renew every subscription."""
         self.calls["requests to Graph"] += 1
         self.largest = max(self.largest, len(ids))
         return [expires_at] * len(ids)
 
 
 class Queue:
-    """The jobs queue, which lives elsewhere: handled as fast as it is filled."""
+    """The jobs queue; its jobs are handled as fast as they arrive."""
 
     def __init__(self) -> None:
         self.jobs: deque[Job] = deque()
 
     async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:  # noqa: ARG002
-        """Take a job."""
+        """Add a job."""
         self.jobs.append(job)
 
 
 def organization_of(number: int) -> OrganizationId:
-    """Return whose subscription *number* is."""
+    """Return the organization of subscription *number*."""
     return OrganizationId(f"organization-{number % TENANTS}")
 
 
@@ -113,7 +113,7 @@ def mailbox_of(number: int) -> Mailbox:
 
 
 async def run(count: int) -> tuple[Counted, float, float, float]:
-    """Return the counts, seconds, and peak megabytes while queueing and in all."""
+    """Return the counts, the seconds, and the peak megabytes while queueing and in total."""
     rows, queue = Counted(count), Queue()
     anything = cast("Any", rows)
     following = SubscriptionPorts(
@@ -148,7 +148,7 @@ async def run(count: int) -> tuple[Counted, float, float, float]:
 
 
 def main() -> None:
-    """Run and print."""
+    """Run and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", type=int, nargs="?", default=100_000)
     count = parser.parse_args().count

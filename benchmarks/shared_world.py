@@ -1,6 +1,6 @@
-"""A world that several processes share: tables with ETags and people's calendars, in a server.
+"""A world shared by several processes: tables with ETags and people's calendars, in a server.
 
-The tables do what Table Storage promises and nothing more: a row has an ETag, an entity-group
+The tables keep the promises of Table Storage, and no others: a row has an ETag, an entity-group
 transaction happens whole or not at all, reads are of one row. So production's own store, with its
 optimistic writes, runs on them as it does on Azure, some thirty times as fast as on the emulator.
 """
@@ -43,29 +43,29 @@ _SIZE: Final = struct.Struct("!I")
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """An event as the ledger has it. *number*: when it was created, among all of them."""
+    """An event of the ledger. *number*: its position in the order of creation."""
 
     number: int
     session_id: SessionId
     organizer: Mailbox
     addresses: tuple[str, ...]
-    """Everybody's, the organizer's first."""
+    """The addresses of all participants, the organizer's first."""
     seen: CalendarEvent
     is_gone: bool = False
     was_moved: bool = False
     master: int | None = None
-    """Of an occurrence: the number of its series' master."""
+    """For an occurrence: the number of its series' master."""
     is_master: bool = False
-    """Of a series: no meeting by itself."""
+    """For the master of a series: it is no meeting by itself."""
 
 
 @dataclass
 class World:
-    """What the server keeps. Every method is called by name, one at a time."""
+    """The server's state. Clients call its methods by name, one at a time."""
 
     addresses: dict[Mailbox, str]
     lag: float = 0.5
-    """Chance that somebody's free/busy does not show our own meetings yet."""
+    """The chance that a person's free/busy does not show the app's own meetings yet."""
     chance: random.Random = field(default_factory=lambda: random.Random(1))
     rows: dict[str, dict[Key, tuple[Mapping[str, Any], str]]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -96,7 +96,7 @@ class World:
         return [Row(key, *self.rows[table][key]) for key in keys[:limit]]
 
     def transact(self, table: str, changes: Sequence[Write]) -> list[str]:
-        """Make all changes or none; StaleRow where a condition does not hold.
+        """Make all changes or none; StaleRow if a condition fails.
 
         Return the etag of each, empty for a removal.
         """
@@ -125,7 +125,7 @@ class World:
         return etags
 
     def remove(self, table: str, key: Key, etag: str | None = None) -> None:
-        """Remove a row if it is there, with *etag* only that version. StaleRow."""
+        """Remove a row if it exists, with *etag* only that version. Raises StaleRow."""
         if key in self.rows[table]:
             self.transact(table, [Remove(key, etag)])
 
@@ -185,7 +185,7 @@ class World:
                     self.by_day[address, day].append(meeting.number)
 
     def _expand(self, master: Meeting, ids: Sequence[SessionId]) -> None:
-        """Make the occurrences, a week apart; which session each shows, the checks want to know."""
+        """Create the occurrences, a week apart, each with its session for the checks."""
         for week, session_id in enumerate(ids):
             number = len(self.meetings)
             span = TimeSpan(
@@ -211,20 +211,20 @@ class World:
             )
 
     def find(self, session_id: SessionId) -> CalendarEvent | None:
-        """Find an event by our tag."""
+        """Find an event by the app's tag."""
         number = self.by_session.get(session_id)
         meeting = None if number is None else self.meetings[number]
         return meeting.seen if meeting and not meeting.is_gone else None
 
     def cancel(self, event_id: EventId) -> None:
-        """Cancel an event. EventGone."""
+        """Cancel an event. Raises EventGone."""
         number = self._number(event_id)
         self.meetings[number] = replace(self.meetings[number], is_gone=True)
         for occurrence in self._occurrences(number):
             self.meetings[occurrence.number] = replace(occurrence, is_gone=True)
 
     def cancel_many(self, events: Sequence[EventId]) -> list[Exception | None]:
-        """Cancel some, each by itself."""
+        """Cancel several events, each by itself."""
         answers: list[Exception | None] = []
         for event_id in events:
             try:
@@ -235,11 +235,11 @@ class World:
         return answers
 
     def instances(self, master_id: EventId) -> list[CalendarEvent]:
-        """Return the occurrences of a series that are there. EventGone."""
+        """Return the existing occurrences of a series. Raises EventGone."""
         return [meeting.seen for meeting in self._occurrences(self._number(master_id))]
 
     def reschedule_series(self, master_id: EventId, first: TimeSpan) -> CalendarEvent:
-        """Make all occurrences anew, from *first* on. EventGone."""
+        """Recreate all occurrences, from *first* on. Raises EventGone."""
         number = self._number(master_id)
         before = self._occurrences(number)
         for occurrence in before:
@@ -253,7 +253,7 @@ class World:
     def reschedule_many(
         self, events: Sequence[tuple[EventId, TimeSpan]]
     ) -> list[CalendarEvent | Exception]:
-        """Move some, each by itself."""
+        """Move several events, each by itself."""
         answers: list[CalendarEvent | Exception] = []
         for event_id, span in events:
             try:
@@ -268,7 +268,7 @@ class World:
         return [self.meetings[n] for n in self.of_master[number] if not self.meetings[n].is_gone]
 
     def reschedule(self, event_id: EventId, span: TimeSpan) -> CalendarEvent:
-        """Move an event. EventGone."""
+        """Move an event. Raises EventGone."""
         number = self._number(event_id)
         meeting = self.meetings[number]
         etag = f"etag-{number}-{next(self._etags)}"
@@ -278,7 +278,7 @@ class World:
         return seen
 
     def event(self, event_id: EventId) -> CalendarEvent:
-        """Read an event. EventGone."""
+        """Read an event. Raises EventGone."""
         return self.meetings[self._number(event_id)].seen
 
     def _number(self, event_id: EventId) -> int:
@@ -288,7 +288,7 @@ class World:
         return number
 
     def ledger(self, since: int = 0) -> list[Meeting]:
-        """Return every event there ever was, from number *since* on."""
+        """Return every event ever created, from number *since* on."""
         return self.meetings[since:]
 
     def _schedule(self, address: str, window: TimeSpan) -> Schedule:
@@ -328,7 +328,7 @@ async def serving(world: World, path: Path) -> AsyncIterator[None]:
 
 
 class Client:
-    """A process's connection to the world."""
+    """The connection of one process to the world."""
 
     def __init__(self) -> None:
         self._numbers = count()
@@ -336,7 +336,7 @@ class Client:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self.events_known = 0
-        """How many events there were when the server last answered."""
+        """The number of events at the server's last answer."""
 
     async def connect(self, path: Path) -> None:
         """Connect."""
@@ -372,13 +372,13 @@ class Client:
 
 
 class SharedTables(Tables):
-    """The tables of a shared world, behind the same interface as Azure's."""
+    """The tables of a shared world, with the interface of Azure's."""
 
     def __init__(self, client: Client) -> None:
         self._world = client
 
     async def aclose(self) -> None:
-        """Have nothing to close: the connection is somebody else's."""
+        """Do nothing: the caller owns the connection."""
 
     async def get(self, table: str, key: Key, select: Sequence[str] = ()) -> Row | None:  # noqa: ARG002
         """Read one row."""
@@ -402,7 +402,7 @@ class SharedTables(Tables):
         *,
         select: Sequence[str] = (),  # noqa: ARG002
     ) -> list[Row]:
-        """Read a range, with all of each row."""
+        """Read a range of complete rows."""
         found: list[Row] = await self._world.call("between", table, rows, limit)
         return found
 
@@ -422,7 +422,7 @@ class SharedSchedules:
 
 
 class SharedCalendar:
-    """Events of a shared world: what booking, moving and cancelling need of `Calendar`."""
+    """Events of a shared world: the part of `Calendar` for booking, moving and cancelling."""
 
     def __init__(self, client: Client) -> None:
         self._world = client
@@ -463,7 +463,7 @@ class SharedCalendar:
     async def reschedule_series(
         self, _: ActingUser, master_id: EventId, first: TimeSpan, __: str, ___: Pattern
     ) -> CalendarEvent:
-        """Move a series: they are all weekly here."""
+        """Move a series. All series here are weekly."""
         seen: CalendarEvent = await self._world.call("reschedule_series", master_id, first)
         return seen
 
@@ -488,7 +488,7 @@ class SharedCalendar:
 
 async def _read(reader: asyncio.StreamReader) -> Any:  # noqa: ANN401 - whatever was sent
     size = _SIZE.unpack(await reader.readexactly(_SIZE.size))[0]
-    # Both ends are ours, and the socket lies in a folder of this run.
+    # Pickle is safe here: both ends belong to this run, and the socket lies in its folder.
     return pickle.loads(await reader.readexactly(size))
 
 
@@ -498,5 +498,5 @@ def _write(writer: asyncio.StreamWriter, message: object) -> None:
 
 
 def processes() -> int:
-    """Return how many processes to race with."""
+    """Return the number of processes to race with."""
     return max(2, os.cpu_count() or 2)

@@ -1,7 +1,7 @@
-"""Slots: from masks, from views, from the body of an answer, each beside a plain way in this run.
+"""Slots from masks, from views and from the body of an answer, each compared with a plain way.
 
-Run with ``python -m benchmarks.slots``. The plain way is a sweep over the sorted busy spans of
-everybody, in whole minutes. Ratios are the median of rounds in which both ran.
+Run with ``python -m benchmarks.slots``. The plain way is a sweep over the sorted busy spans of all
+people, in whole minutes. Ratios are the median of rounds in which both ran.
 """
 
 import json
@@ -32,11 +32,11 @@ RULES = SlotRules(
 )
 GRID_MINUTES, LENGTH, STEP = 5, 60, 15
 Busy = list[tuple[int, int]]
-"""From and to, in minutes of the window, in any order."""
+"""Start and end, in minutes of the window, in any order."""
 
 
 def busy_week(chance: random.Random) -> Busy:
-    """Return some 25 meetings of half an hour to two hours in the working week."""
+    """Return about 25 meetings of half an hour to two hours in the working week."""
     found = []
     for _ in range(25):
         start = chance.randrange(5) * 1440 + 480 + chance.randrange(16) * 30
@@ -45,7 +45,7 @@ def busy_week(chance: random.Random) -> Busy:
 
 
 def view_of(busy: Busy) -> str:
-    """Return the view that Exchange would draw."""
+    """Return the availabilityView of Exchange."""
     digits = ["0"] * cell_count(WINDOW)
     for start, end in busy:
         for cell in range(start // GRID_MINUTES, end // GRID_MINUTES):
@@ -92,7 +92,7 @@ def body_of(people: list[Busy], weeks: int = 1) -> bytes:
 
 
 def swept(people: list[Busy], working: Busy) -> list[int]:
-    """Return the starts by a sweep over everybody's busy spans, sorted."""
+    """Return the starts by a sweep over all busy spans, sorted."""
     taken = sorted(span for busy in people for span in busy)
     starts: list[int] = []
     for begin, end in working:
@@ -108,7 +108,7 @@ def swept(people: list[Busy], working: Busy) -> list[int]:
 
 
 def from_masks(masks: list[int], working: int, steps: int) -> int:
-    """Return the starts out of masks at hand: what finding itself costs."""
+    """Return the starts from given masks: the cost of finding alone."""
     everything = (1 << cell_count(WINDOW)) - 1
     taken = 0
     for mask in masks:
@@ -117,7 +117,7 @@ def from_masks(masks: list[int], working: int, steps: int) -> int:
 
 
 def compare(name: str, ours: Callable[[], object], plain: Callable[[], object], of: str) -> None:
-    """Print how long both take, and how many times as long ours takes."""
+    """Print the time of both, and the ratio."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(15):
         for work, found in zip((ours, plain), times, strict=True):

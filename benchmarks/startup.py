@@ -1,4 +1,4 @@
-"""What a cold process costs: importing the app, against an import of every SDK at once."""
+"""The cost of a cold process: importing the app, compared with importing every SDK at once."""
 
 import json
 import statistics

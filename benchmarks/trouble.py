@@ -1,11 +1,11 @@
-"""Graph in trouble while people book, move, cancel and answer: nothing doubled, nobody waiting.
+"""Graph fails while people book, move, cancel and answer: no duplicate events, no long waits.
 
-Run with ``python -m benchmarks.trouble [troubles]``; 10,000 by default. Real are the use-cases and
-the Graph and Entra adapters over TLS; Graph and Entra are the simulators, tables and queues are in
+Run with ``python -m benchmarks.trouble [troubles]``; 10,000 by default. The use-cases and the Graph
+and Entra adapters are real, over TLS. Graph and Entra are the simulators; tables and queues are in
 memory. Requests are refused (429 with every kind of Retry-After, 500, 502, 503, 504), connections
-break before or after the effect. Who is told to repeat a request repeats it, with the same key. In
-the end time passes, with Graph well again. Besides, some requests meet a Graph that does not answer
-at all: these wait for real.
+break before or after the effect. A caller retries whenever the answer asks for it, with the same
+key. At the end Graph recovers and time passes. In addition, some requests get no answer of Graph at
+all; these wait in real time.
 """
 
 import asyncio
@@ -36,12 +36,12 @@ from shared.timespan import TimeSpan
 from tests.sync_testbed import MONDAY, SyncTestbed, a_rig
 
 PER_WORLD: Final = 120
-"""Bookings in one world; then a new one begins, so that calendars stay as full as people's are."""
+"""Bookings in one world. Then a new world begins, so that calendars stay realistically full."""
 AT_ONCE: Final = 4
 REPEATED: Final = 8
-"""How often somebody repeats a request before giving up."""
+"""The retries of a caller before giving up."""
 LOST_RESPONSE: Final = 12
-"""Requests that meet a Graph which does not answer."""
+"""Requests that get no answer of Graph."""
 HALF_AN_HOUR: Final = timedelta(minutes=30)
 _WRITES: Final = r"/events|/cancel|/accept|/decline|/tentativelyAccept"
 _DEFINITE: Final = {409, 422, 502}
@@ -49,28 +49,28 @@ _DEFINITE: Final = {409, 422, 502}
 
 @dataclass
 class Findings:
-    """What was seen."""
+    """The results of a run."""
 
     troubles: Counter[str] = field(default_factory=Counter)
-    """Requests that were broken, by how."""
+    """Broken requests, by fault."""
     answers: Counter[str] = field(default_factory=Counter)
     longest_seconds: float = 0.0
-    """That anybody waited for one answer."""
+    """The longest wait of a caller for one answer."""
     unclear: list[str] = field(default_factory=list)
-    """Answers that neither are a result nor say whether to repeat."""
+    """Answers that are no result and give no advice on retrying."""
     duplicates: int = 0
     orphans: int = 0
     wrong: list[str] = field(default_factory=list)
-    """Where calendars and tables do not say the same."""
+    """Differences between calendars and tables."""
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether everything is as it must be."""
+        """Return whether no check failed."""
         wrong = (self.duplicates, self.orphans, self.unclear, self.wrong)
         return not any(wrong) and self.longest_seconds <= 10
 
     def told(self) -> str:
-        """Return it in words."""
+        """Return the results as text."""
         troubles = ", ".join(f"{name} {n:,}" for name, n in sorted(self.troubles.items()))
         answers = ", ".join(f"{name} {n:,}" for name, n in sorted(self.answers.items()))
         lines = (
@@ -84,7 +84,7 @@ class Findings:
 
 
 def rules() -> dict[str, FaultRule]:
-    """Return the ways in which Graph is troubled, by name."""
+    """Return the fault rules of Graph, by name."""
     refused = {
         "429": FaultRule(status=429, retry_after=1, probability=0.06),
         "429 with a fraction": FaultRule(status=429, retry_after=0.2, probability=0.06),
@@ -109,11 +109,11 @@ def rules() -> dict[str, FaultRule]:
 async def told(
     act: Callable[[], Awaitable[Session]], findings: Findings, name: str
 ) -> Session | None:
-    """Let somebody do *act* until there is a result or a definite no."""
+    """Retry *act* until it has a result or a definite refusal."""
     for _ in range(REPEATED):
         started = time.perf_counter()
         try:
-            # As the edge of HTTP does it.
+            # The HTTP edge does the same.
             async with asyncio.timeout(WAIT_SECONDS):
                 session = await act()
         except TimeoutError:
@@ -142,13 +142,13 @@ def _note(findings: Findings, started: float) -> None:
 
 
 class Person:
-    """Somebody who books a session, and with the other one does things to it."""
+    """A participant who books a session, then moves, answers or cancels it with the other one."""
 
     def __init__(self, rig: SyncTestbed, pairing: Pairing, mentee: str, mentor: str) -> None:
         self.rig, self.pairing, self.mentee, self.mentor = rig, pairing, mentee, mentor
 
     def acting(self, who: str) -> Caller:
-        """Return them signed in."""
+        """Return the signed-in user."""
         person = self.rig.cloud.world.person(who)
         index = 1 if who == self.mentee else 0
         mailbox = self.pairing.mailbox(self.pairing.participants[index])
@@ -215,13 +215,13 @@ class Person:
 
 
 def _slot(number: int) -> TimeSpan:
-    """Return a time of its own for each booking of a world: an hour, half of it to move to."""
+    """Return a separate hour for each booking of a world. Its second half is for a move."""
     start = MONDAY + timedelta(days=14 + number // 12, hours=1.5 + number % 12)
     return TimeSpan.lasting(start, HALF_AN_HOUR)
 
 
 async def one_world(seed: int, bookings: int, findings: Findings) -> None:
-    """Let people book in a troubled world, then have a look at it when all is well."""
+    """Let people book while Graph fails, then compare once Graph has recovered."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         async with a_rig(Path(folder), seed) as rig:
@@ -243,7 +243,7 @@ async def one_world(seed: int, bookings: int, findings: Findings) -> None:
 
 
 async def silence(findings: Findings) -> None:
-    """Let requests meet a Graph that does not answer, each at one of its calls."""
+    """Let requests get no answer of Graph, each at one of its calls."""
     with tempfile.TemporaryDirectory() as folder:
         async with a_rig(Path(folder)) as rig:
 
@@ -257,13 +257,13 @@ async def silence(findings: Findings) -> None:
             await asyncio.gather(*map(somebody, range(LOST_RESPONSE)))
             findings.troubles["no answer for 12 s"] += rule.hits
             rig.cloud.graph.faults.clear()
-            await asyncio.sleep(13)  # what was late arrives
+            await asyncio.sleep(13)  # late messages arrive
             await rig.pass_time(timedelta(minutes=20))
             await verify_consistency(rig, findings)
 
 
 async def verify_consistency(rig: SyncTestbed, findings: Findings) -> None:
-    """Compare what calendars and tables say."""
+    """Compare calendars with tables."""
     for pairing, mentee, mentor in rig.pairs:
         organizer = pairing.mailbox(pairing.participants[1])
         if organizer is None:
@@ -286,7 +286,7 @@ async def verify_consistency(rig: SyncTestbed, findings: Findings) -> None:
 
 
 async def run_under_faults(troubles: int, *, silent: bool = True) -> Findings:
-    """Go from world to world until there were so many *troubles*."""
+    """Run world after world until so many *troubles* were injected."""
     findings, seed = Findings(), 0
     while sum(findings.troubles.values()) < troubles:
         seed += 1
@@ -298,7 +298,7 @@ async def run_under_faults(troubles: int, *, silent: bool = True) -> Findings:
 
 
 def main() -> None:
-    """Print what was found; exit with 1 if anything is wrong."""
+    """Print the results; exit with 1 if a check failed."""
     import logging
 
     logging.disable(logging.CRITICAL)

@@ -1,8 +1,9 @@
 """Graph's webhook under load: acknowledgements, then the queue drained; count in, count out.
 
 ``python -m benchmarks.webhook [--seconds 60] [--per-second 500] [--flood 500]``. The app runs in
-the development host, in a process of its own, on Azurite; whoever plays Graph shares the machine
-with both. ``--flood``: so many a second besides of one mailbox, all about other meetings.
+the development host, in a process of its own, on Azurite. The sender, in place of Graph, shares the
+machine with both. ``--flood``: additional notifications a second of one mailbox, all about other
+meetings.
 """
 
 import argparse
@@ -51,12 +52,12 @@ _ORGANIZERS: Final = {
     "misaki": "layla-misaki",
 }
 _OTHERS: Final = 200
-"""Mailboxes that are told of without a session of ours: a followed mentor has other meetings."""
+"""Mailboxes with notifications but without a session: a followed mentor has other meetings."""
 
 
 @dataclass
 class Outcome:
-    """What was sent, and what became of it."""
+    """The sent notifications and their outcome."""
 
     sent: int = 0
     posts: int = 0
@@ -66,14 +67,14 @@ class Outcome:
     messages: int = 0
     handled: Counter[str] = field(default_factory=Counter)
     distinct: int = 0
-    """Events after each delivery's own repetitions were joined: what is to be handled."""
+    """Events to handle, after repetitions within a delivery were joined."""
     latencies_ms: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     drained_seconds: float = 0.0
 
 
 class Host:
-    """The development host in its own process, and the lines it writes."""
+    """The development host in its own process, and its log lines."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -86,7 +87,7 @@ class Host:
             self.lines.append(line.decode(errors="replace"))
 
     async def stop(self) -> None:
-        """End it, and read what it still has to say."""
+        """Stop the host, and read its last lines."""
         self._process.terminate()
         await self._process.wait()
         await self._reading
@@ -120,7 +121,7 @@ async def a_host(cloud: LocalCloud, port: int, *arguments: str) -> AsyncIterator
 
 @contextmanager
 def environment_of(cloud: LocalCloud) -> Iterator[None]:
-    """Let this process's SDKs find the cloud."""
+    """Set the environment so that this process's SDKs find the cloud."""
     before = dict(os.environ)
     os.environ.update(cloud.environment)
     try:
@@ -159,7 +160,7 @@ async def run(seconds: float, per_second: int, flood: int = 0) -> Outcome:
 
 
 async def _booked(cloud: LocalCloud, port: int) -> dict[str, list[str]]:
-    """Book sessions; return their events' ids as Graph tells them, by who organizes them."""
+    """Book sessions; return their event ids in Graph's form, by organizer."""
     async with (
         a_host(cloud, port, "--no-queues"),
         _client(cloud, port) as http,
@@ -207,13 +208,13 @@ def _client(cloud: LocalCloud, port: int) -> httpx.AsyncClient:
 
 @dataclass
 class Senders:
-    """Whose mailboxes are told of."""
+    """The mailboxes with notifications."""
 
     tenant_id: str
     ours: list[tuple[str, str]]
-    """Each session's event, with the client state of its organizer's subscription."""
+    """The event of each session, with the client state of its organizer's subscription."""
     others: list[str]
-    """Client states of mailboxes whose events are none of ours."""
+    """Client states of mailboxes without sessions."""
     loud: str
 
 
@@ -312,7 +313,7 @@ def _count_handled(lines: list[str], outcome: Outcome) -> None:
 
 
 async def _drained(host: Host, outcome: Outcome) -> None:
-    """Wait until all that was taken in was handled."""
+    """Wait until every accepted notification was handled."""
     async with asyncio.timeout(600):
         while True:
             so_far = Outcome()
@@ -323,7 +324,7 @@ async def _drained(host: Host, outcome: Outcome) -> None:
 
 
 def report(outcome: Outcome) -> str:
-    """Return the figures in words."""
+    """Return the figures as text."""
     ordered = sorted(round(each) for each in outcome.latencies_ms)
     rate = outcome.handled.total() / outcome.drained_seconds
     return (
@@ -340,7 +341,7 @@ def report(outcome: Outcome) -> str:
 
 
 def main() -> None:
-    """Run and print."""
+    """Run and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--per-second", type=int, default=500)

@@ -12,7 +12,7 @@ from deployment.package import DEFAULT_PYTHON, ROOT, build, unpack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build and print figures. Returns 1 if it cannot, or if a limit is exceeded."""
+    """Build and print figures. Returns 1 if the build fails or exceeds a limit."""
     options = _parser().parse_args(arguments)
     interpreter: Path | None = options.interpreter
     python = options.python or (interpreter and version_of(interpreter)) or DEFAULT_PYTHON

@@ -1,4 +1,4 @@
-"""A zip whose bytes follow from its contents alone, and how large it may be.
+"""A zip whose bytes follow from its contents alone, and its limits of size.
 
 ``python -m deployment.archive FOLDER ARCHIVE`` writes one.
 """
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final, Self
 
 _BEFORE_TIME: Final = (1980, 1, 1, 0, 0, 0)
-"""The oldest time a zip can say."""
+"""The oldest time that a zip can store."""
 _MODE: Final = stat.S_IFREG | 0o644
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a cold start pays for: bytes to fetch, bytes to unpack, files to open."""
+    """The costs of a cold start: bytes to fetch, bytes to unpack, files to open."""
 
     zip_bytes: int
     bytes: int
@@ -31,7 +31,7 @@ class Figures:
         return cls(archive.stat().st_size, sum(each.file_size for each in entries), len(entries))
 
     def exceeded(self, limits: "Figures") -> list[str]:
-        """Return what is more than *limits* allow, in words."""
+        """Return a text for each figure that exceeds *limits*."""
         pairs = (
             ("bytes of zip", self.zip_bytes, limits.zip_bytes),
             ("bytes unpacked", self.bytes, limits.bytes),
@@ -47,13 +47,13 @@ LIMITS: Final = Figures(zip_bytes=17_000_000, bytes=43_000_000, files=2_600)
 
 
 def write_archive(folder: Path, archive: Path) -> None:
-    """Write the files in *folder* to *archive*: sorted, without times, all readable by all."""
+    """Write the files in *folder* to *archive*: sorted, without times, readable by every user."""
     files = sorted(each for each in folder.rglob("*") if each.is_file())
     with zipfile.ZipFile(archive, "w") as opened:
         for file in files:
             entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _BEFORE_TIME)
             entry.external_attr = _MODE << 16
-            entry.create_system = 3  # Unix, wherever it was built
+            entry.create_system = 3  # Unix, on every build machine
             opened.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 

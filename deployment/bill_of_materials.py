@@ -18,10 +18,10 @@ _NEED: Final = re.compile(r"^[A-Za-z0-9._-]+")
 
 
 def bill_of_materials(site: Path, requirements: Path, *, name: str, version: str) -> str:
-    """Return the bill of what is installed in *site*, as JSON, the same for the same contents.
+    """Return the bill of the packages in *site*, as JSON. The same contents give the same bill.
 
-    *requirements* says by which hashes each was fetched: those of every file the registry has of
-    that version, of which one was taken.
+    *requirements* has the hashes of each package: those of every file of that version in the
+    registry. One of these files was fetched.
     """
     installed = sorted(distributions(path=[str(site)]), key=_name)
     hashes = _hashes(requirements)
@@ -41,7 +41,7 @@ def bill_of_materials(site: Path, requirements: Path, *, name: str, version: str
             *(_needs(each, references) for each in installed),
         ],
     }
-    # The serial number is that of the contents: two builds of the same have the same.
+    # The serial number is derived from the contents, so equal builds have the same one.
     serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(document, sort_keys=True))
     return json.dumps({**document, "serialNumber": f"urn:uuid:{serial}"}, indent=1) + "\n"
 

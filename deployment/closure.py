@@ -1,10 +1,13 @@
-"""What of the Graph SDK our code can reach, by reading imports rather than running them.
+"""The modules of the Graph SDK that the app can reach, found by reading imports, not running them.
 
-The SDK has 16,700 modules, most of which name each other. Three kinds of import are never run by
-us and are not followed: those for type checkers; those of a request builder that lead to its
-children or send its requests, since we make each builder by its own name, let it describe a
-request, and send that ourselves; and those by which a model reads an answer, since answers are
-read as JSON (`shared/adapters/graph/client.py`).
+The SDK has 16,700 modules, most of which import each other. Three kinds of import never run in the
+app and are not followed:
+
+- those for type checkers;
+- those of a request builder that lead to its children or send its requests, since the app makes
+  each builder by its own name, lets it describe a request, and sends that itself;
+- those by which a model reads an answer, since answers are read as JSON
+  (`shared/adapters/graph/client.py`).
 """
 
 import ast
@@ -22,7 +25,7 @@ def reachable(package: str, sources: Iterable[Path], site: Path) -> frozenset[Pa
     """Return the files of *package* in the folder *site* that *sources* reach, relative to *site*.
 
     Raises:
-        LookupError: one of *sources* imports a module of *package* that is not there.
+        LookupError: one of *sources* imports a missing module of *package*.
     """
     waiting = [
         name
@@ -37,7 +40,7 @@ def reachable(package: str, sources: Iterable[Path], site: Path) -> frozenset[Pa
     while waiting:
         name = waiting.pop()
         file = _file(name, site)
-        # `from module import name` may name a module or something inside one.
+        # `from module import name` may name a module or an attribute of one.
         if name in found or not _is_of(name, package) or file is None:
             continue
         found[name] = file.relative_to(site)

@@ -1,4 +1,4 @@
-"""The packages the app is deployed with: installed from pinned hashes, pruned, compiled."""
+"""The app's packages for deployment: installed from pinned hashes, pruned, compiled."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from deployment.stripping import strip_metadata, strip_object
 PLATFORM: Final = "x86_64-manylinux_2_28"
 """Flex Consumption runs on x86-64 Linux with a newer glibc than this."""
 INSTALLED_AT: Final = "/home/site/wwwroot"
-"""Where Azure unpacks the package; tracebacks name it."""
+"""The folder in which Azure unpacks the package; tracebacks name it."""
 GRAPH_SDK: Final = "msgraph"
 
 _UNUSED_FOLDERS: Final = frozenset({"__pycache__", "bin", "tests", "sboms"})
@@ -23,12 +23,12 @@ _UNUSED_SUFFIXES: Final = frozenset(
 )
 _UNUSED_METADATA: Final = frozenset({"INSTALLER", "RECORD", "REQUESTED", "WHEEL", "top_level.txt"})
 _UNUSED: Final = (
-    # cryptography needs cffi's compiled half alone; the other parses C.
+    # cryptography needs only the compiled half of cffi; the other half parses C.
     "cffi",
     "cffi-*.dist-info/entry_points.txt",
     "pycparser",
     "pycparser-*.dist-info",
-    # Asked for by the telemetry exporter, which imports none of them.
+    # Dependencies of the telemetry exporter, which imports none of them.
     "msrest",
     "msrest-*.dist-info",
     "oauthlib",
@@ -39,7 +39,7 @@ _UNUSED: Final = (
     "pydantic/v1",
     "pydantic/mypy.py",
     "pydantic/_hypothesis_plugin.py",
-    # HTTP/2, which our clients do not speak.
+    # HTTP/2, which the app's clients do not use.
     "h2",
     "h2-*.dist-info",
     "hpack",
@@ -51,20 +51,20 @@ _UNUSED: Final = (
     "anyio/pytest_plugin.py",
     "anyio/_backends/_trio.py",
     "multidict/_testcapi*.so",
-    # We open no websocket; without its compiled half aiohttp takes the Python one beside it.
+    # The app opens no websocket; without its compiled half aiohttp uses the Python one beside it.
     "aiohttp/_websocket/*.so",
 )
 
 
 class NoInterpreter(Exception):
-    """No Python of the version asked for is here to compile with."""
+    """This machine has no Python of the requested version to compile with."""
 
 
 def install(requirements: Path, site: Path, version: str) -> None:
     """Install *requirements* for Azure's platform and Python *version* into *site*.
 
     Raises:
-        subprocess.CalledProcessError: the installer said why.
+        subprocess.CalledProcessError: the installer failed, and printed the reason.
     """
     uv = Path(sys.executable).with_name("uv")
     subprocess.run(
@@ -79,7 +79,7 @@ def install(requirements: Path, site: Path, version: str) -> None:
 
 
 def prune(site: Path, sources: Iterable[Path]) -> None:
-    """Remove from *site* what the app, whose code is *sources*, cannot use."""
+    """Remove from *site* the files that the app, whose code is *sources*, cannot use."""
     kept = {site / each for each in reachable(GRAPH_SDK, sources, site)}
     for pattern in _UNUSED:
         for path in [*site.glob(pattern)]:
@@ -98,9 +98,9 @@ def prune(site: Path, sources: Iterable[Path]) -> None:
 
 
 def compile_sources(app: Path, site: Path, interpreter: Path) -> None:
-    """Compile both for *interpreter*: the app beside its source, the packages instead of theirs.
+    """Compile both for *interpreter*: the app beside its source, packages without theirs.
 
-    A package's source would double the number of files, which a cold start pays for. Bytecode is
+    A package's source would double the number of files, which slows a cold start. Bytecode is
     never compared with a source's time, since archives set their own.
     """
     for folder, options in ((app, ("-x", r"/\.python_packages/")), (site, ("-b",))):
@@ -111,7 +111,7 @@ def compile_sources(app: Path, site: Path, interpreter: Path) -> None:
                 *("-s", app, "-p", INSTALLED_AT, folder),
             ],
             check=True,
-            # The order of a set's members is written into bytecode.
+            # Bytecode contains the order of a set's members.
             env={**os.environ, "PYTHONHASHSEED": "0"},
         )
     for source in site.rglob("*.py"):

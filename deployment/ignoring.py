@@ -1,4 +1,4 @@
-"""Which files of the repository belong into the package: all that `.funcignore` does not name."""
+"""The files of the repository in the package: all that `.funcignore` does not name."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -12,7 +12,7 @@ def app_files(root: Path) -> Iterator[Path]:
 
 
 def read_patterns(path: Path) -> tuple[str, ...]:
-    """Return the patterns in *path*. ValueError names one that says more than this reads."""
+    """Return the patterns in *path*. ValueError names an unsupported one."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     patterns = tuple(line for line in lines if line and not line.startswith("#"))
     for each in patterns:
@@ -22,7 +22,7 @@ def read_patterns(path: Path) -> tuple[str, ...]:
 
 
 def is_ignored(path: Path, patterns: tuple[str, ...]) -> bool:
-    """Whether a name in *path*, relative to the root, is left out. As gitignore reads names."""
+    """Return whether a name in *path*, relative to the root, is left out, as gitignore matches."""
     return any(fnmatch(part, pattern) for part in path.parts for pattern in patterns)
 
 

@@ -1,4 +1,4 @@
-"""Builds what is deployed: the app's files, and beside them the packages they need."""
+"""Builds the deployment package: the app's files, and beside them the packages they need."""
 
 import shutil
 import tempfile
@@ -17,13 +17,13 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 DEFAULT_PYTHON: Final = "3.13"
 NAME: Final = "mentor-calendar"
 SITE: Final = Path(".python_packages/lib/site-packages")
-"""Where the Functions host looks for packages that come along."""
+"""The folder in which the Functions host looks for packages."""
 BILL: Final = "sbom.cdx.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What was built."""
+    """The built package."""
 
     archive: Path
     bill: Path
@@ -39,12 +39,12 @@ def build(
 ) -> Package:
     """Write ``mentor-calendar.zip`` and its bill of materials into *out*.
 
-    *python*: the version on Azure. *interpreter*: one of that version, to compile with; found
-    without.
+    *python*: the version on Azure. *interpreter*: one of that version, to compile with; searched by
+    default.
 
     Raises:
-        NoInterpreter: there is none.
-        subprocess.CalledProcessError: a tool failed, and said why.
+        NoInterpreter: this machine has none of that version.
+        subprocess.CalledProcessError: a tool failed, and printed the reason.
     """
     compiler = interpreter or find_interpreter(python)
     out.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def build(
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Put what is in *archive* into *folder*, and nothing else."""
+    """Replace *folder* by the contents of *archive*."""
     shutil.rmtree(folder, ignore_errors=True)
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(folder)

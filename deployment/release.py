@@ -49,7 +49,7 @@ def release_notes(tag: str, root: Path) -> str:
 
 
 def _section(changelog: str, version: str) -> str:
-    """Return what stands under ``## [version] - date``, up to the next such heading."""
+    """Return the text under ``## [version] - date``, up to the next such heading."""
     heading = re.compile(r"^## \[([^\]]+)\].*$", re.MULTILINE)
     parts = heading.split(changelog)
     return dict(zip(parts[1::2], parts[2::2], strict=True)).get(version, "").strip()

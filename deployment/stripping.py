@@ -1,4 +1,4 @@
-"""Takes out of installed packages what is only for debuggers and readers."""
+"""Removes from installed packages the parts for debuggers and readers."""
 
 import struct
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import Final
 
 _ELF64_LITTLE: Final = b"\x7fELF\x02\x01"
 _SECTION_TABLE: Final = ((40, "<Q"), (58, "<H"), (60, "<H"), (62, "<H"))
-"""Where the ELF header says where the table of sections is, and its three sizes."""
+"""The place in the ELF header of the section table's offset, and of its three sizes."""
 
 
 def strip_object(file: Path) -> None:
     """Cut the compiled module *file* after the last byte that is loaded.
 
-    The loader reads program headers alone. Symbols, debug information and the table of sections
-    lie behind what those name. Done here rather than by `strip`, whose output depends on the
-    version of binutils.
+    The loader reads program headers alone. Symbols, debug information and the table of sections lie
+    behind the loaded parts. `strip` is not used, because its output depends on the version of
+    binutils.
 
     Source: https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.pheader.html
 
     Raises:
-        ValueError: it is no 64-bit little-endian ELF object.
+        ValueError: *file* is no 64-bit little-endian ELF object.
     """
     content = bytearray(file.read_bytes())
     if not content.startswith(_ELF64_LITTLE):

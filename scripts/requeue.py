@@ -1,10 +1,10 @@
-"""Puts messages that nobody could handle back on their queue, once the cause is mended.
+"""Puts the messages of a poison queue back on their queue, once the cause is fixed.
 
     python -m scripts.requeue https://ACCOUNT.queue.core.windows.net notifications
 
-Whoever runs it needs "Storage Queue Data Contributor" on the account and an `az login`. A message
-is removed from the poison queue only after it is on the other one, so a run that dies loses nothing
-and may put one back twice, which is harmless: handling a message twice is.
+The operator needs "Storage Queue Data Contributor" on the account and an `az login`. A message is
+removed from the poison queue only after it is on the other one. So a crash loses nothing, and may
+put one message back twice. This is harmless, since handling is idempotent.
 """
 
 import argparse
@@ -20,7 +20,7 @@ _HIDDEN_SECONDS = 300
 
 
 async def requeue(service: QueueServiceClient, queue: str) -> int:
-    """Move every message of ``{queue}-poison`` back to *queue*, as it is; return how many."""
+    """Move every message of ``{queue}-poison`` back to *queue*, unchanged; return their number."""
     poison = service.get_queue_client(f"{queue}-poison")
     target = service.get_queue_client(queue)
     count = 0
@@ -39,7 +39,7 @@ async def _main(url: str, queue: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do it and say how many."""
+    """Requeue the messages and print their number."""
     parser = argparse.ArgumentParser(prog="python -m scripts.requeue", description=__doc__)
     parser.add_argument("url", help="the account's queue service")
     parser.add_argument("queue", choices=QUEUES)

@@ -180,7 +180,7 @@ async def sign_in(page: Page, who: str) -> None:
 
 
 def _matters(said: str) -> bool:
-    """Tell whether a line of the console is a complaint about the page.
+    """Return whether a line of the console is a complaint about the page.
 
     Chromium reports refused requests by itself, whatever the page makes of them.
     """

@@ -26,7 +26,7 @@ _EVENT: Final = re.compile(r"^(?:.* mentor_calendar: )?(?P<line>[a-z_]+\.[a-z_]+
 
 
 def fires(name: str, lines: list[str], requests: list[kql.Row] | None = None) -> bool:
-    """Tell whether Azure would raise the alert."""
+    """Return whether Azure would raise the alert."""
     alert = ALERTS[name]
     tables = {"AppTraces": [{"Message": line} for line in lines], "AppRequests": requests or []}
     rows = kql.run(alert["query"], tables)
