@@ -1,6 +1,6 @@
-"""Things for tests, complete and valid; a test names only what it is about.
+"""Complete, valid objects for tests. A test names only the values that it is about.
 
-Every call makes new ids, so that tests which share a storage account never meet.
+Every call makes new ids, so that tests which share a storage account never collide.
 """
 
 import uuid
@@ -58,7 +58,7 @@ def a_mailbox(tenant_id: TenantId | None = None) -> Mailbox:
 
 
 def a_session_id() -> SessionId:
-    """Return the id of a session nobody has."""
+    """Return the id of a session that does not exist."""
     return SessionId(a_uuid())
 
 
@@ -68,7 +68,7 @@ def an_event_id() -> EventId:
 
 
 def an_attendee(mailbox: Mailbox | None = None, **changes: Any) -> Attendee:
-    """Return somebody invited; with *mailbox*, of the tenant."""
+    """Return an attendee; with *mailbox*, of the tenant."""
     return Attendee(
         **{
             "address": f"{a_uuid()[:8]}@contoso.example",
@@ -159,7 +159,7 @@ def an_organization(**changes: Any) -> Organization:
 def a_participant(
     mailbox: Mailbox | None, role: ParticipantRole = ParticipantRole.MENTEE
 ) -> Participant:
-    """Return somebody in a pairing; without *mailbox* from outside the tenant."""
+    """Return a participant of a pairing; without *mailbox* from outside the tenant."""
     return Participant(
         role, f"{a_uuid()[:8]}@contoso.example", mailbox.object_id if mailbox else None
     )
@@ -200,7 +200,7 @@ def a_subscription(**changes: Any) -> Subscription:
 
 
 def a_due_item(due_at: datetime = NOW, **changes: Any) -> DueItem:
-    """Return something that comes due."""
+    """Return a due item."""
     return DueItem(
         **{
             "due_at": due_at,
@@ -213,7 +213,7 @@ def a_due_item(due_at: datetime = NOW, **changes: Any) -> DueItem:
 
 
 def a_change(organization_id: OrganizationId, **changes: Any) -> Change:
-    """Return a change of some session."""
+    """Return a change of a session."""
     return Change(
         **{
             "organization_id": organization_id,

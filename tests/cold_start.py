@@ -1,4 +1,4 @@
-"""A worker process of its own, from its first request to its end: what threads import in it.
+"""A worker process of its own, from its first request to its end: the imports of its threads.
 
 A program, not a module: tests run its text in a fresh interpreter that sees the app. It calls the
 functions that its argument names, one after the other, and prints a report as JSON. Meanwhile it
@@ -20,18 +20,20 @@ _LOADED_SECONDS: Final = 60.0
 
 
 class _Watch:
-    """Sees each import before it is done: the first of the finders."""
+    """The first import finder: it sees each import before it runs."""
 
     def __init__(self) -> None:
         self.elsewhere: list[str] = []
-        """What was imported in other threads than the loop's."""
+        """Imports in threads other than the loop's."""
         self.begun = threading.Event()
-        """A thread imports what imports the package; it goes on when the loop is inside of it."""
+        """A thread imports a module that imports the package; it continues once the loop is inside
+        it.
+        """
         self._inside = threading.Event()
         self._other = 0
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> None:
-        """Note who imports *name*, and let the two meet in the package."""
+        """Record the thread that imports *name*, and let the two threads meet in the package."""
         thread = threading.current_thread()
         if thread is not threading.main_thread():
             self.elsewhere.append(f"{thread.name}: {name}")
@@ -44,7 +46,7 @@ class _Watch:
             self._await_other()
 
     def _await_other(self) -> None:
-        """Wait until the other thread waits for the package, or needs not to."""
+        """Wait until the other thread waits for the package, or needs no wait."""
         until = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < until:
             frame = sys._current_frames().get(self._other)
@@ -56,14 +58,14 @@ class _Watch:
 
 
 async def main(watch: _Watch) -> None:
-    """Call the functions and print what came of it."""
+    """Call the functions and print the report."""
     import azure.functions as func
 
     import function_app
     from shared.wiring import wiring
 
     functions = {each.get_function_name(): each for each in function_app.app.get_functions()}
-    # Where a thread is started by the first request, it gets as far as it takes to disturb it.
+    # If the first request starts a thread, let that thread get far enough to interfere.
     telemetry = wiring().telemetry
     watch.begun.wait(_PATIENCE_SECONDS if threading.active_count() > 1 else 0)
     statuses = []
@@ -76,7 +78,7 @@ async def main(watch: _Watch) -> None:
             params=asked.get("params", {}),
             route_params=asked.get("route", {}),
         )
-        for _ in range(5):  # what took too long on a slow machine is repeated, as its answer says
+        for _ in range(5):  # a slow machine may get took-too-long: retry, as the answer asks
             reply = await functions[asked["function"]].get_user_function()(request)
             if b"took-too-long" not in reply.get_body():
                 break

@@ -11,7 +11,7 @@ import pytest
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 ALLOWED_SKIPS: Final = ("the offline Bicep checker is not at hand",)
-"""Reasons for which a test may be skipped. Any other skip is a failure, so that none is missed."""
+"""The allowed reasons for a skip. Any other skip is a failure, so that none is missed."""
 
 
 @pytest.hookimpl(wrapper=True)

@@ -39,14 +39,14 @@ class FakeEvent:
     session_id: SessionId
     is_gone: bool = False
     pattern: Pattern | None = None
-    """Makes it a series' master: no meeting by itself."""
+    """Makes it the master of a series, which is no meeting by itself."""
     time_zone: str = "UTC"
     master: "FakeEvent | None" = None
 
 
 @dataclass
 class FakeOutlook:
-    """Everybody's calendar. *addresses*: whose mailbox an address is."""
+    """All people's calendars. *addresses*: the mailbox of each address."""
 
     clock: FakeClock
     addresses: dict[str, ObjectId] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class FakeOutlook:
     gives_links: bool = True
     offers: frozenset[OnlineMeetingChoice] = frozenset({OnlineMeetingChoice.TEAMS})
     refuses_others: bool = False
-    """What is not offered is refused, instead of being no online meeting."""
+    """Refuse a provider that is not offered, instead of creating no online meeting."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     # --- Schedules
@@ -65,7 +65,7 @@ class FakeOutlook:
     async def read(
         self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
-        """Return views that show busy time and every event that is still there."""
+        """Return views with busy time and every existing event."""
         self.calls.append("getSchedule")
         return [self._schedule(address, window) for address in addresses]
 
@@ -105,7 +105,7 @@ class FakeCalendar:
     outlook: FakeOutlook
 
     async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
-        """Create it, or find that the same transaction created it before."""
+        """Create the event, or return the one that the same transaction created before."""
         self.outlook.calls.append("create")
         known = self._find(acting.mailbox, draft.session_id)
         if known:
@@ -137,7 +137,7 @@ class FakeCalendar:
         return seen
 
     def _provider(self, asked: OnlineMeetingChoice) -> MeetingProvider | None:
-        """Return what it becomes: what was asked for or the default, if the calendar offers it."""
+        """Return the provider used: the requested or default one, if the calendar offers it."""
         if asked is OnlineMeetingChoice.NONE:
             return None
         default = max(self.outlook.offers, default=None)  # Teams sorts last
@@ -149,7 +149,7 @@ class FakeCalendar:
         return None
 
     def _expand(self, master: FakeEvent, pattern: Pattern) -> None:
-        """Make the occurrences, from the master's times on."""
+        """Create the occurrences, from the master's times on."""
         first, zone = master.seen.span, zone_of(master.time_zone)
         repeat = Repeat(pattern.frequency, pattern.monthly_by, count=pattern.count)
         if pattern.count == 1:
@@ -157,7 +157,7 @@ class FakeCalendar:
         elif pattern.first_on == pattern.anchor:
             spans = occurrence_spans(first.start, first.duration, zone, repeat)
         else:
-            # From the anchor on, what comes before the first date left out.
+            # From the anchor on, without dates before the first one.
             dates = occurrence_dates(pattern.anchor, replace(repeat, count=52))
             days = [d for d in dates if d >= pattern.first_on][: pattern.count]
             clock = first.start.astimezone(zone)
@@ -182,7 +182,7 @@ class FakeCalendar:
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
     ) -> list[CalendarEvent]:
-        """Return the occurrences that are still there."""
+        """Return the existing occurrences."""
         self.outlook.calls.append("instances")
         master = self._of(mailbox, master_id)
         return [
@@ -199,7 +199,7 @@ class FakeCalendar:
         time_zone: str,
         pattern: Pattern,
     ) -> CalendarEvent:
-        """Make all occurrences anew."""
+        """Recreate all occurrences."""
         self.outlook.calls.append("reschedule_series")
         master = self._of(acting.mailbox, master_id)
         master.pattern, master.time_zone = pattern, time_zone
@@ -211,7 +211,7 @@ class FakeCalendar:
     async def reschedule_many(
         self, acting: ActingUser, events: Sequence[tuple[EventId, TimeSpan]], time_zone: str
     ) -> list[CalendarEvent | Exception]:
-        """Move them."""
+        """Move the events."""
         self.outlook.calls.append("reschedule_many")
         answers: list[CalendarEvent | Exception] = []
         for event_id, span in events:
@@ -224,7 +224,7 @@ class FakeCalendar:
     async def cancel_many(
         self, acting: ActingUser, events: Sequence[EventId], comment: str
     ) -> list[Exception | None]:
-        """Cancel them."""
+        """Cancel the events."""
         self.outlook.calls.append("cancel_many")
         answers: list[Exception | None] = []
         for event_id in events:
@@ -236,20 +236,20 @@ class FakeCalendar:
         return answers
 
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
-        """Find the event by its tag."""
+        """Find the event by the app's tag."""
         self.outlook.calls.append("find")
         known = self._find(mailbox, session_id)
         return known.seen if known and not known.is_gone else None
 
     async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
-        """Read it."""
+        """Read the event."""
         self.outlook.calls.append("read")
         return self._of(mailbox, event_id).seen
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
     ) -> list[CalendarEvent | Exception]:
-        """Read them in one request."""
+        """Read the events in one request."""
         self.outlook.calls.append("read_many")
         answers: list[CalendarEvent | Exception] = []
         for mailbox, event_id in events:
@@ -262,12 +262,12 @@ class FakeCalendar:
     async def reschedule(
         self, acting: ActingUser, event_id: EventId, span: TimeSpan, time_zone: str
     ) -> CalendarEvent:
-        """Move it; answers are taken back."""
+        """Move the event; responses are reset."""
         self.outlook.calls.append("reschedule")
         return self.moved(self._of(acting.mailbox, event_id), span)
 
     async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
-        """Cancel it."""
+        """Cancel the event."""
         self.outlook.calls.append("cancel")
         event = self._of(acting.mailbox, event_id)
         event.is_gone = True
@@ -282,7 +282,7 @@ class FakeCalendar:
         comment: str,
         proposed: TimeSpan | None,
     ) -> None:
-        """Answer; the organizer's copy has it at once. Who declined has no copy any more."""
+        """Answer; the organizer's copy has it at once. An attendee who declined loses their copy."""
         self.outlook.calls.append("respond")
         if session.event_id is None:
             raise EventGone("there is no copy")
@@ -296,11 +296,11 @@ class FakeCalendar:
         self.answered(event, address, answer, proposed)
 
     async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
-        """Return what everybody's calendar offers."""
+        """Return the providers that every calendar offers."""
         self.outlook.calls.append("offered_meetings")
         return self.outlook.offers
 
-    # --- what people do
+    # --- people's acts
 
     def moved(self, event: FakeEvent, span: TimeSpan) -> CalendarEvent:
         """Give *event* new times."""
@@ -316,7 +316,7 @@ class FakeCalendar:
         answer: ResponseState,
         proposed: TimeSpan | None = None,
     ) -> CalendarEvent:
-        """Let *address* answer."""
+        """Answer as *address*."""
         response = AttendeeResponse(answer, self.outlook.clock.now(), proposed)
         attendees = tuple(
             replace(a, response=response) if a.address == address else a
@@ -350,7 +350,7 @@ class FakeCalendar:
 
 
 class RefusingCalendar(FakeCalendar):
-    """A calendar that will not have it."""
+    """A calendar that refuses every event."""
 
     async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Refuse."""

@@ -1,4 +1,4 @@
-"""Stand-ins for what the platform's routes ask of Microsoft and of a tenant's rows."""
+"""Stand-ins for the calls of the platform's routes to Microsoft and to a tenant's rows."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,11 +23,11 @@ APP = AppRegistration(
 
 @dataclass
 class FakeProbes:
-    """Everything works, but for what *ill* says of a capability."""
+    """Every capability works, except for the issues in *ill*."""
 
     ill: dict[Capability, ProbeResult] = field(default_factory=dict)
     tried: list[tuple[Capability, str]] = field(default_factory=list)
-    """What was tried, and in which tenant."""
+    """The tried capabilities, with their tenants."""
     app: AppRegistration = APP
 
     async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> ProbeResult:
@@ -57,7 +57,7 @@ class FakeProbes:
 
 @dataclass
 class FakeSigner:
-    """Seals that anybody could make: for tests of what is sealed, not of the seal."""
+    """Seals without a key: for tests of the sealed content, not of the seal."""
 
     async def sign(self, text: str) -> str:
         return f"sealed.{text}"
@@ -67,7 +67,7 @@ class FakeSigner:
 
 
 class RecordedSleeps:
-    """Notes pauses in place of waiting, and lets something happen in each."""
+    """Records pauses instead of waiting, and calls a function in each."""
 
     def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         self.seconds: list[float] = []
@@ -111,7 +111,7 @@ class FakeCredential:
 
 
 class FakeGraphSubscriptions:
-    """Graph's side of subscriptions: remembers what was ended, or denies with *error*."""
+    """Graph's side of subscriptions: records the ended ones, or denies with *error*."""
 
     def __init__(self) -> None:
         self.ended: list[SubscriptionId] = []

@@ -1,7 +1,7 @@
 """In-memory stand-ins for the stores and queues. The contract tests hold them to the real ones.
 
-Each method lets others run once before it acts, then acts at once: so tests see calls interleave,
-and what the real stores do in one transaction happens undivided here too.
+Each method yields to the loop once, then acts at once. So tests see calls interleave, and a
+transaction of the real stores is atomic here too.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ _versions = count(1)
 
 
 class FakeClock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that stands still until `advance`."""
 
     def __init__(self, now: datetime = datetime(2026, 3, 2, 8, tzinfo=UTC)) -> None:
         self._now = now
@@ -63,13 +63,13 @@ class FakeClock:
         self._now += by
 
     async def pause(self, seconds: float) -> None:
-        """Let somebody wait, without waiting."""
+        """Return at once instead of waiting."""
         self.advance(timedelta(seconds=seconds))
         await _turn()
 
 
 class Ledgers(dict[Mailbox, MailboxLedger]):
-    """An empty one for every other mailbox."""
+    """Ledgers by mailbox; every other mailbox has an empty one."""
 
     def __missing__(self, mailbox: Mailbox) -> MailboxLedger:
         return MailboxLedger(mailbox)
@@ -388,11 +388,11 @@ class FakeClientStates:
         return Mailbox(TenantId(tenant_id), ObjectId(object_id)) if is_ours else None
 
     async def ping(self) -> None:
-        """Be there."""
+        """Answer."""
 
 
 class InMemoryJobs:
-    """A `JobQueue` queue that shows what was put: each job and its delay."""
+    """A `JobQueue` that keeps each job with its delay."""
 
     def __init__(self) -> None:
         self.put_jobs: list[tuple[Job, timedelta]] = []
@@ -403,7 +403,7 @@ class InMemoryJobs:
 
 
 class InMemoryNotificationQueue:
-    """An `NotificationQueue` that shows what was put."""
+    """A `NotificationQueue` that keeps its messages."""
 
     def __init__(self) -> None:
         self.put_changes: list[tuple[MailboxChanges, str]] = []

@@ -1,4 +1,4 @@
-"""The fault matrix: each way to hinder the following of Outlook, and the proof it survives."""
+"""The fault matrix: each fault in following Outlook, and the proof that the app survives it."""
 
 import os
 import random
@@ -26,20 +26,20 @@ _STRANGERS = 12
 
 @dataclass(frozen=True)
 class Fault:
-    """A way to hinder, and when it happens."""
+    """A fault, and when it happens."""
 
     hinder: FaultInjector
     chance: float = 0.0
-    """Of happening at an act; 0: it begins before the first one."""
+    """The chance that it begins at an act; 0: it begins before the first one."""
     lasts: timedelta | None = None
-    """None: until the last act, or for good where it is how Graph is."""
+    """None: until the last act, or for good if it is a property of Graph."""
     clear_midway: bool = False
-    """It happens once, after half of the acts."""
+    """Whether it happens once, after half of the acts."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run of one fault came to."""
+    """The outcome of one run of one fault."""
 
     fault: str
     seed: int
@@ -49,11 +49,11 @@ class Outcome:
     poison: int
     figures: dict[str, Any]
     acted: Counter[str]
-    """What people did, as often as it could be done."""
+    """The possible acts of people, counted."""
 
 
 def _nothing(rig: SyncTestbed) -> None:
-    """Leave Graph kind, but for the duplicates that it always sends."""
+    """Inject no fault, beyond the duplicates that Graph always sends."""
 
 
 def _duplicates(rig: SyncTestbed) -> None:
@@ -177,7 +177,7 @@ def seed_to_use(default: int) -> int:
 
 
 async def _act(rig: SyncTestbed, fault: Fault, acts: int, rng: random.Random) -> None:
-    """Let people do something every minute, while *fault* happens as it does."""
+    """Perform an act of a person every minute, while *fault* happens."""
     if not fault.chance and not fault.clear_midway:
         fault.hinder(rig)
     heals_at = rig.clock.now()
@@ -193,10 +193,10 @@ async def _act(rig: SyncTestbed, fault: Fault, acts: int, rng: random.Random) ->
 
 
 def _heal(rig: SyncTestbed) -> None:
-    """End our own troubles and Graph's storms.
+    """End the app's own faults and Graph's refusals.
 
-    What Graph loses, doubles, delays or shuffles, and a second worker, stay: so Graph and queues
-    are, and in the end it is reconciliation that must hold.
+    Losses, duplicates, delays, reordering and a second worker stay. Graph and queues behave so in
+    normal operation, and reconciliation must correct them in the end.
     """
     rig.trouble.webhook_down = rig.trouble.storage_down = False
     rig.trouble.dies_with = 0.0

@@ -27,7 +27,7 @@ _WEBHOOK: Final = "microsoft.graph.changeNotificationCollection"
 
 
 class GraphContract:
-    """The description, ready to check exchanges with."""
+    """The description, ready to check exchanges."""
 
     def __init__(self, description: dict[str, Any]) -> None:
         self.description = description
@@ -40,9 +40,10 @@ class GraphContract:
         ]
 
     def problems(self, entry: LoggedRequest, *, requests: bool = True) -> list[str]:
-        """Return what is wrong with one exchange, in words; nothing wrong: nothing.
+        """Return the violations of one exchange, as text; an empty list if there are none.
 
-        With *requests* false only the answer is judged, for tests that send nonsense on purpose.
+        With *requests* false only the answer is checked, for tests that send invalid requests on
+        purpose.
         """
         template = self.template(entry.path)
         method = entry.method.lower()
@@ -58,7 +59,7 @@ class GraphContract:
         return [f"{where}: {problem}" for problem in found]
 
     def template(self, path: str) -> str | None:
-        """Return the path of the description which *path* is an instance of."""
+        """Return the path template in the description that matches *path*."""
         wanted = [unquote(part) for part in path.strip("/").split("/")]
         for segments, template in self._paths:
             if len(segments) == len(wanted) and all(
@@ -76,11 +77,11 @@ class GraphContract:
         return found
 
     def notification_problems(self, body: object) -> list[str]:
-        """Return what is wrong with what a webhook was sent."""
+        """Return the violations in a body that was sent to a webhook."""
         return list(self._against(f"/components/schemas/{_WEBHOOK}", body, "notification"))
 
     def schema_problems(self, name: str, body: object) -> list[str]:
-        """Return how *body* differs from a named schema."""
+        """Return the violations of a named schema in *body*."""
         return list(self._against(f"/components/schemas/{name}", body, name))
 
     def _request_problems(

@@ -1,7 +1,7 @@
-"""As much of Kusto's query language as our alerts use, over rows of this machine.
+"""The part of Kusto's query language that the alerts use, over rows in memory.
 
-Source: https://learn.microsoft.com/kusto/query/. What is not known here is refused, so that a
-query that this reads wrongly fails instead of passing.
+Source: https://learn.microsoft.com/kusto/query/. It refuses unknown syntax, so that an unsupported
+query fails instead of passing wrongly.
 """
 
 import math
@@ -20,7 +20,7 @@ _KEPT: Final = {"and", "or", "not"}
 
 
 def run(query: str, tables: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Return what *query* gives."""
+    """Return the rows of *query*."""
     source, *steps = (each.strip() for each in re.split(r" \| ", query))
     rows = [dict(row) for row in tables[source]]
     for step in steps:
@@ -72,7 +72,7 @@ def _aggregate(said: str, rows: list[Row]) -> Any:
 
 
 def _value(said: str, row: Row) -> Any:
-    """Return what an expression comes to; `startswith` stands between a column and a text."""
+    """Return the value of an expression; `startswith` is an infix operator."""
     begins = re.fullmatch(r"(\w+) startswith '([^']*)'", said)
     if begins:
         return str(row[begins[1]]).startswith(begins[2])
@@ -87,7 +87,7 @@ def _value(said: str, row: Row) -> Any:
             words.append(f"row[{word!r}]")
         else:
             words.append(word)
-    # What is evaluated is our own queries, out of this repository.
+    # Only this repository's own queries are evaluated.
     names = {"row": row, "_int": lambda text: int(text) if str(text).isdigit() else None}
     return eval(" ".join(words), {"__builtins__": {}}, names)
 

@@ -1,7 +1,8 @@
-"""Runs the suites as if it were another day: ``python -m tests.on_dates``, or ``make test-dates``.
+"""Runs the suites with the clock on another day: ``python -m tests.on_dates``.
 
-libfaketime moves the clock of every process that a suite starts but Chromium: there the pages'
-clocks are moved. The machine's time zone moves as well. Monotonic clocks stay as they are.
+``make test-dates`` runs it. libfaketime moves the clock of every process that a suite starts, except
+for Chromium: in Chromium the pages' clocks are moved. The machine's time zone moves as well.
+Monotonic clocks stay as they are.
 """
 
 import argparse
@@ -27,7 +28,7 @@ MACHINE_ZONES: Final = ("UTC", "America/Los_Angeles", "Asia/Kolkata")
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When the suites start: *at* on the clocks of *zone*, or of the machine without one."""
+    """The start of the suites: *at* on the clocks of *zone*, by default of the machine."""
 
     name: str
     at: str
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(moment: Moment, zone: str, library: Path, pytest: Sequence[str]) -> tuple[int, str]:
-    """Return pytest's exit status and its last line. What failed is printed."""
+    """Return pytest's exit status and its last line. Failures are printed."""
     offset = round(moment.starts_at(zone).timestamp() - time.time())
     process = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *pytest],

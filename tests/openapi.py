@@ -1,4 +1,4 @@
-"""The committed OpenAPI document, ready to check replies with."""
+"""The committed OpenAPI document, ready to check replies."""
 
 import functools
 import json
@@ -26,7 +26,7 @@ class OpenApi:
     @classmethod
     @functools.cache
     def committed(cls) -> Self:
-        """Return the one that is committed and served."""
+        """Return the committed document, which the app serves."""
         return cls(json.loads(COMMITTED.read_text()))
 
     def operation(self, method: str, template: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The whole following of Outlook on simulated time: days pass in seconds.
+"""The complete sync with Outlook on simulated time: days pass in seconds.
 
-Real: the functions, every use-case, the Graph and Entra adapters over TLS against the simulators.
-In memory: tables and queues, as a few hundred sessions times many faults make tens of thousands of
-storage operations; the fakes are held to the real adapters by the contract tests.
+The functions, every use-case, and the Graph and Entra adapters are real, over TLS to the
+simulators. Tables and queues are in memory, because a few hundred sessions times many faults make
+tens of thousands of storage operations. The contract tests hold these fakes to the real adapters.
 """
 
 import asyncio
@@ -75,16 +75,16 @@ MINUTE = timedelta(minutes=1)
 _QUEUES = read_options(Path(__file__).parents[1], {}).queues
 _LOGGER = "mentor_calendar"
 _process: ContextVar[Wiring] = ContextVar("process")
-"""Which of the worker processes handles a message; elsewhere it is the rig's first."""
+"""The worker process that handles the current message; otherwise the testbed's first."""
 
 
 class SimulatedCrash(BaseException):
-    """The worker process is gone."""
+    """The worker process crashed."""
 
 
 @dataclass
 class Faults:
-    """What is wrong with our own side right now."""
+    """The app's own current faults."""
 
     random: random.Random
     webhook_down: bool = False
@@ -92,10 +92,10 @@ class Faults:
     dies_with: float = 0.0
     """Chance that the worker dies while it handles a message."""
     lives_for: int | None = None
-    """Effects until the worker dies, none but those of the message it handles."""
+    """Effects of the current message until the worker dies."""
 
     def check(self) -> None:
-        """Raise what is due at an effect."""
+        """Raise the fault that is due at an effect."""
         if self.storage_down:
             raise StoreUnavailable("The storage is away.")
         if self.lives_for is not None:
@@ -106,14 +106,14 @@ class Faults:
     def draw(self) -> None:
         """Decide whether the worker dies at the message it begins: early as often as late.
 
-        An HTTP caller would see it, so nothing else dies.
+        Other work never dies, since an HTTP caller would see it.
         """
         dies = self.dies_with and self.random.random() < self.dies_with
         self.lives_for = int(2 ** self.random.uniform(0, 7)) - 1 if dies else None
 
 
 class FaultyPort:
-    """A store every call of which may meet trouble, before or after its effect."""
+    """A store whose every call may meet a fault, before or after its effect."""
 
     def __init__(self, store: Any, trouble: Faults) -> None:
         self._store, self._trouble = store, trouble
@@ -153,21 +153,21 @@ class FakeQueues:
     sent: Counter[str] = field(default_factory=Counter)
 
     async def send(self, queue: str, message: bytes, delay: timedelta = timedelta()) -> None:
-        """Take a message, as the real adapter hands it over."""
+        """Add a message, as the real adapter passes it."""
         self.trouble.check()
         self.sent[queue] += 1
         self.waiting.append(Message(queue, message, self.clock.now() + delay))
 
     async def aclose(self) -> None:
-        """Have nothing to close."""
+        """Do nothing."""
 
     async def poisoned(self) -> dict[str, int]:
-        """Count what was set aside."""
+        """Count the messages in poison queues."""
         counts = Counter(message.queue for message in self.poison)
         return {queue: counts[queue] for queue in (NOTIFICATIONS, JOBS)}
 
     def take_visible(self) -> list[Message]:
-        """Return what can be handled now, which nobody else gets meanwhile."""
+        """Return the visible messages, and hide them from other workers."""
         now = self.clock.now()
         visible = [m for m in self.waiting if m.visible_at <= now]
         self.waiting = [m for m in self.waiting if m.visible_at > now]
@@ -228,7 +228,7 @@ class SyncTestbed:
     queues: FakeQueues
     organization: Organization
     pairs: list[tuple[Pairing, str, str]]
-    """Each pairing with the keys of its mentee (who books) and mentor."""
+    """Each pairing with the keys of its mentee (the organizer) and mentor."""
     sessions: InMemorySessions = field(default_factory=InMemorySessions)
     subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
     due: InMemoryDue = field(default_factory=InMemoryDue)
@@ -238,7 +238,7 @@ class SyncTestbed:
     acted: Counter[str] = field(default_factory=Counter)
     """What people did, as often as it could be done."""
     twice: bool = False
-    """Every message is handled by two workers at once."""
+    """Whether two workers handle every message at once."""
     booked: list[tuple[Session, str, str]] = field(default_factory=list)
     _wirings: list[Wiring] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -250,7 +250,7 @@ class SyncTestbed:
         return self.cloud.world.clock
 
     def start_anew(self) -> Wiring:
-        """Begin a new worker process: nothing is remembered but what is stored."""
+        """Start a new worker process, which keeps only stored state."""
         self.wiring, self.second = RigWiring(self.settings, self), RigWiring(self.settings, self)
         self._wirings += (self.wiring, self.second)
         return self.wiring
@@ -263,7 +263,7 @@ class SyncTestbed:
     # --- the platform's side
 
     async def book(self, count: int, rng: random.Random) -> None:
-        """Book *count* sessions over the next two weeks, wherever there is room."""
+        """Book *count* sessions at free times of the next two weeks."""
         number = 0
         while len(self.booked) < count:
             number += 1
@@ -297,7 +297,7 @@ class SyncTestbed:
     # --- Outlook's side
 
     def act(self, rng: random.Random) -> None:
-        """Let somebody do something in Outlook to one of the sessions, if it can be done."""
+        """Perform a random act of a person in Outlook on one of the sessions, if it is possible."""
         session, mentee, mentor = rng.choice(self.booked)
         outlook, which = self.cloud.graph.outlook, session.id
         start = MONDAY + timedelta(days=rng.randint(13, 20), minutes=30 * rng.randint(4, 20))
@@ -357,7 +357,7 @@ class SyncTestbed:
     # --- time
 
     async def pass_time(self, by: timedelta, *, then: Callable[[], None] | None = None) -> None:
-        """Let *by* pass in steps of ten seconds: mail, notifications, queues and timers."""
+        """Let *by* pass in steps of ten seconds, with mail, notifications, queues and timers."""
         for _ in range(by // STEP):
             await self.cloud.graph.advance(STEP)
             await self.work()
@@ -367,7 +367,7 @@ class SyncTestbed:
                 then()
 
     async def work(self) -> None:
-        """Handle every message that is visible, until none is."""
+        """Handle visible messages until none is left."""
         while found := self.queues.take_visible():
             for message in found:
                 await self._handle(message)
@@ -411,10 +411,10 @@ class SyncTestbed:
                     self.failures.append("StoreUnavailable")
         await self.work()
 
-    # --- what must be true in the end
+    # --- the final checks
 
     async def differences(self) -> list[str]:
-        """Return every way in which a session is not what the organizer's calendar says."""
+        """Return every difference between a session and the organizer's calendar."""
         found = [*await self._wrong_holds(), *self._wrong_conflicts()]
         for session, mentee, _ in self.booked:
             stored = self.sessions.find(session.organizer, session.id)
@@ -432,7 +432,7 @@ class SyncTestbed:
         return found
 
     async def _wrong_holds(self) -> list[str]:
-        """Return where a mailbox holds other times than its sessions take."""
+        """Return the mailboxes whose holds differ from the times of their sessions."""
         found = []
         year = TimeSpan(MONDAY - timedelta(days=30), MONDAY + timedelta(days=60))
         for session, _, _ in self.booked:
@@ -446,7 +446,7 @@ class SyncTestbed:
         return found
 
     def _wrong_conflicts(self) -> Iterator[str]:
-        """Yield where sessions of the same people do not say truly which others they overlap."""
+        """Yield the sessions whose recorded overlaps are wrong."""
         stored = [self.sessions.find(s.organizer, s.id) for s, _, _ in self.booked]
         scheduled = [s for s in stored if s and s.state is SessionState.SCHEDULED]
         for session in scheduled:
@@ -484,7 +484,7 @@ class SyncTestbed:
 
 
 def _lags(changes: Sequence[Change]) -> tuple[float, float]:
-    """Return the median and the 99th percentile in seconds, of those that have a lag."""
+    """Return the median and the 99th percentile in seconds, of changes with a lag."""
     lags = sorted(c.lag_ms / 1000 for c in changes if c.lag_ms is not None)
     return (lags[len(lags) // 2], lags[int(len(lags) * 0.99)]) if lags else (0.0, 0.0)
 
@@ -516,7 +516,7 @@ def _compare(stored: Session, shown: dict[str, Any]) -> Iterator[str]:
 
 
 async def _lived(work: Awaitable[None]) -> BaseException | None:
-    """Do *work* as the host does: whatever it raises, the host lives on."""
+    """Run *work* as the host does: its exceptions do not end the host."""
     try:
         await work
     except BaseException as error:  # noqa: BLE001  # a death of the worker too
@@ -542,7 +542,7 @@ def _never() -> Any:
 async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIterator[SyncTestbed]:
     """Run cloud and app on simulated time until the block ends.
 
-    *strangers*: so many pairs of people besides the seeded ones.
+    *strangers*: the number of pairs of people besides the seeded ones.
     """
     clock = CloudClock(MONDAY)
     world = seeded_world(clock)
@@ -602,7 +602,7 @@ async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIter
 
 
 def _strangers(world: World, count: int) -> Iterator[SeededPairing]:
-    """Add people to the world who have nothing else to do; yield who of them may meet."""
+    """Add people without meetings to the world; yield their pairings."""
     tenant = world.tenants[CONTOSO_ID]
     for number in range(count):
         people = [

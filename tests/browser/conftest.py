@@ -28,9 +28,9 @@ from local.serving import Address, take_address
 from tests.e2e.conftest import settings_in_process
 
 BERLIN: Final = ZoneInfo("Europe/Berlin")
-"""Where the people of the tests are, unless said otherwise, and their browsers."""
+"""The default time zone of the people in tests, and of their browsers."""
 _FAKED: Final = "FAKETIME"
-"""Set where the suite runs as if it were another day (`tests/on_dates.py`)."""
+"""Set if the suite runs with the clock on another day (`tests/on_dates.py`)."""
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
 IMAGES: Final = ROOT / "docs" / "images"
 _FLAGS: Final = (
@@ -54,7 +54,7 @@ expect.set_options(timeout=60_000)
 
 
 def chromium() -> str:
-    """Return the browser of this machine; nothing is ever downloaded."""
+    """Return the browser of this machine; the tests never download one."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := os.environ.get("CHROMIUM") or shutil.which(name):
             return found
@@ -63,7 +63,7 @@ def chromium() -> str:
 
 @dataclass
 class AppUnderTest:
-    """A running system with a browser in front of it."""
+    """A running system and a browser."""
 
     cloud: LocalCloud
     host: DevelopmentHost
@@ -71,13 +71,13 @@ class AppUnderTest:
     browser: Browser
     http: httpx.AsyncClient
     parent: Address
-    """Where the page may be embedded; nothing is served there until a test does."""
+    """The origin that may embed the page; it serves nothing until a test does."""
 
     @asynccontextmanager
     async def someone(
         self, who: str | None = None, query: str = "", **options: Any
     ) -> AsyncIterator[Page]:
-        """Open the page in a browser of its own; as *who*, signed in through Entra's pages."""
+        """Open the page in a browser of its own; with *who*, signed in through Entra's pages."""
         context = await self.context(**options)
         page = await context.new_page()
         strangers: list[str] = []
@@ -101,7 +101,7 @@ class AppUnderTest:
         assert not third, f"asked others: {third}"
 
     async def context(self, **options: Any) -> BrowserContext:
-        """Return a fresh browser profile, in Berlin and British English unless said otherwise."""
+        """Return a fresh browser profile, by default in Berlin and British English."""
         chosen = {
             "locale": "en-GB",
             "timezone_id": BERLIN.key,
@@ -152,7 +152,7 @@ class AppUnderTest:
         return await self.call(who, "POST", path, json=body, headers=headers)
 
     async def arrived(self, who: str, session_id: str) -> None:
-        """Wait until the invitation is in somebody's mailbox."""
+        """Wait until the invitation is in the mailbox of *who*."""
         async with asyncio.timeout(100):
             while True:
                 try:
@@ -164,9 +164,9 @@ class AppUnderTest:
 
 
 def next_monday(zone: ZoneInfo = BERLIN) -> datetime:
-    """Return the start of the week that a page in *zone* shows next: wholly ahead.
+    """Return the start of the next week on a page in *zone*: it lies wholly ahead.
 
-    Zones differ on a Sunday evening: in Tokyo the week is another one than in Berlin.
+    On a Sunday evening zones differ: Tokyo is already in the next week, Berlin is not.
     """
     today = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return today + timedelta(days=7 - today.weekday())
@@ -182,7 +182,7 @@ async def sign_in(page: Page, who: str) -> None:
 def _matters(said: str) -> bool:
     """Return whether a line of the console is a complaint about the page.
 
-    Chromium reports refused requests by itself, whatever the page makes of them.
+    Chromium reports refused requests by itself, even if the page handles them.
     """
     return any(word in said for word in ("Content Security Policy", "Uncaught", "Warning:"))
 
@@ -217,7 +217,7 @@ async def a_stage(folder: Path) -> AsyncIterator[AppUnderTest]:
             async_playwright() as playwright,
         ):
             assert host.failure is None, host.failure
-            # Chromium spins where libfaketime moves its clocks: its pages' clock is moved instead.
+            # Chromium hangs if libfaketime moves its clocks, so the pages' clock is moved instead.
             real: dict[str, str | float | bool] = {
                 name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
             }
@@ -235,14 +235,14 @@ async def a_stage(folder: Path) -> AsyncIterator[AppUnderTest]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AppUnderTest]:
-    """Provide one running system for all: tests keep apart by using other people."""
+    """Provide one running system for all tests. Each uses other people."""
     async with a_stage(tmp_path_factory.mktemp("cloud")) as running:
         yield running
 
 
 @pytest.fixture
 def picture() -> Picture:
-    """Provide a way to keep screenshots. UPDATE_TOUR=1 puts those of the tour into docs/."""
+    """Provide a function that keeps screenshots. UPDATE_TOUR=1 writes the tour's into docs/."""
 
     async def take(page: Page, name: str, *, docs: bool = False) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What people do with sessions, on the page and in Outlook beside it."""
+"""People's acts on sessions, on the page and in Outlook beside it."""
 
 import re
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def turn(page: Page) -> None:
-    """Turn to the next days and wait until their times are there."""
+    """Turn to the next days and wait until their times are shown."""
     shown = page.locator(".calendar .range")
     before = await shown.inner_text()
     await page.locator(".bar .group button").last.click()
@@ -137,7 +137,7 @@ async def test_two_browsers_want_the_same_time(stage: AppUnderTest, picture: Pic
         await second.get_by_role("button", name=re.compile("^Ada Mentor$")).click()
         for page in (first, second):
             await next_week(page)
-        # The same instant, in Ben's and in Priya's zone: that of a slot both are offered.
+        # The same instant in Ben's and in Priya's zone, from a slot offered to both.
         wanted = first.locator(".start")
         theirs = await second.locator(".start").evaluate_all(
             "all => all.map(each => each.dataset.start)"

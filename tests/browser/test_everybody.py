@@ -1,4 +1,4 @@
-"""Keyboard, screen reader, phone, languages, direction, weight: the page is for everybody."""
+"""The page's accessibility: keyboard, screen reader, phone, languages, direction, size."""
 
 import gzip
 from collections.abc import AsyncIterator
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 AXE: Final = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 WCAG: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 BUDGET: Final = 150 * 1000
-"""Bytes of everything that the first look at the page loads, compressed."""
+"""The most bytes of the first load of the page, compressed."""
 
 
 async def findings(page: Page) -> list[str]:
-    """Return what axe finds. Its script comes from the test, past the page's own policy."""
+    """Return the findings of axe. Its script comes from the test, past the page's own policy."""
     await page.evaluate(AXE.read_text())
-    # Words that come and go in a moment are judged while they stand still.
+    # Animated texts are checked while they stand still.
     await page.evaluate("document.getElementById('said').textContent = ''")
     result: dict[str, Any] = await page.evaluate(
         "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", WCAG
@@ -137,7 +137,7 @@ async def test_on_a_phone_there_is_a_day(stage: AppUnderTest, picture: Picture) 
     }
     async with stage.someone("ben", **phone) as page:
         await expect(page.locator(".day")).to_have_count(1)
-        # Whatever day it is: one of the next seven has times.
+        # On any day, one of the next seven has times.
         await turn(page)
         for _ in range(6):
             if await page.locator(".start").count():
@@ -218,12 +218,12 @@ async def test_nothing_jumps(stage: AppUnderTest) -> None:
             ".observe({type: 'layout-shift', buffered: true})"
         )
         await expect(page.locator(".calendar")).to_have_attribute("aria-busy", "false")
-        # Sessions come last; what they move shows in the frame after.
+        # Sessions come last; the layout shift that they cause shows in the next frame.
         await expect(page.locator("aside")).to_have_attribute("aria-busy", "false")
         await page.evaluate(
             "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
-        # What Lighthouse calls good is at most 0.1.
+        # Lighthouse rates at most 0.1 as good.
         assert await page.evaluate("window.shifts") < 0.1
 
 
@@ -245,7 +245,7 @@ async def test_the_first_load_is_light(stage: AppUnderTest) -> None:
 
 @asynccontextmanager
 async def a_platform(stage: AppUnderTest, address: Address) -> AsyncIterator[str]:
-    """Serve a platform's page at *address*, with ours in a frame."""
+    """Serve a platform's page at *address*, with the booking page in a frame."""
 
     async def answer(_: web.Request) -> web.Response:
         frame = f'<iframe src="{stage.url}/?embed&pairing=ada-ben" width="1000" height="800">'

@@ -1,4 +1,4 @@
-"""What goes wrong is said in words, and nothing typed is lost."""
+"""Errors are explained in words, and typed text is kept."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ async def half_booked(page: Page, agenda: str = "Typed once") -> None:
 
 
 async def refuse(page: Page, status: int, kind: str, **headers: str) -> None:
-    """Answer the next booking with a problem, as the API or what stands before it would."""
+    """Answer the next booking with a problem, as the API or a proxy before it would."""
 
     async def answer(route: Route) -> None:
         body = {"type": f"/problems/{kind}", "title": kind, "status": status, "detail": kind}
@@ -126,7 +126,7 @@ async def test_a_claims_challenge_leads_to_another_sign_in(stage: AppUnderTest) 
         async with stage.someone() as page:
             await page.get_by_role("button", name="Sign in").click()
             await page.locator("#hugo").click()
-            # The first look into a calendar is refused; the page goes back to Entra by itself.
+            # The first read of a calendar is refused; the page returns to Entra by itself.
             await expect(page.get_by_role("heading", name="Who are you?")).to_be_visible()
             assert "claims=" in page.url
             await page.locator("#hugo").click()
@@ -156,7 +156,8 @@ async def test_hidden_it_is_quiet(stage: AppUnderTest) -> None:
         await next_week(page)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        # Seen, it asks again by itself; hidden, ten minutes pass without a word.
+        # While visible, the page retries by itself; while hidden, ten minutes pass without a
+        # request.
         async with page.expect_request(lambda request: "/api/sessions" in request.url):
             await page.clock.run_for(60_000)
         await page.evaluate(

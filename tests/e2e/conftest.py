@@ -1,7 +1,7 @@
-"""The whole local cloud and the app on it, for tests that speak HTTP only.
+"""The whole local cloud and the app on it, for tests that use only HTTP.
 
 The app is the repository's, in this process; with ``APP_DIR`` it is the unpacked package, in a
-process that sees nothing else: the same tests prove both.
+process that sees only the package. The same tests prove both.
 """
 
 import logging
@@ -42,7 +42,7 @@ TOOK_TOO_LONG: Final = "/problems/took-too-long"
 
 
 class SharedStorage:
-    """One Azurite for all tests of a process: starting it costs a second. Each has an account."""
+    """One Azurite for all tests of a process: a start costs a second. Each has an account."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -51,7 +51,7 @@ class SharedStorage:
         self._folder: Path | None = None
 
     def take(self) -> Azurite:
-        """Return the storage as a new account sees it."""
+        """Return the storage for a new account."""
         if self._running is None:
             portal = self._stack.enter_context(start_blocking_portal())
             running = azurite(ensure_certificate(self._its_folder()), accounts=self._accounts)
@@ -59,7 +59,7 @@ class SharedStorage:
         return self._running.of(self._accounts.pop())
 
     def certificate(self, folder: Path) -> LocalCertificate:
-        """Put its certificate into *folder*, for all that is to be trusted together with it."""
+        """Put its certificate into *folder*, so that the other simulators share its authority."""
         shutil.copytree(self._its_folder(), folder, dirs_exist_ok=True)
         return ensure_certificate(folder)
 
@@ -78,12 +78,12 @@ STORAGE: Final = SharedStorage()
 
 
 def pytest_sessionfinish() -> None:
-    """Stop what all tests shared."""
+    """Stop the shared Azurite."""
     STORAGE.close()
 
 
 class Host(Protocol):
-    """What tests ask of the host, wherever it runs."""
+    """The host's operations for tests, in this process or another one."""
 
     async def drain_queues(self) -> int:
         """Handle every message visible now. Return how many there were."""
@@ -96,18 +96,18 @@ class Host(Protocol):
 
 @dataclass
 class AppUnderTest:
-    """A running system, and whoever acts on it."""
+    """A running system, with the acts of people and of the platform."""
 
     cloud: LocalCloud
     host: Host
     http: httpx.AsyncClient
     lines: list[str] = field(default_factory=list)
-    """What the app logged."""
+    """The app's log lines."""
 
     async def call(self, who: str, method: str, path: str, **options: Any) -> httpx.Response:
         """Call the API as *who*.
 
-        Repeat what took too long, as its answer says: a slow machine is not a failure.
+        Retry after took-too-long, as the answer asks: a slow machine is not a failure.
         """
         headers = {"authorization": f"Bearer {self.token(who)}"} | options.pop("headers", {})
         for _ in range(5):
@@ -123,7 +123,7 @@ class AppUnderTest:
         return self.cloud.entra.token_for(self.cloud.world.person(who))
 
     async def settled(self) -> None:
-        """Let everything that is under way arrive: mail, notifications, queues."""
+        """Wait until all mail, notifications and queue messages are handled."""
         for _ in range(10):
             await self.cloud.graph.settle(within=timedelta(minutes=2))
             if not await self.host.drain_queues():
@@ -163,7 +163,7 @@ class AppUnderTest:
 
 @contextmanager
 def settings_in_process(environment: Mapping[str, str]) -> Iterator[None]:
-    """Have *environment* in this process while the block runs."""
+    """Set *environment* in this process while the block runs."""
     with pytest.MonkeyPatch.context() as patched:
         for name, value in environment.items():
             patched.setenv(name, value)
@@ -172,7 +172,7 @@ def settings_in_process(environment: Mapping[str, str]) -> Iterator[None]:
 
 @asynccontextmanager
 async def wiring_of(cloud: LocalCloud) -> AsyncIterator[Wiring]:
-    """Provide adapters of our own towards *cloud*, beside the app's."""
+    """Provide the test's own adapters to *cloud*, beside the app's."""
     with settings_in_process(cloud.environment):
         adapters = Wiring(Settings.from_environment(cloud.environment))
         try:

@@ -1,7 +1,7 @@
-"""The unpacked package under test, in an interpreter that sees nothing else.
+"""The unpacked package under test, in an interpreter that sees only the package.
 
 ``APP_DIR`` names its folder; without it the tests run the repository's own code in this process.
-The interpreter starts without site-packages (``-I -S``): the app finds what came along in the
+The interpreter starts without site-packages (``-I -S``): the app uses the packages inside the
 package, and so does the development host, of which only `local/` is added.
 """
 
@@ -25,14 +25,14 @@ _LINE_BYTES: Final = 1024 * 1024
 
 
 def python(app_dir: Path, *more: Path) -> list[str]:
-    """Return a command that runs the code that follows it, seeing *app_dir* and *more* alone."""
+    """Return a command that runs code with only *app_dir* and *more* on its path."""
     paths = [str(each) for each in (app_dir, app_dir / SITE, *more)]
     start = f"import sys; sys.path[:0] = {paths!r}; exec(sys.argv.pop(1))"
     return [sys.executable, "-I", "-S", "-W", "ignore", "-c", start]
 
 
 class PackagedHost:
-    """A development host in a process of its own, told what to do by its standard input."""
+    """A development host in a process of its own, controlled by its standard input."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -69,7 +69,7 @@ class PackagedHost:
 
 
 def link_local(folder: Path) -> Path:
-    """Make *folder*, from where `local/` and nothing else can be imported. Return it."""
+    """Make *folder*, from which only `local/` can be imported. Return it."""
     folder.mkdir()
     (folder / "local").symlink_to(ROOT / "local")
     return folder
@@ -84,7 +84,7 @@ async def packaged_host(
     listening: socket.socket,
     lines: list[str],
 ) -> AsyncIterator[PackagedHost]:
-    """Run the host on *app_dir* while the block runs. *lines* gets what it logs.
+    """Run the host on *app_dir* while the block runs. *lines* gets its log lines.
 
     *folder* holds a link to `local/`: the repository itself must not be seen.
     """
@@ -107,7 +107,7 @@ async def packaged_host(
         await host.started()
         yield host
     finally:
-        # The end of its input is what it stops for; nothing of it outlives a killed test run.
+        # The host stops at the end of its input, so it never outlives a killed test run.
         cast("asyncio.StreamWriter", process.stdin).close()
         try:
             async with asyncio.timeout(_STOP_SECONDS):

@@ -1,4 +1,4 @@
-"""The alerts' queries, run over what the app really logged: silent when well, loud when not."""
+"""The alerts' queries over real log lines: silent on a good day, raised by a fault."""
 
 import json
 import re
@@ -21,7 +21,7 @@ ALERTS: Final[dict[str, dict[str, Any]]] = {
     for each in json.loads((ROOT / "infra" / "alerts" / "alerts.json").read_text())
 }
 _OF_THE_HOST: Final = {"failed-functions"}
-"""What the Functions host tells of each invocation by itself."""
+"""Alerts on the Functions host's own records of invocations."""
 _EVENT: Final = re.compile(r"^(?:.* mentor_calendar: )?(?P<line>[a-z_]+\.[a-z_]+(?: \w+=.*)?)$")
 
 
@@ -43,7 +43,7 @@ def fires(name: str, lines: list[str], requests: list[kql.Row] | None = None) ->
 
 
 async def _a_good_day(stage: AppUnderTest) -> list[str]:
-    """Return what the app says when everything happens once and well."""
+    """Return the app's log lines of a day on which every act succeeds."""
     session = await stage.book()
     await stage.settled()
     stage.cloud.graph.outlook.accept("ada", session["id"])
@@ -55,7 +55,7 @@ async def _a_good_day(stage: AppUnderTest) -> list[str]:
 
 
 def events(lines: list[str]) -> list[str]:
-    """Return the app's own lines, as the host hands them on: without anything before them."""
+    """Return the app's own lines, without the host's prefix."""
     return [found["line"] for line in lines if (found := _EVENT.match(line))]
 
 

@@ -1,4 +1,4 @@
-"""Bad and odd input over HTTP: each a clear 4xx that says what to do, or right in Outlook."""
+"""Bad and odd input over HTTP: each gets a 4xx with a remedy, or is right in Outlook."""
 
 import html
 import json
@@ -16,7 +16,7 @@ _PATH = "pairings/ada-ben/sessions"
 
 
 def saturday(hour: int = 10) -> datetime:
-    """Return an hour of next Saturday, when everybody is free."""
+    """Return an hour of next Saturday, when all seeded people are free."""
     today = datetime.now(UTC).replace(hour=hour, minute=0, second=0, microsecond=0)
     return today + timedelta(days=(5 - today.weekday()) % 7 or 7)
 
@@ -152,6 +152,6 @@ async def test_odd_texts_are_right_in_outlook_and_nobody_elses_markup(stage: App
 
 
 def _plain(written: str) -> str:
-    """Return what HTML shows as lines of text."""
+    """Return the text of HTML, as lines."""
     body = written.partition("<body>")[2] or written
     return html.unescape(re.sub("<[^>]*>", "", re.sub("<br ?/?>", "\n", body))).strip()

@@ -11,7 +11,7 @@ Counts = dict[str, int]
 
 
 def counted(stage: AppUnderTest) -> Counts:
-    """Return what was asked since the last count, and start anew."""
+    """Return the requests since the last count, and reset the count."""
     recorder = stage.cloud.graph.requests
     counts = {
         f"{method} {operation.rpartition('/')[2]}": number
@@ -23,7 +23,7 @@ def counted(stage: AppUnderTest) -> Counts:
 
 
 async def of(stage: AppUnderTest, act: Callable[[], Awaitable[Any]]) -> tuple[Any, int]:
-    """Return what *act* returned and how many calls it took, nothing else being under way."""
+    """Return the result of *act* and its number of calls, with no other work in progress."""
     await stage.settled()
     counted(stage)
     result = await act()
@@ -96,7 +96,7 @@ async def test_the_table_of_calls(stage: AppUnderTest) -> None:
 
 
 async def test_a_series_of_twelve_is_checked_in_two_and_created_in_one(stage: AppUnderTest) -> None:
-    # In twelve weeks from tomorrow all are within the default horizon of 90 days.
+    # Twelve weeks from tomorrow are within the default horizon of 90 days.
     start = (datetime.now(UTC) + timedelta(days=1)).replace(hour=20, minute=0, second=0)
 
     async def series() -> Any:

@@ -1,7 +1,7 @@
-"""A fresh process with telemetry on: no thread imports what the first requests may be importing.
+"""A fresh process with telemetry on: no thread imports the modules that first requests import.
 
-Python 3.13.6 and later raise `_DeadlockError` in one of two threads that import out of one package
-in an unlucky order, which the process forces. Where Python does not, the list of imports tells.
+Python 3.13.6 and later raise `_DeadlockError` in one of two threads that import from one package in
+an unlucky order, which the process forces. On other versions the list of imports shows the fault.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ _SOON = {"OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_METRIC_EXPORT_INTERVAL": "500"}
 
 
 async def cold_start(settings: Mapping[str, str], *requests: Mapping[str, Any]) -> Any:
-    """Return what a process reports that answers *requests* and ends."""
+    """Return the report of a process that answers *requests* and ends."""
     interpreter = python(APP_DIR) if APP_DIR else [sys.executable, "-W", "ignore", "-c"]
     process = await asyncio.create_subprocess_exec(
         *interpreter,

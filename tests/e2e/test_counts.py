@@ -1,4 +1,4 @@
-"""Counts that carry no noise: modules of a cold start, calls to Graph per operation."""
+"""Counts without noise: modules of a cold start, calls to Graph per operation."""
 
 import json
 import subprocess
@@ -55,14 +55,14 @@ for builder in (notifications.receive_notifications, notifications.receive_lifec
     assert (reply.status_code, reply.get_body(), reply.mimetype) == (200, b"to<b>ken", "text/plain")
 """
     after, _ = _loaded(handshake)
-    # What asyncio brings, and nothing of ours or of anybody's SDK.
+    # The modules of asyncio, without modules of the app or of an SDK.
     more = {m.partition(".")[0] for m in set(after) - set(before)}
     assert more.isdisjoint({"shared", "functions", "azure", "msgraph", "httpx", "aiohttp", "jwt"})
 
 
 async def test_calls_to_graph_per_operation(stage: AppUnderTest) -> None:
     graph = stage.cloud.graph
-    graph.switches.duplicates = 0  # two copies at once may be read twice; nothing more comes of it
+    graph.switches.duplicates = 0  # two copies at once may be read twice, without another effect
 
     graph.requests.reset()
     slots = await stage.slots()

@@ -1,4 +1,4 @@
-"""Following Outlook: what people do there is seen, what is not ours costs nothing."""
+"""Following Outlook: changes of sessions are found, other events cost no call."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ async def shown(stage: AppUnderTest, session: Any, who: str = "ben") -> Any:
 
 
 async def booked(stage: AppUnderTest) -> Any:
-    """Return a session that everybody has heard of, with nothing more under way."""
+    """Return a session whose mail and notifications have all arrived."""
     session = await stage.book()
     await stage.settled()
     stage.cloud.graph.requests.reset()
@@ -27,7 +27,7 @@ async def booked(stage: AppUnderTest) -> Any:
 
 
 def evening(days: int = 3) -> datetime:
-    """Return eight in the evening, UTC, some days from now: nobody has anything then."""
+    """Return eight in the evening, UTC, some days from now, when all seeded people are free."""
     today = datetime.now(UTC).replace(hour=20, minute=0, second=0, microsecond=0)
     return today + timedelta(days=days)
 
@@ -96,7 +96,7 @@ async def test_our_own_writes_are_not_read_again(stage: AppUnderTest) -> None:
     delivered = graph.tally.delivered
     await stage.settled()
     assert graph.tally.delivered > delivered
-    # getSchedule and PATCH: what Graph said of it needed no third call.
+    # getSchedule and PATCH: the notification about it needs no third call.
     assert graph.requests.count() == 2
 
 
@@ -106,7 +106,7 @@ async def test_meetings_that_are_not_ours_cost_no_call(stage: AppUnderTest) -> N
     other = graph.outlook.busy("ben", start, start + timedelta(hours=1))
     await stage.settled()
     delivered = graph.tally.delivered
-    # Events that are made are not subscribed to; those that change and go are.
+    # The subscription covers updated and deleted events, not created ones.
     graph.outlook.edit("ben", other.ical_uid, subject="Another private thing")
     graph.outlook.delete("ben", other.ical_uid)
     await stage.settled()
@@ -188,7 +188,7 @@ async def test_a_meeting_that_goes_to_another_calendar_is_followed_there(
     assert (await shown(stage, session))["state"] == "scheduled"
     outlook.accept("ada", session["id"])
     await stage.settled()
-    # A subscription sees the default calendar: here reconciliation finds what happens.
+    # A subscription covers the default calendar only, so here reconciliation finds the changes.
     await read_again(stage)
     assert (await shown(stage, session))["attendees"][0]["response"] == "accepted"
 
@@ -230,7 +230,7 @@ async def test_an_organizer_whose_mailbox_is_gone_is_said_once_and_not_hammered(
     assert stage.cloud.graph.requests.count() == 6
     assert not [line for line in stage.lines if "Failed" in line]
     seen = (await stage.call("ada", "GET", f"sessions/{session['id']}")).json()
-    assert seen["state"] == "scheduled"  # nobody has said that it is off
+    assert seen["state"] == "scheduled"  # without a notification of the cancellation
     assert seen["unreadable_since"] is not None
     feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
     trouble = [each for each in feed if each["kind"] == "organization.trouble"]
@@ -242,11 +242,11 @@ async def test_an_organizer_whose_mailbox_is_gone_is_said_once_and_not_hammered(
 
 
 async def read_again(stage: AppUnderTest) -> None:
-    """Have every session that is to be read again come due, and read."""
+    """Make every reconciliation come due, and run it."""
     async with wiring_of(stage.cloud) as adapters:
         item = await adapters.due.oldest(DueKind.RECONCILIATION)
         assert item is not None
-        # In place of its own time, which may come while the test runs.
+        # Replace its own time, which may come while the test runs.
         await adapters.due.remove([item])
         await adapters.due.put([replace(item, due_at=datetime.now(UTC) - timedelta(minutes=1))])
     await stage.host.invoke_timer("reconcile_sessions")

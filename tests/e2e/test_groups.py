@@ -1,4 +1,4 @@
-"""Pairings of up to twenty: who must be free, who is invited all the same, who answered what."""
+"""Pairings of up to twenty: required participants, optional ones, and their responses."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ GUESTS = 15
 
 
 async def put_team(stage: AppUnderTest, guests: int = GUESTS) -> Any:
-    """Register four who are needed, one who is not, and guests from outside who are not either."""
+    """Register four required participants, one optional one, and optional guests from outside."""
     people = [
         {
             "role": "mentor" if name == "ada" else "mentee",

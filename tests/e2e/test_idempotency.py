@@ -21,7 +21,7 @@ async def post(stage: AppUnderTest, body: Any, key: str = "the-key") -> httpx.Re
 
 
 def events(stage: AppUnderTest) -> int:
-    """Return how many events organizers have of ours."""
+    """Return the number of the app's events in organizers' calendars."""
     return sum(
         event.is_organizer and event.transaction_id is not None
         for mailbox in stage.cloud.graph.backend.store.all()

@@ -1,4 +1,4 @@
-"""What a full run leaves behind: no name and no text in any table, no address in a log."""
+"""The data of a full run: no name and no text in any table, no address in a log."""
 
 from shared.adapters.tables.client import table_service
 from shared.adapters.tables.keys import TABLES

@@ -1,4 +1,4 @@
-"""Ids that storage would refuse never reach it: what the fakes of the edge cannot show."""
+"""Ids that storage would refuse never reach it, which the fakes of the edge cannot show."""
 
 from urllib.parse import quote
 

@@ -1,4 +1,4 @@
-"""Online meetings over HTTP: every wish against every kind of calendar, late and missing links."""
+"""Online meetings over HTTP: every request with every kind of calendar, late and missing links."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -86,7 +86,7 @@ async def test_every_wish_is_honoured_or_it_is_said_what_was_done_instead(
 
 
 async def booked(stage: AppUnderTest, who: str, pairing: str, wanted: str, hour: int) -> Any:
-    """Book next Saturday, when everybody is free."""
+    """Book next Saturday, when all seeded people are free."""
     today = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     saturday = today + timedelta(days=(5 - today.weekday()) % 7 or 7)
     body = {

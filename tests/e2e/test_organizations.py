@@ -1,4 +1,4 @@
-"""A customer comes, is narrowed, falls ill, takes the approval back, and leaves."""
+"""The life of an organization: consent, narrowing, faults, withdrawal, offboarding."""
 
 import json
 import re
@@ -38,7 +38,7 @@ class Platform:
         return str(made["url"])
 
     async def visit(self, link: str, decision: str, admin: str) -> httpx.Response:
-        """Open *link* as *admin*, decide, and return the page at the end of the way."""
+        """Open *link* as *admin*, decide, and return the last page."""
         form = {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
         decided = await self._stage.http.post(
             link.partition("?")[0], data=form | {"decision": decision, "person": admin}
@@ -47,7 +47,7 @@ class Platform:
         return await self._stage.http.get(decided.headers["location"])
 
     async def issues(self, organization_id: str, mailbox: str = "") -> dict[str, str]:
-        """Return what diagnosis finds, by capability."""
+        """Return the issues of the diagnosis, by capability."""
         query = {"mailbox": mailbox} if mailbox else {}
         path = f"organizations/{organization_id}/diagnostics"
         report = await self.told("GET", path, params=query)
@@ -121,7 +121,7 @@ async def test_an_approval_that_proves_nothing_connects_nobody(
     assert "another organization" in other.text
     forged = await back(state=f"{state}x", tenant=NORTHWIND_ID, admin_consent="True")
     assert forged.status_code == 400
-    # A callback that nobody's approval stands behind, with a good state.
+    # A callback with a valid state, but without an approval.
     bare = await back(state=state, tenant=NORTHWIND_ID, admin_consent="True")
     assert "Almost done" in bare.text
     assert bare.headers["refresh"]
@@ -144,7 +144,7 @@ async def test_a_withdrawal_is_noticed_shown_and_stops_calls(
     assert refused.status_code in {401, 403, 502}, refused.text
     shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
     if shown["consent"] != "withdrawn":
-        # The user's token was still good for the call: the app's own look settles it.
+        # The user's token was still valid for the call; the app's own check decides.
         assert (await platform.issues(ORGANIZATION))["token"] == "app_gone"
         shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
     assert shown["consent"] == "withdrawn"
@@ -266,7 +266,7 @@ async def test_a_demand_for_another_factor_comes_back_as_a_challenge(stage: AppU
 async def test_no_route_shows_another_organizations_things(
     stage: AppUnderTest, platform: Platform
 ) -> None:
-    """Every participant's route of the document, asked by Fabrikam for what is Contoso's."""
+    """Every participant's route of the document, called by Fabrikam for resources of Contoso."""
     session = await stage.book()
     ada = stage.cloud.world.person("ada")
     values = {
@@ -305,7 +305,7 @@ async def test_no_route_shows_another_organizations_things(
 
 
 def _query(operation: dict[str, Any], session: dict[str, Any]) -> dict[str, str]:
-    """Return a query that the operation takes."""
+    """Return a query that the operation accepts."""
     known = {"from": session["start"], "to": session["end"], "duration_minutes": "30"}
     return {
         parameter["name"]: known[parameter["name"]]
@@ -315,7 +315,7 @@ def _query(operation: dict[str, Any], session: dict[str, Any]) -> dict[str, str]
 
 
 def _example(operation: dict[str, Any], session: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a body that the operation takes, so that it is refused for no other reason."""
+    """Return a body that the operation accepts, so that no other reason refuses it."""
     if "requestBody" not in operation:
         return None
     schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
@@ -378,7 +378,7 @@ async def test_leaving_removes_everything_and_keeps_the_meetings(
 
 
 async def _all_rows(stage: AppUnderTest, but: tuple[str, ...] = ()) -> str:
-    """Return everything that the tables hold, as text."""
+    """Return all rows of the tables, as text."""
     found = []
     async with wiring_of(stage.cloud) as adapters:
         for table in TABLES:

@@ -1,4 +1,4 @@
-"""A phone that lost the answer asks again, over HTTP: each change of a session, its true answer."""
+"""A client that lost the answer retries over HTTP: the true answer for each change of a session."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from tests.e2e.test_following import evening, shown, z
 
 
 async def booked(stage: AppUnderTest) -> tuple[str, Any, str]:
-    """Return the path of a session, the session, and the ETag of what its organizer saw."""
+    """Return the path of a session, the session, and its ETag for the organizer."""
     session = await stage.book()
     await stage.settled()
     path = f"sessions/{session['id']}"

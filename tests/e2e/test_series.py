@@ -1,4 +1,4 @@
-"""Series over HTTP: one event that recurs, exceptions, scopes, and what Outlook does to them."""
+"""Series over HTTP: one recurring event, exceptions, scopes, and changes in Outlook."""
 
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +12,7 @@ WEEK = timedelta(weeks=1)
 
 
 def evening(weeks: int = 0, hour: int = 21) -> datetime:
-    """Return an evening when the seeded people have nothing, *weeks* from next Tuesday."""
+    """Return an evening when all seeded people are free, *weeks* from next Tuesday."""
     today = datetime.now(BERLIN).date()
     tuesday = today + timedelta(days=(1 - today.weekday()) % 7 + 7, weeks=weeks)
     return datetime(tuesday.year, tuesday.month, tuesday.day, hour, tzinfo=BERLIN).astimezone(UTC)

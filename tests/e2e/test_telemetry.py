@@ -1,4 +1,4 @@
-"""What the app tells Application Insights: one trace from the click to Graph, and nobody's name."""
+"""The telemetry in Application Insights: one trace from the click to Graph, without names."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ _TEXTS = ("Secret-title", "Secret-agenda", "Secret-place", "Secret-comment")
 
 @pytest.fixture
 async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AppUnderTest]:
-    # As often as a test can wait; read by OpenTelemetry itself.
+    # A short interval, so that a test can wait for it; OpenTelemetry itself reads it.
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "500")
     async with a_stage(tmp_path, telemetry=True) as running:

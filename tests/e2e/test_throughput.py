@@ -1,4 +1,4 @@
-"""The load benchmark in small: whatever is acknowledged is handled, each thing once."""
+"""The load benchmark in small: every acknowledged notification is handled once."""
 
 from benchmarks.webhook import run
 from shared.notifications.rate_limiting import MAX_EVENTS_PER_MINUTE
@@ -19,7 +19,7 @@ async def test_one_mailbox_that_says_too_much_leaves_room_for_the_others() -> No
     assert outcome.sent == 3_300
     assert outcome.statuses == {202: outcome.posts}
     assert (outcome.accepted, outcome.dropped) == (outcome.sent, 0)
-    # All beyond a thousand is one message, seen a minute later; the others' are all there.
+    # The excess over a thousand is one message, due a minute later; those of others are complete.
     assert outcome.put_off == 3_000 - MAX_EVENTS_PER_MINUTE
     assert outcome.handled.total() == outcome.distinct
     assert outcome.handled["ours"] > 0

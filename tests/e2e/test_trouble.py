@@ -1,4 +1,4 @@
-"""A few hundred troubles of Graph; `benchmarks.trouble` makes ten thousand."""
+"""A few hundred faults of Graph; `benchmarks.trouble` injects ten thousand."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Unknown is not free: whose calendar cannot be read, why, and what that does to slots."""
+"""Unknown is not free: the unreadable calendars, the reasons, and the effect on slots."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,7 +32,7 @@ def of(found: Any, name: str) -> Any:
 
 
 def set_switches(stage: AppUnderTest, **switches: Any) -> None:
-    """Be unkind."""
+    """Set switches of the simulated Graph."""
     known: BehaviorFlags = stage.cloud.graph.switches
     for name, value in switches.items():
         known.set(name, value)
@@ -122,7 +122,7 @@ async def test_every_step_is_offered_or_explained(stage: AppUnderTest) -> None:
     refused = {refusal["start"]: refusal["obstacles"] for refusal in found["explanation"]}
     assert starts.isdisjoint(refused)
     monday = next_monday()
-    # A slot begins where it still ends within the window.
+    # A slot must still end within the window.
     steps = {f"{monday + timedelta(minutes=30 * n):%Y-%m-%dT%H:%M:%SZ}" for n in range(5 * 48 - 1)}
     assert starts | set(refused) >= steps
     kinds = {obstacle["obstacle"] for obstacles in refused.values() for obstacle in obstacles}

@@ -1,4 +1,4 @@
-"""Changes told to a real endpoint, over TLS, signed."""
+"""Changes delivered to a real endpoint, over TLS, signed."""
 
 import asyncio
 import base64
@@ -81,7 +81,7 @@ def key_of(stage: AppUnderTest) -> str:
 
 
 async def told(stage: AppUnderTest, platform: Platform, count: int) -> None:
-    """Handle queues until the platform has heard of so many changes."""
+    """Handle queues until the platform has received so many changes."""
     async with asyncio.timeout(100):
         while len(platform.changes) < count:
             await stage.settled()
@@ -98,7 +98,7 @@ async def test_the_platform_hears_what_happens_in_order(
     feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()
     await told(stage, platform, len(feed["items"]))
     assert platform.changes == feed["items"]
-    # Two notifications handled at the same instant may tell the same twice.
+    # Two notifications handled at the same instant may append the same change twice.
     assert list(dict.fromkeys(change["kind"] for change in platform.changes)) == KINDS
     assert platform.messages[-1]["data"]["cursor"] == feed["next"]
     health = (await stage.call("platform", "GET", "organizations/contoso/health")).json()

@@ -1,9 +1,8 @@
 """The HTTP functions without a host: their real handlers on fake ports.
 
-The handlers ask `shared.wiring.wiring()` for their adapters. `on_fakes` has every module of the
-edge ask for a `FakeWiring` instead: the production class with the slots of its cached properties
-filled beforehand, so that what is composed out of ports is composed by production code, and what
-would leave this process is not there.
+The handlers get their adapters from `shared.wiring.wiring()`. `on_fakes` gives every module of the
+edge a `FakeWiring` instead. It is the production class with its cached properties filled
+beforehand. So production code still composes ports, and no adapter leaves this process.
 """
 
 import functools
@@ -70,7 +69,7 @@ class Endpoint:
     template: RouteTemplate
     handler: Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
     operation: Operation | None
-    """None: Graph's webhook, which is not part of our API."""
+    """None: Graph's webhook, which is not part of the API."""
 
 
 @functools.cache
@@ -96,7 +95,7 @@ def endpoints() -> tuple[Endpoint, ...]:
 
 
 class FakeTokens:
-    """`TokenVerifier` that are looked up in a table."""
+    """A `TokenVerifier` that looks tokens up in a table."""
 
     def __init__(self) -> None:
         self.known: dict[str, VerifiedToken] = {}
@@ -107,25 +106,25 @@ class FakeTokens:
         return self.known[raw]
 
     async def ping(self) -> None:
-        """Be there."""
+        """Answer."""
 
 
 async def _there() -> None:
-    """Answer a ping."""
+    """Do nothing."""
 
 
 async def _none() -> dict[str, int]:
-    """Have no poisoned messages."""
+    """Return no poison queue."""
     return {}
 
 
 async def _none_poisoned() -> dict[str, int]:
-    """Return that every message could be handled."""
+    """Return no poison messages."""
     return {"jobs": 0, "notifications": 0}
 
 
 class FakeWiring(Wiring):
-    """The composition root on fakes alone. What is not filled here would be None's attribute."""
+    """The composition root on fakes alone. An adapter that is not filled here fails as None."""
 
     def __init__(self, env: BookingEnv) -> None:
         super().__init__(SETTINGS, env.clock)
@@ -170,7 +169,7 @@ class FakeWiring(Wiring):
 
 @contextmanager
 def on_fakes(adapters: Wiring) -> Iterator[None]:
-    """Let the edge find *adapters* wherever it asks for the wiring, while the block runs."""
+    """Replace the wiring of the edge by *adapters* while the block runs."""
     with pytest.MonkeyPatch.context() as patched:
         for name, module in list(sys.modules.items()):
             if (name.startswith("functions.") or name == "shared.wiring") and hasattr(
@@ -210,7 +209,7 @@ class Api:
     ) -> func.HttpResponse:
         """Call the function behind *method* and *path*, which may carry a query of its own.
 
-        *body* goes out as JSON with its media type, *content* as it is without one.
+        *body* is sent as JSON with its media type, *content* unchanged without one.
         """
         url = urlsplit(path)
         endpoint, parameters = route(method, url.path)
@@ -239,7 +238,7 @@ class Api:
 
 
 async def an_api() -> Api:
-    """Return the edge on a new desk: a mentor, a mentee, one pairing."""
+    """Return the edge on new fakes: a mentor, a mentee, one pairing."""
     env = a_booking_env()
     adapters = FakeWiring(env)
     env.organization = await adapters.organizations.create(env.organization)
@@ -261,7 +260,7 @@ async def an_api() -> Api:
 
 
 def route(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
-    """Return the function that the host would choose, and the parameters out of the path."""
+    """Return the function that the host would choose, and the parameters in the path."""
     segments = split_path(path)
     for endpoint in endpoints():
         parameters = endpoint.template.match(segments)
@@ -271,7 +270,7 @@ def route(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
 
 
 def as_the_host(query: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return the query as the host hands it over: no empty values, repeated ones joined."""
+    """Return the query in the host's form: no empty values, repeated ones joined."""
     joined: dict[str, str] = {}
     names: dict[str, str] = {}
     for name, value in query:

@@ -1,4 +1,4 @@
-"""Requests out of an OpenAPI document: some that it allows, many that it nearly allows."""
+"""Requests drawn from an OpenAPI document: some valid, many nearly valid."""
 
 import json
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _HEADERS: Final = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF),
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A request that was made up."""
+    """A drawn request."""
 
     path: str
     query: list[tuple[str, str]]
@@ -47,7 +47,7 @@ def requests(
     method: str,
     known: Mapping[str, str],
 ) -> Drawn:
-    """Draw a request to an operation. *known*: values of path parameters that lead somewhere."""
+    """Draw a request to an operation. *known*: values of path parameters that exist."""
     operation = document["paths"][path][method]
     made, headers, query = path.strip("/"), dict[str, str](), list[tuple[str, str]]()
     for parameter in operation["parameters"]:
@@ -74,7 +74,7 @@ def requests(
 
 
 def values(document: Mapping[str, Any], schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """Return a strategy of values that *schema* allows, as far as it is read here."""
+    """Return a strategy of values that *schema* allows, for the supported keywords."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[1]
         return st.deferred(lambda: values(document, document["components"]["schemas"][name]))
@@ -113,7 +113,7 @@ def values(document: Mapping[str, Any], schema: Mapping[str, Any]) -> st.SearchS
 
 
 def _objects(document: Mapping[str, Any], schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """Return objects whose fields are right, wrong, missing or unknown."""
+    """Return objects with valid, invalid, missing or unknown fields."""
     required = set(schema.get("required", ()))
     fields = {
         name: _often(values(document, each), _JUNK)
@@ -128,7 +128,7 @@ def _objects(document: Mapping[str, Any], schema: Mapping[str, Any]) -> st.Searc
 
 
 def _bodies(document: Mapping[str, Any], schema: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
-    # ASCII with escapes: lone surrogates can be written, and NaN is.
+    # ASCII with escapes, so that lone surrogates can be written. NaN is written too.
     return _often(values(document, schema), _JUNK).map(lambda value: json.dumps(value).encode())
 
 

@@ -1,4 +1,4 @@
-"""Bodies: whatever comes, a 4xx names the field, never its value."""
+"""Bodies: for any invalid body a 4xx names the field, never its value."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every operation under requests that its own description makes up: never a 500, always described.
+"""Every operation under requests drawn from its own description: never a 500, always described.
 
 `Api.call` checks each reply against the document: status, media type and body.
 """
@@ -54,7 +54,7 @@ async def _asked(method: str, drawn: Drawn, who: str | None) -> None:
 
 
 async def _present(api: Api) -> dict[str, str]:
-    """Return the ids that the placeholders stand for, after booking a session."""
+    """Return the ids for the placeholders, after booking a session."""
     env = api.env
     body: dict[str, Any] = {
         "start": at(10, day=1).isoformat(),

@@ -1,4 +1,4 @@
-"""Health: what stands and what does not, without a word of why."""
+"""Health: which dependencies answer, without the reason of a failure."""
 
 import tomllib
 from pathlib import Path

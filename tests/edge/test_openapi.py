@@ -1,4 +1,4 @@
-"""The document of our API: valid, current, and what is served."""
+"""The API's document: valid, current, and served."""
 
 import base64
 import hashlib

@@ -40,7 +40,7 @@ async def connected(api: Api, **changes: Any) -> Organization:
     )
 
 
-# --- who may
+# --- authorization
 
 
 @pytest.mark.parametrize("who", [None, "mentee", "stranger"])
@@ -200,7 +200,7 @@ async def test_matching_if_none_match_is_304(api: Api) -> None:
 
 
 async def visit(api: Api, organization_id: str, **query: str) -> Any:
-    """Make a link and come back from it with *query*."""
+    """Make a consent link and call its callback with *query*."""
     link = await api.call("POST", f"organizations/{organization_id}/consent-link", who="platform")
     assert link.status_code == 200
     state = parse_qs(urlsplit(body_of(link)["url"]).query)["state"][0]
@@ -325,7 +325,7 @@ async def test_health_counts_subscriptions_and_changes(api: Api, people: FakeDir
     assert organization.tenant_id
     mailbox = Mailbox(organization.tenant_id, ObjectId(a_uuid()))
     await api.adapters.subscriptions.save(a_subscription(mailbox=mailbox, last_push_at=NOW))
-    await api.adapters.subscriptions.save(a_subscription())  # somebody else's
+    await api.adapters.subscriptions.save(a_subscription())  # another tenant's
     await api.adapters.changes.append(
         [a_change(organization.id, cause="outlook", lag_ms=lag) for lag in (1000, 2000, 3000, None)]
         + [a_change(organization.id, cause="reconciliation", lag_ms=60_000)]

@@ -1,4 +1,4 @@
-"""Errors as problem+json: the table, the documents, and what is never told."""
+"""Errors as problem+json: the table, the documents, and the facts that never leave."""
 
 import logging
 import re
@@ -36,13 +36,13 @@ def test_every_problem_is_documented_and_none_besides() -> None:
 def test_every_error_of_ours_has_a_problem() -> None:
     kinds = [each for each in vars(errors).values() if isinstance(each, type)]
     ours = [each for each in kinds if issubclass(each, SchedulingError)]
-    # The base stands for what nobody named.
+    # The base class stands for errors without a row of their own.
     specific = set(PROBLEMS) - {SchedulingError}
     assert [each for each in ours if not specific & set(each.__mro__)] == [SchedulingError]
 
 
 class Raising:
-    """A port that raises whatever it is asked."""
+    """A port whose every method raises."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error

@@ -1,4 +1,4 @@
-"""Queries: what the host makes of them, and what is refused."""
+"""Queries: the host's changes of them, and the refusals."""
 
 import pytest
 
@@ -12,7 +12,7 @@ WINDOW = [("from", FROM), ("to", TO)]
 async def asked(
     api: Api, *query: tuple[str, str], path: str = "availability"
 ) -> tuple[int, set[str]]:
-    """Return the status and the fields that were named."""
+    """Return the status and the named fields."""
     pairing = f"pairings/{api.env.pairing.id}/"
     response = await api.call("GET", pairing + path, query=query)
     return response.status_code, {e["field"] for e in body_of(response).get("errors", ())}

@@ -1,4 +1,4 @@
-"""The same request again, because nobody heard the first answer: what each operation says then."""
+"""The same request again, after a lost answer: the answer of each operation."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ SPAN = a_span(at(14, day=1))
 
 
 async def booked(api: Api) -> tuple[str, str]:
-    """Return the path of a session and the ETag of what was seen of it."""
+    """Return the path of a session and its ETag."""
     status, body = await post(api)
     assert status == 201
     path = f"sessions/{body['id']}"
@@ -91,7 +91,7 @@ async def test_a_move_of_a_series_again_is_the_same_answer(api: Api, scope: str)
     again = await patch(api, path, etag, start=start, scope=scope)
     assert (first[0], again) == (200, first)
     assert api.env.outlook.calls == calls
-    # One of them was moved on: not where this request put it.
+    # One date was moved again, so it is not where this request put it.
     last = f"sessions/{body['series']['sessions'][3]['id']}"
     assert (await patch(api, last, "*", start="2026-03-26T15:00:00Z"))[0] == 200
     assert (await patch(api, path, etag, start=start, scope=scope))[0] == 412
@@ -100,7 +100,7 @@ async def test_a_move_of_a_series_again_is_the_same_answer(api: Api, scope: str)
 async def test_a_move_of_a_series_that_broke_off_is_finished_under_the_etag_of_before(
     api: Api,
 ) -> None:
-    """The named date was moved and recorded; the last one is on its way, and Outlook has it not."""
+    """The named date was moved and recorded. The last one is pending, not yet in Outlook."""
     _, body = await post(api, repeat={"frequency": "weekly", "count": 4})
     path, last = (f"sessions/{body['series']['sessions'][n]['id']}" for n in (2, 3))
     etag = (await api.call("GET", path)).headers["etag"]

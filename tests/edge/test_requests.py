@@ -1,4 +1,4 @@
-"""Headers, paths and callers: odd ones are a 4xx, and ids of others tell nothing."""
+"""Headers, paths and callers: odd ones get a 4xx, and ids of others reveal nothing."""
 
 from typing import Any
 from urllib.parse import quote

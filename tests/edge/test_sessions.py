@@ -1,4 +1,4 @@
-"""Sessions over HTTP on fakes: what goes wrong in a body, series, lists, waiting."""
+"""Sessions over HTTP on fakes: invalid bodies, series, lists, waiting."""
 
 import asyncio
 from dataclasses import replace
@@ -108,10 +108,10 @@ async def test_what_people_write_goes_to_outlook_as_it_is(api: Api, text: str) -
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        # The second of two equal hours and the first one are two instants, told apart by offset.
+        # The second of two equal hours and the first one are two instants with different offsets.
         ("2026-10-25T02:30:00+02:00", "2026-10-25T00:30:00Z"),
         ("2026-10-25T02:30:00+01:00", "2026-10-25T01:30:00Z"),
-        # An offset that the zone has at no such time is an instant like any other.
+        # An offset that the zone does not have at that time still gives a valid instant.
         ("2026-03-29T02:30:00+01:00", "2026-03-29T01:30:00Z"),
     ],
 )
@@ -259,7 +259,7 @@ async def test_nobody_waits_longer_than_ten_seconds(
 
     api.env.calendar.create = slow  # type: ignore[method-assign]  # the fake's
     with monkeypatch.context() as hurried:
-        hurried.setattr(functions._http, "WAIT_SECONDS", 0.5)  # enough to come to Outlook
+        hurried.setattr(functions._http, "WAIT_SECONDS", 0.5)  # enough to reach Outlook
         status, problem = await post(api)
     assert (status, problem["type"]) == (503, "/problems/took-too-long")
     assert "same Idempotency-Key" in problem["remedy"]
@@ -271,7 +271,7 @@ async def test_nobody_waits_longer_than_ten_seconds(
     assert len(api.env.outlook.events) == 1
 
 
-# --- a pairing that is gone, people who are gone
+# --- an ended pairing, removed people
 
 
 async def test_sessions_of_a_pairing_that_ended_are_answered_and_cancelled_not_moved(

@@ -1,4 +1,4 @@
-"""Graph's webhook: the handshake, and deliveries of which nothing is believed."""
+"""Graph's webhook: the handshake, and deliveries that are not trusted."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def outbox(api: Api) -> InMemoryNotificationQueue:
 
 
 def a_notification(api: Api, **changes: Any) -> dict[str, Any]:
-    """Return one as Graph writes it."""
+    """Return a notification in Graph's form."""
     mentee = api.env.mentee
     return {
         "subscriptionId": a_uuid(),

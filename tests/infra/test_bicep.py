@@ -1,4 +1,4 @@
-"""What the templates say, against the code, the docs and Microsoft's types."""
+"""The templates, compared with the code, the docs and Microsoft's types."""
 
 import ast
 import json
@@ -17,9 +17,9 @@ INFRA = ROOT / "infra"
 CHECKER = ROOT.parent / "shared" / "infra" / "check_bicep.py"
 TEMPLATES = sorted(INFRA.rglob("*.bicep"))
 
-# Set by the platform or by telemetry's own library, so not read by shared/settings.py.
+# Read by the platform or by the telemetry library, so not by shared/settings.py.
 _OF_THE_HOST = re.compile(r"(AzureWebJobsStorage|STORAGE)__\w+|APPLICATIONINSIGHTS_\w+")
-# For disconnected clouds and the local one: a template for Azure does not set them.
+# Only for disconnected clouds and the local one, so a template for Azure does not set them.
 _NOT_IN_AZURE = {"LOGIN_URL", "GRAPH_URL", "KEY_VAULT_VERIFY_CHALLENGE"}
 
 

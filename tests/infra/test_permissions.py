@@ -1,4 +1,4 @@
-"""What is registered, documented and simulated are the same permissions."""
+"""The registered, documented and simulated permissions are the same."""
 
 import re
 from pathlib import Path

@@ -28,7 +28,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> LocalCertificate:
 
 @dataclass(slots=True)
 class Cloud:
-    """What runs, and a browser's view of it."""
+    """The running simulators, and a browser's view of them."""
 
     entra: EntraSimulator
     vault: KeyVaultSimulator
@@ -37,14 +37,14 @@ class Cloud:
     vault_url: str
     browser: aiohttp.ClientSession
     trusted: dict[str, Any]
-    """Keywords for the Azure SDKs: aiohttp read the environment when it was imported, long ago."""
+    """Keywords for the Azure SDKs, because aiohttp read the environment at its earlier import."""
 
     @property
     def world(self) -> World:
         return self.entra.world
 
     async def token(self, tenant: str, **form: Any) -> tuple[int, dict[str, Any]]:
-        """Ask the token endpoint; return status and body."""
+        """Call the token endpoint; return status and body."""
         url = f"{self.entra.root_url}/{tenant}/oauth2/v2.0/token"
         async with self.browser.post(url, data=form) as answer:
             return answer.status, await answer.json()
@@ -54,7 +54,7 @@ class Cloud:
 async def cloud(
     certificate: LocalCertificate, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Cloud]:
-    """Start what is under test; the seeded tenants have consented."""
+    """Start the simulators; the seeded tenants have consented."""
     async with AsyncExitStack() as stack:
         tls = certificate.server_context()
         world = seeded_world()

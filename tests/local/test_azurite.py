@@ -1,4 +1,4 @@
-"""Azurite takes the managed identity's tokens, as the real service does."""
+"""Azurite accepts the managed identity's tokens, as the real service does."""
 
 import asyncio
 import os
@@ -83,7 +83,7 @@ async def test_no_process_stays_behind(certificate: LocalCertificate) -> None:
 
 
 async def test_it_ends_with_who_started_it(certificate: LocalCertificate) -> None:
-    """Even if that one was killed: nobody is there to tidy up then."""
+    """Azurite ends even if its parent was killed and could not clean up."""
     script = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"

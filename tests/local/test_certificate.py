@@ -1,4 +1,4 @@
-"""The local certificate: for this machine's names alone, used again while it is good."""
+"""The local certificate: for this machine's names alone, reused while valid."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ from local.serving import serving, take_address
 
 
 async def _reach(port: int, host: str, context: ssl.SSLContext) -> list[tuple[str, str]]:
-    """Connect; return the names of the certificate that was shown."""
+    """Connect; return the names in the server's certificate."""
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=host)
     shown: list[tuple[str, str]] = writer.get_extra_info("peercert")["subjectAltName"]
     writer.close()

@@ -24,7 +24,7 @@ LAST_LINE = "Ctrl-C stops it"
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Return an environment with a folder of its own, so that a developer's cloud is not met."""
+    """Return an environment with a folder of its own, apart from a developer's running cloud."""
     return {**os.environ, "LOCAL_CLOUD_FOLDER": str(tmp_path), "PYTHONUNBUFFERED": "1"}
 
 
@@ -50,7 +50,7 @@ async def ran(environment: dict[str, str], *arguments: str) -> tuple[int, str, s
 async def running(
     environment: dict[str, str], *arguments: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Start a cloud, wait for its last line; yield process and what it said. End it after."""
+    """Start a cloud and wait for its last line; yield the process and its output. Then end it."""
     process = await launched(environment, *arguments)
     assert process.stdout is not None
     try:
@@ -69,7 +69,7 @@ async def running(
 
 
 def children(pid: int) -> list[int]:
-    """Return file descriptors that tell when each child of *pid* has ended."""
+    """Return a pidfd of each child of *pid*."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [os.pidfd_open(int(each)) for each in found]
 
@@ -156,7 +156,7 @@ async def test_the_app_answers_and_people_act(environment: dict[str, str]) -> No
 
 
 async def curl(environment: dict[str, str], url: str, who: str) -> dict[str, Any]:
-    """Do what the printed example says."""
+    """Run the printed example."""
     folder = environment["LOCAL_CLOUD_FOLDER"]
     _, token, _ = await ran(environment, "token", who)
     process = await asyncio.create_subprocess_exec(
@@ -215,7 +215,7 @@ async def test_readme_commands_book_a_session_and_see_the_answer(
 
 
 def readme_commands(environment: dict[str, str], api: str) -> tuple[str, list[str]]:
-    """Return what comes first in every shell, and the README's commands, for this machine."""
+    """Return the prelude of every shell, and the README's commands, adapted to this machine."""
     text = (HERE.parent / "README.md").read_text(encoding="utf-8")
     for written, here in (
         ("https://localhost:7071/api", api),
@@ -231,7 +231,7 @@ def readme_commands(environment: dict[str, str], api: str) -> tuple[str, list[st
 
 
 async def answered(environment: dict[str, str], script: str) -> Any:
-    """Return what the API answered *script*; where that took too long it is to be repeated."""
+    """Return the API's answer to *script*, with retries after took-too-long."""
     for _ in range(5):
         answer = json.loads(await shell(environment, script))
         if answer.get("type") != TOOK_TOO_LONG:
@@ -240,7 +240,7 @@ async def answered(environment: dict[str, str], script: str) -> Any:
 
 
 async def shell(environment: dict[str, str], script: str) -> str:
-    """Run *script* in bash; return what it printed."""
+    """Run *script* in bash; return its output."""
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", script),
         stdout=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The whole cloud in one process: what it sets up, and that its parts fit each other."""
+"""The whole cloud in one process: its setup, and that its parts fit together."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The seed: the same every time, and with somebody of every kind in it."""
+"""The seed: the same every time, with a person of every kind."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo

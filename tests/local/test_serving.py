@@ -1,4 +1,4 @@
-"""What is served on free ports, and what is left behind when it stops."""
+"""Applications on free ports, and that they leave no connection when they stop."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ from local.serving import serving, take_address
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("turns", range(8))
 async def test_no_connection_is_left_behind(tmp_path: Path, *, tls: bool, turns: int) -> None:
-    """Stop a server *turns* of the loop after a client has connected that says nothing."""
+    """Stop a server *turns* of the loop after a silent client has connected."""
     context = ensure_certificate(tmp_path).server_context() if tls else None
     address = take_address(context)
     async with serving(web.Application(), address):
@@ -27,7 +27,7 @@ async def test_no_connection_is_left_behind(tmp_path: Path, *, tls: bool, turns:
     for _ in range(3):  # closing a transport takes effect in a later turn
         await asyncio.sleep(0)
     client.settimeout(100)
-    with suppress(ConnectionResetError):  # where it was not accepted yet
+    with suppress(ConnectionResetError):  # if it was not accepted yet
         assert client.recv(1) == b""
     client.close()
     with warnings.catch_warnings(record=True) as caught:

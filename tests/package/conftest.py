@@ -1,4 +1,4 @@
-"""Packages built once for all tests of a run: for this interpreter, and for all that Azure runs."""
+"""Packages built once for all tests of a run: for this interpreter, and for Azure's versions."""
 
 import os
 import re
@@ -16,7 +16,7 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _offered() -> list[str]:
-    """Return the versions of Python that the template lets one choose."""
+    """Return the versions of Python that the template offers."""
     template = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
     found = re.search(r"@allowed\(\[([^]]*)\]\)\nparam pythonVersion ", template)
     assert found
@@ -32,7 +32,7 @@ def _is_here(version: str) -> bool:
 
 
 def pytest_report_header() -> str | None:
-    """Say for which versions no package is built, since nothing here could compile it."""
+    """Report the versions without a package, because no interpreter here can compile it."""
     absent = [each for each in _offered() if not _is_here(each)]
     return f"no package is built for Python {', '.join(absent)}: not here" if absent else None
 
@@ -41,9 +41,9 @@ def pytest_report_header() -> str | None:
 class Built:
     package: Package
     app: Path
-    """Where it is unpacked."""
+    """The folder of the unpacked package."""
     interpreter: Path
-    """Of the version it is for."""
+    """The interpreter of its version."""
 
 
 def _build(folder: Path, version: str) -> Built:
@@ -55,7 +55,7 @@ def _build(folder: Path, version: str) -> Built:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    # `make test` has built it already, for the end-to-end tests.
+    # `make test` has already built it, for the end-to-end tests.
     if made := os.environ.get("BUILT_PACKAGE"):
         out = ROOT / made
         archive = out / f"{NAME}.zip"

@@ -1,4 +1,4 @@
-"""Which of the Graph SDK's modules are kept, on a small copy of its shapes."""
+"""The kept modules of the Graph SDK, on a small copy of its structure."""
 
 from pathlib import Path
 from textwrap import dedent

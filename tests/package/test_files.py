@@ -1,4 +1,4 @@
-"""Which files go into the package, and that a zip says no more than they do."""
+"""The files in the package; a zip depends on their contents alone."""
 
 import os
 import zipfile

@@ -1,4 +1,4 @@
-"""The package as it is deployed: small, the same each time, whole without anything else."""
+"""The deployed package: small, reproducible, complete by itself."""
 
 import importlib.metadata
 import json
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(900)  # the first test builds the package
 
 
 def run(package: Built, code: str) -> str:
-    """Return what *code* prints in an interpreter of its version that sees *package* alone."""
+    """Return the output of *code* in an interpreter of its version that sees *package* alone."""
     done = subprocess.run(
         [package.interpreter, *python(package.app)[1:], code],
         capture_output=True,

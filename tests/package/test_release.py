@@ -1,4 +1,4 @@
-"""What is released agrees with its tag, and the changelog says what it brings."""
+"""A release agrees with its tag, and the changelog has its section."""
 
 from pathlib import Path
 

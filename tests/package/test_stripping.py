@@ -1,4 +1,4 @@
-"""What is taken out of packages, and that the rest still works."""
+"""The parts removed from packages, and that the rest still works."""
 
 import importlib.metadata
 import subprocess

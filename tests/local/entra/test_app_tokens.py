@@ -1,4 +1,4 @@
-"""Tokens of the app by itself, as the real SDK asks for them, and what Entra refuses."""
+"""App-only tokens, requested by the real SDK, and Entra's refusals."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def a_certificate(name: str = "app") -> tuple[bytes, x509.Certificate]:
-    """Return key and certificate as one PEM, as Key Vault keeps them, and the certificate."""
+    """Return (key and certificate as one PEM, as in Key Vault; the certificate)."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -104,10 +104,11 @@ async def test_another_key_under_a_registered_thumbprint_is_refused(cloud: Cloud
 
 
 async def federated(cloud: Cloud) -> ClientAssertionCredential:
-    """Return the app as the managed identity proves it."""
+    """Return the app's credential by its managed identity."""
     async with ManagedIdentityCredential(client_id=IDENTITY.client_id) as identity:
         assertion = (await identity.get_token("api://AzureADTokenExchange/.default")).token
-    # The SDK wants a plain function, which must not block the loop: so it is fetched beforehand.
+    # The SDK needs a plain function, which must not block the loop. So the token is fetched
+    # beforehand.
     return ClientAssertionCredential(
         CONTOSO_ID, cloud.world.client_id, lambda: assertion, **options(cloud)
     )

@@ -98,7 +98,7 @@ async def test_the_app_takes_good_tokens(cloud: Cloud, check: EntraTokenVerifier
     assert platform.kind is CallerKind.PLATFORM
 
 
-# A token's tenant is checked against the organizations, which is not this check's business.
+# A later step checks a token's tenant against the organizations.
 REFUSED = [each for each in Forgery if each not in {Forgery.NONE, Forgery.UNKNOWN_TENANT}]
 
 

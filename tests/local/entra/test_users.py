@@ -1,4 +1,4 @@
-"""What people do at Entra: sign in, approve the app; and on-behalf-of with what they brought."""
+"""People at Entra: sign in, approve the app; and on-behalf-of with their tokens."""
 
 import asyncio
 import base64
@@ -137,7 +137,7 @@ async def test_a_claims_challenge_is_met_by_signing_in_with_the_claims(cloud: Cl
 
 
 async def authorize(cloud: Cloud, tenant: str = "organizations", **query: str) -> tuple[int, str]:
-    """Ask the authorize page; return status and body, or the address it leads to."""
+    """Request the authorize page; return status and body, or the address of the redirect."""
     asked = {
         "client_id": cloud.world.client_id,
         "response_type": "code",
@@ -156,7 +156,7 @@ async def authorize(cloud: Cloud, tenant: str = "organizations", **query: str) -
 
 
 async def sign_in(cloud: Cloud, person: str, **query: str) -> dict[str, str]:
-    """Choose a person and return what the app is told."""
+    """Choose a person and return the parameters sent to the app."""
     status, target = await authorize(cloud, person=person, **query)
     assert status == 302, target
     assert target.startswith(f"{BACK}#")
@@ -277,7 +277,7 @@ async def test_browsers_of_other_origins_may_read_tokens_and_metadata(cloud: Clo
 
 
 async def consent(cloud: Cloud, tenant: str, **form: str) -> dict[str, str]:
-    """Decide on the consent page; return what the callback is told."""
+    """Decide on the consent page; return the callback's parameters."""
     url = f"{cloud.entra.root_url}/{tenant}/v2.0/adminconsent"
     asked = {
         "client_id": cloud.world.client_id,
@@ -331,10 +331,10 @@ async def test_only_an_admin_of_the_tenant_can_consent(cloud: Cloud) -> None:
 async def test_msal_signs_in_and_renews_silently(
     cloud: Cloud, certificate: LocalCertificate
 ) -> None:
-    """Microsoft's own library checks state, nonce and claims, as its sister in browsers does."""
+    """Microsoft's own library checks state, nonce and claims, like its counterpart for browsers."""
     scope = f"api://{cloud.world.client_id}/access_as_user"
     http = requests.Session()
-    # Else the server's side is still open when the test's loop ends.
+    # Otherwise the server's side is still open when the test's loop ends.
     http.headers["Connection"] = "close"
     http.trust_env, http.verify = False, str(certificate.authority)
     app = await asyncio.to_thread(

@@ -1,4 +1,4 @@
-"""A small world with a simulated Graph in it, real tokens, and a webhook that keeps notes."""
+"""A small world with a simulated Graph, real tokens, and a webhook that records deliveries."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -67,7 +67,7 @@ def a_world() -> World:
 
 @dataclass(slots=True)
 class Graph:
-    """The simulator under test, and a client that speaks as anybody."""
+    """The simulator under test, and a client that calls as any person."""
 
     simulator: GraphSimulator
     world: World
@@ -161,7 +161,7 @@ def a_meeting(*invited: str, **more: Any) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Webhook:
-    """An endpoint that echoes handshakes, keeps what it gets, and can misbehave."""
+    """An endpoint that echoes handshakes, keeps deliveries, and can misbehave."""
 
     url: str = ""
     items: list[dict[str, Any]] = field(default_factory=list)
@@ -190,13 +190,13 @@ class Webhook:
         self.arrived.clear()
 
     def changes(self) -> list[tuple[str, str]]:
-        """(changeType, event id) of all change notifications, as they came."""
+        """(changeType, event id) of all change notifications, in order of arrival."""
         return [(i["changeType"], i["resourceData"]["id"]) for i in self.items if "changeType" in i]
 
 
 @pytest.fixture
 async def graph() -> AsyncIterator[Graph]:
-    """Run a simulator that does what is due when told, its answers held to the contract."""
+    """Run a simulator without background work; its answers must satisfy the contract."""
     world = a_world()
     public = {"key-1": _KEY.public_key()}
     contract, problems = graph_contract(), list[str]()

@@ -1,4 +1,4 @@
-"""Tokens and permissions, as Graph judges them."""
+"""Tokens and permissions, as Graph checks them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`$batch`, throttling and injected trouble."""
+"""`$batch`, throttling and injected faults."""
 
 import asyncio
 from datetime import timedelta

@@ -68,7 +68,7 @@ def test_the_contract_is_content_with_what_is_right(contract: GraphContract) -> 
 
 
 def _routes() -> list[Route]:
-    # Below a calendar Graph serves more than the description's cut has.
+    # Below a calendar Graph serves more paths than the excerpt of the description has.
     beyond = ("calendars/{calendar}/", "calendar/events/{event}/", "calendar/calendarView/delta")
     return [route for route in ROUTES if not any(part in route.pattern for part in beyond)]
 

@@ -1,4 +1,4 @@
-"""Events: what a POST makes of a body, ids, etags, mail between copies, answers."""
+"""Events: the effect of a POST body, ids, etags, mail between copies, answers."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def tagged(value: str) -> dict[str, Any]:
 
 
 async def copy_of(graph: Graph, who: str, event: Any) -> Any:
-    """Return the event as it lies in somebody's mailbox."""
+    """Return the copy of the event in a person's mailbox."""
     found = await graph.call(
         "GET", f"/me/events?$filter=iCalUId eq '{event['iCalUId']}'", who=who, expect=200
     )

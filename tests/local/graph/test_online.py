@@ -1,4 +1,4 @@
-"""Teams links: at once, late, never; and what the calendar allows."""
+"""Teams links: at once, late, never; and the providers that the calendar allows."""
 
 from typing import Any
 

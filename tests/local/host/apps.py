@@ -57,7 +57,7 @@ async def fetching(url: str) -> AsyncIterator[ClientSession]:
 
 @dataclass(slots=True)
 class QueueInMemory:
-    """A queue that means what the storage service means."""
+    """A queue with the semantics of the storage service."""
 
     messages: dict[str, TakenMessage] = field(default_factory=dict)
     """By id; `visible_at` in the past: visible."""
@@ -104,7 +104,7 @@ class QueueInMemory:
 
     @property
     def contents(self) -> list[str]:
-        """What is stored, in order."""
+        """The stored contents, in order."""
         return [each.content for each in self.messages.values()]
 
 

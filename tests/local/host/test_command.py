@@ -41,7 +41,7 @@ class Command:
         return found
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Ask it to stop; return its exit code and all it wrote to standard error."""
+        """Stop it; return its exit code and its standard error."""
         if self.process.returncode is None:
             self.process.send_signal(number)
         _, errors = await self.process.communicate()
@@ -155,7 +155,7 @@ async def test_after_a_timeout_it_starts_anew_on_the_same_port(
             assert again == host.ready
             await asyncio.wait([stuck])
             stuck.exception()
-            # And once more: what was handed on is handed on again.
+            # And once more: the inherited socket is passed on again.
             stuck = asyncio.create_task(client.get("/api/stuck"))
             assert await host.said() == host.ready
             await asyncio.wait([stuck])

@@ -299,7 +299,7 @@ async def test_the_queue_port(queue: Queue) -> None:
     assert shown.pop_receipt != first.pop_receipt
     (again,) = await queue.receive(5, timedelta(minutes=1))
     assert (again.id, again.dequeue_count) == (first.id, 2)
-    await queue.delete(shown)  # somebody else has it now: no error, and it stays
+    await queue.delete(shown)  # another worker has it now: no error, and it stays
     await queue.delete(again)
     await queue.delete(again)
     await queue.delete(second)

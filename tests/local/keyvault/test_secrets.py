@@ -1,4 +1,4 @@
-"""The simulated Key Vault, as the real SDK speaks to it."""
+"""The simulated Key Vault, called by the real SDK."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
