@@ -282,7 +282,7 @@ class FakeCalendar:
         comment: str,
         proposed: TimeSpan | None,
     ) -> None:
-        """Answer; the organizer's copy has it at once. An attendee who declined loses their copy."""
+        """Answer; the organizer's copy has it at once. A declined attendee's copy is removed."""
         self.outlook.calls.append("respond")
         if session.event_id is None:
             raise EventGone("there is no copy")

@@ -1,7 +1,7 @@
 """Runs the suites with the clock on another day: ``python -m tests.on_dates``.
 
-``make test-dates`` runs it. libfaketime moves the clock of every process that a suite starts, except
-for Chromium: in Chromium the pages' clocks are moved. The machine's time zone moves as well.
+``make test-dates`` runs it. libfaketime moves the clock of every process that a suite starts,
+except for Chromium: there the pages' clocks are moved. The machine's time zone moves as well.
 Monotonic clocks stay as they are.
 """
 

@@ -254,7 +254,7 @@ async def test_a_series_one_date_of_which_is_not_free(
         await expect(page.locator(".card", has_text="of a series")).to_have_count(2)
 
 
-async def test_why_a_time_is_not_offered(stage: AppUnderTest, picture: Picture) -> None:
+async def test_a_missing_time_is_explained(stage: AppUnderTest, picture: Picture) -> None:
     async with stage.someone("ben") as page:
         await next_week(page)
         await page.get_by_label("Show why other times are not offered").check()

@@ -45,7 +45,9 @@ async def test_an_admin_declines_then_approves(stage: AppUnderTest, picture: Pic
         await expect(shown(page, organization).locator(".consent")).to_have_text("approved")
 
 
-async def test_diagnostics_say_who_must_do_what(stage: AppUnderTest, picture: Picture) -> None:
+async def test_diagnostics_name_the_responsible_person_and_the_remedy(
+    stage: AppUnderTest, picture: Picture
+) -> None:
     async with stage.someone(query="?admin") as page:
         ours = shown(page, "contoso")
         await ours.get_by_label("Also try the mailbox of").select_option("lena@contoso.example")

@@ -49,7 +49,7 @@ async def refuse(page: Page, status: int, kind: str, **headers: str) -> None:
         (403, "consent-missing", "Your company has not approved this app yet."),
     ],
 )
-async def test_refusals_are_told_and_can_be_tried_again(
+async def test_refusals_are_shown_and_can_be_retried(
     stage: AppUnderTest, status: int, kind: str, said: str
 ) -> None:
     async with stage.someone("priya", "?pairing=ada-priya") as page:
@@ -102,7 +102,7 @@ async def test_an_answer_that_was_lost_books_once(stage: AppUnderTest) -> None:
         assert after == before + 1
 
 
-async def test_an_expired_session_keeps_what_was_typed(stage: AppUnderTest) -> None:
+async def test_an_expired_session_keeps_typed_text(stage: AppUnderTest) -> None:
     async with stage.someone("priya", "?pairing=ada-priya") as page:
         await half_booked(page, "Outlives the sign-in")
         await refuse(page, 401, "not-authenticated")
@@ -135,7 +135,7 @@ async def test_a_claims_challenge_leads_to_another_sign_in(stage: AppUnderTest) 
         stage.cloud.entra.app_in(tenant).demanded_claims = None
 
 
-async def test_a_challenge_while_booking_keeps_what_was_typed(stage: AppUnderTest) -> None:
+async def test_a_challenge_while_booking_keeps_typed_text(stage: AppUnderTest) -> None:
     async with stage.someone("priya", "?pairing=ada-priya") as page:
         await half_booked(page, "After another sign-in")
         claims = base64.b64encode(CHALLENGE.encode()).decode()
@@ -170,7 +170,7 @@ async def test_hidden_it_is_quiet(stage: AppUnderTest) -> None:
         assert not [url for url in asked if "/api/" in url]
 
 
-async def test_signing_out_and_in_as_somebody_else(stage: AppUnderTest) -> None:
+async def test_signing_out_and_in_as_another_person(stage: AppUnderTest) -> None:
     async with stage.someone("ben") as page:
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_role("button", name="Sign in")).to_be_visible()

@@ -127,7 +127,7 @@ TEXTS = (
 )
 
 
-async def test_odd_texts_are_right_in_outlook_and_nobody_elses_markup(stage: AppUnderTest) -> None:
+async def test_odd_texts_are_right_in_outlook_and_never_become_markup(stage: AppUnderTest) -> None:
     outlook = stage.cloud.graph.outlook
     for number, told in enumerate(TEXTS):
         start = saturday(4) + timedelta(minutes=30 * number)

@@ -14,7 +14,7 @@ from tests.sync_testbed import MINUTE, RECONCILED_WITHIN, SyncTestbed, a_rig
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_in_the_end_every_session_is_what_the_calendar_says(
+async def test_in_the_end_every_session_agrees_with_the_calendar(
     fault: str, tmp_path: Path
 ) -> None:
     outcome = await run(fault, sessions=12, acts=25, seed=seed_to_use(11), folder=tmp_path)

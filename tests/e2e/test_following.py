@@ -219,7 +219,7 @@ async def test_a_mailbox_that_cannot_be_subscribed_to_is_polled_and_it_is_said(
     assert feed[-1]["cause"] == "reconciliation"
 
 
-async def test_an_organizer_whose_mailbox_is_gone_is_said_once_and_not_hammered(
+async def test_an_organizer_without_a_mailbox_is_reported_once_and_read_rarely(
     stage: AppUnderTest,
 ) -> None:
     session = await booked(stage)

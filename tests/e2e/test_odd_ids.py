@@ -21,7 +21,7 @@ ODD = [
 ]
 
 
-async def test_odd_ids_are_nobodys(stage: AppUnderTest) -> None:
+async def test_odd_ids_are_not_found(stage: AppUnderTest) -> None:
     session = await stage.book()
     answers = {}
     for odd in ODD:

@@ -66,7 +66,7 @@ def switch(stage: AppUnderTest, **switches: Any) -> None:
         stage.cloud.graph.switches.set(name, value)
 
 
-async def test_every_wish_is_honoured_or_it_is_said_what_was_done_instead(
+async def test_every_requested_meeting_is_made_or_its_substitute_is_explained(
     stage: AppUnderTest,
 ) -> None:
     kind = {"skype_still_listed": False, "skype_still_works": False}
@@ -106,7 +106,7 @@ async def meeting_of_the_session(rig: SyncTestbed) -> OnlineMeeting:
     return (await rig.sessions.get(session.organizer, session.id)).online_meeting
 
 
-async def test_a_link_that_comes_late_is_fetched_though_no_push_tells(tmp_path: Path) -> None:
+async def test_a_late_link_is_fetched_without_a_notification(tmp_path: Path) -> None:
     async with a_rig(tmp_path) as rig:
         switches = rig.cloud.graph.switches
         switches.teams, switches.teams_delay_seconds = "late", 30.0

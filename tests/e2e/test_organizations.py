@@ -105,7 +105,7 @@ async def test_a_customer_is_taken_on_with_one_link(
     }
 
 
-async def test_an_approval_that_proves_nothing_connects_nobody(
+async def test_an_approval_without_proof_connects_no_tenant(
     stage: AppUnderTest, platform: Platform
 ) -> None:
     named = await platform.told("POST", "organizations", 201, json={"tenant_id": NORTHWIND_ID})
@@ -194,7 +194,7 @@ async def test_narrowing_in_exchange_stops_only_those_outside(
     assert shown["consent"] == "granted"
 
 
-async def test_in_application_mode_the_platform_names_who_acts(
+async def test_in_application_mode_the_platform_names_the_acting_participant(
     stage: AppUnderTest, platform: Platform
 ) -> None:
     ben, faye = (stage.cloud.world.person(who) for who in ("ben", "faye"))

@@ -43,7 +43,9 @@ async def test_a_move(stage: AppUnderTest) -> None:
     assert (late.status_code, z(start) in late.json()["detail"]) == (412, True)
 
 
-async def test_a_move_whose_answer_outlook_lost_as_well(stage: AppUnderTest) -> None:
+async def test_a_move_is_repeated_after_outlook_lost_its_answer_as_well(
+    stage: AppUnderTest,
+) -> None:
     path, session, etag = await booked(stage)
     faults = stage.cloud.graph.faults
     faults.add(FaultRule(method="PATCH", path="/events/", behaviour="lost"))
@@ -82,7 +84,7 @@ async def test_a_proposed_time_that_is_taken(stage: AppUnderTest) -> None:
     assert z(evening(5)) in late.json()["detail"]
 
 
-async def test_a_proposed_time_whose_taking_outlook_did_not_answer(stage: AppUnderTest) -> None:
+async def test_an_acceptance_is_repeated_after_outlook_did_not_answer(stage: AppUnderTest) -> None:
     path, session, _ = await booked(stage)
     start = evening()
     stage.cloud.graph.outlook.propose("ada", session["id"], start, start + timedelta(minutes=30))

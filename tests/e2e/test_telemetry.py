@@ -91,7 +91,7 @@ async def test_one_trace_leads_from_the_caller_through_the_queue_to_graph(
     assert insights.refused == 0
 
 
-async def test_nothing_that_was_sent_names_anybody(stage: AppUnderTest) -> None:
+async def test_telemetry_names_no_person(stage: AppUnderTest) -> None:
     session = await stage.book(
         title="Secret-title", agenda="Secret-agenda", location="Secret-place"
     )

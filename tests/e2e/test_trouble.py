@@ -7,7 +7,7 @@ import pytest
 from benchmarks.trouble import run_under_faults
 
 
-async def test_nothing_is_doubled_and_nobody_left_waiting(
+async def test_no_event_is_duplicated_and_no_caller_waits_too_long(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.CRITICAL, "mentor_calendar"):

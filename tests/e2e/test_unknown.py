@@ -132,7 +132,7 @@ async def test_every_step_is_offered_or_explained(stage: AppUnderTest) -> None:
     )
 
 
-async def test_busy_times_come_without_a_word_of_what_they_are(stage: AppUnderTest) -> None:
+async def test_busy_times_come_without_subjects(stage: AppUnderTest) -> None:
     start = next_monday() + timedelta(hours=11)
     stage.cloud.graph.outlook.busy("ada", start, start + timedelta(hours=1), subject="Takeover")
     found = await asked(stage, "ada-ben", "ben")

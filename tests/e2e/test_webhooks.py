@@ -88,7 +88,7 @@ async def told(stage: AppUnderTest, platform: Platform, count: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_the_platform_hears_what_happens_in_order(
+async def test_the_platform_receives_changes_in_order(
     stage: AppUnderTest, platform: Platform
 ) -> None:
     session = await stage.book()
@@ -120,9 +120,7 @@ async def test_undelivered_changes_are_sent_again(stage: AppUnderTest, platform:
     assert [change["kind"] for change in platform.changes] == KINDS[:1]
 
 
-async def test_while_the_key_is_rotated_either_fits(
-    stage: AppUnderTest, platform: Platform
-) -> None:
+async def test_either_key_fits_during_a_rotation(stage: AppUnderTest, platform: Platform) -> None:
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     stage.cloud.key_vault.vault.put("webhook-key", key)
     await stage.book()

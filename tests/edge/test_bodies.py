@@ -147,7 +147,7 @@ async def test_numbers_beyond_all_measure_are_refused(api: Api, field: str, numb
     assert "9" * 9 not in response.get_body().decode()
 
 
-async def test_every_wrong_field_is_named_and_no_value_told(api: Api) -> None:
+async def test_every_wrong_field_is_named_without_its_value(api: Api) -> None:
     response = await posted(
         api,
         encoded({"start": SECRET, "duration_minutes": SECRET, "time_zone": SECRET, SECRET: 1}),

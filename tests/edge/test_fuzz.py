@@ -21,7 +21,7 @@ EXAMPLES = 100
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=str)
-def test_whatever_is_asked_is_answered_as_described(path: str, method: str) -> None:
+def test_every_drawn_request_is_answered_as_described(path: str, method: str) -> None:
     known = {"pairing_id": "the-pairing", "session_id": "the-session", "attendee": "the-mentor"}
     known |= {"organization_id": "the-organization"}
 

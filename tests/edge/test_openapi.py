@@ -65,7 +65,7 @@ async def test_the_pages_style_is_what_its_policy_allows(api: Api) -> None:
     assert f"style-src 'sha256-{digest}'" in response.headers["content-security-policy"]
 
 
-def test_every_operation_says_what_may_go_wrong() -> None:
+def test_every_operation_lists_its_problems() -> None:
     for path, methods in OpenApi.committed().document["paths"].items():
         for method, operation in methods.items():
             statuses = set(operation["responses"])

@@ -211,7 +211,7 @@ async def back(api: Api, **query: str) -> Any:
     return await api.call("GET", "consent/callback", who=None, query=list(query.items()))
 
 
-async def test_an_administrator_approves_and_is_told_so(api: Api) -> None:
+async def test_an_administrator_approves_and_reads_the_result(api: Api) -> None:
     shown = await created(api)
     tenant = a_tenant()
     page = await visit(api, shown["id"], tenant=tenant, admin_consent="True", scope="x")
@@ -251,7 +251,7 @@ async def test_an_approval_that_spreads_slowly_makes_the_page_come_back(
     assert page.headers["refresh"] == "20"
 
 
-async def test_why_the_tenant_still_keeps_the_app_out_is_told(api: Api) -> None:
+async def test_a_tenant_that_still_blocks_the_app_is_reported_with_the_reason(api: Api) -> None:
     api.adapters.probes.ill[Capability.TOKEN] = replace(  # type: ignore[attr-defined]
         GONE, aadsts=7000112
     )
@@ -272,7 +272,9 @@ async def test_every_outcome_has_its_words() -> None:
 # --- diagnostics
 
 
-async def test_diagnostics_say_who_must_do_what(api: Api, people: FakeDirectory) -> None:
+async def test_diagnostics_name_the_responsible_person_and_the_remedy(
+    api: Api, people: FakeDirectory
+) -> None:
     organization = await connected(api)
     api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]
     path = f"organizations/{organization.id}/diagnostics"
@@ -288,9 +290,7 @@ async def test_diagnostics_say_who_must_do_what(api: Api, people: FakeDirectory)
     assert not people.known
 
 
-async def test_a_withdrawal_that_is_seen_is_told_in_the_feed_once(
-    api: Api, people: FakeDirectory
-) -> None:
+async def test_a_withdrawal_is_in_the_feed_once(api: Api, people: FakeDirectory) -> None:
     organization = await connected(api)
     api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]
     for _ in range(2):
@@ -473,7 +473,7 @@ async def test_another_organizations_pairing_is_not_found(api: Api, people: Fake
     [{"consent": ConsentState.WITHDRAWN}, {"is_closing": True}],
     ids=["withdrawn", "closing"],
 )
-async def test_people_are_told_that_their_organization_is_stopped(
+async def test_participants_of_a_stopped_organization_get_a_refusal(
     api: Api, changes: dict[str, Any]
 ) -> None:
     organization = await api.adapters.organizations.get(api.env.organization.id)

@@ -70,7 +70,7 @@ async def met(api: Api, error: Exception) -> Any:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_every_error_is_told_as_the_table_says(
+async def test_every_error_is_answered_by_the_table(
     api: Api, error: Exception, status: int
 ) -> None:
     response = await met(api, error)
@@ -79,7 +79,7 @@ async def test_every_error_is_told_as_the_table_says(
     assert response.headers["x-trace-id"] == body_of(response)["trace_id"]
 
 
-async def test_a_wait_is_told_in_whole_seconds_and_never_too_short(api: Api) -> None:
+async def test_retry_after_is_in_whole_seconds_and_never_too_short(api: Api) -> None:
     api.adapters.__dict__["schedules"] = Raising(CalendarThrottled("w", retry_after_seconds=1.2))
     response = await api.call(
         "GET",
@@ -112,7 +112,7 @@ async def test_microsofts_words_go_along(api: Api, error: Any, words: dict[str, 
     assert words.items() <= body_of(response).items()
 
 
-async def test_an_error_of_ours_tells_nothing_but_is_logged(
+async def test_an_unexpected_error_reveals_nothing_and_is_logged(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):

@@ -106,5 +106,5 @@ async def test_sessions_are_asked_for_properly(api: Api, name: str, value: str) 
     assert [e["field"] for e in body_of(response)["errors"]] == [f"query.{name}"]
 
 
-async def test_names_of_query_values_are_found_whatever_else_is_empty(api: Api) -> None:
+async def test_names_of_query_values_are_found_beside_empty_ones(api: Api) -> None:
     assert await asked(api, *WINDOW, ("explain", ""), ("step_minutes", "")) == (200, set())

@@ -46,7 +46,7 @@ async def test_a_move_again_is_the_same_answer_under_the_etag_of_before(api: Api
     assert f"scheduled for {NEW}" in problem["detail"]
 
 
-async def test_a_move_again_after_somebody_moved_or_cancelled_it_says_what_it_is_now(
+async def test_a_repeated_move_after_another_change_has_the_current_state(
     api: Api,
 ) -> None:
     path, etag = await booked(api)

@@ -53,7 +53,7 @@ ODD_IDS = [
         ("POST", "sessions/{}/proposals/someone/accept", None),
     ],
 )
-async def test_an_odd_id_is_nobodys(
+async def test_an_odd_id_is_not_found(
     api: Api, method: str, path: str, body: object, odd: str
 ) -> None:
     response = await api.call(
@@ -67,7 +67,7 @@ async def test_an_odd_id_is_nobodys(
 
 
 @pytest.mark.parametrize("odd", ODD_IDS, ids=lambda odd: repr(odd)[:20])
-async def test_an_odd_attendee_is_nobody(api: Api, odd: str) -> None:
+async def test_an_odd_attendee_is_not_found(api: Api, odd: str) -> None:
     session = body_of(await booked(api, "one"))
     path = f"sessions/{session['id']}/proposals/{quote(odd, safe='')}/accept"
     assert (await api.call("POST", path)).status_code == 404
@@ -128,7 +128,7 @@ async def test_matching_etag_is_not_sent_again(api: Api) -> None:
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer no such", "bearer\x00"]
 )
-async def test_without_a_token_nothing_is_told(api: Api, authorization: str | None) -> None:
+async def test_without_a_token_nothing_is_revealed(api: Api, authorization: str | None) -> None:
     headers = {} if authorization is None else {"authorization": authorization}
     response = await api.call("GET", "me", who=None, headers=headers)
     assert response.status_code == 401

@@ -72,7 +72,7 @@ async def post(api: Api, key: str = "key", **changes: object) -> tuple[int, Any]
         ({"unheard_of": 1}, "body.unheard_of"),
     ],
 )
-async def test_what_is_wrong_is_named(api: Api, changes: dict[str, Any], field: str) -> None:
+async def test_an_invalid_field_is_named(api: Api, changes: dict[str, Any], field: str) -> None:
     status, problem = await post(api, **changes)
     assert (status, problem["errors"][0]["field"]) == (422, field)
     assert api.env.outlook.events == []
@@ -90,7 +90,7 @@ async def test_what_is_wrong_is_named(api: Api, changes: dict[str, Any], field: 
         "定例会議",
     ],
 )
-async def test_what_people_write_goes_to_outlook_as_it_is(api: Api, text: str) -> None:
+async def test_texts_reach_outlook_unchanged(api: Api, text: str) -> None:
     drafts: list[Any] = []
     create = api.env.calendar.create
 
@@ -122,7 +122,7 @@ async def test_a_start_is_the_instant_that_its_offset_says(api: Api, said: str, 
     assert (status, body.get("start")) == (201, meant)
 
 
-async def test_nobody_left_to_invite_is_refused_when_the_pairing_is_made(api: Api) -> None:
+async def test_a_pairing_without_an_attendee_is_refused(api: Api) -> None:
     alone = {
         "participants": [
             {
@@ -157,7 +157,7 @@ async def test_a_series_answers_with_all_of_it(api: Api) -> None:
     assert again == (status, body)
 
 
-async def test_dates_that_are_not_free_are_told_with_alternatives(api: Api) -> None:
+async def test_dates_that_are_not_free_come_with_alternatives(api: Api) -> None:
     taken = a_request(hour=10, start=at(10, day=8))
     env = api.env
     await book(env.acting(env.mentee), env.pairing, taken, ports=env.ports)
@@ -237,7 +237,7 @@ async def test_a_list_is_paged_by_time_and_filtered_by_state(api: Api) -> None:
     assert [s["id"] for s in scheduled["items"]] == [body["id"]]
 
 
-async def test_what_the_caller_has_already_is_not_sent_again(api: Api) -> None:
+async def test_an_unchanged_reply_is_not_sent_again(api: Api) -> None:
     _, body = await post(api)
     for path in (f"sessions/{body['id']}", "sessions"):
         first = await api.call("GET", path)
@@ -248,7 +248,7 @@ async def test_what_the_caller_has_already_is_not_sent_again(api: Api) -> None:
 # --- waiting
 
 
-async def test_nobody_waits_longer_than_ten_seconds(
+async def test_no_caller_waits_longer_than_ten_seconds(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = api.env.calendar.create
@@ -293,7 +293,7 @@ async def test_sessions_of_a_pairing_that_ended_are_answered_and_cancelled_not_m
     assert (cancelled.status_code, body_of(cancelled)["state"]) == (200, "cancelled")
 
 
-async def test_a_session_that_nobody_is_invited_to_is_not_moved(api: Api) -> None:
+async def test_a_session_without_attendees_is_not_moved(api: Api) -> None:
     _, body = await post(api)
     session = await api.env.sessions.get(api.env.mentee, SessionId(body["id"]))
     await reservations.save(api.env.sessions, replace(session, attendees=()))

@@ -72,7 +72,7 @@ def test_every_setting_the_code_reads_is_set() -> None:
     assert _names_read() - _NOT_IN_AZURE <= _names_set()
 
 
-def test_no_setting_is_set_that_nobody_reads() -> None:
+def test_no_unread_setting_is_set() -> None:
     assert {n for n in _names_set() if not _OF_THE_HOST.fullmatch(n)} <= _names_read()
 
 
@@ -135,7 +135,7 @@ def test_no_route_is_one_of_the_hosts_own() -> None:
     assert not [p for p in document["paths"] if p.startswith(("/admin", "/runtime"))]
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_links_its_remedy() -> None:
     alerts = json.loads(_text("alerts/alerts.json"))
     guide = (ROOT / "docs" / "operate.md").read_text()
     for alert in alerts:

@@ -82,7 +82,7 @@ async def test_no_process_stays_behind(certificate: LocalCertificate) -> None:
         os.kill(storage.pid, 0)
 
 
-async def test_it_ends_with_who_started_it(certificate: LocalCertificate) -> None:
+async def test_it_ends_with_its_parent(certificate: LocalCertificate) -> None:
     """Azurite ends even if its parent was killed and could not clean up."""
     script = (
         "import asyncio, sys\n"

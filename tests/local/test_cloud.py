@@ -30,7 +30,7 @@ async def post(cloud: LocalCloud, url: str, **form: Any) -> dict[str, Any]:
         return body
 
 
-async def test_the_environment_is_what_the_app_reads(folder: Path) -> None:
+async def test_the_environment_has_the_settings_that_the_app_reads(folder: Path) -> None:
     async with LocalCloud(folder=folder, credential="secret") as cloud:
         settings = Settings.from_environment(cloud.environment)
     assert settings.app_credential is AppCredential.SECRET
@@ -57,7 +57,7 @@ async def test_a_token_of_entra_opens_a_filled_calendar_at_graph(folder: Path) -
     assert body["value"][0]["scheduleId"] == ada.address
 
 
-async def test_graph_knows_what_was_consented_at_entra(folder: Path) -> None:
+async def test_graph_knows_the_consent_at_entra(folder: Path) -> None:
     async with LocalCloud(folder=folder) as cloud:
         granted = cloud.graph.backend.granted_roles(CONTOSO_ID)
         assert set(granted) == {"Calendars.Read", "User.ReadBasic.All"}

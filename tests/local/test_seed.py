@@ -32,7 +32,7 @@ def test_keys_and_addresses_are_unique() -> None:
     assert len({each.object_id for each in people}) == len(people)
 
 
-def test_there_is_somebody_of_every_kind() -> None:
+def test_there_is_a_person_of_every_kind() -> None:
     people = seeded_world().tenants[CONTOSO_ID].people
     assert {each.kind for each in people} >= {
         MailboxKind.ONLINE,
@@ -61,7 +61,7 @@ def test_pairings_are_such_as_the_app_takes() -> None:
         assert seeded.organization_id in {each.id for each in ORGANIZATIONS}
 
 
-def test_busy_weeks_are_the_same_every_time_whatever_day_one_starts_on() -> None:
+def test_busy_weeks_are_the_same_on_every_start_day() -> None:
     ada = seeded_world().person("ada")
     weeks = list(busy_weeks(ada, MONDAY, 2))
     assert weeks == list(busy_weeks(ada, MONDAY + timedelta(days=3), 2))
@@ -93,7 +93,7 @@ def test_meetings_keep_their_wall_time_when_clocks_change() -> None:
     assert standups == {"09:15:00"}
 
 
-def test_people_are_listed_with_what_is_special() -> None:
+def test_people_are_listed_with_their_peculiarity() -> None:
     listed = list_people()
     for each in seeded_world().people():
         assert each.address in listed

@@ -76,13 +76,13 @@ def test_a_package_brings_its_parents_but_nothing_for_type_checkers(site: Path) 
     }
 
 
-def test_a_model_is_kept_with_what_writes_it_not_with_what_reads_it(site: Path) -> None:
+def test_a_model_is_kept_with_its_writer_not_with_its_reader(site: Path) -> None:
     found = kept(site, "def late():\n    from sdk.models.entity import Entity")
     assert {"sdk/models/entity.py", "sdk/models/written.py", "sdk/models/named.py"} <= found
     assert "sdk/models/user.py" not in found
 
 
-def test_a_builder_is_kept_with_what_describes_requests_not_with_its_children(site: Path) -> None:
+def test_a_builder_is_kept_with_its_requests_not_with_its_children(site: Path) -> None:
     found = kept(site, "from sdk.users import users_builder")
     assert {"sdk/users/users_builder.py", "sdk/users/described.py", "sdk/base.py"} <= found
     assert "sdk/models/entity.py" in found

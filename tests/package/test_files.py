@@ -11,7 +11,7 @@ from deployment.ignoring import app_files, is_ignored, read_patterns
 from deployment.package import ROOT
 
 
-def test_the_app_is_its_code_and_what_the_host_reads() -> None:
+def test_the_app_is_its_code_and_the_hosts_files() -> None:
     files = list(app_files(ROOT))
     assert files == sorted(files)
     names = {file.parts[0] for file in files}
@@ -65,7 +65,7 @@ def test_an_archive_follows_from_its_contents_alone(tmp_path: Path) -> None:
         assert all(each.external_attr >> 16 == 0o100644 for each in opened.infolist())
 
 
-def test_figures_say_what_is_too_much(tmp_path: Path) -> None:
+def test_figures_name_each_exceeded_limit(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x").write_text("12345")
     write_archive(tmp_path / "in", tmp_path / "x.zip")

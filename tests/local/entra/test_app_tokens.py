@@ -244,7 +244,7 @@ async def test_an_unknown_tenant_is_refused(cloud: Cloud) -> None:
     assert (status, body["error_codes"]) == (400, [90002])
 
 
-async def test_an_expired_secret_is_told_apart_from_a_wrong_one(cloud: Cloud) -> None:
+async def test_an_expired_secret_differs_from_a_wrong_one(cloud: Cloud) -> None:
     cloud.entra.registration.secrets["old"] = cloud.world.clock.now() - timedelta(days=1)
     form = secretly(cloud, client_secret="old")
     assert (await cloud.token(CONTOSO_ID, **form))[1]["error_codes"] == [7000222]

@@ -73,7 +73,7 @@ async def test_on_behalf_of_carries_the_user_and_the_granted_scopes(cloud: Cloud
         (Forgery.APP_ONLY, 7000114),
     ],
 )
-async def test_on_behalf_of_refuses_what_it_did_not_issue_for_us(
+async def test_on_behalf_of_refuses_tokens_that_were_not_issued_for_the_app(
     cloud: Cloud, forgery: Forgery, code: int
 ) -> None:
     token = cloud.entra.token_for(cloud.world.person("ada"), forgery=forgery)
@@ -244,12 +244,12 @@ async def test_refused_sign_in_is_explained_and_leads_back(
     assert (status, code in page, "error=access_denied" in page) == (400, True, True)
 
 
-async def test_nobody_is_sent_to_an_address_that_is_not_registered(cloud: Cloud) -> None:
+async def test_an_unregistered_redirect_address_is_refused(cloud: Cloud) -> None:
     status, page = await authorize(cloud, redirect_uri="https://evil.example/", person="ada")
     assert (status, "AADSTS50011" in page) == (400, True)
 
 
-async def test_a_silent_request_needs_somebody_signed_in(cloud: Cloud) -> None:
+async def test_a_silent_request_needs_a_signed_in_user(cloud: Cloud) -> None:
     status, target = await authorize(cloud, prompt="none")
     assert (status, "error=login_required" in target) == (302, True)
     await sign_in(cloud, "ben")
@@ -295,7 +295,7 @@ async def consent(cloud: Cloud, tenant: str, **form: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(parts.query).items()}
 
 
-async def test_an_admin_grants_what_the_registration_lists(cloud: Cloud) -> None:
+async def test_an_admin_grants_the_permissions_of_the_registration(cloud: Cloud) -> None:
     told = await consent(cloud, "organizations", decision="grant", person="vera")
     assert told == {
         "admin_consent": "True",

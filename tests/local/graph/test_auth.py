@@ -112,7 +112,7 @@ async def test_directory_says_no_in_its_own_words(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("who", ["prem", "nolic", "guest"])
-async def test_mailboxes_out_of_reach_are_not_told_apart(graph: Graph, who: str) -> None:
+async def test_mailboxes_out_of_reach_look_the_same(graph: Graph, who: str) -> None:
     path = f"/users/{graph.oid(who)}/mailboxSettings"
     status, body, _ = await graph.call("GET", path, who=None, permissions="MailboxSettings.Read")
     assert (status, body["error"]["code"]) == (404, "MailboxNotEnabledForRESTAPI")

@@ -54,7 +54,7 @@ def an_exchange(**more: Any) -> LoggedRequest:
         ({"status": 302}, "not described"),
     ],
 )
-def test_the_contract_sees_what_is_wrong(
+def test_the_contract_finds_violations(
     contract: GraphContract, more: dict[str, Any], problem: str
 ) -> None:
     found = contract.problems(an_exchange(**more))
@@ -62,7 +62,7 @@ def test_the_contract_sees_what_is_wrong(
     assert problem in found[0]
 
 
-def test_the_contract_is_content_with_what_is_right(contract: GraphContract) -> None:
+def test_the_contract_accepts_valid_exchanges(contract: GraphContract) -> None:
     assert contract.problems(an_exchange(query={"$select": "subject"})) == []
     assert contract.problems(an_exchange(method="DELETE", status=204, response=None)) == []
 

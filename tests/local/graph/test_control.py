@@ -107,7 +107,7 @@ async def test_people_delete_and_move_away(graph: Graph) -> None:
     await graph.control("GET", "/people/ada/events/s-1", expect=404)
 
 
-async def test_refusals_are_told(graph: Graph) -> None:
+async def test_refusals_are_answered_with_a_reason(graph: Graph) -> None:
     await session(graph)
     refused = await act(graph, "ada", "accept", 400)
     assert refused["code"] == "ErrorCalendarIsOrganizerForAccept"

@@ -22,7 +22,7 @@ async def pages(graph: Graph, path: str, size: int = 50) -> tuple[list[Any], str
         path = body["@odata.nextLink"].partition("/v1.0")[2]
 
 
-async def test_a_round_reports_what_changed_since_the_last(graph: Graph) -> None:
+async def test_a_round_reports_the_changes_since_the_last(graph: Graph) -> None:
     first = await graph.book("ada", "bob", transactionId="t-1")
     second = await graph.book("ada", "bob", subject="Second")
     items, link = await pages(graph, DELTA, size=1)
@@ -76,7 +76,7 @@ async def test_people_by_id_and_by_address(graph: Graph) -> None:
     assert status == 400
 
 
-async def test_why_a_mailbox_is_missing_needs_the_full_permission(graph: Graph) -> None:
+async def test_the_reason_of_a_missing_mailbox_needs_the_full_permission(graph: Graph) -> None:
     path = f"/users/{graph.oid('prem')}?$select=onPremisesSyncEnabled,assignedPlans"
     status, _, _ = await graph.call("GET", path)
     assert status == 403

@@ -325,7 +325,7 @@ async def test_forwarding_adds_an_attendee_for_the_organizer(graph: Graph) -> No
     assert await copy_of(graph, "cleo", event)
 
 
-async def test_somebody_outside_answers_by_mail(graph: Graph) -> None:
+async def test_an_external_attendee_answers_by_mail(graph: Graph) -> None:
     event = await graph.book("ada", "guest@gmail.test")
     await graph.simulator.settle()
     uid = event["iCalUId"]
@@ -420,7 +420,7 @@ async def test_a_view_needs_its_window(graph: Graph) -> None:
         assert (status, body["error"]["code"]) == (400, code)
 
 
-async def test_a_view_reads_offsets_and_shows_what_overlaps(graph: Graph) -> None:
+async def test_a_view_reads_offsets_and_shows_overlapping_events(graph: Graph) -> None:
     await graph.book()
     inside = "startDateTime=2026-03-03T10:30:00%2B01:00&endDateTime=2026-03-03T12:00:00%2B01:00"
     outside = "startDateTime=2026-03-03T10:30:00&endDateTime=2026-03-03T12:00:00"

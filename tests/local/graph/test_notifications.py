@@ -10,7 +10,7 @@ from tests.local.graph.test_subscriptions import AS_APP, subscribe
 IMMUTABLE = {"Prefer": 'IdType="ImmutableId"'}
 
 
-async def test_a_change_is_told_in_graphs_words(graph: Graph, webhook: Webhook) -> None:
+async def test_a_change_is_notified_in_graphs_words(graph: Graph, webhook: Webhook) -> None:
     made = await subscribe(graph, webhook)
     event = await graph.book()
     await graph.simulator.settle()
@@ -45,7 +45,7 @@ async def test_ids_are_immutable_only_if_the_subscription_asked(
     assert told == shown["id"]
 
 
-async def test_answers_moves_and_cancellations_are_told(graph: Graph, webhook: Webhook) -> None:
+async def test_answers_moves_and_cancellations_are_notified(graph: Graph, webhook: Webhook) -> None:
     await subscribe(graph, webhook, "ada")
     event = await graph.book()
     await graph.simulator.settle()

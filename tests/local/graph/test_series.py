@@ -219,7 +219,7 @@ async def test_rescheduling_the_series_starts_from_silence(graph: Graph) -> None
     assert theirs[1]["start"]["dateTime"] == "2026-03-10T13:00:00.0000000"
 
 
-async def test_somebody_invited_to_one_date_gets_a_single_event(graph: Graph) -> None:
+async def test_an_attendee_of_one_date_gets_a_single_event(graph: Graph) -> None:
     master = await a_series(graph)
     await graph.simulator.settle()
     graph.simulator.outlook.forward("ada", master["iCalUId"], "cleo@contoso.test", on=DAY[1])

@@ -164,7 +164,9 @@ async def test_a_new_address_shakes_hands_again_and_lifecycle_cannot_be_added(
     assert status == 400
 
 
-async def test_expiry_is_told_only_to_a_lifecycle_address(graph: Graph, webhook: Webhook) -> None:
+async def test_expiry_is_notified_only_to_a_lifecycle_address(
+    graph: Graph, webhook: Webhook
+) -> None:
     silent = await subscribe(graph, webhook)
     told = await subscribe(graph, webhook, lifecycleNotificationUrl=webhook.url)
     await graph.simulator.advance(timedelta(minutes=10_001))

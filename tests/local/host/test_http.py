@@ -44,7 +44,7 @@ async def serving(
             yield client
 
 
-async def test_a_function_sees_what_the_real_worker_shows(tmp_path: Path) -> None:
+async def test_a_function_sees_the_same_request_as_in_the_real_worker(tmp_path: Path) -> None:
     async with serving(tmp_path, ECHO) as client:
         reply = await client.post(
             "/api/echo/x%20y?a=1&A=2&empty=&flag&b=y",

@@ -232,7 +232,7 @@ async def test_the_apps_own_traceback_is_logged(
     assert "RuntimeError: at import" in caplog.text
 
 
-async def test_a_blueprint_nobody_registers_is_absent_without_a_word(tmp_path: Path) -> None:
+async def test_an_unregistered_blueprint_is_absent_without_an_error(tmp_path: Path) -> None:
     blueprint = """
         import azure.functions as func
         bp = func.Blueprint()

@@ -333,7 +333,7 @@ async def test_a_whole_run_with_the_real_emulator_and_the_managed_identity(
             assert [each.content async for each in poison.receive_messages()] == [encoded("fail")]
 
 
-async def test_storage_that_refuses_is_told_apart(
+async def test_a_refusal_by_storage_is_an_error_of_its_own(
     cloud: Cloud, certificate: LocalCertificate
 ) -> None:
     async with (

@@ -77,7 +77,9 @@ async def test_a_disabled_secret_is_not_given_out(client: SecretClient) -> None:
     assert "disabled" in str(refused.value)
 
 
-async def test_expiry_is_told_and_refuses_nothing(cloud: Cloud, client: SecretClient) -> None:
+async def test_expiry_is_informative_and_refuses_nothing(
+    cloud: Cloud, client: SecretClient
+) -> None:
     past = cloud.world.clock.now().replace(microsecond=0) - timedelta(days=1)
     await client.set_secret("app-secret", "one", expires_on=past)
     assert (await client.get_secret("app-secret")).properties.expires_on == past
