@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 /**
- * Makes a built page ready for one place: writes config.json and the headers it is served with.
+ * Configures a built page for one host: writes config.json and the headers it is served with.
  *
  *   node web/configure.mjs --page web/dist --out site \
  *     --api https://app.azurewebsites.net/api --client-id GUID \
  *     [--authority URL] [--scope TEXT] [--parent ORIGIN …] [--platform-token URL] [--connect ORIGIN …]
  *
- * --parent names an origin that may embed the page; without one nobody may. --connect names a
- * further origin that the page asks. The headers go into staticwebapp.config.json, which Azure
- * Static Web Apps obey and the development host as well.
+ * --parent names an origin that may embed the page; without it no origin may. --connect names a
+ * further origin that the page calls. The headers go into staticwebapp.config.json, which Azure
+ * Static Web Apps and the development host apply.
  */
 import { cpSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -53,7 +53,7 @@ const policy = {
   "style-src": ["'self'"],
   "img-src": ["'self'"],
   "connect-src": asked,
-  // Signing in silently happens in a hidden frame, which returns to a page of ours.
+  // Signing in silently uses a hidden frame, which returns to this page's origin.
   "frame-src": ["'self'", login],
   "frame-ancestors": ["'self'", ...given.parent],
   "base-uri": ["'none'"],

@@ -111,7 +111,7 @@ function Meeting() {
   }, [api]);
   useEffect(() => {
     void read();
-    // It tries the mailbox, which takes a while: nothing waits for it.
+    // It tries the mailbox, which takes a while, so nothing waits for it.
     api.GET("/me").then(
       (answer) => setMe(body(answer)),
       () => {},

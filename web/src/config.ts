@@ -1,4 +1,4 @@
-/** What the page is told from outside: `config.json` beside it, and parameters in its address. */
+/** The page's configuration: `config.json` beside it, and parameters in its address. */
 
 /** `config.json`. Nothing in it is secret. */
 export interface Config {
@@ -11,7 +11,7 @@ export interface Config {
     /** The API's delegated scope: `api://{client id}/access_as_user`. */
     readonly scope: string;
   };
-  /** Answers a POST with `{"access_token": …}` to whoever may administrate. */
+  /** Answers an administrator's POST with `{"access_token": …}`. */
   readonly platformTokenUrl?: string;
 }
 

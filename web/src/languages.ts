@@ -22,7 +22,7 @@ export interface Language {
   readonly t: Translate;
 }
 
-/** Return the locale to use: the first wanted one whose language there is a file for. */
+/** Return the locale to use: the first wanted one whose language has a file. */
 export function chooseLocale(wanted: readonly string[], known: readonly string[]): string {
   for (const each of wanted) {
     try {

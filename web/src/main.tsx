@@ -37,7 +37,7 @@ async function start(root: HTMLElement): Promise<void> {
   );
 }
 
-/** Screen readers read what changes here; the same words are seen for a while. */
+/** Screen readers read changes here; the same text is visible for a while. */
 function say(text: string): void {
   const place = document.getElementById("said");
   if (!place) return;

@@ -1,4 +1,4 @@
-/** What every part of the page needs. */
+/** The context for every part of the page. */
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { Api } from "./api/client";
@@ -15,7 +15,7 @@ export interface PageContext {
   readonly format: Format;
   readonly api: Api;
   readonly signIn: SignIn;
-  /** Say something to everybody, without moving the focus. */
+  /** Announce a text to all viewers, screen readers included, without moving the focus. */
   readonly announce: (text: string) => void;
 }
 

@@ -1,4 +1,4 @@
-/** What to call people: the service keeps no names, only addresses. */
+/** Names for people, derived from addresses: the service keeps no names. */
 
 /** Return a readable name for an address: `gil.perrin@…` is Gil Perrin. */
 export function nameOf(address: string): string {

@@ -1,13 +1,13 @@
-/** Asking again for what may have changed: quickly while it matters, quietly otherwise. */
+/** Polling for changes: often while one is expected, rarely otherwise. */
 
 export interface Circumstances {
   /** Failures in a row. */
   readonly failures: number;
-  /** What the last failure asked for. */
+  /** The `Retry-After` of the last failure. */
   readonly retryAfterSeconds: number | null;
-  /** Whether an answer is being waited for. */
+  /** Whether an answer is expected. */
   readonly isWaiting: boolean;
-  /** Since the person last did something. */
+  /** The time since the person's last act. */
   readonly idleSeconds: number;
 }
 
@@ -16,7 +16,7 @@ const CALM_SECONDS = 20;
 const IDLE_AFTER_SECONDS = 300;
 const MOST_SECONDS = 120;
 
-/** Return after how many seconds to ask again. *chance* (0 to 1) keeps pages out of step. */
+/** Return the seconds until the next poll. *chance* (0 to 1) keeps pages out of step. */
 export function nextDelay(now: Circumstances, chance: number): number {
   if (now.failures > 0) {
     const backoff = Math.min(QUICK_SECONDS * 2 ** (now.failures - 1), MOST_SECONDS);
@@ -26,7 +26,7 @@ export function nextDelay(now: Circumstances, chance: number): number {
   return now.isWaiting ? QUICK_SECONDS : CALM_SECONDS;
 }
 
-/** Runs *ask* again and again while the page is seen. *ask* says whether it still waits. */
+/** Runs *ask* repeatedly while the page is visible. *ask* returns whether it still waits. */
 export class Poll {
   private timer = 0;
   private failures = 0;
@@ -63,7 +63,7 @@ export class Poll {
     };
   }
 
-  /** Ask at once. */
+  /** Poll at once. */
   now(): void {
     this.pause();
     this.actedAt = Date.now();

@@ -9,7 +9,7 @@ import type { Config } from "./config";
 const ASKED = "mentor-calendar.claims";
 const ASK_AGAIN_AFTER_MS = 30_000;
 
-/** Only the person can go on from here: a sign-in is needed. */
+/** A sign-in by the person is needed. */
 export class SignInNeeded extends Error {}
 
 export class SignIn {
@@ -18,13 +18,13 @@ export class SignIn {
     private readonly scope: string,
   ) {}
 
-  /** Start, and take what a redirect has brought back. */
+  /** Start, and take the result of a redirect. */
   static async start(settings: Config["signIn"]): Promise<SignIn> {
     const msal = new PublicClientApplication({
       auth: {
         clientId: settings.clientId,
         authority: settings.authority,
-        // What is known needs no question to login.microsoftonline.com.
+        // Known authorities need no request to login.microsoftonline.com.
         knownAuthorities: [new URL(settings.authority).host],
         redirectUri: new URL("signed-in.html", document.baseURI).href,
         postLogoutRedirectUri: new URL("./", document.baseURI).href,
@@ -74,8 +74,8 @@ export class SignIn {
   }
 
   /**
-   * Meet a claims challenge if that is possible without a click. Returns whether it is under way.
-   * Not in a frame, where browsers open windows after clicks alone; not twice in a row.
+   * Meet a claims challenge if possible without a click. Returns whether it is in progress.
+   * Not in a frame, where browsers open windows only after clicks; not twice in a row.
    */
   async meet(claims: string): Promise<boolean> {
     const askedAt = Number(sessionStorage.getItem(ASKED) ?? 0);

@@ -1,4 +1,4 @@
-/** Where Entra returns to: hands the answer to whoever asked, a window, a frame or this tab. */
+/** The redirect address for Entra: passes the answer to the window, frame or tab that asked. */
 import { broadcastResponseToMainFrame } from "@azure/msal-browser/redirect-bridge";
 
 broadcastResponseToMainFrame().catch(() => location.replace("./"));

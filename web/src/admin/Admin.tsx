@@ -5,7 +5,7 @@ import { Trouble } from "../parts/Trouble";
 import { SignInNeeded } from "../signIn";
 import { Organization } from "./Organization";
 
-/** For the platform: how each customer is connected. */
+/** For the platform: the connection of each customer. */
 export function Admin() {
   const { t, config } = usePage();
   const [token, setToken] = useState<string | null>(null);
@@ -86,7 +86,7 @@ export function Admin() {
   );
 }
 
-/** Return a token of the platform, from whoever gives it to its own administrators. */
+/** Return a token of the platform, from the address in `config.json`. */
 async function askedFor(url: string): Promise<string> {
   const answer = await fetch(url, {
     method: "POST",

@@ -6,7 +6,7 @@ import { useWork } from "../parts/useWork";
 import { byDay, CAUSES, type Day } from "./byDay";
 
 const DAYS = 14;
-/** So much of the feed is read at most: the last pages of a busy customer say enough. */
+/** The most pages of the feed that are read: the last ones of a busy customer are enough. */
 const PAGES = 20;
 
 interface Props {
@@ -14,7 +14,7 @@ interface Props {
   organizationId: string;
 }
 
-/** How well a customer is followed: figures now, and changes by day. */
+/** How well a customer's changes are followed: current figures, and changes by day. */
 export function Health({ api, organizationId }: Props) {
   const { t, format } = usePage();
   const [health, setHealth] = useState<Schemas["OrganizationHealthBody"] | null>(null);
@@ -85,7 +85,7 @@ function Figures({ health }: { health: Schemas["OrganizationHealthBody"] }) {
   );
 }
 
-/** A column a day; each says in words what it shows. */
+/** A column a day, each with a text of its figures. */
 function Chart({ days }: { days: readonly Day[] }) {
   const { t, format } = usePage();
   const most = Math.max(
@@ -144,7 +144,7 @@ async function changes(
       }),
     );
     found.push(...page.items);
-    // The feed never ends: its last page is empty and has a cursor all the same.
+    // The feed never ends: its last page is empty, but has a cursor.
     if (!page.items.length || !page.next || page.next === cursor) break;
     cursor = page.next;
   }

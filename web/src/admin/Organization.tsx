@@ -15,7 +15,7 @@ interface Props {
   onChanged: () => void;
 }
 
-/** One customer: approval, what works, and how well it is followed. */
+/** One customer: approval, diagnosis, and how well its changes are followed. */
 export function Organization({ api, organization, onChanged }: Props) {
   const { t, format } = usePage();
   const path = { organization_id: organization.id };

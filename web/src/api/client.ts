@@ -1,4 +1,4 @@
-/** The HTTP API, as its OpenAPI document describes it. */
+/** The HTTP API, typed by its OpenAPI document. */
 import createClient, { type Client } from "openapi-fetch";
 import { NoConnection, problemOf } from "./problems";
 import type { components, paths } from "./schema";
@@ -12,17 +12,17 @@ export type ParticipantAvailability = Schemas["ParticipantAvailabilityBody"];
 export type Slot = Schemas["SlotBody"];
 export type UnavailableStart = Schemas["UnavailableStartBody"];
 export type Session = Schemas["SessionBody"];
-/** A session, of a series with all that were booked or changed with it. */
+/** A session; for a series with all sessions booked or changed with it. */
 export type Booked = Schemas["BookedBody"];
 export type Attendee = Schemas["AttendeeBody"];
 export type Booking = Schemas["BookingBody"];
 
 export type Api = Client<paths>;
 
-/** A request may take so long before it counts as lost. */
+/** The time after which a request counts as lost. */
 const PATIENCE_MS = 30_000;
 
-/** Return a client. *token* is asked before every request; other answers than 2xx and 304 raise. */
+/** Return a client. It calls *token* before every request; answers other than 2xx and 304 raise. */
 export function apiAt(root: string, token: () => Promise<string>): Api {
   const client = createClient<paths>({
     baseUrl: new URL(root, document.baseURI).href.replace(/\/$/, ""),

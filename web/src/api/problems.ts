@@ -1,17 +1,17 @@
-/** What can go wrong with a request, so that the page can say it in words. */
+/** The errors of a request, which the page explains in words. */
 import type { components } from "./schema";
 
 export type Span = { start: string; end: string };
 export type ProblemBody = components["schemas"]["ProblemBody"];
 
-/** The API's own `application/problem+json`, or what stood in front of it. */
+/** The API's own `application/problem+json`, or the answer of a proxy before it. */
 export class ApiProblem extends Error {
   constructor(
     readonly status: number,
     readonly body: Partial<ProblemBody>,
-    /** From `Retry-After`; null where nothing was said. */
+    /** From `Retry-After`; null without that header. */
     readonly retryAfterSeconds: number | null,
-    /** Of a claims challenge: what the next sign-in must meet. */
+    /** For a claims challenge: the claims that the next sign-in must meet. */
     readonly claims: string | null,
   ) {
     super(body.detail ?? body.title ?? `HTTP ${status}`);

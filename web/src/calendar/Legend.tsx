@@ -3,7 +3,7 @@ import { usePage } from "../page";
 import { nameOf } from "../people";
 import { zoneOf } from "./layout";
 
-/** What the colours mean, when people work, and in which zones. */
+/** The meaning of the colours, the working hours, and the zones. */
 export function Legend({
   people,
   me,

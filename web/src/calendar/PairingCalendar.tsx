@@ -15,7 +15,7 @@ import { Week } from "./Week";
 const DURATIONS = [15, 30, 45, 60, 90, 120];
 const STEPS = [15, 30, 60] as const;
 const NARROW = "(max-width: 46rem)";
-/** Calendars change without us: read them again after so long. */
+/** The time after which calendars are read again, since they change outside the page. */
 const STALE_MS = 60_000;
 
 interface Props {
@@ -28,7 +28,7 @@ interface Props {
   revision: number;
 }
 
-/** When a pairing can meet, and booking it. */
+/** The common free times of a pairing, and booking one. */
 export function PairingCalendar(props: Props) {
   const { pairing, sessions, onBooked, onOpen, onMove, revision } = props;
   const { t, format, api, parameters } = usePage();
@@ -54,7 +54,7 @@ export function PairingCalendar(props: Props) {
     [isNarrow, date, format],
   );
   const first = days[0] ?? date;
-  // What was read belongs to the days it was read for: other days are still being read.
+  // The answer belongs to the days it was read for; other days are still loading.
   const range = `${pairing.id} ${first} ${days.length}`;
   const found = shown?.of === range ? shown.answer : null;
 

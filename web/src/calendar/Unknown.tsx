@@ -10,7 +10,7 @@ interface Props {
   onTake: (takes: boolean) => void;
 }
 
-/** Whose calendar is unknown, why, and what can be done. Unknown is not free. */
+/** The participants with an unknown calendar, the reason and the remedy. Unknown is not free. */
 export function Unknown({ people, takes, onTake }: Props) {
   const { t } = usePage();
   const unknown = people.filter((person) => person.unknown);

@@ -19,7 +19,7 @@ import { useDrag } from "./useDrag";
 import { useReasons } from "./useReasons";
 
 const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
-/** More people than that share one lane. */
+/** People beyond this number share one lane. */
 const MOST_LANES = 4;
 
 interface Props {
@@ -34,7 +34,7 @@ interface Props {
   onDrop: (session: Session, at: Instant) => void;
 }
 
-/** The week (or the day): who is busy when, and what can be chosen. */
+/** The week (or the day): busy times by person, and the choices. */
 export function Week(props: Props) {
   const { days, found, people, me, sessions, step, onChoose, onOpen, onDrop } = props;
   const { t, format, language } = usePage();
@@ -45,7 +45,7 @@ export function Week(props: Props) {
   const lanes = useMemo(() => laneGroups(people, me), [people, me]);
   const [current, setCurrent] = useState<Instant | null>(null);
   const scroller = useRef<HTMLDivElement>(null);
-  // What cannot be chosen needs room as well: a target is at least 24 pixels high.
+  // Times that cannot be chosen need room as well: a target is at least 24 pixels high.
   const hourHeight = step <= 15 ? 112 : 64;
   const { dragged, onPointerDown } = useDrag(scroller, hourHeight, onDrop);
 

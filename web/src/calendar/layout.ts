@@ -1,4 +1,4 @@
-/** Where things stand in the week: pure, in minutes of the viewer's wall clock. */
+/** The layout of the week: pure, in minutes of the viewer's wall clock. */
 import type {
   Availability,
   ParticipantAvailability,
@@ -26,7 +26,7 @@ export interface Block<T> extends Piece {
   readonly what: T;
 }
 
-/** A time that can be chosen, or one that cannot and says why. */
+/** A time that can be chosen, or one that cannot, with its reason. */
 export interface Start {
   readonly at: Instant;
   readonly date: DateKey;
@@ -40,7 +40,7 @@ export function zoneOf(person: ParticipantAvailability): Zone | null {
   return hours && zoneNamed(hours.time_zone, hours.utc_offset_minutes);
 }
 
-/** Return when *person* works on *days*, as the viewer's clock shows it. */
+/** Return the working hours of *person* on *days*, on the viewer's clock. */
 export function workingPieces(
   person: ParticipantAvailability,
   days: readonly DateKey[],
@@ -54,7 +54,7 @@ export function workingPieces(
   const from = minutesOf(hours.start);
   const to = minutesOf(hours.end);
   const found: Piece[] = [];
-  // A day elsewhere may begin a day earlier or end a day later here.
+  // A day in another zone may begin a day earlier or end a day later here.
   for (let date = addDays(first, -2); date <= addDays(last, 1); date = addDays(date, 1)) {
     if (!hours.days.includes(WEEKDAYS[weekday(date)] ?? "")) continue;
     const ends = to > from ? date : addDays(date, 1);
@@ -68,7 +68,7 @@ function minutesOf(text: string): number {
   return hours * 60 + minutes;
 }
 
-/** Return what to choose among on *days*, by time. */
+/** Return the choices on *days*, by time. */
 export function startsOf(
   found: Availability | null,
   days: readonly DateKey[],
@@ -123,7 +123,7 @@ export function sessionBlocks(
     );
 }
 
-/** Return the minute to show first: a little before anything begins. */
+/** Return the minute to show first: a little before the first start. */
 export function firstMinute(starts: readonly Start[], working: readonly Piece[]): number {
   const slots = starts.filter((each) => each.slot).map((each) => each.minute);
   const earliest = Math.min(...slots, ...working.map((piece) => piece.start));
@@ -132,7 +132,7 @@ export function firstMinute(starts: readonly Start[], working: readonly Piece[])
 
 export type Arrow = "up" | "down" | "before" | "after" | "first" | "last";
 
-/** Return which start an arrow key leads to from the one at *index*. */
+/** Return the start that an arrow key leads to from the one at *index*. */
 export function next(starts: readonly Start[], index: number, arrow: Arrow): number {
   const from = starts[index];
   if (!from) return 0;

@@ -6,7 +6,7 @@ import { type DateKey, type Instant, instantAt } from "../time/zones";
 import { snapped } from "./layout";
 
 const GRID_MINUTES = 15;
-/** So far a pointer moves before it is a drag and no click. */
+/** The distance a pointer moves before it is a drag instead of a click. */
 const THRESHOLD_PIXELS = 5;
 
 export interface Dragged {

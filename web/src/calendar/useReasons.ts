@@ -4,7 +4,7 @@ import en from "../languages/en.json";
 import { usePage } from "../page";
 import { nameOf } from "../people";
 
-/** Return a function that says why a start is not offered. */
+/** Return a function that explains why a start is not offered. */
 export function useReasons(): (refusal: UnavailableStart) => string {
   const { t, format } = usePage();
   return (refusal) =>

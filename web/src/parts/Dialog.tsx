@@ -18,7 +18,7 @@ export function Dialog({ heading, onClose, children }: Props) {
     const before = document.activeElement;
     element.current?.showModal();
     return () => {
-      // The browser restores it on close(), not when the dialog is taken away.
+      // The browser restores it on close(), not when the dialog is removed.
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);

@@ -8,7 +8,7 @@ interface Props {
   onRetry?: (() => void) | undefined;
 }
 
-/** An error in words, with what to do. */
+/** An error in words, with the remedy. */
 export function Trouble({ error, onRetry }: Props) {
   const { t, signIn } = usePage();
   const isOnline = useOnline();

@@ -1,4 +1,4 @@
-/** What was typed and not yet sent: it outlives a sign-in and a reload, not the tab. */
+/** Typed but unsent text: it survives a sign-in and a reload, but not the tab. */
 import { useState } from "preact/hooks";
 
 const PREFIX = "mentor-calendar.draft.";
@@ -29,7 +29,7 @@ export function useDraft<T extends object>(
       try {
         sessionStorage.setItem(PREFIX + name, JSON.stringify(after));
       } catch {
-        // Storage may be forbidden in a frame: then it lives as long as the page.
+        // Storage may be forbidden in a frame: then the draft lives as long as the page.
       }
       return after;
     });

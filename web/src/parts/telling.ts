@@ -1,4 +1,4 @@
-/** What to say of an error, and what to do about it. */
+/** The text for an error, and its remedy. */
 import { ApiProblem, NoConnection } from "../api/problems";
 import type { Key } from "../languages";
 import en from "../languages/en.json";
@@ -6,7 +6,7 @@ import { SignInNeeded } from "../signIn";
 
 export interface Told {
   readonly key: Key;
-  /** The API's own words, which are English. */
+  /** The API's own text, which is English. */
   readonly detail: string | null;
   readonly remedy: string | null;
   readonly action: "try" | "sign-in" | null;
@@ -20,7 +20,7 @@ const PLAIN = {
   waitSeconds: null,
   reference: null,
 };
-/** Where our words say all there is to say. */
+/** Problems for which the page's own text is complete. */
 const SPEAKS = new Set([
   "slot-taken",
   "calendar-unavailable",

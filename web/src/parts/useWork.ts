@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
-/** Something that is sent: one at a time, with the error of the last attempt. */
+/** Sends requests: one at a time, with the error of the last attempt. */
 export function useWork(): {
   isBusy: boolean;
   error: unknown;

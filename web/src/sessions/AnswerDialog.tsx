@@ -12,7 +12,7 @@ const CHOICES = ["accepted", "tentative", "declined"] as const;
 interface Draft {
   response: (typeof CHOICES)[number];
   comment: string;
-  /** Of another time, on the viewer's clock. */
+  /** The proposed time, on the viewer's clock. */
   date: string;
   time: string;
 }

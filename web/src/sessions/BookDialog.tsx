@@ -20,7 +20,7 @@ const REPEATS = ["no", "weekly", "biweekly", "monthly"] as const;
 const MOST_REPEATS = 52;
 const ONLINE = ["default", "auto", "teams", "none"] as const;
 
-/** What was chosen in the calendar. */
+/** The choice in the calendar. */
 export interface Asked {
   pairing: string;
   start: string;
@@ -36,9 +36,9 @@ interface Draft extends Asked {
   repeat: (typeof REPEATS)[number];
   count: number;
   acceptUnknown: boolean;
-  /** Same content, same key: however often it is sent, there is one session. */
+  /** Same content, same key: retries create only one session. */
   key: string;
-  /** What was sent under the key. */
+  /** The content sent under the key. */
   sent: string;
 }
 
@@ -51,7 +51,7 @@ interface Props {
   onTaken: () => void;
 }
 
-/** Book a session. What is typed survives errors, reloads and another sign-in. */
+/** Book a session. Typed text survives errors, reloads and another sign-in. */
 export function BookDialog({ pairing, people, asked, onClose, onBooked, onTaken }: Props) {
   const { t, format, api } = usePage();
   const [draft, change] = useDraft<Draft>(DRAFT, {
@@ -271,7 +271,7 @@ interface ConflictProps {
   onSend: (onConflict: Booking["on_conflict"]) => void;
 }
 
-/** What to do where the time has gone: other times, or a series without the dates that went. */
+/** The choices after the time was taken: other times, or a series without the taken dates. */
 function Conflict({ problem, onChoose, onSend }: ConflictProps) {
   const { t, format } = usePage();
   const dates = problem.body.conflicts ?? [];
@@ -308,7 +308,7 @@ function Conflict({ problem, onChoose, onSend }: ConflictProps) {
   );
 }
 
-/** Return who is unknown: as the slot said, or as the refusal says. */
+/** Return the participants who are unknown, from the slot or from the refusal. */
 function unknownAt(draft: Draft, error: unknown): string[] {
   if (error instanceof ApiProblem && error.kind === "slot-unknown") {
     const told = (error.body as { unknown?: { address: string }[] }).unknown ?? [];

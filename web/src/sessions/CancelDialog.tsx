@@ -13,7 +13,7 @@ interface Props {
   onCancelled: (booked: Booked) => void;
 }
 
-/** Cancel a session, with a word to the others. */
+/** Cancel a session, with a message to the others. */
 export function CancelDialog({ session, onClose, onCancelled }: Props) {
   const { t, format, api } = usePage();
   const name = `cancel.${session.id}`;

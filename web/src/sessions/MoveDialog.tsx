@@ -10,13 +10,13 @@ import { type Scope, ScopeField } from "./ScopeField";
 
 interface Props {
   session: Session;
-  /** Where it was dropped; null where it is moved by form. */
+  /** The time at which it was dropped; null if it is moved by form. */
   to: Instant | null;
   onClose: () => void;
   onMoved: (booked: Booked) => void;
 }
 
-/** Move a session, by form or to where it was dropped. */
+/** Move a session, by form or by drag and drop. */
 export function MoveDialog({ session, to, onClose, onMoved }: Props) {
   const { t, format, api } = usePage();
   const start = Date.parse(session.start);
@@ -56,7 +56,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
       setAlternatives([]);
       try {
         const path = { session_id: session.id };
-        // What is on the screen may be older than what is stored.
+        // The session on the screen may be older than the stored one.
         const seen = await api.GET("/sessions/{session_id}", {
           params: { path },
         });
@@ -79,7 +79,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
       }
     });
 
-  // Where it was dropped need not be among what is offered: the service judges.
+  // The dropped time need not be an offered one: the service decides.
   const choices = [...new Set([...(times ?? []), ...(chosen === null ? [] : [chosen])])].sort(
     (a, b) => a - b,
   );
@@ -162,7 +162,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
   );
 }
 
-/** Return the starts that suit everybody on *date*. */
+/** Return the starts on *date* that suit all participants. */
 async function offered(
   api: Api,
   session: Session,

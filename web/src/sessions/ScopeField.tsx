@@ -10,7 +10,7 @@ interface Props {
   onChange: (scope: Scope) => void;
 }
 
-/** How much of a series is meant; nothing for a single session. */
+/** The scope of a change to a series; nothing for a single session. */
 export function ScopeField({ session, value, onChange }: Props) {
   const { t } = usePage();
   if (!session.series_id) return null;

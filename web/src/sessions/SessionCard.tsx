@@ -21,7 +21,7 @@ interface Props {
   onChanged: (booked: Booked, said: string) => void;
 }
 
-/** One session: when, with whom, what they answered, and what can be done. */
+/** One session: its time, participants, responses and possible acts. */
 export function SessionCard({ session, organizer, isShown, onAct, onChanged }: Props) {
   const { t, format } = usePage();
   const start = Date.parse(session.start);

@@ -14,12 +14,12 @@ export interface Sessions {
   readonly error: unknown;
   /** Counts up with every change. */
   readonly revision: number;
-  /** Take in what a request answered, before the next poll sees it. */
+  /** Take a request's answer, before the next poll returns it. */
   readonly put: (sessions: readonly Session[]) => void;
   readonly now: () => void;
 }
 
-/** The viewer's sessions, kept up to date while the page is seen. */
+/** The viewer's sessions, kept up to date while the page is visible. */
 export function useSessions(isWanted: boolean): Sessions {
   const { api } = usePage();
   const [list, setList] = useState<readonly Session[]>([]);
@@ -28,7 +28,7 @@ export function useSessions(isWanted: boolean): Sessions {
   const [revision, setRevision] = useState(0);
   const latest = useRef<readonly Session[]>([]);
   const poll = useRef<Poll | null>(null);
-  /** Counts what was put: an answer that was asked for before is older than that. */
+  /** Counts the answers taken: a poll that started before is older than they are. */
   const puts = useRef(0);
 
   useEffect(() => {
@@ -74,7 +74,7 @@ export function useSessions(isWanted: boolean): Sessions {
   };
 }
 
-/** Return whether news is to be expected soon: an answer is missing, or a link. */
+/** Return whether a change is expected soon: a response is missing, or a link. */
 function isUnderWay(session: Session): boolean {
   return (
     session.state === "requested" ||
@@ -84,7 +84,7 @@ function isUnderWay(session: Session): boolean {
   );
 }
 
-/** Return all pages, or null where nothing has changed since *etag*. */
+/** Return all pages, or null if nothing has changed since *etag*. */
 async function read(
   api: Api,
   etag: string | null,
@@ -103,7 +103,7 @@ async function read(
       cursor ? null : etag,
     );
     if (answer.response.status === 304) return null;
-    // With more pages than one the first page's ETag says too little.
+    // With several pages the first page's ETag is not enough.
     seen = cursor ? null : answer.response.headers.get("etag");
     const found = body(answer);
     list.push(...found.items);

@@ -1,7 +1,7 @@
-/** How times are written: language, 12 or 24 hours and the week's first day follow the locale. */
+/** Formats times: language, 12 or 24 hours and the week's first day follow the locale. */
 import { type DateKey, type Instant, offsetMinutes, type Zone } from "./zones";
 
-// Where browsers do not tell: CLDR's supplemental week data, in short.
+// For browsers without week data: CLDR's supplemental week data, abridged.
 const SUNDAY = new Set(
   "AG AS AU BD BR BS BT BW BZ CA CN CO DM DO ET GT GU HK HN ID IL IN JM JP KE KH KR LA MH MM MO MT MX MZ NI NP PA PE PH PK PR PT PY SA SG SV TH TT TW UM US VE VI WS YE ZA ZW".split(
     " ",
@@ -19,7 +19,7 @@ export class Format {
 
   constructor(
     readonly locale: string,
-    /** The viewer's. */
+    /** The viewer's zone. */
     readonly zone: string,
   ) {}
 
@@ -66,7 +66,7 @@ export class Format {
     });
   }
 
-  /** A date with the year where it is not this one. */
+  /** A date, with the year unless it is the current one. */
   date(at: Instant): string {
     const year =
       new Date(at).getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" as const };
@@ -174,7 +174,7 @@ export class Format {
   }
 }
 
-/** Return what to add to an instant, and the zone that then shows the right clock. */
+/** Return the offset to add to an instant, and the zone that then shows the right clock. */
 function split(zone: Zone): [number, string] {
   return typeof zone === "number" ? [zone * 60_000, "UTC"] : [0, zone];
 }

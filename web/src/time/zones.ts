@@ -3,7 +3,7 @@
 export type Instant = number;
 export type DateKey = string;
 
-/** How somebody's clock runs: an IANA name, or minutes ahead of UTC where that is all we know. */
+/** A person's zone: an IANA name, or minutes ahead of UTC if the name is unknown. */
 export type Zone = string | number;
 
 const DAY_MS = 86_400_000;
@@ -57,8 +57,8 @@ export function minuteOfDay(at: Instant, zone: Zone): number {
 }
 
 /**
- * Return when the clock of *zone* shows *minute* (of the day) on *date*.
- * A time that a change to summer time leaves out is as much later as the clock was put forward.
+ * Return the instant at which the clock of *zone* shows *minute* (of the day) on *date*.
+ * A time skipped by a change to summer time is later by the length of the jump.
  */
 export function instantAt(date: DateKey, minute: number, zone: Zone): Instant {
   const shown = Date.parse(`${date}T00:00:00Z`) + minute * MINUTE_MS;
@@ -100,7 +100,7 @@ export interface Piece {
   readonly end: number;
 }
 
-/** Cut [start, end) into the pieces that its days show. */
+/** Split [start, end) into a piece for each day. */
 export function pieces(start: Instant, end: Instant, zone: Zone): Piece[] {
   const found: Piece[] = [];
   const last = dateOf(end - 1, zone);
