@@ -77,8 +77,8 @@ async def _app(cloud: LocalCloud, arguments: tuple[str, ...]) -> dict[str, list[
     lines = said.decode().splitlines()
     if lines[:-1]:
         print("\n".join(lines[:-1]))
-    told: dict[str, list[float]] = json.loads(lines[-1])
-    return told
+    figures: dict[str, list[float]] = json.loads(lines[-1])
+    return figures
 
 
 async def _enrolled(cloud: LocalCloud) -> None:

@@ -177,8 +177,8 @@ async def cpu_ms(act: Callable[[], Awaitable[object]], times: int) -> float:
 
 def row(name: str, ours: float, naive: float | None, unit: str = "ms") -> None:
     ratio = f"{naive / ours:6.1f}x" if naive else "      -"
-    told = f"{naive:9.3f}" if naive else "        -"
-    print(f"{name:<46}{ours:9.3f} {unit}  naive {told} {unit}  {ratio}")
+    plain = f"{naive:9.3f}" if naive else "        -"
+    print(f"{name:<46}{ours:9.3f} {unit}  naive {plain} {unit}  {ratio}")
 
 
 async def calls() -> None:

@@ -166,7 +166,7 @@ class Report:
         )
         return not any(wrong)
 
-    def told(self) -> str:
+    def as_text(self) -> str:
         """Return the report as text."""
         counts = ", ".join(f"{name} {number:,}" for name, number in sorted(self.counts.items()))
         return (
@@ -559,7 +559,7 @@ def main() -> None:
     if given.azurite:
         reports["Azurite"] = asyncio.run(on_emulator(given.azurite))
     for name, report in reports.items():
-        print(f"[{name}, {processes()} processes] {report.told()}", flush=True)
+        print(f"[{name}, {processes()} processes] {report.as_text()}", flush=True)
     sys.exit(not all(report.is_clean for report in reports.values()))
 
 

@@ -148,11 +148,11 @@ def main() -> None:
         found = [5 * index for index in indices(from_masks(masks[:count], working, steps))]
         if found != swept(people[:count], working_spans):
             raise AssertionError("masks and sweep disagree")
-        told = [
+        starts = [
             (s.span.start - WINDOW.start) // timedelta(minutes=1)
             for s in find_slots(schedules[:count], WINDOW, RULES)
         ]
-        if told != found:
+        if starts != found:
             raise AssertionError("slots and masks disagree")
 
     print(

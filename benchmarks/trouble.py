@@ -69,7 +69,7 @@ class Findings:
         wrong = (self.duplicates, self.orphans, self.unclear, self.wrong)
         return not any(wrong) and self.longest_seconds <= 10
 
-    def told(self) -> str:
+    def as_text(self) -> str:
         """Return the results as text."""
         troubles = ", ".join(f"{name} {n:,}" for name, n in sorted(self.troubles.items()))
         answers = ", ".join(f"{name} {n:,}" for name, n in sorted(self.answers.items()))
@@ -106,7 +106,7 @@ def rules() -> dict[str, FaultRule]:
     }
 
 
-async def told(
+async def retried(
     act: Callable[[], Awaitable[Session]], findings: Findings, name: str
 ) -> Session | None:
     """Retry *act* until it has a result or a definite refusal."""
@@ -127,7 +127,7 @@ async def told(
         _note(findings, started)
         status = problem_of(error).status
         if status == 503 and "Retry-After" in problem_headers(error, ""):
-            findings.answers["told to repeat"] += 1
+            findings.answers["asked to repeat"] += 1
             continue
         findings.answers[f"{name}: {status}"] += 1
         if status not in _DEFINITE:
@@ -173,7 +173,7 @@ class Person:
             me = self.acting(self.mentee)
             return (await book(me, self.pairing, request, ports=ports)).sessions[0]
 
-        session = await told(book_it, findings, "book")
+        session = await retried(book_it, findings, "book")
         if session is None:
             return
         session_id, organizer = session.id, session.organizer
@@ -206,12 +206,12 @@ class Person:
             return cancelled
 
         if chance.random() < 0.5:
-            await told(move, findings, "move")
+            await retried(move, findings, "move")
         if chance.random() < 0.4:
             await self.rig.cloud.graph.advance(timedelta(seconds=2))  # the invitation arrives
-            await told(answer, findings, "answer")
+            await retried(answer, findings, "answer")
         if chance.random() < 0.3:
-            await told(call_off, findings, "cancel")
+            await retried(call_off, findings, "cancel")
 
 
 def _slot(number: int) -> TimeSpan:
@@ -305,7 +305,7 @@ def main() -> None:
     wanted: Any = sys.argv[1:] or ["10000"]
     started = time.perf_counter()
     findings = asyncio.run(run_under_faults(int(wanted[0])))
-    print(f"{findings.told()}\nin {time.perf_counter() - started:.0f} s")
+    print(f"{findings.as_text()}\nin {time.perf_counter() - started:.0f} s")
     sys.exit(not findings.is_clean)
 
 

@@ -134,12 +134,12 @@ def version_of(interpreter: Path) -> str:
     """Return the version of *interpreter* as ``3.13``, "" if it does not run."""
     asked = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
-        told = subprocess.run(
+        done = subprocess.run(
             [interpreter, "-I", "-S", "-c", asked], capture_output=True, text=True, check=False
         )
     except OSError:
         return ""
-    return told.stdout.strip()
+    return done.stdout.strip()
 
 
 def _interpreters(version: str) -> Iterator[Path]:

@@ -118,7 +118,7 @@ def _post(
             answer = httpx.post(url, json=body, verify=context, timeout=10, trust_env=False)
     except httpx.HTTPError as error:
         raise CommandFailed(f"the local cloud does not answer: {error}") from error
-    told: dict[str, Any] = answer.json()
+    payload: dict[str, Any] = answer.json()
     if answer.is_error:
-        raise CommandFailed(str(told.get("error") or told.get("errors") or told))
-    return told
+        raise CommandFailed(str(payload.get("error") or payload.get("errors") or payload))
+    return payload

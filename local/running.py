@@ -93,9 +93,9 @@ async def run_all(options: Options) -> None:
         )
         if await enrolment.wait():
             raise ChildFailed("the seeded organizations could not be written; see above.")
-        told = json.loads(await first_line(host))
-        if told.get("failure"):
-            raise ChildFailed(f"the host refuses the app: {told['failure']}")
+        announced = json.loads(await first_line(host))
+        if announced.get("failure"):
+            raise ChildFailed(f"the host refuses the app: {announced['failure']}")
         path = stack.enter_context(remembered(cloud, public_url))
         print(_services(cloud))
         print(_first_steps(public_url, cloud, path, has_page=page is not None), flush=True)

@@ -77,7 +77,7 @@ WRITABLE: Final = frozenset(
         "extensions",
     ]
 )
-TOLD_TO_ATTENDEES: Final = frozenset(
+SENT_TO_ATTENDEES: Final = frozenset(
     [
         "subject",
         "body",

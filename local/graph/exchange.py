@@ -12,7 +12,7 @@ from itertools import pairwise
 from local.clock import CloudClock
 from local.graph.errors import GraphError, Json, bad_request
 from local.graph.event_input import (
-    TOLD_TO_ATTENDEES,
+    SENT_TO_ATTENDEES,
     read_details,
     read_personal,
 )
@@ -299,9 +299,9 @@ class Exchange:
             for attendee in kept:
                 attendee.response, attendee.answered_at = "notResponded", RESET
                 attendee.proposed = None
-        told = changed & TOLD_TO_ATTENDEES
-        if told:
-            self._notify_attendees(event, kept, "update", changed=told)
+        sent = changed & SENT_TO_ATTENDEES
+        if sent:
+            self._notify_attendees(event, kept, "update", changed=sent)
         self._notify_attendees(event, added, "invitation")
         self._notify_attendees(event, removed, "cancellation")
 

@@ -39,5 +39,5 @@ async def _answer(host: DevelopmentHost, line: bytes) -> dict[str, Any]:
                 return {"done": 1}
             case other:
                 return {"error": f"{other!r} is nothing the host can do"}
-    except Exception as error:  # noqa: BLE001  # whatever it was, the asker is told and waits no more
+    except Exception as error:  # noqa: BLE001  # every command gets an answer
         return {"error": f"{type(error).__name__}: {error}"}

@@ -14,14 +14,14 @@ from benchmarks.shared_world import World, serving
 
 async def test_nothing_is_sold_twice() -> None:
     report = await race(3_000)
-    assert report.is_clean, report.told()
+    assert report.is_clean, report.as_text()
     assert report.counts["booked"] > 300
     assert report.refusals > 1_000
 
 
 async def test_nothing_is_sold_twice_on_the_emulator() -> None:
     report = await on_emulator(400)
-    assert report.is_clean, report.told()
+    assert report.is_clean, report.as_text()
     assert report.counts["booked"] > 30
 
 
