@@ -209,6 +209,6 @@ def _unexplained(fault: str, failures: list[str], logged: list[str]) -> list[str
         "storage down 30 s": {"StoreUnavailable"},
         "503": {"CalendarUnavailable"},
     }.get(fault, set())
-    told = [each for each in failures if each not in expected]
-    told += [each for each in logged if each.rsplit(": ", 1)[-1] not in expected]
-    return told
+    found = [each for each in failures if each not in expected]
+    found += [each for each in logged if each.rsplit(": ", 1)[-1] not in expected]
+    return found

@@ -37,9 +37,9 @@ async def booked_by_hand(page: Page, slot: Locator) -> str:
     await slot.click()
     async with page.expect_response(
         lambda r: r.request.method == "POST" and r.url.endswith("/sessions")
-    ) as told:
+    ) as answered:
         await page.get_by_role("button", name="Book", exact=True).click()
-    session: str = (await (await told.value).json())["id"]
+    session: str = (await (await answered.value).json())["id"]
     await expect(page.get_by_role("dialog")).to_have_count(0)
     return session
 
@@ -59,9 +59,9 @@ async def test_book_and_see_the_answer_of_outlook(stage: AppUnderTest, picture: 
         await dialog.get_by_label("What would you like to discuss?").fill("How to begin")
         await dialog.get_by_label("Meet").select_option("teams")
         await picture(page, "book", docs=True)
-        async with page.expect_response(lambda r: r.request.method == "POST") as told:
+        async with page.expect_response(lambda r: r.request.method == "POST") as answered:
             await dialog.get_by_role("button", name="Book", exact=True).click()
-        session = (await (await told.value).json())["id"]
+        session = (await (await answered.value).json())["id"]
         await expect(dialog).to_have_count(0)
         await expect(page.get_by_text("Booked:")).to_be_visible()
         mine = card(page, session)

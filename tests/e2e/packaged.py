@@ -49,7 +49,7 @@ class PackagedHost:
 
     async def started(self) -> None:
         """Wait until it listens."""
-        failure = (await self._told())["failure"]
+        failure = (await self._reply())["failure"]
         self.failure = AppRefused(failure) if failure else None
 
     async def _ask(self, what: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,15 +57,15 @@ class PackagedHost:
             cast("asyncio.StreamWriter", self._process.stdin).write(
                 json.dumps(what).encode() + b"\n"
             )
-            told = await self._told()
-        assert "error" not in told, told["error"]
-        return told
+            reply = await self._reply()
+        assert "error" not in reply, reply["error"]
+        return reply
 
-    async def _told(self) -> dict[str, Any]:
+    async def _reply(self) -> dict[str, Any]:
         line = await cast("asyncio.StreamReader", self._process.stdout).readline()
         assert line, f"The host ended with {await self._process.wait()}; its log says why."
-        told: dict[str, Any] = json.loads(line)
-        return told
+        reply: dict[str, Any] = json.loads(line)
+        return reply
 
 
 def link_local(folder: Path) -> Path:

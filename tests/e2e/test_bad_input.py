@@ -80,10 +80,10 @@ async def test_unbookable_request_names_the_field_and_the_remedy(
     wrong = []
     for what, changes, field, word in REFUSED:
         reply = await post(stage, json.dumps(good(**changes)).encode())
-        told = reply.json()
-        fields = [error["field"] for error in told.get("errors", [])]
-        if (reply.status_code, fields) != (422, [field]) or word not in str(told["errors"]):
-            wrong.append((what, reply.status_code, told))
+        payload = reply.json()
+        fields = [error["field"] for error in payload.get("errors", [])]
+        if (reply.status_code, fields) != (422, [field]) or word not in str(payload["errors"]):
+            wrong.append((what, reply.status_code, payload))
     assert wrong == []
     assert stage.cloud.graph.requests.count() == 0
 
@@ -129,21 +129,21 @@ TEXTS = (
 
 async def test_odd_texts_are_right_in_outlook_and_never_become_markup(stage: AppUnderTest) -> None:
     outlook = stage.cloud.graph.outlook
-    for number, told in enumerate(TEXTS):
+    for number, given in enumerate(TEXTS):
         start = saturday(4) + timedelta(minutes=30 * number)
-        body = good(start=text(start), title=told, agenda=f"{told}\r\nsecond", location=told)
+        body = good(start=text(start), title=given, agenda=f"{given}\r\nsecond", location=given)
         reply = await post(stage, json.dumps(body).encode())
         assert reply.status_code == 201, reply.text
         await stage.settled()
         for who in ("ben", "ada"):
             (event,) = outlook.events(who, start, start + timedelta(minutes=1))
             shown = outlook.get(event)
-            assert shown["subject"] == told
-            assert shown["location"]["displayName"] == told
+            assert shown["subject"] == given
+            assert shown["location"]["displayName"] == given
             written = shown["body"]["content"]
             assert "<script" not in written
             assert "<img" not in written
-            assert _plain(written).startswith(f"{told}\nsecond")
+            assert _plain(written).startswith(f"{given}\nsecond")
     page = await stage.http.get(
         f"{stage.cloud.outlook_url}/ada/events", params={"start": text(saturday(0))}
     )

@@ -52,9 +52,9 @@ async def cold_start(settings: Mapping[str, str], *requests: Mapping[str, Any]) 
         env=os.environ | settings | _SOON,
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await process.communicate()
+    output, _ = await process.communicate()
     assert process.returncode == 0
-    return json.loads(told.splitlines()[-1])
+    return json.loads(output.splitlines()[-1])
 
 
 async def test_threads_import_nothing_when_nothing_answers() -> None:

@@ -234,8 +234,8 @@ async def test_an_organizer_without_a_mailbox_is_reported_once_and_read_rarely(
     assert seen["unreadable_since"] is not None
     feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
     trouble = [each for each in feed if each["kind"] == "organization.trouble"]
-    told = [(each["session_id"], each["cause"], each["detail"]) for each in trouble]
-    assert told == [(session["id"], "reconciliation", "mailbox_unusable")]
+    reported = [(each["session_id"], each["cause"], each["detail"]) for each in trouble]
+    assert reported == [(session["id"], "reconciliation", "mailbox_unusable")]
     stage.cloud.world.person("ben").kind = MailboxKind.ONLINE
     await read_again(stage)
     assert (await shown(stage, session))["unreadable_since"] is None

@@ -75,14 +75,14 @@ async def test_every_requested_meeting_is_made_or_its_substitute_is_explained(
         switch(stage, **(kind | {"teams": "at once"} | switches))
         stage.cloud.world.person(who).teams = has_teams
         session = await booked(stage, who, pairing, wanted, 6 + number)
-        told = session["online_meeting"]
-        assert (told["state"], told["provider"], told["reason"]) == expected, (who, told)
-        assert told["wanted"] == wanted
-        assert (told["join_url"] is not None) == (told["state"] == "ready")
-        assert (told["detail"] is not None) == (told["reason"] is not None)
+        link = session["online_meeting"]
+        assert (link["state"], link["provider"], link["reason"]) == expected, (who, link)
+        assert link["wanted"] == wanted
+        assert (link["join_url"] is not None) == (link["state"] == "ready")
+        assert (link["detail"] is not None) == (link["reason"] is not None)
         event = stage.cloud.graph.outlook.get(stage.cloud.graph.outlook.find(who, session["id"]))
-        assert event["isOnlineMeeting"] == (told["state"] == "ready")
-        assert (event["onlineMeeting"] or {}).get("joinUrl") == told["join_url"]
+        assert event["isOnlineMeeting"] == (link["state"] == "ready")
+        assert (event["onlineMeeting"] or {}).get("joinUrl") == link["join_url"]
 
 
 async def booked(stage: AppUnderTest, who: str, pairing: str, wanted: str, hour: int) -> Any:
@@ -114,8 +114,8 @@ async def test_a_late_link_is_fetched_without_a_notification(tmp_path: Path) -> 
         await rig.book(1, random.Random(1))
         assert (await meeting_of_the_session(rig)).state is OnlineMeetingState.PENDING
         await rig.pass_time(timedelta(minutes=2))
-        told = await meeting_of_the_session(rig)
-        assert (told.state, told.provider) == (OnlineMeetingState.READY, MeetingProvider.TEAMS)
+        link = await meeting_of_the_session(rig)
+        assert (link.state, link.provider) == (OnlineMeetingState.READY, MeetingProvider.TEAMS)
         feed, _ = await rig.changes.after(rig.organization.id, None, 100)
         assert [c.kind for c in feed] == [ChangeKind.SCHEDULED, ChangeKind.ONLINE_MEETING]
 
@@ -128,10 +128,10 @@ async def test_a_link_that_never_comes_is_said_and_one_after_that_is_shown(tmp_p
         await rig.pass_time(timedelta(minutes=5))
         assert (await meeting_of_the_session(rig)).state is OnlineMeetingState.PENDING
         await rig.pass_time(timedelta(minutes=2))
-        told = await meeting_of_the_session(rig)
-        assert told.state is OnlineMeetingState.UNAVAILABLE
-        assert told.reason is OnlineMeetingReason.LINK_OVERDUE
+        link = await meeting_of_the_session(rig)
+        assert link.state is OnlineMeetingState.UNAVAILABLE
+        assert link.reason is OnlineMeetingReason.LINK_OVERDUE
         await rig.pass_time(timedelta(minutes=3))
-        told = await meeting_of_the_session(rig)
-        assert (told.state, told.reason) == (OnlineMeetingState.READY, None)
+        link = await meeting_of_the_session(rig)
+        assert (link.state, link.reason) == (OnlineMeetingState.READY, None)
         assert rig.failures == []

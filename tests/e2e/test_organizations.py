@@ -28,13 +28,13 @@ class Platform:
         headers |= options.pop("headers", {})
         return await self._stage.http.request(method, f"/api/{path}", headers=headers, **options)
 
-    async def told(self, method: str, path: str, expect: int = 200, **options: Any) -> Any:
+    async def answer(self, method: str, path: str, expect: int = 200, **options: Any) -> Any:
         answer = await self.call(method, path, **options)
         assert answer.status_code == expect, answer.text
         return answer.json()
 
     async def link(self, organization_id: str) -> str:
-        made = await self.told("POST", f"organizations/{organization_id}/consent-link")
+        made = await self.answer("POST", f"organizations/{organization_id}/consent-link")
         return str(made["url"])
 
     async def visit(self, link: str, decision: str, admin: str) -> httpx.Response:
@@ -50,7 +50,7 @@ class Platform:
         """Return the issues of the diagnosis, by capability."""
         query = {"mailbox": mailbox} if mailbox else {}
         path = f"organizations/{organization_id}/diagnostics"
-        report = await self.told("GET", path, params=query)
+        report = await self.answer("GET", path, params=query)
         return {f["capability"]: f["issue"] or f["state"] for f in report["findings"]}
 
 
@@ -62,26 +62,26 @@ def platform(stage: AppUnderTest) -> Platform:
 async def test_a_customer_is_taken_on_with_one_link(
     stage: AppUnderTest, platform: Platform
 ) -> None:
-    made = await platform.told("POST", "organizations", 201, json={})
+    made = await platform.answer("POST", "organizations", 201, json={})
     organization_id = made["id"]
     link = await platform.link(organization_id)
 
     declined = await platform.visit(link, "refuse", "vera")
     assert "Nothing was approved" in declined.text
-    shown = await platform.told("GET", f"organizations/{organization_id}")
+    shown = await platform.answer("GET", f"organizations/{organization_id}")
     assert shown["consent"] == "declined"
 
     page = await platform.visit(link, "grant", "vera")
     assert page.status_code == 200
     assert "Your organization is connected" in page.text
     assert "script" not in page.text
-    shown = await platform.told("GET", f"organizations/{organization_id}")
+    shown = await platform.answer("GET", f"organizations/{organization_id}")
     assert (shown["consent"], shown["tenant_id"]) == ("granted", NORTHWIND_ID)
     again = await platform.visit(link, "grant", "vera")
     assert "nothing more to do" in again.text
 
     nils, noor = stage.cloud.world.person("nils"), stage.cloud.world.person("noor")
-    await platform.told(
+    await platform.answer(
         "PUT",
         f"organizations/{organization_id}/pairings/first",
         json={
@@ -108,7 +108,7 @@ async def test_a_customer_is_taken_on_with_one_link(
 async def test_an_approval_without_proof_connects_no_tenant(
     stage: AppUnderTest, platform: Platform
 ) -> None:
-    named = await platform.told("POST", "organizations", 201, json={"tenant_id": NORTHWIND_ID})
+    named = await platform.answer("POST", "organizations", 201, json={"tenant_id": NORTHWIND_ID})
     link = await platform.link(named["id"])
     state = parse_qs(urlsplit(link).query)["state"][0]
     callback = "/api/consent/callback"
@@ -125,10 +125,10 @@ async def test_an_approval_without_proof_connects_no_tenant(
     bare = await back(state=state, tenant=NORTHWIND_ID, admin_consent="True")
     assert "Almost done" in bare.text
     assert bare.headers["refresh"]
-    shown = await platform.told("GET", f"organizations/{named['id']}")
+    shown = await platform.answer("GET", f"organizations/{named['id']}")
     assert shown["consent"] == "pending"
 
-    unnamed = await platform.told("POST", "organizations", 201, json={})
+    unnamed = await platform.answer("POST", "organizations", 201, json={})
     taken = await platform.visit(await platform.link(unnamed["id"]), "grant", "ines")
     assert taken.status_code == 409
     assert "connected already" in taken.text
@@ -142,13 +142,13 @@ async def test_a_withdrawal_is_noticed_shown_and_stops_calls(
     stage.cloud.entra.withdraw(CONTOSO_ID)
     refused = await stage.call("ben", "POST", f"sessions/{session['id']}/cancel", json={})
     assert refused.status_code in {401, 403, 502}, refused.text
-    shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
+    shown = await platform.answer("GET", f"organizations/{ORGANIZATION}")
     if shown["consent"] != "withdrawn":
         # The user's token was still valid for the call; the app's own check decides.
         assert (await platform.issues(ORGANIZATION))["token"] == "app_gone"
-        shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
+        shown = await platform.answer("GET", f"organizations/{ORGANIZATION}")
     assert shown["consent"] == "withdrawn"
-    feed = await platform.told("GET", f"organizations/{ORGANIZATION}/changes")
+    feed = await platform.answer("GET", f"organizations/{ORGANIZATION}/changes")
     assert feed["items"][-1]["detail"] == "consent_withdrawn"
 
     asked = len(stage.cloud.entra.requests)
@@ -171,7 +171,7 @@ async def test_narrowing_by_assignment_stops_only_those_outside(
     assert not ruth["usable"]
     assert {f["issue"] for f in ruth["findings"]} == {"not_assigned"}
     assert ben["usable"]
-    shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
+    shown = await platform.answer("GET", f"organizations/{ORGANIZATION}")
     assert shown["consent"] == "granted"
     assert (await stage.book())["state"] == "scheduled"
 
@@ -190,7 +190,7 @@ async def test_narrowing_in_exchange_stops_only_those_outside(
     await stage.settled()
     seen = (await stage.call("ben", "GET", f"sessions/{session['id']}")).json()
     assert seen["attendees"][0]["response"] == "accepted"
-    shown = await platform.told("GET", f"organizations/{ORGANIZATION}")
+    shown = await platform.answer("GET", f"organizations/{ORGANIZATION}")
     assert shown["consent"] == "granted"
 
 
@@ -200,7 +200,7 @@ async def test_in_application_mode_the_platform_names_the_acting_participant(
     ben, faye = (stage.cloud.world.person(who) for who in ("ben", "faye"))
     as_ben = {"acting-participant": f"{ORGANIZATION}/{ben.object_id}"}
     assert (await platform.call("GET", "pairings", headers=as_ben)).status_code == 403
-    await platform.told(
+    await platform.answer(
         "PATCH",
         f"organizations/{ORGANIZATION}",
         json={"settings": {"access_mode": "application"}},
@@ -208,13 +208,13 @@ async def test_in_application_mode_the_platform_names_the_acting_participant(
     )
     stage.cloud.entra.registration.application.add("Calendars.ReadWrite")
     stage.cloud.entra.grant(CONTOSO_ID)
-    listed = await platform.told("GET", "pairings", headers=as_ben)
+    listed = await platform.answer("GET", "pairings", headers=as_ben)
     assert "ada-ben" in {pairing["id"] for pairing in listed["items"]}
-    me = await platform.told("GET", "me", headers=as_ben)
+    me = await platform.answer("GET", "me", headers=as_ben)
     assert me["mailbox"]["usable"], me
     slot = (await stage.slots("ben"))[0]
     body = {"start": slot["start"], "duration_minutes": 30, "time_zone": "Europe/Berlin"}
-    booked = await platform.told(
+    booked = await platform.answer(
         "POST",
         "pairings/ada-ben/sessions",
         201,
@@ -335,7 +335,7 @@ async def test_health_shows_how_changes_were_found(stage: AppUnderTest, platform
     await stage.settled()
     stage.cloud.graph.outlook.accept("ada", session["id"])
     await stage.settled()
-    health = await platform.told("GET", f"organizations/{ORGANIZATION}/health")
+    health = await platform.answer("GET", f"organizations/{ORGANIZATION}/health")
     assert health["consent"]["state"] == "granted"
     assert health["credential"] == {"kind": "managed-identity", "expires_at": None}
     assert health["subscriptions"]["active"] == 1
@@ -343,7 +343,7 @@ async def test_health_shows_how_changes_were_found(stage: AppUnderTest, platform
     assert health["subscriptions"]["last_push_at"]
     assert health["changes"]["push"]["count"] >= 1
     assert health["changes"]["push"]["lag_p50_ms"] is not None
-    other = await platform.told("GET", "organizations/fabrikam/health")
+    other = await platform.answer("GET", "organizations/fabrikam/health")
     assert other["subscriptions"]["active"] == 0
 
 
@@ -360,13 +360,13 @@ async def test_leaving_removes_everything_and_keeps_the_meetings(
         assert private not in rows
     assert session["id"] in rows
 
-    removed = await platform.told("DELETE", f"organizations/{ORGANIZATION}")
+    removed = await platform.answer("DELETE", f"organizations/{ORGANIZATION}")
     assert removed["complete"]
     assert (removed["subscriptions"], removed["sessions"]) == (1, 1)
     assert removed["pairings"] == 9
     assert (await platform.call("GET", f"organizations/{ORGANIZATION}")).status_code == 404
     assert (await stage.call("ben", "GET", "pairings")).status_code == 401
-    again = await platform.told("DELETE", f"organizations/{ORGANIZATION}")
+    again = await platform.answer("DELETE", f"organizations/{ORGANIZATION}")
     assert again["complete"]
     assert again["organizations"] == 0
 

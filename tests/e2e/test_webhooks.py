@@ -80,7 +80,7 @@ def key_of(stage: AppUnderTest) -> str:
     return str(found.value)
 
 
-async def told(stage: AppUnderTest, platform: Platform, count: int) -> None:
+async def delivered(stage: AppUnderTest, platform: Platform, count: int) -> None:
     """Handle queues until the platform has received so many changes."""
     async with asyncio.timeout(100):
         while len(platform.changes) < count:
@@ -92,11 +92,11 @@ async def test_the_platform_receives_changes_in_order(
     stage: AppUnderTest, platform: Platform
 ) -> None:
     session = await stage.book()
-    await told(stage, platform, 1)
+    await delivered(stage, platform, 1)
     stage.cloud.graph.outlook.accept("ada", session["id"])
-    await told(stage, platform, 2)
+    await delivered(stage, platform, 2)
     feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()
-    await told(stage, platform, len(feed["items"]))
+    await delivered(stage, platform, len(feed["items"]))
     assert platform.changes == feed["items"]
     # Two notifications handled at the same instant may append the same change twice.
     assert list(dict.fromkeys(change["kind"] for change in platform.changes)) == KINDS
@@ -116,7 +116,7 @@ async def test_undelivered_changes_are_sent_again(stage: AppUnderTest, platform:
     health = (await stage.call("platform", "GET", "organizations/contoso/health")).json()
     assert health["webhook"]["failures"] == 1
     assert health["webhook"]["failing_since"] is not None
-    await told(stage, platform, 1)
+    await delivered(stage, platform, 1)
     assert [change["kind"] for change in platform.changes] == KINDS[:1]
 
 
@@ -124,8 +124,8 @@ async def test_either_key_fits_during_a_rotation(stage: AppUnderTest, platform: 
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     stage.cloud.key_vault.vault.put("webhook-key", key)
     await stage.book()
-    await told(stage, platform, 1)
+    await delivered(stage, platform, 1)
     platform.key = key
     await stage.book("priya", "ada-priya")
-    await told(stage, platform, 2)
+    await delivered(stage, platform, 2)
     assert [len(each.split()) for each in platform.signatures] == [2, 2]

@@ -186,9 +186,9 @@ async def test_the_page_lists_the_people_of_the_tenant(cloud: Cloud) -> None:
 
 
 async def test_signing_in_gives_the_frontend_all_it_needs(cloud: Cloud) -> None:
-    told = await sign_in(cloud, "ben")
-    assert told["state"] == "a state & more"
-    status, body = await redeem(cloud, told["code"])
+    parameters = await sign_in(cloud, "ben")
+    assert parameters["state"] == "a state & more"
+    status, body = await redeem(cloud, parameters["code"])
     ben = cloud.world.person("ben")
     assert status == 200
     assert body["scope"].split()[0] == f"api://{cloud.world.client_id}/access_as_user"
@@ -296,8 +296,8 @@ async def consent(cloud: Cloud, tenant: str, **form: str) -> dict[str, str]:
 
 
 async def test_an_admin_grants_the_permissions_of_the_registration(cloud: Cloud) -> None:
-    told = await consent(cloud, "organizations", decision="grant", person="vera")
-    assert told == {
+    parameters = await consent(cloud, "organizations", decision="grant", person="vera")
+    assert parameters == {
         "admin_consent": "True",
         "tenant": NORTHWIND_ID,
         "scope": f"{GRAPH}/.default",
@@ -307,9 +307,9 @@ async def test_an_admin_grants_the_permissions_of_the_registration(cloud: Cloud)
 
 
 async def test_a_refusal_says_consent_and_error_at_once(cloud: Cloud) -> None:
-    told = await consent(cloud, "northwind.example", decision="refuse")
-    assert (told["admin_consent"], told["error"]) == ("True", "consent_required")
-    assert told["error_description"].startswith("AADSTS65004: ")
+    parameters = await consent(cloud, "northwind.example", decision="refuse")
+    assert (parameters["admin_consent"], parameters["error"]) == ("True", "consent_required")
+    assert parameters["error_description"].startswith("AADSTS65004: ")
     assert not cloud.entra.app_in(NORTHWIND_ID).exists
 
 

@@ -135,11 +135,11 @@ async def test_retry_after_in_all_its_shapes(graph: Graph, shape: Any) -> None:
     graph.simulator.faults.add(FaultRule(status=429, retry_after=shape))
     status, body, headers = await graph.call("GET", "/me/events")
     assert (status, body["error"]["code"]) == (429, "TooManyRequests")
-    told = headers.get("Retry-After")
+    waits = headers.get("Retry-After")
     if shape == "date":
-        assert parsedate_to_datetime(told) == NOW + timedelta(seconds=10)
+        assert parsedate_to_datetime(waits) == NOW + timedelta(seconds=10)
     else:
-        assert told == (None if shape is None else str(shape))
+        assert waits == (None if shape is None else str(shape))
 
 
 async def test_a_rule_stops_after_its_count(graph: Graph) -> None:

@@ -39,10 +39,10 @@ async def test_ids_are_immutable_only_if_the_subscription_asked(
     await subscribe(graph, webhook, headers=IMMUTABLE)
     event = await graph.book()
     await graph.simulator.settle()
-    ((_, told),) = webhook.changes()
-    assert told != event["id"]
+    ((_, notified),) = webhook.changes()
+    assert notified != event["id"]
     shown = await graph.call("GET", f"/me/events/{event['id']}", headers=IMMUTABLE, expect=200)
-    assert told == shown["id"]
+    assert notified == shown["id"]
 
 
 async def test_answers_moves_and_cancellations_are_notified(graph: Graph, webhook: Webhook) -> None:
@@ -210,8 +210,8 @@ async def test_removal_with_and_without_telling(graph: Graph, webhook: Webhook) 
         await graph.control("POST", path, {"tell": tell})
         await graph.book()
         await graph.simulator.settle()
-        told: list[Any] = [item.get("lifecycleEvent") for item in webhook.items]
-        assert told == (["subscriptionRemoved"] if tell else [])
+        notified: list[Any] = [item.get("lifecycleEvent") for item in webhook.items]
+        assert notified == (["subscriptionRemoved"] if tell else [])
 
 
 async def test_due_acts_happen_in_the_background(graph: Graph, webhook: Webhook) -> None:

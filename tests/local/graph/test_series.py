@@ -272,9 +272,9 @@ async def test_notification_names_master_or_occurrence(
     await subscribe(graph, webhook)
     graph.simulator.outlook.accept("bob", master["iCalUId"], on=DAY[1])
     await graph.simulator.settle()
-    told = [identifier for _, identifier in webhook.changes()]
-    assert len(told) == expected
-    assert (master["id"] in told) == (names != "occurrence")
+    named = [identifier for _, identifier in webhook.changes()]
+    assert len(named) == expected
+    assert (master["id"] in named) == (names != "occurrence")
 
 
 async def test_deleting_the_series_ends_it_everywhere(graph: Graph) -> None:

@@ -168,10 +168,10 @@ async def test_expiry_is_notified_only_to_a_lifecycle_address(
     graph: Graph, webhook: Webhook
 ) -> None:
     silent = await subscribe(graph, webhook)
-    told = await subscribe(graph, webhook, lifecycleNotificationUrl=webhook.url)
+    notified = await subscribe(graph, webhook, lifecycleNotificationUrl=webhook.url)
     await graph.simulator.advance(timedelta(minutes=10_001))
     assert [(i["subscriptionId"], i["lifecycleEvent"]) for i in webhook.items] == [
-        (told["id"], "subscriptionRemoved")
+        (notified["id"], "subscriptionRemoved")
     ]
     status, _, _ = await graph.call("GET", f"/subscriptions/{silent['id']}", **AS_APP)
     assert status == 404
