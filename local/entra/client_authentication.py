@@ -1,4 +1,7 @@
-"""The app's proof of identity: a secret, a certificate, or a managed identity's token."""
+"""The app's proof of identity: a secret, a certificate, or a managed identity's token.
+
+Source: https://learn.microsoft.com/entra/identity-platform/certificate-credentials
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

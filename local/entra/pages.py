@@ -1,4 +1,7 @@
-"""Entra's pages for people: sign in, approve the app, sign out. Without scripts."""
+"""Entra's pages for people: sign in, approve the app, sign out. Without scripts.
+
+Source: https://learn.microsoft.com/entra/identity-platform/v2-admin-consent
+"""
 
 import html
 import json

@@ -1,4 +1,8 @@
-"""The token endpoint: ``POST /{tenant}/oauth2/v2.0/token``."""
+"""The token endpoint: ``POST /{tenant}/oauth2/v2.0/token``.
+
+Source: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-on-behalf-of-flow
+Source: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+"""
 
 import base64
 import hashlib

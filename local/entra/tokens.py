@@ -1,4 +1,7 @@
-"""Mints and reads Entra's tokens: real JWTs, signed with RS256."""
+"""Mints and reads Entra's tokens: real JWTs, signed with RS256.
+
+Source: https://learn.microsoft.com/entra/identity-platform/access-tokens
+"""
 
 import base64
 import hashlib

@@ -1,4 +1,7 @@
-"""``$batch``: up to twenty requests in one, each judged, throttled and recorded by itself."""
+"""``$batch``: up to twenty requests in one, each judged, throttled and recorded by itself.
+
+Source: https://learn.microsoft.com/graph/json-batching
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""Delta tokens: the state of a window that each caller has read."""
+"""Delta tokens: the state of a window that each caller has read.
+
+Source: https://learn.microsoft.com/graph/delta-query-events
+"""
 
 import secrets
 from dataclasses import dataclass, field

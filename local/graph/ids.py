@@ -2,6 +2,8 @@
 
 Both kinds hold (mailbox, item, moves, date of the occurrence), so an occurrence has an id before
 anything about it is stored. Ids are opaque to callers.
+
+Source: https://learn.microsoft.com/graph/outlook-immutable-id
 """
 
 import base64

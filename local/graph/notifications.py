@@ -1,4 +1,7 @@
-"""Delivery of change and lifecycle notifications: batched, duplicated, late, lost, retried."""
+"""Delivery of change and lifecycle notifications: batched, duplicated, late, lost, retried.
+
+Source: https://learn.microsoft.com/graph/change-notifications-lifecycle-events
+"""
 
 import base64
 import random

@@ -1,4 +1,7 @@
-"""Recurrence patterns: on which dates a series takes place. Pure; no times of day."""
+"""Recurrence patterns: on which dates a series takes place. Pure; no times of day.
+
+Source: https://learn.microsoft.com/graph/api/resources/patternedrecurrence
+"""
 
 import calendar
 from collections.abc import Iterator

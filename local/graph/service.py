@@ -1,4 +1,7 @@
-"""From a request to its reply: faults, identity, route, permission, throttling, recording."""
+"""From a request to its reply: faults, identity, route, permission, throttling, recording.
+
+Source: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
+"""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,7 @@
-"""HTTP: creating, renewing and ending subscriptions, with the real handshake."""
+"""HTTP: creating, renewing and ending subscriptions, with the real handshake.
+
+Source: https://learn.microsoft.com/graph/api/subscription-post-subscriptions
+"""
 
 from local.graph.auth import CallerIdentity
 from local.graph.backend import GraphBackend, link_to
