@@ -32,17 +32,7 @@ class ChangeBody(Reply):
     @classmethod
     def of(cls, change: Change) -> Self:
         """Return the body of *change*."""
-        return cls.model_validate(
-            {
-                "at": change.at,
-                "kind": change.kind,
-                "cause": str(change.cause),
-                "pairing_id": change.pairing_id,
-                "session_id": change.session_id,
-                "lag_ms": change.lag_ms,
-                "detail": change.detail,
-            }
-        )
+        return cls.model_validate({"at": change.at, **change.as_values()})
 
 
 class ChangeList(Reply):

@@ -148,24 +148,12 @@ def message(
     """
     data: dict[str, Any] = {
         "organization_id": organization.id,
-        "changes": [_change_payload(change) for change in changes],
+        "changes": [{"at": _instant(change.at), **change.as_values()} for change in changes],
         "cursor": cursor,
     }
     if any(change.kind is ChangeKind.TROUBLE for change in changes):
         data["owner_address"] = organization.settings.owner_address
     return {"type": "changes", "timestamp": _instant(now), "data": data}
-
-
-def _change_payload(change: Change) -> dict[str, Any]:
-    return {
-        "at": _instant(change.at),
-        "kind": change.kind.value,
-        "cause": str(change.cause),
-        "pairing_id": change.pairing_id,
-        "session_id": change.session_id,
-        "lag_ms": change.lag_ms,
-        "detail": change.detail,
-    }
 
 
 def _instant(at: datetime) -> str:

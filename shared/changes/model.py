@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from shared.ids import OrganizationId, PairingId, SessionId
 
@@ -36,3 +37,14 @@ class Change:
     """How long after it happened in Outlook it was seen here, where Outlook says when."""
     detail: str = ""
     """A state or reason out of the models' own words."""
+
+    def as_values(self) -> dict[str, Any]:
+        """Return the fields as JSON values, without the organization and the instant."""
+        return {
+            "kind": self.kind.value,
+            "cause": str(self.cause),
+            "pairing_id": self.pairing_id,
+            "session_id": self.session_id,
+            "lag_ms": self.lag_ms,
+            "detail": self.detail,
+        }

@@ -131,18 +131,7 @@ def _number(given: str) -> int:
 
 
 def _values(change: Change, token: str) -> dict[str, Any]:
-    return present(
-        {
-            "token": token,
-            "at": instant(change.at),
-            "kind": change.kind.value,
-            "cause": str(change.cause),
-            "pairing_id": change.pairing_id,
-            "session_id": change.session_id,
-            "lag_ms": change.lag_ms,
-            "detail": change.detail,
-        }
-    )
+    return present({"token": token, "at": instant(change.at), **change.as_values()})
 
 
 def _change(row: Row, organization_id: OrganizationId) -> Change:
