@@ -22,6 +22,7 @@ from shared.errors import Conflict, NotFound, StaleRow
 from shared.ids import OrganizationId, TenantId
 from shared.logs import log_event
 from shared.organizations.diagnosis import Finding, FindingState, diagnose_tenant
+from shared.organizations.issues import LOST_CONSENT, Issue
 from shared.organizations.model import ConsentState, Organization
 from shared.organizations.ports import (
     AppRegistration,
@@ -30,7 +31,6 @@ from shared.organizations.ports import (
     Probes,
     Signer,
 )
-from shared.organizations.remedies import LOST_CONSENT, Issue
 
 LINK_LIFE: Final = timedelta(days=7)
 """How long a consent link may be used."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from shared.ids import Mailbox
+from shared.organizations.issues import BY_AADSTS, BY_CODE, UNCERTAIN, Issue, Remedy, Responsible
 from shared.organizations.model import (
     AccessMode,
     ActingUser,
@@ -26,15 +27,6 @@ from shared.organizations.ports import (
     ProbeHint,
     ProbeResult,
     Probes,
-)
-from shared.organizations.remedies import (
-    BY_AADSTS,
-    BY_CODE,
-    REMEDIES,
-    UNCERTAIN,
-    Issue,
-    Remedy,
-    Responsible,
 )
 
 
@@ -317,6 +309,9 @@ class _Subject:
         seen: Mapping[Capability, ProbeResult] = {},
     ) -> Finding:
         """Return the table's row of *issue* for *capability*."""
+        # Imported here: a cold start need not load the texts, which only a failure shows.
+        from shared.organizations.remedies import REMEDIES
+
         row = REMEDIES[issue]
         words = self._words(evidence, seen)
         return Finding(

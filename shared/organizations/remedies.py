@@ -1,90 +1,16 @@
-"""What can be wrong with a tenant or a mailbox, what it means, who must do what: a table.
+"""What an issue means, who must do what about it, and how soon that works: a table.
 
-The rules in `diagnosis` pick an issue out of what was seen; everything people read about it is
-here. ``{client_id}``, ``{organization_id}``, ``{tenant_id}``, ``{object_id}``, ``{address}``,
-``{code}`` and ``{portal}`` are filled in.
+The rules in `diagnosis` derive an issue from the evidence; the texts that people read about it are
+here and, for single mailboxes, in `mailbox_remedies`. The placeholders ``{client_id}``,
+``{organization_id}``, ``{tenant_id}``, ``{object_id}``, ``{address}``, ``{code}`` and ``{portal}``
+are filled in by `diagnosis`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-
-class Responsible(StrEnum):
-    """Who must act."""
-
-    ENTRA_ADMIN = "entra_admin"
-    """The customer's administrator of Entra."""
-    EXCHANGE_ADMIN = "exchange_admin"
-    """The customer's administrator of Exchange Online."""
-    USER = "user"
-    PLATFORM = "platform"
-    """The mentoring platform, over this API."""
-    US = "us"
-    """Whoever operates this deployment."""
-    NOBODY = "nobody"
-    """It passes by itself."""
-
-
-class Issue(StrEnum):
-    """What is wrong. The names are stable."""
-
-    CONSENT_MISSING = "consent_missing"
-    CONSENT_WITHDRAWN = "consent_withdrawn"
-    CONSENT_DECLINED = "consent_declined"
-    APPROVAL_NEEDED = "approval_needed"
-    APP_GONE = "app_gone"
-    APP_DISABLED = "app_disabled"
-    PERMISSION_MISSING = "permission_missing"
-    USER_PERMISSION_MISSING = "user_permission_missing"
-    NOT_ASSIGNED = "not_assigned"
-    CONDITIONAL_ACCESS = "conditional_access"
-    SIGN_IN_AGAIN = "sign_in_again"
-    TENANT_UNKNOWN = "tenant_unknown"
-    FOREIGN_ACCOUNT = "foreign_account"
-    SECRET_WRONG = "secret_wrong"
-    SECRET_EXPIRED = "secret_expired"
-    CERTIFICATE_UNKNOWN = "certificate_unknown"
-    FEDERATION_WRONG = "federation_wrong"
-    REGISTRATION_WRONG = "registration_wrong"
-    CREDENTIAL_ABSENT = "credential_absent"
-    MAILBOX_NOT_HOSTED = "mailbox_not_hosted"
-    MAILBOX_ON_PREMISES = "mailbox_on_premises"
-    MAILBOX_UNLICENSED = "mailbox_unlicensed"
-    ACCOUNT_GONE = "account_gone"
-    ACCOUNT_DISABLED = "account_disabled"
-    GUEST = "guest"
-    SHARED_MAILBOX = "shared_mailbox"
-    MAILBOX_STALE = "mailbox_stale"
-    OUT_OF_SCOPE = "out_of_scope"
-    ACCESS_POLICY = "access_policy"
-    SUBSCRIPTIONS_REFUSED = "subscriptions_refused"
-    WEBHOOK_UNREACHABLE = "webhook_unreachable"
-    THROTTLED = "throttled"
-    NO_ANSWER = "no_answer"
-    NOT_TRIED = "not_tried"
-    NEEDS_PERSON = "needs_person"
-    NEEDS_MAILBOX = "needs_mailbox"
-    NO_TENANT = "no_tenant"
-    UNKNOWN_REFUSAL = "unknown_refusal"
-
-
-@dataclass(frozen=True, slots=True)
-class Remedy:
-    """What people are told about one issue."""
-
-    meaning: str
-    """One sentence."""
-    responsible: Responsible
-    remedy: str
-    """The exact steps or command."""
-    takes_effect: str
-    """How long it takes to have an effect."""
-    link: str | None = None
-    to_person: str = "Ask your administrator; they see the reason in the app's diagnosis."
-    """What a participant is told to do."""
-
+from shared.organizations.issues import Issue, Remedy, Responsible
+from shared.organizations.mailbox_remedies import MAILBOX_REMEDIES
 
 _APP: Final = (
     "{portal}/{tenant_id}/#view/Microsoft_AAD_IAM/ManagedAppMenuBlade/~/{blade}/appId/{client_id}"
@@ -96,10 +22,6 @@ _PROPERTIES: Final = _APP.replace("{blade}", "Properties")
 _REGISTRATION: Final = (
     "{portal}/#view/Microsoft_AAD_RegisteredApps/ApplicationMenuBlade/~/Credentials/appId/"
     "{client_id}"
-)
-_USER: Final = (
-    "{portal}/{tenant_id}/#view/Microsoft_AAD_UsersAndTenants/UserProfileMenuBlade/~/overview"
-    "/userId/{object_id}"
 )
 _CONDITIONAL_ACCESS: Final = (
     "{portal}/{tenant_id}/#view/Microsoft_AAD_ConditionalAccess/ConditionalAccessBlade/~/Policies"
@@ -283,112 +205,8 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
         _REGISTRATION,
         "Nothing: the operator of this service must mend it.",
     ),
-    # --- the mailbox
-    Issue.MAILBOX_NOT_HOSTED: Remedy(
-        "The mailbox is not in Exchange Online, has no licence, was deleted, or is being made.",
-        Responsible.EXCHANGE_ADMIN,
-        "Get-EXORecipient {object_id} shows where it is. RecipientTypeDetails MailUser: it is on "
-        "premises, move it to Exchange Online (New-MoveRequest). No recipient: assign a licence "
-        "with Exchange Online.",
-        "A new mailbox: minutes to a day. A move: hours.",
-        _USER,
-        "Your mailbox is not in Exchange Online, or has no licence. Ask your administrator.",
-    ),
-    Issue.MAILBOX_ON_PREMISES: Remedy(
-        "The mailbox lies on an on-premises server, where Graph does not reach it.",
-        Responsible.EXCHANGE_ADMIN,
-        "Move it to Exchange Online: New-MoveRequest -Identity {object_id} -Remote. Until then the "
-        "person can be invited, but cannot organize.",
-        "Hours, depending on its size.",
-        _USER,
-        "Your mailbox is still on your organization's own server: you can be invited to sessions, "
-        "but not book them. Ask your administrator.",
-    ),
-    Issue.MAILBOX_UNLICENSED: Remedy(
-        "The person has no licence with Exchange Online, and so no mailbox.",
-        Responsible.ENTRA_ADMIN,
-        "Assign one: Set-MgUserLicense -UserId {object_id} -AddLicenses "
-        "@{{SkuId = '<sku>'}} -RemoveLicenses @()",
-        "Minutes to a day, until the mailbox is made.",
-        _USER,
-        "You have no mailbox licence. Ask your administrator.",
-    ),
-    Issue.ACCOUNT_GONE: Remedy(
-        "The tenant has no such account: it was deleted, or the id is of somebody else.",
-        Responsible.PLATFORM,
-        "Check the object id {object_id} in the pairing. Accounts deleted in the last 30 days can "
-        "be restored: Restore-MgDirectoryDeletedItem -DirectoryObjectId {object_id}",
-        "A restored mailbox: up to an hour.",
-        _USER,
-        "Your account was not found. Ask your administrator.",
-    ),
-    Issue.ACCOUNT_DISABLED: Remedy(
-        "The account is blocked from signing in.",
-        Responsible.ENTRA_ADMIN,
-        "Update-MgUser -UserId {object_id} -AccountEnabled:$true",
-        "A few minutes.",
-        _USER,
-        "Your account is blocked. Ask your administrator.",
-    ),
-    Issue.GUEST: Remedy(
-        "The person is a guest: their mailbox is in another tenant.",
-        Responsible.PLATFORM,
-        "Name them in the pairing by address alone, without object id: they are then invited by "
-        "mail and their time counts as unknown.",
-        "At once.",
-        _USER,
-        "You are a guest here: you can be invited to sessions, but not book them.",
-    ),
-    Issue.SHARED_MAILBOX: Remedy(
-        "It is a shared mailbox: nobody signs in as it, so nobody can book in its name.",
-        Responsible.PLATFORM,
-        "Put the person's own account into the pairing in place of the shared mailbox.",
-        "At once.",
-        _USER,
-        "This is a shared mailbox. Sign in with your own account.",
-    ),
-    Issue.MAILBOX_STALE: Remedy(
-        "The mailbox is being moved, or Graph's memory of where it is lags behind.",
-        Responsible.NOBODY,
-        "Wait and look again. If it lasts for a day, ask Microsoft's support about "
-        "MailboxInfoStale, with the request id.",
-        "Usually minutes.",
-        None,
-        "Your mailbox is being moved. Try again later.",
-    ),
-    Issue.OUT_OF_SCOPE: Remedy(
-        "Exchange does not let the app into this mailbox: it is outside the scope that the tenant "
-        "gave it, or the calendar permission was not granted at all.",
-        Responsible.EXCHANGE_ADMIN,
-        "Test-ServicePrincipalAuthorization -Identity {client_id} -Resource {address} shows the "
-        "scope; put the person directly into its group. If the app is not scoped in Exchange, "
-        "grant Calendars.Read in Entra instead.",
-        "30 minutes to 2 hours.",
-        "https://learn.microsoft.com/exchange/permissions-exo/application-rbac",
-        "Your organization lets this app into some mailboxes only, not yours. Ask your "
-        "administrator.",
-    ),
-    Issue.ACCESS_POLICY: Remedy(
-        "An application access policy of Exchange keeps the app out of this mailbox.",
-        Responsible.EXCHANGE_ADMIN,
-        "Test-ApplicationAccessPolicy -AppId {client_id} -Identity {address}; then "
-        "Add-DistributionGroupMember -Identity <the policy's group> -Member {address}",
-        "Over an hour.",
-        "https://learn.microsoft.com/exchange/permissions-exo/application-rbac",
-        "Your organization lets this app into some mailboxes only, not yours. Ask your "
-        "administrator.",
-    ),
-    # --- following
-    Issue.SUBSCRIPTIONS_REFUSED: Remedy(
-        "Reading works, but Graph refuses to tell about changes in this mailbox.",
-        Responsible.PLATFORM,
-        "Set the organization to polling: PATCH organizations/{organization_id} "
-        '{{"settings": {{"sync_mode": "poll"}}}}. Answers then take up to five minutes in place '
-        "of seconds.",
-        "At once.",
-        None,
-        "Nothing: answers given in Outlook arrive here a few minutes later.",
-    ),
+    **MAILBOX_REMEDIES,
+    # --- the webhook
     Issue.WEBHOOK_UNREACHABLE: Remedy(
         "Graph could not reach this deployment's webhook to shake hands.",
         Responsible.US,
@@ -450,75 +268,3 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
         "Ask your administrator; the code may help them.",
     ),
 }
-
-UNCERTAIN: Final = frozenset(
-    {
-        Issue.THROTTLED,
-        Issue.NO_ANSWER,
-        Issue.MAILBOX_STALE,
-        Issue.NOT_TRIED,
-        Issue.NEEDS_PERSON,
-        Issue.NEEDS_MAILBOX,
-    }
-)
-"""Issues that leave open whether it works."""
-
-BY_AADSTS: Final[Mapping[int, Issue]] = {
-    65001: Issue.CONSENT_MISSING,
-    500011: Issue.CONSENT_MISSING,
-    65004: Issue.CONSENT_DECLINED,
-    90094: Issue.APPROVAL_NEEDED,
-    90095: Issue.APPROVAL_NEEDED,
-    700016: Issue.APP_GONE,
-    7000112: Issue.APP_DISABLED,
-    50105: Issue.NOT_ASSIGNED,
-    53003: Issue.CONDITIONAL_ACCESS,
-    50173: Issue.SIGN_IN_AGAIN,
-    70043: Issue.SIGN_IN_AGAIN,
-    50079: Issue.SIGN_IN_AGAIN,
-    50076: Issue.SIGN_IN_AGAIN,
-    50074: Issue.SIGN_IN_AGAIN,
-    50158: Issue.SIGN_IN_AGAIN,
-    90002: Issue.TENANT_UNKNOWN,
-    50020: Issue.FOREIGN_ACCOUNT,
-    50034: Issue.ACCOUNT_GONE,
-    50057: Issue.ACCOUNT_DISABLED,
-    7000215: Issue.SECRET_WRONG,
-    7000222: Issue.SECRET_EXPIRED,
-    7000218: Issue.CREDENTIAL_ABSENT,
-    700027: Issue.CERTIFICATE_UNKNOWN,
-    70021: Issue.FEDERATION_WRONG,
-    700211: Issue.FEDERATION_WRONG,
-    700212: Issue.FEDERATION_WRONG,
-    700213: Issue.FEDERATION_WRONG,
-    700229: Issue.FEDERATION_WRONG,
-    7000114: Issue.REGISTRATION_WRONG,
-    650056: Issue.REGISTRATION_WRONG,
-    650057: Issue.REGISTRATION_WRONG,
-}
-"""Entra's numbers: https://learn.microsoft.com/entra/identity-platform/reference-error-codes"""
-
-BY_CODE: Final[Mapping[str, Issue]] = {
-    "mailboxnotenabledforrestapi": Issue.MAILBOX_NOT_HOSTED,
-    "errornonexistentmailbox": Issue.MAILBOX_NOT_HOSTED,
-    "errorinvaliduser": Issue.ACCOUNT_GONE,
-    "request_resourcenotfound": Issue.ACCOUNT_GONE,
-    "resourcenotfound": Issue.ACCOUNT_GONE,
-    "erroraccountdisabled": Issue.ACCOUNT_DISABLED,
-    "mailboxinfostale": Issue.MAILBOX_STALE,
-    # getSchedule's own, inside a 200
-    "errormailrecipientnotfound": Issue.ACCOUNT_GONE,
-    "errornofreebusyaccess": Issue.OUT_OF_SCOPE,
-}
-"""Graph's codes, lower case."""
-
-LOST_CONSENT: Final = frozenset(
-    {
-        Issue.CONSENT_MISSING,
-        Issue.APPROVAL_NEEDED,
-        Issue.APP_GONE,
-        Issue.APP_DISABLED,
-        Issue.PERMISSION_MISSING,
-    }
-)
-"""What the app's own token or the directory says when the tenant does not let the app in."""

@@ -18,6 +18,7 @@ from shared.organizations.diagnosis import (
     diagnose,
     diagnose_participant,
 )
+from shared.organizations.issues import Issue, Responsible
 from shared.organizations.model import (
     AccessMode,
     Caller,
@@ -27,7 +28,7 @@ from shared.organizations.model import (
     SyncMode,
 )
 from shared.organizations.ports import Capability
-from shared.organizations.remedies import REMEDIES, Issue, Responsible
+from shared.organizations.remedies import REMEDIES
 from shared.wiring import Wiring
 from tests.builders import NOW
 from tests.contract.microsoft.conftest import SECRET, Microsoft
