@@ -7,7 +7,7 @@ import azure.functions as func
 from pydantic import TypeAdapter, ValidationError
 
 from functions._http import parse_body
-from functions.schemas.sessions import BookingBody
+from functions.schemas.session_requests import BookingBody
 from shared.errors import Invalid
 
 _GOOD = json.dumps(

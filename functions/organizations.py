@@ -7,7 +7,6 @@ from typing import Final
 
 import azure.functions as func
 
-from functions._consent_page import consent_page, unavailable_page
 from functions._http import (
     Operation,
     authorize_platform,
@@ -21,6 +20,7 @@ from functions._http import (
 )
 from functions.schemas.base import PageQuery
 from functions.schemas.changes import ChangeList, ChangesQuery
+from functions.schemas.organization_health import OrganizationHealthBody
 from functions.schemas.organizations import (
     ConsentLinkBody,
     ConsentQuery,
@@ -29,7 +29,6 @@ from functions.schemas.organizations import (
     NewOrganization,
     OrganizationBody,
     OrganizationChange,
-    OrganizationHealthBody,
     OrganizationList,
     RemovalBody,
     RemovalQuery,
@@ -176,6 +175,9 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
     """Prove what the administrator's browser brings, and say in words what became of it."""
+    # Imported here: only this function shows a page, and a cold start need not wait for it.
+    from functions._consent_page import consent_page, unavailable_page
+
     answer = parse_query(req, ConsentQuery).to_answer()
     try:
         return consent_page(await complete_consent(answer, ports=wiring().consent_ports))

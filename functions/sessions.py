@@ -18,16 +18,13 @@ from functions._http import (
     path_id,
     path_parameter,
 )
-from functions.schemas.sessions import (
+from functions.schemas.session_requests import (
     AnswerBody,
-    BookedBody,
     BookingBody,
     CancelBody,
     RescheduleBody,
-    SessionBody,
-    SessionList,
-    SessionsQuery,
 )
+from functions.schemas.sessions import BookedBody, SessionBody, SessionList, SessionsQuery
 from shared.errors import PreconditionFailed
 from shared.ids import ObjectId, PairingId, SessionId
 from shared.organizations.access import ensure_usable
