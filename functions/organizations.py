@@ -35,7 +35,6 @@ from functions.schemas.organizations import (
 )
 from functions.schemas.pairings import OrganizationPairingList, PairingBody, PairingInput
 from shared.administration.diagnosis import run_diagnosis
-from shared.administration.offboarding import offboard
 from shared.administration.sync_health import sync_health
 from shared.errors import Invalid, Misconfigured, StoreUnavailable
 from shared.ids import OrganizationId, PairingId
@@ -131,6 +130,9 @@ async def change_organization(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
     """Remove an organization; repeat it until it is complete. Meetings stay, unless asked."""
+    # Imported here: organizations leave rarely, and a cold start need not wait for it.
+    from shared.administration.offboarding import offboard
+
     await authorize_platform(req)
     query = parse_query(req, RemovalQuery)
     removal = await offboard(

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator
 
@@ -18,7 +18,6 @@ from functions.schemas.base import (
     Step,
 )
 from shared.administration.diagnosis import DiagnosisReport
-from shared.administration.offboarding import Removal
 from shared.ids import TenantId
 from shared.organizations.consent import ConsentAnswer, ConsentLink
 from shared.organizations.diagnosis import Finding, FindingState
@@ -30,6 +29,9 @@ from shared.organizations.model import (
     OrganizationSettings,
     SyncMode,
 )
+
+if TYPE_CHECKING:
+    from shared.administration.offboarding import Removal
 
 
 class OrganizationBrief(Reply):
@@ -253,7 +255,7 @@ class RemovalBody(Reply):
     organizations: int
 
     @classmethod
-    def of(cls, removal: Removal) -> Self:
+    def of(cls, removal: "Removal") -> Self:
         """Return the body of *removal*."""
         return cls(
             complete=removal.is_complete,

@@ -1,11 +1,15 @@
 """Time as whole numbers: a bit per cell of `SLOT_GRID`, the lowest at the window's start. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from functools import reduce
+from operator import or_
+from typing import Final, TypeVar
 
 from shared.availability.model import SLOT_GRID
 from shared.timespan import TimeSpan
+
+_Label = TypeVar("_Label")
 
 _FREE: Final = frozenset(b"04")
 _NOT_BUSY: Final = bytes(48 if c in _FREE else 49 for c in range(256))
@@ -85,6 +89,26 @@ def indices(mask: int) -> Iterator[int]:
     while index >= 0:
         yield index
         index = digits.find("1", index + 1)
+
+
+def labelled_cells(
+    at: int, rows: Sequence[tuple[_Label, int]]
+) -> Iterator[tuple[int, tuple[_Label, ...]]]:
+    """Yield each cell of *at* with the labels of the rows that have it, in the rows' order.
+
+    Labels change rarely from one cell to the next, so they are collected only where they do.
+    """
+    rows = [(label, mask) for label, mask in rows if mask & at]
+    # Those that hold wherever it matters do not change there.
+    changes = reduce(or_, (mask ^ mask << 1 for _, mask in rows if ~mask & at), 0)
+    edges = bin(changes)[:1:-1]
+    last = -1
+    labels: tuple[_Label, ...] = ()
+    for index in indices(at):
+        if last < 0 or edges.find("1", last + 1, index + 1) >= 0:
+            labels = tuple(label for label, mask in rows if mask >> index & 1)
+        last = index
+        yield index, labels
 
 
 def _union(ranges: Iterable[range]) -> int:

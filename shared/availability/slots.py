@@ -8,29 +8,22 @@ works all through the session itself. Time that was not read is unknown, and unk
 Every condition is a mask of cells or of starts (`shared.availability.masks`): a bit where it holds.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
 from itertools import groupby
-from operator import or_
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from shared.availability.masks import (
     busy_mask,
     cell_count,
     cells_of,
-    indices,
+    labelled_cells,
     mask_touched,
-    overlapping_cells,
     runs,
-    span_of_cells,
 )
 from shared.availability.model import (
     SLOT_GRID,
-    BusySpan,
-    BusyStatus,
     Obstacle,
     Obstacles,
     Quorum,
@@ -39,24 +32,14 @@ from shared.availability.model import (
     SlotRules,
     SpanEvaluation,
     UnavailableStart,
-    Unknown,
-    UnknownReason,
 )
+from shared.availability.views import view_digits
 from shared.availability.working_hours import step_mask, working_mask
 from shared.timespan import TimeSpan
-
-_Label = TypeVar("_Label")
 
 HeldSpans = Mapping[str, Sequence[TimeSpan]]
 """What other sessions hold, by address."""
 NO_HOLDS: Final[HeldSpans] = {}
-
-_DIGITS: Final = {BusyStatus.TENTATIVE: b"1", BusyStatus.BUSY: b"2", BusyStatus.OUT_OF_OFFICE: b"3"}
-"""In the order of their strength."""
-_STATUSES: Final = {"1": BusyStatus.TENTATIVE, "3": BusyStatus.OUT_OF_OFFICE}
-_OURS: Final = str.maketrans("12", "00")
-"""A session shows as busy, or as tentative until it is accepted."""
-_BUSY_RUNS: Final = re.compile("1+|3+|[^0134]+")
 
 
 def find_slots(
@@ -79,7 +62,7 @@ def find_slots(
     duration, start = rules.duration, window.start
     return [
         Slot(TimeSpan.lasting(start + index * SLOT_GRID, duration), confirmed, unknown)
-        for index, confirmed in _labelled(found, offer.confirmed(found))
+        for index, confirmed in labelled_cells(found, offer.confirmed(found))
     ]
 
 
@@ -108,7 +91,7 @@ def explain_unavailable(
             rows.append(((obstacle, person.address), blocked & mask))
     return [
         UnavailableStart(window.start + index * SLOT_GRID, obstacles)
-        for labels, found in groupby(_labelled(refused, rows), key=lambda one: one[1])
+        for labels, found in groupby(labelled_cells(refused, rows), key=lambda one: one[1])
         for obstacles in [_by_obstacle(labels)]
         for index, _ in found
     ]
@@ -157,43 +140,6 @@ def nearest_to(slots: Iterable[Slot], start: datetime, count: int) -> list[Slot]
     """
     others = (slot for slot in slots if slot.span.start != start)
     return sorted(others, key=lambda slot: (abs(slot.span.start - start), slot.span.start))[:count]
-
-
-def busy_spans(schedule: Schedule, window: TimeSpan) -> list[BusySpan]:
-    """Return the busy time of *schedule*, read for *window*, by start; nothing overlaps."""
-    view = _digits(schedule, window, cell_count(window))
-    if view is None:
-        return []
-    return [
-        BusySpan(
-            span_of_cells(run.start(), run.end(), window),
-            _STATUSES.get(run[0][0], BusyStatus.BUSY),
-        )
-        for run in _BUSY_RUNS.finditer(view)
-    ]
-
-
-def why_unknown(schedule: Schedule, window: TimeSpan) -> Unknown | None:
-    """Return why nobody can tell whether *schedule* is free in *window*; None if it is known.
-
-    A view that does not reach the window's end says nothing: which part is missing is anyone's
-    guess.
-    """
-    return _why_unknown(schedule, cell_count(window))
-
-
-def without_own_session(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
-    """Return *schedule* without the session of ours that takes *span*: it is to be moved.
-
-    A view does not tell whose an entry is: what else somebody took on at that very time is not
-    seen. Out of office is never ours, so it stays.
-    """
-    view = _digits(schedule, window, cell_count(window))
-    if view is None:
-        return schedule
-    cells = overlapping_cells(span, window)
-    ours = view[cells.start : cells.stop].translate(_OURS)
-    return replace(schedule, view=view[: cells.start] + ours + view[cells.stop :], items=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +301,7 @@ def _people(
 ) -> list[_Person]:
     people: list[_Person] = []
     for schedule in schedules:
-        address, view = schedule.address, _digits(schedule, window, shape.cells)
+        address, view = schedule.address, view_digits(schedule, window, shape.cells)
         if view is None:
             people.append(_Person(address, False, 0, 0, 0))
             continue
@@ -371,30 +317,6 @@ def _people(
             )
         )
     return people
-
-
-def _digits(schedule: Schedule, window: TimeSpan, cells: int) -> str | None:
-    """Return a view, a digit for each of *window*'s *cells*; made of items if there is none.
-
-    None: unknown. The strongest status that touches a cell is the cell's.
-    """
-    if _why_unknown(schedule, cells):
-        return None
-    if schedule.view is not None:
-        return schedule.view[:cells]
-    digits = bytearray(b"0") * cells
-    for status, digit in _DIGITS.items():
-        for item in schedule.items:
-            if item.status is status:
-                touched = overlapping_cells(item.span, window)
-                digits[touched.start : touched.stop] = digit * len(touched)
-    return digits.decode()
-
-
-def _why_unknown(schedule: Schedule, cells: int) -> Unknown | None:
-    if schedule.unknown is None and schedule.view is not None and len(schedule.view) < cells:
-        return Unknown(UnknownReason.NO_ANSWER)
-    return schedule.unknown
 
 
 def _everybody(schedules: Sequence[Schedule]) -> Quorum:
@@ -416,26 +338,6 @@ def _after(instant: datetime, window: TimeSpan, shape: _Shape) -> int:
     """Return the cells of *window* that start after *instant*."""
     count = min(shape.cells, max(0, (instant - window.start) // SLOT_GRID + 1))
     return shape.everything >> count << count
-
-
-def _labelled(
-    at: int, rows: Sequence[tuple[_Label, int]]
-) -> Iterator[tuple[int, tuple[_Label, ...]]]:
-    """Yield each cell of *at* with the labels of the rows that have it, in the rows' order.
-
-    Labels change rarely from one cell to the next, so they are collected only where they do.
-    """
-    rows = [(label, mask) for label, mask in rows if mask & at]
-    # Those that hold wherever it matters do not change there.
-    changes = reduce(or_, (mask ^ mask << 1 for _, mask in rows if ~mask & at), 0)
-    edges = bin(changes)[:1:-1]
-    last = -1
-    labels: tuple[_Label, ...] = ()
-    for index in indices(at):
-        if last < 0 or edges.find("1", last + 1, index + 1) >= 0:
-            labels = tuple(label for label, mask in rows if mask >> index & 1)
-        last = index
-        yield index, labels
 
 
 def _by_obstacle(found: Iterable[tuple[Obstacle, str]]) -> Obstacles:

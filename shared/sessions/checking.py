@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from shared.availability.finding import AvailabilitySnapshot
 from shared.availability.model import MAX_WINDOW, SlotRules
 from shared.availability.slots import HeldSpans
+from shared.availability.snapshot import AvailabilitySnapshot
 from shared.availability.working_hours import zone_of
 from shared.errors import SlotTaken, SlotUnknown
 from shared.organizations.model import OrganizationSettings

@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from shared.availability.finding import AvailabilitySnapshot, read_schedules
 from shared.availability.ports import Schedules
+from shared.availability.snapshot import AvailabilitySnapshot, read_schedules
 from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.ids import Mailbox, SessionId

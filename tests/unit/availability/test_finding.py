@@ -6,13 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from shared.availability.finding import (
-    AvailabilityRequest,
-    AvailabilitySnapshot,
-    find_availability,
-    read_schedules,
-    rules_for,
-)
+from shared.availability.finding import AvailabilityRequest, find_availability, rules_for
 from shared.availability.model import (
     MAX_WINDOW,
     SLOT_GRID,
@@ -27,6 +21,7 @@ from shared.availability.model import (
 )
 from shared.availability.reasons import EXPLANATIONS
 from shared.availability.slots import HeldSpans
+from shared.availability.snapshot import AvailabilitySnapshot, read_schedules
 from shared.errors import Invalid, SlotTaken, SlotUnknown
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, TenantId
 from shared.organizations.model import ActingUser, Caller, Organization, OrganizationSettings

@@ -22,14 +22,12 @@ from shared.availability.model import (
     WorkingHours,
 )
 from shared.availability.slots import (
-    busy_spans,
     evaluate_span,
     explain_unavailable,
     find_slots,
     nearest_to,
-    why_unknown,
-    without_own_session,
 )
+from shared.availability.views import busy_spans, why_unknown, without_own_session
 from shared.timespan import TimeSpan
 from tests.unit.availability.slot_oracle import Person, at, instants, schedules_of, sweep, view_of
 

@@ -15,7 +15,7 @@ from shared.sessions.series import OnConflict, Scope
 from tests.builders import a_span, at
 from tests.unit.sessions.conftest import BookingEnv, a_request
 
-FINDING = "shared.availability.finding"
+SNAPSHOT = "shared.availability.snapshot"
 SECOND = a_span(at(10, day=8))
 
 
@@ -31,8 +31,8 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    monkeypatch.setattr(f"{FINDING}.evaluate_span", counting("checked", slots.evaluate_span))
-    monkeypatch.setattr(f"{FINDING}.find_slots", counting("searched", slots.find_slots))
+    monkeypatch.setattr(f"{SNAPSHOT}.evaluate_span", counting("checked", slots.evaluate_span))
+    monkeypatch.setattr(f"{SNAPSHOT}.find_slots", counting("searched", slots.find_slots))
     return counted
 
 

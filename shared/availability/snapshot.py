@@ -1,0 +1,228 @@
+"""A snapshot of the participants' schedules: read once, then asked about slots and spans."""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from shared.availability.model import (
+    MAX_WINDOW,
+    SLOT_GRID,
+    Obstacle,
+    Obstacles,
+    Quorum,
+    Schedule,
+    SlotRules,
+    SpanEvaluation,
+    Unknown,
+    UnknownReason,
+)
+from shared.availability.ports import Schedules
+from shared.availability.reasons import UnknownAvailability
+from shared.availability.slots import (
+    NO_HOLDS,
+    HeldSpans,
+    evaluate_span,
+    find_slots,
+    nearest_to,
+)
+from shared.availability.views import why_unknown, without_own_session
+from shared.errors import SlotTaken, SlotUnknown
+from shared.ids import Mailbox
+from shared.organizations.model import Caller, OrganizationSettings
+from shared.pairings.model import Pairing, Participant
+from shared.timespan import TimeSpan
+
+_MESSAGES: Final = {
+    Obstacle.BUSY: ("{} is busy then.", "{} are busy then."),
+    Obstacle.HELD: (
+        "{} has another mentoring session then.",
+        "{} have another mentoring session then.",
+    ),
+    Obstacle.BUFFER: (
+        "Free time is kept around sessions, and {} has something too close.",
+        "Free time is kept around sessions, and {} have something too close.",
+    ),
+}
+"""Of one person, of you or several."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilitySnapshot:
+    """Everybody's schedule, read once: all questions about that time are answered out of it."""
+
+    window: TimeSpan
+    """What was read: what was asked for with room for buffers, on the grid."""
+    pairing: Pairing
+    caller: Mailbox
+    schedules: tuple[Schedule, ...]
+    """One for each participant, in the pairing's order."""
+
+    @property
+    def mailboxes(self) -> dict[str, Mailbox]:
+        """Return the calendars of those in the tenant, by address."""
+        known = ((p.address, self.pairing.mailbox(p)) for p in self.pairing.participants)
+        return {address: mailbox for address, mailbox in known if mailbox}
+
+    @property
+    def required_addresses(self) -> frozenset[str]:
+        """Return the addresses of those without whom there is no session: the caller always is."""
+        return frozenset(
+            p.address
+            for p in self.pairing.participants
+            if p.required or p.object_id == self.caller.object_id
+        )
+
+    @property
+    def organizer_address(self) -> frozenset[str]:
+        """Return the caller's address: who would organize the session."""
+        me = self.caller.object_id
+        return frozenset(p.address for p in self.pairing.participants if p.object_id == me)
+
+    def unknown_people(self) -> list[UnknownAvailability]:
+        """Return whose time is not known."""
+        reasons = ((s.address, why_unknown(s, self.window)) for s in self.schedules)
+        return [UnknownAvailability(address, unknown) for address, unknown in reasons if unknown]
+
+    def ignoring(self, span: TimeSpan) -> "AvailabilitySnapshot":
+        """Return it as if the session at *span* were not there: it is to be moved."""
+        schedules = tuple(
+            without_own_session(schedule, span, self.window) for schedule in self.schedules
+        )
+        return replace(self, schedules=schedules)
+
+    def require_bookable(
+        self,
+        span: TimeSpan,
+        rules: SlotRules,
+        *,
+        accept_unknown: bool = False,
+        at_least: int | None = None,
+        held: HeldSpans = NO_HOLDS,
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return whose availability at *span* is unknown and who is busy, if it can be booked.
+
+        Working hours do not forbid it: people may agree on any time. Who is not required does not
+        stand in the way either; of *at_least* so many any, if the organizer is one of them.
+
+        Raises:
+            SlotTaken: somebody is not free, or the buffer around it is not.
+            SlotUnknown: somebody required is unknown, and that was not accepted.
+                Both without alternatives: `nearest` finds them.
+        """
+        evaluation = evaluate_span(self.schedules, self.window, span, rules, held=held)
+        unknown = evaluation.unknown_for
+        others = {a for _, addresses in evaluation.obstacles for a in addresses} - {*unknown}
+        busy = tuple(s.address for s in self.schedules if s.address in others)
+        if at_least is None:
+            self._require_all(evaluation, accept_unknown=accept_unknown)
+        else:
+            self._require_quorum({s.address for s in self.schedules} - {*busy, *unknown}, at_least)
+        return unknown, busy
+
+    def _require_all(self, evaluation: SpanEvaluation, *, accept_unknown: bool) -> None:
+        taken = [
+            (obstacle, found)
+            for obstacle, addresses in evaluation.obstacles
+            if (found := tuple(a for a in addresses if a in self.required_addresses))
+        ]
+        if taken:
+            raise SlotTaken(self._describe_obstacles(tuple(taken)))
+        unknown = [a for a in evaluation.unknown_for if a in self.required_addresses]
+        if unknown and not accept_unknown:
+            raise SlotUnknown(
+                "Nobody can tell whether everybody is free then.", unknown=self._unknown_at(unknown)
+            )
+
+    def _require_quorum(self, free: AbstractSet[str], at_least: int) -> None:
+        if not self.organizer_address.issubset(free):
+            raise SlotTaken("You are not free then.")
+        if len(free) < at_least:
+            raise SlotTaken(f"Only {len(free)} of you are free then.")
+
+    def nearest_slots(
+        self,
+        start: datetime,
+        rules: SlotRules,
+        *,
+        held: HeldSpans = NO_HOLDS,
+        count: int = 5,
+        include_unknown: bool = False,
+        at_least: int | None = None,
+    ) -> list[TimeSpan]:
+        """Return up to *count* slots next to *start*, nearest first, by the same rules.
+
+        *at_least*: those that suit the caller and so many in all, not everybody required.
+        """
+        required = self.required_addresses if at_least is None else self.organizer_address
+        quorum = Quorum(required, at_least, include_unknown=include_unknown)
+        slots = find_slots(self.schedules, self.window, rules, quorum=quorum, held=held)
+        return [slot.span for slot in nearest_to(slots, start, count)]
+
+    def _unknown_at(self, addresses: Sequence[str]) -> list[UnknownAvailability]:
+        known_reasons = {person.address: person for person in self.unknown_people()}
+        # Somebody known may yet be unknown there: at the end of what could be read.
+        unread = Unknown(UnknownReason.NO_ANSWER)
+        return [known_reasons.get(a) or UnknownAvailability(a, unread) for a in addresses]
+
+    def _describe_obstacles(self, obstacles: Obstacles) -> str:
+        sentences = []
+        for obstacle, addresses in obstacles:
+            who, is_one = self._describe_people(addresses)
+            text = _MESSAGES[obstacle][0 if is_one else 1].format(who)
+            sentences.append(text[0].upper() + text[1:])
+        return " ".join(sentences)
+
+    def _describe_people(self, addresses: Sequence[str]) -> tuple[str, bool]:
+        """Return *addresses* as people are called, never by address, and whether it is one."""
+        if len(addresses) > 1:
+            return f"{len(addresses)} participants", False
+        one = next(p for p in self.pairing.participants if p.address == addresses[0])
+        if one.object_id == self.caller.object_id:
+            return "you", False
+        same = [p for p in self.pairing.participants if p.role is one.role]
+        return f"{'the' if len(same) == 1 else 'a'} {one.role.value}", True
+
+
+async def read_schedules(
+    caller: Caller, pairing: Pairing, window: TimeSpan, *, schedules: Schedules
+) -> AvailabilitySnapshot:
+    """Read once what all participants do in *window* and the buffers around it.
+
+    Those outside the tenant are not asked about: Exchange knows no mailbox of theirs.
+    """
+    read = _with_buffers(window, caller.organization.settings)
+    known = [p.address for p in pairing.participants if p.object_id]
+    answers = await schedules.read(caller.acting, known, read) if known else []
+    by_address = {answer.address: answer for answer in answers}
+    return AvailabilitySnapshot(
+        window=read,
+        pairing=pairing,
+        caller=caller.mailbox,
+        schedules=tuple(
+            by_address.get(p.address) or Schedule(p.address, unknown=_no_schedule(p))
+            for p in pairing.participants
+        ),
+    )
+
+
+def _no_schedule(participant: Participant) -> Unknown:
+    is_outside = participant.object_id is None
+    return Unknown(UnknownReason.OUTSIDE_TENANT if is_outside else UnknownReason.NO_ANSWER)
+
+
+def _with_buffers(window: TimeSpan, settings: OrganizationSettings) -> TimeSpan:
+    """Return *window* with room for buffers, outward on the grid, no longer than may be read.
+
+    Of a window as long as can be, the last buffer stays unread, and so unknown.
+    """
+    start = _on_grid(window.start - settings.buffer_before)
+    end = window.end + settings.buffer_after
+    if _on_grid(end) < end:
+        end = _on_grid(end) + SLOT_GRID
+    return TimeSpan(start, min(end, start + MAX_WINDOW))
+
+
+def _on_grid(instant: datetime) -> datetime:
+    return instant.replace(minute=instant.minute // 5 * 5, second=0, microsecond=0)
