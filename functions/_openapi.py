@@ -61,6 +61,21 @@ _CALLERS: Final[dict[str, list[dict[str, list[str]]]]] = {
     "platform": [{"platform": []}],
     "nobody": [],
 }
+_SECURITY_SCHEMES: Final = {
+    "participant": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "Entra v2.0 token with the delegated scope `access_as_user`.",
+    },
+    "platform": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "Entra v2.0 app token with the app role `Platform.Manage`; on a"
+        " participant's route, with `Acting-Participant`, in application mode only.",
+    },
+}
 
 
 def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
@@ -98,21 +113,7 @@ def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
                 for name, schema in sorted(definitions["$defs"].items())
                 if name not in queries
             },
-            "securitySchemes": {
-                "participant": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "Entra v2.0 token with the delegated scope `access_as_user`.",
-                },
-                "platform": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "Entra v2.0 app token with the app role `Platform.Manage`; on a"
-                    " participant's route, with `Acting-Participant`, in application mode only.",
-                },
-            },
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
 

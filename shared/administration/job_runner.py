@@ -1,4 +1,4 @@
-"""Which use-case does which job."""
+"""Dispatches a queued job to its use-case."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -26,8 +26,9 @@ from shared.subscriptions.maintenance import (
 )
 
 _RETRIED_WHEN_SUSPENDED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
-"""Jobs that nothing else brings back."""
+"""Jobs that are queued again, as no due item would bring them back."""
 _OFFLINE_KINDS: Final = {JobKind.PURGE, JobKind.DELIVER}
+"""Jobs that call neither Graph nor Entra."""
 _DUE_KIND_OF: Final = {
     JobKind.RENEW: DueKind.RENEWAL,
     JobKind.RECONCILE: DueKind.RECONCILIATION,
@@ -44,16 +45,13 @@ async def run_job(
     subscription_ports: SubscriptionPorts,
     delivery_ports: DeliveryPorts | None = None,
 ) -> None:
-    """Do *job*. While an organization's approval is gone, only what needs no Graph is done.
+    """Run *job*. A suspended organization's job runs only if it needs no call to Graph.
 
     Raises:
-        CalendarThrottled, CalendarUnavailable, StoreUnavailable: it is to come back.
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: the caller queues the job again.
     """
     if is_suspended(organization) and job.kind not in _OFFLINE_KINDS:
-        # Renewals and reconciliations come due again by themselves.
-        if job.kind in _RETRIED_WHEN_SUSPENDED and not organization.is_closing:
-            await ports.jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
-        log_event("job.stopped", job=job.kind, organization_id=organization.id)
+        await _stop(job, organization, jobs=ports.jobs)
         return
     match job.kind:
         case JobKind.VERIFY | JobKind.SETTLE:
@@ -68,15 +66,7 @@ async def run_job(
         case JobKind.SUBSCRIBE:
             await ensure_subscription(job.mailboxes[0], organization, ports=subscription_ports)
         case JobKind.RENEW:
-            done = await renew_batch(job, organization, ports=subscription_ports)
-            log_event(
-                "renewal.ran",
-                due=len(job.mailboxes),
-                renewed=done.renewed,
-                recreated=done.recreated,
-                removed=done.removed,
-                failed=done.failed,
-            )
+            await _renew(job, organization, subscription_ports)
         case JobKind.RECONCILE:
             for mailbox in sorted(await reconcile_batch(job, organization, ports=ports)):
                 await renew_if_stale(mailbox, organization, ports=subscription_ports)
@@ -86,6 +76,31 @@ async def run_job(
             )
         case JobKind.DELIVER:
             await _deliver(job, organization, delivery_ports, jobs=ports.jobs)
+
+
+async def _stop(job: Job, organization: Organization, *, jobs: JobQueue) -> None:
+    """Put off *job* while its organization is suspended.
+
+    Renewals and reconciliations come due again by themselves; the others are queued again, unless
+    the organization is being removed.
+    """
+    if job.kind in _RETRIED_WHEN_SUSPENDED and not organization.is_closing:
+        await jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
+    log_event("job.stopped", job=job.kind, organization_id=organization.id)
+
+
+async def _renew(
+    job: Job, organization: Organization, subscription_ports: SubscriptionPorts
+) -> None:
+    counts = await renew_batch(job, organization, ports=subscription_ports)
+    log_event(
+        "renewal.ran",
+        due=len(job.mailboxes),
+        renewed=counts.renewed,
+        recreated=counts.recreated,
+        removed=counts.removed,
+        failed=counts.failed,
+    )
 
 
 async def _deliver(
@@ -104,7 +119,7 @@ async def _sync_series_job(job: Job, organization: Organization, ports: SessionP
 
 
 async def discard_job(job: Job, *, due: DueStore) -> None:
-    """Forget *job* and what reminds of it: its organization is gone."""
+    """Drop *job* and remove its due items, because its organization no longer exists."""
     if job.kind in _DUE_KIND_OF:
         await due.remove(due_items(_DUE_KIND_OF[job.kind], job))
     log_event("job.dropped", job=job.kind, reason="organization is gone")
@@ -113,10 +128,10 @@ async def discard_job(job: Job, *, due: DueStore) -> None:
 async def requeue_job(
     job: Job, wait: timedelta, *, jobs: JobQueue, due: DueStore, clock: Clock
 ) -> None:
-    """Have *job* come back after *wait*.
+    """Run *job* again after *wait*.
 
-    What was made of `Due` rows comes due later, instead of as a message: those rows would make
-    one more at the next tick, and of two workers on one job each would put one.
+    A job made of due items is postponed by moving those items, not by a message: the next timer
+    tick would make a second job of the items, and two workers on one job would queue one each.
     """
     if job.kind in _DUE_KIND_OF and job.due_ats:
         items = due_items(_DUE_KIND_OF[job.kind], job)

@@ -1,4 +1,4 @@
-"""Finding time: one look into everybody's calendar, and what can be said out of it."""
+"""Finds when a pairing can meet, out of one read of its participants' schedules."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -28,46 +28,47 @@ from shared.timespan import TimeSpan
 
 @dataclass(frozen=True, slots=True)
 class AvailabilityRequest:
-    """When somebody wants to meet, and how they want it told."""
+    """The window and the kind of slot that a caller asks for."""
 
     window: TimeSpan
-    """At most `MAX_WINDOW`; slots lie wholly inside."""
+    """At most `MAX_WINDOW` long; slots lie wholly inside."""
     duration: timedelta
     step: timedelta | None = None
     """None: the organization's."""
     time_zone: str = "UTC"
-    """IANA or Windows name: whose full hours the starts are counted from."""
+    """IANA or Windows name. Starts are counted from the full hour of this zone."""
     include_unknown: bool = False
-    """Offer also what is unknown for somebody required, if somebody required is known."""
+    """Offer slots although some required participants are unknown, if at least one is known."""
     at_least: int | None = None
-    """Offer what suits the caller and so many in all, instead of everybody required."""
+    """Offer slots for the caller and this many participants in all, not for all required ones."""
     explain: bool = False
+    """Also list the starts that are not offered, with the obstacles."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParticipantAvailability:
-    """One participant's time in the window that was asked for."""
+    """One participant's time in the window of the request."""
 
     participant: Participant
     busy: tuple[BusySpan, ...] = ()
-    """By start, nothing overlaps; empty if unknown."""
+    """Sorted by start, without overlaps; empty if unknown."""
     hours: WorkingHours | None = None
-    """None: not known, and every hour counts."""
+    """None: not known, so every hour counts as working time."""
     unknown: UnknownAvailability | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """When a pairing can meet."""
+    """The slots of a pairing, and the schedules they were found in."""
 
     window: TimeSpan
     rules: SlotRules
     slots: tuple[Slot, ...]
-    """By start; they may overlap each other."""
+    """Sorted by start; slots may overlap each other."""
     participants: tuple[ParticipantAvailability, ...]
-    """As in the pairing."""
+    """In the pairing's order."""
     unavailable_starts: tuple[UnavailableStart, ...] | None = None
-    """Every start that is not offered; only when asked for."""
+    """Every start that is not offered; None unless the request has `explain`."""
 
 
 async def find_availability(
@@ -79,24 +80,18 @@ async def find_availability(
     clock: Clock,
     held: Awaitable[HeldSpans] | None = None,
 ) -> Availability:
-    """Return when *pairing* can meet: one read of everybody's schedule, as the caller.
+    """Find the slots of *pairing*, out of one read of all schedules as the caller.
 
-    *held*: what sessions hold of the participants' time, in the window and its buffers; awaited
-    after the schedules, so it may be on its way meanwhile. What is past or beyond the horizon is
-    no error: there are no slots then.
+    *held*: the spans that sessions hold in the window and its buffers. It is awaited after the
+    schedules, so that both reads can run at the same time. A window in the past or beyond the
+    horizon is valid and has no slots.
 
     Raises:
         Invalid: names the field of the query.
-        What `Schedules.read` raises.
+        Also the errors of `Schedules.read`.
     """
     rules = _rules(caller.organization.settings, request, clock.now())
-    if request.window.duration > MAX_WINDOW:
-        raise Invalid("query.to", f"to may be at most {MAX_WINDOW.days} days after from.")
-    if request.at_least is not None and not 1 <= request.at_least <= len(pairing.participants):
-        raise Invalid(
-            "query.at_least",
-            f"at_least is 1 to {len(pairing.participants)}, the number of participants.",
-        )
+    _check(request, pairing)
     snapshot = await read_schedules(caller, pairing, request.window, schedules=schedules)
     taken = await held if held else NO_HOLDS
     quorum = _quorum(snapshot, request)
@@ -108,18 +103,9 @@ async def find_availability(
         quorum=quorum,
         held=taken,
     )
-    unavailable = None
-    if request.explain:
-        unavailable = tuple(
-            explain_unavailable(
-                snapshot.schedules,
-                snapshot.window,
-                rules,
-                within=request.window,
-                quorum=quorum,
-                held=taken,
-            )
-        )
+    unavailable = (
+        _unavailable_starts(snapshot, request, rules, quorum, taken) if request.explain else None
+    )
     return Availability(
         request.window, rules, tuple(slots), _participants(snapshot, request.window), unavailable
     )
@@ -133,10 +119,10 @@ def rules_for(
     step: timedelta | None = None,
     zone: tzinfo = UTC,
 ) -> SlotRules:
-    """Return what a slot of *duration* must fulfil at *now*.
+    """Return the rules for slots of *duration* at *now*, from the organization's *settings*.
 
     Raises:
-        ValueError: no session lasts so long, or no slots are so far apart.
+        ValueError: *duration* or *step* is not one of the allowed lengths.
     """
     return SlotRules(
         duration=duration,
@@ -148,6 +134,17 @@ def rules_for(
         tentative_is_busy=settings.tentative_is_busy,
         zone=zone,
     )
+
+
+def _check(request: AvailabilityRequest, pairing: Pairing) -> None:
+    """Raise Invalid if the window is too long or *at_least* is out of range."""
+    if request.window.duration > MAX_WINDOW:
+        raise Invalid("query.to", f"to may be at most {MAX_WINDOW.days} days after from.")
+    if request.at_least is not None and not 1 <= request.at_least <= len(pairing.participants):
+        raise Invalid(
+            "query.at_least",
+            f"at_least is 1 to {len(pairing.participants)}, the number of participants.",
+        )
 
 
 def _rules(
@@ -169,10 +166,28 @@ def _rules(
 def _quorum(snapshot: AvailabilitySnapshot, request: AvailabilityRequest) -> Quorum:
     if request.at_least is None:
         return Quorum(snapshot.required_addresses, include_unknown=request.include_unknown)
-    # Of any so many people one must be the caller: they will be the organizer.
+    # The caller must be among them, because the caller will be the organizer.
     return Quorum(
         snapshot.organizer_address, request.at_least, include_unknown=request.include_unknown
     )
+
+
+def _unavailable_starts(
+    snapshot: AvailabilitySnapshot,
+    request: AvailabilityRequest,
+    rules: SlotRules,
+    quorum: Quorum,
+    held: HeldSpans,
+) -> tuple[UnavailableStart, ...]:
+    found = explain_unavailable(
+        snapshot.schedules,
+        snapshot.window,
+        rules,
+        within=request.window,
+        quorum=quorum,
+        held=held,
+    )
+    return tuple(found)
 
 
 def _participants(

@@ -1,4 +1,7 @@
-"""Time as whole numbers: a bit per cell of `SLOT_GRID`, the lowest at the window's start. Pure."""
+"""Masks: whole numbers with one bit per cell of `SLOT_GRID`, the lowest at the window's start.
+
+Pure functions.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -27,9 +30,9 @@ def cell_count(window: TimeSpan) -> int:
 
 
 def round_out_to_grid(span: TimeSpan) -> TimeSpan:
-    """Return the cells that share an instant with *span*, as one span.
+    """Return *span* rounded outward to the cells that it touches.
 
-    In Outlook people choose times off the grid; whether they are free is read in cells.
+    An event in Outlook may start and end off the grid; free/busy is read in cells.
     """
     return TimeSpan(
         span.start - (span.start - _EPOCH) % SLOT_GRID, span.end + (_EPOCH - span.end) % SLOT_GRID
@@ -49,7 +52,7 @@ def overlapping_cells(span: TimeSpan, window: TimeSpan) -> range:
 
 
 def span_of_cells(first: int, stop: int, window: TimeSpan) -> TimeSpan:
-    """Return the time that the cells from *first* to before *stop* take."""
+    """Return the span of the cells from *first* to the one before *stop*."""
     return TimeSpan(window.start + first * SLOT_GRID, window.start + stop * SLOT_GRID)
 
 
@@ -66,7 +69,9 @@ def mask_touched(spans: Iterable[TimeSpan], window: TimeSpan) -> int:
 def busy_mask(view: str, *, tentative_is_busy: bool) -> int:
     """Return the cells in which a getSchedule *view* is not free.
 
-    ``0`` and ``4`` (working elsewhere) are free; a digit that nobody knows is not.
+    ``0`` and ``4`` (working elsewhere) are free; an undocumented digit counts as busy.
+
+    Source: https://learn.microsoft.com/graph/api/resources/scheduleinformation
     """
     table = _NOT_BUSY if tentative_is_busy else _NOT_BUSY_NOR_TENTATIVE
     return int(view.encode("ascii", "replace").translate(table)[::-1], 2)
@@ -94,12 +99,12 @@ def indices(mask: int) -> Iterator[int]:
 def labelled_cells(
     at: int, rows: Sequence[tuple[_Label, int]]
 ) -> Iterator[tuple[int, tuple[_Label, ...]]]:
-    """Yield each cell of *at* with the labels of the rows that have it, in the rows' order.
+    """Yield each cell of *at* with the labels of the *rows* that have it, in the rows' order.
 
-    Labels change rarely from one cell to the next, so they are collected only where they do.
+    Labels rarely change from one cell to the next, so they are collected only where they change.
     """
     rows = [(label, mask) for label, mask in rows if mask & at]
-    # Those that hold wherever it matters do not change there.
+    # A row that has every cell of *at* never changes there.
     changes = reduce(or_, (mask ^ mask << 1 for _, mask in rows if ~mask & at), 0)
     edges = bin(changes)[:1:-1]
     last = -1

@@ -1,9 +1,9 @@
-"""Which times can be booked, and why others cannot. Pure.
+"""Finds the slots that can be booked, and the obstacles where a start cannot. Pure functions.
 
-A slot starts on a step (counted from the full hour on the clocks of the rules' zone), lies wholly
-in the window that was asked for, and starts between notice and horizon. Everybody it counts on is
-known to be free, also of other sessions, from the buffer before it to the buffer after it, and
-works all through the session itself. Time that was not read is unknown, and unknown is not free.
+A slot starts on a step (counted from the full hour in the rules' zone), lies wholly in the
+requested window, and starts between notice and horizon. Every participant of the quorum is known
+to be free of events and other sessions from the buffer before the slot to the buffer after it, and
+is at work during the slot itself. Time that was not read is unknown, and unknown is not free.
 
 Every condition is a mask of cells or of starts (`shared.availability.masks`): a bit where it holds.
 """
@@ -38,7 +38,7 @@ from shared.availability.working_hours import step_mask, working_mask
 from shared.timespan import TimeSpan
 
 HeldSpans = Mapping[str, Sequence[TimeSpan]]
-"""What other sessions hold, by address."""
+"""The spans that other sessions hold, by address."""
 NO_HOLDS: Final[HeldSpans] = {}
 
 
@@ -51,10 +51,10 @@ def find_slots(
     quorum: Quorum | None = None,
     held: HeldSpans = NO_HOLDS,
 ) -> list[Slot]:
-    """Return the slots, by start. They may overlap each other.
+    """Return the slots, sorted by start. Slots may overlap each other.
 
-    *window* is what the schedules were read for, on the grid; slots lie *within* (default: all of
-    it). *quorum*: by default everybody is required.
+    *window*: the window that the schedules were read for, on the grid. *within*: the part in which
+    slots lie, by default all of it. *quorum*: by default every participant is required.
     """
     offer = _offer(schedules, window, rules, within, quorum, held)
     found = offer.slots()
@@ -75,10 +75,10 @@ def explain_unavailable(
     quorum: Quorum | None = None,
     held: HeldSpans = NO_HOLDS,
 ) -> list[UnavailableStart]:
-    """Return every start on a step that `find_slots` does not offer, with all that is in the way.
+    """Return every start on a step that `find_slots` does not offer, with all its obstacles.
 
-    Told of are those who are required, and everybody where *at_least* fails. Starts whose session
-    would not end in the window are no candidates, so not told of.
+    Obstacles name the required participants, and every participant where *at_least* fails. A start
+    whose session would end after the window is no candidate and is left out.
     """
     offer = _offer(schedules, window, rules, within, quorum, held)
     refused = offer.candidates & ~offer.slots()
@@ -106,10 +106,13 @@ def evaluate_span(
     quorum: Quorum | None = None,
     held: HeldSpans = NO_HOLDS,
 ) -> SpanEvaluation:
-    """Return whether *span*, of the rules' duration and on the grid, can be taken.
+    """Return the obstacles of *span*, which has the rules' duration and lies on the grid.
 
-    Working hours are told but do not forbid: they steer what is offered, yet two people may agree
-    to meet early. Step, notice and horizon are not looked at.
+    Working hours are reported but do not block: they steer the offered slots, while participants
+    may agree to meet early. Step, notice and horizon are not checked.
+
+    Raises:
+        ValueError: *span* has another duration or lies outside *window*.
     """
     if span.duration != rules.duration or not window.covers(span):
         raise ValueError("a span of the rules' duration inside the window can be checked")
@@ -134,9 +137,9 @@ def evaluate_span(
 
 
 def nearest_to(slots: Iterable[Slot], start: datetime, count: int) -> list[Slot]:
-    """Return the *count* slots next to *start*, nearest first, the earlier of two as near.
+    """Return the *count* slots nearest to *start*, nearest first; of two as near the earlier first.
 
-    One at *start* itself is no alternative to it.
+    A slot at *start* itself is left out, because it is no alternative.
     """
     others = (slot for slot in slots if slot.span.start != start)
     return sorted(others, key=lambda slot: (abs(slot.span.start - start), slot.span.start))[:count]
@@ -144,7 +147,7 @@ def nearest_to(slots: Iterable[Slot], start: datetime, count: int) -> list[Slot]
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A slot in cells, in a window of *cells*."""
+    """The size of a slot and its buffers in cells, in a window of *cells*."""
 
     cells: int
     length: int
@@ -155,20 +158,20 @@ class _Shape:
 
     @classmethod
     def of(cls, window: TimeSpan, rules: SlotRules) -> "_Shape":
-        # A buffer that ends within a cell takes all of it.
+        # A buffer that ends inside a cell takes the whole cell.
         before, after = (-(-b // SLOT_GRID) for b in (rules.buffer_before, rules.buffer_after))
         cells = cell_count(window)
         return cls(cells, rules.duration // SLOT_GRID, before, after, (1 << cells) - 1)
 
     @property
     def unread(self) -> int:
-        """Starts whose buffers reach out of the window."""
+        """Return the starts whose buffers reach beyond the window."""
         read = self.cells - self.before - self.length - self.after + 1
         return self.everything & ~(((1 << max(0, read)) - 1) << self.before)
 
 
 class _Person(NamedTuple):
-    """Somebody's time, in masks of cells."""
+    """One participant's time, in masks of cells."""
 
     address: str
     is_known: bool
@@ -177,7 +180,7 @@ class _Person(NamedTuple):
     working: int
 
     def bookable_starts(self, shape: _Shape) -> int:
-        """Return the starts at which nothing is in this person's way."""
+        """Return the starts without an obstacle for this participant."""
         if not self.is_known:
             return 0
         free = shape.everything & ~(self.busy | self.held)
@@ -185,7 +188,7 @@ class _Person(NamedTuple):
         return quiet & runs(self.working, shape.length)
 
     def obstacles(self, shape: _Shape) -> dict[Obstacle, int]:
-        """Return the starts that each obstacle forbids to this person."""
+        """Return for each obstacle the starts that it blocks for this participant."""
         everything, length = shape.everything, shape.length
         if not self.is_known:
             return {Obstacle.UNKNOWN: everything}
@@ -206,13 +209,13 @@ class _Person(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """Everything about a question, in masks of starts."""
+    """A search for slots: its participants, and its conditions as masks of starts."""
 
     shape: _Shape
     people: list[_Person]
     quorum: Quorum
     candidates: int
-    """On a step, and the session lies in the window."""
+    """Starts on a step whose session lies in the window."""
     too_soon: int
     too_far: int
 
@@ -226,7 +229,7 @@ class _Offer:
         )
 
     def confirmed(self, slots: int) -> list[tuple[str, int]]:
-        """Return those known to be free at some of *slots*, and at which."""
+        """Return the participants with a known schedule, each with the *slots* that suit them."""
         always = self._required_people()
         return [
             (person.address, slots if person in always else person.bookable_starts(self.shape))
@@ -235,7 +238,7 @@ class _Offer:
         ]
 
     def unavailable_masks(self) -> list[int]:
-        """Return for each of *people* the starts at which it is told what is in their way."""
+        """Return for each of *people* the starts at which their obstacles are reported."""
         always, everything = self._required_people(), self.shape.everything
         too_few = everything & ~self._quorum_mask()
         return [
@@ -244,14 +247,14 @@ class _Offer:
         ]
 
     def _required_people(self) -> list[_Person]:
-        """Return those without whom there is no slot, whoever else is free."""
+        """Return the participants who must be free at every slot."""
         required = [p for p in self.people if p.address in self.quorum.required]
         if self.quorum.include_unknown and any(p.is_known for p in required):
             return [person for person in required if person.is_known]
         return required
 
     def _quorum_mask(self) -> int:
-        """Return the starts at which at least so many as wanted are free."""
+        """Return the starts at which at least `quorum.at_least` participants are free."""
         wanted = self.quorum.at_least or 0
         reached = [self.shape.everything] + [0] * wanted
         if wanted:
@@ -282,7 +285,7 @@ def _offer(
 
 
 def _combine(people: Iterable[_Person]) -> _Person:
-    """Return the person who is free and works whenever all of *people* are and do."""
+    """Return the common time of *people*: free and at work where all of them are."""
     busy, held, working, is_known = 0, 0, -1, True
     for person in people:
         busy |= person.busy
@@ -341,7 +344,7 @@ def _after(instant: datetime, window: TimeSpan, shape: _Shape) -> int:
 
 
 def _by_obstacle(found: Iterable[tuple[Obstacle, str]]) -> Obstacles:
-    """Return *found*, each obstacle once, in the order of `Obstacle`."""
+    """Group *found* by obstacle, in the order of `Obstacle`."""
     by_obstacle: dict[Obstacle, list[str]] = {}
     for obstacle, address in found:
         by_obstacle.setdefault(obstacle, []).extend([address] if address else [])

@@ -45,15 +45,15 @@ _MESSAGES: Final = {
         "Free time is kept around sessions, and {} have something too close.",
     ),
 }
-"""Of one person, of you or several."""
+"""The sentences for (one person, the caller or several people)."""
 
 
 @dataclass(frozen=True, slots=True)
 class AvailabilitySnapshot:
-    """Everybody's schedule, read once: all questions about that time are answered out of it."""
+    """The schedules of all participants of a pairing, read once for *window*."""
 
     window: TimeSpan
-    """What was read: what was asked for with room for buffers, on the grid."""
+    """The window that was read: the requested one with its buffers, on the grid."""
     pairing: Pairing
     caller: Mailbox
     schedules: tuple[Schedule, ...]
@@ -61,13 +61,13 @@ class AvailabilitySnapshot:
 
     @property
     def mailboxes(self) -> dict[str, Mailbox]:
-        """Return the calendars of those in the tenant, by address."""
+        """Return the mailboxes of the participants in the tenant, by address."""
         known = ((p.address, self.pairing.mailbox(p)) for p in self.pairing.participants)
         return {address: mailbox for address, mailbox in known if mailbox}
 
     @property
     def required_addresses(self) -> frozenset[str]:
-        """Return the addresses of those without whom there is no session: the caller always is."""
+        """Return the addresses of the required participants; the caller always is one."""
         return frozenset(
             p.address
             for p in self.pairing.participants
@@ -76,17 +76,17 @@ class AvailabilitySnapshot:
 
     @property
     def organizer_address(self) -> frozenset[str]:
-        """Return the caller's address: who would organize the session."""
+        """Return the address of the caller, who would be the organizer."""
         me = self.caller.object_id
         return frozenset(p.address for p in self.pairing.participants if p.object_id == me)
 
     def unknown_people(self) -> list[UnknownAvailability]:
-        """Return whose time is not known."""
+        """Return the participants whose availability is unknown, with the reasons."""
         reasons = ((s.address, why_unknown(s, self.window)) for s in self.schedules)
         return [UnknownAvailability(address, unknown) for address, unknown in reasons if unknown]
 
     def ignoring(self, span: TimeSpan) -> "AvailabilitySnapshot":
-        """Return it as if the session at *span* were not there: it is to be moved."""
+        """Return a copy without the session at *span*, which is about to be rescheduled."""
         schedules = tuple(
             without_own_session(schedule, span, self.window) for schedule in self.schedules
         )
@@ -101,15 +101,16 @@ class AvailabilitySnapshot:
         at_least: int | None = None,
         held: HeldSpans = NO_HOLDS,
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return whose availability at *span* is unknown and who is busy, if it can be booked.
+        """Check that *span* can be booked; return (unknown addresses, busy addresses).
 
-        Working hours do not forbid it: people may agree on any time. Who is not required does not
-        stand in the way either; of *at_least* so many any, if the organizer is one of them.
+        Working hours do not block a booking: people may agree on any time. Optional participants
+        do not block it either. With *at_least*, any so many participants must be free, and the
+        organizer must be one of them.
 
         Raises:
-            SlotTaken: somebody is not free, or the buffer around it is not.
-            SlotUnknown: somebody required is unknown, and that was not accepted.
-                Both without alternatives: `nearest` finds them.
+            SlotTaken: a required participant is busy at *span* or in the buffers around it.
+            SlotUnknown: a required participant is unknown and *accept_unknown* is False.
+                Both errors come without alternatives: `nearest_slots` finds them.
         """
         evaluation = evaluate_span(self.schedules, self.window, span, rules, held=held)
         unknown = evaluation.unknown_for
@@ -153,7 +154,8 @@ class AvailabilitySnapshot:
     ) -> list[TimeSpan]:
         """Return up to *count* slots next to *start*, nearest first, by the same rules.
 
-        *at_least*: those that suit the caller and so many in all, not everybody required.
+        *at_least*: the caller and so many participants in all must be free, instead of all
+        required participants.
         """
         required = self.required_addresses if at_least is None else self.organizer_address
         quorum = Quorum(required, at_least, include_unknown=include_unknown)
@@ -162,7 +164,7 @@ class AvailabilitySnapshot:
 
     def _unknown_at(self, addresses: Sequence[str]) -> list[UnknownAvailability]:
         known_reasons = {person.address: person for person in self.unknown_people()}
-        # Somebody known may yet be unknown there: at the end of what could be read.
+        # A participant with a known schedule is unknown where it ends: in an unread buffer.
         unread = Unknown(UnknownReason.NO_ANSWER)
         return [known_reasons.get(a) or UnknownAvailability(a, unread) for a in addresses]
 
@@ -175,7 +177,10 @@ class AvailabilitySnapshot:
         return " ".join(sentences)
 
     def _describe_people(self, addresses: Sequence[str]) -> tuple[str, bool]:
-        """Return *addresses* as people are called, never by address, and whether it is one."""
+        """Return (the people of *addresses* in words, whether the verb is singular).
+
+        The words name roles, never addresses.
+        """
         if len(addresses) > 1:
             return f"{len(addresses)} participants", False
         one = next(p for p in self.pairing.participants if p.address == addresses[0])
@@ -188,9 +193,9 @@ class AvailabilitySnapshot:
 async def read_schedules(
     caller: Caller, pairing: Pairing, window: TimeSpan, *, schedules: Schedules
 ) -> AvailabilitySnapshot:
-    """Read once what all participants do in *window* and the buffers around it.
+    """Read the schedules of all participants for *window* and the buffers around it.
 
-    Those outside the tenant are not asked about: Exchange knows no mailbox of theirs.
+    Participants outside the tenant are left out of the call: Exchange has no mailbox of theirs.
     """
     read = _with_buffers(window, caller.organization.settings)
     known = [p.address for p in pairing.participants if p.object_id]
@@ -213,9 +218,9 @@ def _no_schedule(participant: Participant) -> Unknown:
 
 
 def _with_buffers(window: TimeSpan, settings: OrganizationSettings) -> TimeSpan:
-    """Return *window* with room for buffers, outward on the grid, no longer than may be read.
+    """Return *window* with its buffers, rounded outward to the grid, at most `MAX_WINDOW` long.
 
-    Of a window as long as can be, the last buffer stays unread, and so unknown.
+    If *window* is already that long, the last buffer stays unread and therefore unknown.
     """
     start = _on_grid(window.start - settings.buffer_before)
     end = window.end + settings.buffer_after

@@ -12,15 +12,15 @@ from shared.availability.model import BusySpan, BusyStatus, Schedule, Unknown, U
 from shared.timespan import TimeSpan
 
 _DIGITS: Final = {BusyStatus.TENTATIVE: b"1", BusyStatus.BUSY: b"2", BusyStatus.OUT_OF_OFFICE: b"3"}
-"""In the order of their strength."""
+"""From the weakest status to the strongest."""
 _STATUSES: Final = {"1": BusyStatus.TENTATIVE, "3": BusyStatus.OUT_OF_OFFICE}
 _OURS: Final = str.maketrans("12", "00")
-"""A session shows as busy, or as tentative until it is accepted."""
+"""Frees busy and tentative cells: a session shows as tentative until the attendee accepts."""
 _BUSY_RUNS: Final = re.compile("1+|3+|[^0134]+")
 
 
 def busy_spans(schedule: Schedule, window: TimeSpan) -> list[BusySpan]:
-    """Return the busy time of *schedule*, read for *window*, by start; nothing overlaps."""
+    """Return the busy time of *schedule*, read for *window*, by start and without overlaps."""
     view = view_digits(schedule, window, cell_count(window))
     if view is None:
         return []
@@ -34,19 +34,18 @@ def busy_spans(schedule: Schedule, window: TimeSpan) -> list[BusySpan]:
 
 
 def why_unknown(schedule: Schedule, window: TimeSpan) -> Unknown | None:
-    """Return why nobody can tell whether *schedule* is free in *window*; None if it is known.
+    """Return why *schedule* is unknown in *window*; None if it is known.
 
-    A view that does not reach the window's end says nothing: which part is missing is anyone's
-    guess.
+    A view that is shorter than the window counts as unknown: the missing part may be anywhere.
     """
     return _why_unknown(schedule, cell_count(window))
 
 
 def without_own_session(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
-    """Return *schedule* without the session of ours that takes *span*: it is to be moved.
+    """Return *schedule* without our session at *span*, which is about to be rescheduled.
 
-    A view does not tell whose an entry is: what else somebody took on at that very time is not
-    seen. Out of office is never ours, so it stays.
+    A view has no ids, so another entry of the same participant at *span* disappears with the
+    session. Out of office stays: a session of ours never has that status.
     """
     view = view_digits(schedule, window, cell_count(window))
     if view is None:
@@ -57,9 +56,9 @@ def without_own_session(schedule: Schedule, span: TimeSpan, window: TimeSpan) ->
 
 
 def view_digits(schedule: Schedule, window: TimeSpan, cells: int) -> str | None:
-    """Return a view, a digit for each of *window*'s *cells*; made of items if there is none.
+    """Return the view, one digit for each of *window*'s *cells*; None if *schedule* is unknown.
 
-    None: unknown. The strongest status that touches a cell is the cell's.
+    Without a view it is built from the items: a cell has the strongest status that touches it.
     """
     if _why_unknown(schedule, cells):
         return None

@@ -1,4 +1,4 @@
-"""What the queue worker does with what Graph said."""
+"""Handles notifications in the queue worker: reads the changed events, follows lifecycle events."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -39,16 +39,16 @@ _MAILBOXES_AT_ONCE: Final = 4
 
 @dataclass(slots=True)
 class Unhandled:
-    """What of one mailbox's changes is not handled yet, and why."""
+    """The changes of one mailbox that are not handled yet, and the reason."""
 
     events: list[ChangedEvent] = field(default_factory=list)
     lifecycle: tuple[str, ...] = ()
     throttled: CalendarThrottled | None = None
-    """Why they must wait."""
+    """The throttling error with the longest wait; None: Graph did not throttle."""
     failures: list[Exception] = field(default_factory=list)
 
     def wait(self, throttled: CalendarThrottled, *events: ChangedEvent) -> None:
-        """Leave *events* for as long as asked: the longest of all that was asked."""
+        """Leave *events* for later; keep the longest wait that Graph asked for."""
         self.events += events
         if self.throttled is None or _seconds(throttled) > _seconds(self.throttled):
             self.throttled = throttled
@@ -56,7 +56,7 @@ class Unhandled:
 
 @dataclass(frozen=True, slots=True)
 class DeferredChanges:
-    """What must be looked at again, and in how many seconds; None: Graph did not say."""
+    """Changes to handle again after *retry_after_seconds*; None: Graph named no wait."""
 
     changes: MailboxChanges
     retry_after_seconds: float | None
@@ -72,14 +72,14 @@ async def handle_notifications(
     limiter: MailboxLimiter,
     push_seen: PushSeenThrottle,
 ) -> list[DeferredChanges]:
-    """Handle one message: foreign events cost a row read, ours one Graph call each.
+    """Handle one message: a foreign event costs one row read, an event of ours one Graph call.
 
-    Safe to run twice, also at the same time. No mailbox keeps another one waiting: what Graph
-    wants to be asked later about is returned, by mailbox, and what fails is told when all the rest
-    is done.
+    Idempotent, also for two workers at the same time. No mailbox blocks another one: the changes
+    that Graph throttles are returned by mailbox, and the first failure is raised only after every
+    mailbox was handled.
 
     Raises:
-        CalendarUnavailable, StoreUnavailable: the message is to come back whole.
+        CalendarUnavailable, StoreUnavailable: the platform retries the whole message.
     """
     tenants = dict.fromkeys(change.mailbox.tenant_id for change in changes)
     known = {tenant: await organizations.of_tenant(tenant) for tenant in tenants}
@@ -88,7 +88,7 @@ async def handle_notifications(
         for change in changes
         if (organization := known[change.mailbox.tenant_id]) and not is_suspended(organization)
     ]
-    lefts = await gather_limited(
+    unhandled = await gather_limited(
         (
             _handle(
                 change, organization, received_at, ports, subscription_ports, limiter, push_seen
@@ -97,15 +97,22 @@ async def handle_notifications(
         ),
         at_once=_MAILBOXES_AT_ONCE,
     )
-    for left in lefts:
+    for left in unhandled:
         if left.failures:
             raise left.failures[0]
+    return _deferred([change for change, _ in followed], unhandled)
+
+
+def _deferred(
+    changes: Sequence[MailboxChanges], unhandled: Sequence[Unhandled]
+) -> list[DeferredChanges]:
+    """Return what Graph throttled, by mailbox, with the wait that Graph asked for."""
     return [
         DeferredChanges(
             replace(change, events=tuple(left.events), lifecycle=left.lifecycle),
             left.throttled.retry_after_seconds,
         )
-        for (change, _), left in zip(followed, lefts, strict=True)
+        for change, left in zip(changes, unhandled, strict=True)
         if left.throttled
     ]
 
@@ -119,7 +126,7 @@ async def _handle(
     limiter: MailboxLimiter,
     push_seen: PushSeenThrottle,
 ) -> Unhandled:
-    """Do what can be done about one mailbox; never raises, as others are waiting."""
+    """Handle one mailbox. Collects its errors instead of raising, so that the others go on."""
     left = Unhandled()
     await _sync_mailbox(change, organization, ports, limiter, left)
     try:
@@ -146,7 +153,7 @@ async def _sync_mailbox(
     async def one(event: ChangedEvent) -> None:
         async with limiter.slot(change.mailbox, event.event_id):
             if left.throttled:
-                left.events.append(event)  # asked now, it would be refused as well
+                left.events.append(event)  # Graph would throttle this read as well
                 return
             try:
                 states[await _sync_one(change.mailbox, event, organization, ports)] += 1
@@ -155,7 +162,7 @@ async def _sync_mailbox(
             except Exception as error:  # noqa: BLE001 - see `_handle`
                 left.failures.append(error)
 
-    # Of one mailbox few have their turn at a time: this many need not even wait for it.
+    # The limiter lets only a few events of one mailbox through, so more tasks would only wait.
     await gather_limited(map(one, change.events))
     for state, count in states.items():
         log_event("notification.handled", state=state, count=count)
@@ -164,7 +171,7 @@ async def _sync_mailbox(
 async def _sync_one(
     mailbox: Mailbox, event: ChangedEvent, organization: Organization, ports: SessionPorts
 ) -> str:
-    """Return whose the event turned out to be: `ours`, `foreign`, or `gone`."""
+    """Read the event into its session; return `ours`, `foreign` or `gone`."""
     try:
         ours: Session | Series | None = await sync_event(
             mailbox,
@@ -190,9 +197,10 @@ async def _lifecycle(
                 change.mailbox, organization, ports=subscription_ports
             )
         elif known is None or known.id not in {change.subscription_id, None}:
-            continue  # about a subscription that was replaced meanwhile
+            continue  # the notification is about a subscription that was replaced since
         elif event == "subscriptionRemoved":
-            # Without an id: a worker who had this message before died before it made a new one.
+            # `known.id is None`: an earlier delivery of this message crashed after it cleared the
+            # id and before it created the new subscription.
             await subscription_ports.subscriptions.save(replace(known, id=None, expires_at=None))
             await ensure_subscription(change.mailbox, organization, ports=subscription_ports)
         elif event == "reauthorizationRequired":
@@ -202,7 +210,7 @@ async def _lifecycle(
 async def _record_push_seen(
     change: MailboxChanges, received_at: datetime, subscription_ports: SubscriptionPorts
 ) -> None:
-    """Remember once a minute at most, whoever handles it, that push works for this mailbox."""
+    """Record that push works for this mailbox, at most once a minute over all workers."""
     known = await subscription_ports.subscriptions.get(change.mailbox)
     if known is None or (
         known.last_push_at and (received_at - known.last_push_at).total_seconds() < 60
@@ -211,7 +219,7 @@ async def _record_push_seen(
     try:
         await subscription_ports.subscriptions.save(replace(known, last_push_at=received_at))
     except StaleRow:
-        return  # somebody else noted it, or something that matters more
+        return  # ETag conflict: another worker recorded this push, or changed the subscription
 
 
 def _seconds(throttled: CalendarThrottled) -> float:

@@ -1,4 +1,4 @@
-"""Keeping one subscription per organizer alive as long as they have an upcoming session."""
+"""Keeps one subscription per organizer alive while the organizer has an upcoming session."""
 
 import secrets
 from collections.abc import Sequence
@@ -37,15 +37,15 @@ from shared.subscriptions.ports import ClientStateSigner, GraphSubscriptions, Su
 from shared.subscriptions.renewal import is_alive, plan_renewals, renewal_due_at
 
 _RETRY_INTERVAL: Final = timedelta(hours=6)
-"""When a mailbox that refused a subscription is asked again."""
+"""How long to wait before the next attempt to subscribe to a mailbox that Graph refused."""
 _MIN_RENEWAL_AGE: Final = timedelta(hours=1)
-"""How old a renewal must be before a change that push missed leads to another."""
+"""The age a renewal must have before a change that push missed leads to another one."""
 _PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionPorts:
-    """The ports that following mailboxes needs, together."""
+    """The ports of the use-cases about subscriptions."""
 
     graph: GraphSubscriptions
     subscriptions: SubscriptionStore
@@ -58,7 +58,7 @@ class SubscriptionPorts:
 
 @dataclass(slots=True)
 class RenewalCounts:
-    """What became of a batch."""
+    """The outcomes of a batch of renewals."""
 
     renewed: int = 0
     recreated: int = 0
@@ -69,10 +69,10 @@ class RenewalCounts:
 async def ensure_subscription(
     mailbox: Mailbox, organization: Organization, *, ports: SubscriptionPorts
 ) -> None:
-    """Make sure that *mailbox* is followed while it organizes an upcoming session.
+    """Create a subscription for *mailbox* if it organizes an upcoming session and has none.
 
     Raises:
-        CalendarThrottled, CalendarUnavailable, StoreUnavailable: worth trying again later.
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: a later retry may succeed.
     """
     if organization.settings.sync_mode is SyncMode.POLL:
         return
@@ -84,9 +84,9 @@ async def ensure_subscription(
 
 
 async def enqueue_renewals(*, ports: SubscriptionPorts) -> int:
-    """Queue what is due, in batches of one tenant; return how many subscriptions.
+    """Queue the due renewals in batches of one tenant; return the number of subscriptions.
 
-    Their `Due` rows stay until the batch is done: a batch that is lost comes due again.
+    The due items stay until the batch is done, so a batch that is lost comes due again.
     """
     count = 0
     async for page in ports.due.due(DueKind.RENEWAL, ports.clock.now(), page=_PAGE * BATCH):
@@ -103,7 +103,7 @@ async def renew_batch(
     now = ports.clock.now()
     found = await gather_limited(ports.subscriptions.get(mailbox) for mailbox in job.mailboxes)
     rows = [row for row in found if row is not None]
-    # An organization that was set to polling keeps no subscription.
+    # Polling organizations keep no subscription: every row of theirs is removed.
     pushes = organization.settings.sync_mode is SyncMode.PUSH
     upcoming = await gather_limited(
         _upcoming_sessions(row.mailbox, ports) for row in rows if pushes
@@ -129,7 +129,7 @@ async def renew_batch(
 async def renew_one(
     subscription: Subscription, organization: Organization, *, ports: SubscriptionPorts
 ) -> None:
-    """Renew one subscription, which also re-authorizes it; recreate it if Graph has lost it."""
+    """Renew one subscription, which also reauthorizes it; recreate it if Graph no longer has it."""
     if subscription.id is not None:
         await _renew((subscription,), organization, ports, RenewalCounts())
 
@@ -137,10 +137,10 @@ async def renew_one(
 async def renew_if_stale(
     mailbox: Mailbox, organization: Organization, *, ports: SubscriptionPorts
 ) -> None:
-    """Renew the subscription of *mailbox*, where push missed a change.
+    """Renew the subscription of *mailbox* after push missed a change.
 
-    One that Graph lost without a word is found so, and made anew, days before its renewal. Push
-    may only have been late, so this costs a request an hour at most.
+    If Graph lost the subscription without a notification, the renewal fails and recreates it, days
+    before it would have come due. Push may only be late, so at most one renewal an hour is made.
     """
     known, now = await ports.subscriptions.get(mailbox), ports.clock.now()
     if known is None or known.renewed_at is None or not is_alive(known, now):
@@ -150,7 +150,7 @@ async def renew_if_stale(
 
 
 async def delete_subscription(subscription: Subscription, *, ports: SubscriptionPorts) -> None:
-    """End *subscription* at Graph and forget it."""
+    """Delete *subscription* at Graph, then its row."""
     if subscription.id is not None:
         await ports.graph.delete(subscription.mailbox.tenant_id, subscription.id)
     await ports.subscriptions.delete(subscription.mailbox)
@@ -159,7 +159,7 @@ async def delete_subscription(subscription: Subscription, *, ports: Subscription
 async def enqueue_mailbox_reconciliation(
     mailbox: Mailbox, organization: Organization, *, ports: SubscriptionPorts
 ) -> None:
-    """Queue every upcoming session of *mailbox* to be read again now."""
+    """Queue a reconciliation of every upcoming session that *mailbox* organizes."""
     sessions = await _upcoming_sessions(mailbox, ports, all_of_them=True)
     for start in range(0, len(sessions), BATCH):
         batch = sessions[start : start + BATCH]
@@ -217,14 +217,7 @@ async def _create(
 ) -> None:
     now = ports.clock.now()
     nonce = secrets.token_urlsafe(12)
-    row = Subscription(
-        organization.id,
-        mailbox,
-        SubscriptionState.POLLING,
-        nonce,
-        version=known.version if known else "",
-        last_push_at=known.last_push_at if known else None,
-    )
+    row = _polling_row(mailbox, organization, known, nonce)
     try:
         client_state = await ports.states.create(mailbox, nonce)
         subscription_id, expires_at = await ports.graph.create(
@@ -247,16 +240,33 @@ async def _create(
             ports,
         )
     except StaleRow:
-        # Somebody else was first: theirs stays.
+        # ETag conflict: another worker created a subscription first, and that one stays.
         await ports.graph.delete(mailbox.tenant_id, subscription_id)
         return
     log_event("subscription.created", subscription_id=subscription_id)
-    # Changes before the subscription was there are never reported.
+    # Graph never reports the changes that were made before the subscription existed.
     await enqueue_mailbox_reconciliation(mailbox, organization, ports=ports)
 
 
+def _polling_row(
+    mailbox: Mailbox, organization: Organization, known: Subscription | None, nonce: str
+) -> Subscription:
+    """Return the row of a mailbox without a subscription, in place of *known*."""
+    return Subscription(
+        organization.id,
+        mailbox,
+        SubscriptionState.POLLING,
+        nonce,
+        version=known.version if known else "",
+        last_push_at=known.last_push_at if known else None,
+    )
+
+
 async def _save_renewal(renewed: Subscription, ports: SubscriptionPorts) -> None:
-    """Write the new expiry, also where somebody noted a push meanwhile or renewed it as well."""
+    """Save the new expiry. After an ETag conflict the row is read again and the save repeated.
+
+    The conflict comes from a worker that recorded a push or renewed the same subscription.
+    """
     row: Subscription | None = renewed
     while row is not None and row.id == renewed.id:
         row = replace(row, expires_at=renewed.expires_at, renewed_at=renewed.renewed_at)
@@ -279,7 +289,10 @@ async def _save_and_schedule(subscription: Subscription, ports: SubscriptionPort
 async def _upcoming_sessions(
     mailbox: Mailbox, ports: SubscriptionPorts, *, all_of_them: bool = False
 ) -> list[Session]:
-    """Return sessions that *mailbox* organizes and that are not over: one, or all."""
+    """Return upcoming sessions that *mailbox* organizes: those of the first page with any, or all.
+
+    *all_of_them*: False stops at the first page that has one.
+    """
     found: list[Session] = []
     cursor: str | None = None
     since = ports.clock.now() - timedelta(days=1)
