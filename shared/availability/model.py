@@ -1,4 +1,4 @@
-"""What is known of people's time: schedules as read, slots as found."""
+"""Schedules as they are read, the rules of a search, and the slots that it finds."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
@@ -8,14 +8,14 @@ from shared.organizations.model import STEPS_MINUTES
 from shared.timespan import TimeSpan
 
 SLOT_GRID = timedelta(minutes=5)
-"""The resolution of everything: views are asked for at it, times are multiples of it."""
+"""The resolution of schedules and slots: views have it, times are multiples of it."""
 MAX_WINDOW = timedelta(days=42)
-"""What one getSchedule call is asked for at most (the Exchange service's own default limit)."""
+"""The longest window of one getSchedule call (the Exchange service's own default limit)."""
 MIN_DURATION, MAX_DURATION = timedelta(minutes=15), timedelta(minutes=480)
 
 
 class BusyStatus(StrEnum):
-    """Why somebody is not free."""
+    """Why a participant is not free."""
 
     TENTATIVE = "tentative"
     BUSY = "busy"
@@ -23,7 +23,7 @@ class BusyStatus(StrEnum):
 
 
 class UnknownReason(StrEnum):
-    """Why it is not known whether somebody is free."""
+    """Why it is not known whether a participant is free."""
 
     OUTSIDE_TENANT = "outside_tenant"
     NOT_FOUND = "not_found"
@@ -32,12 +32,12 @@ class UnknownReason(StrEnum):
     """Exchange could not ask the server that holds the calendar."""
     TOO_MANY_ENTRIES = "too_many_entries"
     NO_ANSWER = "no_answer"
-    """The answer had neither a view nor items for them."""
+    """The answer had neither a view nor items for this address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Somebody's time is not known. *code* is Exchange's word, or empty."""
+    """An unknown schedule. *code* is Exchange's error code, or empty."""
 
     reason: UnknownReason
     code: str = ""
@@ -45,7 +45,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class BusySpan:
-    """Time that somebody has given away. Times and status only, never what for."""
+    """A busy span of a participant: its times and status, never its subject."""
 
     span: TimeSpan
     status: BusyStatus
@@ -53,7 +53,7 @@ class BusySpan:
 
 @dataclass(frozen=True, slots=True)
 class WorkingHours:
-    """When somebody works, in their own zone: *start* to *end* on *days* (Monday is 0).
+    """A participant's working hours in their own zone: *start* to *end* on *days* (Monday is 0).
 
     An *end* before *start* is a night shift into the next day.
     """
@@ -63,31 +63,31 @@ class WorkingHours:
     end: time
     zone: tzinfo
     zone_name: str
-    """As the mailbox names it, for people to read."""
+    """The zone's name in the mailbox, for people to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One person's free/busy over the window that was asked for.
+    """One participant's free/busy in the requested window.
 
     Exactly one source counts: *unknown* if set, else *view*, else *items*.
     """
 
     address: str
-    """As it was asked for, lower case."""
+    """The requested address, lower case."""
     view: str | None = None
     """getSchedule's availabilityView: one digit per 5 minutes from the window's start; 1 tentative,
     2 busy, 3 out of office, 0 and 4 free."""
     items: tuple[BusySpan, ...] = ()
-    """Busy time, perhaps reaching over the window's ends: read only where the view is missing."""
+    """Busy time, may reach beyond the window's ends; used only if there is no view."""
     hours: WorkingHours | None = None
-    """None: the mailbox does not say, and every hour counts."""
+    """None: the mailbox has none, so every hour counts as working time."""
     unknown: Unknown | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SlotRules:
-    """What a slot must fulfil, besides everybody being free."""
+    """The rules of a slot, besides the participants being free."""
 
     duration: timedelta
     step: timedelta
@@ -97,12 +97,12 @@ class SlotRules:
     latest_start: datetime
     """Now plus the horizon."""
     buffer_before: timedelta = timedelta()
-    """Must be free, but may lie outside working hours; so too *buffer_after*."""
+    """Must be free but may lie outside working hours, as *buffer_after* may."""
     buffer_after: timedelta = timedelta()
     tentative_is_busy: bool = True
     zone: tzinfo = UTC
-    """Whose full hours the starts are counted from: of whoever looks at the slots. In Kathmandu
-    (+05:45) an hourly slot starts at a full hour there, not at a quarter past."""
+    """Starts are counted from the full hour of this zone, the caller's. In Kathmandu (+05:45) an
+    hourly slot starts at a full hour there, not at a quarter past."""
 
     def __post_init__(self) -> None:
         if self.duration % SLOT_GRID or not MIN_DURATION <= self.duration <= MAX_DURATION:
@@ -113,14 +113,14 @@ class SlotRules:
 
 @dataclass(frozen=True, slots=True)
 class Quorum:
-    """For whom a time must be free to be a slot. Who is not *required* does not block it."""
+    """The participants who must be free at a slot. Others do not block it."""
 
     required: frozenset[str]
     """Addresses, at least one."""
     at_least: int | None = None
-    """Besides, so many participants in all, required or not, must be known to be free."""
+    """In addition, this many participants, required or not, must be known to be free."""
     include_unknown: bool = False
-    """Required people nobody can tell about do not block, as long as one of them is known."""
+    """A required participant who is unknown does not block, as long as another one is known."""
 
     def __post_init__(self) -> None:
         if not self.required:
@@ -129,13 +129,13 @@ class Quorum:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A time that can be booked, with for whom it is known to be free."""
+    """A time that can be booked, with the participants who are known to be free."""
 
     span: TimeSpan
     confirmed_for: tuple[str, ...]
-    """Addresses of those known to be free."""
+    """Addresses of the participants who are known to be free."""
     unknown_for: tuple[str, ...] = ()
-    """Addresses of those nobody can tell about."""
+    """Addresses of the participants whose availability is unknown."""
 
 
 class Obstacle(StrEnum):
@@ -147,17 +147,17 @@ class Obstacle(StrEnum):
     HORIZON = "horizon"
     BUFFER = "buffer"
     HELD = "held"
-    """Another mentoring session is being booked or was booked there."""
+    """Another mentoring session holds the time."""
     UNKNOWN = "unknown"
 
 
 Obstacles = tuple[tuple[Obstacle, tuple[str, ...]], ...]
-"""What is in the way, each with because of whom: addresses, perhaps none."""
+"""Obstacles, each with the addresses of the participants concerned, perhaps none."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnavailableStart:
-    """Why the slot at *start* is not offered."""
+    """The obstacles because of which no slot starts at *start*."""
 
     start: datetime
     obstacles: Obstacles
@@ -165,13 +165,13 @@ class UnavailableStart:
 
 @dataclass(frozen=True, slots=True)
 class SpanEvaluation:
-    """Whether a given time can be taken."""
+    """Whether a given span can be booked."""
 
     obstacles: Obstacles
-    """Busy, held or in a buffer of somebody required. Empty: nothing known is in the way."""
+    """BUSY, HELD or BUFFER of required participants. Empty: there is no known obstacle."""
     unknown_for: tuple[str, ...]
-    """Addresses of everybody nobody can tell about, required or not."""
+    """Addresses of all participants whose availability is unknown, required or not."""
     unknown_required: tuple[str, ...]
-    """Those of them who are required: unknown is not free."""
+    """The required ones of them, who block the span: unknown is not free."""
     outside_hours: tuple[str, ...]
-    """Addresses of those who do not work then; that does not forbid it."""
+    """Addresses of the participants who do not work then; they do not block the span."""

@@ -1,4 +1,4 @@
-"""What to tell people whose calendar could not be read, and what somebody can do about it. Pure."""
+"""Explains unknown availability to people: the reason and the remedy, in words. Pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from shared.availability.model import Unknown, UnknownReason
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A reason in words."""
+    """The words for one reason."""
 
     detail: str
     remedy: str
@@ -17,7 +17,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class UnknownAvailability:
-    """Somebody nobody can tell about, and why."""
+    """A participant whose availability is unknown, and the reason."""
 
     address: str
     unknown: Unknown
@@ -29,7 +29,7 @@ class UnknownAvailability:
 
     @property
     def code(self) -> str:
-        """Return Exchange's own word, or nothing."""
+        """Return Exchange's error code, or an empty text."""
         return self.unknown.code
 
     @property
@@ -39,7 +39,7 @@ class UnknownAvailability:
 
     @property
     def remedy(self) -> str:
-        """Return who can do what about it."""
+        """Return the remedy and who can apply it."""
         return EXPLANATIONS[self.reason].remedy
 
 

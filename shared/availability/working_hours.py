@@ -1,6 +1,6 @@
-"""Local time: zones by any name, the hours people work in them, full hours on their clocks. Pure.
+"""Local time: zones by name, working hours and full hours in them. Pure functions.
 
-Masks are whole numbers with a bit per cell of `SLOT_GRID`, the lowest at the window's start.
+Masks are whole numbers with one bit per cell of `SLOT_GRID`, the lowest at the window's start.
 """
 
 from collections.abc import Mapping
@@ -17,26 +17,26 @@ from shared.timespan import TimeSpan, merge
 _DAY: Final = timedelta(days=1)
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NOT_OF_PEOPLE: Final = ("right/", "posix/", "localtime", "posixrules", "Factory")
-"""Files in some zoneinfo directories that are no zone anybody lives in: `right/` counts leap
-seconds, `localtime` is whatever this machine is set to."""
+"""Files in some zoneinfo directories that are no zone of a place: `right/` counts leap seconds,
+`localtime` is the setting of the machine."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @lru_cache(maxsize=1024)
 def zone_of(name: str) -> tzinfo:
-    """Return the zone that *name* stands for: an IANA name, or a Windows one as Exchange uses.
+    """Return the zone called *name*: an IANA name, or a Windows name as Exchange uses.
 
-    Windows names go to the zone of their main territory, by CLDR.
+    A Windows name is mapped to the zone of its main territory, as CLDR has it.
 
     Raises:
-        ValueError: nobody knows it.
+        ValueError: *name* is neither.
     """
-    # Imported here: only Windows names need the table, and Graph's answers carry most of them.
+    # Imported here: only Windows names need the table, and most of them are in Graph's answers.
     from tzlocal.windows_tz import win_tz
 
     key = win_tz.get(name, name)
     if not key.startswith(_NOT_OF_PEOPLE):
-        # A name may also be a folder, too long for a file, or nothing a file can be called.
+        # ZoneInfo opens a file: *name* may also be a folder, too long, or no valid file name.
         try:
             return ZoneInfo(key)
         except (ValueError, LookupError, OSError):
@@ -45,14 +45,14 @@ def zone_of(name: str) -> tzinfo:
 
 
 def custom_zone(payload: Mapping[str, Any]) -> tzinfo:
-    """Return the zone that a `customTimeZone` of Graph, as it came in JSON, describes.
+    """Return the zone that *payload*, a `customTimeZone` of Graph in JSON, describes.
 
     UTC = local + `bias`, and + `daylightBias` in summer, in minutes: 480 and -60 are US Pacific.
-    Graph's reference has the sign the other way round, the service never had
-    (https://github.com/microsoftgraph/microsoft-graph-docs-contrib/issues/15217).
+    Graph's reference has the opposite sign; the service has always used this one.
+    Source: https://github.com/microsoftgraph/microsoft-graph-docs-contrib/issues/15217
 
     Raises:
-        ValueError: it describes none.
+        ValueError: *payload* describes no zone.
     """
     try:
         standard, daylight = payload.get("standardOffset"), payload.get("daylightOffset")
@@ -62,7 +62,7 @@ def custom_zone(payload: Mapping[str, Any]) -> tzinfo:
         return CustomZone(
             bias=_offset(int(payload["bias"])),
             daylight_bias=_offset(daylight_bias),
-            # Without both changes, or with summer time that changes nothing, there is none.
+            # There is no summer time without both changes, or if it has the same offset.
             daylight_from=summer if winter and daylight_bias else None,
             standard_from=winter if summer and daylight_bias else None,
         )
@@ -72,11 +72,11 @@ def custom_zone(payload: Mapping[str, Any]) -> tzinfo:
 
 @dataclass(frozen=True, slots=True)
 class YearlyChange:
-    """When clocks change, every *year* (0) or in that one: on the wall, before they do."""
+    """When clocks change, in *year* or in every year (0), as local time before the change."""
 
     month: int
     occurrence: int
-    """Which of the month's *weekday*s; 5 is the last."""
+    """The first to fourth *weekday* of the month; 5 is the last."""
     weekday: int
     """Monday is 0."""
     at: time
@@ -87,7 +87,7 @@ class YearlyChange:
             raise ValueError("no day of the year")
 
     def in_year(self, year: int) -> datetime | None:
-        """Return the wall clock time of the change in *year*; None if there is none."""
+        """Return the local time of the change in *year*; None if there is no change."""
         if self.year not in {0, year}:
             return None
         first = date(year, self.month, 1)
@@ -103,14 +103,14 @@ class CustomZone(tzinfo):
     """A zone made of a bias and two yearly changes, as Windows describes zones."""
 
     bias: timedelta
-    """What is added to local standard time to make UTC."""
+    """Added to local standard time gives UTC."""
     daylight_bias: timedelta = timedelta()
-    """What is added besides in summer: mostly minus one hour."""
+    """Added in summer as well: mostly minus one hour."""
     daylight_from: YearlyChange | None = None
     standard_from: YearlyChange | None = None
 
     def utcoffset(self, moment: datetime | None) -> timedelta:
-        """Return how far the wall clock time *moment* is ahead of UTC; its fold decides."""
+        """Return the offset from UTC of the local time *moment*; its fold resolves an overlap."""
         standard = -self.bias
         if moment is None:
             return standard
@@ -120,7 +120,8 @@ class CustomZone(tzinfo):
         as_winter = not self._is_summer(wall - standard)
         if as_summer != as_winter:
             return summer if as_summer else standard
-        # Twice (both) or never (neither) on the wall. Python's rule: fold 0 is what was before.
+        # The local time exists twice (both) or never (neither). In Python fold 0 means the offset
+        # before the change. Source: https://peps.python.org/pep-0495/
         is_twice = as_summer
         pick = max if is_twice == (moment.fold == 0) else min
         return pick(summer, standard)
@@ -134,7 +135,7 @@ class CustomZone(tzinfo):
         return None if moment is None else f"{moment:%z}"
 
     def fromutc(self, moment: datetime) -> datetime:
-        """Return *moment*, whose fields are UTC, on the wall."""
+        """Return the local time of *moment*, whose fields are UTC."""
         utc = moment.replace(tzinfo=None)
         standard = -self.bias
         summer = standard - self.daylight_bias
@@ -157,12 +158,12 @@ class CustomZone(tzinfo):
 def working_mask(hours: WorkingHours, window: TimeSpan) -> int:
     """Return the cells of *window* that lie wholly in *hours*.
 
-    What counts is the clock on the wall: an hour that clocks skip is worked by nobody, one that
-    comes twice is worked twice. Hours that end when they start go round the clock.
+    Local time counts: an hour that the clocks skip is no working time, an hour that they repeat
+    counts twice. Hours that end at their start last 24 hours.
     """
     spans: list[TimeSpan] = []
     for regime, offset in _regimes(hours.zone, window):
-        # The night shift of the day before may reach in.
+        # The night shift of the day before may reach into this part.
         day = (regime.start + offset).date() - _DAY
         while (start := datetime.combine(day, hours.start, UTC) - offset) < regime.end:
             if day.weekday() in hours.days:
@@ -193,9 +194,9 @@ def step_mask(zone: tzinfo, step: timedelta, window: TimeSpan) -> int:
 
 
 def _regimes(zone: tzinfo, window: TimeSpan) -> list[tuple[TimeSpan, timedelta]]:
-    """Return *window* cut where clocks change in *zone*, with the offset of each part.
+    """Split *window* where clocks change in *zone*; return the parts with their offsets.
 
-    Looked for day by day: no zone changes twice within one and ends where it was.
+    The search compares offsets day by day: no zone changes twice in a day and ends where it was.
     """
     day, last = _DAY // SLOT_GRID, window.duration // SLOT_GRID - 1
     regimes: list[tuple[TimeSpan, timedelta]] = []
@@ -225,7 +226,7 @@ def _offset_at(zone: tzinfo, window: TimeSpan, cell: int) -> timedelta:
 
 
 def _change(payload: Mapping[str, Any]) -> YearlyChange | None:
-    # Windows says "no summer time" with month 0.
+    # Month 0 means "no summer time" in Windows.
     if not payload.get("month"):
         return None
     return YearlyChange(

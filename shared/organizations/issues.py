@@ -10,7 +10,7 @@ from typing import Final
 
 
 class Responsible(StrEnum):
-    """Who must act."""
+    """The party that must act."""
 
     ENTRA_ADMIN = "entra_admin"
     """The customer's administrator of Entra."""
@@ -20,13 +20,13 @@ class Responsible(StrEnum):
     PLATFORM = "platform"
     """The mentoring platform, over this API."""
     US = "us"
-    """Whoever operates this deployment."""
+    """The operator of this deployment."""
     NOBODY = "nobody"
-    """It passes by itself."""
+    """The issue passes by itself."""
 
 
 class Issue(StrEnum):
-    """What is wrong. The names are stable."""
+    """A named cause of trouble. The names are stable."""
 
     CONSENT_MISSING = "consent_missing"
     CONSENT_WITHDRAWN = "consent_withdrawn"
@@ -70,7 +70,7 @@ class Issue(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What people are told about one issue."""
+    """The texts about one issue."""
 
     meaning: str
     """One sentence."""
@@ -78,10 +78,10 @@ class Remedy:
     remedy: str
     """The exact steps or command."""
     takes_effect: str
-    """How long it takes to have an effect."""
+    """How long the remedy takes to have an effect."""
     link: str | None = None
     to_person: str = "Ask your administrator; they see the reason in the app's diagnosis."
-    """What a participant is told to do."""
+    """The remedy in the words for a participant."""
 
 
 UNCERTAIN: Final = frozenset(
@@ -94,7 +94,7 @@ UNCERTAIN: Final = frozenset(
         Issue.NEEDS_MAILBOX,
     }
 )
-"""Issues that leave open whether it works."""
+"""Issues that leave open whether the capability works."""
 
 BY_AADSTS: Final[Mapping[int, Issue]] = {
     65001: Issue.CONSENT_MISSING,
@@ -129,7 +129,10 @@ BY_AADSTS: Final[Mapping[int, Issue]] = {
     650056: Issue.REGISTRATION_WRONG,
     650057: Issue.REGISTRATION_WRONG,
 }
-"""Entra's numbers: https://learn.microsoft.com/entra/identity-platform/reference-error-codes"""
+"""Issues by Entra's error number.
+
+Source: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+"""
 
 BY_CODE: Final[Mapping[str, Issue]] = {
     "mailboxnotenabledforrestapi": Issue.MAILBOX_NOT_HOSTED,
@@ -143,7 +146,10 @@ BY_CODE: Final[Mapping[str, Issue]] = {
     "errormailrecipientnotfound": Issue.ACCOUNT_GONE,
     "errornofreebusyaccess": Issue.OUT_OF_SCOPE,
 }
-"""Graph's codes, lower case."""
+"""Issues by Graph's error code in lower case.
+
+Source: https://learn.microsoft.com/graph/errors
+"""
 
 LOST_CONSENT: Final = frozenset(
     {
@@ -154,4 +160,4 @@ LOST_CONSENT: Final = frozenset(
         Issue.PERMISSION_MISSING,
     }
 )
-"""What the app's own token or the directory says when the tenant does not let the app in."""
+"""Issues of the app's own token or the directory that show that the tenant blocks the app."""

@@ -216,7 +216,7 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
         None,
         "Nothing: the operator of this service must mend it.",
     ),
-    # --- nobody's fault, or not known
+    # --- passing, or not known
     Issue.THROTTLED: Remedy(
         "Microsoft asks to wait: too many requests at once.",
         Responsible.NOBODY,
