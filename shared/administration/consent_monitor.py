@@ -1,7 +1,7 @@
-"""Notices that a tenant has taken back its approval: one place for every call to Graph.
+"""Detects that a tenant has withdrawn its consent, for every call to Graph.
 
-A denial alone proves nothing, as one person or mailbox may be denied. So it only makes the tenant
-be looked at: by the app's own new token and one call to the directory.
+A denied call alone proves nothing, because one person or mailbox may be denied. So it only triggers
+a check of the tenant: a new token of the app's own and one call to the directory.
 """
 
 import time
@@ -18,12 +18,12 @@ from shared.organizations.model import ConsentState, Organization
 from shared.organizations.ports import OrganizationStore, Probes
 
 RECHECK_INTERVAL_SECONDS: Final = 300.0
-"""How often at most one process looks at one tenant."""
+"""The least time between two checks of one tenant by one process."""
 _REMEMBERED: Final = 10_000
 
 
 class ConsentMonitor:
-    """Looks at tenants that are suspected to have shut the app out."""
+    """Checks tenants where a call was denied."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class ConsentMonitor:
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Ports are asked for when they are needed: the probes call Graph, which calls this."""
+        """Take the ports as callables: the probes call Graph, whose client calls this monitor."""
         self._organizations = organizations
         self._probes = probes
         self._changes = changes
@@ -43,17 +43,20 @@ class ConsentMonitor:
         self._looked_at: dict[TenantId, float] = {}
 
     async def on_denied(self, tenant_id: TenantId) -> None:
-        """Look at the tenant, unless it was just done. Never raises: the denial is what counts."""
+        """Check the tenant's consent after a denied call, at most every 5 minutes per process.
+
+        Swallows its own errors so that the caller's denial propagates.
+        """
         now = self._monotonic()
         if now - self._looked_at.get(tenant_id, float("-inf")) < RECHECK_INTERVAL_SECONDS:
             return
         if len(self._looked_at) >= _REMEMBERED:
             self._looked_at.clear()
-        # Before looking: what the look itself is denied must not lead here again.
+        # Recorded before the check, so that a denied call of the check triggers no second one.
         self._looked_at[tenant_id] = now
         try:
             await self._recheck(tenant_id)
-        except Exception:  # noqa: BLE001 - whatever it is, the caller's own error must come out
+        except Exception:  # noqa: BLE001 - the caller's own error must propagate, not this one
             log_warning("consent.not_looked_at", tenant_id=tenant_id)
 
     async def _recheck(self, tenant_id: TenantId) -> None:
@@ -71,5 +74,5 @@ class ConsentMonitor:
 
 
 def trouble_change(organization: Organization, detail: str, clock: Clock) -> Change:
-    """Return the change that tells the platform of trouble with *organization*."""
+    """Return the change that reports trouble with *organization* to the platform."""
     return Change(organization.id, clock.now(), ChangeKind.TROUBLE, "api", detail=detail)

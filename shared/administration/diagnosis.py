@@ -1,4 +1,4 @@
-"""What the platform sees of a diagnosis: a person named anyhow, findings, remembered."""
+"""Runs a diagnosis for the platform and stores the consent state that it shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from shared.pairings.ports import Directory
 
 @dataclass(frozen=True, slots=True)
 class DiagnosisReport:
-    """What was found, in whom, and the organization as it is known after it."""
+    """The findings, the mailbox they are about, and the organization after the diagnosis."""
 
     organization: Organization
     mailbox: Mailbox | None
@@ -36,10 +36,10 @@ async def run_diagnosis(
 ) -> DiagnosisReport:
     """Diagnose *organization*'s tenant and the person *named* by object id or address, if any.
 
-    What is seen of the consent is remembered: that it came back, or that it is gone.
+    Stores the consent state if the findings show another one: granted again, or withdrawn.
 
     Raises:
-        Invalid: the tenant can be asked, and has nobody of that address.
+        Invalid: the tenant has no user with that address.
     """
     mailbox = await _mailbox(organization, named, directory) if named else None
     findings = await diagnose(organization, mailbox, probes=probes)
@@ -57,7 +57,7 @@ async def _mailbox(organization: Organization, named: str, directory: Directory)
     try:
         person = await directory.find(organization.tenant_id, named)
     except SchedulingError:
-        return None  # that the directory cannot be asked is what the findings will say
+        return None  # the findings report that the directory cannot be read
     if person is None:
         raise Invalid("query.mailbox", "is the address of nobody in the organization's tenant")
     return Mailbox(organization.tenant_id, person.object_id)

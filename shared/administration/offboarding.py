@@ -1,7 +1,7 @@
-"""An organization leaves: everything of it is removed here and at Graph, and counted.
+"""Offboarding: removes all data of an organization, here and at Graph, and counts it.
 
-Every step may be repeated, and finds what an earlier run left: the organization's own row, which
-says that it is leaving, goes last.
+Every step is idempotent and continues after an earlier run. The organization's own row, which
+marks it as closing, is removed last.
 """
 
 import asyncio
@@ -34,7 +34,10 @@ from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
 from shared.subscriptions.renewal import renewal_due_at
 
 TIME_BUDGET: Final = timedelta(seconds=100)
-"""How long one request works: gateways give up after 230 seconds."""
+"""How long one request works: Azure's load balancer ends a request after 230 seconds.
+
+Source: https://learn.microsoft.com/azure/azure-functions/functions-scale#timeout
+"""
 _MAX_CONCURRENCY: Final = 8
 """Mailboxes at the same time."""
 _PAGE: Final = 100
@@ -45,17 +48,17 @@ class TenantRows(Protocol):
     """The rows of a tenant's mailboxes. Every method may raise StoreUnavailable."""
 
     def mailboxes(self, tenant_id: TenantId) -> AsyncIterator[Mailbox]:
-        """Yield each mailbox of the tenant that has rows, once; reads no other tenant's."""
+        """Yield each mailbox of the tenant that has rows, once; reads no rows of other tenants."""
         ...
 
     async def delete_rows(self, mailbox: Mailbox) -> Mapping[str, int]:
-        """Remove every row of *mailbox*; return how many of each kind. Twice is fine."""
+        """Remove every row of *mailbox*; return the count of each kind. Idempotent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class OffboardingPorts:
-    """The ports that offboarding needs, together."""
+    """The ports of offboarding."""
 
     organizations: OrganizationStore
     pairings: PairingStore
@@ -71,19 +74,19 @@ class OffboardingPorts:
 
 @dataclass(slots=True)
 class Removal:
-    """What was removed in one run."""
+    """The counts of one run."""
 
     is_complete: bool = False
-    """False: there is more, run it again."""
+    """False: some data is left, so the caller runs it again."""
     subscriptions: int = 0
-    """Ended at Graph."""
+    """Deleted at Graph."""
     subscriptions_left: int = 0
-    """Graph did not let us: they end by themselves within a week, and what they say is dropped."""
+    """Graph refused to delete these: they expire within a week; their notifications are dropped."""
     sessions: int = 0
     sessions_cancelled: int = 0
-    """In the calendars; only when asked to."""
+    """Cancelled in the calendars, only with *cancel_sessions*."""
     sessions_not_cancelled: int = 0
-    """Graph refused: their organizers must."""
+    """Graph refused to cancel these: their organizers must."""
     pairings: int = 0
     mailboxes: int = 0
     rows: Counter[str] = field(default_factory=Counter)
@@ -96,13 +99,13 @@ class Removal:
 async def offboard(
     organization_id: OrganizationId, *, cancel_sessions: bool, ports: OffboardingPorts
 ) -> Removal:
-    """Remove all that there is of an organization, as far as the time of one request goes.
+    """Remove an organization's data for up to `TIME_BUDGET`; return the counts.
 
-    One that is gone already is no error: then there is nothing to count.
+    Idempotent: an organization that does not exist gives a complete removal without counts.
 
     Raises:
-        Conflict: *cancel_sessions* in an organization where only its people may write.
-        CalendarThrottled, CalendarUnavailable, StoreUnavailable: run it again later.
+        Conflict: *cancel_sessions* in delegated mode, where only the organizers may cancel.
+        CalendarThrottled, CalendarUnavailable, StoreUnavailable: the caller runs it again later.
     """
     removal = Removal()
     try:
@@ -116,7 +119,7 @@ async def offboard(
             remedy="Let the organizers cancel, or repeat without cancel_sessions: the meetings then"
             " stay in the calendars.",
         )
-    # From here on nothing new is begun for it.
+    # A closing organization gets no new sessions, subscriptions or jobs.
     if not organization.is_closing:
         organization = await ports.organizations.save(replace(organization, is_closing=True))
     ends_at = ports.clock.now() + TIME_BUDGET
@@ -149,7 +152,7 @@ async def _remove_mailboxes(
     *,
     cancel: bool,
 ) -> bool:
-    """Clear every mailbox of the tenant; tell whether that was all of them."""
+    """Remove the rows of every mailbox of the tenant; return whether none is left."""
     if organization.tenant_id is None:
         return True
     several: list[Mailbox] = []
@@ -159,7 +162,7 @@ async def _remove_mailboxes(
             continue
         await _remove_batch(several, organization, removal, ports, cancel=cancel)
         several = []
-        # After some work always, so that every run gets further.
+        # Checked only after a batch, so that every run makes progress.
         if ports.clock.now() >= ends_at:
             return False
     await _remove_batch(several, organization, removal, ports, cancel=cancel)
@@ -194,7 +197,7 @@ async def _remove_mailbox(
     *,
     cancel: bool,
 ) -> None:
-    """Clear one mailbox: first what leads to Graph, then the rows that tell of it."""
+    """Remove one mailbox: first its subscription and meetings at Graph, then its rows."""
     reminders = await _end_subscription(mailbox, organization, removal, ports)
     async for session in _organized(mailbox, ports):
         removal.sessions += 1
@@ -210,7 +213,7 @@ async def _remove_mailbox(
 async def _end_subscription(
     mailbox: Mailbox, organization: Organization, removal: Removal, ports: OffboardingPorts
 ) -> list[DueItem]:
-    """End the mailbox's subscription; return what reminds of it."""
+    """Delete the mailbox's subscription at Graph; return its due item, if it has one."""
     subscription = await ports.subscriptions.get(mailbox)
     if subscription is None:
         return []
@@ -219,7 +222,7 @@ async def _end_subscription(
             await ports.graph.delete(mailbox.tenant_id, subscription.id)
             removal.subscriptions += 1
         except (ConsentMissing, CalendarRefused, MailboxUnusable):
-            # The tenant lets us in no more; Graph ends what nobody renews.
+            # Access is revoked, so Graph refuses to delete the subscription; it expires unrenewed.
             removal.subscriptions_left += 1
     due_at = renewal_due_at(subscription)
     return [DueItem(due_at, DueKind.RENEWAL, organization.id, mailbox)] if due_at else []

@@ -1,4 +1,4 @@
-"""How well one organization is followed: what an operator's dashboard shows."""
+"""The health of one organization's synchronization, for an operator's dashboard."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from shared.subscriptions.ports import SubscriptionStore
 from shared.subscriptions.renewal import renewal_due_at
 
 RECENT: Final = 1_000
-"""How many of the last changes are counted."""
+"""The number of the latest changes that are counted."""
 
 
 @dataclass(slots=True)
@@ -26,9 +26,9 @@ class SubscriptionHealth:
 
     active: int = 0
     polling: int = 0
-    """Mailboxes that are read by the clock, because Graph refuses a subscription."""
+    """Mailboxes that are polled, because Graph refuses a subscription."""
     expired: int = 0
-    """Whose life is over without renewal."""
+    """Subscriptions that expired without renewal."""
     oldest_renewal_at: datetime | None = None
     next_due_at: datetime | None = None
     last_push_at: datetime | None = None
@@ -36,11 +36,11 @@ class SubscriptionHealth:
 
 @dataclass(frozen=True, slots=True)
 class LagFigures:
-    """Changes that were found in one way."""
+    """The changes that were found in one way, and their lag."""
 
     count: int
     lag_p50_ms: int | None
-    """From the change in Outlook until it was seen here; None: none of them tells."""
+    """From the change in Outlook until this service read it; None: no change has a lag."""
     lag_p99_ms: int | None
     last_at: datetime | None
 
@@ -51,16 +51,16 @@ class SyncHealth:
 
     organization: Organization
     credential: CredentialInfo | None
-    """None: Key Vault does not show it."""
+    """None: Key Vault does not answer, or this deployment is misconfigured."""
     subscriptions: SubscriptionHealth
     by_push: LagFigures
     by_reconciliation: LagFigures
     counted_since: datetime | None
-    """When the oldest of the counted changes happened."""
+    """The time of the oldest counted change."""
     throttled: int
-    """How often Graph asked this process to wait, in this tenant, since it started."""
+    """The number of times Graph throttled this process in this tenant, since it started."""
     delivery: Delivery | None
-    """How far the platform was told; None: it is not told, but asks."""
+    """The state of the webhook; None: this deployment has none."""
 
 
 async def sync_health(
@@ -73,7 +73,7 @@ async def sync_health(
     throttled: Mapping[TenantId, int],
     deliveries: DeliveryStore | None = None,
 ) -> SyncHealth:
-    """Return how *organization* does at *now*. Raises StoreUnavailable."""
+    """Return the health of *organization* at *now*. Raises StoreUnavailable."""
     recent = await changes.recent(organization.id, RECENT)
     followed = SubscriptionHealth()
     if organization.tenant_id is not None:
@@ -92,7 +92,7 @@ async def sync_health(
 
 
 async def _credential_info(credential: Credential) -> CredentialInfo | None:
-    # A vault that is ill is a reason to look here: the rest is shown all the same.
+    # If Key Vault fails, the operator needs the other figures all the more.
     try:
         return await credential.describe()
     except (StoreUnavailable, Misconfigured):
@@ -100,7 +100,7 @@ async def _credential_info(credential: Credential) -> CredentialInfo | None:
 
 
 def lag_figures(cause: Cause, changes: Iterable[Change]) -> LagFigures:
-    """Return the figures of those *changes* that were found by *cause*."""
+    """Return the figures of the *changes* with *cause*."""
     found = [change for change in changes if change.cause == cause]
     lags = sorted(change.lag_ms for change in found if change.lag_ms is not None)
     return LagFigures(

@@ -1,4 +1,4 @@
-"""Who is calling: what a bearer token proves."""
+"""Authentication by bearer token, and whether an organization may use the service."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class PlatformCaller:
 
 
 async def authenticate_platform(bearer: str | None, *, tokens: TokenVerifier) -> PlatformCaller:
-    """Return the platform, or raise NotAuthenticated for everybody else's tokens."""
+    """Return the platform, or raise NotAuthenticated for the token of another caller."""
     token = await verify_token(bearer, tokens)
     if token.kind is not CallerKind.PLATFORM:
         raise NotAuthenticated("This route is the platform's: it wants the role Platform.Manage.")
@@ -24,7 +24,7 @@ async def authenticate_platform(bearer: str | None, *, tokens: TokenVerifier) ->
 
 
 def is_suspended(organization: Organization) -> bool:
-    """Tell whether nothing may be asked of Graph for *organization*: it left, or took us out."""
+    """Return whether *organization* is leaving or has withdrawn consent: no calls to Graph then."""
     return organization.is_closing or organization.consent in {
         ConsentState.WITHDRAWN,
         ConsentState.DECLINED,
@@ -32,7 +32,7 @@ def is_suspended(organization: Organization) -> bool:
 
 
 def ensure_usable(organization: Organization) -> None:
-    """Raise NotAllowed while nothing may be done, or could be, for *organization*'s people."""
+    """Raise NotAllowed while *organization* is leaving or without its administrator's consent."""
     if organization.is_closing:
         raise NotAllowed("Your organization is leaving this service: its sessions are removed.")
     if organization.consent in {ConsentState.WITHDRAWN, ConsentState.DECLINED}:
@@ -43,7 +43,7 @@ def ensure_usable(organization: Organization) -> None:
 
 
 async def verify_token(bearer: str | None, tokens: TokenVerifier) -> VerifiedToken:
-    """Return what *bearer* proves. Raises NotAuthenticated, without a token too."""
+    """Verify *bearer* and return its claims. Raises NotAuthenticated, also without a token."""
     if not bearer:
         raise NotAuthenticated("A bearer token is missing.")
     return await tokens.verify(bearer)

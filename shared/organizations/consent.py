@@ -1,7 +1,7 @@
-"""Consent: the organization's own link, what comes back from it, and the proof of it all.
+"""Consent: makes the organization's link, handles the callback, and proves the grant.
 
-The browser that comes back proves nothing: anybody can call the callback with any tenant. What
-counts is a token of the app's own for that tenant, and a call that it is good for.
+The callback's parameters prove nothing: any browser can call it with any tenant. The proof is a
+token of the app's own for that tenant, and a call to Graph with it.
 
 Source: https://learn.microsoft.com/entra/identity-platform/v2-admin-consent
 """
@@ -35,7 +35,7 @@ from shared.organizations.ports import (
 LINK_LIFE: Final = timedelta(days=7)
 """How long a consent link may be used."""
 PAUSES: Final = (0.5, 1.5, 2.5)
-"""Seconds between proofs in one request: consent takes a moment to spread."""
+"""Seconds between the attempts to prove a grant in one request: Entra spreads it with a delay."""
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DECLINED: Final = frozenset({"access_denied", "permission_denied", "consent_declined"})
@@ -49,20 +49,20 @@ _SPREADING: Final = frozenset(
         Issue.THROTTLED,
     }
 )
-"""What may pass by waiting a little longer after the admin has approved."""
+"""Issues that may pass shortly after the administrator has approved."""
 
 
 class ConsentOutcome(StrEnum):
-    """What became of a visit to the callback."""
+    """The outcome of a call to the callback."""
 
     GRANTED = "granted"
     SPREADING = "spreading"
-    """Approved, but Microsoft does not show it yet: come back with the same link."""
+    """Approved, but Entra does not show it yet: the administrator repeats the same link."""
     UNPROVEN = "unproven"
-    """Approved, and still the app is kept out, for the reason in *finding*."""
+    """Approved, but the app is still blocked, for the reason in *finding*."""
     DECLINED = "declined"
     REFUSED = "refused"
-    """Entra did not even ask the admin; *code* says why."""
+    """Entra failed before it asked the administrator; *code* is the reason."""
     WRONG_TENANT = "wrong_tenant"
     TENANT_TAKEN = "tenant_taken"
     USED = "used"
@@ -72,7 +72,7 @@ class ConsentOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConsentLink:
-    """Where to send the customer's administrator."""
+    """The link for the customer's administrator."""
 
     url: str
     expires_at: datetime
@@ -80,7 +80,7 @@ class ConsentLink:
 
 @dataclass(frozen=True, slots=True)
 class ConsentAnswer:
-    """What the browser brings back from Entra. None of it is believed."""
+    """The callback's parameters, none of them trusted."""
 
     state: str | None
     tenant: str | None
@@ -91,7 +91,7 @@ class ConsentAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ConsentResult:
-    """What became of it, and for which organization."""
+    """The outcome of a callback, and its organization."""
 
     outcome: ConsentOutcome
     organization: Organization | None = None
@@ -119,7 +119,7 @@ async def make_consent_link(
     signer: Signer,
     clock: Clock,
 ) -> ConsentLink:
-    """Return a new link for *organization*'s administrator; any link made before stops counting.
+    """Make a new link for *organization*'s administrator; earlier links become invalid.
 
     Raises:
         StaleRow: the organization is being changed right now.
@@ -132,7 +132,8 @@ async def make_consent_link(
     query = urlencode(
         {
             "client_id": app.client_id,
-            # All that the registration lists: the only scope that brings application permissions.
+            # `.default` asks for all permissions of the registration, and is the only scope that
+            # covers application permissions.
             "scope": f"{app.graph_url}/.default",
             "redirect_uri": f"{app.public_url}/api/consent/callback",
             "state": state,
@@ -144,13 +145,13 @@ async def make_consent_link(
 
 
 async def complete_consent(answer: ConsentAnswer, *, ports: ConsentPorts) -> ConsentResult:
-    """Return what *answer* leads to, after proving what it claims; remember it.
+    """Prove the claims of *answer*, store the consent and return the outcome.
 
-    The link is used up by a proven grant alone: an admin who declined, or whose consent has not
-    spread yet, may come back with it until it expires.
+    Only a proven grant uses up the link: an administrator who declined, or whose consent has not
+    spread yet, may open it again until it expires.
 
     Raises:
-        StoreUnavailable, Misconfigured: nothing was decided.
+        StoreUnavailable, Misconfigured: no outcome was stored.
     """
     conclusion = await _completed(answer, ports)
     log_event(
@@ -165,7 +166,7 @@ async def complete_consent(answer: ConsentAnswer, *, ports: ConsentPorts) -> Con
 async def recheck_tenant(
     organization: Organization, *, organizations: OrganizationStore, probes: Probes, clock: Clock
 ) -> Organization:
-    """Return *organization* with the state of consent that the tenant itself shows right now."""
+    """Probe the tenant's consent and return *organization* with the present state, stored."""
     findings = await diagnose_tenant(organization, probes=probes)
     return await record_consent(organization, findings, organizations=organizations, clock=clock)
 
@@ -177,9 +178,9 @@ async def record_consent(
     organizations: OrganizationStore,
     clock: Clock,
 ) -> Organization:
-    """Remember what *findings* show of the consent: that it is there, or that it is gone.
+    """Store the consent state that *findings* show: granted or withdrawn.
 
-    What one person or mailbox meets with changes nothing here.
+    Findings about one person or mailbox leave it unchanged.
     """
     shown = consent_state_of(findings)
     if shown is None or shown is organization.consent:
@@ -190,13 +191,13 @@ async def record_consent(
     try:
         saved = await organizations.save(changed)
     except StaleRow:
-        return organization  # somebody else changes it: the next look will show it
+        return organization  # ETag conflict with another change: the next check stores the state
     log_event("consent.changed", organization_id=organization.id, state=shown)
     return saved
 
 
 def consent_state_of(findings: Iterable[Finding]) -> ConsentState | None:
-    """Return what the app's token and the directory show; None: neither way."""
+    """Return the consent state that token and directory show; None if they prove neither."""
     own = {
         finding.capability: finding
         for finding in findings
@@ -216,7 +217,7 @@ async def _completed(answer: ConsentAnswer, ports: ConsentPorts) -> ConsentResul
     if isinstance(opened, ConsentResult):
         return opened
     organization = opened
-    # First: a refusal carries `admin_consent=True` as well.
+    # Checked first, because a refusal has `admin_consent=True` as well.
     if answer.error:
         return await _handle_refusal(organization, answer, ports)
     tenant = (answer.tenant or "").lower()
@@ -232,7 +233,7 @@ async def _completed(answer: ConsentAnswer, ports: ConsentPorts) -> ConsentResul
 
 
 async def _parse_state(state: str | None, ports: ConsentPorts) -> Organization | ConsentResult:
-    """Return the organization whose link this is, or why the link does not count."""
+    """Return the organization of the link, or the result for a link that is not valid."""
     text = await ports.signer.verify(state) if state else None
     if text is None:
         return ConsentResult(ConsentOutcome.TAMPERED)
@@ -257,7 +258,7 @@ async def _handle_refusal(
     code = _code(error, answer.error_description or "")
     if error not in _DECLINED and "65004" not in code:
         return ConsentResult(ConsentOutcome.REFUSED, organization, code=code)
-    # A consent that is there is not lost because somebody declined to give it once more.
+    # A granted consent stays valid when an administrator declines to grant it once more.
     if organization.consent is ConsentState.PENDING:
         declined = replace(
             organization,
@@ -299,7 +300,7 @@ async def _save_grant(claimed: Organization, ports: ConsentPorts) -> ConsentResu
     try:
         return ConsentResult(ConsentOutcome.GRANTED, await ports.organizations.save(granted))
     except StaleRow:
-        # A reload at the same time was first, or the platform changed something.
+        # ETag conflict: a concurrent reload of the page, or a change by the platform, was first.
         return ConsentResult(ConsentOutcome.SPREADING, claimed)
     except Conflict:
         return ConsentResult(ConsentOutcome.TENANT_TAKEN, claimed)
@@ -310,7 +311,7 @@ def _is_propagating(findings: Iterable[Finding]) -> bool:
 
 
 def _code(error: str, description: str) -> str:
-    """Return what may be shown of Entra's refusal: its words come out of the address bar."""
+    """Return Entra's error code, cleaned: the text comes from the URL, so any caller can set it."""
     known = error if re.fullmatch(r"[a-z_]{1,40}", error) else "error"
     number = re.search(r"AADSTS(\d{4,8})", description)
     return f"{known} (AADSTS{number[1]})" if number else known

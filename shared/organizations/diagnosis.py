@@ -1,7 +1,7 @@
-"""Diagnosis: tries each capability an organization needs and says what is wrong.
+"""Diagnosis: probes each capability that an organization needs and names the issue if one fails.
 
-Nothing is concluded from what a token claims, only from what calls answer: a tenant that narrows
-the app in Exchange has no roles in the token at all.
+Only the answers to calls count, never the claims of a token: if a tenant limits the app with
+Exchange's role based access control, the token has no roles at all.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from shared.organizations.ports import (
 
 
 class FindingState(StrEnum):
-    """Whether a capability is there."""
+    """Whether a capability works."""
 
     WORKS = "works"
     FAILS = "fails"
@@ -40,7 +40,7 @@ class FindingState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one capability is like, and what to do about it."""
+    """The state of one capability, and the remedy if it does not work."""
 
     capability: Capability
     state: FindingState
@@ -65,19 +65,20 @@ _MEANS: Final[Mapping[Capability, str]] = {
     Capability.WRITE_AS_APP: "Sessions can be written into the calendar by the app.",
     Capability.SUBSCRIBE: "Changes in the calendar are reported to this service.",
 }
-"""What it means that a capability works."""
+"""The meaning of a finding whose capability works."""
 
 _MAX_CONCURRENCY: Final = 3
-"""Outlook takes four requests at once per app and mailbox; one is left to the person."""
+"""Outlook takes four requests at a time per app and mailbox; one is left for the participant.
+Source: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
 
 
 async def diagnose(
     organization: Organization, mailbox: Mailbox | None, *, probes: Probes
 ) -> list[Finding]:
-    """Return what works for *organization*, for its tenant and for one named *mailbox*.
+    """Probe the capabilities of *organization*'s tenant and, if named, of one *mailbox*.
 
-    The token comes first, as everything needs it; the rest is tried at the same time. Never raises
-    for what Graph or Entra answer.
+    The token is probed first, because the other probes need it; those run concurrently. A refusal
+    of Graph or Entra becomes a finding and is never raised.
     """
     wanted = needed(organization)
     subject = _Subject(organization, mailbox, probes.app)
@@ -105,16 +106,16 @@ async def diagnose(
 
 
 async def diagnose_tenant(organization: Organization, *, probes: Probes) -> list[Finding]:
-    """Return whether the tenant lets the app in at all: its token, and a call it is good for."""
+    """Probe whether the tenant admits the app: by a token, and by one call with it."""
     findings = await diagnose(organization, None, probes=probes)
     return [f for f in findings if f.capability in {Capability.TOKEN, Capability.PROFILES}]
 
 
 async def diagnose_participant(caller: Caller, *, probes: Probes) -> list[Finding]:
-    """Return the caller's own part: whether their calendar can be read, and written as them.
+    """Probe whether the app can read and write the caller's calendar.
 
     Raises:
-        SignInAgain, NotAuthenticated: the caller must bring another token.
+        SignInAgain, NotAuthenticated: the caller needs another token.
     """
     organization, acting = caller.organization, caller.acting
     subject = _Subject(organization, caller.mailbox, probes.app, is_person=True)
@@ -136,7 +137,7 @@ async def diagnose_participant(caller: Caller, *, probes: Probes) -> list[Findin
 
 
 def needed(organization: Organization) -> tuple[Capability, ...]:
-    """Return what *organization*'s modes need."""
+    """Return the capabilities that *organization*'s access mode and sync mode need."""
     settings = organization.settings
     writes_itself = settings.access_mode is AccessMode.APPLICATION
     return (
@@ -154,7 +155,7 @@ def classify_failure(
     seen: Mapping[Capability, ProbeResult] = {},
     consent: ConsentState = ConsentState.PENDING,
 ) -> Issue:
-    """Return what *evidence* of a failure shows, in the light of what else was *seen*."""
+    """Derive the issue from the *evidence* of a failure and the other results *seen*."""
     found = _plain_issue(evidence, seen)
     was_granted = consent in {ConsentState.GRANTED, ConsentState.WITHDRAWN}
     if found is Issue.CONSENT_MISSING and was_granted:
@@ -193,7 +194,7 @@ _BY_HINT: Final[Mapping[ProbeHint | None, Issue]] = {
 
 
 def _of_denial(evidence: ProbeResult, seen: Mapping[Capability, ProbeResult]) -> Issue:
-    """Return what a 403 means: the directory cannot be scoped, mailboxes can."""
+    """Derive the issue of a 403: Exchange can scope the app to mailboxes, not to the directory."""
     if evidence.as_user:
         return Issue.USER_PERMISSION_MISSING
     directory = seen.get(Capability.PROFILES, evidence)
@@ -213,7 +214,7 @@ def _of_subscribing(evidence: ProbeResult, seen: Mapping[Capability, ProbeResult
 
 
 def _of_mailbox(found: Issue, directory: ProbeResult | None) -> Issue:
-    """Return why there is no mailbox, as far as the directory tells."""
+    """Return why there is no mailbox, as far as the directory shows."""
     if directory is None or directory.account is None:
         gone = directory is not None and directory.ok is False and directory.status == 404
         return Issue.ACCOUNT_GONE if gone else found
@@ -244,7 +245,7 @@ def _untried(
 def _probe(
     capability: Capability, organization: Organization, mailbox: Mailbox | None, probes: Probes
 ) -> Awaitable[ProbeResult] | None:
-    """Return the trial of *capability* by the app itself; None if there can be none."""
+    """Return the probe of *capability* by the app itself; None if the app cannot probe it."""
     tenant_id = organization.tenant_id
     if tenant_id is None or capability in {Capability.TOKEN, Capability.WRITE_AS_USER}:
         return None
@@ -263,17 +264,17 @@ def _probe(
 
 
 async def _gather_evidence(
-    trials: Iterable[tuple[Capability, Awaitable[ProbeResult]]],
+    probes: Iterable[tuple[Capability, Awaitable[ProbeResult]]],
 ) -> list[tuple[Capability, ProbeResult]]:
-    """Await all *trials* together; what one of them raises is raised when all have ended."""
-    started = list(trials)
+    """Await all *probes* concurrently; raise the first error after all of them have ended."""
+    started = list(probes)
     turn = asyncio.Semaphore(_MAX_CONCURRENCY)
 
-    async def one(trial: Awaitable[ProbeResult]) -> ProbeResult:
+    async def one(probe: Awaitable[ProbeResult]) -> ProbeResult:
         async with turn:
-            return await trial
+            return await probe
 
-    outcomes = await asyncio.gather(*(one(trial) for _, trial in started), return_exceptions=True)
+    outcomes = await asyncio.gather(*(one(probe) for _, probe in started), return_exceptions=True)
     found = []
     for (capability, _), outcome in zip(started, outcomes, strict=True):
         if isinstance(outcome, BaseException):
@@ -284,18 +285,18 @@ async def _gather_evidence(
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """Whom the findings are about: fills in the table's words."""
+    """The organization and mailbox of the findings: fills in the texts of the remedies."""
 
     organization: Organization
     mailbox: Mailbox | None
     app: AppRegistration
     is_person: bool = False
-    """Told to the participant, not to the platform."""
+    """The reader is the participant, not the platform."""
 
     def finding(
         self, evidence: ProbeResult, seen: Mapping[Capability, ProbeResult] = {}
     ) -> Finding:
-        """Return what *evidence* means."""
+        """Return the finding of *evidence*."""
         if evidence.ok:
             return Finding(evidence.capability, FindingState.WORKS, _MEANS[evidence.capability])
         issue = classify_failure(evidence, seen, self.organization.consent)
@@ -308,8 +309,8 @@ class _Subject:
         evidence: ProbeResult | None = None,
         seen: Mapping[Capability, ProbeResult] = {},
     ) -> Finding:
-        """Return the table's row of *issue* for *capability*."""
-        # Imported here: a cold start need not load the texts, which only a failure shows.
+        """Return the finding of *issue* for *capability*, with the texts of `REMEDIES`."""
+        # Imported here: a cold start does not load the texts, which only a failure needs.
         from shared.organizations.remedies import REMEDIES
 
         row = REMEDIES[issue]

@@ -7,7 +7,7 @@ from enum import StrEnum
 from shared.ids import Mailbox, OrganizationId, TenantId
 
 STEPS_MINUTES = (5, 10, 15, 30, 60)
-"""The distances between slot starts that may be asked for."""
+"""The distances between the starts of slots that a request may have."""
 
 
 class ConsentState(StrEnum):
@@ -20,23 +20,23 @@ class ConsentState(StrEnum):
 
 
 class AccessMode(StrEnum):
-    """Whose rights write into calendars."""
+    """The rights that calendars are written with."""
 
     DELEGATED = "delegated"
     """The signed-in user's, on-behalf-of."""
     APPLICATION = "application"
-    """The app's own; the platform names who acts."""
+    """The app's own; the platform names the acting participant."""
 
 
 class SyncMode(StrEnum):
-    """How answers given in Outlook are found."""
+    """How changes made in Outlook are found: by notifications, or by reading every 5 minutes."""
 
     PUSH = "push"
     POLL = "poll"
 
 
 class OnlineMeetingChoice(StrEnum):
-    """What kind of online meeting is asked for."""
+    """The kind of online meeting that a booking requests."""
 
     AUTO = "auto"
     TEAMS = "teams"
@@ -46,7 +46,7 @@ class OnlineMeetingChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrganizationSettings:
-    """What an organization may choose. Bounds are checked here, so that a bad one cannot exist."""
+    """The settings of an organization. The bounds are checked here, so all instances are valid."""
 
     access_mode: AccessMode = AccessMode.DELEGATED
     sync_mode: SyncMode = SyncMode.PUSH
@@ -63,7 +63,7 @@ class OrganizationSettings:
     retention: timedelta = timedelta(days=30)
     """How long an ended session is kept: 1 to 365 days."""
     owner_address: str | None = None
-    """Whom events about trouble name."""
+    """The contact that the change feed names where there is trouble."""
 
     def __post_init__(self) -> None:
         _between("minimum_notice", self.minimum_notice, timedelta(), timedelta(days=14))
@@ -83,25 +83,25 @@ class Organization:
 
     id: OrganizationId
     tenant_id: TenantId | None
-    """None until consent was proven, unless the platform named the tenant when it created this."""
+    """None before consent is proven, unless the platform named the tenant at creation."""
     created_at: datetime
     consent: ConsentState = ConsentState.PENDING
     consent_changed_at: datetime | None = None
     settings: OrganizationSettings = field(default_factory=OrganizationSettings)
     consent_nonce: str | None = field(default=None, repr=False)
-    """Names the one consent link that counts; None once it was used."""
+    """The nonce of the only valid consent link; None after it was used."""
     is_closing: bool = False
-    """Offboarding has begun: nothing new is started for it."""
+    """Offboarding has begun: no new work is started for this organization."""
     version: str = ""
     """The stored row's etag; empty before it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActingUser:
-    """On whose behalf Graph is called.
+    """The identity that Graph is called with.
 
-    With *assertion* (the caller's own access token): as that user, on-behalf-of. Without: the app
-    by itself, in that mailbox.
+    With *assertion* (the caller's own access token) the app calls as that user, on-behalf-of.
+    Without it the app calls as itself, in that mailbox.
     """
 
     mailbox: Mailbox
@@ -110,7 +110,7 @@ class ActingUser:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A caller who proved to be a person of an organization."""
+    """An authenticated person of an organization."""
 
     organization: Organization
     acting: ActingUser

@@ -1,4 +1,4 @@
-"""What organizations need from outside."""
+"""The ports of organizations: store, tokens, signing, credential, probes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,31 +11,31 @@ from shared.organizations.model import ActingUser, Organization
 
 
 class OrganizationStore(Protocol):
-    """Where organizations are kept. Every method may raise StoreUnavailable."""
+    """The store of organizations. Every method may raise StoreUnavailable."""
 
     async def get(self, organization_id: OrganizationId) -> Organization:
         """Return the organization, or raise NotFound."""
         ...
 
     async def of_tenant(self, tenant_id: TenantId) -> Organization | None:
-        """Return the one organization that *tenant_id* belongs to."""
+        """Return the one organization of *tenant_id*, or None."""
         ...
 
     async def create(self, organization: Organization) -> Organization:
-        """Store a new one. Raises Conflict if the id or the tenant is taken."""
+        """Store a new organization. Raises Conflict if the id or the tenant is taken."""
         ...
 
     async def save(self, organization: Organization) -> Organization:
-        """Replace it if its version is still the stored one, else raise StaleRow.
+        """Replace the organization if its version is the stored one, else raise StaleRow.
 
-        A tenant that appears or changes is claimed first: Conflict if another organization has it.
+        A new or changed tenant is claimed first: Conflict if another organization has it.
         """
         ...
 
     async def list(
         self, *, after: str | None = None, limit: int = 50
     ) -> tuple[Sequence[Organization], str | None]:
-        """Return a page, and the cursor of the next or None."""
+        """Return a page and the cursor of the next one, or None."""
         ...
 
     async def delete(self, organization_id: OrganizationId) -> None:
@@ -44,7 +44,7 @@ class OrganizationStore(Protocol):
 
 
 class CallerKind(StrEnum):
-    """What a token stands for."""
+    """The kind of caller that a token identifies."""
 
     USER = "user"
     """Has the delegated scope `access_as_user`."""
@@ -54,31 +54,31 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """What a checked access token says."""
+    """The claims of a verified access token."""
 
     kind: CallerKind
     tenant_id: TenantId
     object_id: ObjectId
     """The user's, or the service principal's."""
     raw: str = field(repr=False)
-    """The token as it came: the assertion for on-behalf-of."""
+    """The token itself: the assertion for on-behalf-of."""
 
 
 class TokenVerifier(Protocol):
     """Checks bearer tokens of Entra."""
 
     async def verify(self, raw: str) -> VerifiedToken:
-        """Return what *raw* proves.
+        """Verify *raw* and return its claims.
 
         Raises:
             NotAuthenticated: signature, issuer, audience, times, version, scope or role is wrong.
-            CalendarUnavailable: the signing keys cannot be had right now.
+            CalendarUnavailable: the signing keys cannot be read right now.
         """
         ...
 
 
 class Signer(Protocol):
-    """Signs short texts that travel through other hands, such as the state of a consent link.
+    """Signs short texts that pass through a browser, such as the state of a consent link.
 
     Every method may raise StoreUnavailable, Misconfigured.
     """
@@ -88,30 +88,30 @@ class Signer(Protocol):
         ...
 
     async def verify(self, sealed: str) -> str | None:
-        """Return the text, or None if it was not sealed here. Current and previous key count."""
+        """Return the text; None if neither the current nor the previous key signed it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialInfo:
-    """What the app proves itself with right now."""
+    """The credential that the app uses at present."""
 
     kind: str
     """`managed-identity`, `certificate` or `secret`."""
     expires_at: datetime | None
-    """None for the managed identity, where nothing expires, or if the vault was not told."""
+    """None for a managed identity, which never expires, or if Key Vault has no expiry."""
 
 
 class Credential(Protocol):
     """The app's own credential."""
 
     async def describe(self) -> CredentialInfo:
-        """Return it. Raises StoreUnavailable, Misconfigured."""
+        """Return its kind and expiry. Raises StoreUnavailable, Misconfigured."""
         ...
 
 
 class Capability(StrEnum):
-    """What the app must be able to do in a tenant."""
+    """A thing that the app must be able to do in a tenant."""
 
     TOKEN = "token"
     """Get a token of its own for the tenant."""
@@ -125,42 +125,42 @@ class Capability(StrEnum):
 
 
 class ProbeHint(StrEnum):
-    """What the adapter saw that is neither a status nor a code."""
+    """Evidence in an answer that is neither a status nor a code."""
 
     ACCESS_POLICY = "access_policy"
     """Exchange named its application access policy."""
     MISCONFIGURED = "misconfigured"
-    """This deployment has no credential to ask with."""
+    """This deployment has no credential to call Entra with."""
     HANDSHAKE = "handshake"
     """Graph could not reach our webhook."""
     NO_MAILBOX = "no_mailbox"
-    """The subscription service was told by Outlook that there is no such mailbox."""
+    """Outlook answered the subscription service that there is no such mailbox."""
     SHARED = "shared"
     CHALLENGED = "challenged"
-    """Entra demands more of the user than their token shows."""
+    """Entra demands more of the user than their token proves (claims challenge)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the directory tells about a person. None: it may not be read, so it is not known."""
+    """A person's account in the directory. None: the app may not read it, so it is unknown."""
 
     address: str
     """SMTP address, or the user principal name where there is none."""
     is_guest: bool = False
     is_shared: bool | None = None
     is_synced: bool | None = None
-    """Comes from a directory on premises."""
+    """Whether the account is synchronized from a directory on premises."""
     has_exchange_plan: bool | None = None
     is_enabled: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one trial showed."""
+    """The result of one probe."""
 
     capability: Capability
     ok: bool | None
-    """None: no answer, or one that says nothing either way."""
+    """None: no answer, or one that proves neither."""
     status: int = 0
     """HTTP's; 0: no answer."""
     code: str = ""
@@ -168,41 +168,45 @@ class ProbeResult:
     aadsts: int | None = None
     request_id: str = ""
     as_user: bool = False
-    """Tried on-behalf-of a user."""
+    """Probed on-behalf-of a user."""
     hint: ProbeHint | None = None
     account: Account | None = field(default=None, repr=False)
-    """Of `PROFILES` for a mailbox."""
+    """Only in results of `PROFILES` for a mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
 class AppRegistration:
-    """What links and remedies name of this deployment. URLs end without a slash."""
+    """The facts about this deployment in links and remedies. URLs end without a slash."""
 
     client_id: str
     login_url: str
     graph_url: str
     portal_url: str
-    """Where administrators of this cloud work: the Entra admin center."""
+    """The Entra admin center of this cloud."""
     public_url: str
 
 
 class Probes(Protocol):
-    """Tries out single capabilities, live. What is refused is evidence, not an error.
+    """Probes single capabilities with live calls. A refusal is evidence, not an error.
 
-    Trials on-behalf-of a user raise SignInAgain and NotAuthenticated, which only the user can mend.
+    Probes on-behalf-of a user raise SignInAgain and NotAuthenticated, which only the user can
+    mend.
     """
 
     @property
     def app(self) -> AppRegistration:
-        """Return the facts that remedies name."""
+        """Return the facts about this deployment in remedies."""
         ...
 
     async def token(self, tenant_id: TenantId, *, fresh: bool = False) -> ProbeResult:
-        """Get a token of the app's own; *fresh*: not a kept one. Not ok if of another tenant."""
+        """Get a token of the app's own. *fresh*: not from the cache.
+
+        Not ok if the token is of another tenant.
+        """
         ...
 
     async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> ProbeResult:
-        """Look somebody up, or *mailbox*'s owner, with all the directory tells of them."""
+        """Look up *mailbox*'s owner with the whole account, or any one user without *mailbox*."""
         ...
 
     async def schedule(self, acting: ActingUser) -> ProbeResult:
@@ -214,9 +218,9 @@ class Probes(Protocol):
         ...
 
     async def write(self, acting: ActingUser) -> ProbeResult:
-        """Try to write, in a way that changes nothing."""
+        """Attempt a write that changes nothing."""
         ...
 
     async def subscribe(self, mailbox: Mailbox) -> ProbeResult:
-        """Subscribe to the mailbox for a moment, with the real handshake."""
+        """Create a subscription to the mailbox, with the real handshake, and delete it."""
         ...

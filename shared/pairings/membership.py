@@ -1,4 +1,4 @@
-"""Who takes part: from a token to a person of an organization, and to their own pairings."""
+"""Authenticates participants by token, and gives them access to their own pairings only."""
 
 from shared.errors import NotAllowed, NotAuthenticated, NotFound
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId
@@ -17,12 +17,13 @@ async def authenticate_participant(
     organizations: OrganizationStore,
     pairings: PairingStore,
 ) -> Caller:
-    """Return the person who calls, or whom the platform names as *acting*.
+    """Return the participant who calls, or the one that the platform names as *acting*.
 
     Raises:
-        NotAuthenticated: no user's token, or of a tenant that belongs to no organization.
-        NotAllowed: the platform acts for an organization whose people sign in themselves.
-        NotFound: nobody of that organization's pairings is named so.
+        NotAuthenticated: the token is no user's, or its tenant belongs to no organization.
+        NotAllowed: the platform acts for an organization in delegated mode, or a user names
+            *acting*.
+        NotFound: no pairing of that organization has the acting participant.
     """
     token = await verify_token(bearer, tokens)
     if token.kind is CallerKind.PLATFORM:
@@ -32,7 +33,7 @@ async def authenticate_participant(
     organization = await organizations.of_tenant(token.tenant_id)
     if organization is None:
         raise NotAuthenticated("The tenant of this token belongs to no organization here.")
-    # In application mode nobody's own rights are needed: the app writes by itself.
+    # In application mode the app writes with its own rights, so the user's token is not needed.
     is_delegated = organization.settings.access_mode is AccessMode.DELEGATED
     mailbox = Mailbox(token.tenant_id, token.object_id)
     return Caller(organization, ActingUser(mailbox, token.raw if is_delegated else None))
@@ -41,7 +42,10 @@ async def authenticate_participant(
 async def get_own_pairing(
     caller: Caller, pairing_id: PairingId, *, pairings: PairingStore
 ) -> Pairing:
-    """Return the pairing if the caller is in it, else raise NotFound: ids tell nothing."""
+    """Return the pairing if the caller is in it, else raise NotFound.
+
+    The error is the same for pairings of others, so ids cannot be guessed.
+    """
     ensure_usable(caller.organization)
     pairing = await pairings.get(caller.organization.id, pairing_id)
     if pairing.participant(caller.mailbox.object_id) is None:

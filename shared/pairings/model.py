@@ -9,7 +9,7 @@ MAX_PARTICIPANTS = 20
 
 
 class ParticipantRole(StrEnum):
-    """What somebody is in a pairing."""
+    """The role of a participant in a pairing."""
 
     MENTOR = "mentor"
     MENTEE = "mentee"
@@ -17,13 +17,13 @@ class ParticipantRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """One of those who may meet."""
+    """A member of a pairing."""
 
     role: ParticipantRole
     address: str
-    """SMTP address, lower case: what getSchedule and invitations want."""
+    """SMTP address, lower case: getSchedule and invitations need it."""
     object_id: ObjectId | None = None
-    """Absent for somebody outside the tenant."""
+    """None for a participant outside the tenant."""
     required: bool = True
 
 
@@ -45,14 +45,14 @@ class Pairing:
             raise ValueError("a participant is named twice")
 
     def participant(self, object_id: ObjectId) -> Participant | None:
-        """Return the participant with *object_id*, if they are one."""
+        """Return the participant with *object_id*, or None."""
         return next((p for p in self.participants if p.object_id == object_id), None)
 
     def mailbox(self, participant: Participant) -> Mailbox | None:
-        """Return *participant*'s mailbox; None for somebody outside the tenant."""
+        """Return *participant*'s mailbox; None for a participant outside the tenant."""
         return Mailbox(self.tenant_id, participant.object_id) if participant.object_id else None
 
     @property
     def default_title(self) -> str:
-        """Return what a session is called in Outlook when nobody says otherwise."""
+        """Return the title in Outlook of a session that is booked without one."""
         return "Mentoring session" if len(self.participants) == 2 else "Group mentoring session"

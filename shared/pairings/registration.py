@@ -1,4 +1,4 @@
-"""Registering who may meet: addresses become people of the tenant, and people get addresses."""
+"""Registers pairings: looks up object ids by address and addresses by object id."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _MAX_CONCURRENCY: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class NamedParticipant:
-    """Somebody as the platform names them: by address, by object id, or by both."""
+    """A participant as the platform names them: by address, by object id, or by both."""
 
     role: ParticipantRole
     address: str | None
@@ -33,14 +33,14 @@ async def register_pairing(
     directory: Directory,
     pairings: PairingStore,
 ) -> Pairing:
-    """Store the pairing, new or in place of what was there.
+    """Insert or replace the pairing.
 
-    Whoever is named by address alone is looked up in the tenant: nobody there means somebody from
-    outside, who is invited by mail. Whoever is named by both is believed.
+    A participant named by address alone is looked up in the tenant; one that is not found there is
+    from outside and is invited by mail. A participant named by both is not looked up.
 
     Raises:
-        Invalid: a participant is nobody, or named twice.
-        Conflict: somebody must be looked up, and the tenant has not approved the app.
+        Invalid: a participant does not exist, or is named twice.
+        Conflict: a participant must be looked up, and the tenant has not approved the app.
         CalendarThrottled, CalendarUnavailable, ConsentMissing: the directory does not answer.
     """
     if organization.is_closing:
@@ -72,7 +72,7 @@ async def _resolved(
         async with turn:
             return await _participant(tenant_id, index, who, directory)
 
-    # Not a TaskGroup: the first error as it is, and of several the first person's.
+    # Not a TaskGroup: of several errors the first participant's is raised, and not in a group.
     outcomes = await asyncio.gather(
         *(resolve(index, who) for index, who in enumerate(named)), return_exceptions=True
     )

@@ -1,4 +1,4 @@
-"""A subscription: Graph's promise to call us about one mailbox."""
+"""A subscription: Graph notifies our webhook about the events of one mailbox until it expires."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,7 +7,10 @@ from enum import StrEnum
 from shared.ids import Mailbox, OrganizationId, SubscriptionId
 
 SUBSCRIPTION_LIFETIME = timedelta(minutes=10_000)
-"""What is asked for: the live service refuses more than 10,070 minutes."""
+"""The requested life: the live service refuses more than 10,070 minutes.
+
+Documented are 10,080 minutes. Source: https://learn.microsoft.com/graph/api/resources/subscription
+"""
 RENEWAL_INTERVAL = SUBSCRIPTION_LIFETIME / 2
 
 
@@ -16,12 +19,12 @@ class SubscriptionState(StrEnum):
 
     ACTIVE = "active"
     POLLING = "polling"
-    """No subscription can be had: reconciliation alone finds what happens."""
+    """Graph refuses a subscription: reconciliation alone finds the changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What we know of the one subscription of a mailbox."""
+    """The state of the one subscription of a mailbox."""
 
     organization_id: OrganizationId
     mailbox: Mailbox
@@ -34,5 +37,5 @@ class Subscription:
     renewed_at: datetime | None = None
     last_push_at: datetime | None = None
     failure: str = ""
-    """Graph's code for why there is none."""
+    """Graph's error code, if it refused the subscription."""
     version: str = ""

@@ -1,4 +1,4 @@
-"""What to do about subscriptions that come due. Pure."""
+"""Decides which subscriptions to renew, recreate or remove. Pure functions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from shared.subscriptions.model import RENEWAL_INTERVAL, Subscription, Subscript
 
 @dataclass(frozen=True, slots=True)
 class RenewalPlan:
-    """Each subscription is named once; a mailbox in none of these is left alone."""
+    """The subscriptions by action, each at most once; the others stay as they are."""
 
     renew: tuple[Subscription, ...]
     """Half of their life is over."""
     recreate: tuple[Subscription, ...]
-    """Expired, or polling so far: worth another try."""
+    """Expired, or refused so far: the next attempt may succeed."""
     remove: tuple[Subscription, ...]
-    """Nobody needs them any more: their organizer has no upcoming session."""
+    """No longer needed: their organizer has no upcoming session."""
 
 
 def plan_renewals(
     subscriptions: Iterable[Subscription], needed: Mapping[Mailbox, bool], now: datetime
 ) -> RenewalPlan:
-    """Return what to do at *now*. *needed*: which mailboxes organize an upcoming session."""
+    """Plan the actions at *now*. *needed*: whether a mailbox organizes an upcoming session."""
     unique = {s.mailbox: s for s in subscriptions}.values()
     wanted = [s for s in unique if needed.get(s.mailbox, False)]
     return RenewalPlan(
@@ -41,7 +41,7 @@ def renewal_due_at(subscription: Subscription) -> datetime | None:
 
 
 def is_alive(subscription: Subscription, now: datetime) -> bool:
-    """Tell whether Graph still keeps *subscription* at *now*."""
+    """Return whether *subscription* is active and unexpired at *now*."""
     return (
         subscription.state is SubscriptionState.ACTIVE
         and subscription.expires_at is not None
