@@ -1,11 +1,11 @@
-"""What time it is, as something a test can decide."""
+"""The clock, as a port that tests replace."""
 
 from datetime import UTC, datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the present instant."""
+    """A source of the present time."""
 
     def now(self) -> datetime:
         """Return the present instant in UTC."""

@@ -1,4 +1,4 @@
-"""Several things at once, but never too many."""
+"""Concurrent calls with a limit."""
 
 import asyncio
 from collections.abc import Awaitable, Iterable
@@ -8,9 +8,10 @@ _T = TypeVar("_T")
 
 
 async def gather_limited(calls: Iterable[Awaitable[_T]], *, at_once: int = 8) -> list[_T]:
-    """Await *calls* and return their answers in order; raise the first error as it is.
+    """Await *calls*, at most *at_once* concurrently; return their results in order.
 
-    The others are then cancelled. What was not begun is not begun.
+    The first error is raised itself, not in a group. Running calls are then cancelled, and calls
+    that have not started never start.
     """
     turn = asyncio.Semaphore(at_once)
 
@@ -28,5 +29,5 @@ async def gather_limited(calls: Iterable[Awaitable[_T]], *, at_once: int = 8) ->
     finally:
         for call in waiting:
             if asyncio.iscoroutine(call):
-                call.close()  # those that never had their turn; no harm to the others
+                call.close()  # needed for calls that never started, harmless for the others
     return [task.result() for task in tasks]

@@ -1,13 +1,13 @@
-"""Everything that can go wrong and has a name.
+"""The errors of this service.
 
 SchedulingError
 ├── Invalid                       the request is not understood; names the field
 ├── NotAuthenticated              no valid token
 │   └── SignInAgain               the tenant demands more of the user (claims challenge)
-├── NotAllowed                    who is asking is known, and may not
+├── NotAllowed                    the caller is known, and may not do this
 ├── NotFound                      no such thing for this caller
 ├── Conflict                      the state does not allow it
-│   ├── SlotTaken                 somebody is busy, or another session holds the time
+│   ├── SlotTaken                 a participant is busy, or another session holds the time
 │   ├── SlotUnknown               a calendar could not be read: unknown is not free
 │   ├── StaleRow                  the row changed since it was read
 │   └── MailboxUnusable           the person has no calendar that Graph can reach
@@ -15,12 +15,12 @@ SchedulingError
 ├── KeyReused                     the Idempotency-Key belongs to another request
 ├── ConsentMissing                the tenant has not granted what the call needs
 ├── CalendarError                 Graph or Entra did not do it
-│   ├── CalendarThrottled         asked to wait
-│   ├── CalendarUnavailable       worth trying again
+│   ├── CalendarThrottled         Graph asked to wait
+│   ├── CalendarUnavailable       a later retry may succeed
 │   ├── CalendarRefused           a definite no, with Graph's code
 │   └── EventGone                 the event is not there any more
 ├── StoreUnavailable              Table Storage or a queue did not answer
-├── TookTooLong                   nobody should wait longer
+├── TookTooLong                   the request's time limit is over
 └── Misconfigured                 a setting or secret of this deployment is wrong
 """
 
@@ -29,7 +29,7 @@ from typing import Any
 
 
 class SchedulingError(Exception):
-    """Base of all errors of this service. *remedy*: what somebody can do about it."""
+    """Base of all errors of this service. *remedy*: an action that mends it, for people."""
 
     remedy: str | None = None
 
@@ -48,7 +48,7 @@ class Invalid(SchedulingError):
 
 
 class NotAuthenticated(SchedulingError):
-    """No token, or one that proves nothing here."""
+    """There is no token, or it is not valid here."""
 
 
 class SignInAgain(NotAuthenticated):
@@ -64,7 +64,7 @@ class NotAllowed(SchedulingError):
 
 
 class NotFound(SchedulingError):
-    """No such thing for this caller; whether others have it is not told."""
+    """There is no such thing for this caller. The error is the same if another caller has it."""
 
 
 class Conflict(SchedulingError):
@@ -72,7 +72,7 @@ class Conflict(SchedulingError):
 
 
 class SlotTaken(Conflict):
-    """Somebody is not free then. *alternatives*: slots that were free, nearest first.
+    """A participant is not free. *alternatives*: slots that were free, nearest first.
 
     *conflicts*: the dates of a series that are not free, each with its alternatives.
     """
@@ -99,11 +99,11 @@ class SlotUnknown(Conflict):
 
 
 class StaleRow(Conflict):
-    """The row changed since it was read: read again, decide again."""
+    """ETag conflict: the row changed since it was read. The caller reads it and decides again."""
 
 
 class MailboxUnusable(Conflict):
-    """The person's mailbox cannot be reached by Graph. *code*: Graph's word for it."""
+    """Graph cannot reach the person's mailbox. *code*: Graph's error code."""
 
     def __init__(self, message: str, *, code: str, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
@@ -123,7 +123,7 @@ class KeyReused(SchedulingError):
 
 
 class ConsentMissing(SchedulingError):
-    """The tenant has not granted what the call needs. *aadsts*: Entra's number, if it said one."""
+    """The tenant has not granted what the call needs. *aadsts*: Entra's error number, if known."""
 
     def __init__(
         self, message: str, *, aadsts: int | None = None, remedy: str | None = None
@@ -133,10 +133,10 @@ class ConsentMissing(SchedulingError):
 
 
 class CalendarError(SchedulingError):
-    """Graph or Entra did not do it.
+    """A call to Graph or Entra failed.
 
-    *code* is theirs, *status* HTTP's (0: no answer), *request_id* what Microsoft's support asks
-    for.
+    *code*: Microsoft's error code. *status*: of HTTP, 0 without an answer. *request_id*: Microsoft's
+    support asks for it.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class CalendarError(SchedulingError):
 
 
 class CalendarThrottled(CalendarError):
-    """Graph asked to wait *retry_after_seconds* (None: it did not say how long)."""
+    """Graph asked to wait *retry_after_seconds* (None: the answer has no time)."""
 
 
 class CalendarUnavailable(CalendarError):
@@ -165,7 +165,7 @@ class CalendarUnavailable(CalendarError):
 
 
 class CalendarRefused(CalendarError):
-    """A definite no."""
+    """Graph definitely refused: a retry gets the same answer."""
 
 
 class EventGone(CalendarError):
@@ -173,11 +173,11 @@ class EventGone(CalendarError):
 
 
 class StoreUnavailable(SchedulingError):
-    """Our storage did not answer; worth trying again."""
+    """Our storage did not answer; a later retry may succeed."""
 
 
 class TookTooLong(SchedulingError):
-    """The time that anybody should wait was over; the outcome of a write is unknown."""
+    """The request exceeded its time limit; the outcome of a write is unknown."""
 
 
 class Misconfigured(SchedulingError):

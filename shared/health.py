@@ -1,4 +1,4 @@
-"""Whether the parts that a deployment stands on answer."""
+"""The health check: whether the services that a deployment depends on answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +12,10 @@ HealthCheck = Callable[[], Awaitable[None]]
 
 
 async def check_health(dependencies: Mapping[str, HealthCheck]) -> dict[str, str]:
-    """Return for each part `ok`, or the kind of error it gave. Never raises for a part."""
+    """Return for each dependency `ok`, `no answer` or the class of its error.
+
+    Never raises the error of a dependency.
+    """
     states = await asyncio.gather(*(_state(probe) for probe in dependencies.values()))
     return dict(zip(dependencies, states, strict=True))
 

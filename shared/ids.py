@@ -1,4 +1,4 @@
-"""Ids, each with a type of its own, so that one cannot be passed for another."""
+"""Ids, each with its own type, so that the type checker finds one passed for another."""
 
 from dataclasses import dataclass
 from typing import NewType
@@ -17,15 +17,18 @@ TenantId = NewType("TenantId", str)
 ObjectId = NewType("ObjectId", str)
 """A user in a directory, a lower-case GUID."""
 EventId = NewType("EventId", str)
-"""Graph's immutable id of an event: case-sensitive, valid in one mailbox only."""
+"""Graph's immutable id of an event: case-sensitive, valid in one mailbox only.
+
+Source: https://learn.microsoft.com/graph/outlook-immutable-id
+"""
 ICalUid = NewType("ICalUid", str)
-"""The same in the organizer's and every attendee's calendar."""
+"""An event's id that is the same in the organizer's and every attendee's calendar."""
 SubscriptionId = NewType("SubscriptionId", str)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mailbox:
-    """A participant's calendar, addressed as Graph and our tables do."""
+    """A participant's mailbox, addressed as in Graph and in our tables."""
 
     tenant_id: TenantId
     object_id: ObjectId

@@ -1,4 +1,4 @@
-"""Jobs: the work that a queue carries, what comes due and when, and in which batches."""
+"""Jobs of the queue, due items, and the batches that make jobs of due items."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,27 +11,27 @@ from shared.ids import Mailbox, OrganizationId, SessionId, TenantId
 
 _PAGE: Final = 2_000
 _SPACING: Final = timedelta(milliseconds=500)
-"""Between two batches: 120 requests a minute to Graph are this work's own budget, so that it never
-crowds users out."""
+"""The time between two batches: background work has a budget of 120 requests a minute to Graph, so
+that it leaves room for the requests of users."""
 _BATCHES_PER_TICK: Final = 600
-"""What a tick of five minutes has room for at that pace: 12,000 sessions."""
+"""The batches that fit into a tick of five minutes with that spacing: 12,000 sessions."""
 
 
 class JobKind(StrEnum):
-    """What the `jobs` queue carries."""
+    """The kind of a job."""
 
     VERIFY = "verify"
-    """See whether a booking got through; finish it or undo it."""
+    """Check whether a booking reached Outlook; finish it or undo it."""
     SETTLE = "settle"
-    """See whether a reschedule or a cancellation got through; finish it or undo it."""
+    """Check whether a reschedule or a cancellation reached Outlook; finish it or undo it."""
     SERIES = "series"
-    """See whether a change of a series got through; finish it or undo it."""
+    """Check whether a change of a series reached Outlook; finish it or undo it."""
     FOLLOW_SERIES = "follow_series"
-    """Read a series' occurrences: their ids, and what people did to them."""
+    """Read a series' occurrences: their ids, and the changes made in Outlook."""
     LINK = "link"
-    """Look for the link of an online meeting that comes late."""
+    """Read the join link of an online meeting, which Graph creates asynchronously."""
     SUBSCRIBE = "subscribe"
-    """Make sure that a mailbox has a subscription."""
+    """Create a mailbox's subscription if it has none."""
     RENEW = "renew"
     RECONCILE = "reconcile"
     PURGE = "purge"
@@ -40,7 +40,7 @@ class JobKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work for later: ids only."""
+    """Work for the queue worker. Ids and times only."""
 
     kind: JobKind
     organization_id: OrganizationId
@@ -48,7 +48,7 @@ class Job:
     session_ids: tuple[SessionId, ...] = ()
     """As many as *mailboxes*, pairwise, or empty."""
     due_ats: tuple[datetime, ...] = ()
-    """When each came due: these rows of `Due` are removed once the work is done."""
+    """The due time of each mailbox's item: these due items are removed when the work is done."""
     attempt: int = 0
 
 
@@ -56,24 +56,24 @@ class JobQueue(Protocol):
     """The `jobs` queue."""
 
     async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:
-        """Queue *job*, to be seen after *delay*. Raises StoreUnavailable."""
+        """Queue *job*, visible after *delay*. Raises StoreUnavailable."""
         ...
 
 
 class DueKind(StrEnum):
-    """Why something comes due."""
+    """The kind of a due item."""
 
     RENEWAL = "renewal"
     """A subscription reaches half of its life; *key* is empty."""
     RECONCILIATION = "reconciliation"
-    """A session is to be read again; *key* is the session id."""
+    """A session must be read again; *key* is the session id."""
     PURGE = "purge"
     """An ended session's retention is over; *key* is the session id."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class DueItem:
-    """One thing to do at *due_at*. A hint: who does it looks whether it is still wanted."""
+    """Work that comes due at *due_at*. Only a hint: the worker checks whether it is still needed."""
 
     due_at: datetime
     kind: DueKind
@@ -83,7 +83,7 @@ class DueItem:
 
 
 class DueStore(Protocol):
-    """The work that comes due. Writing the same item twice is one item."""
+    """The store of due items. Writing the same item twice stores one item."""
 
     async def put(self, items: Iterable[DueItem]) -> None:
         """Write *items*.
@@ -94,11 +94,11 @@ class DueStore(Protocol):
         ...
 
     def due(self, kind: DueKind, now: datetime, *, page: int = 100) -> AsyncIterator[list[DueItem]]:
-        """Yield what of *kind* is due at *now*, earliest first, in pages; reads nothing else."""
+        """Yield the items of *kind* due at *now*, earliest first, in pages; reads no other rows."""
         ...
 
     async def remove(self, items: Iterable[DueItem]) -> None:
-        """Remove *items*; absent ones are no error."""
+        """Remove *items*; an absent item is no error."""
         ...
 
     async def oldest(self, kind: DueKind) -> DueItem | None:
@@ -107,11 +107,14 @@ class DueStore(Protocol):
 
 
 BATCH: Final = 20
-"""Requests in one `$batch` of Graph."""
+"""The most requests in one `$batch` of Graph.
+
+Source: https://learn.microsoft.com/graph/json-batching
+"""
 
 
 def batch_due_items(items: Sequence[DueItem]) -> list[list[DueItem]]:
-    """Return *items* in groups of one organization and at most 20."""
+    """Group *items* into batches of one organization and at most 20 items."""
     grouped: dict[tuple[str, TenantId], list[DueItem]] = {}
     for item in items:
         grouped.setdefault((item.organization_id, item.mailbox.tenant_id), []).append(item)
@@ -123,7 +126,7 @@ def batch_due_items(items: Sequence[DueItem]) -> list[list[DueItem]]:
 
 
 def job_for_batch(kind: JobKind, batch: Sequence[DueItem]) -> Job:
-    """Return the job that does *batch*."""
+    """Return the job of *batch*."""
     return Job(
         kind,
         batch[0].organization_id,
@@ -134,7 +137,7 @@ def job_for_batch(kind: JobKind, batch: Sequence[DueItem]) -> Job:
 
 
 def due_items(kind: DueKind, job: Job) -> list[DueItem]:
-    """Return the `Due` items that *job* was made of."""
+    """Return the due items that *job* was made of."""
     keys: Sequence[str] = job.session_ids or ("",) * len(job.mailboxes)
     return [
         DueItem(at, kind, job.organization_id, mailbox, key)
@@ -143,7 +146,10 @@ def due_items(kind: DueKind, job: Job) -> list[DueItem]:
 
 
 def postpone(items: Iterable[DueItem], until: datetime) -> list[DueItem]:
-    """Return *items* due *until* at the earliest, on the minute: several who put them off agree."""
+    """Return *items* due at *until* or later, rounded up to the minute.
+
+    The rounding lets several workers that postpone the same item write the same row.
+    """
     on_the_minute = until.replace(second=0, microsecond=0)
     later = on_the_minute if on_the_minute == until else on_the_minute + timedelta(minutes=1)
     return [replace(item, due_at=later) for item in items]
@@ -152,15 +158,17 @@ def postpone(items: Iterable[DueItem], until: datetime) -> list[DueItem]:
 async def enqueue_due_items(
     kind: DueKind, job: JobKind, *, jobs: JobQueue, due: DueStore, clock: Clock
 ) -> int:
-    """Queue a job of kind *job* for each batch of what is due; return how many items.
+    """Queue a job of kind *job* for each batch of due items; return the number of items.
 
-    A tick queues at most `_BATCHES_PER_TICK` jobs, spaced by `_SPACING`: what is left stays due.
+    A tick queues at most `_BATCHES_PER_TICK` jobs, spaced by `_SPACING`; the rest stays due.
     """
     count = number = 0
     async for page in due.due(kind, clock.now(), page=_PAGE):
         for batch in batch_due_items(page):
             if number == _BATCHES_PER_TICK:
-                return count  # the rest is still due at the next tick: no stampede
+                return (
+                    count  # the rest stays due for the next tick, so that no backlog floods Graph
+                )
             await jobs.put(job_for_batch(job, batch), delay=number * _SPACING)
             count += len(batch)
             number += 1

@@ -1,8 +1,8 @@
-"""Telling the platform what happened, in order, at least once: the change feed as webhooks.
+"""Delivers the change feed to the platform's webhook: in order, at least once.
 
-One delivery per organization at a time, by a lease on the row that knows how far the platform has
-heard. What it did not take comes again, the same batch under the same id, at growing distances and
-for as long as the feed keeps it.
+A lease on the organization's delivery row allows one delivery at a time; the row also has the
+cursor after the last delivered change. A refused batch is retried unchanged under the same id, with
+growing backoff, for as long as the feed keeps its changes.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from shared.organizations.model import Organization
 BATCH: Final = 100
 """Changes in one message."""
 _BATCHES: Final = 20
-"""Messages in one run; what is more waits for the next."""
+"""Messages in one run; the rest is left for the next run."""
 LEASE: Final = timedelta(seconds=30)
 _RETRY_SOON: Final = timedelta(seconds=1)
 BACKOFF: Final = (
@@ -38,12 +38,12 @@ BACKOFF: Final = (
     timedelta(minutes=30),
     timedelta(hours=1),
 )
-"""How long to wait after each failure in a row; the last one from then on."""
+"""The wait after each consecutive failure; the last one repeats."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPorts:
-    """The ports that telling the platform needs."""
+    """The ports of webhook delivery."""
 
     changes: ChangeStore
     deliveries: DeliveryStore
@@ -52,24 +52,24 @@ class DeliveryPorts:
 
 
 async def deliver(organization: Organization, *, ports: DeliveryPorts) -> timedelta | None:
-    """Tell the platform what it has not heard of *organization*.
+    """Deliver the organization's pending changes to the platform's webhook.
 
-    Returns after what time to look again: because there is more, because the platform did not take
-    it, or because somebody else is at it. None: all is told, or somebody will come anyhow.
+    Returns the delay before the next run: if changes are left, if the platform refused them, or if
+    another worker holds the lease. None: all changes are delivered, or a retry is queued already.
 
     Raises:
-        StoreUnavailable: the same again is safe.
+        StoreUnavailable: a retry is safe.
     """
     known = await ports.deliveries.get(organization.id)
     now = ports.clock.now()
     if known.lease_until is not None and known.lease_until > now:
         return known.lease_until - now + _RETRY_SOON
     if known.retry_at is not None and known.retry_at > now + _RETRY_SOON:
-        return None  # whoever failed has queued the next attempt
+        return None  # the run that failed has queued the next attempt
     try:
         return await _deliver(organization, known, ports)
     except StaleRow:
-        return LEASE  # somebody else was faster
+        return LEASE  # ETag conflict: another worker took the lease
 
 
 async def _deliver(
@@ -79,16 +79,16 @@ async def _deliver(
     for _ in range(_BATCHES):
         held = replace(known, lease_until=clock.now() + LEASE)
         known = await deliveries.save(organization.id, held)
-        # A batch that was refused comes again as it was: its id says so.
+        # A refused batch is sent again with the same changes, because its id is the same.
         found, cursor = await ports.changes.after(
             organization.id, known.cursor, known.refused or BATCH
         )
         if not found or cursor is None:
             await deliveries.save(organization.id, replace(known, lease_until=None, retry_at=None))
             return None
-        said = message(organization, found, cursor, clock.now())
+        payload = message(organization, found, cursor, clock.now())
         try:
-            await ports.receiver.send(_id(organization, known.cursor, cursor), said)
+            await ports.receiver.send(_id(organization, known.cursor, cursor), payload)
         except DeliveryRefused as refused:
             return await _postpone(organization, known, len(found), refused, ports)
         last = found[-1]
@@ -142,9 +142,9 @@ async def _postpone(
 def message(
     organization: Organization, changes: Sequence[Change], cursor: str, now: datetime
 ) -> Mapping[str, Any]:
-    """Return what the platform is told: JSON values, ids and states only.
+    """Return the message to the webhook: JSON values with ids and states only.
 
-    Where there is trouble, also whom the organization named for it.
+    If a change reports trouble, the message also has the address of the organization's owner.
     """
     data: dict[str, Any] = {
         "organization_id": organization.id,

@@ -1,4 +1,4 @@
-"""What happened to a session, in order, and how it was found out."""
+"""Changes: the entries of the feed that the platform reads."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from shared.ids import OrganizationId, PairingId, SessionId
 
 
 class ChangeKind(StrEnum):
-    """What happened."""
+    """The kind of a change."""
 
     SCHEDULED = "session.scheduled"
     RESCHEDULED = "session.rescheduled"
@@ -24,7 +24,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that happened. Ids, states and times only."""
+    """One entry of the change feed. Ids, states and times only."""
 
     organization_id: OrganizationId
     at: datetime
@@ -34,9 +34,9 @@ class Change:
     pairing_id: PairingId | None = None
     session_id: SessionId | None = None
     lag_ms: int | None = None
-    """How long after it happened in Outlook it was seen here, where Outlook says when."""
+    """The time from the change in Outlook until this service read it, if Outlook has that time."""
     detail: str = ""
-    """A state or reason out of the models' own words."""
+    """A value of one of our enums: a state or a reason."""
 
     def as_values(self) -> dict[str, Any]:
         """Return the fields as JSON values, without the organization and the instant."""

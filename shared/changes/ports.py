@@ -1,4 +1,4 @@
-"""What the change feed needs from outside."""
+"""The ports of the change feed: its store, the delivery state and the webhook."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class ChangeStore(Protocol):
     """The change feed of each organization. Every method may raise StoreUnavailable."""
 
     async def append(self, changes: Iterable[Change]) -> None:
-        """Add *changes* at the end."""
+        """Append *changes* to their feeds."""
         ...
 
     async def after(
@@ -21,8 +21,8 @@ class ChangeStore(Protocol):
     ) -> tuple[Sequence[Change], str | None]:
         """Return up to *limit* changes after *cursor*, oldest first, and the cursor after them.
 
-        Nothing new: the same cursor again. Whoever has seen a change has missed none before it.
-        Raises Invalid for a cursor that was not given out here.
+        Without new changes the same cursor is returned. No change appears later before one that
+        was returned already. Raises Invalid for a cursor that this store did not return.
         """
         ...
 
@@ -33,51 +33,51 @@ class ChangeStore(Protocol):
     async def delete(
         self, organization_id: OrganizationId, *, before: datetime | None = None
     ) -> int:
-        """Remove the oldest changes, as far as they are before *before*, or all; return how many.
+        """Remove the changes before *before*, or all; return their number.
 
-        Cursors go on working, unless all are removed: that is for an organization that is gone.
+        Cursors stay valid unless all changes are removed, which only offboarding does.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How far the platform has heard of an organization."""
+    """The state of an organization's delivery to the webhook."""
 
     cursor: str | None = None
-    """After the last change it took; None: it has taken none."""
+    """The cursor after the last delivered change; None: no change was delivered."""
     delivered_at: datetime | None = None
     lease_until: datetime | None = None
-    """While somebody delivers; longer ago, they died."""
+    """The end of a worker's lease; in the past if the worker crashed."""
     failures: int = 0
-    """In a row."""
+    """Consecutive failures."""
     failing_since: datetime | None = None
     retry_at: datetime | None = None
     refused: int = 0
-    """How many changes the message had that was refused: it is sent again as it was."""
+    """The number of changes in the refused message, which is sent again unchanged."""
     version: str = ""
-    """The stored row's; empty before it is stored."""
+    """The stored row's etag; empty before it is stored."""
 
 
 class DeliveryStore(Protocol):
-    """How far each organization's feed was told. Every method may raise StoreUnavailable."""
+    """The store of delivery states. Every method may raise StoreUnavailable."""
 
     async def get(self, organization_id: OrganizationId) -> Delivery:
-        """Return it; a fresh one if nothing was ever delivered."""
+        """Return the organization's state; a new one if there is no row."""
         ...
 
     async def save(self, organization_id: OrganizationId, delivery: Delivery) -> Delivery:
-        """Store it under its version. Raises StaleRow if somebody else was first."""
+        """Insert or replace the state. Raises StaleRow on an ETag conflict."""
         ...
 
 
 class DeliveryRefused(Exception):
-    """The platform did not take a message; a word for why. No caller ever hears of it."""
+    """The platform refused a message; the text is the reason. Never part of an HTTP reply."""
 
 
 class WebhookClient(Protocol):
     """The platform's endpoint."""
 
     async def send(self, message_id: str, message: Mapping[str, Any]) -> None:
-        """Send *message*, the same id meaning the same message. Raises DeliveryRefused."""
+        """Send *message*; a retry has the same *message_id*. Raises DeliveryRefused."""
         ...

@@ -1,4 +1,4 @@
-"""What the webhook does with a delivery: believe what proves itself, group it, pass it on."""
+"""Webhook intake: verifies client states, groups notifications by mailbox, enqueues them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from shared.subscriptions.ports import ClientStateSigner
 
 @dataclass(frozen=True, slots=True)
 class RawNotification:
-    """One notification as it came, nothing of it believed yet."""
+    """One notification as it was received, not verified yet."""
 
     tenant_id: str
     client_state: str
@@ -23,13 +23,13 @@ class RawNotification:
 
 @dataclass(frozen=True, slots=True)
 class IntakeResult:
-    """What became of a delivery."""
+    """The counts of one delivery."""
 
     accepted: int
     dropped: int
     messages: int
     put_off: int = 0
-    """Of those accepted: whose mailbox is read whole a minute later, as it says too much."""
+    """The accepted ones of mailboxes over their limit, which are read as a whole a minute later."""
 
 
 async def accept_notifications(
@@ -40,13 +40,13 @@ async def accept_notifications(
     queue: NotificationQueue,
     limiter: NotificationLimiter,
 ) -> IntakeResult:
-    """Queue what of *notices* proves itself by its client state, grouped by mailbox; drop the rest.
+    """Queue the *notices* with a valid client state, grouped by mailbox; drop the others.
 
-    A mailbox beyond its *limiter* is queued once, to be read whole when the minute is over: then it
-    costs as much as it has sessions, however many other meetings it goes on about.
+    A mailbox over the limit of *limiter* is queued once, to be reconciled as a whole when the
+    minute is over. That costs one read per session, however many other events changed.
 
     Raises:
-        StoreUnavailable: nothing may be acknowledged.
+        StoreUnavailable: the webhook must not acknowledge the delivery.
     """
     grouped: dict[tuple[Mailbox, SubscriptionId], list[RawNotification]] = {}
     owners: dict[tuple[str, str], Mailbox | None] = {}
@@ -56,11 +56,11 @@ async def accept_notifications(
             owners[proof] = await states.verify(*proof)
         if (mailbox := owners[proof]) is not None:
             grouped.setdefault((mailbox, notice.subscription_id), []).append(notice)
-    changes = [_mailbox_changes(*whose, said) for whose, said in grouped.items()]
+    changes = [_mailbox_changes(*source, group) for source, group in grouped.items()]
     now, later = _split_by_limit(changes, limiter)
     messages = await queue.put(now, received_at) if now else 0
     messages += await _postpone(later, received_at, queue, limiter)
-    accepted = sum(len(said) for said in grouped.values())
+    accepted = sum(len(group) for group in grouped.values())
     put_off = sum(len(change.events) for change in later)
     return IntakeResult(accepted, len(notices) - accepted, messages, put_off)
 
@@ -68,7 +68,7 @@ async def accept_notifications(
 def _split_by_limit(
     changes: Sequence[MailboxChanges], limiter: NotificationLimiter
 ) -> tuple[list[MailboxChanges], list[MailboxChanges]]:
-    """Return what is queued as it is, and what is beyond the budget of its mailbox."""
+    """Return (changes to queue now, changes over the limit of their mailbox)."""
     now: list[MailboxChanges] = []
     later: list[MailboxChanges] = []
     for change in changes:
@@ -87,10 +87,10 @@ async def _postpone(
     queue: NotificationQueue,
     limiter: NotificationLimiter,
 ) -> int:
-    """Have each mailbox read whole when the minute is over; return how many messages that took."""
+    """Queue each mailbox to be read as a whole when the minute is over; return the messages."""
     new = [change for change in changes if not limiter.is_deferred(change.mailbox)]
     if not new:
-        return 0  # what is queued already is seen after the minute, so after this too
+        return 0  # the message that is queued already is handled after these changes as well
     whole = [replace(change, events=(), lifecycle=("missed",)) for change in new]
     messages = await queue.put(whole, received_at, delay=limiter.time_to_reset())
     for change in new:
@@ -99,11 +99,11 @@ async def _postpone(
 
 
 def _mailbox_changes(
-    mailbox: Mailbox, subscription_id: SubscriptionId, said: Sequence[RawNotification]
+    mailbox: Mailbox, subscription_id: SubscriptionId, notices: Sequence[RawNotification]
 ) -> MailboxChanges:
-    """Return what *said* comes to: each event once, as the last notice has it."""
+    """Combine the *notices* about one mailbox: each event once."""
     events: dict[str, ChangedEvent] = {}
-    for notice in said:
+    for notice in notices:
         if notice.event is not None:
             known = events.get(notice.event.event_id)
             events[notice.event.event_id] = _coalesce(known, notice.event)
@@ -111,15 +111,15 @@ def _mailbox_changes(
         mailbox,
         subscription_id,
         tuple(events.values()),
-        tuple(dict.fromkeys(n.lifecycle for n in said if n.lifecycle)),
+        tuple(dict.fromkeys(n.lifecycle for n in notices if n.lifecycle)),
     )
 
 
 def _coalesce(known: ChangedEvent | None, new: ChangedEvent) -> ChangedEvent:
-    """Join two notices about one event.
+    """Combine two notices about one event.
 
-    Order is not kept by Graph, so of two etags neither is known to be the later: without one the
-    event is read.
+    Graph does not keep the order, so it is unknown which of two etags is the later one. The result
+    has no etag, so the worker reads the event.
     """
     if known is None or known == new:
         return new

@@ -1,4 +1,4 @@
-"""What Graph says has happened, as little of it as is needed."""
+"""Change notifications of Graph, reduced to what the worker needs."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from shared.ids import EventId, Mailbox, SubscriptionId
 
 @dataclass(frozen=True, slots=True)
 class ChangedEvent:
-    """An event that Graph says changed: push is only a hint, so this is all."""
+    """An event that changed. A notification is only a hint; the worker reads the event."""
 
     event_id: EventId
     etag: str | None
@@ -17,10 +17,13 @@ class ChangedEvent:
 
 @dataclass(frozen=True, slots=True)
 class MailboxChanges:
-    """What one delivery says about one mailbox. Proven by its client state."""
+    """The notifications of one delivery about one mailbox, verified by their client state."""
 
     mailbox: Mailbox
     subscription_id: SubscriptionId
     events: tuple[ChangedEvent, ...] = ()
     lifecycle: tuple[str, ...] = ()
-    """`missed`, `subscriptionRemoved`, `reauthorizationRequired`."""
+    """`missed`, `subscriptionRemoved`, `reauthorizationRequired`.
+
+    Source: https://learn.microsoft.com/graph/change-notifications-lifecycle-events
+    """

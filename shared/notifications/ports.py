@@ -1,4 +1,4 @@
-"""What taking in notifications needs from outside."""
+"""The port of notifications: the queue between the webhook and the worker."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,11 +17,11 @@ class NotificationQueue(Protocol):
         *,
         delay: timedelta = timedelta(),
     ) -> int:
-        """Queue *changes* as few messages within the size limit; return how many messages.
+        """Queue *changes* in as few messages as the size limit allows; return their number.
 
-        They are seen after *delay*. *received_at*: RFC 3339.
+        The messages become visible after *delay*. *received_at*: RFC 3339.
 
         Raises:
-            StoreUnavailable: nothing may be acknowledged, though some may be queued.
+            StoreUnavailable: the webhook must not acknowledge, although some may be queued.
         """
         ...

@@ -1,6 +1,6 @@
-"""That one mailbox's flood leaves room for the others: in the queue, and in a worker.
+"""Limits per mailbox, in the queue and in a worker, so that a busy mailbox does not delay others.
 
-Both live as long as their process: what they know need not outlive it.
+The limiters keep their state in the process: losing it at a restart does no harm.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from shared.clock import Clock
 from shared.ids import EventId, Mailbox
 
 MAX_EVENTS_PER_MINUTE: Final = 1_000
-"""What one mailbox may have queued event by event: as many requests as Exchange takes of it.
-https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
+"""Events of one mailbox that are queued one by one: Exchange's limit of requests per mailbox.
+Source: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
 MAX_CONCURRENT_EVENTS: Final = 4
-"""Events of one mailbox looked at together: as many requests as Exchange takes of one mailbox.
-https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
+"""Events of one mailbox that are read concurrently: Exchange's limit of concurrent requests.
+Source: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
 _MINUTE: Final = timedelta(minutes=1)
 _REMEMBERED: Final = 10_000
 
 
 class NotificationLimiter:
-    """How many events each mailbox had queued in the present minute."""
+    """Counts the events that each mailbox had queued in the present minute."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -34,22 +34,22 @@ class NotificationLimiter:
         self._put_off: set[Mailbox] = set()
 
     def try_acquire(self, mailbox: Mailbox, events: int) -> bool:
-        """Count *events*; tell whether *mailbox* may have them queued one by one."""
+        """Count *events*; return whether *mailbox* may have them queued one by one."""
         self._turn_the_minute()
         self._events[mailbox] += events
         return self._events[mailbox] <= MAX_EVENTS_PER_MINUTE
 
     def is_deferred(self, mailbox: Mailbox) -> bool:
-        """Tell whether *mailbox* is queued already to be read when the minute is over."""
+        """Return whether *mailbox* is queued already to be read when the minute is over."""
         self._turn_the_minute()
         return mailbox in self._put_off
 
     def defer(self, mailbox: Mailbox) -> None:
-        """Note that *mailbox* is queued to be read when the minute is over."""
+        """Record that *mailbox* is queued to be read when the minute is over."""
         self._put_off.add(mailbox)
 
     def time_to_reset(self) -> timedelta:
-        """Return how long it is until everything put off in this minute has happened."""
+        """Return the time until the minute is over, plus one second."""
         return self._turn_the_minute() - self._clock.now() + timedelta(seconds=1)
 
     def _turn_the_minute(self) -> datetime:
@@ -62,10 +62,10 @@ class NotificationLimiter:
 
 
 class MailboxLimiter:
-    """Who waits for whom in one process: a few events of a mailbox at a time, each of them once.
+    """Per-process limiter: at most 4 concurrent events per mailbox, one worker per event.
 
-    Deliveries of one change that arrive together are thus read together once: the later ones find
-    the row as the first has left it. Between processes the row's etag decides.
+    Concurrent deliveries of one change thus cost one read of the event: the later ones find the row
+    that the first one saved. Between processes the row's ETag resolves the conflict.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class MailboxLimiter:
 
     @asynccontextmanager
     async def slot(self, mailbox: Mailbox, event_id: EventId) -> AsyncIterator[None]:
-        """Wait until it is this event's turn, and keep it while the block runs."""
+        """Wait for a free slot of the mailbox and the event's lock; hold both during the block."""
         event = self._events.setdefault((mailbox, event_id), asyncio.Lock())
         place = self._mailboxes.setdefault(mailbox, asyncio.Semaphore(MAX_CONCURRENT_EVENTS))
         async with event, place:
@@ -84,15 +84,16 @@ class MailboxLimiter:
 
 
 class PushSeenThrottle:
-    """Keeps one process from noting more than once a minute that push works for a mailbox."""
+    """Lets one process record at most once a minute that push works for a mailbox."""
 
     def __init__(self) -> None:
         self._noted: dict[Mailbox, datetime] = {}
 
     def allow(self, mailbox: Mailbox, at: datetime) -> bool:
-        """Tell whether nobody here noted within the minute before *at* that push works for it.
+        """Return whether this process recorded no push of *mailbox* within a minute of *at*.
 
-        Looking that up costs as much as a foreign event does, and most events are foreign.
+        Without this check each message would cost one more row read, as much as a foreign event,
+        and most events are foreign.
         """
         noted = self._noted.get(mailbox)
         if noted is not None and abs(at - noted) < _MINUTE:
