@@ -135,8 +135,8 @@ class ConsentMissing(SchedulingError):
 class CalendarError(SchedulingError):
     """A call to Graph or Entra failed.
 
-    *code*: Microsoft's error code. *status*: of HTTP, 0 without an answer. *request_id*: Microsoft's
-    support asks for it.
+    *code*: Microsoft's error code. *status*: of HTTP, 0 without an answer. *request_id*: the id
+    that Microsoft's support asks for.
     """
 
     def __init__(

@@ -73,7 +73,7 @@ class DueKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class DueItem:
-    """Work that comes due at *due_at*. Only a hint: the worker checks whether it is still needed."""
+    """Work due at *due_at*. Only a hint: the worker checks whether it is still needed."""
 
     due_at: datetime
     kind: DueKind
@@ -166,9 +166,7 @@ async def enqueue_due_items(
     async for page in due.due(kind, clock.now(), page=_PAGE):
         for batch in batch_due_items(page):
             if number == _BATCHES_PER_TICK:
-                return (
-                    count  # the rest stays due for the next tick, so that no backlog floods Graph
-                )
+                return count  # the rest stays due for the next tick, without a flood of jobs
             await jobs.put(job_for_batch(job, batch), delay=number * _SPACING)
             count += len(batch)
             number += 1

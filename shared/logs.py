@@ -1,4 +1,4 @@
-"""One log line per thing that happened, with facts that cannot hold personal data."""
+"""One log line per event, with fields that cannot hold personal data."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ _LOGGER = logging.getLogger("mentor_calendar")
 
 
 class LogFields(TypedDict, total=False):
-    """All that a log line may say: ids, states, counts, durations. Never names or texts."""
+    """The fields that a log line may have: ids, states, counts, durations. Never names or texts."""
 
     function: str
     status: int
@@ -56,7 +56,7 @@ _observers: list[Observer] = []
 
 
 def add_event_observer(observer: Observer) -> Callable[[], None]:
-    """Have *observer* told of every event with its facts, too; return what stops that."""
+    """Call *observer* with every event and its fields; return a function that removes it."""
     _observers.append(observer)
     return lambda: _observers.remove(observer)
 
@@ -76,7 +76,7 @@ def log_warning(event: str, **facts: Unpack[LogFields]) -> None:
 
 
 def _line(event: str, facts: LogFields) -> str:
-    said = [event, *(f"{key}={value}" for key, value in facts.items())]
+    parts = [event, *(f"{key}={value}" for key, value in facts.items())]
     if (trace := trace_id()) is not None:
-        said.append(f"trace_id={trace}")
-    return " ".join(said)
+        parts.append(f"trace_id={trace}")
+    return " ".join(parts)

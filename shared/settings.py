@@ -9,17 +9,17 @@ from shared.errors import Misconfigured
 
 
 class AppCredential(StrEnum):
-    """How the app proves itself to Entra, best first."""
+    """The app's credential at Entra, best first."""
 
     MANAGED_IDENTITY = "managed-identity"
-    """Federated: the user-assigned identity's token is the assertion; no secret exists."""
+    """Federated: the token of the user-assigned identity is the assertion; there is no secret."""
     CERTIFICATE = "certificate"
     SECRET = "secret"
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """The roots of one of Microsoft's clouds."""
+    """The root URLs and audiences of one of Microsoft's clouds."""
 
     login_url: str
     graph_url: str
@@ -29,7 +29,7 @@ class Cloud:
     """The Entra admin center, for links in remedies."""
 
 
-# Roots and audiences: https://learn.microsoft.com/graph/deployments
+# Source of the roots and audiences: https://learn.microsoft.com/graph/deployments
 CLOUDS: Mapping[str, Cloud] = {
     "global": Cloud(
         "https://login.microsoftonline.com",
@@ -59,35 +59,35 @@ CLOUDS: Mapping[str, Cloud] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that differs between two deployments. No secrets: those are in Key Vault."""
+    """The settings that differ between deployments. Secrets are in Key Vault, never here."""
 
     storage_tables_url: str
     storage_queues_url: str
     key_vault_url: str
     managed_identity_client_id: str
-    """Client id of the user-assigned identity the app runs as."""
+    """Client id of the user-assigned identity that the app runs as."""
     app_client_id: str
     """Client id of the app registration: the audience of callers' tokens."""
     platform_tenant_id: str
     """The mentoring platform's own tenant."""
     platform_client_ids: frozenset[str]
-    """Apps that may hold `Platform.Manage`; empty: every app that was given the role."""
+    """Apps that may use `Platform.Manage`; empty: every app with that role."""
     public_url: str
-    """Where Graph and browsers reach this app: `https://host`, without a slash at the end."""
+    """The URL of this app for Graph and browsers: `https://host`, without a slash at the end."""
     cloud: Cloud
     app_credential: AppCredential = AppCredential.MANAGED_IDENTITY
     app_certificate_name: str = "app-certificate"
     app_secret_name: str = "app-secret"
     verify_key_vault_challenge: bool = True
-    """Off only where the vault's host is no subdomain of the resource it names."""
+    """False only if the vault's host is no subdomain of the resource in its challenge."""
     webhook_url: str = ""
-    """Where the platform is told of changes, `https://…`; empty: it asks for them."""
+    """The platform's webhook for changes, `https://…`; empty: the platform polls the feed."""
     telemetry_connection_string: str = ""
-    """Where spans and metrics go, in Azure Monitor's own form; empty: nowhere."""
+    """Azure Monitor's connection string for spans and metrics; empty: none are sent."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read them. Raises Misconfigured, which names the variable."""
+        """Read the settings. Raises Misconfigured, which names the variable."""
 
         def needed(name: str) -> str:
             value = environment.get(name, "").strip()

@@ -1,4 +1,4 @@
-"""Half-open stretches of time in UTC, and the little algebra that scheduling needs."""
+"""Half-open spans of time in UTC: union, difference and intersection."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ class TimeSpan:
 
     @property
     def duration(self) -> timedelta:
-        """Return how long it lasts."""
+        """Return the length of the span."""
         return self.end - self.start
 
     def overlaps(self, other: "TimeSpan") -> bool:
-        """Tell whether they share an instant; touching ends do not."""
+        """Return whether the spans share an instant; spans that only touch do not."""
         return self.start < other.end and other.start < self.end
 
     def covers(self, other: "TimeSpan") -> bool:
-        """Tell whether *other* lies wholly inside."""
+        """Return whether *other* lies wholly inside this span."""
         return self.start <= other.start and other.end <= self.end
 
     def cut(self, window: "TimeSpan") -> "TimeSpan | None":
@@ -42,18 +42,18 @@ class TimeSpan:
         return TimeSpan(start, end) if start < end else None
 
     def widened(self, before: timedelta, after: timedelta) -> "TimeSpan":
-        """Return it with *before* and *after* added at its ends."""
+        """Return the span with *before* and *after* added at its ends."""
         return TimeSpan(self.start - before, self.end + after)
 
     def days(self) -> list[date]:
-        """Return the UTC dates that it touches, in order."""
+        """Return the UTC dates that the span touches, in order."""
         last = (self.end - timedelta(microseconds=1)).date()
         count = (last - self.start.date()).days + 1
         return [self.start.date() + timedelta(days=n) for n in range(count)]
 
 
 def merge(spans: Iterable[TimeSpan]) -> list[TimeSpan]:
-    """Return the union of *spans*, sorted, with nothing overlapping or touching."""
+    """Return the union of *spans*, sorted; no two of its spans overlap or touch."""
     merged: list[TimeSpan] = []
     for span in sorted(spans):
         if merged and span.start <= merged[-1].end:
@@ -65,7 +65,7 @@ def merge(spans: Iterable[TimeSpan]) -> list[TimeSpan]:
 
 
 def subtract(spans: Iterable[TimeSpan], busy: Iterable[TimeSpan]) -> list[TimeSpan]:
-    """Return what of *spans* is outside *busy*, sorted and merged."""
+    """Return the parts of *spans* outside *busy*, sorted and merged."""
     taken = merge(busy)
     free: list[TimeSpan] = []
     for span in merge(spans):

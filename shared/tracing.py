@@ -1,8 +1,9 @@
-"""Which request a piece of work belongs to, over queues and processes: W3C trace context.
+"""Traces a request over queues and processes by W3C trace context.
 
-A span says what was done, for how long, and whether it went well; like a log line it can hold no
-personal data. Spans cost next to nothing until somebody records them. Source of the format:
-https://www.w3.org/TR/trace-context/
+A span has an operation's name, duration and success; like a log line it can hold no personal data.
+Without a recorder a span costs next to nothing.
+
+Source: https://www.w3.org/TR/trace-context/
 """
 
 import re
@@ -23,22 +24,22 @@ Value = str | int | bool
 
 
 class SpanKind(StrEnum):
-    """On which side of a border the work is done."""
+    """Whether a span is work of this process or a call to another service."""
 
     INTERNAL = "internal"
     CLIENT = "client"
-    """Somebody else was asked."""
+    """A call to another service."""
 
 
 @dataclass(slots=True)
 class Span:
-    """A piece of work. Times are nanoseconds since 1970, ids lower-case hexadecimal."""
+    """One operation of a trace. Times are nanoseconds since 1970, ids lower-case hexadecimal."""
 
     trace_id: str
     span_id: str
     parent_id: str | None
     name: str
-    """What is done, without anybody's ids: ``GET /users/{user-id}/events``."""
+    """The operation, without the ids of users or events: ``GET /users/{user-id}/events``."""
     kind: SpanKind
     started_ns: int
     ended_ns: int = 0
@@ -53,19 +54,19 @@ _recorders: list[Recorder] = []
 
 
 def add_span_recorder(recorder: Recorder) -> Callable[[], None]:
-    """Have every span given to *recorder* when it ends; return what stops that."""
+    """Call *recorder* with every span that ends; return a function that removes it."""
     _recorders.append(recorder)
     return lambda: _recorders.remove(recorder)
 
 
 def trace_id() -> str | None:
-    """Return the id that all work for the present request shares, if there is one."""
+    """Return the trace id of the current span, or None."""
     span = _current.get()
     return span.trace_id if span else None
 
 
 def traceparent() -> str | None:
-    """Return what carries the trace on: a header's value, or a part of a message."""
+    """Return the current span as a `traceparent`, for a header or a queue message, or None."""
     span = _current.get()
     return f"00-{span.trace_id}-{span.span_id}-01" if span else None
 
@@ -74,10 +75,10 @@ def traceparent() -> str | None:
 def traced(
     name: str, kind: SpanKind = SpanKind.INTERNAL, *, parent: str | None = None
 ) -> Iterator[Span]:
-    """Do the block's work as a span: part of the present one, else of *parent*, else of none.
+    """Run the block as a span: a child of the current span, else of *parent*, else a root span.
 
-    *parent* is a traceparent; what is none is ignored. A span that ends with an exception is not
-    ok; what more there is to say goes into its facts.
+    *parent*: a traceparent; an invalid one is ignored. A span whose block raises is not ok. The
+    block adds further fields to `Span.facts`.
     """
     trace, above = _belongs_to(parent)
     span = Span(trace, secrets.token_hex(8), above, name, kind, time.time_ns())

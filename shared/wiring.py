@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from shared.clock import Clock, SystemClock
 from shared.settings import Settings
 
-# Adapters are imported where they are made: a cold start of the webhook's handshake loads none, and
-# nothing loads the Graph SDK before the first call to Graph.
+# Each property imports its adapter: a cold start for the webhook's handshake then loads none, and
+# the Graph SDK is loaded at the first call to Graph.
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 
 class Wiring:
-    """The adapters of one worker process, each built the first time it is asked for.
+    """The adapters of one worker process, each built at its first use.
 
-    Belongs to the loop it is first used on.
+    An instance belongs to the event loop of its first use.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -57,12 +57,12 @@ class Wiring:
 
     @property
     def authorization_url(self) -> str:
-        """Return where a client signs people in, for challenges."""
+        """The sign-in URL for clients, in `WWW-Authenticate` challenges."""
         return f"{self.settings.cloud.login_url}/common/oauth2/v2.0/authorize"
 
     @property
     def app(self) -> "AppRegistration":
-        """Return what links and remedies name of this deployment."""
+        """The facts about this deployment in links and remedies."""
         from shared.organizations.ports import AppRegistration
 
         cloud = self.settings.cloud
@@ -74,25 +74,25 @@ class Wiring:
             public_url=self.settings.public_url,
         )
 
-    # --- towards Microsoft
+    # --- Microsoft: Entra, Key Vault, Graph
 
     @cached_property
     def http_pool(self) -> "HttpPool":
-        """Return the process's connections."""
+        """The connection pool of the process."""
         from shared.adapters.http_pool import HttpPool
 
         return HttpPool()
 
     @cached_property
     def credentials(self) -> "AppCredentials":
-        """Return the identities the app calls Graph with."""
+        """The identities that the app calls Graph with."""
         from shared.adapters.app_credentials import AppCredentials
 
         return AppCredentials(self.settings, self.secrets, self.http_pool)
 
     @cached_property
     def secrets(self) -> "KeyVaultSecrets":
-        """Return the secrets in Key Vault."""
+        """The secrets in Key Vault."""
         from shared.adapters.key_vault import KeyVaultSecrets
 
         return KeyVaultSecrets(
@@ -103,28 +103,28 @@ class Wiring:
 
     @cached_property
     def tokens(self) -> "EntraTokenVerifier":
-        """Return what checks callers' tokens."""
+        """The verifier of callers' Entra tokens."""
         from shared.adapters.entra import EntraTokenVerifier
 
         return EntraTokenVerifier(self.settings, self.http_pool, self.clock)
 
     @cached_property
     def client_states(self) -> "HmacClientStateSigner":
-        """Return what makes and checks client states."""
+        """The signer of client states, which notifications echo."""
         from shared.adapters.client_states import HmacClientStateSigner
 
         return HmacClientStateSigner(self.secrets)
 
     @cached_property
     def consent_signer(self) -> "Signer":
-        """Return what signs the state of consent links."""
+        """The signer of the state in consent links."""
         from shared.adapters.signing import HmacSigner
 
         return HmacSigner(self.secrets, "consent-state-key")
 
     @cached_property
     def graph(self) -> "GraphClient":
-        """Return the process's way to Graph."""
+        """The Graph client of the process."""
         from shared.adapters.graph.client import GraphClient
 
         return GraphClient(
@@ -137,14 +137,14 @@ class Wiring:
 
     @cached_property
     def throttle_counts(self) -> "Counter[TenantId]":
-        """Return how often Graph asked this process to wait, by tenant."""
+        """The number of times Graph throttled this process, by tenant."""
         from collections import Counter
 
         return Counter()
 
     @cached_property
     def consent_monitor(self) -> "ConsentMonitor":
-        """Return what notices that a tenant has shut the app out."""
+        """The monitor that detects withdrawn consent."""
         from shared.administration.consent_monitor import ConsentMonitor
 
         return ConsentMonitor(
@@ -156,44 +156,44 @@ class Wiring:
 
     @cached_property
     def directory(self) -> "Directory":
-        """Return the tenants' directories."""
+        """The `Directory` port on Microsoft Graph."""
         from shared.adapters.graph.people import GraphDirectory
 
         return GraphDirectory(self.graph)
 
     @cached_property
     def schedules(self) -> "Schedules":
-        """Return what reads free/busy."""
+        """The `Schedules` port on Microsoft Graph: reads free/busy."""
         from shared.adapters.graph.schedules import GraphSchedules
 
         return GraphSchedules(self.graph)
 
     @cached_property
     def calendar(self) -> "Calendar":
-        """Return what writes and reads our events."""
+        """The `Calendar` port on Microsoft Graph: reads and writes events."""
         from shared.adapters.graph.events import GraphCalendar
 
         return GraphCalendar(self.graph)
 
     @cached_property
     def graph_subscriptions(self) -> "GraphSubscriptions":
-        """Return subscriptions at Graph."""
+        """The `GraphSubscriptions` port on Microsoft Graph."""
         from shared.adapters.graph.subscriptions import GraphSubscriptionService
 
         return GraphSubscriptionService(self.graph, self.settings.public_url)
 
     @cached_property
     def probes(self) -> "Probes":
-        """Return what tries out each capability."""
+        """The `Probes` port on Microsoft Graph: probes each capability of the app."""
         from shared.adapters.graph.probes import GraphProbes
 
         return GraphProbes(self.graph, self.credentials, self.app)
 
-    # --- towards our storage
+    # --- our storage: tables and queues
 
     @cached_property
     def tables(self) -> "Tables":
-        """Return the storage account's tables."""
+        """The tables of the storage account."""
         from shared.adapters.tables.client import Tables, table_service
 
         return Tables(
@@ -206,7 +206,7 @@ class Wiring:
 
     @cached_property
     def queues(self) -> "Queues":
-        """Return the storage account's queues."""
+        """The queues of the storage account."""
         from shared.adapters.queues import Queues
 
         return Queues(
@@ -217,42 +217,42 @@ class Wiring:
 
     @cached_property
     def organizations(self) -> "OrganizationStore":
-        """Return where organizations are kept."""
+        """The store of organizations in Table Storage."""
         from shared.adapters.tables.organizations import TableOrganizations
 
         return TableOrganizations(self.tables)
 
     @cached_property
     def pairings(self) -> "PairingStore":
-        """Return where pairings are kept."""
+        """The store of pairings in Table Storage."""
         from shared.adapters.tables.pairings import TablePairings
 
         return TablePairings(self.tables)
 
     @cached_property
     def sessions(self) -> "SessionStore":
-        """Return where sessions are kept."""
+        """The store of sessions in Table Storage."""
         from shared.adapters.tables.sessions import TableSessions
 
         return TableSessions(self.tables)
 
     @cached_property
     def subscriptions(self) -> "SubscriptionStore":
-        """Return where subscriptions are remembered."""
+        """The store of subscriptions in Table Storage."""
         from shared.adapters.tables.subscriptions import TableSubscriptions
 
         return TableSubscriptions(self.tables)
 
     @cached_property
     def due(self) -> "DueStore":
-        """Return the work that comes due."""
+        """The store of due items in Table Storage."""
         from shared.adapters.tables.due import TableDue
 
         return TableDue(self.tables)
 
     @cached_property
     def changes(self) -> "ChangeStore":
-        """Return the change feeds."""
+        """The store of change feeds; with a webhook it also queues their delivery."""
         from shared.adapters.tables.changes import TableChanges
 
         feed = TableChanges(self.tables)
@@ -264,14 +264,14 @@ class Wiring:
 
     @cached_property
     def deliveries(self) -> "DeliveryStore":
-        """Return how far the platform was told."""
+        """The store of the webhook's delivery states in Table Storage."""
         from shared.adapters.tables.deliveries import TableDeliveries
 
         return TableDeliveries(self.tables)
 
     @cached_property
     def delivery_ports(self) -> "DeliveryPorts | None":
-        """Return what telling the platform needs; None: it is not to be told."""
+        """The ports of webhook delivery; None: this deployment has no webhook."""
         if not self.settings.webhook_url:
             return None
         from shared.adapters.webhooks import HttpWebhookClient
@@ -282,46 +282,46 @@ class Wiring:
 
     @cached_property
     def jobs(self) -> "JobQueue":
-        """Return the `jobs` queue."""
+        """The `jobs` queue."""
         from shared.adapters.queues import StorageJobQueue
 
         return StorageJobQueue(self.queues)
 
     @cached_property
     def notification_queue(self) -> "NotificationQueue":
-        """Return the `notifications` queue."""
+        """The `notifications` queue."""
         from shared.adapters.queues import StorageNotificationQueue
 
         return StorageNotificationQueue(self.queues)
 
-    # --- within this process
+    # --- limiters of this process
 
     @cached_property
     def notification_limiter(self) -> "NotificationLimiter":
-        """Return how much each mailbox may have queued."""
+        """The limit of queued notifications per mailbox."""
         from shared.notifications.rate_limiting import NotificationLimiter
 
         return NotificationLimiter(self.clock)
 
     @cached_property
     def mailbox_limiter(self) -> "MailboxLimiter":
-        """Return whose turn it is to be read."""
+        """The limit of concurrent events per mailbox."""
         from shared.notifications.rate_limiting import MailboxLimiter
 
         return MailboxLimiter()
 
     @cached_property
     def push_seen_throttle(self) -> "PushSeenThrottle":
-        """Return what keeps it from being noted all the time that push works."""
+        """The limit of how often a working push is recorded."""
         from shared.notifications.rate_limiting import PushSeenThrottle
 
         return PushSeenThrottle()
 
-    # --- together
+    # --- the ports of each use-case
 
     @cached_property
     def session_ports(self) -> "SessionPorts":
-        """Return what everything about sessions needs."""
+        """The ports of the use-cases about sessions."""
         from shared.sessions.ports import SessionPorts
 
         return SessionPorts(
@@ -336,7 +336,7 @@ class Wiring:
 
     @cached_property
     def subscription_ports(self) -> "SubscriptionPorts":
-        """Return what following mailboxes needs."""
+        """The ports of the use-cases about subscriptions."""
         from shared.subscriptions.maintenance import SubscriptionPorts
 
         return SubscriptionPorts(
@@ -351,7 +351,7 @@ class Wiring:
 
     @cached_property
     def consent_ports(self) -> "ConsentPorts":
-        """Return what consent needs."""
+        """The ports of consent."""
         from shared.organizations.consent import ConsentPorts
 
         return ConsentPorts(
@@ -363,7 +363,7 @@ class Wiring:
 
     @cached_property
     def offboarding_ports(self) -> "OffboardingPorts":
-        """Return what offboarding needs."""
+        """The ports of offboarding."""
         from shared.adapters.tables.tenant_rows import TableTenantRows
         from shared.administration.offboarding import OffboardingPorts
 
@@ -382,7 +382,7 @@ class Wiring:
 
     @property
     def dependencies(self) -> "Mapping[str, HealthCheck]":
-        """Return a check of each part that this deployment stands on."""
+        """The health check of each service that this deployment depends on."""
         return {
             "tables": self.tables.ping,
             "queues": self.queues.ping,
@@ -392,7 +392,7 @@ class Wiring:
 
     @cached_property
     def telemetry(self) -> "Telemetry":
-        """Return what sends spans and figures."""
+        """The sender of spans and metrics to Azure Monitor."""
         from shared.adapters.telemetry import Telemetry
 
         def identity() -> "TokenCredential":
