@@ -1,4 +1,4 @@
-"""The page an administrator sees when they come back from Entra: words, no scripts."""
+"""The page that an administrator sees after Entra's consent page: text, no scripts."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ RELOAD_SECONDS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class ConsentPageText:
-    """What one page says."""
+    """The status and the texts of one page."""
 
     status: int
     title: str
@@ -117,7 +117,7 @@ _UNAVAILABLE: Final = ConsentPageText(
 
 
 def consent_page(conclusion: ConsentResult) -> func.HttpResponse:
-    """Return the page of *conclusion*."""
+    """Return the page about the outcome of a consent callback."""
     words = PAGES[conclusion.outcome]
     happened, advice = words.happened, words.next
     if conclusion.finding is not None:
@@ -135,7 +135,7 @@ def consent_page(conclusion: ConsentResult) -> func.HttpResponse:
 
 
 def unavailable_page() -> func.HttpResponse:
-    """Return the page for when our own storage does not answer."""
+    """Return the page for a failure of our own storage or configuration."""
     return _page(_UNAVAILABLE, _UNAVAILABLE.happened, _UNAVAILABLE.next, None, reloads=True)
 
 
@@ -151,7 +151,7 @@ def _page(
     )
     headers = {
         "content-security-policy": _CSP,
-        # The address holds the state, which is nobody else's business.
+        # The URL has the signed state, which must not leak to other sites.
         "referrer-policy": "no-referrer",
         "cache-control": "no-store",
     }

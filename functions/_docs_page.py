@@ -1,6 +1,6 @@
-"""The API's document as a page to read: made of `openapi.json` alone, without a script.
+"""Renders `openapi.json` as a page for people, without a script.
 
-The usual viewers are a megabyte of JavaScript, fetched from elsewhere or carried in the package.
+The usual viewers are a megabyte of JavaScript, loaded from another host or added to the package.
 """
 
 import base64
@@ -45,7 +45,7 @@ _BOUNDS: Final = {
 
 
 def docs_page(document: Mapping[str, Any]) -> str:
-    """Return the page of an OpenAPI 3.1 *document*, as our generator writes it."""
+    """Return the page of *document*, an OpenAPI 3.1 document of our generator."""
     info = document["info"]
     prefix = document["servers"][0]["url"]
     groups = {
@@ -82,7 +82,7 @@ def _operations(document: Mapping[str, Any]) -> Iterable[tuple[str, str, dict[st
 
 
 def _caller(operation: Mapping[str, Any]) -> str:
-    """Return who calls it first of all: a participant's routes are the platform's as well."""
+    """Return the first caller of an operation; the platform may call a participant's routes too."""
     return next((name for each in operation["security"] for name in each), "")
 
 
@@ -113,7 +113,10 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
         parts.append(f"<p>{_text(operation['description'])}</p>")
     if operation["parameters"]:
         rows = (
-            (_name(one["name"], required=one["required"]), f"{escape(one['in'])}, {_said(one)}")
+            (
+                _name(one["name"], required=one["required"]),
+                f"{escape(one['in'])}, {_field_text(one)}",
+            )
             for one in operation["parameters"]
         )
         parts.append(_table(("Parameter", "What"), rows))
@@ -145,14 +148,14 @@ def _model(name: str, schema: Mapping[str, Any]) -> str:
         return "".join([*parts, f"<p>{_kind(schema)}</p></section>"])
     required = schema.get("required", [])
     rows = (
-        (_name(field, required=field in required), _said(one))
+        (_name(field, required=field in required), _field_text(one))
         for field, one in schema["properties"].items()
     )
     return "".join([*parts, _table(("Field", "What"), rows), "</section>"])
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    """Return what a value may be, in words, with a link where it has a name."""
+    """Describe the type and bounds of a value; a named schema becomes a link."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'
@@ -166,16 +169,16 @@ def _kind(schema: Mapping[str, Any]) -> str:
         kind = f"list of {_kind(schema['items'])}"
     elif isinstance(schema.get("additionalProperties"), Mapping):
         kind = f"object with values: {_kind(schema['additionalProperties'])}"
-    bounds = (escape(said.format(schema[key])) for key, said in _BOUNDS.items() if key in schema)
+    bounds = (escape(text.format(schema[key])) for key, text in _BOUNDS.items() if key in schema)
     return ", ".join([kind, *bounds])
 
 
-def _said(one: Mapping[str, Any]) -> str:
-    """Return what is said of a parameter or field: its kind, its default, its description."""
+def _field_text(one: Mapping[str, Any]) -> str:
+    """Describe a parameter or field: its type, its default, its description."""
     schema = one.get("schema", one)
     default, kind = schema.get("default"), _kind(schema)
     if default not in (None, ""):
-        kind += f", <code>{escape(str(default).lower())}</code> if not said"
+        kind += f", default <code>{escape(str(default).lower())}</code>"
     return f"{kind}. {_text(one.get('description', ''))}"
 
 
@@ -190,6 +193,6 @@ def _table(heads: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _text(text: str) -> str:
-    """Return *text* as HTML; what stands between backticks is code."""
+    """Return *text* as HTML; text between backticks becomes code."""
     pieces = escape(text).split("`")
     return "".join(f"<code>{p}</code>" if i % 2 else p for i, p in enumerate(pieces))

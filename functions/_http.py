@@ -1,4 +1,4 @@
-"""The edge of HTTP: bodies, callers, replies, one log line."""
+"""The HTTP edge: parses requests, authorizes callers, renders replies, writes one log line."""
 
 import asyncio
 import functools
@@ -33,12 +33,13 @@ from shared.tracing import trace_id, traced
 from shared.wiring import wiring
 
 WAIT_SECONDS: Final = 9.0
-"""How long a person waits at most: with the network and a busy instance below ten seconds."""
+"""The time limit of a participant's request: with the network and a busy instance the participant
+waits less than ten seconds."""
 _TOO_LONG: Final = "It took longer than anybody should wait; what became of it is not known."
 MAX_BODY_BYTES: Final = 64 * 1024
 _SERVER_ERROR: Final = 500
 _MAX_ERRORS: Final = 50
-"""How many wrong fields one answer names."""
+"""The most wrong fields that one reply lists."""
 _ACTING_HEADER: Final = "acting-participant"
 _ACTING: Final = re.compile(
     r"([\w.\-]{1,64})/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})", re.ASCII
@@ -53,34 +54,37 @@ Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What the OpenAPI document says of a function, beside its route."""
+    """The facts about a function in the OpenAPI document, besides its route."""
 
     summary: str
     caller: str
-    """`participant`, `platform` or `nobody`."""
+    """Who must authenticate: `participant`, `platform`, or none for a public route (`nobody`)."""
     reply: type[BaseModel] | None = None
     status: int = 200
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     requires_idempotency_key: bool = False
-    """Wants an `Idempotency-Key`."""
+    """The request must have an `Idempotency-Key`."""
     requires_if_match: bool = False
-    """Wants an `If-Match`."""
+    """The request must have an `If-Match`."""
     supports_conditional_get: bool = False
     """Answers `If-None-Match` with 304."""
     problems: tuple[int, ...] = field(default=())
     also_returns: tuple[int, ...] = field(default=())
-    """Other statuses that come with the reply's body."""
+    """Other statuses with the body of the reply."""
     media_type: str = "application/json"
 
     @property
     def is_awaited(self) -> bool:
-        """Tell whether a person waits for the answer."""
+        """Return whether a person waits for the reply."""
         return self.caller == "participant"
 
 
 def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
-    """Answer errors as problem+json and write one log line. *operation* is for the documents."""
+    """Decorate a handler: errors become problem+json, and each request writes one log line.
+
+    *operation* describes the function in the OpenAPI document.
+    """
 
     def decorate(handler: Handler) -> Handler:
         @functools.wraps(handler)
@@ -110,12 +114,12 @@ def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
 async def _run_handler(
     handler: Handler, req: func.HttpRequest, operation: Operation
 ) -> func.HttpResponse:
-    """Return what *handler* answers, or the problem that kept it from that."""
+    """Return the response of *handler*, or its error as a problem."""
     try:
         async with asyncio.timeout(WAIT_SECONDS if operation.is_awaited else None):
             return await handler(req)
     except TimeoutError:
-        # Cut off like a process that dies: every use-case is safe against that at any step.
+        # A timeout acts like a crash of the process, which every use-case survives at any step.
         return _problem(TookTooLong(_TOO_LONG), handler.__name__)
     except SchedulingError as error:
         return _problem(error, handler.__name__)
@@ -128,7 +132,12 @@ async def _run_handler(
 
 
 async def authorize(req: func.HttpRequest) -> Caller:
-    """Return the participant who calls, or for whom the platform calls. Raises NotAuthenticated."""
+    """Return the participant who calls, or for whom the platform calls.
+
+    Raises:
+        NotAuthenticated, NotAllowed, NotFound: see `authenticate_participant`.
+        Invalid: `Acting-Participant` is malformed.
+    """
     adapters = wiring()
     return await authenticate_participant(
         _bearer(req),
@@ -140,7 +149,7 @@ async def authorize(req: func.HttpRequest) -> Caller:
 
 
 async def authorize_platform(req: func.HttpRequest) -> None:
-    """Raise NotAuthenticated unless the platform calls."""
+    """Raise NotAuthenticated unless the caller is the platform."""
     await authenticate_platform(_bearer(req), tokens=wiring().tokens)
 
 
@@ -168,7 +177,7 @@ def _adapter(model: type[BaseModel]) -> TypeAdapter[Any]:
 
 
 def parse_query(req: func.HttpRequest, model: type[M]) -> M:
-    """Return the query as *model*. Raises InvalidFields."""
+    """Parse the query into *model*. Raises InvalidFields."""
     try:
         parsed: M = _adapter(model).validate_python(dict(req.params))
     except ValidationError as error:
@@ -177,7 +186,7 @@ def parse_query(req: func.HttpRequest, model: type[M]) -> M:
 
 
 def parse_body(req: func.HttpRequest, model: type[M]) -> M:
-    """Return the JSON body as *model*. Raises BadBody or InvalidFields; values are never told."""
+    """Parse the JSON body into *model*. Raises BadBody or InvalidFields, without any value."""
     media_type = req.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise BadBody(WRONG_MEDIA, "Send the body with Content-Type: application/json.")
@@ -194,14 +203,15 @@ def parse_body(req: func.HttpRequest, model: type[M]) -> M:
 
 
 def path_parameter(req: func.HttpRequest, name: str) -> str:
-    """Return a part of the path."""
+    """Return the path parameter *name*."""
     return str(req.route_params[name])
 
 
 def path_id(req: func.HttpRequest, name: str) -> str:
-    """Return the id in the path. Raises NotFound for what no id looks like.
+    """Return the path parameter *name* as an id. Raises NotFound if it has no form of an id.
 
-    Ids become keys of the storage, which has limits of its own: nothing else may reach it.
+    Ids become keys in Table Storage, which forbids some characters and long keys.
+    Source: https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
     """
     found = path_parameter(req, name)
     if not _ID.fullmatch(found):
@@ -210,7 +220,7 @@ def path_id(req: func.HttpRequest, name: str) -> str:
 
 
 def idempotency_key(req: func.HttpRequest) -> str:
-    """Return the Idempotency-Key. Raises Invalid if it is missing or odd."""
+    """Return the Idempotency-Key. Raises Invalid if it is missing or malformed."""
     key = str(req.headers.get("idempotency-key", ""))
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise Invalid(
@@ -243,7 +253,7 @@ def _raise_invalid(error: ValidationError, where: str) -> NoReturn:
 
 
 def _field_name(part: object) -> str:
-    # Names of unknown fields are the caller's own text: shown only as far as they are harmless.
+    # The name of an unknown field is the caller's own text, so only harmless characters are shown.
     return re.sub(r"[^\w\-]", "?", str(part), flags=re.ASCII)[:64]
 
 
@@ -258,7 +268,7 @@ def json_response(
     headers: dict[str, str] | None = None,
     req: func.HttpRequest | None = None,
 ) -> func.HttpResponse:
-    """Return *body* as JSON. With *req* and *etag*: 304 if the caller has it already."""
+    """Return *body* as JSON. With *req* and *etag*: 304 if the caller has this version already."""
     sent = dict(headers or {})
     if etag:
         sent |= {"etag": etag, "cache-control": "private, no-cache"}
@@ -270,7 +280,7 @@ def json_response(
 
 
 def etag_of(*versions: str) -> str:
-    """Return a strong ETag of stored rows' versions."""
+    """Return a strong ETag of the versions of stored rows."""
     return f'"{hashlib.sha256(chr(10).join(versions).encode()).hexdigest()[:24]}"'
 
 

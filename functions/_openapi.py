@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the functions' own routes and models at build time.
+"""Generates the OpenAPI 3.1 document from the functions' routes and models at build time.
 
 ``python -m functions._openapi`` prints it; ``make openapi`` writes it; CI checks that it is
 current.
@@ -79,7 +79,7 @@ _SECURITY_SCHEMES: Final = {
 
 
 def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
-    """Return the document of every function of *app* that carries an `Operation`."""
+    """Return the document of the functions of *app* that have an `Operation`."""
     operations = list(_operations(app))
     models = {m for _, _, _, op in operations for m in (op.reply, op.body, op.query) if m} | {
         ProblemBody
@@ -119,7 +119,7 @@ def document(app: func.FunctionApp, version: str) -> dict[str, Any]:
 
 
 def _within(models: Iterable[type[BaseModel]]) -> set[type[BaseModel]]:
-    """Return every model of the modules that *models* come from: those inside of others too."""
+    """Return all models in the modules of *models*, with those nested in other models."""
     modules = {sys.modules[model.__module__] for model in models}
     return {
         found
@@ -130,9 +130,9 @@ def _within(models: Iterable[type[BaseModel]]) -> set[type[BaseModel]]:
 
 
 def _describe(model: type[BaseModel], schema: dict[str, Any]) -> None:
-    """Put the docstring under each field of *model* into *schema*.
+    """Copy the docstring below each field of *model* into *schema*.
 
-    Here and not by pydantic's own setting, which reads source files whenever a worker starts.
+    Pydantic's own setting for this would read the source files at every start of a worker.
     """
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     if not isinstance(tree, ast.ClassDef):
@@ -145,12 +145,12 @@ def _describe(model: type[BaseModel], schema: dict[str, Any]) -> None:
         name = known.alias or field.target.id
         is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
         if is_text and name in schema.get("properties", {}):
-            said = ast.literal_eval(cast("ast.Expr", text).value)
-            schema["properties"][name]["description"] = inspect.cleandoc(str(said))
+            docstring = ast.literal_eval(cast("ast.Expr", text).value)
+            schema["properties"][name]["description"] = inspect.cleandoc(str(docstring))
 
 
 def render(app: func.FunctionApp, version: str) -> str:
-    """Return the document as the text that is committed."""
+    """Return the document as the text of the committed file."""
     return json.dumps(document(app, version), indent=1, sort_keys=False, ensure_ascii=False) + "\n"
 
 
@@ -257,10 +257,10 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
     if "{" in path:
         statuses.add(404)
     if operation.caller == "participant":
-        statuses |= {404, 422}  # an Acting-Participant who is nobody, or no name at all
+        statuses |= {404, 422}  # an unknown or malformed Acting-Participant
     problem = {"application/problem+json": {"schema": {"$ref": _SCHEMAS + "ProblemBody"}}}
     for status in sorted(str(s) for s in statuses if str(s) not in responses):
-        # People read pages: what goes wrong is told on one, too.
+        # An operation that replies with a page shows its errors on a page as well.
         is_page = operation.media_type == "text/html" and int(status) in operation.problems
         content = ok["content"] if is_page else problem
         responses[status] = {"description": _ERRORS[status], "content": content}

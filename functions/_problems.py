@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: the only table from our errors to HTTP."""
+"""Errors as RFC 9457 problems: the only table that maps our errors to HTTP."""
 
 import json
 from collections.abc import Mapping
@@ -35,13 +35,13 @@ from shared.timespan import TimeSpan
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """How one kind of error is told."""
+    """The HTTP status, type and title of one kind of error."""
 
     status: int
     type: str
     title: str
     speaks: bool = True
-    """Whether the error's own words go out; if not, *title* must do."""
+    """Whether `detail` has the error's own message; if False it has *title*."""
 
 
 PROBLEMS: Final[Mapping[type[SchedulingError], ProblemType]] = {
@@ -85,7 +85,7 @@ UNEXPECTED: Final = PROBLEMS[SchedulingError]
 ALL: Final = (*dict.fromkeys(PROBLEMS.values()), NOT_JSON, WRONG_MEDIA, TOO_LARGE)
 
 _RETRY_SECONDS: Final = 5
-"""What 503 says when nobody knows better."""
+"""The `Retry-After` of a 503 whose error has no time of its own."""
 _REMEDY: Final = {
     "/problems/calendar-unavailable": "Repeat the request; with the same Idempotency-Key, if any.",
     "/problems/calendar-throttled": "Repeat it after the time in Retry-After.",
@@ -96,7 +96,7 @@ _REMEDY: Final = {
 
 
 class BadBody(SchedulingError):
-    """The body could not even be parsed; *problem* says how."""
+    """The body cannot be parsed, for the reason in *problem*."""
 
     def __init__(self, problem: ProblemType, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
@@ -112,7 +112,7 @@ class InvalidFields(Invalid):
 
 
 def problem_of(error: SchedulingError) -> ProblemType:
-    """Return how *error* is told: the entry of the nearest class it is made of."""
+    """Return the problem type of *error*: the entry of its class, else of its nearest base."""
     if isinstance(error, BadBody):
         return error.problem
     return next(PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS)
@@ -170,7 +170,7 @@ def _extensions(error: SchedulingError) -> dict[str, Any]:
 
 
 def _date(planned: PlannedDate) -> dict[str, Any]:
-    """Return a date of a series that is not free; nothing was booked."""
+    """Return the JSON of a series' date that is not free; nothing was booked."""
     return {
         "occurrence": planned.number,
         **_span(planned.span),
@@ -185,8 +185,8 @@ def _span(span: TimeSpan) -> dict[str, str]:
 
 
 def _challenge(error: SchedulingError, authorization_url: str) -> str:
-    # The form that MSAL and the Microsoft libraries understand:
-    # https://learn.microsoft.com/entra/identity-platform/claims-challenge
+    # MSAL and Microsoft's libraries understand this form.
+    # Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
     if isinstance(error, SignInAgain) and error.claims:
         import base64
 

@@ -1,4 +1,4 @@
-"""HTTP: when a pairing can meet."""
+"""HTTP: availability of a pairing."""
 
 import azure.functions as func
 
@@ -23,7 +23,7 @@ bp = func.Blueprint()
     )
 )
 async def show_availability(req: func.HttpRequest) -> func.HttpResponse:
-    """Find the slots of a pairing; unknown is not free."""
+    """Return the slots of a pairing; unknown availability is not free."""
     caller, query = await authorize(req), parse_query(req, AvailabilityQuery)
     pairing = await get_own_pairing(
         caller,

@@ -1,4 +1,4 @@
-"""Queue: verify a booking, subscribe, renew or reconcile a batch, purge, tell the platform."""
+"""Queue: runs jobs that verify, subscribe, renew, reconcile, purge, or deliver changes."""
 
 from datetime import timedelta
 from typing import Final
@@ -13,12 +13,12 @@ from shared.wiring import wiring
 bp = func.Blueprint()
 
 _WAIT_SECONDS: Final = 30
-"""How long a job waits where Graph asks to wait without saying how long."""
+"""The wait of a job that Graph throttles without naming a time."""
 
 
 @bp.queue_trigger(arg_name="msg", queue_name="jobs", connection="STORAGE")
 async def do_job(msg: func.QueueMessage) -> None:
-    """Do one piece of work that was put off."""
+    """Run one job."""
     from shared.adapters.queues import trace_of
 
     with traced("do_job", parent=trace_of(msg.get_body())) as span:

@@ -1,4 +1,4 @@
-"""HTTP: Graph's webhook (validate, enqueue, 202) · queue: handle one message."""
+"""HTTP: Graph's webhook (validate, enqueue, 202). Queue: handle one message."""
 
 import json
 import re
@@ -21,24 +21,30 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SERVER_ERROR: Final = 500
 _WAIT_SECONDS: Final = 30
-"""How long a message waits where Graph asks to wait without saying how long."""
+"""The wait of a message that Graph throttles without naming a time."""
 
 
 @bp.route("graph/notifications", methods=["POST"])
 async def receive_notifications(req: func.HttpRequest) -> func.HttpResponse:
-    """Take in change notifications, or answer the handshake."""
+    """Accept change notifications, or answer the validation handshake.
+
+    Source: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
+    """
     return await _receive(req)
 
 
 @bp.route("graph/lifecycle", methods=["POST"])
 async def receive_lifecycle(req: func.HttpRequest) -> func.HttpResponse:
-    """Take in lifecycle notifications, or answer the handshake."""
+    """Accept lifecycle notifications, or answer the validation handshake.
+
+    Source: https://learn.microsoft.com/graph/change-notifications-lifecycle-events
+    """
     return await _receive(req)
 
 
 @bp.queue_trigger(arg_name="msg", queue_name="notifications", connection="STORAGE")
 async def follow_outlook(msg: func.QueueMessage) -> None:
-    """Handle what one delivery said."""
+    """Handle the notifications of one message."""
     from shared.adapters.queues import trace_of
 
     with traced("follow_outlook", parent=trace_of(msg.get_body())):
@@ -67,7 +73,8 @@ async def _handle(msg: func.QueueMessage) -> None:
         push_seen=adapters.push_seen_throttle,
     )
     for each in waiting:
-        # Back on the queue for exactly as long as asked: five quick attempts would all be refused.
+        # A new message with the wait that Graph asked for: the host's five quick attempts would
+        # all be throttled, and the message would end in the poison queue.
         wait = timedelta(seconds=each.retry_after_seconds or _WAIT_SECONDS)
         await adapters.notification_queue.put([each.changes], received_at, delay=wait)
         log_event("notification.put_back", retry_after_ms=wait // timedelta(milliseconds=1))
@@ -76,7 +83,7 @@ async def _handle(msg: func.QueueMessage) -> None:
 async def _receive(req: func.HttpRequest) -> func.HttpResponse:
     token = req.params.get("validationToken")
     if token is not None:
-        # The handshake of a subscription: nothing else is loaded, nothing is read.
+        # The handshake of a new subscription needs no adapter, so none is imported.
         return func.HttpResponse(
             token,
             mimetype="text/plain",
@@ -93,7 +100,7 @@ async def _receive(req: func.HttpRequest) -> func.HttpResponse:
 async def _accept(req: func.HttpRequest) -> func.HttpResponse:
     started, body = time.perf_counter(), req.get_body()
     if len(body) > MAX_BODY_BYTES:
-        # Anybody can post here, and what is parsed keeps everything else waiting.
+        # Any client can post here, and parsing a large body blocks all other requests.
         log_event("webhook.too_large", count=len(body))
         return func.HttpResponse(status_code=413)
     notices, garbage = _raw_notifications(body)
@@ -125,7 +132,7 @@ async def _accept(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def _raw_notifications(body: bytes) -> "tuple[list[RawNotification], int]":
-    """Return what can be read of a delivery, and how many of its items cannot."""
+    """Parse a delivery; return its notifications and the number of malformed items."""
     try:
         items = json.loads(body)["value"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -161,7 +168,7 @@ def _raw_notification(item: object) -> "RawNotification | None":
 
 
 def _event(item: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Return the event's id and etag: from `resourceData`, else the id out of `resource`."""
+    """Return the event's id and etag from `resourceData`, else the id from `resource`."""
     data = item.get("resourceData")
     if isinstance(data, dict) and _is_plain(data.get("id")):
         etag = data.get("@odata.etag")
@@ -173,5 +180,5 @@ def _event(item: dict[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _is_plain(value: object) -> TypeGuard[str]:
-    """Tell whether *value* is text such as ids are; lone surrogates could not even be hashed."""
+    """Return whether *value* is ASCII text, as ids are; a lone surrogate would break hashing."""
     return isinstance(value, str) and value != "" and value.isascii()

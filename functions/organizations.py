@@ -1,4 +1,4 @@
-"""HTTP: the platform's own routes: organizations, their consent, pairings, changes, health."""
+"""HTTP: the platform's routes about organizations, their consent, pairings, changes and health."""
 
 import re
 import uuid
@@ -62,7 +62,7 @@ _BODY: Final = (400, 413, 415, 422)
     )
 )
 async def create_organization(req: func.HttpRequest) -> func.HttpResponse:
-    """Create an organization; its administrator's approval comes next."""
+    """Create an organization, whose administrator must then approve the app."""
     await authorize_platform(req)
     body = parse_body(req, NewOrganization)
     organization = Organization(
@@ -94,7 +94,7 @@ async def list_organizations(req: func.HttpRequest) -> func.HttpResponse:
     Operation("One customer", "platform", reply=OrganizationBody, supports_conditional_get=True)
 )
 async def show_organization(req: func.HttpRequest) -> func.HttpResponse:
-    """Show an organization with its consent and settings."""
+    """Return an organization with its consent and settings."""
     return _organization_response(await _organization(req), req=req)
 
 
@@ -110,7 +110,7 @@ async def show_organization(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def change_organization(req: func.HttpRequest) -> func.HttpResponse:
-    """Change settings; what is absent stays."""
+    """Change settings; absent fields stay as they are."""
     organization = await _organization(req)
     ensure_match(req, etag_of(organization.version))
     body = parse_body(req, OrganizationChange)
@@ -129,8 +129,11 @@ async def change_organization(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
-    """Remove an organization; repeat it until it is complete. Meetings stay, unless asked."""
-    # Imported here: organizations leave rarely, and a cold start need not wait for it.
+    """Remove an organization; the platform repeats the request until the removal is complete.
+
+    Meetings stay in the calendars unless the query has `cancel_sessions`.
+    """
+    # Imported here: removals are rare, so a cold start does not load the module.
     from shared.administration.offboarding import offboard
 
     await authorize_platform(req)
@@ -153,7 +156,7 @@ async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
-    """Make the organization's own consent link; links made before stop counting."""
+    """Make the organization's consent link; earlier links become invalid."""
     organization = await _organization(req)
     link = await make_consent_link(
         organization,
@@ -176,15 +179,15 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
-    """Prove what the administrator's browser brings, and say in words what became of it."""
-    # Imported here: only this function shows a page, and a cold start need not wait for it.
+    """Verify the administrator's consent, and show the outcome as a page."""
+    # Imported here: only this function shows a page, so a cold start does not load the module.
     from functions._consent_page import consent_page, unavailable_page
 
     answer = parse_query(req, ConsentQuery).to_answer()
     try:
         return consent_page(await complete_consent(answer, ports=wiring().consent_ports))
     except (StoreUnavailable, Misconfigured):
-        # A person looks at this: a page, not a problem document.
+        # A person reads this reply, so it is a page and not a problem document.
         log_warning("consent.not_concluded")
         return unavailable_page()
 
@@ -200,7 +203,7 @@ async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
-    """Try each capability, live, for the tenant and for one mailbox."""
+    """Probe each capability with live calls, for the tenant and for one mailbox."""
     organization, query = await _organization(req), parse_query(req, DiagnosticsQuery)
     adapters = wiring()
     visit = await run_diagnosis(
@@ -220,7 +223,7 @@ async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
     Operation("How well the customer is followed", "platform", reply=OrganizationHealthBody)
 )
 async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
-    """Show consent, credential, subscriptions, and how changes were found."""
+    """Return the health of consent, credential and subscriptions, and the lag of changes."""
     organization, adapters = await _organization(req), wiring()
     health = await sync_health(
         organization,
@@ -245,7 +248,7 @@ async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def list_organization_changes(req: func.HttpRequest) -> func.HttpResponse:
-    """List what happened after the cursor, oldest first."""
+    """List the changes after the cursor, oldest first."""
     organization, query = await _organization(req), parse_query(req, ChangesQuery)
     changes, cursor = await wiring().changes.after(organization.id, query.cursor, query.limit)
     return json_response(ChangeList.of(changes, cursor))
@@ -283,7 +286,7 @@ async def list_organization_pairings(req: func.HttpRequest) -> func.HttpResponse
     )
 )
 async def put_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
-    """Register up to 20 people, or put them in place of whoever was registered."""
+    """Insert or replace a pairing of up to 20 participants."""
     organization = await _organization(req)
     body = parse_body(req, PairingInput)
     pairing_id = path_parameter(req, "pairing_id")
@@ -306,7 +309,7 @@ async def put_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def show_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
-    """Show a pairing."""
+    """Return one pairing."""
     organization = await _organization(req)
     pairing = await wiring().pairings.get(
         organization.id, PairingId(path_parameter(req, "pairing_id"))
@@ -317,14 +320,14 @@ async def show_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
 @bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["DELETE"])
 @http_endpoint(Operation("These people meet no more", "platform", status=204))
 async def remove_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
-    """Remove a pairing; sessions that were booked stay. Absent is no error."""
+    """Remove a pairing; its booked sessions stay. An absent pairing is no error."""
     organization = await _organization(req)
     await wiring().pairings.delete(organization.id, PairingId(path_parameter(req, "pairing_id")))
     return func.HttpResponse(status_code=204)
 
 
 async def _organization(req: func.HttpRequest) -> Organization:
-    """Return the organization in the path. Raises NotAuthenticated to all but the platform."""
+    """Return the organization in the path. Raises NotAuthenticated unless the platform calls."""
     await authorize_platform(req)
     return await wiring().organizations.get(OrganizationId(path_parameter(req, "organization_id")))
 

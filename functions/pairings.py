@@ -1,4 +1,4 @@
-"""HTTP: who I am, and whom I may meet."""
+"""HTTP: the caller, and the caller's pairings."""
 
 import azure.functions as func
 
@@ -25,7 +25,7 @@ bp = func.Blueprint()
 @bp.route("me", methods=["GET"])
 @http_endpoint(Operation("Who I am, and whether my mailbox is usable", "participant", reply=MeBody))
 async def show_me(req: func.HttpRequest) -> func.HttpResponse:
-    """Say who calls and what, if anything, keeps their mailbox from being used."""
+    """Return the caller, and the findings about their mailbox."""
     caller = await authorize(req)
     findings = await diagnose_participant(caller, probes=wiring().probes)
     return json_response(me_body(caller, findings))
@@ -36,7 +36,7 @@ async def show_me(req: func.HttpRequest) -> func.HttpResponse:
     Operation("My pairings", "participant", query=PageQuery, reply=PairingList, problems=(422,))
 )
 async def list_my_pairings(req: func.HttpRequest) -> func.HttpResponse:
-    """List the pairings the caller is in, by id."""
+    """List the caller's pairings, by id."""
     caller, query = await authorize(req), parse_query(req, PageQuery)
     ensure_usable(caller.organization)
     pairings, cursor = await wiring().pairings.list_by_mailbox(
@@ -54,7 +54,7 @@ async def list_my_pairings(req: func.HttpRequest) -> func.HttpResponse:
     Operation("One of my pairings", "participant", reply=PairingBody, supports_conditional_get=True)
 )
 async def show_my_pairing(req: func.HttpRequest) -> func.HttpResponse:
-    """Show a pairing the caller is in."""
+    """Return one of the caller's pairings."""
     caller = await authorize(req)
     pairing_id = PairingId(path_id(req, "pairing_id"))
     pairing = await get_own_pairing(caller, pairing_id, pairings=wiring().pairings)

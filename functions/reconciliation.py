@@ -1,4 +1,4 @@
-"""Timer: re-read the sessions that come due, purge what has ended."""
+"""Timer: queues due reconciliations and purges."""
 
 import azure.functions as func
 
@@ -11,16 +11,17 @@ bp = func.Blueprint()
 
 @bp.timer_trigger(arg_name="timer", schedule="30 */5 * * * *", run_on_startup=False)
 async def reconcile_sessions(timer: func.TimerRequest) -> None:
-    """Queue sessions whose time to be read again has come, and ended ones to be removed.
+    """Queue the reconciliations and purges that are due.
 
-    And count what was set aside: the queues' own figures come too late for an alert.
+    Also log the length of the poison queues, because the platform's own metrics come too late for
+    an alert.
     """
     with traced("reconcile_sessions"):
         await _reconcile_sessions(timer)
 
 
 async def _reconcile_sessions(timer: func.TimerRequest) -> None:
-    # Imported here: the cold start of a request or of the webhook needs none of it.
+    # Imported here: the cold start of a request or of the webhook does not need these modules.
     from shared.calendar_sync.reconciliation import enqueue_reconciliations
     from shared.sessions.retention import enqueue_purges
 

@@ -1,4 +1,4 @@
-"""HTTP: is this deployment well, and what does its API look like."""
+"""HTTP: health of this deployment, and the description of its API."""
 
 import json
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ _DOCUMENT: Final = Path(__file__).parent / "openapi.json"
     Operation("Whether this deployment works", "nobody", reply=HealthBody, also_returns=(503,))
 )
 async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
-    """Check what this deployment stands on; 503 if a part of it does not answer."""
+    """Check the services that this deployment depends on; 503 if one of them does not answer."""
     checks = await check_health(wiring().dependencies)
     is_well = all(state == "ok" for state in checks.values())
     return json_response(
@@ -41,7 +41,7 @@ async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG0
 @bp.route("openapi.json", methods=["GET"])
 @http_endpoint(Operation("This document", "nobody"))
 async def show_openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
-    """Serve the OpenAPI 3.1 document, which was generated from the models at build time."""
+    """Return the OpenAPI 3.1 document, which was generated from the models at build time."""
     return func.HttpResponse(
         _DOCUMENT.read_bytes(),
         mimetype="application/json",
@@ -52,7 +52,7 @@ async def show_openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG
 @bp.route("docs", methods=["GET"])
 @http_endpoint(Operation("The API, to read", "nobody", media_type="text/html"))
 async def show_docs(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
-    """Serve the OpenAPI document as a page."""
+    """Return the OpenAPI document as a page."""
     text, policy = _docs()
     headers = {"content-security-policy": policy, "cache-control": "max-age=300"}
     return func.HttpResponse(text, mimetype="text/html", charset="utf-8", headers=headers)
@@ -60,13 +60,13 @@ async def show_docs(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
 
 @cache
 def _version() -> str:
-    """Return the app's version from the document: pyproject.toml, its source, is not deployed."""
+    """Return the app's version from the document, because pyproject.toml is not deployed."""
     return str(json.loads(_DOCUMENT.read_bytes())["info"]["version"])
 
 
 @cache
 def _docs() -> tuple[str, str]:
-    # Imported here: few ever look, and none of them waits for a cold start of the webhook.
+    # Imported here: few callers read the page, so a cold start of the webhook does not load it.
     from functions._docs_page import CSP, docs_page
 
     return docs_page(json.loads(_DOCUMENT.read_bytes())), CSP

@@ -1,4 +1,4 @@
-"""HTTP: book, list and show sessions."""
+"""HTTP: book, list, show, reschedule, cancel and answer sessions."""
 
 import hashlib
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ bp = func.Blueprint()
     )
 )
 async def book_session(req: func.HttpRequest) -> func.HttpResponse:
-    """Book a slot, once or as a series: an Outlook meeting of the caller's own, others invited."""
+    """Book a slot or a series as an Outlook meeting, with the caller as organizer."""
     caller = await authorize(req)
     key, body = idempotency_key(req), parse_body(req, BookingBody)
     pairing = await get_own_pairing(
@@ -92,7 +92,7 @@ async def book_session(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
-    """List the caller's sessions by start, as organizer and as attendee."""
+    """List the sessions that the caller organizes or attends, by start."""
     caller, query = await authorize(req), parse_query(req, SessionsQuery)
     sessions, cursor = await list_sessions(
         caller.mailbox,
@@ -116,7 +116,7 @@ async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
     Operation("One of my sessions", "participant", reply=SessionBody, supports_conditional_get=True)
 )
 async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
-    """Show a session the caller organizes or is invited to."""
+    """Return a session that the caller organizes or is invited to."""
     caller = await authorize(req)
     session = await wiring().sessions.get(caller.mailbox, SessionId(path_id(req, "session_id")))
     return _session_response(session, caller.mailbox.object_id, req=req)
@@ -134,9 +134,10 @@ async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
-    """Move a session the caller organizes; its attendees' answers start from silence.
+    """Reschedule a session that the caller organizes; this resets its attendees' responses.
 
-    The same again is the same answer, also under the ETag of before, as long as it stays there.
+    Idempotent: a retry gets the same reply, also with the ETag from before the change, as long as
+    the session stays at the new time.
     """
     caller, body = await authorize(req), parse_body(req, RescheduleBody)
     session = await _own_session(req, caller)
@@ -144,7 +145,8 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     try:
         ensure_match(req, *map(etag_of, acceptable_versions(session, request)))
     except PreconditionFailed as changed:
-        # RFC 9110, 13.1.1: a change that was made already may be answered as made.
+        # A server may answer a retry of a change that already succeeded with success.
+        # Source: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1
         moved = await find_already_moved(
             caller,
             session,
@@ -175,7 +177,7 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
-    """Cancel a session the caller organizes; Outlook tells the attendees. Twice is fine."""
+    """Cancel a session that the caller organizes; Outlook notifies the attendees. Idempotent."""
     caller, body = await authorize(req), parse_body(req, CancelBody)
     session = await _own_session(req, caller)
     cancelled = await cancel(
@@ -198,9 +200,9 @@ async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer in the caller's own mailbox; the session shows it once the organizer's copy does.
+    """Answer in the caller's own mailbox. Idempotent.
 
-    Twice is fine.
+    The session shows the answer as soon as the organizer's copy of the event has it.
     """
     caller, body = await authorize(req), parse_body(req, AnswerBody)
     session = await _own_session(req, caller)
@@ -225,7 +227,7 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
-    """Move a session the caller organizes to the time that an attendee proposed. Twice is fine."""
+    """Reschedule a session that the caller organizes to an attendee's proposed time. Idempotent."""
     caller = await authorize(req)
     session = await _own_session(req, caller)
     pairing = await _pairing_of(session)
@@ -240,19 +242,19 @@ async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
 
 
 async def _own_session(req: func.HttpRequest, caller: Caller) -> Session:
-    """Return the session in the path, if it is the caller's."""
+    """Return the session in the path. Raises NotFound unless the caller organizes or attends it."""
     ensure_usable(caller.organization)
     session_id = SessionId(path_id(req, "session_id"))
     return await wiring().sessions.get(caller.mailbox, session_id)
 
 
 async def _pairing_of(session: Session) -> Pairing:
-    """Return the pairing whose calendars are read to move *session*. Raises Conflict."""
+    """Return the pairing whose schedules are read to reschedule *session*. Raises Conflict."""
     return await pairing_for_reschedule(session, pairings=wiring().pairings)
 
 
 def _changed_session(session: Session, changed: Sequence[Session]) -> Session:
-    """Return *session* as it is after a change of it, or of others of its series."""
+    """Return *session* as it is after the change: from *changed*, or unchanged."""
     return next((each for each in changed if each.id == session.id), session)
 
 

@@ -1,4 +1,4 @@
-"""Timer: renew the subscriptions that come due."""
+"""Timer: queues due renewals of subscriptions."""
 
 import azure.functions as func
 
@@ -11,16 +11,16 @@ bp = func.Blueprint()
 
 @bp.timer_trigger(arg_name="timer", schedule="0 7,22,37,52 * * * *", run_on_startup=False)
 async def renew_subscriptions(timer: func.TimerRequest) -> None:
-    """Queue what has reached half of its life; batches of 20 do the rest.
+    """Queue the subscriptions that have reached half of their life, in batches of 20.
 
-    And look how long the app's own credential lives.
+    Also log the days until the app's own credential expires.
     """
     with traced("renew_subscriptions"):
         await _renew_subscriptions(timer)
 
 
 async def _renew_subscriptions(timer: func.TimerRequest) -> None:
-    # Imported here: the cold start of a request or of the webhook needs none of it.
+    # Imported here: the cold start of a request or of the webhook does not need this module.
     from shared.subscriptions.maintenance import enqueue_renewals
 
     adapters = wiring()
