@@ -35,7 +35,7 @@ from shared.wiring import wiring
 WAIT_SECONDS: Final = 9.0
 """The time limit of a participant's request: with the network and a busy instance the participant
 waits less than ten seconds."""
-_TOO_LONG: Final = "It took longer than anybody should wait; what became of it is not known."
+_TOO_LONG: Final = "The request exceeded its time limit; whether it took effect is not known."
 MAX_BODY_BYTES: Final = 64 * 1024
 _SERVER_ERROR: Final = 500
 _MAX_ERRORS: Final = 50
@@ -58,7 +58,7 @@ class Operation:
 
     summary: str
     caller: str
-    """Who must authenticate: `participant`, `platform`, or none for a public route (`nobody`)."""
+    """`participant`, `platform` or `public`: who must authenticate."""
     reply: type[BaseModel] | None = None
     status: int = 200
     query: type[BaseModel] | None = None

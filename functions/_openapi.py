@@ -59,7 +59,7 @@ _FORMS: Final = {"Idempotency-Key": {"pattern": "^[!-~]{1,128}$"}}
 _CALLERS: Final[dict[str, list[dict[str, list[str]]]]] = {
     "participant": [{"participant": []}, {"platform": []}],
     "platform": [{"platform": []}],
-    "nobody": [],
+    "public": [],
 }
 _SECURITY_SCHEMES: Final = {
     "participant": {
@@ -252,7 +252,7 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
     statuses = {500, *operation.problems}
     if operation.query:
         statuses.add(422)
-    if operation.caller != "nobody":
+    if operation.caller != "public":
         statuses |= {401, 403, 503}
     if "{" in path:
         statuses.add(404)

@@ -172,7 +172,7 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
 @http_endpoint(
     Operation(
         "Where Entra sends the administrator back to",
-        "nobody",
+        "public",
         query=ConsentQuery,
         media_type="text/html",
         problems=(400, 409, 422, 503),

@@ -20,7 +20,7 @@ _DOCUMENT: Final = Path(__file__).parent / "openapi.json"
 
 @bp.route("health", methods=["GET"])
 @http_endpoint(
-    Operation("Whether this deployment works", "nobody", reply=HealthBody, also_returns=(503,))
+    Operation("Whether this deployment works", "public", reply=HealthBody, also_returns=(503,))
 )
 async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Check the services that this deployment depends on; 503 if one of them does not answer."""
@@ -39,7 +39,7 @@ async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG0
 
 
 @bp.route("openapi.json", methods=["GET"])
-@http_endpoint(Operation("This document", "nobody"))
+@http_endpoint(Operation("This document", "public"))
 async def show_openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Return the OpenAPI 3.1 document, which was generated from the models at build time."""
     return func.HttpResponse(
@@ -50,7 +50,7 @@ async def show_openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG
 
 
 @bp.route("docs", methods=["GET"])
-@http_endpoint(Operation("The API, to read", "nobody", media_type="text/html"))
+@http_endpoint(Operation("The API, to read", "public", media_type="text/html"))
 async def show_docs(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Return the OpenAPI document as a page."""
     text, policy = _docs()

@@ -1,4 +1,4 @@
-"""When people can meet: what is asked, and the slots."""
+"""Availability of a pairing: the query, and the reply with its slots."""
 
 import re
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from shared.timespan import TimeSpan
 
 
 class AvailabilityQuery(Body):
-    """When, for how long, and how the answer is to be told."""
+    """The window, the length of a session, and the form of the answer."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, defer_build=True, frozen=True)
 
@@ -25,13 +25,13 @@ class AvailabilityQuery(Body):
     step_minutes: Step | None = None
     """Default: the organization's."""
     time_zone: ZoneName = "UTC"
-    """Whose full hours the slots are counted from."""
+    """Slots are counted from the full hour of this zone."""
     include_unknown: bool = False
-    """Also offer slots that are unknown for somebody; they say for whom."""
+    """Also offer slots that are unknown for a participant; `unknown_for` names them."""
     at_least: int | None = Field(default=None, ge=1, le=20)
-    """Offer slots that suit at least so many participants, not all who are required."""
+    """Offer slots that suit at least this many participants, instead of all required ones."""
     explain: bool = False
-    """Say for every step why it is not offered."""
+    """List for every start that is not offered its obstacles."""
 
     @field_validator("step_minutes", mode="before")
     @classmethod
@@ -47,7 +47,7 @@ class AvailabilityQuery(Body):
         return self
 
     def to_request(self) -> AvailabilityRequest:
-        """Return what the use-case understands."""
+        """Return the request of the use-case."""
         return AvailabilityRequest(
             window=TimeSpan(self.from_, self.to),
             duration=timedelta(minutes=self.duration_minutes),
@@ -65,12 +65,12 @@ class SlotBody(Reply):
     start: ResponseInstant
     end: ResponseInstant
     confirmed_for: list[str]
-    """Addresses of those known to be free."""
+    """Addresses of the participants who are known to be free."""
     unknown_for: list[str]
 
 
 class BusyBody(Reply):
-    """Time somebody has given away: when and how, never what for."""
+    """A busy span of a participant: its times and status, never its subject."""
 
     start: ResponseInstant
     end: ResponseInstant
@@ -78,7 +78,7 @@ class BusyBody(Reply):
 
 
 class WorkingHoursBody(Reply):
-    """When somebody works, in their own zone."""
+    """A participant's working hours, in their own zone."""
 
     days: list[str]
     start: str
@@ -89,7 +89,7 @@ class WorkingHoursBody(Reply):
 
 
 class UnknownBody(Reply):
-    """Why it is not known whether somebody is free."""
+    """Why it is not known whether a participant is free."""
 
     reason: UnknownReason
     detail: str
@@ -110,7 +110,7 @@ class ParticipantAvailabilityBody(Reply):
 
 
 class ObstacleBody(Reply):
-    """Why a start is not offered, and because of whom."""
+    """Why a start is not offered, and the addresses of the participants concerned."""
 
     obstacle: Obstacle
     participants: list[str]
@@ -134,11 +134,11 @@ class AvailabilityBody(Reply):
     slots: list[SlotBody]
     participants: list[ParticipantAvailabilityBody]
     explanation: list[UnavailableStartBody] | None = None
-    """Only when asked for."""
+    """Only with `explain`."""
 
 
 def availability_body(found: Availability, time_zone: str) -> AvailabilityBody:
-    """Return *found* as it is told."""
+    """Return the body of *found*, with *time_zone* as in the query."""
     return AvailabilityBody(
         start=found.window.start,
         end=found.window.end,

@@ -1,4 +1,4 @@
-"""What the models of our API have in common: instants, text, bodies and replies."""
+"""The common parts of the API's models: instants, texts, bodies and replies."""
 
 import re
 import unicodedata
@@ -30,7 +30,7 @@ _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzin
 
 
 def _parsed(value: object) -> datetime:
-    """Return an instant in UTC. pydantic by itself would take numbers and naive times as well."""
+    """Parse an instant into UTC. Pydantic alone would accept numbers and naive times as well."""
     if isinstance(value, str) and _RFC_3339.fullmatch(value):
         try:
             moment = datetime.fromisoformat(value.upper().replace(",", ".")).astimezone(UTC)
@@ -94,19 +94,19 @@ Text = Annotated[str, AfterValidator(lambda text: _clean(text.replace("\r\n", "\
 
 
 class Body(BaseModel):
-    """A body of our API: unknown fields are refused."""
+    """A body of our API. An unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", defer_build=True, frozen=True)
 
 
 class Reply(BaseModel):
-    """What we answer."""
+    """A reply of our API."""
 
     model_config = ConfigDict(defer_build=True, frozen=True)
 
 
 class SpanBody(Reply):
-    """A stretch of time, half-open."""
+    """A half-open span of time."""
 
     start: ResponseInstant
     end: ResponseInstant
@@ -118,7 +118,7 @@ class SpanBody(Reply):
 
 
 class PageQuery(Body):
-    """Which page of a list."""
+    """The page of a list."""
 
     cursor: str | None = Field(default=None, max_length=512)
     limit: int = Field(default=50, ge=1, le=100)

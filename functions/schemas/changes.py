@@ -10,15 +10,15 @@ from shared.changes.model import Change, ChangeKind
 
 
 class ChangesQuery(Body):
-    """From where on."""
+    """The part of the feed to read."""
 
     cursor: str | None = Field(default=None, max_length=512)
-    """Out of the answer before; without, from the beginning."""
+    """`next` of the previous answer; without it the feed is read from the beginning."""
     limit: int = Field(default=100, ge=1, le=500)
 
 
 class ChangeBody(Reply):
-    """One thing that happened."""
+    """One entry of the change feed."""
 
     at: ResponseInstant
     kind: ChangeKind
@@ -26,7 +26,7 @@ class ChangeBody(Reply):
     pairing_id: str | None
     session_id: str | None
     lag_ms: int | None
-    """How long after it happened in Outlook it was seen here."""
+    """The time from the change in Outlook until this service read it."""
     detail: str
 
     @classmethod
@@ -36,7 +36,7 @@ class ChangeBody(Reply):
 
 
 class ChangeList(Reply):
-    """Changes in order. Keep *next* and ask with it again: nothing is ever missed."""
+    """Changes in order. Store `next` and pass it as `cursor`: no change is ever missed."""
 
     items: list[ChangeBody]
     next: str | None

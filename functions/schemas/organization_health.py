@@ -8,14 +8,14 @@ from shared.organizations.model import ConsentState, SyncMode
 
 
 class ConsentHealth(Reply):
-    """The approval."""
+    """The state of the administrator's consent."""
 
     state: ConsentState
     changed_at: ResponseInstant | None
 
 
 class CredentialHealth(Reply):
-    """What the app proves itself with."""
+    """The app's own credential."""
 
     kind: str
     """`managed-identity`, `certificate` or `secret`."""
@@ -23,11 +23,11 @@ class CredentialHealth(Reply):
 
 
 class SubscriptionsHealth(Reply):
-    """How the mailboxes of organizers are followed."""
+    """The subscriptions to the mailboxes of organizers."""
 
     active: int
     polling: int
-    """Graph refuses a subscription: they are read by the clock."""
+    """Graph refuses a subscription: these mailboxes are polled."""
     expired: int
     oldest_renewal_at: ResponseInstant | None
     next_due_at: ResponseInstant | None
@@ -35,7 +35,7 @@ class SubscriptionsHealth(Reply):
 
 
 class LagFiguresBody(Reply):
-    """Changes found in one way, and how long after they happened in Outlook."""
+    """The changes found in one way, and their lag behind Outlook."""
 
     count: int
     lag_p50_ms: int | None
@@ -43,13 +43,13 @@ class LagFiguresBody(Reply):
     last_at: ResponseInstant | None
 
     @classmethod
-    def of(cls, seen: LagFigures) -> Self:
-        """Return the body of *seen*."""
+    def of(cls, figures: LagFigures) -> Self:
+        """Return the body of *figures*."""
         return cls(
-            count=seen.count,
-            lag_p50_ms=seen.lag_p50_ms,
-            lag_p99_ms=seen.lag_p99_ms,
-            last_at=seen.last_at,
+            count=figures.count,
+            lag_p50_ms=figures.lag_p50_ms,
+            lag_p99_ms=figures.lag_p99_ms,
+            last_at=figures.last_at,
         )
 
 
@@ -62,30 +62,30 @@ class ChangesHealth(Reply):
 
 
 class WebhookHealth(Reply):
-    """How the platform is told of changes."""
+    """The delivery of changes to the platform's webhook."""
 
     delivered_at: ResponseInstant | None
-    """The last time it took some."""
+    """The last successful delivery."""
     failing_since: ResponseInstant | None
     failures: int
-    """In a row. It is tried again for as long as the changes are kept."""
+    """Consecutive failures. Delivery is retried for as long as the changes are kept."""
     retry_at: ResponseInstant | None
 
 
 class OrganizationHealthBody(Reply):
-    """How well an organization is followed."""
+    """The health of an organization's synchronization."""
 
     organization_id: str
     consent: ConsentHealth
     sync_mode: SyncMode
     credential: CredentialHealth | None
-    """null: Key Vault does not show it."""
+    """null: Key Vault does not answer, or this deployment is misconfigured."""
     subscriptions: SubscriptionsHealth
     changes: ChangesHealth
     throttled: int
-    """How often Graph asked the answering instance to wait, in this tenant, since it started."""
+    """How often Graph throttled the answering instance in this tenant since it started."""
     webhook: WebhookHealth | None
-    """null: this deployment tells nobody; ask for the changes."""
+    """null: this deployment has no webhook; read the change feed instead."""
 
     @classmethod
     def of(cls, health: SyncHealth) -> Self:

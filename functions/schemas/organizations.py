@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class OrganizationBrief(Reply):
-    """What a participant may know of their organization."""
+    """The part of an organization that its participants may see."""
 
     id: str
     consent: ConsentState
@@ -44,21 +44,22 @@ class OrganizationBrief(Reply):
 
 
 class FindingBody(Reply):
-    """One thing that was checked: does it work, and if not, who must do what."""
+    """One capability that was probed: its state and, if it fails, the remedy."""
 
     capability: str
     state: Literal["works", "fails", "unknown"]
     meaning: str
     """One sentence for people."""
     code: str | None = None
-    """Microsoft's word for it: an error code or an AADSTS number."""
+    """Microsoft's error code or AADSTS number."""
     issue: str | None = None
-    """Our stable word for what is wrong."""
+    """Our stable name of the cause."""
     responsible: str | None = None
-    """Who must act: `entra_admin`, `exchange_admin`, `user`, `platform`, `us` or `nobody`."""
+    """The party that must act: `entra_admin`, `exchange_admin`, `user`, `platform`, `us` (the
+    operator of this deployment) or `nobody` (it passes by itself)."""
     remedy: str | None = None
     takes_effect: str | None = None
-    """How long it takes to have an effect."""
+    """How long the remedy takes to have an effect."""
     link: str | None = None
     request_id: str | None = None
 
@@ -80,7 +81,7 @@ class FindingBody(Reply):
 
 
 def organization_brief(organization: Organization) -> OrganizationBrief:
-    """Return what participants may know of *organization*."""
+    """Return the part of *organization* that its participants may see."""
     return OrganizationBrief(
         id=organization.id,
         consent=organization.consent,
@@ -90,12 +91,13 @@ def organization_brief(organization: Organization) -> OrganizationBrief:
 
 
 class SettingsChange(Body):
-    """Settings to set; what is absent stays, or has its default in a new organization."""
+    """Settings to change. Absent fields stay, or have their default in a new organization."""
 
     access_mode: AccessMode | None = None
-    """`delegated` (default): people write with their own sign-in. `application`: the app does."""
+    """`delegated` (default): calendars are written with the participant's own sign-in.
+    `application`: with the app's rights."""
     sync_mode: SyncMode | None = None
-    """`push` (default): Graph tells of changes. `poll`: they are looked for every five minutes."""
+    """`push` (default): Graph notifies of changes. `poll`: calendars are read every 5 minutes."""
     tentative_is_busy: bool | None = None
     """Whether tentative entries block a slot; default true."""
     minimum_notice_minutes: int | None = Field(default=None, ge=0, le=14 * 24 * 60)
@@ -109,11 +111,11 @@ class SettingsChange(Body):
     step_minutes: Step | None = None
     """Distance between the starts of slots; default 15."""
     online_meeting: OnlineMeetingChoice | None = None
-    """What a booking gets that does not say; default `auto`."""
+    """The online meeting of a booking that names none; default `auto`."""
     retention_days: int | None = Field(default=None, ge=1, le=365)
     """How long an ended session is kept; default 30."""
     owner_address: Address | None = None
-    """Whom events about trouble name; default nobody. null takes it away."""
+    """The contact in changes that report trouble; default none. null removes it."""
 
     def applied_to(self, settings: OrganizationSettings) -> OrganizationSettings:
         """Return *settings* with the changes."""
@@ -173,20 +175,20 @@ class SettingsBody(Reply):
 
 
 class NewOrganization(Body):
-    """A customer to take on."""
+    """A new customer."""
 
     tenant_id: Guid | None = None
-    """The customer's Entra tenant. Name it where you know it: then no other can answer the link."""
+    """The customer's Entra tenant. If it is named, no other tenant can use the consent link."""
     settings: SettingsChange = SettingsChange()
 
     @property
     def tenant(self) -> TenantId | None:
-        """Return the tenant, if it is named."""
+        """Return the named tenant, or None."""
         return TenantId(self.tenant_id) if self.tenant_id else None
 
 
 class OrganizationChange(Body):
-    """What to change."""
+    """A change of an organization."""
 
     settings: SettingsChange
 
@@ -196,11 +198,11 @@ class OrganizationBody(Reply):
 
     id: str
     tenant_id: str | None
-    """null until an administrator has approved, unless it was named."""
+    """null before an administrator has approved the app, unless the platform named the tenant."""
     consent: ConsentState
     consent_changed_at: ResponseInstant | None
     is_closing: bool
-    """Its removal has begun."""
+    """Whether its removal has begun."""
     created_at: ResponseInstant
     settings: SettingsBody
 
@@ -234,18 +236,18 @@ class RemovalQuery(Body):
 
 
 class RemovalBody(Reply):
-    """What was removed by this request."""
+    """The counts of what this request removed."""
 
     complete: bool
-    """false: there is more than one request can do. Repeat it."""
+    """false: some data is left. Repeat the request."""
     subscriptions: int
-    """Ended at Graph."""
+    """Deleted at Graph."""
     subscriptions_left: int
-    """Graph did not let us; they end by themselves within a week."""
+    """Graph refused to delete these; they expire within a week."""
     sessions: int
     sessions_cancelled: int
     sessions_not_cancelled: int
-    """Graph refused: their organizers must cancel them."""
+    """Graph refused to cancel these: their organizers must cancel them."""
     pairings: int
     mailboxes: int
     rows: dict[str, int]
@@ -274,7 +276,7 @@ class RemovalBody(Reply):
 
 
 class ConsentLinkBody(Reply):
-    """Where to send the customer's administrator. It replaces every link made before."""
+    """The link for the customer's administrator. Earlier links become invalid."""
 
     url: str
     expires_at: ResponseInstant
@@ -286,7 +288,7 @@ class ConsentLinkBody(Reply):
 
 
 class ConsentQuery(Body):
-    """What the browser brings back from Entra, which may add to it."""
+    """The parameters of Entra's redirect after consent. Entra may add others, which are ignored."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True, frozen=True)
 
@@ -297,7 +299,7 @@ class ConsentQuery(Body):
     error_description: str | None = None
 
     def to_answer(self) -> ConsentAnswer:
-        """Return what the use-case understands."""
+        """Return the answer for the use-case."""
         return ConsentAnswer(
             state=self.state,
             tenant=self.tenant,
@@ -308,40 +310,39 @@ class ConsentQuery(Body):
 
 
 class DiagnosticsQuery(Body):
-    """Whose mailbox to try."""
+    """The mailbox to probe."""
 
     mailbox: str | None = Field(default=None, max_length=320)
-    """Object id or address of one person; without, only the tenant is tried."""
+    """Object id or address of one person; without it only the tenant is probed."""
 
     @field_validator("mailbox")
     @classmethod
     def _named(cls, mailbox: str | None) -> str | None:
-
         if mailbox and not (re.fullmatch(_GUID, mailbox) or re.fullmatch(_ADDRESS, mailbox)):
             raise ValueError("must be an object id or an address")
         return mailbox
 
 
 class DiagnosticsBody(Reply):
-    """What works and what does not, who must act, and how."""
+    """The findings about a tenant and one mailbox: what works, who must act, and how."""
 
     organization_id: str
     consent: ConsentState
     mailbox: str | None
-    """Object id of whom it was tried with."""
+    """Object id of the person whose mailbox was probed."""
     checked_at: ResponseInstant
     healthy: bool
-    """Whether nothing is known to fail."""
+    """Whether no capability is known to fail."""
     findings: list[FindingBody]
 
     @classmethod
-    def of(cls, visit: DiagnosisReport, checked_at: datetime) -> Self:
-        """Return the body of *visit*."""
+    def of(cls, report: DiagnosisReport, checked_at: datetime) -> Self:
+        """Return the body of *report*."""
         return cls(
-            organization_id=visit.organization.id,
-            consent=visit.organization.consent,
-            mailbox=visit.mailbox.object_id if visit.mailbox else None,
+            organization_id=report.organization.id,
+            consent=report.organization.consent,
+            mailbox=report.mailbox.object_id if report.mailbox else None,
             checked_at=checked_at,
-            healthy=not any(f.state is FindingState.FAILS for f in visit.findings),
-            findings=[FindingBody.of(finding) for finding in visit.findings],
+            healthy=not any(f.state is FindingState.FAILS for f in report.findings),
+            findings=[FindingBody.of(finding) for finding in report.findings],
         )

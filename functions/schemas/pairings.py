@@ -1,4 +1,4 @@
-"""Who calls, and the people who may meet."""
+"""The caller, and pairings: the people who may meet."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -15,7 +15,7 @@ from shared.pairings.registration import NamedParticipant
 
 
 class MailboxBody(Reply):
-    """Whether the caller's mailbox can be used, and if not what to do."""
+    """Whether the caller's mailbox can be used, and the remedy if not."""
 
     usable: bool
     findings: list[FindingBody]
@@ -31,7 +31,7 @@ class MeBody(Reply):
 
 
 class ParticipantBody(Reply):
-    """One of those who may meet."""
+    """A participant of a pairing."""
 
     role: ParticipantRole
     address: str
@@ -73,7 +73,7 @@ class PairingList(Reply):
 
 
 def me_body(caller: Caller, findings: Sequence[Finding]) -> MeBody:
-    """Return who calls and whether their mailbox is usable: only if everything is known to work."""
+    """Return the body of *caller*. Their mailbox is usable only if every capability works."""
     return MeBody(
         tenant_id=caller.mailbox.tenant_id,
         object_id=caller.mailbox.object_id,
@@ -86,13 +86,14 @@ def me_body(caller: Caller, findings: Sequence[Finding]) -> MeBody:
 
 
 class NamedParticipantBody(Body):
-    """Somebody who may meet: named by address, by object id, or by both."""
+    """A participant, named by address, by object id, or by both."""
 
     role: ParticipantRole
     address: Address | None = None
-    """Alone: looked up in the tenant; whoever is not there is from outside."""
+    """Without `object_id` the address is looked up in the tenant. A participant who is not found
+    there is from outside."""
     object_id: Guid | None = None
-    """Alone: the address is looked up."""
+    """Without `address` the address is looked up in the tenant."""
     required: bool = True
 
     @model_validator(mode="after")
@@ -103,20 +104,20 @@ class NamedParticipantBody(Body):
 
 
 class PairingInput(Body):
-    """Who may meet: in place of whoever might before."""
+    """The participants of a pairing; they replace the former ones."""
 
     participants: list[NamedParticipantBody] = Field(min_length=2, max_length=MAX_PARTICIPANTS)
 
     def to_named(self) -> list[NamedParticipant]:
-        """Return what the use-case understands."""
+        """Return the participants for the use-case."""
         return [
             NamedParticipant(
-                who.role,
-                who.address,
-                ObjectId(who.object_id) if who.object_id else None,
-                who.required,
+                named.role,
+                named.address,
+                ObjectId(named.object_id) if named.object_id else None,
+                named.required,
             )
-            for who in self.participants
+            for named in self.participants
         ]
 
 

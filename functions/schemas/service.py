@@ -1,4 +1,4 @@
-"""The service's own: problems and health."""
+"""Problems and the health of this deployment."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from functions.schemas.sessions import DateBody
 
 
 class ProblemBody(Reply):
-    """RFC 9457. `type` is stable; `detail` is for people; `remedy` says what somebody can do."""
+    """RFC 9457. `type` is stable; `detail` is for people; `remedy` names who can do what."""
 
     model_config = ConfigDict(extra="allow", defer_build=True)
 
@@ -21,9 +21,9 @@ class ProblemBody(Reply):
     remedy: str | None = None
     errors: list[dict[str, str]] | None = None
     alternatives: list["SpanBody"] | None = None
-    """Next best slots of a 409, nearest first."""
+    """The nearest free slots in a 409, nearest first."""
     conflicts: list["DateBody"] | None = None
-    """Of a 409 about a series: the dates that are not free."""
+    """The dates that are not free, in a 409 about a series."""
 
 
 class HealthBody(Reply):
@@ -33,6 +33,6 @@ class HealthBody(Reply):
     version: str
     time: ResponseInstant
     checks: dict[str, str]
-    """Part by part: `ok`, or what is wrong."""
+    """By service: `ok`, or the error."""
     poison: dict[str, int]
-    """Messages that failed five times and wait to be looked at, by queue."""
+    """Messages in the poison queues, which failed five times, by queue."""

@@ -15,19 +15,19 @@ from shared.timespan import TimeSpan
 
 
 class RepeatBody(Body):
-    """How a session is repeated: by `count` or `until`. The organizer's clock keeps the hour.
+    """How a session is repeated: by `count` or `until`, at the same local time of the organizer.
 
-    An hour that the clocks skip starts as much later as they jump; of an hour that comes twice the
-    first one is meant.
+    If the clocks skip that time, the session starts later by as much as they jump. If the time
+    comes twice, the first one counts.
     """
 
     frequency: Frequency
     monthly_by: MonthlyBy = MonthlyBy.DAY_OF_MONTH
-    """Only for `monthly`. A month without that day takes its last one."""
+    """Only for `monthly`. In a month without that day the session is on the last day."""
     count: int | None = Field(default=None, ge=2, le=MAX_OCCURRENCES)
-    """How many in all, the first one included."""
+    """The number of sessions, with the first one."""
     until: Annotated[date | None, Strict(strict=False)] = None
-    """The last date it may have, in `time_zone`."""
+    """The last possible date, in `time_zone`."""
 
     @model_validator(mode="after")
     def _is_one_way(self) -> Self:
@@ -36,7 +36,7 @@ class RepeatBody(Body):
         return self
 
     def to_repeat(self) -> Repeat:
-        """Return what the use-case understands."""
+        """Return the repetition for the use-case."""
         return Repeat(self.frequency, self.monthly_by, self.count, self.until)
 
 
@@ -44,29 +44,29 @@ class BookingBody(Body):
     """A session to book."""
 
     start: GridInstant
-    """On a multiple of five minutes; see the organization's notice and horizon.
+    """On a multiple of five minutes, between the organization's notice and horizon.
 
-    Its offset says which instant is meant, also in an hour that the clocks of `time_zone` skip or
-    show twice.
+    The offset defines the instant, also in an hour that the clocks of `time_zone` skip or repeat.
     """
     duration_minutes: int = Field(ge=15, le=480, multiple_of=5)
     time_zone: ZoneName
-    """The organizer's: what the event carries in Outlook."""
+    """The organizer's zone: the zone of the event in Outlook."""
     title: Line | None = Field(default=None, max_length=255, min_length=1)
-    """Goes to Outlook, is not kept here."""
+    """Sent to Outlook, not stored here."""
     agenda: Text = Field(default="", max_length=8000)
-    """Plain text. Goes to Outlook, is not kept here."""
+    """Plain text. Sent to Outlook, not stored here."""
     location: Line | None = Field(default=None, max_length=255, min_length=1)
     online_meeting: OnlineMeetingChoice | None = None
     """Default: the organization's."""
     accept_unknown: bool = False
-    """Book although somebody's availability is unknown."""
+    """Book although the availability of a required participant is unknown."""
     at_least: int | None = Field(default=None, ge=1, le=20)
-    """Book when the caller and so many in all are free, not all required: on every date."""
+    """Book if the caller and this many participants in all are free on every date, instead of all
+    required ones."""
     repeat: RepeatBody | None = None
-    """Makes a series of it."""
+    """Book a series."""
     on_conflict: OnConflict = OnConflict.REFUSE
-    """What becomes of dates of a series that are not free."""
+    """The treatment of dates of a series that are not free."""
 
     @model_validator(mode="after")
     def _is_one_or_a_series(self) -> Self:
@@ -75,7 +75,7 @@ class BookingBody(Body):
         return self
 
     def to_request(self, key: str, fingerprint: str) -> BookingRequest:
-        """Return what the use-case understands."""
+        """Return the request of the use-case."""
         return BookingRequest(
             key=key,
             fingerprint=fingerprint,
@@ -98,17 +98,19 @@ class RescheduleBody(Body):
 
     start: GridInstant
     duration_minutes: int | None = Field(default=None, ge=15, le=480, multiple_of=5)
-    """Default: as long as it is now."""
+    """Default: the session's duration."""
     time_zone: ZoneName | None = None
     """Default: the session's."""
     accept_unknown: bool = False
     scope: Scope = Scope.ONE
-    """How much of its series moves, by as many days and to the same hour. What is over stays."""
+    """The part of its series that moves by as many days and to the same local time. Past sessions
+    stay."""
     at_least: int | None = Field(default=None, ge=1, le=20)
-    """Move it when the caller and so many in all are free, not all required: on every date."""
+    """Move the session if the caller and this many participants in all are free on every date,
+    instead of all required ones."""
 
     def to_request(self, session: Session) -> RescheduleRequest:
-        """Return what the use-case understands."""
+        """Return the request of the use-case."""
         minutes = self.duration_minutes
         duration = timedelta(minutes=minutes) if minutes else session.span.duration
         return RescheduleRequest(
@@ -123,13 +125,13 @@ class CancelBody(Body):
     """A cancellation."""
 
     comment: Text = Field(default="", max_length=2000)
-    """Goes to the attendees, is not kept here."""
+    """Sent to the attendees, not stored here."""
     scope: Scope = Scope.ONE
-    """How much of its series is cancelled. What is over stays."""
+    """The part of its series that is cancelled. Past sessions stay."""
 
 
 class ProposedBody(Body):
-    """Another time that an attendee proposes."""
+    """The time that an attendee proposes instead."""
 
     start: GridInstant
     end: GridInstant
@@ -146,12 +148,12 @@ class AnswerBody(Body):
 
     response: Literal["accepted", "tentative", "declined"]
     comment: Text = Field(default="", max_length=2000)
-    """Goes to the organizer, is not kept here."""
+    """Sent to the organizer, not stored here."""
     proposed: ProposedBody | None = None
-    """Another time; not with `accepted`."""
+    """The proposed time; not with `accepted`."""
 
     def to_request(self) -> InvitationResponse:
-        """Return what the use-case understands."""
+        """Return the response for the use-case."""
         other = self.proposed
         return InvitationResponse(
             ResponseState(self.response),

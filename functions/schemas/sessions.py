@@ -20,31 +20,31 @@ from shared.sessions.series import Outcome, PlannedDate, Series
 
 
 class OnlineMeetingBody(Reply):
-    """What became of the wish for an online meeting."""
+    """The state of the requested online meeting."""
 
     wanted: OnlineMeetingChoice
     state: OnlineMeetingState
     join_url: str | None
     provider: MeetingProvider | None
-    """Whose it has become."""
+    """The provider of the meeting."""
     reason: OnlineMeetingReason | None
-    """Why there is none, or another one than was asked for."""
+    """Why there is no meeting, or another kind than requested."""
     detail: str | None
     """The reason in words."""
 
 
 class AttendeeBody(Reply):
-    """Somebody who was invited, and their answer."""
+    """An attendee and their response."""
 
     address: str
     object_id: str | None
     required: bool
     is_free: bool
-    """False: they were not, when it was booked, and their time is not held."""
+    """false: the attendee was busy at the time of booking, and their time is not held."""
     response: ResponseState
     responded_at: ResponseInstant | None
     proposed: SpanBody | None
-    """Another time they propose."""
+    """The time that the attendee proposes instead."""
     forwarded: bool
     is_me: bool
 
@@ -66,7 +66,7 @@ class AttendeeBody(Reply):
 
 
 class ResponseSummary(Reply):
-    """How many answered how."""
+    """The number of attendees by response."""
 
     accepted: int
     tentative: int
@@ -86,7 +86,7 @@ _REASONS = {
 
 
 class SessionBody(Reply):
-    """A session: our booking and what Outlook says of it."""
+    """A session: our booking, and the state of its event in Outlook."""
 
     id: str
     pairing_id: str
@@ -96,15 +96,16 @@ class SessionBody(Reply):
     time_zone: str
     organizer_id: str
     is_organizer: bool
-    """Whether the caller is."""
+    """Whether the caller is the organizer."""
     attendees: list[AttendeeBody]
     responses: ResponseSummary
     online_meeting: OnlineMeetingBody
     unknown_for: list[str]
-    """Whose availability was unknown when it was booked."""
+    """Addresses of the attendees whose availability was unknown at the time of booking."""
     conflicts_with: list[str]
     unreadable_since: ResponseInstant | None
-    """Since when Outlook does not show it: its organizer's mailbox is gone, or shut to the app."""
+    """The time since when the app cannot read the event: the organizer's mailbox no longer exists
+    or denies access."""
     series_id: str | None
     occurrence: int | None
     created_at: ResponseInstant
@@ -154,11 +155,11 @@ class DateBody(Reply):
 
     occurrence: int
     start: ResponseInstant
-    """When it would be by the pattern."""
+    """The start by the pattern of the series."""
     end: ResponseInstant
     outcome: Outcome
     booked: SpanBody | None
-    """When it is booked instead."""
+    """The span that is booked instead."""
     alternatives: list[SpanBody]
     """Slots that were free, nearest first."""
 
@@ -180,13 +181,13 @@ class SeriesBody(Reply):
 
     id: str
     sessions: list[SessionBody]
-    """Those that were booked or changed, by date."""
+    """The booked or changed sessions, by date."""
     conflicts: list[DateBody]
-    """Dates that were not free, and what became of them; of a change always empty."""
+    """Dates that were not free, with their outcome; always empty after a change."""
 
 
 class BookedBody(SessionBody):
-    """A session; of a series the first one, or the one that was named."""
+    """A session; in a series the first one, or the one in the path."""
 
     series: SeriesBody | None = None
 
@@ -194,7 +195,7 @@ class BookedBody(SessionBody):
     def of_many(
         cls, named: Session, sessions: Sequence[Session], series: Series | None, me: str
     ) -> Self:
-        """Return the body of *named*, with all of *sessions* if they are of a series."""
+        """Return the body of *named*, with all *sessions* of its series, if it has one."""
         body = None
         if named.series_id:
             body = SeriesBody(
@@ -213,14 +214,14 @@ class SessionList(Reply):
 
 
 class SessionsQuery(Body):
-    """Which sessions."""
+    """The sessions to list."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, defer_build=True, frozen=True)
 
     from_: RequestInstant | None = Field(default=None, alias="from")
-    """Those that start then or later."""
+    """Only sessions that start at this instant or later."""
     to: RequestInstant | None = None
-    """Those that start before."""
+    """Only sessions that start before this instant."""
     state: SessionState | None = None
     cursor: str | None = Field(default=None, max_length=512)
     limit: int = Field(default=50, ge=1, le=100)
