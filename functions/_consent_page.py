@@ -45,8 +45,8 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
         200,
         "Your organization is connected",
         "The approval was given, and we have checked that it works.",
-        "You need do nothing else, and neither need your employees. You can narrow the app to a "
-        "group, or take it away, under Enterprise applications in the Entra admin center.",
+        "Neither you nor your employees need to do anything else. You can limit the app to a "
+        "group, or remove it, under Enterprise applications in the Entra admin center.",
     ),
     ConsentOutcome.SPREADING: ConsentPageText(
         200,
@@ -59,7 +59,7 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
     ConsentOutcome.UNPROVEN: ConsentPageText(
         409,
         "Approved, but not working yet",
-        "You have approved the app, but your organization still keeps it out.",
+        "You have approved the app, but your organization still blocks it.",
         "",
     ),
     ConsentOutcome.DECLINED: ConsentPageText(
@@ -73,7 +73,7 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
         400,
         "Microsoft did not accept the request",
         "The approval could not be given because of an error at Microsoft's sign-in.",
-        "Please pass on the code below to whoever sent you the link.",
+        "Please pass on the code below to the person who sent you the link.",
     ),
     ConsentOutcome.WRONG_TENANT: ConsentPageText(
         409,
@@ -87,11 +87,12 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
         409,
         "Your organization is connected already",
         "This Microsoft tenant belongs to another registration with the mentoring platform.",
-        "Please ask whoever sent you the link which of the two is right. Nothing was changed.",
+        "Please ask the person who sent you the link which of the two is right. Nothing was "
+        "changed.",
     ),
     ConsentOutcome.USED: ConsentPageText(
         200,
-        "This link does not count any more",
+        "This link is no longer valid",
         "The link has been used, or a newer one was made in its place.",
         "If your organization is not connected yet, ask for a new link.",
     ),
@@ -99,7 +100,7 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
         400,
         "This link has expired",
         "The link was valid for a week.",
-        "Please ask whoever sent it to you for a new one.",
+        "Please ask the person who sent it to you for a new one.",
     ),
     ConsentOutcome.TAMPERED: ConsentPageText(
         400,

@@ -29,7 +29,7 @@ CSP: Final = (
 _CALLERS: Final = {
     "participant": "For participants",
     "platform": "For the platform",
-    "": "For anybody",
+    "": "Public",
 }
 _BOUNDS: Final = {
     "format": "{}",

@@ -26,7 +26,7 @@ from functions.schemas.service import ProblemBody
 _SCHEMAS: Final = "#/components/schemas/"
 _ERRORS: Final = {
     "400": "The body is not JSON.",
-    "401": "No valid token, or another sign-in is demanded: see `WWW-Authenticate`.",
+    "401": "There is no valid token, or Entra demands another sign-in: see `WWW-Authenticate`.",
     "403": "The caller may not do this, or an approval is missing.",
     "404": "There is no such thing for this caller.",
     "409": "The state does not allow it; a slot that is not free comes with alternatives.",
@@ -39,18 +39,19 @@ _ERRORS: Final = {
     "503": "Try again after `Retry-After`.",
 }
 _RULES: Final = (
-    "Instants are RFC 3339, with any offset in and `Z` out. Errors are RFC 9457 problems: `type`"
-    " is stable, `detail` is for people, `remedy` says who can do what about it, `trace_id` finds"
-    " it in our logs. A slot that is not free comes with `alternatives`.\n\n"
-    "Lists come in pages: pass `next` on as `cursor` until there is none. What can change"
-    " has an `ETag`: `If-None-Match` asks whether it did, `If-Match` changes it only if not. A"
-    " request with an `Idempotency-Key` may be sent again after any failure: it happens once."
+    "Instants are RFC 3339: requests may have any offset, replies have `Z`. Errors are RFC 9457"
+    " problems: `type` is stable, `detail` is for people, `remedy` names who can do what about it,"
+    " `trace_id` finds it in our logs. A slot that is not free comes with `alternatives`.\n\n"
+    "Lists come in pages: pass `next` as `cursor` until there is none. A resource that can change"
+    " has an `ETag`: with `If-None-Match` an unchanged one is answered with 304, with `If-Match` a"
+    " changed one is not overwritten. A request with an `Idempotency-Key` can be retried after any"
+    " failure: it takes effect once."
 )
 _HEADERS: Final = {
-    "Idempotency-Key": "Made by the caller, one for each thing to be done: the same again does it"
-    " once, and gives the same answer.",
-    "If-Match": "The `ETag` of what was read: what has changed since is not overwritten.",
-    "If-None-Match": "The `ETag` that the caller has.",
+    "Idempotency-Key": "Chosen by the caller, a new one for each booking. A retry with the same key"
+    " books once and gets the same reply.",
+    "If-Match": "The `ETag` that was read. A resource that changed since is not overwritten.",
+    "If-None-Match": "The `ETag` that the caller has already.",
     "Acting-Participant": "`{organization id}/{object id}` of the participant for whom the platform"
     " acts: with its own token, in application mode only.",
 }
@@ -248,7 +249,7 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
         ok["content"] = {operation.media_type: {"schema": {}}}
     responses = {str(operation.status): ok}
     if operation.supports_conditional_get:
-        responses["304"] = {"description": "The caller has it already."}
+        responses["304"] = {"description": "The caller has this version already."}
     statuses = {500, *operation.problems}
     if operation.query:
         statuses.add(422)

@@ -51,7 +51,7 @@ PROBLEMS: Final[Mapping[type[SchedulingError], ProblemType]] = {
     NotAllowed: ProblemType(403, "/problems/not-allowed", "Not allowed"),
     NotFound: ProblemType(404, "/problems/not-found", "No such resource"),
     SlotTaken: ProblemType(409, "/problems/slot-taken", "The slot is no longer free"),
-    SlotUnknown: ProblemType(409, "/problems/slot-unknown", "Nobody can tell whether it is free"),
+    SlotUnknown: ProblemType(409, "/problems/slot-unknown", "It is unknown whether it is free"),
     StaleRow: ProblemType(409, "/problems/conflict", "It is being changed right now"),
     MailboxUnusable: ProblemType(
         409, "/problems/mailbox-unusable", "The mailbox cannot be reached"

@@ -63,7 +63,7 @@ async def _handle(msg: func.QueueMessage) -> None:
         log_warning("notification.unreadable", queue="notifications")
         return
     adapters = wiring()
-    waiting = await handle_notifications(
+    throttled = await handle_notifications(
         changes,
         datetime.fromisoformat(received_at),
         ports=adapters.session_ports,
@@ -72,11 +72,11 @@ async def _handle(msg: func.QueueMessage) -> None:
         limiter=adapters.mailbox_limiter,
         push_seen=adapters.push_seen_throttle,
     )
-    for each in waiting:
+    for deferred in throttled:
         # A new message with the wait that Graph asked for: the host's five quick attempts would
         # all be throttled, and the message would end in the poison queue.
-        wait = timedelta(seconds=each.retry_after_seconds or _WAIT_SECONDS)
-        await adapters.notification_queue.put([each.changes], received_at, delay=wait)
+        wait = timedelta(seconds=deferred.retry_after_seconds or _WAIT_SECONDS)
+        await adapters.notification_queue.put([deferred.changes], received_at, delay=wait)
         log_event("notification.put_back", retry_after_ms=wait // timedelta(milliseconds=1))
 
 

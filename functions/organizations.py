@@ -53,7 +53,7 @@ _BODY: Final = (400, 413, 415, 422)
 @bp.route("organizations", methods=["POST"])
 @http_endpoint(
     Operation(
-        "Take on a customer",
+        "Create a customer",
         "platform",
         body=NewOrganization,
         reply=OrganizationBody,
@@ -121,7 +121,7 @@ async def change_organization(req: func.HttpRequest) -> func.HttpResponse:
 @bp.route("organizations/{organization_id}", methods=["DELETE"])
 @http_endpoint(
     Operation(
-        "Remove a customer with all that is kept of it",
+        "Remove a customer with all its data",
         "platform",
         query=RemovalQuery,
         reply=RemovalBody,
@@ -149,7 +149,7 @@ async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
 @bp.route("organizations/{organization_id}/consent-link", methods=["POST"])
 @http_endpoint(
     Operation(
-        "A new link for the customer's administrator",
+        "Make a consent link for the customer's administrator",
         "platform",
         reply=ConsentLinkBody,
         problems=(409,),
@@ -171,7 +171,7 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
 @bp.route("consent/callback", methods=["GET"])
 @http_endpoint(
     Operation(
-        "Where Entra sends the administrator back to",
+        "Entra's redirect after the administrator's consent",
         "public",
         query=ConsentQuery,
         media_type="text/html",
@@ -195,7 +195,7 @@ async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
 @bp.route("organizations/{organization_id}/diagnostics", methods=["GET"])
 @http_endpoint(
     Operation(
-        "What works in the customer's tenant, and the exact fix for what does not",
+        "Diagnose the customer's tenant: what works, and the remedy for what does not",
         "platform",
         query=DiagnosticsQuery,
         reply=DiagnosticsBody,
@@ -220,7 +220,7 @@ async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
 
 @bp.route("organizations/{organization_id}/health", methods=["GET"])
 @http_endpoint(
-    Operation("How well the customer is followed", "platform", reply=OrganizationHealthBody)
+    Operation("Health of a customer's synchronization", "platform", reply=OrganizationHealthBody)
 )
 async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
     """Return the health of consent, credential and subscriptions, and the lag of changes."""
@@ -240,7 +240,7 @@ async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
 @bp.route("organizations/{organization_id}/changes", methods=["GET"])
 @http_endpoint(
     Operation(
-        "What happened to the customer's sessions, in order",
+        "Changes of the customer's sessions, in order",
         "platform",
         query=ChangesQuery,
         reply=ChangeList,
@@ -278,7 +278,7 @@ async def list_organization_pairings(req: func.HttpRequest) -> func.HttpResponse
 @bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["PUT"])
 @http_endpoint(
     Operation(
-        "Say who may meet",
+        "Create or replace a pairing",
         "platform",
         body=PairingInput,
         reply=PairingBody,
@@ -318,7 +318,7 @@ async def show_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @bp.route("organizations/{organization_id}/pairings/{pairing_id}", methods=["DELETE"])
-@http_endpoint(Operation("These people meet no more", "platform", status=204))
+@http_endpoint(Operation("Remove a pairing", "platform", status=204))
 async def remove_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
     """Remove a pairing; its booked sessions stay. An absent pairing is no error."""
     organization = await _organization(req)

@@ -50,7 +50,7 @@ async def show_openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG
 
 
 @bp.route("docs", methods=["GET"])
-@http_endpoint(Operation("The API, to read", "public", media_type="text/html"))
+@http_endpoint(Operation("This document as a page", "public", media_type="text/html"))
 async def show_docs(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Return the OpenAPI document as a page."""
     text, policy = _docs()

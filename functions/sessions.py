@@ -220,7 +220,7 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
 @bp.route("sessions/{session_id}/proposals/{attendee}/accept", methods=["POST"])
 @http_endpoint(
     Operation(
-        "Take a proposed time",
+        "Accept a proposed time",
         "participant",
         reply=SessionBody,
         problems=(409, 422, 502),

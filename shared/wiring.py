@@ -1,4 +1,4 @@
-"""The composition root: which adapter stands behind which port."""
+"""The composition root: builds the adapter of each port."""
 
 from functools import cache, cached_property
 from typing import TYPE_CHECKING

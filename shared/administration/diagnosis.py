@@ -59,5 +59,5 @@ async def _mailbox(organization: Organization, named: str, directory: Directory)
     except SchedulingError:
         return None  # the findings report that the directory cannot be read
     if person is None:
-        raise Invalid("query.mailbox", "is the address of nobody in the organization's tenant")
+        raise Invalid("query.mailbox", "is no address of a user in the organization's tenant")
     return Mailbox(organization.tenant_id, person.object_id)

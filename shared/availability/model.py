@@ -29,7 +29,7 @@ class UnknownReason(StrEnum):
     NOT_FOUND = "not_found"
     NO_ACCESS = "no_access"
     NOT_REACHABLE = "not_reachable"
-    """Exchange could not ask the server that holds the calendar."""
+    """Exchange cannot reach the server that holds the calendar."""
     TOO_MANY_ENTRIES = "too_many_entries"
     NO_ANSWER = "no_answer"
     """The answer had neither a view nor items for this address."""
@@ -124,7 +124,7 @@ class Quorum:
 
     def __post_init__(self) -> None:
         if not self.required:
-            raise ValueError("a quorum requires somebody")
+            raise ValueError("a quorum requires at least one participant")
 
 
 @dataclass(frozen=True, slots=True)

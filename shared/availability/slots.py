@@ -110,9 +110,7 @@ def evaluate_span(
 
     Working hours are reported but do not block: they steer the offered slots, while participants
     may agree to meet early. Step, notice and horizon are not checked.
-
-    Raises:
-        ValueError: *span* has another duration or lies outside *window*.
+    Raises ValueError if *span* has another duration or lies outside *window*.
     """
     if span.duration != rules.duration or not window.covers(span):
         raise ValueError("a span of the rules' duration inside the window can be checked")

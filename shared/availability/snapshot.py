@@ -133,7 +133,8 @@ class AvailabilitySnapshot:
         unknown = [a for a in evaluation.unknown_for if a in self.required_addresses]
         if unknown and not accept_unknown:
             raise SlotUnknown(
-                "Nobody can tell whether everybody is free then.", unknown=self._unknown_at(unknown)
+                "It is unknown whether all required participants are free then.",
+                unknown=self._unknown_at(unknown),
             )
 
     def _require_quorum(self, free: AbstractSet[str], at_least: int) -> None:
@@ -171,8 +172,8 @@ class AvailabilitySnapshot:
     def _describe_obstacles(self, obstacles: Obstacles) -> str:
         sentences = []
         for obstacle, addresses in obstacles:
-            who, is_one = self._describe_people(addresses)
-            text = _MESSAGES[obstacle][0 if is_one else 1].format(who)
+            people, is_one = self._describe_people(addresses)
+            text = _MESSAGES[obstacle][0 if is_one else 1].format(people)
             sentences.append(text[0].upper() + text[1:])
         return " ".join(sentences)
 

@@ -106,7 +106,7 @@ async def handle_notifications(
 def _deferred(
     changes: Sequence[MailboxChanges], unhandled: Sequence[Unhandled]
 ) -> list[DeferredChanges]:
-    """Return what Graph throttled, by mailbox, with the wait that Graph asked for."""
+    """Return the throttled changes by mailbox, with the wait that Graph asked for."""
     return [
         DeferredChanges(
             replace(change, events=tuple(left.events), lifecycle=left.lifecycle),

@@ -41,7 +41,7 @@ MAILBOX_REMEDIES: Final[Mapping[Issue, Remedy]] = {
         "You have no mailbox licence. Ask your administrator.",
     ),
     Issue.ACCOUNT_GONE: Remedy(
-        "The tenant has no such account: it was deleted, or the id is of somebody else.",
+        "The tenant has no such account: it was deleted, or the id is wrong.",
         Responsible.PLATFORM,
         "Check the object id {object_id} in the pairing. Accounts deleted in the last 30 days can "
         "be restored: Restore-MgDirectoryDeletedItem -DirectoryObjectId {object_id}",
@@ -67,7 +67,7 @@ MAILBOX_REMEDIES: Final[Mapping[Issue, Remedy]] = {
         "You are a guest here: you can be invited to sessions, but not book them.",
     ),
     Issue.SHARED_MAILBOX: Remedy(
-        "It is a shared mailbox: nobody signs in as it, so nobody can book in its name.",
+        "It is a shared mailbox: no person signs in with it, so it cannot book sessions.",
         Responsible.PLATFORM,
         "Put the person's own account into the pairing in place of the shared mailbox.",
         "At once.",

@@ -78,7 +78,7 @@ class TokenVerifier(Protocol):
 
 
 class Signer(Protocol):
-    """Signs short texts that pass through a browser, such as the state of a consent link.
+    """Signs short texts that pass through a browser, for example the state of a consent link.
 
     Every method may raise StoreUnavailable, Misconfigured.
     """

@@ -228,7 +228,7 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
     Issue.NO_ANSWER: Remedy(
         "Microsoft's service did not answer.",
         Responsible.NOBODY,
-        "Look again in a few minutes; https://status.cloud.microsoft tells of outages.",
+        "Try again in a few minutes; https://status.cloud.microsoft lists outages.",
         "Minutes.",
         "https://status.cloud.microsoft",
         "Try again in a few minutes.",
@@ -242,7 +242,7 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
     Issue.NEEDS_PERSON: Remedy(
         "Only a participant's own sign-in can show it: nothing else may write in their name.",
         Responsible.USER,
-        "Let the participant open the platform; GET me tells them and you.",
+        "Let the participant open the platform: GET me shows the result.",
         "At once.",
     ),
     Issue.NEEDS_MAILBOX: Remedy(

@@ -52,7 +52,7 @@ async def register_pairing(
 
 
 def _tenant(organization: Organization, named: Sequence[NamedParticipant]) -> TenantId:
-    needs_directory = any(not (who.address and who.object_id) for who in named)
+    needs_directory = any(not (each.address and each.object_id) for each in named)
     approved = organization.consent is ConsentState.GRANTED
     if organization.tenant_id is None or (needs_directory and not approved):
         raise Conflict(
@@ -68,13 +68,13 @@ async def _resolved(
 ) -> list[Participant]:
     turn = asyncio.Semaphore(_MAX_CONCURRENCY)
 
-    async def resolve(index: int, who: NamedParticipant) -> Participant:
+    async def resolve(index: int, participant: NamedParticipant) -> Participant:
         async with turn:
-            return await _participant(tenant_id, index, who, directory)
+            return await _participant(tenant_id, index, participant, directory)
 
     # Not a TaskGroup: of several errors the first participant's is raised, and not in a group.
     outcomes = await asyncio.gather(
-        *(resolve(index, who) for index, who in enumerate(named)), return_exceptions=True
+        *(resolve(index, each) for index, each in enumerate(named)), return_exceptions=True
     )
     found = []
     for outcome in outcomes:
@@ -85,13 +85,14 @@ async def _resolved(
 
 
 async def _participant(
-    tenant_id: TenantId, index: int, who: NamedParticipant, directory: Directory
+    tenant_id: TenantId, index: int, named: NamedParticipant, directory: Directory
 ) -> Participant:
-    participant = Participant(who.role, (who.address or "").lower(), who.object_id, who.required)
-    if who.address and who.object_id:
+    address = (named.address or "").lower()
+    participant = Participant(named.role, address, named.object_id, named.required)
+    if named.address and named.object_id:
         return participant
-    if who.object_id:
-        person = await directory.get(Mailbox(tenant_id, who.object_id))
+    if named.object_id:
+        person = await directory.get(Mailbox(tenant_id, named.object_id))
         return replace(participant, address=_person(person, index).address)
     person = await directory.find(tenant_id, participant.address)
     return replace(participant, object_id=person.object_id if person else None)
@@ -100,7 +101,7 @@ async def _participant(
 def _person(person: Person | None, index: int) -> Person:
     if person is None:
         raise Invalid(
-            f"body.participants.{index}.object_id", "is nobody in the organization's tenant"
+            f"body.participants.{index}.object_id", "is no user in the organization's tenant"
         )
     return person
 
@@ -110,7 +111,7 @@ def _check(participants: Sequence[Participant]) -> None:
     for index, participant in enumerate(participants):
         names = {participant.address, *([participant.object_id] if participant.object_id else [])}
         if names & seen:
-            raise Invalid(f"body.participants.{index}", "names somebody a second time")
+            raise Invalid(f"body.participants.{index}", "names a participant a second time")
         seen |= names
     if not any(participant.object_id for participant in participants):
-        raise Invalid("body.participants", "holds nobody of the organization's tenant")
+        raise Invalid("body.participants", "has no participant of the organization's tenant")
