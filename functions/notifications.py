@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 bp = func.Blueprint()
 
 MAX_BODY_BYTES: Final = 1024 * 1024
-"""Far more than the hundred notifications that Graph sends at once."""
+"""Far more than the hundred notifications in one delivery of Graph."""
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SERVER_ERROR: Final = 500
 _WAIT_SECONDS: Final = 30

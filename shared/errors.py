@@ -88,7 +88,10 @@ class SlotTaken(Conflict):
 
 
 class SlotUnknown(Conflict):
-    """A participant's calendar could not be read. *unknown*: who and why (set by booking)."""
+    """A participant's calendar could not be read.
+
+    *unknown*: the participants and the reasons, set by booking.
+    """
 
     def __init__(
         self, message: str, *, unknown: Sequence[Any] = (), alternatives: Sequence[Any] = ()

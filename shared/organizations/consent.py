@@ -102,7 +102,7 @@ class ConsentResult:
 
 @dataclass(frozen=True, slots=True)
 class ConsentPorts:
-    """The ports that consent needs, together."""
+    """The ports of consent."""
 
     organizations: OrganizationStore
     signer: Signer
