@@ -81,8 +81,8 @@ async def run_job(
 async def _stop(job: Job, organization: Organization, *, jobs: JobQueue) -> None:
     """Put off *job* while its organization is suspended.
 
-    Renewals and reconciliations come due again by themselves; the others are queued again, unless
-    the organization is being removed.
+    Renewals and reconciliations come due again by themselves. The jobs of `_RETRIED_WHEN_SUSPENDED`
+    are queued again, unless the organization is being removed.
     """
     if job.kind in _RETRIED_WHEN_SUSPENDED and not organization.is_closing:
         await jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)

@@ -24,7 +24,10 @@ async def authenticate_platform(bearer: str | None, *, tokens: TokenVerifier) ->
 
 
 def is_suspended(organization: Organization) -> bool:
-    """Return whether *organization* is leaving or has withdrawn consent: no calls to Graph then."""
+    """Return whether *organization* is leaving, or withdrew or declined consent.
+
+    No call to Graph is made for a suspended organization.
+    """
     return organization.is_closing or organization.consent in {
         ConsentState.WITHDRAWN,
         ConsentState.DECLINED,
@@ -32,7 +35,7 @@ def is_suspended(organization: Organization) -> bool:
 
 
 def ensure_usable(organization: Organization) -> None:
-    """Raise NotAllowed while *organization* is leaving or without its administrator's consent."""
+    """Raise NotAllowed if *organization* is leaving, or withdrew or declined consent."""
     if organization.is_closing:
         raise NotAllowed("Your organization is leaving this service: its sessions are removed.")
     if organization.consent in {ConsentState.WITHDRAWN, ConsentState.DECLINED}:
