@@ -34,7 +34,6 @@ from functions.schemas.organizations import (
     RemovalQuery,
 )
 from functions.schemas.pairings import OrganizationPairingList, PairingBody, PairingInput
-from shared.administration.diagnosis import run_diagnosis
 from shared.administration.sync_health import sync_health
 from shared.errors import Invalid, Misconfigured, StoreUnavailable
 from shared.ids import OrganizationId, PairingId
@@ -204,9 +203,12 @@ async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
     """Probe each capability with live calls, for the tenant and for one mailbox."""
+    # Imported here: diagnoses are rare, so a cold start does not load the module.
+    from shared.administration.diagnosis import run_diagnosis
+
     organization, query = await _organization(req), parse_query(req, DiagnosticsQuery)
     adapters = wiring()
-    visit = await run_diagnosis(
+    report = await run_diagnosis(
         organization,
         query.mailbox,
         directory=adapters.directory,
@@ -215,7 +217,7 @@ async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
         changes=adapters.changes,
         clock=adapters.clock,
     )
-    return json_response(DiagnosticsBody.of(visit, adapters.clock.now()))
+    return json_response(DiagnosticsBody.of(report, adapters.clock.now()))
 
 
 @bp.route("organizations/{organization_id}/health", methods=["GET"])

@@ -17,7 +17,6 @@ from functions.schemas.base import (
     ResponseInstant,
     Step,
 )
-from shared.administration.diagnosis import DiagnosisReport
 from shared.ids import TenantId
 from shared.organizations.consent import ConsentAnswer, ConsentLink
 from shared.organizations.diagnosis import Finding, FindingState
@@ -31,6 +30,7 @@ from shared.organizations.model import (
 )
 
 if TYPE_CHECKING:
+    from shared.administration.diagnosis import DiagnosisReport
     from shared.administration.offboarding import Removal
 
 
@@ -336,7 +336,7 @@ class DiagnosticsBody(Reply):
     findings: list[FindingBody]
 
     @classmethod
-    def of(cls, report: DiagnosisReport, checked_at: datetime) -> Self:
+    def of(cls, report: "DiagnosisReport", checked_at: datetime) -> Self:
         """Return the body of *report*."""
         return cls(
             organization_id=report.organization.id,

@@ -399,8 +399,8 @@ def test_a_session_to_be_moved_is_not_in_its_own_way() -> None:
     assert without_own_session(unknown, own, window) == unknown
 
 
-def test_a_quorum_requires_somebody() -> None:
-    with pytest.raises(ValueError, match="somebody"):
+def test_a_quorum_requires_a_participant() -> None:
+    with pytest.raises(ValueError, match="at least one participant"):
         Quorum(frozenset())
 
 
