@@ -304,4 +304,4 @@ async def test_a_session_without_attendees_is_not_moved(api: Api) -> None:
         headers={"if-match": "*"},
     )
     assert moved.status_code == 409
-    assert "invited" in body_of(moved)["detail"]
+    assert "no attendees" in body_of(moved)["detail"]
