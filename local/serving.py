@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -43,7 +44,8 @@ class Acceptor:
     """Hands the connections of a listening socket to a server, and leaves none behind.
 
     aiohttp's sites lose a connection that comes while they stop, and one whose TLS handshake is
-    under way then: it stays open until it is collected, which Python warns of.
+    under way then. A connection over TLS whose client does not answer the end stays open for half a
+    minute. Each stays until it is collected, which Python warns of.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Acceptor:
             raise RuntimeError("The runner is not set up.")
         self._server, self._listening, self._tls = server, listening, tls
         self._connecting: dict[asyncio.Task[None], socket.socket] = {}
+        self._connected: WeakSet[asyncio.BaseTransport] = WeakSet()
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
@@ -70,6 +73,14 @@ class Acceptor:
         for connection in connecting.values():
             connection.close()
 
+    async def abort(self) -> None:
+        """End the connections that are still open, without the client's consent."""
+        for transport in list(self._connected):
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+        for _ in range(2):  # the transport below TLS closes in a later turn
+            await asyncio.sleep(0)
+
     def _accept(self) -> None:
         try:
             connection, _ = self._listening.accept()
@@ -82,7 +93,10 @@ class Acceptor:
 
     async def _connect(self, connection: socket.socket) -> None:
         with suppress(OSError):  # a handshake that failed; asyncio has closed the connection
-            await self._loop.connect_accepted_socket(self._server, connection, ssl=self._tls)
+            transport, _ = await self._loop.connect_accepted_socket(
+                self._server, connection, ssl=self._tls
+            )
+            self._connected.add(transport)
 
 
 @asynccontextmanager
@@ -97,4 +111,5 @@ async def serving(app: web.Application, address: Address) -> AsyncIterator[None]
     finally:
         await acceptor.stop()
         await runner.cleanup()
+        await acceptor.abort()
         address.taken.close()

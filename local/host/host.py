@@ -227,12 +227,13 @@ class DevelopmentHost:
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
         )
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
         if self._listening is None:
             self._listening = socket.create_server((self._address, self._port))
         self._stack.callback(self._listening.close)
+        await runner.setup()
         self._acceptor = Acceptor(runner.server, self._listening, self._tls)
+        self._stack.push_async_callback(self._acceptor.abort)
+        self._stack.push_async_callback(runner.cleanup)
         self._acceptor.start()
         self._port = self._listening.getsockname()[1]
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import ssl
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -34,3 +35,26 @@ async def test_no_connection_is_left_behind(tmp_path: Path, *, tls: bool, turns:
         warnings.simplefilter("always")
         gc.collect()
     assert [str(each.message) for each in caught] == []
+
+
+async def test_client_that_does_not_answer_the_end_is_cut_off(tmp_path: Path) -> None:
+    """Close over TLS while a client keeps its connection open and reads nothing."""
+    files = ensure_certificate(tmp_path)
+    address = take_address(files.server_context())
+    async with serving(web.Application(), address):
+        client = await asyncio.to_thread(_ask, address.port, files.client_context())
+    rest = socket.socket(fileno=client.detach())
+    rest.settimeout(10)
+    with suppress(ConnectionResetError):
+        while await asyncio.to_thread(rest.recv, 4096):
+            pass
+    rest.close()
+
+
+def _ask(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    client = context.wrap_socket(
+        socket.create_connection(("127.0.0.1", port)), server_hostname="localhost"
+    )
+    client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert client.recv(4096).startswith(b"HTTP/1.1 404")
+    return client
