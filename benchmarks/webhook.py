@@ -38,6 +38,7 @@ from shared.wiring import Wiring
 FOREIGN: Final = 0.9
 PER_POST: Final = 20
 _READY_SECONDS: Final = 30
+_FAILED: Final = re.compile(r"Executed 'Functions\.follow_outlook' \(Failed")
 _HANDLED: Final = re.compile(r"notification\.handled state=(\w+) count=(\d+)")
 _TAKEN: Final = re.compile(
     r"webhook\.acknowledged accepted=(\d+) dropped=(\d+) put_off=(\d+) messages=(\d+)"
@@ -71,6 +72,8 @@ class Outcome:
     latencies_ms: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     drained_seconds: float = 0.0
+    failed: int = 0
+    """Messages that came back to the queue: their events are handled again."""
 
 
 class Host:
@@ -200,7 +203,7 @@ async def _book(
 def _client(cloud: LocalCloud, port: int) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=f"https://localhost:{port}",
-        timeout=30,
+        timeout=100,
         verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
         limits=httpx.Limits(max_connections=100),
     )
@@ -310,6 +313,7 @@ def _count_handled(lines: list[str], outcome: Outcome) -> None:
     for line in lines:
         if found := _HANDLED.search(line):
             outcome.handled[found[1]] += int(found[2])
+        outcome.failed += bool(_FAILED.search(line))
 
 
 async def _drained(host: Host, outcome: Outcome) -> None:
@@ -335,7 +339,8 @@ def report(outcome: Outcome) -> str:
         f"accepted {outcome.accepted:,}, dropped {outcome.dropped:,}, in {outcome.messages:,}"
         f" messages; {outcome.put_off:,} of a loud mailbox put off\n"
         f"handled {outcome.handled.total():,} of {outcome.distinct:,}"
-        f" ({dict(outcome.handled)}) in {outcome.drained_seconds:.1f} s, start included:"
+        f" ({dict(outcome.handled)}; {outcome.failed} messages came back)"
+        f" in {outcome.drained_seconds:.1f} s, start included:"
         f" {rate:,.0f} a second"
     )
 

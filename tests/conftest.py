@@ -5,10 +5,17 @@ from collections.abc import Generator
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # When it is imported, jsonschema compiles 39 grammars for the formats `iri` and `iri-reference`:
 # 1.7 s of every test process. No description of ours or Graph's has these formats.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
+# How long an example takes is the machine's business.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 ALLOWED_SKIPS: Final = ("the offline Bicep checker is not at hand",)
 """The allowed reasons for a skip. Any other skip is a failure, so that none is missed."""

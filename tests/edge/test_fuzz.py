@@ -25,7 +25,7 @@ def test_every_drawn_request_is_answered_as_described(path: str, method: str) ->
     known = {"pairing_id": "the-pairing", "session_id": "the-session", "attendee": "the-mentor"}
     known |= {"organization_id": "the-organization"}
 
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=EXAMPLES, derandomize=True, database=None)
     @given(
         drawn=requests(DOCUMENT, path, method, known),
         who=st.sampled_from(["mentee", "mentee", "mentor", "stranger", "platform", None]),

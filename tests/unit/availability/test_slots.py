@@ -99,7 +99,7 @@ def questions(
     return known, window, rules, within, quorum
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(question=questions(), as_views=st.booleans())
 def test_slots_are_those_of_a_plain_sweep_and_all_else_is_explained(
     question: tuple[list[Person], TimeSpan, SlotRules, TimeSpan, Quorum], as_views: bool
@@ -129,7 +129,7 @@ def test_slots_are_those_of_a_plain_sweep_and_all_else_is_explained(
     assert offered | set(refused) == {slot.span.start for slot in candidates}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(question=questions())
 def test_offered_slots_can_be_taken_and_others_name_obstacles(
     question: tuple[list[Person], TimeSpan, SlotRules, TimeSpan, Quorum],
@@ -153,7 +153,7 @@ def test_offered_slots_can_be_taken_and_others_name_obstacles(
         assert evaluation.unknown_required == told.get(Obstacle.UNKNOWN, ())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(busy=st.lists(st.builds(BusySpan, spans(DAYS[0]), st.sampled_from(BusyStatus)), max_size=6))
 def test_items_say_what_a_view_says(busy: list[BusySpan]) -> None:
     window = TimeSpan.lasting(DAYS[0], 30 * HOUR)

@@ -249,4 +249,4 @@ def content_of(which: MailboxLedger) -> MailboxLedger:
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestHistory.settings = settings(max_examples=100, stateful_step_count=40)
