@@ -73,8 +73,9 @@ async def sync_session(
     row it is merged into.
     """
     for _ in range(_ATTEMPTS):
-        event = await _read(session, calendar=ports.calendar)
         try:
+            event = await _read(session, calendar=ports.calendar)
+            event = await locate(session, event, calendar=ports.calendar, sessions=ports.sessions)
             return await apply_event(session, event, organization, cause, ports=ports)
         except StaleRow:
             # Another worker wrote the row: this event may be older than the row now, so read again.
@@ -106,12 +107,28 @@ async def sync_series(
                 return  # neither a known id nor an event: the recovery job decides
             session = replace(session, event_id=event.event_id)
         try:
-            await _apply_event(session, event, organization, cause, ports)
+            await apply_event(session, event, organization, cause, ports=ports)
         except StaleRow:
             fresh = await ports.sessions.get(session.organizer, session.id)
             await sync_session(fresh, organization, cause, ports=ports)
 
     await gather_limited(map(one, known))
+
+
+async def locate(
+    session: Session,
+    event: CalendarEvent | None,
+    *,
+    calendar: Calendar,
+    sessions: SessionStore,
+) -> CalendarEvent | None:
+    """Return *event*; instead of None, the occurrence of a series under its new id, if it has one.
+
+    An occurrence gets a new id when the whole series is moved.
+    """
+    if event is None and session.series_id and session.event_id is not None:
+        return await find_occurrence(session, calendar=calendar, sessions=sessions)
+    return event
 
 
 async def apply_event(
@@ -123,44 +140,6 @@ async def apply_event(
     ports: SessionPorts,
 ) -> Session:
     """Merge *event* (None: the event is gone) into *session* and save it. Raises StaleRow."""
-    if event is None and session.series_id and session.event_id is not None:
-        # The occurrence is gone, or it has a new id because the whole series was moved.
-        event = await find_occurrence(session, calendar=ports.calendar, sessions=ports.sessions)
-    return await _apply_event(session, event, organization, cause, ports)
-
-
-async def sync_attendee_mailboxes(session: Session, *, sessions: SessionStore) -> None:
-    """Copy *session* into its attendees' mailboxes. A mailbox in sync costs one read."""
-    async with asyncio.TaskGroup() as tasks:
-        for mailbox in session.mailboxes[:-1]:
-            tasks.create_task(reservations.sync_mailbox(sessions, mailbox, session))
-
-
-def moves_holds(differences: Sequence[Difference]) -> bool:
-    """Return whether the holds in attendees' mailboxes have to change."""
-    return Difference.RESCHEDULED in differences or Difference.CANCELLED in differences
-
-
-async def _read(session: Session, *, calendar: Calendar) -> CalendarEvent | None:
-    if session.event_id is None:
-        return None
-    try:
-        return await calendar.read(session.organizer, session.event_id)
-    except EventGone:
-        return None
-
-
-def _is_over(session: Session, *, clock: Clock) -> bool:
-    return session.span.end <= clock.now()
-
-
-async def _apply_event(
-    session: Session,
-    event: CalendarEvent | None,
-    organization: Organization,
-    cause: Cause,
-    ports: SessionPorts,
-) -> Session:
     if session.event_id is None or session.state is SessionState.CANCELLED:
         return session
     merged = merge(session, event) if event is not None else _cancelled_merge(session)
@@ -193,6 +172,31 @@ async def _apply_event(
         # Attendees removed from the meeting in Outlook: release the time that it held of theirs.
         await reservations.release(ports.sessions, mailbox, session.id)
     return saved
+
+
+async def sync_attendee_mailboxes(session: Session, *, sessions: SessionStore) -> None:
+    """Copy *session* into its attendees' mailboxes. A mailbox in sync costs one read."""
+    async with asyncio.TaskGroup() as tasks:
+        for mailbox in session.mailboxes[:-1]:
+            tasks.create_task(reservations.sync_mailbox(sessions, mailbox, session))
+
+
+def moves_holds(differences: Sequence[Difference]) -> bool:
+    """Return whether the holds in attendees' mailboxes have to change."""
+    return Difference.RESCHEDULED in differences or Difference.CANCELLED in differences
+
+
+async def _read(session: Session, *, calendar: Calendar) -> CalendarEvent | None:
+    if session.event_id is None:
+        return None
+    try:
+        return await calendar.read(session.organizer, session.event_id)
+    except EventGone:
+        return None
+
+
+def _is_over(session: Session, *, clock: Clock) -> bool:
+    return session.span.end <= clock.now()
 
 
 def _cancelled_merge(session: Session) -> Merged:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from shared.calendar_sync.sync import sync_event
 from shared.concurrency import gather_limited
@@ -29,10 +29,6 @@ from shared.subscriptions.maintenance import (
     ensure_subscription,
     renew_one,
 )
-
-if TYPE_CHECKING:
-    from shared.sessions.model import Session
-    from shared.sessions.series import Series
 
 _MAILBOXES_AT_ONCE: Final = 4
 
@@ -79,7 +75,7 @@ async def handle_notifications(
     mailbox was handled.
 
     Raises:
-        CalendarUnavailable, StoreUnavailable: the platform retries the whole message.
+        CalendarUnavailable, StoreUnavailable: the host delivers the whole message again.
     """
     tenants = dict.fromkeys(change.mailbox.tenant_id for change in changes)
     known = {tenant: await organizations.of_tenant(tenant) for tenant in tenants}
@@ -90,7 +86,7 @@ async def handle_notifications(
     ]
     unhandled = await gather_limited(
         (
-            _handle(
+            _handle_mailbox(
                 change, organization, received_at, ports, subscription_ports, limiter, push_seen
             )
             for change, organization in followed
@@ -117,7 +113,7 @@ def _deferred(
     ]
 
 
-async def _handle(
+async def _handle_mailbox(
     change: MailboxChanges,
     organization: Organization,
     received_at: datetime,
@@ -127,8 +123,14 @@ async def _handle(
     push_seen: PushSeenThrottle,
 ) -> Unhandled:
     """Handle one mailbox. Collects its errors instead of raising, so that the others go on."""
-    left = Unhandled()
-    await _sync_mailbox(change, organization, ports, limiter, left)
+    left, states = Unhandled(), Counter[str]()
+    # The limiter lets only a few events of one mailbox through, so more tasks would only wait.
+    await gather_limited(
+        _sync_one(change.mailbox, event, organization, ports, limiter, left, states)
+        for event in change.events
+    )
+    for state, count in states.items():
+        log_event("notification.handled", state=state, count=count)
     try:
         await _lifecycle(change, organization, subscription_ports)
         if change.events and push_seen.allow(change.mailbox, received_at):
@@ -141,49 +143,33 @@ async def _handle(
     return left
 
 
-async def _sync_mailbox(
-    change: MailboxChanges,
+async def _sync_one(
+    mailbox: Mailbox,
+    event: ChangedEvent,
     organization: Organization,
     ports: SessionPorts,
     limiter: MailboxLimiter,
     left: Unhandled,
+    states: Counter[str],
 ) -> None:
-    states: Counter[str] = Counter()
-
-    async def one(event: ChangedEvent) -> None:
-        async with limiter.slot(change.mailbox, event.event_id):
-            if left.throttled:
-                left.events.append(event)  # Graph would throttle this read as well
-                return
-            try:
-                states[await _sync_one(change.mailbox, event, organization, ports)] += 1
-            except CalendarThrottled as throttled:
-                left.wait(throttled, event)
-            except Exception as error:  # noqa: BLE001 - see `_handle`
-                left.failures.append(error)
-
-    # The limiter lets only a few events of one mailbox through, so more tasks would only wait.
-    await gather_limited(map(one, change.events))
-    for state, count in states.items():
-        log_event("notification.handled", state=state, count=count)
-
-
-async def _sync_one(
-    mailbox: Mailbox, event: ChangedEvent, organization: Organization, ports: SessionPorts
-) -> str:
-    """Read the event into its session; return `ours`, `foreign` or `gone`."""
-    try:
-        ours: Session | Series | None = await sync_event(
-            mailbox,
-            event.event_id,
-            None if event.deleted else event.etag,
-            organization,
-            ports=ports,
-        )
-    except (ConsentMissing, MailboxUnusable, NotFound) as gone:
-        log_event("notification.dropped", object_id=mailbox.object_id, reason=type(gone).__name__)
-        return "gone"
-    return "ours" if ours else "foreign"
+    """Read the event into its session; count it in *states* as `ours`, `foreign` or `gone`."""
+    async with limiter.slot(mailbox, event.event_id):
+        if left.throttled:
+            left.events.append(event)  # Graph would throttle this read as well
+            return
+        etag = None if event.deleted else event.etag
+        try:
+            ours = await sync_event(mailbox, event.event_id, etag, organization, ports=ports)
+        except (ConsentMissing, MailboxUnusable, NotFound) as gone:
+            reason = type(gone).__name__
+            log_event("notification.dropped", object_id=mailbox.object_id, reason=reason)
+            states["gone"] += 1
+        except CalendarThrottled as throttled:
+            left.wait(throttled, event)
+        except Exception as error:  # noqa: BLE001 - see `_handle_mailbox`
+            left.failures.append(error)
+        else:
+            states["ours" if ours else "foreign"] += 1
 
 
 async def _lifecycle(
