@@ -1,10 +1,11 @@
-"""Concurrent calls with a limit."""
+"""Concurrent calls."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
+_U = TypeVar("_U")
 
 
 async def gather_limited(calls: Iterable[Awaitable[_T]], *, at_once: int = 8) -> list[_T]:
@@ -31,3 +32,18 @@ async def gather_limited(calls: Iterable[Awaitable[_T]], *, at_once: int = 8) ->
             if asyncio.iscoroutine(call):
                 call.close()  # needed for calls that never started, harmless for the others
     return [task.result() for task in tasks]
+
+
+async def gather_both(
+    first: Coroutine[Any, Any, _T], second: Coroutine[Any, Any, _U]
+) -> tuple[_T, _U]:
+    """Await *first* and *second* concurrently; return both results.
+
+    The first error is raised itself, not in a group, and the other call is cancelled.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            one, other = group.create_task(first), group.create_task(second)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return one.result(), other.result()

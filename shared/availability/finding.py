@@ -1,6 +1,5 @@
-"""Finds when a pairing can meet, out of one read of its participants' schedules."""
+"""Finds when a pairing can meet, in a snapshot of its participants' schedules. Pure."""
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -13,15 +12,13 @@ from shared.availability.model import (
     UnavailableStart,
     WorkingHours,
 )
-from shared.availability.ports import Schedules
 from shared.availability.reasons import UnknownAvailability
 from shared.availability.slots import NO_HOLDS, HeldSpans, explain_unavailable, find_slots
-from shared.availability.snapshot import AvailabilitySnapshot, read_schedules
+from shared.availability.snapshot import AvailabilitySnapshot
 from shared.availability.views import busy_spans
 from shared.availability.working_hours import zone_of
-from shared.clock import Clock
 from shared.errors import Invalid
-from shared.organizations.model import Caller, OrganizationSettings
+from shared.organizations.model import OrganizationSettings
 from shared.pairings.model import Pairing, Participant
 from shared.timespan import TimeSpan
 
@@ -71,44 +68,39 @@ class Availability:
     """Every start that is not offered; None unless the request has `explain`."""
 
 
-async def find_availability(
-    caller: Caller,
-    pairing: Pairing,
-    request: AvailabilityRequest,
-    *,
-    schedules: Schedules,
-    clock: Clock,
-    held: Awaitable[HeldSpans] | None = None,
-) -> Availability:
-    """Find the slots of *pairing*, out of one read of all schedules as the caller.
+def request_rules(
+    settings: OrganizationSettings, pairing: Pairing, request: AvailabilityRequest, now: datetime
+) -> SlotRules:
+    """Return the rules for the slots of *request* at *now*.
 
-    *held*: the spans that sessions hold in the window and its buffers. It is awaited after the
-    schedules, so that both reads can run at the same time. A window in the past or beyond the
-    horizon is valid and has no slots.
+    A window in the past or beyond the horizon is valid and has no slots.
 
     Raises:
         Invalid: names the field of the query.
-        Also the errors of `Schedules.read`.
     """
-    rules = _rules(caller.organization.settings, request, clock.now())
     _check(request, pairing)
-    snapshot = await read_schedules(caller, pairing, request.window, schedules=schedules)
-    taken = await held if held else NO_HOLDS
-    quorum = _quorum(snapshot, request)
+    return _rules(settings, request, now)
+
+
+def find_availability(
+    snapshot: AvailabilitySnapshot,
+    request: AvailabilityRequest,
+    rules: SlotRules,
+    *,
+    held: HeldSpans = NO_HOLDS,
+) -> Availability:
+    """Find the slots of the pairing in *snapshot*, which *held* does not take.
+
+    *held*: the spans that sessions hold in the window and its buffers.
+    """
+    quorum, window = _quorum(snapshot, request), request.window
     slots = find_slots(
-        snapshot.schedules,
-        snapshot.window,
-        rules,
-        within=request.window,
-        quorum=quorum,
-        held=taken,
+        snapshot.schedules, snapshot.window, rules, within=window, quorum=quorum, held=held
     )
     unavailable = (
-        _unavailable_starts(snapshot, request, rules, quorum, taken) if request.explain else None
+        _unavailable_starts(snapshot, request, rules, quorum, held) if request.explain else None
     )
-    return Availability(
-        request.window, rules, tuple(slots), _participants(snapshot, request.window), unavailable
-    )
+    return Availability(window, rules, tuple(slots), _participants(snapshot, window), unavailable)
 
 
 def rules_for(

@@ -1,12 +1,18 @@
 """Offering a pairing's bookable slots, from the participants' free/busy and the app's holds."""
 
-import asyncio
 from datetime import timedelta
 from typing import Final
 
-from shared.availability.finding import Availability, AvailabilityRequest, find_availability
+from shared.availability.finding import (
+    Availability,
+    AvailabilityRequest,
+    find_availability,
+    request_rules,
+)
 from shared.availability.ports import Schedules
+from shared.availability.snapshot import read_schedules
 from shared.clock import Clock
+from shared.concurrency import gather_both
 from shared.organizations.model import Caller
 from shared.pairings.model import Pairing
 from shared.sessions.ports import SessionStore
@@ -29,15 +35,16 @@ async def offer_slots(
 
     Outlook's free/busy shows a session some time after it was booked; until then only its holds
     keep the slot out.
+
+    Raises:
+        Invalid: names the field of the query; nothing was read.
+        Also the errors of `Schedules.read` and `SessionStore.holds`.
     """
+    rules = request_rules(participation.organization.settings, pairing, request, clock.now())
     mailboxes = {p.address: m for p in pairing.participants if (m := pairing.mailbox(p))}
     window = request.window.widened(_BUFFERS, _BUFFERS)
-    held = asyncio.ensure_future(
-        held_spans_by_address(mailboxes, window, sessions=sessions, clock=clock)
+    snapshot, held = await gather_both(
+        read_schedules(participation, pairing, request.window, schedules=schedules),
+        held_spans_by_address(mailboxes, window, sessions=sessions, clock=clock),
     )
-    try:
-        return await find_availability(
-            participation, pairing, request, held=held, schedules=schedules, clock=clock
-        )
-    finally:
-        held.cancel()
+    return find_availability(snapshot, request, rules, held=held)

@@ -6,7 +6,13 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from shared.availability.finding import AvailabilityRequest, find_availability, rules_for
+from shared.availability.finding import (
+    Availability,
+    AvailabilityRequest,
+    find_availability,
+    request_rules,
+    rules_for,
+)
 from shared.availability.model import (
     MAX_WINDOW,
     SLOT_GRID,
@@ -19,9 +25,11 @@ from shared.availability.model import (
     UnknownReason,
     WorkingHours,
 )
+from shared.availability.ports import Schedules
 from shared.availability.reasons import EXPLANATIONS
 from shared.availability.slots import HeldSpans
 from shared.availability.snapshot import AvailabilitySnapshot, read_schedules
+from shared.clock import Clock
 from shared.errors import Invalid, SlotTaken, SlotUnknown
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, TenantId
 from shared.organizations.model import ActingUser, Caller, Organization, OrganizationSettings
@@ -94,8 +102,19 @@ def starts(spans: Sequence[TimeSpan]) -> list[str]:
     return [f"{one.start:%H:%M}" for one in spans]
 
 
-async def nothing_held() -> HeldSpans:
-    return {}
+async def available(
+    caller: Caller,
+    pairing: Pairing,
+    request: AvailabilityRequest,
+    *,
+    schedules: Schedules,
+    clock: Clock,
+    held: HeldSpans | None = None,
+) -> Availability:
+    """Ask as `offer_slots` does, with *held* instead of a store."""
+    rules = request_rules(caller.organization.settings, pairing, request, clock.now())
+    snapshot = await read_schedules(caller, pairing, request.window, schedules=schedules)
+    return find_availability(snapshot, request, rules, held=held or {})
 
 
 # --- asking
@@ -103,9 +122,7 @@ async def nothing_held() -> HeldSpans:
 
 async def test_one_read_for_all_as_the_caller() -> None:
     schedules, caller = CannedSchedules(), a_caller(step_minutes=60)
-    found = await find_availability(
-        caller, PAIR, ASKED, schedules=schedules, clock=FixedClock(), held=nothing_held()
-    )
+    found = await available(caller, PAIR, ASKED, schedules=schedules, clock=FixedClock())
     assert schedules.calls == [(caller.acting, ["mentor@contoso.com", "mentee@contoso.com"], TODAY)]
     assert starts([slot.span for slot in found.slots]) == ["09:00", "10:00", "11:00"]
     assert found.slots[0].confirmed_for == ("mentor@contoso.com", "mentee@contoso.com")
@@ -116,7 +133,7 @@ async def test_buffers_are_read_and_the_window_lies_on_the_grid() -> None:
     schedules = CannedSchedules(mentor=[span("08:30", "09:00"), span("12:10", "12:30")])
     caller = a_caller(buffer_before=SLOT_GRID * 3, buffer_after=SLOT_GRID * 2, step_minutes=5)
     window = TODAY.widened(timedelta(minutes=2), timedelta(seconds=1))
-    found = await find_availability(
+    found = await available(
         caller, PAIR, replace(ASKED, window=window), schedules=schedules, clock=FixedClock()
     )
     assert schedules.calls[0][2] == span("08:40", "12:15")
@@ -129,7 +146,7 @@ async def test_buffers_are_read_and_the_window_lies_on_the_grid() -> None:
 async def test_no_more_than_six_weeks_are_read() -> None:
     schedules, caller = CannedSchedules(), a_caller(buffer_before=SLOT_GRID, buffer_after=SLOT_GRID)
     window = TimeSpan.lasting(TODAY.start, MAX_WINDOW)
-    await find_availability(
+    await available(
         caller, PAIR, replace(ASKED, window=window), schedules=schedules, clock=FixedClock()
     )
     assert schedules.calls[0][2].duration == MAX_WINDOW
@@ -138,7 +155,7 @@ async def test_no_more_than_six_weeks_are_read() -> None:
 async def test_somebody_outside_the_tenant_is_not_asked_about_and_unknown() -> None:
     guest = Participant(ParticipantRole.MENTEE, "guest@elsewhere.com")
     schedules = CannedSchedules()
-    found = await find_availability(
+    found = await available(
         a_caller(), a_group(guest), ASKED, schedules=schedules, clock=FixedClock()
     )
     assert schedules.calls[0][1] == ["mentor@contoso.com", "mentee@contoso.com"]
@@ -148,7 +165,7 @@ async def test_somebody_outside_the_tenant_is_not_asked_about_and_unknown() -> N
     assert (told.reason, told.code) == (UnknownReason.OUTSIDE_TENANT, "")
     assert "directory" in told.detail
 
-    found = await find_availability(
+    found = await available(
         a_caller(),
         a_group(guest),
         replace(ASKED, include_unknown=True),
@@ -161,7 +178,7 @@ async def test_somebody_outside_the_tenant_is_not_asked_about_and_unknown() -> N
 async def test_optional_participant_does_not_block() -> None:
     other = replace(a_participant("other"), required=False)
     schedules = CannedSchedules(other=[TODAY])
-    found = await find_availability(
+    found = await available(
         a_caller(), a_group(other), ASKED, schedules=schedules, clock=FixedClock()
     )
     assert found.slots[0].confirmed_for == ("mentor@contoso.com", "mentee@contoso.com")
@@ -170,15 +187,13 @@ async def test_optional_participant_does_not_block() -> None:
 async def test_the_caller_is_always_required() -> None:
     pairing = replace(PAIR, participants=(MENTOR, replace(MENTEE, required=False)))
     schedules = CannedSchedules(mentee=[TODAY])
-    found = await find_availability(
-        a_caller(), pairing, ASKED, schedules=schedules, clock=FixedClock()
-    )
+    found = await available(a_caller(), pairing, ASKED, schedules=schedules, clock=FixedClock())
     assert found.slots == ()
 
 
 async def test_at_least_so_many_with_the_caller_among_them() -> None:
     schedules = CannedSchedules(mentor=[span("09:00", "10:00")], mentee=[span("10:00", "11:00")])
-    found = await find_availability(
+    found = await available(
         a_caller(step_minutes=60),
         a_group(a_participant("other")),
         replace(ASKED, at_least=2),
@@ -191,7 +206,7 @@ async def test_at_least_so_many_with_the_caller_among_them() -> None:
 
 async def test_window_in_the_past_or_too_far_is_explained() -> None:
     window = TimeSpan.lasting(NOW - 3 * HOUR, timedelta(days=3))
-    found = await find_availability(
+    found = await available(
         a_caller(horizon=timedelta(days=1), step_minutes=60),
         PAIR,
         replace(ASKED, window=window, explain=True),
@@ -205,11 +220,9 @@ async def test_window_in_the_past_or_too_far_is_explained() -> None:
 
 
 async def test_held_time_is_not_offered() -> None:
-    async def held() -> HeldSpans:
-        return {"mentor@contoso.com": [span("09:00", "11:00")]}
-
-    found = await find_availability(
-        a_caller(), PAIR, ASKED, schedules=CannedSchedules(), clock=FixedClock(), held=held()
+    held = {"mentor@contoso.com": [span("09:00", "11:00")]}
+    found = await available(
+        a_caller(), PAIR, ASKED, schedules=CannedSchedules(), clock=FixedClock(), held=held
     )
     assert starts([slot.span for slot in found.slots]) == ["11:00"]
 
@@ -234,7 +247,7 @@ async def test_a_bad_question_names_its_field_and_asks_nobody(
 ) -> None:
     schedules = CannedSchedules()
     with pytest.raises(Invalid) as refused:
-        await find_availability(a_caller(), PAIR, request_, schedules=schedules, clock=FixedClock())
+        await available(a_caller(), PAIR, request_, schedules=schedules, clock=FixedClock())
     assert refused.value.field == field
     assert not schedules.calls
 
