@@ -54,7 +54,7 @@ async def test_another_organization_sees_nothing(pairings: PairingStore) -> None
     assert await own(pairings, elsewhere, people(pairing)[0]) == []
 
 
-async def test_everybody_in_it_finds_it(pairings: PairingStore) -> None:
+async def test_pairing_is_listed_for_each_participant(pairings: PairingStore) -> None:
     tenant_id = a_mailbox().tenant_id
     pairing = await pairings.put(a_pairing(*(a_mailbox(tenant_id) for _ in range(20))))
     for box in people(pairing):

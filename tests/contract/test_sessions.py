@@ -266,7 +266,7 @@ async def test_an_attendee_finds_the_organizers_session(sessions: SessionStore) 
     assert await sessions.get(attendee_of(session), session.id) == session
 
 
-async def test_what_is_not_there_is_not_found(sessions: SessionStore) -> None:
+async def test_missing_session_is_not_found(sessions: SessionStore) -> None:
     with pytest.raises(NotFound):
         await sessions.get(a_mailbox(), a_session_id())
 
@@ -834,7 +834,7 @@ async def test_an_event_shows_a_session(sessions: SessionStore) -> None:
     assert await sessions.find_by_event(session.organizer, an_event_id()) is None
 
 
-async def test_what_outlook_has_is_opened_whatever_is_held(sessions: SessionStore) -> None:
+async def test_session_from_outlook_is_created_despite_other_holds(sessions: SessionStore) -> None:
     first = await booked(sessions, a_session())
     second = a_session(organizer=first.organizer)
     with pytest.raises(SlotTaken):

@@ -50,7 +50,7 @@ async def with_past(sessions: TableSessions, mailbox: Mailbox) -> None:
     await gather_limited(reservations.create(sessions, session, NOW) for session in past)
 
 
-async def test_what_is_over_costs_nothing(tables: Tables) -> None:
+async def test_past_sessions_cost_no_request(tables: Tables) -> None:
     counting = CountingTables(tables)
     sessions, mailbox = TableSessions(counting), a_mailbox()
     await with_past(sessions, mailbox)

@@ -76,7 +76,7 @@ async def test_a_hold_that_was_released_meanwhile_is_taken_again(
     assert await held(elsewhere, session.mailboxes[0]) == [session.span]
 
 
-async def test_who_was_undone_meanwhile_is_told(
+async def test_save_of_a_row_removed_meanwhile_is_stale(
     here: TableSessions, elsewhere: TableSessions
 ) -> None:
     session = await begun(here)
@@ -86,7 +86,7 @@ async def test_who_was_undone_meanwhile_is_told(
     assert await elsewhere.holds(session.organizer, WEEK, NOW) == []
 
 
-async def test_who_was_finished_meanwhile_is_told(
+async def test_save_of_a_row_finished_meanwhile_is_stale(
     here: TableSessions, elsewhere: TableSessions
 ) -> None:
     session = await begun(here)
@@ -96,7 +96,7 @@ async def test_who_was_finished_meanwhile_is_told(
     assert await elsewhere.get(session.organizer, session.id) == done
 
 
-async def test_what_was_settled_later_is_not_settled_back(
+async def test_later_sync_is_not_undone_by_an_earlier_one(
     here: TableSessions, elsewhere: TableSessions
 ) -> None:
     session = await begun(here)

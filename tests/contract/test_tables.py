@@ -126,7 +126,7 @@ async def test_a_mistake_of_ours_is_no_outage() -> None:
             await tables.ping()
 
 
-async def test_nobody_there_is_unavailable() -> None:
+async def test_storage_that_does_not_listen_is_unavailable() -> None:
     async with table_service("http://localhost:9/devstoreaccount1", KEY) as service:
         with pytest.raises(StoreUnavailable):
             await Tables(service).ping()
@@ -161,7 +161,7 @@ async def test_a_transaction_is_never_sent_twice() -> None:
     assert seen == 1
 
 
-async def test_nobody_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_attempt_against_silent_storage_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.adapters.tables.client._CALL_SECONDS", 0.05)
     released = asyncio.Event()
 

@@ -38,7 +38,7 @@ def test_docstrings_name_their_subject(figures: Figures) -> None:
     assert figures.unclear_share < UNCLEAR_SHARE, figures.unclear_docstrings
 
 
-def test_what_is_to_be_found_is_found(tmp_path: Path) -> None:
+def test_figures_find_what_is_there(tmp_path: Path) -> None:
     body = "".join(f"    a{n} = call_{n}(b{n})\n" for n in range(41))
     (tmp_path / "functions").mkdir()
     for name in ("one.py", "two.py"):

@@ -143,7 +143,7 @@ async def test_throttling_is_told_at_once(
     assert len(graph.answers.requests) == 1
 
 
-async def test_nobody_waits_longer_than_the_budget(
+async def test_call_waits_no_longer_than_its_budget(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(request: httpx.Request) -> httpx.Response:

@@ -301,7 +301,7 @@ async def test_a_batch_has_bounds(graph: Graph) -> None:
         await calendar.read_many([(MAILBOX, EVENT), (other, EVENT)])
 
 
-async def test_what_was_moved_before_a_later_batch_was_refused_stays_moved(graph: Graph) -> None:
+async def test_moves_before_a_refused_batch_stay_made(graph: Graph) -> None:
     asked: list[int] = []
 
     def answered(request: httpx.Request) -> httpx.Response:
@@ -322,9 +322,7 @@ async def test_what_was_moved_before_a_later_batch_was_refused_stays_moved(graph
 
 
 @pytest.mark.parametrize("again", [refused(403, "ErrorAccessDenied"), httpx.Response(500)])
-async def test_what_was_moved_before_the_rest_was_asked_again_stays_moved(
-    graph: Graph, again: httpx.Response
-) -> None:
+async def test_moves_before_a_repeated_batch_stay_made(graph: Graph, again: httpx.Response) -> None:
     asked: list[int] = []
 
     def answered(request: httpx.Request) -> httpx.Response:

@@ -167,7 +167,7 @@ async def test_people_are_found_by_address(graph: Graph) -> None:
     assert await GraphDirectory(graph.client).find(TenantId(TENANT), "x@x.com") is None
 
 
-async def test_nobody_has_an_unknown_id(graph: Graph) -> None:
+async def test_user_with_an_unknown_id_is_none(graph: Graph) -> None:
     graph.respond_with(refused(404, "Request_ResourceNotFound"))
     assert await GraphDirectory(graph.client).get(MAILBOX) is None
 

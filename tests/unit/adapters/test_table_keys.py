@@ -37,7 +37,7 @@ def every_key(text: str) -> list[Key]:
 
 
 @given(st.text(max_size=60))
-def test_whatever_comes_from_outside_makes_a_key_that_tables_take(text: str) -> None:
+def test_any_outside_text_makes_a_valid_key(text: str) -> None:
     for key in every_key(text):
         assert not FORBIDDEN & set(key.partition + key.row)
 

@@ -152,7 +152,7 @@ async def test_no_more_than_six_weeks_are_read() -> None:
     assert schedules.calls[0][2].duration == MAX_WINDOW
 
 
-async def test_somebody_outside_the_tenant_is_not_asked_about_and_unknown() -> None:
+async def test_participant_outside_the_tenant_is_unknown_without_a_read() -> None:
     guest = Participant(ParticipantRole.MENTEE, "guest@elsewhere.com")
     schedules = CannedSchedules()
     found = await available(
@@ -373,7 +373,7 @@ async def test_accepting_the_unknown_accepts_nobody_busy() -> None:
     assert starts(found)[:2] == ["09:00", "11:00"]
 
 
-async def test_somebody_optional_and_unknown_is_told_but_not_in_the_way() -> None:
+async def test_unknown_optional_participant_is_named_and_blocks_nothing() -> None:
     other = replace(a_participant("other"), required=False)
     snapshot, rules = await an_occasion(a_group(other), other=Unknown(UnknownReason.NOT_FOUND))
     assert snapshot.require_bookable(span("10:00", "11:00"), rules)[0] == ("other@contoso.com",)

@@ -206,7 +206,7 @@ def test_a_proposed_time_is_shown_until_it_is_answered() -> None:
     assert answered.session.attendees[0].response.proposed is None
 
 
-def test_somebody_the_invitation_was_forwarded_to_appears() -> None:
+def test_attendee_of_a_forwarded_invitation_appears() -> None:
     outlook = _Outlook(
         _span(0),
         dict.fromkeys((*_PEOPLE, "new@contoso.example"), AttendeeResponse()),

@@ -203,7 +203,7 @@ async def test_a_platform_that_raises_anything_else_leaves_the_lease_to_run_out(
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=20))
-async def test_whatever_is_refused_nothing_is_lost_nor_out_of_order(
+async def test_refused_deliveries_lose_no_change_and_keep_the_order(
     story: list[tuple[int, bool]],
 ) -> None:
     post = DeliveryEnv()

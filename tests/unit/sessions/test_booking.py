@@ -42,7 +42,7 @@ async def test_a_booked_session_is_an_event_and_a_row(env: BookingEnv) -> None:
     assert env.outlook.calls == ["getSchedule", "create"]
 
 
-async def test_everybody_s_time_is_held_for_good(env: BookingEnv) -> None:
+async def test_booking_holds_the_time_of_all_participants_for_good(env: BookingEnv) -> None:
     session = await book_one(env.acting(env.mentee), env.pairing, a_request(), ports=env.ports)
     env.clock.advance(timedelta(days=1, hours=1))
     for mailbox in (env.mentor, env.mentee):
@@ -50,7 +50,7 @@ async def test_everybody_s_time_is_held_for_good(env: BookingEnv) -> None:
         assert held == [Hold(session.id, session.span)]
 
 
-async def test_what_follows_is_written_down(env: BookingEnv) -> None:
+async def test_booking_schedules_its_follow_ups(env: BookingEnv) -> None:
     session = await book_one(env.acting(env.mentee), env.pairing, a_request(), ports=env.ports)
     for kind in (DueKind.RECONCILIATION, DueKind.PURGE):
         item = await env.due.oldest(kind)
@@ -192,7 +192,7 @@ async def test_a_group_is_invited_and_held_together(env: BookingEnv) -> None:
     assert not any([await free(env, mailbox) for mailbox in people])
 
 
-async def test_who_is_optional_does_not_stand_in_the_way(env: BookingEnv) -> None:
+async def test_optional_attendee_does_not_block_a_booking(env: BookingEnv) -> None:
     *_, third, fourth = a_group(env, optional=2)
     taken = Hold(a_session_id(), a_span(at(10, day=1)))
     await reservations.place_hold(env.sessions, fourth, taken, fourth, env.clock.now())

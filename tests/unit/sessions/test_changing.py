@@ -126,7 +126,7 @@ async def test_a_move_to_a_proposed_time_by_hand_answers_no_proposal(env: Bookin
         await taken(env, session)
 
 
-async def test_who_repeats_a_move_may_know_the_version_of_before(env: BookingEnv) -> None:
+async def test_repeated_move_may_name_the_version_of_before(env: BookingEnv) -> None:
     session = await booked(env)
     wanted = RescheduleRequest(NEW, "UTC")
     half_done = await reservations.save(
@@ -262,7 +262,7 @@ async def hold_of_another(env: BookingEnv, mailbox: Mailbox) -> Hold:
     return hold
 
 
-async def test_who_was_busy_and_is_free_then_is_held_then(env: BookingEnv) -> None:
+async def test_attendee_busy_before_and_free_at_the_new_time_is_held_there(env: BookingEnv) -> None:
     session, third = await a_group(env)
     session = await move(env, session)
     assert [a.is_free for a in session.attendees] == [True, True]
@@ -287,7 +287,7 @@ async def test_moving_needs_all_who_are_required_or_as_many_as_is_said(env: Book
 
 
 @pytest.mark.parametrize(("required", "at_least"), [(False, None), (True, 2)])
-async def test_who_can_be_done_without_is_in_nobodys_way_when_held_by_another_session(
+async def test_dispensable_attendee_held_by_another_session_blocks_no_move(
     env: BookingEnv, *, required: bool, at_least: int | None
 ) -> None:
     session, third = await a_group(env, required=required)
@@ -298,7 +298,7 @@ async def test_who_can_be_done_without_is_in_nobodys_way_when_held_by_another_se
     assert await env.sessions.get(third, session.id) == session
 
 
-async def test_who_is_needed_and_held_by_another_session_leaves_it_where_it_is(
+async def test_needed_attendee_held_by_another_session_blocks_the_move(
     env: BookingEnv,
 ) -> None:
     session, third = await a_group(env)
@@ -365,7 +365,7 @@ def ports_where(
     return replace(env.ports, sessions=sessions)
 
 
-async def test_who_loses_to_an_answer_leaves_no_time_held(env: BookingEnv) -> None:
+async def test_move_that_loses_to_an_answer_leaves_no_hold(env: BookingEnv) -> None:
     session = await booked(env)
 
     async def somebody_answers() -> None:
@@ -386,7 +386,7 @@ async def test_who_loses_to_an_answer_leaves_no_time_held(env: BookingEnv) -> No
 
 
 @pytest.mark.parametrize("is_taken", [False, True], ids=["too late", "taken"])
-async def test_who_loses_takes_away_no_time_that_another_move_holds(
+async def test_losing_move_releases_no_hold_of_another_move(
     env: BookingEnv, *, is_taken: bool
 ) -> None:
     """The other move has placed its holds, and has not written to Outlook yet."""
@@ -420,7 +420,7 @@ async def test_who_loses_takes_away_no_time_that_another_move_holds(
     assert (await env.sessions.get(me, session.id)).pending_span == other
 
 
-async def test_who_comes_to_look_undoes_no_move_that_began_just_now(env: BookingEnv) -> None:
+async def test_recovery_undoes_no_move_that_began_just_now(env: BookingEnv) -> None:
     session = await booked(env)
     job = Job(JobKind.SETTLE, env.organization.id, session.mailboxes, (session.id,))
     pending = session.with_pending_move(NEW, env.clock.now() + HOLD_TTL)
@@ -434,7 +434,7 @@ async def test_who_comes_to_look_undoes_no_move_that_began_just_now(env: Booking
         assert await held_by(env, mailbox) == [session.span]
 
 
-async def test_who_loses_one_date_of_a_series_leaves_none_held(env: BookingEnv) -> None:
+async def test_move_that_loses_one_date_of_a_series_leaves_no_hold(env: BookingEnv) -> None:
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
     series = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
     before = [s.span for s in series.sessions]

@@ -29,7 +29,7 @@ def test_a_requested_session_holds_until_it_runs_out() -> None:
     assert session_holds(session) == (Hold(session.id, session.span, NOW + timedelta(minutes=3)),)
 
 
-def test_what_nobody_confirmed_never_counts_for_good() -> None:
+def test_unconfirmed_hold_always_expires() -> None:
     session = a_session(held_until=None)
     assert session_holds(session)[0].expires_at == session.changed_at + HOLD_TTL
     moving = a_session(state=SessionState.SCHEDULED, pending_span=a_span(at(15, day=2)))

@@ -80,7 +80,7 @@ async def test_teams_where_only_skype_is_offered(
     assert outcome(await booked(env, TEAMS)) == expected
 
 
-async def test_what_is_offered_is_asked_for_only_when_it_matters(env: BookingEnv) -> None:
+async def test_offered_providers_are_read_only_when_needed(env: BookingEnv) -> None:
     await booked(env, TEAMS)
     assert env.outlook.calls == ["getSchedule", "create"]
 

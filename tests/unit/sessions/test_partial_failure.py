@@ -169,9 +169,7 @@ async def test_a_series_that_was_moved_stays_so_though_its_dates_cannot_be_read(
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-async def test_what_is_refused_for_every_date_leaves_nothing_held(
-    env: BookingEnv, scope: Scope
-) -> None:
+async def test_refusal_of_every_date_leaves_nothing_held(env: BookingEnv, scope: Scope) -> None:
     sessions = await booked(env)
     env.calendar = UnkindCalendar(env.outlook, moving=REFUSED)
     with pytest.raises(CalendarRefused):
@@ -185,7 +183,7 @@ async def test_what_is_refused_for_every_date_leaves_nothing_held(
 
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("error", [CalendarThrottled("wait"), TIMED_OUT])
-async def test_who_repeats_a_booking_that_was_given_up_does_not_wait(
+async def test_retry_of_a_booking_that_was_given_up_does_not_wait(
     env: BookingEnv, count: int, error: Exception
 ) -> None:
     env.calendar = UnkindCalendar(env.outlook, creating=[error])
@@ -197,7 +195,7 @@ async def test_who_repeats_a_booking_that_was_given_up_does_not_wait(
 
 
 @pytest.mark.parametrize("count", [1, 4])
-async def test_who_repeats_a_booking_that_died_waits_while_somebody_may_be_at_it(
+async def test_retry_of_a_crashed_booking_waits_for_a_concurrent_attempt(
     env: BookingEnv, count: int
 ) -> None:
     env.calendar = UnkindCalendar(env.outlook, creating=[RuntimeError("died")])
@@ -223,7 +221,7 @@ async def test_a_date_that_would_meet_its_neighbour_is_a_conflict_with_a_remedy(
     assert {s.pending_span for s in await known(env, sessions)} == {None}
 
 
-async def test_who_repeats_a_series_that_was_throttled_half_way_does_not_wait(
+async def test_retry_of_a_throttled_series_does_not_wait(
     env: BookingEnv,
 ) -> None:
     env.calendar = UnkindCalendar(env.outlook, cancelling=[CalendarThrottled("wait")])
@@ -241,7 +239,7 @@ async def test_who_repeats_a_series_that_was_throttled_half_way_does_not_wait(
 
 @pytest.mark.parametrize("taken", [0, 3])
 @pytest.mark.parametrize("count", [1, 4])
-async def test_who_repeats_a_booking_whose_time_was_taken_meanwhile_is_not_told_it_is_refused(
+async def test_retry_of_a_booking_with_an_unknown_outcome_is_unavailable_until_recovered(
     env: BookingEnv, count: int, taken: int
 ) -> None:
     """Outlook may have the event: only the recovery job finds out."""

@@ -30,7 +30,7 @@ def test_the_next_time_comes_within_the_rhythm(
 
 
 @given(_SESSIONS, _AHEAD, _LATER, _BACKGROUNDS)
-def test_who_asks_before_the_next_time_hears_the_same(
+def test_next_time_is_the_same_until_it_comes(
     session: Session, ahead: timedelta, later: timedelta, background: SyncMode
 ) -> None:
     now = session.span.start - ahead

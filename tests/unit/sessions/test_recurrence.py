@@ -113,7 +113,7 @@ def test_dates(first: str, repeat: Repeat, expected: list[str]) -> None:
         ),
     ],
 )
-def test_what_is_no_series_is_refused(repeat: Repeat, field: str) -> None:
+def test_repeat_that_is_no_series_is_refused(repeat: Repeat, field: str) -> None:
     with pytest.raises(Invalid) as refusal:
         occurrence_dates(date(2026, 3, 3), repeat)
     assert refusal.value.field == field

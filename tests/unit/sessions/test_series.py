@@ -154,7 +154,7 @@ async def test_a_series_without_any_free_date_is_refused(env: BookingEnv) -> Non
     assert len(conflict.value.conflicts) == 4
 
 
-async def test_what_another_session_holds_is_a_conflict_of_that_date(env: BookingEnv) -> None:
+async def test_hold_of_another_session_is_a_conflict_of_that_date(env: BookingEnv) -> None:
     taken = Hold(a_session_id(), a_span(at(10, day=15)))
     await reservations.place_hold(env.sessions, env.mentor, taken, env.mentor, env.clock.now())
     with pytest.raises(SlotTaken) as conflict:
@@ -198,7 +198,7 @@ async def test_all_are_cancelled_by_one_call(env: BookingEnv) -> None:
     assert env.outlook.calls == ["cancel"]
 
 
-async def test_what_is_over_is_not_cancelled(env: BookingEnv) -> None:
+async def test_past_dates_are_not_cancelled(env: BookingEnv) -> None:
     booked = await a_booked_series(env)
     env.clock.advance(timedelta(days=2))
     acting = env.acting(env.mentee)
@@ -455,7 +455,7 @@ async def test_a_date_that_suits_fewer_is_skipped_or_booked_elsewhere(env: Booki
     assert await held(env, third) == [DATES[0], DATES[3]]
 
 
-async def test_who_is_free_at_the_alternative_is_held_there(env: BookingEnv) -> None:
+async def test_attendee_free_at_the_alternative_is_held_there(env: BookingEnv) -> None:
     third = add_third(env)
     env.outlook.busy[env.address(env.mentor)] = [DATES[2]]
     booked = await a_booked_series(env, at_least=2, on_conflict=OnConflict.ALTERNATIVES)
@@ -471,7 +471,7 @@ async def test_the_caller_must_be_free_whoever_else_is(env: BookingEnv) -> None:
     assert [c.number for c in refused.value.conflicts] == [3]
 
 
-async def test_who_is_held_by_another_session_is_not_counted(env: BookingEnv) -> None:
+async def test_attendee_held_by_another_session_is_not_counted(env: BookingEnv) -> None:
     third = add_third(env)
     other = Hold(a_session_id(), DATES[0], env.clock.now() + timedelta(minutes=10))
     await reservations.place_hold(env.sessions, third, other, third, env.clock.now())
@@ -483,7 +483,7 @@ async def test_who_is_held_by_another_session_is_not_counted(env: BookingEnv) ->
     assert await held(env, third) == [DATES[0], DATES[3]]
 
 
-async def test_who_is_optional_is_invited_on_each_date_and_held_where_free(
+async def test_optional_attendee_is_invited_on_each_date_and_held_where_free(
     env: BookingEnv,
 ) -> None:
     third = add_third(env, required=False)
@@ -550,7 +550,7 @@ class LosesRaceStore:
         return await self._sessions.change(mailbox, key, spans, decide, **hints)
 
 
-async def test_who_is_outrun_is_offered_other_times_all_the_same(env: BookingEnv) -> None:
+async def test_loser_of_a_race_is_offered_other_times(env: BookingEnv) -> None:
     request = a_request(**weekly())  # type: ignore[arg-type]  # a builder's keywords
     sessions: Any = LosesRaceStore(env.sessions, ledger.place_hold)
     with pytest.raises(SlotTaken) as refused:
@@ -566,7 +566,7 @@ async def test_who_is_outrun_is_offered_other_times_all_the_same(env: BookingEnv
     assert await held(env, env.mentee) == []
 
 
-async def test_who_is_outrun_while_moving_is_offered_other_times_all_the_same(
+async def test_loser_of_a_race_for_a_move_is_offered_other_times(
     env: BookingEnv,
 ) -> None:
     booked = await a_booked_series(env)

@@ -88,7 +88,7 @@ async def created(env: BookingEnv, sessions: list[Session], series: Series | Non
 
 @pytest.mark.parametrize("is_done", [False, True], ids=["not heard", "done"])
 @pytest.mark.parametrize("name", STORED)
-async def test_what_the_version_before_left_is_finished_or_undone(
+async def test_work_left_by_the_version_before_is_finished_or_undone(
     env: BookingEnv, name: str, *, is_done: bool
 ) -> None:
     job, sessions, series = await stored(env, name)
