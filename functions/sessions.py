@@ -32,17 +32,8 @@ from shared.organizations.model import Caller
 from shared.pairings.membership import get_own_pairing
 from shared.pairings.model import Pairing
 from shared.sessions.booking import book
-from shared.sessions.cancelling import cancel
 from shared.sessions.listing import list_sessions
 from shared.sessions.model import Session
-from shared.sessions.rescheduling import (
-    acceptable_versions,
-    describe_state,
-    find_already_moved,
-    pairing_for_reschedule,
-    reschedule,
-)
-from shared.sessions.responding import accept_proposal, respond
 from shared.sessions.series import Series
 from shared.wiring import wiring
 
@@ -139,6 +130,14 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     Idempotent: a retry gets the same reply, also with the ETag from before the change, as long as
     the session stays at the new time.
     """
+    # Imported here, as in the routes below: a cold start loads what books, and no other change.
+    from shared.sessions.rescheduling import (
+        acceptable_versions,
+        describe_state,
+        find_already_moved,
+        reschedule,
+    )
+
     caller, body = await authorize(req), parse_body(req, RescheduleBody)
     session = await _own_session(req, caller)
     request, session_ports = body.to_request(session), wiring().session_ports
@@ -178,6 +177,8 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
     """Cancel a session that the caller organizes; Outlook notifies the attendees. Idempotent."""
+    from shared.sessions.cancelling import cancel
+
     caller, body = await authorize(req), parse_body(req, CancelBody)
     session = await _own_session(req, caller)
     cancelled = await cancel(
@@ -204,6 +205,8 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
 
     The session shows the answer as soon as the organizer's copy of the event has it.
     """
+    from shared.sessions.responding import respond
+
     caller, body = await authorize(req), parse_body(req, AnswerBody)
     session = await _own_session(req, caller)
     answered = await respond(
@@ -228,6 +231,8 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def take_proposed_time(req: func.HttpRequest) -> func.HttpResponse:
     """Reschedule a session that the caller organizes to an attendee's proposed time. Idempotent."""
+    from shared.sessions.responding import accept_proposal
+
     caller = await authorize(req)
     session = await _own_session(req, caller)
     pairing = await _pairing_of(session)
@@ -250,6 +255,8 @@ async def _own_session(req: func.HttpRequest, caller: Caller) -> Session:
 
 async def _pairing_of(session: Session) -> Pairing:
     """Return the pairing whose schedules are read to reschedule *session*. Raises Conflict."""
+    from shared.sessions.rescheduling import pairing_for_reschedule
+
     return await pairing_for_reschedule(session, pairings=wiring().pairings)
 
 
