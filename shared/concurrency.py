@@ -26,7 +26,7 @@ async def gather_limited(calls: Iterable[Awaitable[_T]], *, at_once: int = 8) ->
         async with asyncio.TaskGroup() as group:
             tasks += [group.create_task(one(call)) for call in waiting]
     except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+        raise _first(failed) from _first(failed).__cause__
     finally:
         for call in waiting:
             if asyncio.iscoroutine(call):
@@ -45,5 +45,9 @@ async def gather_both(
         async with asyncio.TaskGroup() as group:
             one, other = group.create_task(first), group.create_task(second)
     except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+        raise _first(failed) from _first(failed).__cause__
     return one.result(), other.result()
+
+
+def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    return failed.exceptions[0]

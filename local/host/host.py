@@ -234,6 +234,7 @@ class DevelopmentHost:
         self._acceptor = Acceptor(runner.server, self._listening, self._tls)
         self._stack.push_async_callback(self._acceptor.abort)
         self._stack.push_async_callback(runner.cleanup)
+        self._stack.callback(self._listening.close)  # new clients are refused from then on
         self._acceptor.start()
         self._port = self._listening.getsockname()[1]
 

@@ -78,8 +78,9 @@ def request_rules(
     Raises:
         Invalid: names the field of the query.
     """
+    rules = _rules(settings, request, now)
     _check(request, pairing)
-    return _rules(settings, request, now)
+    return rules
 
 
 def find_availability(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.concurrency import gather_both
+from shared.concurrency import gather_both, gather_limited
 
 
 async def test_both_run_at_the_same_time() -> None:
@@ -23,19 +23,31 @@ async def test_both_run_at_the_same_time() -> None:
 
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_error_of_one_is_raised_itself_and_cancels_the_other(*, is_first: bool) -> None:
-    ended: list[str] = []
+    waiting, ended = asyncio.Event(), list[str]()
 
     async def fails() -> None:
-        raise LookupError("gone")
+        await waiting.wait()
+        raise LookupError("gone") from OSError("no route")
 
     async def waits() -> None:
+        waiting.set()
         try:
             await asyncio.Event().wait()
         finally:
             ended.append("cancelled")
 
     calls = (fails(), waits()) if is_first else (waits(), fails())
-    with pytest.raises(LookupError):
+    with pytest.raises(LookupError) as failed:
         await gather_both(*calls)
-    assert ended in ([], ["cancelled"])
+    assert ended == ["cancelled"]
+    assert isinstance(failed.value.__cause__, OSError)
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_error_of_many_keeps_its_cause() -> None:
+    async def fails() -> None:
+        raise LookupError("gone") from OSError("no route")
+
+    with pytest.raises(LookupError) as failed:
+        await gather_limited([fails(), asyncio.sleep(100)])
+    assert isinstance(failed.value.__cause__, OSError)
