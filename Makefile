@@ -42,14 +42,14 @@ $(READY): requirements-dev.txt
 local/node_modules/.ready: local/package-lock.json
 	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { echo "Node 20 or newer is needed."; exit 1; }
 	@echo "Installing Azurite, some 370 npm packages ..."
-	@npm ci --prefix local --no-audit --no-fund --loglevel=error
+	@npm ci --prefix local --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 web: web/dist/index.html ## Build the booking page
 
 web/node_modules/.ready: web/package-lock.json local/node_modules/.ready
 	@echo "Installing what builds the booking page, some 180 npm packages ..."
-	@npm ci --prefix web --no-audit --no-fund --loglevel=error
+	@npm ci --prefix web --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 web/dist/index.html: web/node_modules/.ready functions/openapi.json $(PAGE_FILES)

@@ -34,13 +34,10 @@ from functions.schemas.organizations import (
     RemovalQuery,
 )
 from functions.schemas.pairings import OrganizationPairingList, PairingBody, PairingInput
-from shared.administration.sync_health import sync_health
 from shared.errors import Invalid, Misconfigured, StoreUnavailable
 from shared.ids import OrganizationId, PairingId
 from shared.logs import log_warning
-from shared.organizations.consent import complete_consent, make_consent_link
 from shared.organizations.model import Organization, OrganizationSettings
-from shared.pairings.registration import register_pairing
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -156,6 +153,9 @@ async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
     """Make the organization's consent link; earlier links become invalid."""
+    # Imported here, as in the routes below: administration is rare, a cold start does not load it.
+    from shared.organizations.consent import make_consent_link
+
     organization = await _organization(req)
     link = await make_consent_link(
         organization,
@@ -179,8 +179,8 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
     """Verify the administrator's consent, and show the outcome as a page."""
-    # Imported here: only this function shows a page, so a cold start does not load the module.
     from functions._consent_page import consent_page, unavailable_page
+    from shared.organizations.consent import complete_consent
 
     answer = parse_query(req, ConsentQuery).to_answer()
     try:
@@ -203,7 +203,6 @@ async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
     """Probe each capability with live calls, for the tenant and for one mailbox."""
-    # Imported here: diagnoses are rare, so a cold start does not load the module.
     from shared.administration.diagnosis import run_diagnosis
 
     organization, query = await _organization(req), parse_query(req, DiagnosticsQuery)
@@ -226,6 +225,8 @@ async def diagnose_organization(req: func.HttpRequest) -> func.HttpResponse:
 )
 async def show_organization_health(req: func.HttpRequest) -> func.HttpResponse:
     """Return the health of consent, credential and subscriptions, and the lag of changes."""
+    from shared.administration.sync_health import sync_health
+
     organization, adapters = await _organization(req), wiring()
     health = await sync_health(
         organization,
@@ -289,6 +290,8 @@ async def list_organization_pairings(req: func.HttpRequest) -> func.HttpResponse
 )
 async def put_organization_pairing(req: func.HttpRequest) -> func.HttpResponse:
     """Insert or replace a pairing of up to 20 participants."""
+    from shared.pairings.registration import register_pairing
+
     organization = await _organization(req)
     body = parse_body(req, PairingInput)
     pairing_id = path_parameter(req, "pairing_id")

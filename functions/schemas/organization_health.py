@@ -1,10 +1,12 @@
 """Health of one organization: consent, credential, subscriptions, changes, webhook."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from functions.schemas.base import Reply, ResponseInstant
-from shared.administration.sync_health import LagFigures, SyncHealth
 from shared.organizations.model import ConsentState, SyncMode
+
+if TYPE_CHECKING:
+    from shared.administration.sync_health import LagFigures, SyncHealth
 
 
 class ConsentHealth(Reply):
@@ -43,7 +45,7 @@ class LagFiguresBody(Reply):
     last_at: ResponseInstant | None
 
     @classmethod
-    def of(cls, figures: LagFigures) -> Self:
+    def of(cls, figures: "LagFigures") -> Self:
         """Return the body of *figures*."""
         return cls(
             count=figures.count,
@@ -88,7 +90,7 @@ class OrganizationHealthBody(Reply):
     """null: this deployment has no webhook; read the change feed instead."""
 
     @classmethod
-    def of(cls, health: SyncHealth) -> Self:
+    def of(cls, health: "SyncHealth") -> Self:
         """Return the body of *health*."""
         organization, followed = health.organization, health.subscriptions
         credential = health.credential

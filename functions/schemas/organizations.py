@@ -18,7 +18,6 @@ from functions.schemas.base import (
     Step,
 )
 from shared.ids import TenantId
-from shared.organizations.consent import ConsentAnswer, ConsentLink
 from shared.organizations.diagnosis import Finding, FindingState
 from shared.organizations.model import (
     AccessMode,
@@ -32,6 +31,7 @@ from shared.organizations.model import (
 if TYPE_CHECKING:
     from shared.administration.diagnosis import DiagnosisReport
     from shared.administration.offboarding import Removal
+    from shared.organizations.consent import ConsentAnswer, ConsentLink
 
 
 class OrganizationBrief(Reply):
@@ -282,7 +282,7 @@ class ConsentLinkBody(Reply):
     expires_at: ResponseInstant
 
     @classmethod
-    def of(cls, link: ConsentLink) -> Self:
+    def of(cls, link: "ConsentLink") -> Self:
         """Return the body of *link*."""
         return cls(url=link.url, expires_at=link.expires_at)
 
@@ -298,8 +298,10 @@ class ConsentQuery(Body):
     error: str | None = None
     error_description: str | None = None
 
-    def to_answer(self) -> ConsentAnswer:
+    def to_answer(self) -> "ConsentAnswer":
         """Return the answer for the use-case."""
+        from shared.organizations.consent import ConsentAnswer
+
         return ConsentAnswer(
             state=self.state,
             tenant=self.tenant,

@@ -1,7 +1,7 @@
 """The caller, and pairings: the people who may meet."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,9 @@ from shared.ids import ObjectId
 from shared.organizations.diagnosis import Finding, FindingState
 from shared.organizations.model import Caller
 from shared.pairings.model import MAX_PARTICIPANTS, Pairing, ParticipantRole
-from shared.pairings.registration import NamedParticipant
+
+if TYPE_CHECKING:
+    from shared.pairings.registration import NamedParticipant
 
 
 class MailboxBody(Reply):
@@ -108,8 +110,10 @@ class PairingInput(Body):
 
     participants: list[NamedParticipantBody] = Field(min_length=2, max_length=MAX_PARTICIPANTS)
 
-    def to_named(self) -> list[NamedParticipant]:
+    def to_named(self) -> "list[NamedParticipant]":
         """Return the participants for the use-case."""
+        from shared.pairings.registration import NamedParticipant
+
         return [
             NamedParticipant(
                 named.role,

@@ -117,17 +117,21 @@ async def _reconcile_one(
     if synced.unreadable_since is not None:
         with suppress(StaleRow):  # another worker has just synced the row
             synced = await reservations.save(ports.sessions, replace(synced, unreadable_since=None))
-    # A worker may have crashed after it saved the row, and before attendees' holds and conflicts.
-    await sync_attendee_mailboxes(synced, sessions=ports.sessions)
+    await _sync_holds_and_conflicts(synced, ports)
+    await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
+    return is_changed
+
+
+async def _sync_holds_and_conflicts(session: Session, ports: SessionPorts) -> None:
+    """Redo these two steps: a worker may have crashed after it saved the row and before them."""
+    await sync_attendee_mailboxes(session, sessions=ports.sessions)
     await update_conflicts(
-        synced,
+        session,
         Cause.RECONCILIATION,
         sessions=ports.sessions,
         changes=ports.changes,
         clock=ports.clock,
     )
-    await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
-    return is_changed
 
 
 async def _finish_interrupted(
@@ -135,14 +139,7 @@ async def _finish_interrupted(
 ) -> None:
     """Finish what a crashed worker may have left of a cancellation or of a booking."""
     if session.state is SessionState.CANCELLED:
-        await sync_attendee_mailboxes(session, sessions=ports.sessions)
-        await update_conflicts(
-            session,
-            Cause.RECONCILIATION,
-            sessions=ports.sessions,
-            changes=ports.changes,
-            clock=ports.clock,
-        )
+        await _sync_holds_and_conflicts(session, ports)
     if session.state is SessionState.REQUESTED:
         await recover(
             Job(JobKind.VERIFY, session.organization_id, session.mailboxes, (session.id,)),

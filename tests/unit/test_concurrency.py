@@ -49,5 +49,5 @@ async def test_error_of_many_keeps_its_cause() -> None:
         raise LookupError("gone") from OSError("no route")
 
     with pytest.raises(LookupError) as failed:
-        await gather_limited([fails(), asyncio.sleep(100)])
+        await gather_limited([fails(), asyncio.Event().wait()])
     assert isinstance(failed.value.__cause__, OSError)

@@ -20,6 +20,7 @@ from azure.data.tables.aio import TableClient, TableServiceClient
 
 from shared.adapters.tables.keys import ORGANIZATIONS, Key, Rows
 from shared.adapters.tables.values import check_schema
+from shared.concurrency import gather_limited
 from shared.errors import StaleRow, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -122,16 +123,9 @@ class Tables:
 
     async def get_many(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
         """Return the rows at *keys* that exist. Up to 8 reads run concurrently."""
-        turn = asyncio.Semaphore(8)
-        found: dict[Key, Row] = {}
-
-        async def read(key: Key) -> None:
-            async with turn:
-                if row := await self.get(table, key):
-                    found[key] = row
-
-        await gather_limited(read(key) for key in dict.fromkeys(keys))
-        return found
+        wanted = list(dict.fromkeys(keys))
+        rows = await gather_limited(self.get(table, key) for key in wanted)
+        return {key: row for key, row in zip(wanted, rows, strict=True) if row}
 
     async def put(self, table: str, change: Put) -> str:
         """Write one row and return its etag."""
@@ -273,20 +267,6 @@ class Tables:
     async def _create_table(self, table: str) -> None:
         with suppress(ResourceExistsError):  # a concurrent call created it
             await self._service.create_table(table, **_WAIT)
-
-
-async def gather_limited(calls: Iterable[Awaitable[_T]]) -> list[_T]:
-    """Await *calls* concurrently; return their results in order, or raise the first error."""
-
-    async def one(call: Awaitable[_T]) -> _T:
-        return await call
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            started = [tasks.create_task(one(call)) for call in calls]
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from None
-    return [task.result() for task in started]
 
 
 def transactions(changes: Iterable[Write]) -> list[list[Write]]:

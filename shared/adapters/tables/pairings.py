@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Put, Row, Tables, gather_limited
+from shared.adapters.tables.client import Put, Row, Tables
 from shared.adapters.tables.keys import MAILBOXES, PAIRINGS
 from shared.adapters.tables.retry import as_retryable, retry_on_conflict
 from shared.adapters.tables.values import compact, cursor, present, read_cursor
+from shared.concurrency import gather_limited
 from shared.errors import NotFound, StaleRow
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, TenantId
 from shared.pairings.model import Pairing, Participant, ParticipantRole

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Remove, Tables, gather_limited, transactions
+from shared.adapters.tables.client import Remove, Tables, transactions
 from shared.adapters.tables.keys import MAILBOXES, Rows
+from shared.concurrency import gather_limited
 from shared.errors import StaleRow
 from shared.ids import Mailbox, TenantId
 
