@@ -263,7 +263,7 @@ async def attempt(
     pairing = chance.choice(pairings_of_all)
     people = [m for p in pairing.participants if (m := pairing.mailbox(p))]
     me = people[chance.random() < 0.8]
-    participation = Caller(ORGANIZATION, ActingUser(me, "token"))
+    caller = Caller(ORGANIZATION, ActingUser(me, "token"))
     request = BookingRequest(
         key=key,
         fingerprint=key,
@@ -274,12 +274,12 @@ async def attempt(
     found.counts["attempts"] += 1
     if chance.random() < SERIES:
         request = replace(request, repeat=THREE_WEEKS, on_conflict=chance.choice(list(OnConflict)))
-        await attempt_series(turn, mind, participation, pairing, request, client, ports, found)
+        await attempt_series(turn, mind, caller, pairing, request, client, ports, found)
         return
     before = client.events_known
     for _ in range(5):
         try:
-            (session,) = (await book(participation, pairing, request, ports=ports)).sessions
+            (session,) = (await book(caller, pairing, request, ports=ports)).sessions
         except SlotTaken as taken:
             found.refusals.append(refused(taken, before, pairing))
             found.counts["refused"] += 1
@@ -289,7 +289,7 @@ async def attempt(
             continue
         # Of a request sent twice, the other copy may get the answer first, and cancel.
         found.counts["failed" if session.state is SessionState.REQUESTED else "booked"] += 1
-        await change_mind(turn, mind, participation, pairing, session, client, ports, found)
+        await change_mind(turn, mind, caller, pairing, session, client, ports, found)
         return
     found.counts["failed"] += 1
 
@@ -297,7 +297,7 @@ async def attempt(
 async def change_mind(
     turn: int,
     chance: random.Random,
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     session: Session,
     client: Client,
@@ -309,10 +309,10 @@ async def change_mind(
     try:
         if luck < MOVED:
             to = RescheduleRequest(slot(turn, chance.randrange(SLOTS)), "UTC")
-            await reschedule(participation, pairing, session, to, ports=ports)
+            await reschedule(caller, pairing, session, to, ports=ports)
             found.counts["moved"] += 1
         elif luck < MOVED + CANCELLED:
-            await cancel(participation, session, "", ports=ports)
+            await cancel(caller, session, "", ports=ports)
             found.counts["cancelled"] += 1
     except SlotTaken as taken:
         found.refusals.append(refused(taken, before, pairing, frozenset({session.id})))
@@ -334,7 +334,7 @@ def refused(
 async def attempt_series(
     turn: int,
     mind: random.Random,
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     request: BookingRequest,
     client: Client,
@@ -345,7 +345,7 @@ async def attempt_series(
     for _ in range(5):
         before = client.events_known
         try:
-            booked = await book(participation, pairing, request, ports=ports)
+            booked = await book(caller, pairing, request, ports=ports)
         except SlotTaken as taken:
             found.refusals.append(refused(taken, before, pairing))
             found.counts["series refused"] += 1
@@ -354,7 +354,7 @@ async def attempt_series(
             found.counts["asked to repeat"] += 1
             continue
         found.counts["series booked"] += 1
-        await change_mind_about(turn, mind, participation, pairing, booked, client, ports, found)
+        await change_mind_about(turn, mind, caller, pairing, booked, client, ports, found)
         return
     found.counts["series failed"] += 1
 
@@ -362,7 +362,7 @@ async def attempt_series(
 async def change_mind_about(
     turn: int,
     chance: random.Random,
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     booked: Booking,
     client: Client,
@@ -379,10 +379,10 @@ async def change_mind_about(
     try:
         session = await ports.sessions.get(session.organizer, session.id)
         if luck < SERIES_MOVED:
-            await reschedule(participation, pairing, session, wanted, scope, ports=ports)
+            await reschedule(caller, pairing, session, wanted, scope, ports=ports)
             found.counts[f"series moved, {scope}"] += 1
         elif luck < SERIES_MOVED + SERIES_CANCELLED:
-            await cancel(participation, session, "", scope, ports=ports)
+            await cancel(caller, session, "", scope, ports=ports)
             found.counts[f"series cancelled, {scope}"] += 1
     except SlotTaken as taken:
         own = frozenset(s.id for s in booked.sessions)

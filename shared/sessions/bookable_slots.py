@@ -23,7 +23,7 @@ _BUFFERS: Final = timedelta(minutes=120)
 
 
 async def offer_slots(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     request: AvailabilityRequest,
     *,
@@ -40,11 +40,11 @@ async def offer_slots(
         Invalid: names the field of the query; nothing was read.
         Also the errors of `Schedules.read` and `SessionStore.holds`.
     """
-    rules = request_rules(participation.organization.settings, pairing, request, clock.now())
+    rules = request_rules(caller.organization.settings, pairing, request, clock.now())
     mailboxes = {p.address: m for p in pairing.participants if (m := pairing.mailbox(p))}
     window = request.window.widened(_BUFFERS, _BUFFERS)
     snapshot, held = await gather_both(
-        read_schedules(participation, pairing, request.window, schedules=schedules),
+        read_schedules(caller, pairing, request.window, schedules=schedules),
         held_spans_by_address(mailboxes, window, sessions=sessions, clock=clock),
     )
     return find_availability(snapshot, request, rules, held=held)

@@ -67,7 +67,7 @@ _MAX_PLANS: Final = 3
 
 
 async def book(
-    participation: Caller, pairing: Pairing, request: BookingRequest, *, ports: SessionPorts
+    caller: Caller, pairing: Pairing, request: BookingRequest, *, ports: SessionPorts
 ) -> Booking:
     """Book with the caller as organizer; idempotent by the request's key.
 
@@ -80,9 +80,9 @@ async def book(
             with the same key continues; without one the recovery job finishes or undoes the
             booking.
     """
-    key = session_id_for(participation, pairing.id, request.key)
+    key = session_id_for(caller, pairing.id, request.key)
     for _ in range(_MAX_ATTEMPTS):
-        booking = await _find(participation, pairing, request, key, ports)
+        booking = await _find(caller, pairing, request, key, ports)
         is_retry = booking is not None
         if booking is not None:
             if booking.row.fingerprint != request.fingerprint:
@@ -92,9 +92,9 @@ async def book(
             if await _was_continued(booking, ports):
                 continue
         try:
-            return await _hold_and_create(participation, pairing, request, key, booking, ports)
+            return await _hold_and_create(caller, pairing, request, key, booking, ports)
         except (SlotTaken, SlotUnknown):
-            if await _find(participation, pairing, request, key, ports) is None:
+            if await _find(caller, pairing, request, key, ports) is None:
                 raise
             if is_retry:
                 break  # the holds expired; the recovery job reads whether Outlook has the event
@@ -105,7 +105,7 @@ async def book(
 
 
 async def _find(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     request: BookingRequest,
     key: SessionId,
@@ -115,7 +115,7 @@ async def _find(
 
     Sessions of a series that the attempt had not stored yet are included, without a version.
     """
-    organizer, sessions = participation.mailbox, ports.sessions
+    organizer, sessions = caller.mailbox, ports.sessions
     if request.repeat is None:
         session = await find_session(organizer, key, sessions=sessions)
         if session is not None:
@@ -132,7 +132,7 @@ async def _find(
     if series.state is not SessionState.REQUESTED:
         return Booking(tuple(known.values()), series)
     now = ports.clock.now()
-    planned = new_sessions(participation, pairing, request, key, series.planned, now)
+    planned = new_sessions(caller, pairing, request, key, series.planned, now)
     return Booking(tuple(known.get(s.occurrence, s) for s in planned), series)
 
 
@@ -163,7 +163,7 @@ async def _was_continued(booking: Booking, ports: SessionPorts) -> bool:
 
 
 async def _hold_and_create(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     request: BookingRequest,
     key: SessionId,
@@ -176,10 +176,10 @@ async def _hold_and_create(
     """
     try:
         if booking is None:
-            booking = await _reserve(participation, pairing, request, key, ports)
+            booking = await _reserve(caller, pairing, request, key, ports)
         else:
             booking = await _hold(booking, request, sessions=ports.sessions, clock=ports.clock)
-        return await _create(participation, pairing, request, booking, ports)
+        return await _create(caller, pairing, request, booking, ports)
     except (CalendarThrottled, CalendarUnavailable):
         if booking is not None:
             await expire_lease(booking.sessions[0], sessions=ports.sessions, clock=ports.clock)
@@ -187,7 +187,7 @@ async def _hold_and_create(
 
 
 async def _reserve(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     request: BookingRequest,
     key: SessionId,
@@ -195,21 +195,21 @@ async def _reserve(
 ) -> Booking:
     """Check that every date is free, store the plan and hold the dates to be booked."""
     now = ports.clock.now()
-    terms = _terms(participation, pairing, request, now)
+    terms = _terms(caller, pairing, request, now)
     spans = requested_spans(request, terms)
     own = frozenset({key, *(occurrence_id(SeriesId(key), number) for number in spans)})
     snapshots = await read_snapshots(
-        participation, pairing, [*spans.values()], terms, schedules=ports.schedules
+        caller, pairing, [*spans.values()], terms, schedules=ports.schedules
     )
     for _ in range(_MAX_PLANS):
         checked, snapshots = await check_with_alternatives(
             spans, snapshots, terms, own, sessions=ports.sessions, clock=ports.clock
         )
         planned = resolve_conflicts(checked, request, snapshots, terms)
-        sessions = new_sessions(participation, pairing, request, key, planned, now)
+        sessions = new_sessions(caller, pairing, request, key, planned, now)
         booking = Booking(tuple(sessions))
         if request.repeat is not None:
-            booking = replace(booking, series=new_series(participation, pairing, request, planned))
+            booking = replace(booking, series=new_series(caller, pairing, request, planned))
         await ports.jobs.put(_recovery_job(booking), delay=RECOVERY_DELAY)
         if booking.series is not None:
             series = await reservations.put_series(ports.sessions, booking.series)
@@ -225,11 +225,9 @@ async def _reserve(
     raise slot_taken_after_race(spans, snapshots, terms)
 
 
-def _terms(
-    participation: Caller, pairing: Pairing, request: BookingRequest, now: datetime
-) -> Terms:
+def _terms(caller: Caller, pairing: Pairing, request: BookingRequest, now: datetime) -> Terms:
     """Return the conditions for every date. Raises Invalid: the request can never meet them."""
-    settings, zone = participation.organization.settings, zone_of(request.time_zone)
+    settings, zone = caller.organization.settings, zone_of(request.time_zone)
     rules = rules_for(settings, duration=request.duration, now=now, zone=zone)
     validate_start(request.span, rules)
     validate_quorum_size(pairing, request.at_least)
@@ -271,7 +269,7 @@ async def _hold(
 
 
 async def _create(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     request: BookingRequest,
     booking: Booking,
@@ -281,7 +279,7 @@ async def _create(
     first, occurrences = booking.sessions[0], dict[int, CalendarEvent]()
     try:
         event, meeting = await create_event(
-            participation.acting,
+            caller.acting,
             event_draft(pairing, request, booking),
             first.online_meeting,
             calendar=ports.calendar,
@@ -295,14 +293,12 @@ async def _create(
     if booking.series is not None:
         series = replace(booking.series, event_id=event.event_id)
         booking = replace(booking, series=series)
-        occurrences = await apply_exceptions(participation.acting, series, calendar=ports.calendar)
+        occurrences = await apply_exceptions(caller.acting, series, calendar=ports.calendar)
     try:
-        return await confirm_booking(
-            booking, event, occurrences, participation.organization, ports=ports
-        )
+        return await confirm_booking(booking, event, occurrences, caller.organization, ports=ports)
     except SlotTaken:
         # The row and its holds were removed and the time is taken: cancel the event, too.
-        await ports.calendar.cancel(participation.acting, event.event_id, "")
+        await ports.calendar.cancel(caller.acting, event.event_id, "")
         await _roll_back(booking, sessions=ports.sessions)
         raise
 

@@ -41,7 +41,7 @@ def requested_spans(request: BookingRequest, terms: Terms) -> dict[int, TimeSpan
 
 
 def new_sessions(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     request: BookingRequest,
     key: SessionId,
@@ -49,7 +49,7 @@ def new_sessions(
     now: datetime,
 ) -> list[Session]:
     """Return a requested session, not stored yet, for every date that is to be booked."""
-    organization, organizer = participation.organization, participation.mailbox
+    organization, organizer = caller.organization, caller.mailbox
     wanted = request.online_meeting or organization.settings.online_meeting
     series_id = SeriesId(key) if request.repeat else None
     return [
@@ -76,7 +76,7 @@ def new_sessions(
 
 
 def new_series(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     request: BookingRequest,
     planned: Sequence[PlannedDate],
@@ -86,14 +86,12 @@ def new_series(
     if repeat is None:
         raise ValueError("the request has no repetition")
     return Series(
-        id=SeriesId(session_id_for(participation, pairing.id, request.key)),
-        organization_id=participation.organization.id,
+        id=SeriesId(session_id_for(caller, pairing.id, request.key)),
+        organization_id=caller.organization.id,
         pairing_id=pairing.id,
-        organizer=participation.mailbox,
+        organizer=caller.mailbox,
         attendee_mailboxes=tuple(
-            m
-            for p in pairing.participants
-            if (m := pairing.mailbox(p)) and m != participation.mailbox
+            m for p in pairing.participants if (m := pairing.mailbox(p)) and m != caller.mailbox
         ),
         state=SessionState.REQUESTED,
         fingerprint=request.fingerprint,

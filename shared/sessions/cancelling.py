@@ -30,7 +30,7 @@ from shared.sessions.series import Scope
 
 
 async def cancel(
-    participation: Caller,
+    caller: Caller,
     session: Session,
     comment: str,
     scope: Scope = Scope.ONE,
@@ -46,7 +46,7 @@ async def cancel(
         NotAllowed, Conflict: the caller is not the organizer, or the state does not allow it.
         CalendarUnavailable, CalendarThrottled: the outcome is unknown; the recovery job reads it.
     """
-    require_organizer(participation, session)
+    require_organizer(caller, session)
     scoped = await load_scope(session, scope, sessions=ports.sessions)
     if scoped.series is None:
         lifecycle.after(session.state, Action.CANCEL)
@@ -56,15 +56,11 @@ async def cancel(
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     await enqueue_recovery(scoped, jobs=ports.jobs)
-    errors = await _cancel_in_outlook(
-        participation, scoped, changeable, comment, calendar=ports.calendar
-    )
+    errors = await _cancel_in_outlook(caller, scoped, changeable, comment, calendar=ports.calendar)
     cancelled = await gather_limited(
         save_cancelled(s, Cause.API, ports=ports) for s in changeable if s.id not in errors
     )
-    await schedule_follow_ups(
-        cancelled, participation.organization, series=scoped.series, ports=ports
-    )
+    await schedule_follow_ups(cancelled, caller.organization, series=scoped.series, ports=ports)
     if scoped.series is not None:
         log_event("series.cancelled", session_id=scoped.series.id, count=len(cancelled))
     raise_first_error(errors.values())
@@ -72,7 +68,7 @@ async def cancel(
 
 
 async def _cancel_in_outlook(
-    participation: Caller,
+    caller: Caller,
     scoped: ScopedSessions,
     changeable: Sequence[Session],
     comment: str,
@@ -85,15 +81,13 @@ async def _cancel_in_outlook(
     """
     series = scoped.series
     if series is not None and series.event_id is not None and scoped.is_whole_series(changeable):
-        (answer,) = await _cancel_events(
-            participation, [series.event_id], comment, calendar=calendar
-        )
+        (answer,) = await _cancel_events(caller, [series.event_id], comment, calendar=calendar)
         answers = dict.fromkeys((s.id for s in changeable), answer)
     else:
         events = await event_ids(scoped, changeable, calendar=calendar)
         there = [s for s in changeable if s.occurrence in events]
         wanted = [events[s.occurrence] for s in there]
-        found = await _cancel_events(participation, wanted, comment, calendar=calendar)
+        found = await _cancel_events(caller, wanted, comment, calendar=calendar)
         answers = dict(zip((s.id for s in there), found, strict=True))
     for session_id, answer in answers.items():
         if isinstance(answer, EventGone):
@@ -102,13 +96,13 @@ async def _cancel_in_outlook(
 
 
 async def _cancel_events(
-    participation: Caller, events: Sequence[EventId], comment: str, *, calendar: Calendar
+    caller: Caller, events: Sequence[EventId], comment: str, *, calendar: Calendar
 ) -> Sequence[Exception | None]:
     if len(events) > 1:
-        return await calendar.cancel_many(participation.acting, events, comment)
+        return await calendar.cancel_many(caller.acting, events, comment)
     try:
         for event_id in events:
-            await calendar.cancel(participation.acting, event_id, comment)
+            await calendar.cancel(caller.acting, event_id, comment)
     except SchedulingError as error:
         return [error]
     return [None] * len(events)

@@ -22,7 +22,7 @@ from shared.timespan import TimeSpan
 
 
 async def move_series(
-    participation: Caller,
+    caller: Caller,
     series: Series,
     moving: Sequence[Session],
     request: RescheduleRequest,
@@ -39,7 +39,7 @@ async def move_series(
     first = next(p for p in moved.planned if p.number == moving[0].occurrence)
     try:
         await ports.calendar.reschedule_series(
-            participation.acting,
+            caller.acting,
             series.event_id,
             first.span,
             request.time_zone,
@@ -57,13 +57,13 @@ async def move_series(
         if s.occurrence in found
     )
     await reservations.put_series(ports.sessions, moved)
-    await schedule_follow_ups(recorded, participation.organization, series=moved, ports=ports)
+    await schedule_follow_ups(recorded, caller.organization, series=moved, ports=ports)
     log_event("series.rescheduled", session_id=series.id, count=len(recorded))
     return recorded
 
 
 async def move_each(
-    participation: Caller,
+    caller: Caller,
     scoped: ScopedSessions,
     moving: Sequence[Session],
     request: RescheduleRequest,
@@ -80,9 +80,7 @@ async def move_each(
         events = await event_ids(scoped, moving, calendar=ports.calendar)
         there = [s for s in moving if s.occurrence in events]
         wanted = [(events[s.occurrence], s.pending_span or s.span) for s in there]
-        answers = await _move_events(
-            participation, wanted, request.time_zone, calendar=ports.calendar
-        )
+        answers = await _move_events(caller, wanted, request.time_zone, calendar=ports.calendar)
     except REFUSALS as refused:
         await release_new_times(moving, sessions=ports.sessions)
         raise_refusal(refused)
@@ -91,9 +89,7 @@ async def move_each(
         _record_answer(s, answer_to.get(s.id), request.time_zone, ports) for s in moving
     )
     recorded = [s for s in found if s is not None]
-    await schedule_follow_ups(
-        recorded, participation.organization, series=scoped.series, ports=ports
-    )
+    await schedule_follow_ups(recorded, caller.organization, series=scoped.series, ports=ports)
     if scoped.series is not None:
         log_event("series.rescheduled", session_id=scoped.series.id, count=len(recorded))
     raise_first_error(answers)
@@ -115,17 +111,17 @@ def _with_new_dates(series: Series, moving: Sequence[Session], time_zone: str) -
 
 
 async def _move_events(
-    participation: Caller,
+    caller: Caller,
     wanted: Sequence[tuple[EventId, TimeSpan]],
     time_zone: str,
     *,
     calendar: Calendar,
 ) -> Sequence[CalendarEvent | Exception]:
     if len(wanted) != 1:
-        return await calendar.reschedule_many(participation.acting, wanted, time_zone)
+        return await calendar.reschedule_many(caller.acting, wanted, time_zone)
     ((event_id, span),) = wanted
     try:
-        return [await calendar.reschedule(participation.acting, event_id, span, time_zone)]
+        return [await calendar.reschedule(caller.acting, event_id, span, time_zone)]
     except SchedulingError as error:
         return [error]
 

@@ -72,17 +72,15 @@ class InvitationResponse:
     proposed: TimeSpan | None = None
 
 
-def session_id_for(participation: Caller, pairing_id: PairingId, key: str) -> SessionId:
+def session_id_for(caller: Caller, pairing_id: PairingId, key: str) -> SessionId:
     """Return the session id derived from the caller's *key*: the same for every retry."""
-    name = (
-        f"{participation.organization.id}\n{pairing_id}\n{participation.mailbox.object_id}\n{key}"
-    )
+    name = f"{caller.organization.id}\n{pairing_id}\n{caller.mailbox.object_id}\n{key}"
     return SessionId(str(uuid.uuid5(_NAMESPACE, name)))
 
 
-def require_organizer(participation: Caller, session: Session) -> None:
+def require_organizer(caller: Caller, session: Session) -> None:
     """Raise NotAllowed for an attendee, with the alternative as the remedy."""
-    if session.organizer != participation.mailbox:
+    if session.organizer != caller.mailbox:
         raise NotAllowed(
             "Only the organizer can change this session.",
             remedy="Answer it, or propose another time with your answer:"

@@ -45,7 +45,7 @@ _MAX_ATTEMPTS: Final = 3
 
 
 async def reschedule(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     session: Session,
     request: RescheduleRequest,
@@ -67,7 +67,7 @@ async def reschedule(
     """
     for _ in range(_MAX_ATTEMPTS):
         try:
-            return await _reschedule(participation, pairing, session, request, scope, ports)
+            return await _reschedule(caller, pairing, session, request, scope, ports)
         except StaleRow:
             session = await ports.sessions.get(session.organizer, session.id)
             # A concurrent attempt of the same request has the same target: continue from its row.
@@ -77,7 +77,7 @@ async def reschedule(
 
 
 async def _reschedule(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     session: Session,
     request: RescheduleRequest,
@@ -85,10 +85,10 @@ async def _reschedule(
     ports: SessionPorts,
 ) -> list[Session]:
     """Try once. Raises StaleRow: a concurrent attempt or another request wrote the row first."""
-    require_organizer(participation, session)
+    require_organizer(caller, session)
     session = _with_accepted_proposal(session, request)
     scoped = await load_scope(session, scope, sessions=ports.sessions)
-    scoped = await _recover_pending(participation, scoped, request, ports)
+    scoped = await _recover_pending(caller, scoped, request, ports)
     now = ports.clock.now()
     lifecycle.after(scoped.named.state, Action.RESCHEDULE)
     if scoped.named.span.end <= now:
@@ -103,25 +103,25 @@ async def _reschedule(
             remedy="Invite an attendee to the meeting in Outlook, or cancel it and book a new one.",
         )
     require_order(scoped, changeable, spans)
-    terms = _terms(participation, pairing, request, spans, now)
+    terms = _terms(caller, pairing, request, spans, now)
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     if scoped.series is None and (not changeable or scoped.named.event_id is None):
         raise _event_missing(scoped.named)
-    moving = await _hold(participation, pairing, scoped, changeable, spans, terms, ports)
+    moving = await _hold(caller, pairing, scoped, changeable, spans, terms, ports)
     if scoped.series is not None and preserves_pattern(scoped, scoped.series, moving):
-        return await move_series(participation, scoped.series, moving, request, ports)
-    return await move_each(participation, scoped, moving, request, ports)
+        return await move_series(caller, scoped.series, moving, request, ports)
+    return await move_each(caller, scoped, moving, request, ports)
 
 
 async def _recover_pending(
-    participation: Caller,
+    caller: Caller,
     scoped: ScopedSessions,
     request: RescheduleRequest,
     ports: SessionPorts,
 ) -> ScopedSessions:
     """Record an earlier attempt's move, whose outcome was unknown, as Outlook has it now."""
-    named, organization = scoped.named, participation.organization
+    named, organization = scoped.named, caller.organization
     if scoped.series is not None:
         if any(s.pending_span for s in scoped.known):
             await recover_change(
@@ -146,7 +146,7 @@ def _with_accepted_proposal(session: Session, request: RescheduleRequest) -> Ses
 
 
 def _terms(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     request: RescheduleRequest,
     spans: Mapping[int, TimeSpan],
@@ -155,7 +155,7 @@ def _terms(
     """Return the conditions for every new date. Raises Invalid: a date can never meet them."""
     validate_duration(request.span)
     rules = rules_for(
-        participation.organization.settings,
+        caller.organization.settings,
         duration=round_out_to_grid(request.span).duration,
         now=now,
         zone=zone_of(request.time_zone),
@@ -176,7 +176,7 @@ def _event_missing(session: Session) -> Conflict:
 
 
 async def _hold(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     scoped: ScopedSessions,
     changeable: Sequence[Session],
@@ -188,7 +188,7 @@ async def _hold(
     own = frozenset(s.id for s in changeable)
     targets = {s.occurrence: round_out_to_grid(spans[s.occurrence]) for s in changeable}
     snapshots = await read_snapshots(
-        participation,
+        caller,
         pairing,
         [*targets.values()],
         terms,
@@ -245,7 +245,7 @@ def acceptable_versions(session: Session, request: RescheduleRequest) -> tuple[s
 
 
 async def find_already_moved(
-    participation: Caller,
+    caller: Caller,
     session: Session,
     request: RescheduleRequest,
     scope: Scope,
@@ -262,7 +262,7 @@ async def find_already_moved(
         Invalid: the scope needs a series.
         Conflict: the series is still being booked.
     """
-    require_organizer(participation, session)
+    require_organizer(caller, session)
     if session.state is not SessionState.SCHEDULED or session.span != request.span:
         return None
     scoped = await load_scope(session, scope, sessions=sessions)

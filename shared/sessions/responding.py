@@ -22,7 +22,7 @@ _ANSWER_TAKES: Final = timedelta(seconds=20)
 
 
 async def respond(
-    participation: Caller,
+    caller: Caller,
     session: Session,
     answer: InvitationResponse,
     *,
@@ -40,15 +40,15 @@ async def respond(
         Invalid: another time is proposed with an acceptance.
         Conflict: the session's state does not allow it, or the attendee's copy is missing.
     """
-    me = participation.mailbox.object_id
-    _require_attendee(participation, session)
+    me = caller.mailbox.object_id
+    _require_attendee(caller, session)
     lifecycle.after(session.state, Action.RESPOND)
     session = await ensure_event_id(session, calendar=calendar, sessions=sessions)
     if answer.proposed is not None and answer.state is ResponseState.ACCEPTED:
         raise Invalid("body.proposed", "Another time goes with tentative or declined only.")
     try:
         await calendar.respond(
-            participation.acting, session, answer.state, answer.comment, answer.proposed
+            caller.acting, session, answer.state, answer.comment, answer.proposed
         )
     except EventGone as gone:
         if await _is_already_answered(session, me, answer, calendar=calendar):
@@ -64,7 +64,7 @@ async def respond(
 
 
 async def accept_proposal(
-    participation: Caller, pairing: Pairing, session: Session, attendee: str, *, ports: SessionPorts
+    caller: Caller, pairing: Pairing, session: Session, attendee: str, *, ports: SessionPorts
 ) -> Session:
     """Move *session* to the time that *attendee* (object id or address) proposed.
 
@@ -74,7 +74,7 @@ async def accept_proposal(
         NotFound: there is no such attendee.
         Conflict: the attendee proposes no other time, or the proposed time breaks a rule.
     """
-    require_organizer(participation, session)
+    require_organizer(caller, session)
     lifecycle.after(session.state, Action.RESCHEDULE)
     proposer = next(
         (a for a in session.attendees if attendee.lower() in {a.object_id, a.address}), None
@@ -94,7 +94,7 @@ async def accept_proposal(
         proposed_by=proposer.address,
     )
     try:
-        (moved,) = await reschedule(participation, pairing, session, request, ports=ports)
+        (moved,) = await reschedule(caller, pairing, session, request, ports=ports)
     except Invalid as refused:
         # A Conflict, since the caller's request is valid: Outlook lets attendees propose any time.
         raise Conflict(
@@ -104,13 +104,13 @@ async def accept_proposal(
     return moved
 
 
-def _require_attendee(participation: Caller, session: Session) -> None:
+def _require_attendee(caller: Caller, session: Session) -> None:
     """Raise NotAllowed for the organizer, NotFound for a caller who is not invited."""
-    if session.organizer == participation.mailbox:
+    if session.organizer == caller.mailbox:
         raise NotAllowed(
             "The organizer has nothing to answer.", remedy="Reschedule or cancel the session."
         )
-    if all(a.object_id != participation.mailbox.object_id for a in session.attendees):
+    if all(a.object_id != caller.mailbox.object_id for a in session.attendees):
         raise NotFound("There is no such session.")
 
 

@@ -32,7 +32,7 @@ Source: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limi
 
 
 async def read_snapshots(
-    participation: Caller,
+    caller: Caller,
     pairing: Pairing,
     spans: Sequence[TimeSpan],
     terms: Terms,
@@ -46,12 +46,12 @@ async def read_snapshots(
     """
 
     async def one(window: TimeSpan) -> WindowSnapshot:
-        availability = await read_schedules(participation, pairing, window, schedules=schedules)
+        availability = await read_schedules(caller, pairing, window, schedules=schedules)
         for session in freed:
             availability = availability.ignoring(session.span)
         return WindowSnapshot(availability)
 
-    windows = windows_for(spans, terms.rules, participation.organization.settings)
+    windows = windows_for(spans, terms.rules, caller.organization.settings)
     return await gather_limited(map(one, windows), at_once=_MAX_CONCURRENCY)
 
 

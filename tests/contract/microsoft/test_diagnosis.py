@@ -315,14 +315,14 @@ async def test_remedies_name_the_app_the_tenant_and_the_person(
 # --- a participant's own part
 
 
-def participation(microsoft: Microsoft, who: str, **settings: Any) -> Caller:
+def caller(microsoft: Microsoft, who: str, **settings: Any) -> Caller:
     return Caller(organization(**settings), microsoft.acting(who))
 
 
 async def test_a_healthy_participant_can_be_read_and_written(
     microsoft: Microsoft, wired: Wiring
 ) -> None:
-    findings = await diagnose_participant(participation(microsoft, "ada"), probes=wired.probes)
+    findings = await diagnose_participant(caller(microsoft, "ada"), probes=wired.probes)
     assert {f.capability: f.state for f in findings} == {
         READ: FindingState.WORKS,
         AS_USER: FindingState.WORKS,
@@ -332,7 +332,7 @@ async def test_a_healthy_participant_can_be_read_and_written(
 async def test_nothing_is_asked_of_graph_once_consent_is_withdrawn(
     microsoft: Microsoft, wired: Wiring
 ) -> None:
-    mine = participation(microsoft, "ada")
+    mine = caller(microsoft, "ada")
     withdrawn = replace(mine.organization, consent=ConsentState.WITHDRAWN)
     findings = await diagnose_participant(
         replace(mine, organization=withdrawn), probes=wired.probes
@@ -359,7 +359,7 @@ async def test_a_participant_is_told_in_plain_words(
     make_ill: Callable[[Microsoft], object],
     issue: Issue,
 ) -> None:
-    mine = participation(microsoft, who)
+    mine = caller(microsoft, who)
     make_ill(microsoft)
     found = by_capability(await diagnose_participant(mine, probes=wired.probes))
     assert found[AS_USER].issue is issue
@@ -370,7 +370,7 @@ async def test_a_participant_is_told_in_plain_words(
 async def test_a_demand_for_another_sign_in_reaches_the_caller(
     microsoft: Microsoft, wired: Wiring
 ) -> None:
-    mine = participation(microsoft, "ada")
+    mine = caller(microsoft, "ada")
     microsoft.entra.demand_claims(CONTOSO_ID)
     with pytest.raises(SignInAgain) as raised:
         await diagnose_participant(mine, probes=wired.probes)
@@ -380,7 +380,7 @@ async def test_a_demand_for_another_sign_in_reaches_the_caller(
 async def test_a_token_that_entra_does_not_take_reaches_the_caller(
     microsoft: Microsoft, wired: Wiring
 ) -> None:
-    mine = participation(microsoft, "ada")
+    mine = caller(microsoft, "ada")
     fail(500133)(microsoft)
     with pytest.raises(NotAuthenticated):
         await diagnose_participant(mine, probes=wired.probes)

@@ -67,7 +67,7 @@ class FakeGraph:
 
 @dataclass
 class WorkerEnv:
-    """A desk with two sessions of the same people, and what follows their calendars."""
+    """Two sessions of the same people in a booking environment, and the sync of their calendars."""
 
     bookings: BookingEnv
     organizations: InMemoryOrganizations = field(default_factory=InMemoryOrganizations)

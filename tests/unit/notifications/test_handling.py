@@ -32,7 +32,7 @@ from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, b
 
 @dataclass
 class NotificationEnv:
-    """A desk, and what follows mailboxes."""
+    """A booking environment, and the handling of its notifications."""
 
     bookings: BookingEnv
     organizations: InMemoryOrganizations

@@ -120,10 +120,10 @@ def a_request(key: str = "key", hour: int = 10, **changes: object) -> BookingReq
 
 
 async def book_one(
-    participation: Caller, pairing: Pairing, request: BookingRequest, *, ports: SessionPorts
+    caller: Caller, pairing: Pairing, request: BookingRequest, *, ports: SessionPorts
 ) -> Session:
     """Book a single date; return its session."""
-    (session,) = (await book(participation, pairing, request, ports=ports)).sessions
+    (session,) = (await book(caller, pairing, request, ports=ports)).sessions
     return session
 
 
