@@ -12,6 +12,8 @@ PYTHON ?= $(shell for each in $(RUN) python3.13 $(wildcard $(or $(PYENV_ROOT),$(
   "$$each" -c "" 2>/dev/null && echo "$$each" && break; done)
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 READY := $(VENV)/.ready-$(VERSION)
+# What runs beside something else is printed when it is done, whole. (make before 4.0 cannot.)
+WHOLE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 PARALLEL := --numprocesses auto --maxprocesses 4
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -64,8 +66,10 @@ cloud: setup ## Start the local cloud alone
 
 test: setup ## Run all that CI runs
 	@$(MAKE) build-package
-	@BUILT_PACKAGE=build/package $(MAKE) -j3 check checkov unit
-	@BUILT_PACKAGE=build/package $(MAKE) -j3 e2e-package e2e-sources browser
+	@echo "Running the checks, and the tests without the whole app. Each prints when it is done: some minutes ..."
+	@BUILT_PACKAGE=build/package $(MAKE) -j3 $(WHOLE) check checkov unit
+	@echo "Running the whole app's tests, and the booking page's in Chromium: some minutes more ..."
+	@BUILT_PACKAGE=build/package $(MAKE) -j3 $(WHOLE) e2e-package e2e-sources browser
 
 check: setup ## Format, lint, types, imports, OpenAPI, workflows
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
