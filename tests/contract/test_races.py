@@ -15,6 +15,7 @@ from benchmarks.shared_world import World, serving
 async def test_nothing_is_sold_twice() -> None:
     report = await race(3_000)
     assert report.is_clean, report.as_text()
+    assert not report.counts["unanswered"] + report.counts["series unanswered"], report.as_text()
     assert report.counts["booked"] > 300
     assert report.refusals > 1_000
 
