@@ -41,7 +41,8 @@ from shared.availability.model import SLOT_GRID  # noqa: E402
 from shared.clock import SystemClock  # noqa: E402
 from shared.ids import EventId, Mailbox, ObjectId, SessionId, TenantId  # noqa: E402
 from shared.organizations.model import ActingUser, OnlineMeetingChoice  # noqa: E402
-from shared.sessions.model import Attendee, EventDraft  # noqa: E402
+from shared.sessions.calendar_events import EventDraft  # noqa: E402
+from shared.sessions.model import Attendee  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.timespan import TimeSpan  # noqa: E402
 

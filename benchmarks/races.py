@@ -42,6 +42,7 @@ from benchmarks.shared_world import (
 )
 from local.azurite import ACCOUNT, azurite
 from local.certificate import ensure_certificate
+from shared.adapters.tables.changes import TableChanges
 from shared.adapters.tables.client import Tables, table_service
 from shared.adapters.tables.sessions import TableSessions
 from shared.administration.job_runner import run_job
@@ -65,7 +66,7 @@ from shared.sessions.requests import BookingRequest, RescheduleRequest
 from shared.sessions.rescheduling import reschedule
 from shared.sessions.series import Booking, OnConflict, Scope
 from shared.timespan import TimeSpan
-from tests.fakes import InMemoryChanges, InMemoryDue, InMemoryJobs
+from tests.fakes import InMemoryDue, InMemoryJobs
 
 MENTORS, MENTEES = 4, 6
 """Mentees per mentor."""
@@ -225,9 +226,8 @@ async def open_session_ports(
             SessionPorts(
                 schedules=schedules,
                 calendar=calendar,
-                sessions=TableSessions(tables),
+                sessions=TableSessions(tables, TableChanges(tables)),
                 jobs=InMemoryJobs(),
-                changes=InMemoryChanges(),
                 due=InMemoryDue(),
                 clock=OffsetClock(ahead),
             ),

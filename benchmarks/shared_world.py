@@ -25,13 +25,8 @@ from shared.availability.model import SLOT_GRID, Schedule
 from shared.errors import EventGone, StaleRow
 from shared.ids import EventId, ICalUid, Mailbox, SeriesId, SessionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.model import (
-    AttendeeResponse,
-    CalendarAttendee,
-    CalendarEvent,
-    EventDraft,
-    MeetingProvider,
-)
+from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, EventDraft
+from shared.sessions.model import AttendeeResponse, MeetingProvider
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import occurrence_id
 from shared.timespan import TimeSpan

@@ -272,7 +272,7 @@ def json_response(
     sent = dict(headers or {})
     if etag:
         sent |= {"etag": etag, "cache-control": "private, no-cache"}
-        if req and etag in _etags(req.headers.get("if-none-match", "")):
+        if req and not _etags(req.headers.get("if-none-match", "")).isdisjoint({etag, "*"}):
             return func.HttpResponse(status_code=304, headers=sent)
     return func.HttpResponse(
         body.model_dump_json(), status_code=status, headers=sent, mimetype="application/json"

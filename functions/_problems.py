@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
+from shared.clock import rfc3339
 from shared.errors import (
     CalendarError,
     CalendarRefused,
@@ -181,7 +181,7 @@ def _date(planned: PlannedDate) -> dict[str, Any]:
 
 
 def _span(span: TimeSpan) -> dict[str, str]:
-    return {"start": instant(span.start), "end": instant(span.end)}
+    return {"start": rfc3339(span.start), "end": rfc3339(span.end)}
 
 
 def _challenge(error: SchedulingError, authorization_url: str) -> str:
@@ -196,9 +196,3 @@ def _challenge(error: SchedulingError, authorization_url: str) -> str:
             f'error="insufficient_claims", claims="{claims}"'
         )
     return f'Bearer realm="", authorization_uri="{authorization_url}", error="invalid_token"'
-
-
-def instant(at: datetime) -> str:
-    """Return *at* as RFC 3339 with `Z`."""
-    text = at.isoformat(timespec="milliseconds" if at.microsecond else "seconds")
-    return text.removesuffix("+00:00") + "Z"

@@ -97,7 +97,7 @@ async def list_my_sessions(req: func.HttpRequest) -> func.HttpResponse:
     me = caller.mailbox.object_id
     return json_response(
         SessionList(items=[SessionBody.of(s, me) for s in sessions], next=cursor),
-        etag=etag_of(cursor or "", *(s.version for s in sessions)),
+        etag=etag_of(cursor or "", *(f"{s.id} {s.revision}" for s in sessions)),
         req=req,
     )
 
@@ -132,7 +132,7 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     """
     # Imported here, as in the routes below: a cold start loads what books, and no other change.
     from shared.sessions.rescheduling import (
-        acceptable_versions,
+        acceptable_revisions,
         describe_state,
         find_already_moved,
         reschedule,
@@ -142,7 +142,7 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
     session = await _own_session(req, caller)
     request, session_ports = body.to_request(session), wiring().session_ports
     try:
-        ensure_match(req, *map(etag_of, acceptable_versions(session, request)))
+        ensure_match(req, *map(etag_of, acceptable_revisions(session, request)))
     except PreconditionFailed as changed:
         # A server may answer a retry of a change that already succeeded with success.
         # Source: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1
@@ -277,7 +277,7 @@ def _sessions_response(
     return json_response(
         BookedBody.of_many(session, sessions, series, me),
         status=status,
-        etag=etag_of(session.version),
+        etag=etag_of(session.revision),
         headers=headers,
     )
 
@@ -293,7 +293,7 @@ def _session_response(
     return json_response(
         SessionBody.of(session, me),
         status=status,
-        etag=etag_of(session.version),
+        etag=etag_of(session.revision),
         headers=headers,
         req=req,
     )

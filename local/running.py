@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import socket
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -80,17 +81,23 @@ async def run_cloud(options: Options) -> None:
 
 async def run_all(options: Options) -> None:
     """Run the cloud and the app on the development host."""
-    port = _free_port(options.port)
-    public_url = f"https://localhost:{port}"
     async with AsyncExitStack() as stack:
+        listening = stack.enter_context(_listening(options.port))
+        public_url = f"https://localhost:{listening.getsockname()[1]}"
         cloud = await stack.enter_async_context(_cloud(options, public_url))
         enrolment = await stack.enter_async_context(
             child("local.seed_storage", environment=cloud.environment)
         )
         page = _page(cloud, stack)
         host = await stack.enter_async_context(
-            child("local.host", *_host_arguments(cloud, port, page), environment=cloud.environment)
+            child(
+                "local.host",
+                *_host_arguments(cloud, listening, page),
+                environment=cloud.environment,
+                inherits=[listening.fileno()],
+            )
         )
+        listening.close()  # the host alone listens from here on
         if await enrolment.wait():
             raise ChildFailed("the seeded organizations could not be written; see above.")
         announced = json.loads(await first_line(host))
@@ -117,26 +124,23 @@ def _page(cloud: LocalCloud, stack: AsyncExitStack) -> Path | None:
     return configured_page(cloud, Path(folder))
 
 
-def _host_arguments(cloud: LocalCloud, port: int, page: Path | None) -> list[str]:
+def _host_arguments(cloud: LocalCloud, listening: socket, page: Path | None) -> list[str]:
     files = cloud.certificate
-    arguments = ["--app-dir", str(ROOT), "--port", str(port)]
+    arguments = ["--app-dir", str(ROOT), "--listening", str(listening.fileno())]
     arguments += ["--certificate", str(files.certificate), "--key", str(files.key)]
     if page:
         arguments += ["--static", f"{page}=/"]
     return arguments
 
 
-def _free_port(wanted: int | None) -> int:
-    """Return *wanted*, else the usual port, else any free one. OSError if *wanted* is taken."""
+def _listening(wanted: int | None) -> socket:
+    """Listen on *wanted*, else the usual port, else any free one. OSError if *wanted* is taken."""
     for port in (wanted,) if wanted else (PORT, 0):
         try:
-            address = take_address(port=port)
+            return take_address(port=port).taken
         except OSError as error:
             if wanted:
                 raise OSError(f"port {wanted} is taken") from error
-            continue
-        with address.taken:
-            return address.port
     raise AssertionError("the system always has a free port")
 
 

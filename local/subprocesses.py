@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, cast
 
@@ -20,15 +20,19 @@ class ChildFailed(Exception):
 
 @asynccontextmanager
 async def child(
-    module: str, *arguments: str, environment: Mapping[str, str]
+    module: str, *arguments: str, environment: Mapping[str, str], inherits: Sequence[int] = ()
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run *module* while the block runs, with *environment* on top of the parent's, and its log."""
+    """Run *module* while the block runs, with *environment* on top of the parent's, and its log.
+
+    *inherits*: the parent's open files that it gets, under the same numbers.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "local.exit_with_parent", module, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
+        pass_fds=inherits,
         env={**os.environ, **environment, **_without_proxy()},
         # The parent handles Ctrl-C in the terminal.
         start_new_session=True,

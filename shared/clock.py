@@ -18,3 +18,9 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the present instant in UTC."""
         return datetime.now(UTC)
+
+
+def rfc3339(at: datetime) -> str:
+    """Return *at* as RFC 3339 with `Z`, with milliseconds unless they are 0."""
+    text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds")
+    return text.removesuffix("+00:00") + "Z"

@@ -234,7 +234,7 @@ class Wiring:
         """The store of sessions in Table Storage."""
         from shared.adapters.tables.sessions import TableSessions
 
-        return TableSessions(self.tables)
+        return TableSessions(self.tables, self.changes)
 
     @cached_property
     def subscriptions(self) -> "SubscriptionStore":
@@ -329,7 +329,6 @@ class Wiring:
             calendar=self.calendar,
             sessions=self.sessions,
             jobs=self.jobs,
-            changes=self.changes,
             due=self.due,
             clock=self.clock,
         )

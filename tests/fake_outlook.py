@@ -10,15 +10,8 @@ from shared.availability.working_hours import zone_of
 from shared.errors import CalendarRefused, EventGone
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.model import (
-    AttendeeResponse,
-    CalendarAttendee,
-    CalendarEvent,
-    EventDraft,
-    MeetingProvider,
-    ResponseState,
-    Session,
-)
+from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, EventDraft
+from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState, Session
 from shared.sessions.recurrence import (
     Pattern,
     Repeat,

@@ -15,7 +15,7 @@ from shared.adapters.tables.keys import NUMBER_DIGITS, instant
 from shared.adapters.tables.values import cursor as opaque
 from shared.adapters.tables.values import read_cursor
 from shared.changes.model import Change
-from shared.changes.ports import Delivery
+from shared.changes.ports import ChangeStore, Delivery
 from shared.errors import Conflict, Invalid, NotFound, StaleRow
 from shared.ids import (
     EventId,
@@ -78,8 +78,9 @@ class Ledgers(dict[Mailbox, MailboxLedger]):
 class InMemorySessions:
     """A `SessionStore`: a ledger for each mailbox."""
 
-    def __init__(self) -> None:
+    def __init__(self, changes: ChangeStore | None = None) -> None:
         self.ledgers = Ledgers()
+        self.changes = changes or InMemoryChanges()
 
     async def change(
         self,
@@ -96,10 +97,16 @@ class InMemorySessions:
         self.ledgers[mailbox] = after
         return LedgerChange(before, after)
 
+    async def publish(self, sessions: Sequence[Session]) -> list[Session]:
+        await _turn()
+        if any(session.outbox for session in sessions):
+            await self.changes.append(news for session in sessions for news in session.outbox)
+        return [self._emptied(session) if session.outbox else session for session in sessions]
+
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
         await _turn()
         if session := self.find(mailbox, session_id):
-            return session
+            return (await self.publish([session]))[0]
         raise NotFound("There is no such session.")
 
     async def find_by_event(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
@@ -107,7 +114,8 @@ class InMemorySessions:
         shown = self.ledgers[mailbox].events.get(event_id)
         if isinstance(shown, SeriesKey):
             return self.ledgers[mailbox].series[shown.id]
-        return self.find(mailbox, shown) if shown else None
+        found = self.find(mailbox, shown) if shown else None
+        return (await self.publish([found]))[0] if found else None
 
     async def get_series(self, mailbox: Mailbox, series_id: SeriesId) -> Series | None:
         await _turn()
@@ -135,6 +143,16 @@ class InMemorySessions:
     async def holds(self, mailbox: Mailbox, window: TimeSpan, now: datetime) -> list[Hold]:
         await _turn()
         return active_holds(self.ledgers[mailbox].holds_on(window.days()), window, now)
+
+    def _emptied(self, session: Session) -> Session:
+        ledger = self.ledgers[session.organizer]
+        known = ledger.sessions.get(session.id)
+        if not isinstance(known, Session) or known.version != session.version:
+            return session
+        emptied = replace(session, outbox=(), version=_version())
+        sessions = {**ledger.sessions, session.id: emptied}
+        self.ledgers[session.organizer] = replace(ledger, sessions=sessions)
+        return emptied
 
     def find(self, mailbox: Mailbox, session_id: SessionId) -> Session | None:
         entry = self.ledgers[mailbox].sessions.get(session_id)
@@ -342,6 +360,8 @@ class InMemoryChanges:
     async def append(self, changes: Iterable[Change]) -> None:
         await _turn()
         for change in changes:
+            if any(change.id == told.id for told in self._feeds[change.organization_id].values()):
+                continue
             self._last[change.organization_id] += 1
             feed = self._feeds[change.organization_id]
             feed[self._last[change.organization_id]] = change

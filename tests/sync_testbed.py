@@ -40,7 +40,7 @@ from local.seed import (
 )
 from local.serving import serving, take_address
 from local.world import Person, World
-from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobQueue, StorageNotificationQueue
+from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobQueue
 from shared.changes.model import Change
 from shared.errors import SchedulingError, StoreUnavailable
 from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
@@ -66,6 +66,7 @@ from tests.fakes import (
     InMemorySessions,
     InMemorySubscriptions,
 )
+from tests.feed import assert_feed_matches
 
 MONDAY = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 RECONCILED_WITHIN = timedelta(hours=6, minutes=10)
@@ -213,10 +214,6 @@ class RigWiring(Wiring):
     def jobs(self) -> Any:
         return StorageJobQueue(self._rig.queues)  # type: ignore[arg-type]  # stands in for Queues
 
-    @cached_property
-    def outbox(self) -> Any:
-        return StorageNotificationQueue(self._rig.queues)  # type: ignore[arg-type]  # the same
-
 
 @dataclass
 class SyncTestbed:
@@ -229,7 +226,7 @@ class SyncTestbed:
     organization: Organization
     pairs: list[tuple[Pairing, str, str]]
     """Each pairing with the keys of its mentee (the organizer) and mentor."""
-    sessions: InMemorySessions = field(default_factory=InMemorySessions)
+    sessions: InMemorySessions = field(init=False)
     subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
     due: InMemoryDue = field(default_factory=InMemoryDue)
     changes: InMemoryChanges = field(default_factory=InMemoryChanges)
@@ -243,6 +240,10 @@ class SyncTestbed:
     _wirings: list[Wiring] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     """Exceptions that reached the host, by kind."""
+
+    def __post_init__(self) -> None:
+        changes: Any = FaultyPort(self.changes, self.trouble)
+        self.sessions = InMemorySessions(changes)
 
     @property
     def clock(self) -> CloudClock:
@@ -415,7 +416,7 @@ class SyncTestbed:
 
     async def differences(self) -> list[str]:
         """Return every difference between a session and the organizer's calendar."""
-        found = [*await self._wrong_holds(), *self._wrong_conflicts()]
+        found = [*await self._wrong_holds(), *self._wrong_conflicts(), *await self._wrong_feed()]
         for session, mentee, _ in self.booked:
             stored = self.sessions.find(session.organizer, session.id)
             assert stored is not None
@@ -462,6 +463,17 @@ class SyncTestbed:
                     f"{session.id}: overlaps {sorted(overlapping)}, "
                     f"says {sorted(session.conflicts_with)}"
                 )
+
+    async def _wrong_feed(self) -> list[str]:
+        """Return what the change feed does not tell of a session, or tells twice."""
+        feed, _ = await self.changes.after(self.organization.id, None, 100_000)
+        stored = [await self.sessions.get(s.organizer, s.id) for s, _, _ in self.booked]
+        try:
+            ids = {session.id for session in stored}
+            assert_feed_matches([change for change in feed if change.session_id in ids], stored)
+        except AssertionError as error:
+            return [f"the feed: {error}"]
+        return []
 
     async def seen(self) -> dict[str, Any]:
         """Return how changes were found: counts and lags by cause, and the reads of events."""

@@ -15,7 +15,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from functions._problems import instant
+from shared.clock import rfc3339
 from shared.timespan import TimeSpan
 
 Step = Literal[5, 10, 15, 30, 60]
@@ -45,7 +45,7 @@ def _parsed(value: object) -> datetime:
 RequestInstant = Annotated[
     datetime,
     BeforeValidator(_parsed),
-    PlainSerializer(instant, return_type=str),
+    PlainSerializer(rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An instant in a request: RFC 3339 with an offset."""
@@ -53,7 +53,7 @@ RequestInstant = Annotated[
 
 ResponseInstant = Annotated[
     datetime,
-    PlainSerializer(instant, return_type=str),
+    PlainSerializer(rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An instant in a reply: RFC 3339 with `Z`."""

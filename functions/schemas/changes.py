@@ -1,11 +1,11 @@
 """The change feed."""
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from functions.schemas.base import Body, Reply, ResponseInstant
+from functions.schemas.base import Body, Reply
 from shared.changes.model import Change, ChangeKind
 
 
@@ -20,8 +20,9 @@ class ChangesQuery(Body):
 class ChangeBody(Reply):
     """One entry of the change feed."""
 
-    at: ResponseInstant
-    kind: ChangeKind
+    at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """Of a session: its `changed_at` after the change."""
+    kind: ChangeKind | str
     cause: Literal["api", "outlook", "reconciliation"]
     pairing_id: str | None
     session_id: str | None
@@ -32,7 +33,7 @@ class ChangeBody(Reply):
     @classmethod
     def of(cls, change: Change) -> Self:
         """Return the body of *change*."""
-        return cls.model_validate({"at": change.at, **change.as_values()})
+        return cls.model_validate(change.as_values())
 
 
 class ChangeList(Reply):

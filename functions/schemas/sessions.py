@@ -103,6 +103,8 @@ class SessionBody(Reply):
     unknown_for: list[str]
     """Addresses of the attendees whose availability was unknown at the time of booking."""
     conflicts_with: list[str]
+    moving_to: SpanBody | None
+    """The times of a move that has begun: whether Outlook has made it is not known yet."""
     unreadable_since: ResponseInstant | None
     """The time since when the app cannot read the event: the organizer's mailbox no longer exists
     or denies access."""
@@ -142,6 +144,7 @@ class SessionBody(Reply):
             ),
             unknown_for=list(session.unknown_for),
             conflicts_with=list(session.conflicts_with),
+            moving_to=SpanBody.of(session.pending_span) if session.pending_span else None,
             unreadable_since=session.unreadable_since,
             series_id=session.series_id,
             occurrence=session.occurrence if session.series_id else None,

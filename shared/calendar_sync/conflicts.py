@@ -6,20 +6,20 @@ Outlook checks no holds.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
-from shared.changes.model import Change, ChangeKind
-from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.errors import NotFound, StaleRow
 from shared.ids import SessionId
 from shared.logs import log_event
 from shared.sessions import reservations
 from shared.sessions.model import Cause, Session, SessionState
+from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionStore
 
 
 async def update_conflicts(
-    session: Session, cause: Cause, *, sessions: SessionStore, changes: ChangeStore, clock: Clock
+    session: Session, cause: Cause, *, sessions: SessionStore, clock: Clock
 ) -> Session:
     """Compare *session* with the holds in its participants' mailboxes; return it as stored then."""
     overlapping = await _overlapping(session, sessions=sessions, clock=clock)
@@ -27,26 +27,20 @@ async def update_conflicts(
     if overlapping.keys() == before:
         return session
     new = overlapping.keys() - before
-    # Appended to the feed before saving, with the session's own row saved last: at-least-once. A
-    # retry after a crash in between starts from the beginning.
-    affected = [overlapping[other_id] for other_id in sorted(new)] + (
-        [session] if overlapping else []
-    )
-    await changes.append([_conflict_change(each, cause, clock=clock) for each in affected])
-    for other_id in new:
-        await _save_conflicts(overlapping[other_id], _add(session.id), sessions=sessions)
+    save = partial(_save_conflicts, origin=Origin(cause), sessions=sessions, clock=clock)
+    # The session's own row is saved last: a retry after a crash in between finds what is left.
+    for other_id in sorted(new):
+        await save(overlapping[other_id], _add(session.id))
     over = before - overlapping.keys()
     for other_id in over:
         try:
             other = await sessions.get(session.organizer, other_id)
         except NotFound:
             continue  # purged, or only the attendees' mailboxes have it
-        await _save_conflicts(other, _remove(session.id), sessions=sessions)
+        await save(other, _remove(session.id))
     log_event("session.conflicts", session_id=session.id, count=len(overlapping))
-    return await _save_conflicts(
-        session,
-        lambda row: tuple(sorted(({*row.conflicts_with} | overlapping.keys()) - over)),
-        sessions=sessions,
+    return await save(
+        session, lambda row: tuple(sorted(({*row.conflicts_with} | overlapping.keys()) - over))
     )
 
 
@@ -86,22 +80,15 @@ async def _save_conflicts(
     session: Session,
     conflicts: Callable[[Session], tuple[SessionId, ...]],
     *,
+    origin: Origin,
     sessions: SessionStore,
+    clock: Clock,
 ) -> Session:
     while (wanted := conflicts(session)) != session.conflicts_with:
+        changed_at = session.next_changed_at(clock.now())
+        changed = replace(session, conflicts_with=wanted, changed_at=changed_at)
         try:
-            return await reservations.save(sessions, replace(session, conflicts_with=wanted))
+            return await reservations.save(sessions, changed, origin)
         except StaleRow:
             session = await sessions.get(session.organizer, session.id)
     return session
-
-
-def _conflict_change(session: Session, cause: Cause, *, clock: Clock) -> Change:
-    return Change(
-        session.organization_id,
-        clock.now(),
-        ChangeKind.CONFLICT,
-        cause,
-        session.pairing_id,
-        session.id,
-    )

@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 from shared.calendar_sync.sync import sync_series, sync_session
-from shared.changes.model import Change, ChangeKind
-from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.errors import StaleRow
 from shared.jobs import Job
@@ -21,6 +19,7 @@ from shared.sessions.model import (
 )
 from shared.sessions.occurrences import load_sessions
 from shared.sessions.online_meeting import is_link_pending, mark_link_overdue
+from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionPorts, SessionStore
 
 
@@ -41,7 +40,7 @@ async def check_meeting_link(job: Job, organization: Organization, *, ports: Ses
             again = replace(job, attempt=job.attempt + 1)
             await ports.jobs.put(again, delay=LINK_CHECK_DELAYS[again.attempt])
             return
-        await _mark_overdue(one, sessions=ports.sessions, changes=ports.changes, clock=ports.clock)
+        await _mark_overdue(one, sessions=ports.sessions, clock=ports.clock)
 
 
 async def _read(session: Session, organization: Organization, ports: SessionPorts) -> list[Session]:
@@ -60,26 +59,14 @@ def _is_link_pending(session: Session) -> bool:
     return is_pending and session.state is SessionState.SCHEDULED
 
 
-async def _mark_overdue(
-    session: Session, *, sessions: SessionStore, changes: ChangeStore, clock: Clock
-) -> None:
-    now = clock.now()
+async def _mark_overdue(session: Session, *, sessions: SessionStore, clock: Clock) -> None:
     late = replace(
         session,
         online_meeting=mark_link_overdue(session.online_meeting),
-        changed_at=session.next_changed_at(now),
+        changed_at=session.next_changed_at(clock.now()),
     )
     try:
-        await reservations.save(sessions, late)
+        await reservations.save(sessions, late, Origin(Cause.RECONCILIATION))
     except StaleRow:
         return  # another worker has just synced the row, perhaps with the link
-    change = Change(
-        session.organization_id,
-        now,
-        ChangeKind.ONLINE_MEETING,
-        Cause.RECONCILIATION,
-        session.pairing_id,
-        session.id,
-    )
-    await changes.append([change])
     log_event("session.link_overdue", session_id=session.id)

@@ -6,15 +6,13 @@ commutative and associative over any history that one calendar can have. The lat
 pending response never replaces an answer to the same times; new times reset all answers.
 """
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent
 from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
-    CalendarAttendee,
-    CalendarEvent,
     OnlineMeeting,
     OnlineMeetingState,
     ResponseState,
@@ -25,25 +23,6 @@ from shared.sessions.online_meeting import ANOTHER_PROVIDER
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-
-class Difference(StrEnum):
-    """A kind of difference that a merge found."""
-
-    RESCHEDULED = "rescheduled"
-    CANCELLED = "cancelled"
-    RESPONDED = "responded"
-    PROPOSED = "proposed"
-    ATTENDEES = "attendees"
-    ONLINE_MEETING = "online_meeting"
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The merged session, and its differences to the stored one, in order, each once."""
-
-    session: Session
-    differences: tuple[Difference, ...]
 
 
 def newer(known: AttendeeResponse, other: AttendeeResponse) -> AttendeeResponse:
@@ -57,19 +36,18 @@ def newer(known: AttendeeResponse, other: AttendeeResponse) -> AttendeeResponse:
     return max(known, other, key=_rank)
 
 
-def merge(session: Session, event: CalendarEvent) -> Merged:
-    """Merge *event* into *session*; return the result and the differences.
+def merge(session: Session, event: CalendarEvent) -> Session:
+    """Return *session* with *event* merged into it.
 
     Compares times, cancellation, attendees with their answers and the join link, and nothing else.
     """
     if session.state is SessionState.CANCELLED:
-        return Merged(session, ())
+        return session
     if event.is_cancelled:
-        cancelled = replace(_with_event_version(session, event), state=SessionState.CANCELLED)
-        return Merged(cancelled, (Difference.CANCELLED,))
+        return replace(_with_event_version(session, event), state=SessionState.CANCELLED)
     is_late = _is_older(event, session)
     if is_late and event.span != session.span:
-        return Merged(session, ())
+        return session
     merged = session if is_late else replace(_with_event_version(session, event), span=event.span)
     is_moved = merged.span != session.span
     if is_moved:
@@ -78,12 +56,11 @@ def merge(session: Session, event: CalendarEvent) -> Merged:
     if merged.span == session.pending_span:
         # The app's own reschedule, read before Graph's reply to it was recorded.
         merged = merged.with_pending_move_resolved(applied=True)
-    merged = replace(
+    return replace(
         merged,
         attendees=_attendees(merged, event, is_moved=is_moved, is_late=is_late),
         online_meeting=_merge_join_link(session.online_meeting, event),
     )
-    return Merged(merged, _differences(session, merged))
 
 
 def _with_event_version(session: Session, event: CalendarEvent) -> Session:
@@ -166,28 +143,3 @@ def _merge_join_link(known: OnlineMeeting, event: CalendarEvent) -> OnlineMeetin
             provider=event.provider or known.provider,
         )
     return known
-
-
-def _differences(old: Session, new: Session) -> tuple[Difference, ...]:
-    found: list[Difference] = []
-    if new.span != old.span:
-        found.append(Difference.RESCHEDULED)
-    before = {a.address: a.response for a in old.attendees}
-    after = {a.address: a.response for a in new.attendees}
-    if before.keys() != after.keys():
-        found.append(Difference.ATTENDEES)
-    if any(
-        response.proposed and response.proposed != before[address].proposed
-        for address, response in after.items()
-        if address in before
-    ):
-        found.append(Difference.PROPOSED)
-    if any(
-        response.state is not before[address].state
-        for address, response in after.items()
-        if address in before
-    ):
-        found.append(Difference.RESPONDED)
-    if new.online_meeting != old.online_meeting:
-        found.append(Difference.ONLINE_MEETING)
-    return tuple(found)

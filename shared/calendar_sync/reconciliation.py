@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.sync import apply_event, locate, sync_attendee_mailboxes, sync_session
-from shared.changes.model import Change, ChangeKind
 from shared.clock import Clock
 from shared.errors import (
     CalendarRefused,
@@ -33,8 +32,10 @@ from shared.jobs import (
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
+from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.holding import find_session
-from shared.sessions.model import CalendarEvent, Cause, Session, SessionState
+from shared.sessions.model import Cause, Session, SessionState
+from shared.sessions.outbox import Origin
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.reconciliation_schedule import next_reconciliation
 from shared.sessions.recovering import recover
@@ -115,8 +116,10 @@ async def _reconcile_one(
         synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
     is_changed = synced.changed_at != session.changed_at
     if synced.unreadable_since is not None:
+        changed_at = synced.next_changed_at(ports.clock.now())
+        readable = replace(synced, unreadable_since=None, changed_at=changed_at)
         with suppress(StaleRow):  # another worker has just synced the row
-            synced = await reservations.save(ports.sessions, replace(synced, unreadable_since=None))
+            synced = await reservations.save(ports.sessions, readable, Origin(Cause.RECONCILIATION))
     await _sync_holds_and_conflicts(synced, ports)
     await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
     return is_changed
@@ -126,11 +129,7 @@ async def _sync_holds_and_conflicts(session: Session, ports: SessionPorts) -> No
     """Redo these two steps: a worker may have crashed after it saved the row and before them."""
     await sync_attendee_mailboxes(session, sessions=ports.sessions)
     await update_conflicts(
-        session,
-        Cause.RECONCILIATION,
-        sessions=ports.sessions,
-        changes=ports.changes,
-        clock=ports.clock,
+        session, Cause.RECONCILIATION, sessions=ports.sessions, clock=ports.clock
     )
 
 
@@ -175,18 +174,11 @@ async def _mark_unreadable(session: Session, refused: Exception, ports: SessionP
     """
     now = ports.clock.now()
     if session.unreadable_since is None:
-        report = Change(
-            session.organization_id,
-            now,
-            ChangeKind.TROUBLE,
-            Cause.RECONCILIATION,
-            session.pairing_id,
-            session.id,
-            detail="mailbox_unusable" if isinstance(refused, MailboxUnusable) else "refused",
-        )
-        await ports.changes.append([report])
+        unreadable = replace(session, unreadable_since=now, changed_at=session.next_changed_at(now))
+        trouble = "mailbox_unusable" if isinstance(refused, MailboxUnusable) else "refused"
+        origin = Origin(Cause.RECONCILIATION, trouble=trouble)
         with suppress(StaleRow):  # another worker has just written the row
-            await reservations.save(ports.sessions, replace(session, unreadable_since=now))
+            await reservations.save(ports.sessions, unreadable, origin)
     if session.span.end > now:
         await ports.due.put([_due_item(session, now + _UNREADABLE_AGAIN)])
 

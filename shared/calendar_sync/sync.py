@@ -1,15 +1,12 @@
 """Syncing sessions with their events in Outlook, after a notification or by reconciliation."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from shared.calendar_sync.conflicts import update_conflicts
-from shared.calendar_sync.merge import Difference, Merged, merge
-from shared.changes.model import Change, ChangeKind
-from shared.changes.ports import ChangeStore
+from shared.calendar_sync.merge import merge
 from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import EventGone, StaleRow
@@ -18,22 +15,16 @@ from shared.jobs import DueItem
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
-from shared.sessions.model import CalendarEvent, Cause, Session, SessionState
+from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import find_occurrence, list_instances, load_sessions
+from shared.sessions.outbox import Origin, differences
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.reconciliation_schedule import next_reconciliation, purge_due_item
 from shared.sessions.series import Series, match_occurrences
 
 _ATTEMPTS: Final = 5
 """The number of attempts of a sync that meets ETag conflicts."""
-_KINDS: Final[Mapping[Difference, ChangeKind]] = {
-    Difference.RESCHEDULED: ChangeKind.RESCHEDULED,
-    Difference.CANCELLED: ChangeKind.CANCELLED,
-    Difference.RESPONDED: ChangeKind.RESPONDED,
-    Difference.PROPOSED: ChangeKind.PROPOSED,
-    Difference.ATTENDEES: ChangeKind.ATTENDEES,
-    Difference.ONLINE_MEETING: ChangeKind.ONLINE_MEETING,
-}
 
 
 async def sync_event(
@@ -142,32 +133,24 @@ async def apply_event(
     """Merge *event* (None: the event is gone) into *session* and save it. Raises StaleRow."""
     if session.event_id is None or session.state is SessionState.CANCELLED:
         return session
-    merged = merge(session, event) if event is not None else _cancelled_merge(session)
-    if merged.session == session:
+    # Graph answers 404 after a cancellation, a hard delete or a move to another calendar alike.
+    gone = replace(session, state=SessionState.CANCELLED)
+    merged = merge(session, event) if event is not None else gone
+    if merged == session:
         return session
     now = ports.clock.now()
-    if merged.differences:
-        at = session.next_changed_at(now)
-        merged = replace(merged, session=replace(merged.session, changed_at=at))
-        # Appended to the feed before saving: at-least-once. A crash in between duplicates the
-        # change and never loses it.
-        await ports.changes.append(_to_changes(merged, event, cause, now))
-    if moves_holds(merged.differences):
-        # Before saving as well: a missing due item would leave the row unpurged, and an extra one
-        # does no harm.
-        await ports.due.put(_due(merged.session, organization, now))
-    saved = await reservations.save(ports.sessions, merged.session)
-    if merged.differences:
-        await _follow_up(
-            saved,
-            merged,
-            event,
-            cause,
-            now,
-            sessions=ports.sessions,
-            changes=ports.changes,
-            clock=ports.clock,
-        )
+    merged = replace(merged, changed_at=session.next_changed_at(now))
+    moves_holds = (merged.span, merged.state) != (session.span, session.state)
+    if moves_holds:
+        # Before saving: a missing due item would leave the row unpurged, and an extra one does no
+        # harm.
+        await ports.due.put(_due(merged, organization, now))
+    origin = Origin(cause, _lag_ms(event, now))
+    saved = await reservations.save(ports.sessions, merged, origin)
+    if moves_holds:
+        await sync_attendee_mailboxes(saved, sessions=ports.sessions)
+        await update_conflicts(saved, cause, sessions=ports.sessions, clock=ports.clock)
+    _log_changes(session, saved, origin)
     for mailbox in set(session.mailboxes) - set(saved.mailboxes):
         # Attendees removed from the meeting in Outlook: release the time that it held of theirs.
         await reservations.release(ports.sessions, mailbox, session.id)
@@ -179,11 +162,6 @@ async def sync_attendee_mailboxes(session: Session, *, sessions: SessionStore) -
     async with asyncio.TaskGroup() as tasks:
         for mailbox in session.mailboxes[:-1]:
             tasks.create_task(reservations.sync_mailbox(sessions, mailbox, session))
-
-
-def moves_holds(differences: Sequence[Difference]) -> bool:
-    """Return whether the holds in attendees' mailboxes have to change."""
-    return Difference.RESCHEDULED in differences or Difference.CANCELLED in differences
 
 
 async def _read(session: Session, *, calendar: Calendar) -> CalendarEvent | None:
@@ -199,56 +177,20 @@ def _is_over(session: Session, *, clock: Clock) -> bool:
     return session.span.end <= clock.now()
 
 
-def _cancelled_merge(session: Session) -> Merged:
-    # Graph answers 404 after a cancellation, a hard delete or a move to another calendar alike.
-    return Merged(replace(session, state=SessionState.CANCELLED), (Difference.CANCELLED,))
-
-
-def _to_changes(
-    merged: Merged, event: CalendarEvent | None, cause: Cause, now: datetime
-) -> list[Change]:
-    session = merged.session
-    return [
-        Change(
-            session.organization_id,
-            now,
-            _KINDS[difference],
-            cause,
-            session.pairing_id,
-            session.id,
-            _lag_ms(event, now),
-        )
-        for difference in merged.differences
-    ]
-
-
 def _due(session: Session, organization: Organization, now: datetime) -> list[DueItem]:
     again = next_reconciliation(session, organization.settings.sync_mode, now)
     return [purge_due_item(session, organization.settings), *([again] if again else [])]
 
 
-async def _follow_up(
-    session: Session,
-    merged: Merged,
-    event: CalendarEvent | None,
-    cause: Cause,
-    now: datetime,
-    *,
-    sessions: SessionStore,
-    changes: ChangeStore,
-    clock: Clock,
-) -> None:
-    if moves_holds(merged.differences):
-        await sync_attendee_mailboxes(session, sessions=sessions)
-        await update_conflicts(session, cause, sessions=sessions, changes=changes, clock=clock)
-    for difference in merged.differences:
+def _log_changes(before: Session, after: Session, origin: Origin) -> None:
+    for kind, _ in differences(before, after):
         log_event(
             "change.seen",
-            session_id=session.id,
-            action=difference,
-            cause=cause,
-            state=session.state,
-            lag_ms=_lag_ms(event, now) or 0,
+            session_id=after.id,
+            action=kind.rpartition(".")[2],
+            cause=origin.cause,
+            state=after.state,
+            lag_ms=origin.lag_ms or 0,
         )
 
 

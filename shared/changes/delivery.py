@@ -8,7 +8,7 @@ growing backoff, for as long as the feed keeps its changes.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from shared.changes.model import Change, ChangeKind
@@ -19,7 +19,7 @@ from shared.changes.ports import (
     DeliveryStore,
     WebhookClient,
 )
-from shared.clock import Clock
+from shared.clock import Clock, rfc3339
 from shared.errors import StaleRow
 from shared.logs import log_event
 from shared.organizations.model import Organization
@@ -148,16 +148,12 @@ def message(
     """
     data: dict[str, Any] = {
         "organization_id": organization.id,
-        "changes": [{"at": _instant(change.at), **change.as_values()} for change in changes],
+        "changes": [change.as_values() for change in changes],
         "cursor": cursor,
     }
     if any(change.kind is ChangeKind.TROUBLE for change in changes):
         data["owner_address"] = organization.settings.owner_address
-    return {"type": "changes", "timestamp": _instant(now), "data": data}
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return {"type": "changes", "timestamp": rfc3339(now), "data": data}
 
 
 def _id(organization: Organization, after: str | None, until: str) -> str:

@@ -1,10 +1,12 @@
 """Changes: the entries of the feed that the platform reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
+from shared.clock import rfc3339
 from shared.ids import OrganizationId, PairingId, SessionId
 
 
@@ -28,7 +30,8 @@ class Change:
 
     organization_id: OrganizationId
     at: datetime
-    kind: ChangeKind
+    kind: ChangeKind | str
+    """A string: a kind of a newer release, while it is being deployed."""
     cause: str
     """`api`, `outlook` or `reconciliation`."""
     pairing_id: PairingId | None = None
@@ -37,14 +40,25 @@ class Change:
     """The time from the change in Outlook until this service read it, if Outlook has that time."""
     detail: str = ""
     """A value of one of our enums: a state or a reason."""
+    id: str = field(default_factory=lambda: uuid4().hex)
+    """The feed has one entry of each id, however often it is appended."""
 
     def as_values(self) -> dict[str, Any]:
-        """Return the fields as JSON values, without the organization and the instant."""
+        """Return the entry as the feed and the webhook show it: JSON values."""
         return {
-            "kind": self.kind.value,
+            "at": rfc3339(self.at),
+            "kind": str(self.kind),
             "cause": str(self.cause),
             "pairing_id": self.pairing_id,
             "session_id": self.session_id,
             "lag_ms": self.lag_ms,
             "detail": self.detail,
         }
+
+
+def change_kind(text: str) -> ChangeKind | str:
+    """Return the kind that *text* names; *text* itself if a newer release wrote it."""
+    try:
+        return ChangeKind(text)
+    except ValueError:
+        return text

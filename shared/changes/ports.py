@@ -13,7 +13,7 @@ class ChangeStore(Protocol):
     """The change feed of each organization. Every method may raise StoreUnavailable."""
 
     async def append(self, changes: Iterable[Change]) -> None:
-        """Append *changes* to their feeds."""
+        """Append *changes* to their feeds, except those whose id is there already."""
         ...
 
     async def after(

@@ -36,6 +36,7 @@ from shared.pairings.model import Pairing
 from shared.sessions import reservations
 from shared.sessions.booking_draft import event_draft, new_series, new_sessions, requested_spans
 from shared.sessions.calendar_errors import REFUSALS
+from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.checking import Terms, resolve_conflicts, slot_taken_after_race
 from shared.sessions.event_creation import apply_exceptions, create_event
 from shared.sessions.holding import (
@@ -47,7 +48,7 @@ from shared.sessions.holding import (
     roll_back_series,
     wait_for_concurrent_attempt,
 )
-from shared.sessions.model import RECOVERY_DELAY, CalendarEvent, Session, SessionState
+from shared.sessions.model import RECOVERY_DELAY, Session, SessionState
 from shared.sessions.occurrences import load_sessions
 from shared.sessions.ports import SessionPorts, SessionStore
 from shared.sessions.recording import confirm_booking, series_job

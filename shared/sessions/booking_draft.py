@@ -9,15 +9,9 @@ from shared.errors import Invalid
 from shared.ids import Mailbox, SeriesId, SessionId
 from shared.organizations.model import Caller, OnlineMeetingChoice
 from shared.pairings.model import Pairing
+from shared.sessions.calendar_events import EventDraft
 from shared.sessions.checking import Terms
-from shared.sessions.model import (
-    Attendee,
-    EventDraft,
-    OnlineMeeting,
-    OnlineMeetingState,
-    Session,
-    SessionState,
-)
+from shared.sessions.model import Attendee, OnlineMeeting, OnlineMeetingState, Session, SessionState
 from shared.sessions.recurrence import occurrence_spans
 from shared.sessions.requests import BookingRequest, session_id_for
 from shared.sessions.series import Booking, PlannedDate, Series, occurrence_id

@@ -203,7 +203,7 @@ async def _hold_new_time(
                 raise
             moving = moving.marking_busy_at_pending(mailbox)
     _require_quorum({a.address for a in moving.attendees if a.is_free_at_pending}, moving, at_least)
-    return await reservations.save(sessions, moving)
+    return await reservations.save(sessions, replace(moving, changed_at=now))
 
 
 async def release_new_times(moving: Sequence[Session], *, sessions: SessionStore) -> None:

@@ -21,6 +21,7 @@ from shared.sessions.holds import (
     session_holds,
 )
 from shared.sessions.model import Hold, Session, SessionState
+from shared.sessions.outbox import Origin, with_outbox
 from shared.sessions.series import Series
 from shared.timespan import TimeSpan
 
@@ -165,12 +166,13 @@ def create(
     return _with_entry(_holding(ledger, session, wanted, now), session)
 
 
-def save(ledger: MailboxLedger, session: Session) -> MailboxLedger:
+def save(ledger: MailboxLedger, session: Session, origin: Origin) -> MailboxLedger:
     """Replace a session that this mailbox organizes, and its holds if they changed.
 
-    Raises StaleRow.
+    Sets *changed_at* and the outbox. Raises StaleRow.
     """
     stored = _current(ledger, session)
+    session = with_outbox(stored, session, origin)
     wanted = session_holds(session)
     if wanted != session_holds(stored) or session.span.start != stored.span.start:
         ledger = _holding(ledger, session, wanted)

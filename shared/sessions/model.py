@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.changes.model import Change
 from shared.ids import (
     EventId,
     ICalUid,
@@ -16,7 +17,6 @@ from shared.ids import (
     TenantId,
 )
 from shared.organizations.model import OnlineMeetingChoice
-from shared.sessions.recurrence import Pattern
 from shared.timespan import TimeSpan
 
 HOLD_TTL = timedelta(minutes=10)
@@ -155,6 +155,7 @@ class Session:
     attendees: tuple[Attendee, ...]
     created_at: datetime
     changed_at: datetime
+    """The version that readers see: it grows with every change that they can see."""
     online_meeting: OnlineMeeting = OnlineMeeting()
     fingerprint: str = ""
     """Hash of the booking request: another request under the same key has another one."""
@@ -178,9 +179,11 @@ class Session:
     pending_span: TimeSpan | None = None
     """The target of a pending reschedule, held beside *span* until the move is done or undone."""
     pending_base_version: str | None = None
-    """The *version* that the pending reschedule is based on: its retry has seen no later one."""
+    """The *revision* that the pending reschedule is based on: its retry has seen no later one."""
     held_until: datetime | None = None
     """The expiry of an unconfirmed hold (state requested, or *pending_span*)."""
+    outbox: tuple[Change, ...] = ()
+    """The changes that are not in the change feed yet, oldest first."""
     version: str = ""
     """The stored row's etag; empty before it is stored."""
 
@@ -200,6 +203,11 @@ class Session:
             ),
             self.organizer,
         )
+
+    @property
+    def revision(self) -> str:
+        """Return *changed_at* as text: the same as long as no reader sees a difference."""
+        return self.changed_at.isoformat()
 
     def next_changed_at(self, now: datetime) -> datetime:
         """Return *now*, or a microsecond after *changed_at* if that is later.
@@ -246,7 +254,7 @@ class Session:
             self,
             pending_span=span,
             held_until=until,
-            pending_base_version=self.pending_base_version if is_same else self.version,
+            pending_base_version=self.pending_base_version if is_same else self.revision,
         )
 
     def with_pending_move_resolved(self, *, applied: bool) -> "Session":
@@ -293,57 +301,3 @@ class Hold:
     def is_active_at(self, now: datetime) -> bool:
         """Return whether the hold has not expired, so that it keeps other sessions out."""
         return self.expires_at is None or now < self.expires_at
-
-
-@dataclass(frozen=True, slots=True)
-class EventDraft:
-    """The event to create for a session or a series. Its texts are passed on, never stored."""
-
-    session_id: SessionId
-    """Also the event's `transactionId`, by which Graph refuses a duplicate, and the value of the
-    app's extended property.
-
-    Source: https://learn.microsoft.com/graph/api/resources/event
-    """
-    title: str
-    agenda: str
-    """Plain text; the adapter escapes it."""
-    location: str | None
-    span: TimeSpan
-    time_zone: str
-    attendees: tuple[Attendee, ...]
-    online_meeting: OnlineMeetingChoice
-    pattern: Pattern | None = None
-    """Makes the event a series whose first date is *span*."""
-
-
-@dataclass(frozen=True, slots=True)
-class CalendarAttendee:
-    """An attendee on the organizer's copy of an event; never the organizer."""
-
-    address: str
-    response: AttendeeResponse
-    required: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class CalendarEvent:
-    """The organizer's copy of an event, as Graph returned it."""
-
-    event_id: EventId
-    ical_uid: ICalUid
-    etag: str
-    span: TimeSpan
-    is_cancelled: bool
-    attendees: tuple[CalendarAttendee, ...]
-    is_online_meeting: bool
-    join_url: str | None
-    modified_at: datetime
-    """`lastModifiedDateTime`."""
-    provider: MeetingProvider | None = None
-    """The provider of its online meeting, if it has one."""
-    session_id: SessionId | None = None
-    """The value of the app's extended property, if the request expanded it."""
-    series_master_id: EventId | None = None
-    original_start: datetime | None = None
-    """The start of an occurrence by the series' pattern; None if Graph does not return it."""

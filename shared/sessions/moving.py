@@ -10,8 +10,9 @@ from shared.logs import log_event
 from shared.organizations.model import Caller
 from shared.sessions import reservations
 from shared.sessions.calendar_errors import REFUSALS, raise_first_error, raise_refusal
+from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.holding import release_new_times
-from shared.sessions.model import CalendarEvent, Cause, Session, SessionState
+from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import list_instances
 from shared.sessions.ports import Calendar, SessionPorts
 from shared.sessions.recording import save_cancelled, save_rescheduled, schedule_follow_ups

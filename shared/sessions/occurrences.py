@@ -8,7 +8,8 @@ from shared.concurrency import gather_limited
 from shared.errors import EventGone, NotFound, StaleRow
 from shared.ids import Mailbox, SessionId
 from shared.sessions import reservations
-from shared.sessions.model import CalendarEvent, Session
+from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.model import Session
 from shared.sessions.ports import Calendar, SessionStore
 from shared.sessions.series import Series, match_occurrences
 from shared.timespan import TimeSpan

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Final
 
 from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.model import (
-    CalendarEvent,
     MeetingProvider,
     OnlineMeeting,
     OnlineMeetingReason,

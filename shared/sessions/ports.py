@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.availability.ports import Schedules
-from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.ids import EventId, Mailbox, SeriesId, SessionId
 from shared.jobs import DueStore, JobQueue
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
+from shared.sessions.calendar_events import CalendarEvent, EventDraft
 from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
-from shared.sessions.model import CalendarEvent, EventDraft, Hold, ResponseState, Session
+from shared.sessions.model import Hold, ResponseState, Session
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import Series
 from shared.timespan import TimeSpan
@@ -44,8 +44,18 @@ class SessionStore(Protocol):
         """
         ...
 
+    async def publish(self, sessions: Sequence[Session]) -> list[Session]:
+        """Append the outboxes of *sessions* to the change feed, and empty them.
+
+        Returns the sessions as they are stored then. Idempotent: an entry is in the feed once.
+        """
+        ...
+
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
-        """Return the session that *mailbox* organizes or is invited to. Raises NotFound."""
+        """Return the session that *mailbox* organizes or is invited to. Raises NotFound.
+
+        Publishes what is left in its outbox.
+        """
         ...
 
     async def find_by_event(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
@@ -189,7 +199,6 @@ class SessionPorts:
     calendar: Calendar
     sessions: SessionStore
     jobs: JobQueue
-    changes: ChangeStore
     due: DueStore
     clock: Clock
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep

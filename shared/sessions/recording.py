@@ -6,7 +6,6 @@ Idempotent: a retry and the recovery job may record the same; the second one cha
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from shared.changes.model import Change, ChangeKind
 from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import NotFound, StaleRow
@@ -15,17 +14,12 @@ from shared.jobs import Job, JobKind, JobQueue
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import lifecycle, reservations
+from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.holding import place_holds
 from shared.sessions.lifecycle import Action
-from shared.sessions.model import (
-    LINK_CHECK_DELAYS,
-    AttendeeResponse,
-    CalendarEvent,
-    Cause,
-    Session,
-    SessionState,
-)
+from shared.sessions.model import LINK_CHECK_DELAYS, AttendeeResponse, Cause, Session, SessionState
 from shared.sessions.online_meeting import is_link_pending, online_meeting_of
+from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionPorts, SessionStore
 from shared.sessions.reconciliation_schedule import next_reconciliation, purge_due_item
 from shared.sessions.series import Booking, Series
@@ -46,7 +40,7 @@ async def confirm_booking(
 
     Raises SlotTaken: a concurrent rollback removed a single session's row, and its time was taken.
     """
-    saved = await gather_limited(
+    confirmed = await gather_limited(
         _save_confirmed(
             session,
             event,
@@ -56,13 +50,14 @@ async def confirm_booking(
         )
         for session in booking.sessions
     )
-    sessions = tuple(session for session, _ in saved)
-    news = [session for session, is_news in saved if is_news]
-    await _announce_booked(news, ports)
+    sessions = tuple(await ports.sessions.publish([session for session, _ in confirmed]))
+    if any(is_news for _, is_news in confirmed):
+        await schedule_link_check(sessions[0], jobs=ports.jobs)  # a series has one link for all
     await schedule_follow_ups(sessions, organization, series=booking.series, ports=ports)
     if booking.series is None:
-        for session in news:
-            log_event("session.booked", session_id=session.id, state=session.state)
+        for session, is_news in confirmed:
+            if is_news:
+                log_event("session.booked", session_id=session.id, state=session.state)
         return Booking(sessions)
     series = await _save_series(
         replace(booking.series, state=SessionState.SCHEDULED), sessions=ports.sessions
@@ -103,9 +98,6 @@ async def save_rescheduled(
         except StaleRow:
             session = await ports.sessions.get(session.organizer, session.id)
             continue
-        await ports.changes.append(
-            [_change(session, ChangeKind.RESCHEDULED, Cause.API, clock=ports.clock)]
-        )
         await _enqueue_conflict_recheck(former_conflicts, session, jobs=ports.jobs)
         log_event("session.rescheduled", session_id=session.id)
     return session
@@ -122,13 +114,10 @@ async def save_cancelled(session: Session, cause: Cause, *, ports: SessionPorts)
             changed_at=session.next_changed_at(ports.clock.now()),
         )
         try:
-            session = await reservations.save(ports.sessions, cancelled)
+            session = await reservations.save(ports.sessions, cancelled, Origin(cause))
         except StaleRow:
             session = await ports.sessions.get(session.organizer, session.id)
             continue
-        await ports.changes.append(
-            [_change(session, ChangeKind.CANCELLED, cause, clock=ports.clock)]
-        )
         await _enqueue_conflict_recheck(former_conflicts, session, jobs=ports.jobs)
         log_event("session.cancelled", session_id=session.id, cause=cause)
     return session
@@ -219,24 +208,10 @@ async def _save_confirmed(
                 ical_uid=occurrence.ical_uid,
             )
         try:
-            session, is_news = await reservations.save(sessions, confirmed), True
+            session, is_news = await reservations.save_unpublished(sessions, confirmed), True
         except StaleRow:
             session = await _reload_or_hold_again(session, sessions=sessions, clock=clock)
     return session, is_news
-
-
-async def _announce_booked(news: Sequence[Session], ports: SessionPorts) -> None:
-    """Append the newly scheduled sessions to the feed and schedule the check for their join link.
-
-    After the rows are saved, so that the platform can read what the feed names. At most once: a
-    crash in between loses the entries.
-    """
-    if not news:
-        return
-    await ports.changes.append(
-        [_change(s, ChangeKind.SCHEDULED, Cause.API, clock=ports.clock) for s in news]
-    )
-    await schedule_link_check(news[0], jobs=ports.jobs)  # a series has one link for all its dates
 
 
 async def _save_series(series: Series, *, sessions: SessionStore) -> Series:
@@ -248,17 +223,6 @@ async def _save_series(series: Series, *, sessions: SessionStore) -> Series:
             if known is not None and known.state is SessionState.SCHEDULED:
                 return known
             series = replace(series, version=known.version if known else "")
-
-
-def _change(session: Session, kind: ChangeKind, cause: Cause, *, clock: Clock) -> Change:
-    return Change(
-        session.organization_id,
-        clock.now(),
-        kind,
-        cause,
-        session.pairing_id,
-        session.id,
-    )
 
 
 async def _enqueue_conflict_recheck(

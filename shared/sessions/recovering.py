@@ -15,6 +15,7 @@ from shared.jobs import Job, JobKind
 from shared.logs import log_event, log_warning
 from shared.organizations.model import Organization
 from shared.sessions import reservations
+from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.holding import (
     find_session,
     is_abandoned,
@@ -22,7 +23,7 @@ from shared.sessions.holding import (
     release_new_times,
     roll_back_series,
 )
-from shared.sessions.model import CalendarEvent, Cause, Session, SessionState
+from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import list_instances, load_sessions
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.recording import (

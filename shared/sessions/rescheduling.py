@@ -233,15 +233,15 @@ def _with_pending_move(
 # --- repeating a request
 
 
-def acceptable_versions(session: Session, request: RescheduleRequest) -> tuple[str, ...]:
-    """Return the versions that the caller of *request* may name in If-Match.
+def acceptable_revisions(session: Session, request: RescheduleRequest) -> tuple[str, ...]:
+    """Return the revisions that the caller of *request* may name in If-Match.
 
-    The current version. While the same move is pending, also the version that the move was based
+    The current one. While the same move is pending, also the one that the move was based
     on: a retry has seen no later one.
     """
     if session.pending_base_version is None or session.pending_span != request.span:
-        return (session.version,)
-    return session.version, session.pending_base_version
+        return (session.revision,)
+    return session.revision, session.pending_base_version
 
 
 async def find_already_moved(

@@ -7,15 +7,19 @@ the store unchanged.
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 from shared.ids import Mailbox, SeriesId, SessionId
 from shared.sessions import ledger
 from shared.sessions.holds import mailbox_holds, session_holds
 from shared.sessions.ledger import LedgerChange, SeriesKey
 from shared.sessions.model import Hold, Session
+from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionStore
 from shared.sessions.series import Series
 from shared.timespan import TimeSpan
+
+_API: Final = Origin()
 
 
 async def place_hold(
@@ -48,13 +52,22 @@ async def create(
     )
 
 
-async def save(store: SessionStore, session: Session) -> Session:
+async def save(store: SessionStore, session: Session, origin: Origin = _API) -> Session:
     """Replace the stored session, its holds and its listing in the organizer's mailbox.
+
+    Publishes the changes in the change feed. After StoreUnavailable the session may be saved; the
+    next reader publishes then.
 
     Raises StaleRow if *session.version* is not the stored one.
     """
+    (published,) = await store.publish([await save_unpublished(store, session, origin)])
+    return published
+
+
+async def save_unpublished(store: SessionStore, session: Session, origin: Origin = _API) -> Session:
+    """Save like `save`; the caller publishes the changes of several sessions at once."""
     # No spans: days are read only if the session's holds have changed.
-    decide = partial(ledger.save, session=session)
+    decide = partial(ledger.save, session=session, origin=origin)
     return _stored(session, await store.change(session.organizer, session.id, (), decide))
 
 

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from shared.availability.working_hours import zone_of
 from shared.ids import EventId, Mailbox, OrganizationId, PairingId, SeriesId, SessionId
-from shared.sessions.model import CalendarEvent, Session, SessionState
+from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.model import Session, SessionState
 from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 from shared.timespan import TimeSpan
 

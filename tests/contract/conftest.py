@@ -106,8 +106,8 @@ def on_storage(kind: Kind, request: pytest.FixtureRequest) -> Tables | None:
 
 
 @pytest.fixture
-def sessions(on_storage: Tables | None) -> SessionStore:
-    return TableSessions(on_storage) if on_storage else InMemorySessions()
+def sessions(on_storage: Tables | None, changes: ChangeStore) -> SessionStore:
+    return TableSessions(on_storage, changes) if on_storage else InMemorySessions(changes)
 
 
 @pytest.fixture

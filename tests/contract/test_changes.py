@@ -107,6 +107,16 @@ async def test_a_reader_misses_nothing_that_is_written_meanwhile(
     assert seen == await all_of(changes, organization_id)
 
 
+async def test_a_change_is_in_the_feed_once_however_often_it_is_appended(
+    changes: ChangeStore, organization_id: OrganizationId
+) -> None:
+    written = [a_change(organization_id) for _ in range(60)]
+    await changes.append(written[:2])
+    await changes.append(written[:40])
+    await asyncio.gather(*(changes.append(written) for _ in range(3)))
+    assert await all_of(changes, organization_id) == written
+
+
 async def test_old_changes_are_forgotten_and_cursors_go_on(
     changes: ChangeStore, organization_id: OrganizationId
 ) -> None:

@@ -159,7 +159,7 @@ class Customer:
         assert await ports.subscriptions.get(self.mentee) == self.subscription
         assert await ports.pairings.get(self.organization.id, self.pairing.id) == self.pairing
         found, _ = await ports.changes.after(self.organization.id, None, 10)
-        return len(found) == 1
+        return len(found) == 2
 
     async def is_gone(self) -> bool:
         ports = self.leaving
@@ -192,7 +192,7 @@ async def test_nothing_is_left_and_nobody_else_is_touched(
     removal = await offboard(ours.organization.id, cancel_sessions=False, ports=leaving)
     assert removal.is_complete
     assert (removal.subscriptions, removal.sessions, removal.pairings) == (1, 1, 1)
-    assert (removal.mailboxes, removal.changes, removal.organizations) == (2, 1, 1)
+    assert (removal.mailboxes, removal.changes, removal.organizations) == (2, 2, 1)
     assert removal.rows["session"] == 2
     assert await ours.is_gone()
     assert await theirs.is_untouched()

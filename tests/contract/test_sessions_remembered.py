@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.adapters.tables.changes import TableChanges
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.sessions import TableSessions
 from shared.errors import SlotTaken, StaleRow
@@ -19,12 +20,12 @@ LATER = a_span(at(15, day=1))
 
 @pytest.fixture
 def here(tables: Tables) -> TableSessions:
-    return TableSessions(tables)
+    return TableSessions(tables, TableChanges(tables))
 
 
 @pytest.fixture
 def elsewhere(tables: Tables) -> TableSessions:
-    return TableSessions(tables)
+    return TableSessions(tables, TableChanges(tables))
 
 
 async def begun(here: TableSessions) -> Session:

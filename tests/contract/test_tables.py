@@ -50,6 +50,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 WEEK = TimeSpan(at(0), at(0, day=7))
 
 
+def stored_in(tables: Tables) -> TableSessions:
+    return TableSessions(tables, TableChanges(tables))
+
+
 @asynccontextmanager
 async def answering(handler: Handler) -> AsyncIterator[Tables]:
     """Yield tables whose requests *handler* answers instead of a storage account."""
@@ -74,8 +78,8 @@ async def test_every_store_makes_its_tables(tables: Tables, service: TableServic
 
     organization = an_organization()
     uses: tuple[Callable[[], Awaitable[object]], ...] = (
-        lambda: reservations.create(TableSessions(tables), a_session(), NOW),
-        lambda: TableSessions(tables).holds(a_mailbox(), WEEK, NOW),
+        lambda: reservations.create(stored_in(tables), a_session(), NOW),
+        lambda: stored_in(tables).holds(a_mailbox(), WEEK, NOW),
         lambda: TableOrganizations(tables).create(organization),
         lambda: TableOrganizations(tables).list(),
         lambda: TableOrganizations(tables).delete(organization.id),
@@ -273,7 +277,7 @@ async def test_a_deletion_that_died_is_finished_by_the_next(tables: Tables) -> N
 
 
 async def test_a_pointer_to_nothing_is_purged_with_its_session(tables: Tables) -> None:
-    sessions, session = TableSessions(tables), a_session()
+    sessions, session = stored_in(tables), a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_TTL)
     await reservations.place_hold(sessions, session.mailboxes[0], hold, session.organizer, NOW)
     assert await reservations.purge(sessions, session) == 3
@@ -282,7 +286,7 @@ async def test_a_pointer_to_nothing_is_purged_with_its_session(tables: Tables) -
 
 async def test_a_whole_life_leaves_no_row(tables: Tables) -> None:
     """Book, move over midnight, move back, change the event, cancel, purge."""
-    sessions, session = TableSessions(tables), a_session()
+    sessions, session = stored_in(tables), a_session()
     attendee = session.mailboxes[0]
     hold = Hold(session.id, session.span, NOW + HOLD_TTL)
     await reservations.place_hold(sessions, attendee, hold, session.organizer, NOW)
@@ -308,7 +312,7 @@ async def test_a_whole_life_leaves_no_row(tables: Tables) -> None:
 
 
 async def test_holds_that_ran_out_are_swept_when_their_day_is_written(tables: Tables) -> None:
-    sessions, mentor = TableSessions(tables), a_mailbox()
+    sessions, mentor = stored_in(tables), a_mailbox()
     first, second = a_hold(), a_hold(expires_at=NOW + 2 * HOLD_TTL)
     organizer = a_mailbox(mentor.tenant_id)
     await reservations.place_hold(sessions, mentor, first, organizer, NOW)
@@ -322,7 +326,7 @@ async def test_a_session_whose_index_is_torn_is_an_outage_not_a_guess(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.adapters.tables.retry.TRIES", 2)
-    sessions, session = TableSessions(tables), a_session()
+    sessions, session = stored_in(tables), a_session()
     await reservations.create(sessions, session, NOW)
     await tables.remove(
         MAILBOXES, keys.time_index_key(session.organizer, session.span.start, session.id)
@@ -337,7 +341,7 @@ async def test_a_session_whose_index_is_torn_is_an_outage_not_a_guess(
 async def test_every_row_says_its_schema_and_no_name_or_address_but_attendees(
     tables: Tables,
 ) -> None:
-    sessions, session = TableSessions(tables), a_session()
+    sessions, session = stored_in(tables), a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_TTL)
     await reservations.place_hold(sessions, session.mailboxes[0], hold, session.organizer, NOW)
     opened = await reservations.create(sessions, session, NOW)
@@ -414,7 +418,7 @@ async def test_a_booking_survives_lost_answers(
     tables: Tables, service: TableServiceClient, *, happens: bool
 ) -> None:
     deaf = NoReplyTables(service, happens=happens)
-    sessions, session = TableSessions(deaf), a_session()
+    sessions, session = stored_in(deaf), a_session()
     hold = Hold(session.id, session.span, NOW + HOLD_TTL)
     await reservations.place_hold(sessions, session.mailboxes[0], hold, session.organizer, NOW)
     deaf.times = 1
@@ -428,7 +432,7 @@ async def test_a_booking_survives_lost_answers(
     deaf.times = 1
     answered = await reservations.save(sessions, replace(saved, sequence=1))
     assert deaf.times == 0
-    seen = TableSessions(tables)
+    seen = stored_in(tables)
     for mailbox in session.mailboxes:
         assert await seen.get(mailbox, session.id) == answered
         assert await seen.holds(mailbox, WEEK, NOW) == [Hold(session.id, session.span)]
@@ -446,15 +450,15 @@ async def test_a_change_with_a_lost_answer_is_appended_once(service: TableServic
 async def test_a_save_that_somebody_else_overtook_is_stale_also_without_an_answer(
     tables: Tables, service: TableServiceClient
 ) -> None:
-    opened = await reservations.create(TableSessions(tables), a_session(), NOW)
-    await reservations.save(TableSessions(tables), replace(opened, sequence=1))
+    opened = await reservations.create(stored_in(tables), a_session(), NOW)
+    await reservations.save(stored_in(tables), replace(opened, sequence=1))
     deaf = NoReplyTables(service, happens=False)
     with pytest.raises(StaleRow):
-        await reservations.save(TableSessions(deaf), replace(opened, sequence=2))
+        await reservations.save(stored_in(deaf), replace(opened, sequence=2))
 
 
 async def test_an_outage_ends_in_unavailable(service: TableServiceClient) -> None:
     deaf = NoReplyTables(service, happens=False, times=100)
     with pytest.raises(StoreUnavailable):
-        await reservations.create(TableSessions(deaf), a_session(), NOW)
+        await reservations.create(stored_in(deaf), a_session(), NOW)
     assert deaf.times == 100 - UNSURE_TRIES

@@ -52,7 +52,7 @@ async def test_a_repeated_move_after_another_change_has_the_current_state(
     path, etag = await booked(api)
     assert (await patch(api, path, etag))[0] == 200
     seen = api.env.calendar.moved(api.env.outlook.events[0], a_span(at(9, day=2)))
-    await reservations.save(api.env.sessions, merge(await stored(api, path), seen).session)
+    await reservations.save(api.env.sessions, merge(await stored(api, path), seen))
     status, problem = await patch(api, path, etag)
     assert (status, "scheduled for 2026-03-04T09:00:00Z" in problem["detail"]) == (412, True)
     await api.call("POST", f"{path}/cancel", body={})
@@ -160,7 +160,7 @@ async def test_a_proposal_taken_again_is_the_same_answer(api: Api) -> None:
     seen = env.calendar.answered(
         env.outlook.events[0], env.address(env.mentor), ResponseState.TENTATIVE, SPAN
     )
-    await reservations.save(env.sessions, merge(await stored(api, path), seen).session)
+    await reservations.save(env.sessions, merge(await stored(api, path), seen))
     accept = f"{path}/proposals/{env.mentor.object_id}/accept"
     first, again = await api.call("POST", accept), await api.call("POST", accept)
     assert (first.status_code, body_of(first)["start"]) == (200, NEW)

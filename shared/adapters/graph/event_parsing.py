@@ -6,13 +6,8 @@ from typing import Any, Final
 from shared.adapters.graph.times import NEVER, read_instant, read_span
 from shared.errors import CalendarUnavailable
 from shared.ids import EventId, ICalUid, SessionId
-from shared.sessions.model import (
-    AttendeeResponse,
-    CalendarAttendee,
-    CalendarEvent,
-    MeetingProvider,
-    ResponseState,
-)
+from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent
+from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState
 
 _MEETINGS: Final = {
     "teamsforbusiness": MeetingProvider.TEAMS,

@@ -18,7 +18,8 @@ from msgraph.generated.models.single_value_legacy_extended_property import (
 
 from shared.adapters.graph.times import to_date_time_zone, to_local_time, zone_name
 from shared.organizations.model import OnlineMeetingChoice
-from shared.sessions.model import Attendee, EventDraft
+from shared.sessions.calendar_events import EventDraft
+from shared.sessions.model import Attendee
 from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 
 PROPERTY_ID: Final = "String {66f5a359-4659-4830-9070-00040ec6ac6e} Name mentoringSessionId"

@@ -37,7 +37,8 @@ from shared.adapters.graph.times import to_local_time
 from shared.errors import CalendarUnavailable, EventGone, SchedulingError
 from shared.ids import EventId, ICalUid, Mailbox, SessionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.model import CalendarEvent, EventDraft, ResponseState, Session
+from shared.sessions.calendar_events import CalendarEvent, EventDraft
+from shared.sessions.model import ResponseState, Session
 from shared.sessions.recurrence import Pattern
 from shared.timespan import TimeSpan
 

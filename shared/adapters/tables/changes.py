@@ -3,13 +3,17 @@
 The transaction that writes changes also replaces a counter row, conditional on its ETag. Every
 number below the counter's therefore has a row, and the numbers are in the order of the writes. A
 reader that has read number 7 cannot miss a 6. No clocks are compared, and readers need no delay.
+
+The same transaction inserts a row under the id of each change. A change that is appended again is
+refused by it, whether its first transaction was answered or not.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from shared.adapters.tables import keys
@@ -18,12 +22,14 @@ from shared.adapters.tables.keys import CHANGES
 from shared.adapters.tables.retry import as_retryable, retry_on_conflict
 from shared.adapters.tables.values import cursor as opaque
 from shared.adapters.tables.values import instant, moment, present, read_cursor
-from shared.changes.model import Change, ChangeKind
+from shared.changes.model import Change, change_kind
 from shared.errors import Invalid, StaleRow
 from shared.ids import OrganizationId, PairingId, SessionId
 
-_TRANSACTION_CHANGES: Final = TRANSACTION_ROWS - 1
-"""Limit of changes in one transaction, which also has the counter row."""
+_TRANSACTION_CHANGES: Final = (TRANSACTION_ROWS - 1) // 2
+"""Limit of changes in one transaction, which has two rows of each, and the counter row."""
+_COUNTERS: Final = 500
+"""Limit of feeds whose counter this process caches."""
 
 
 class TableChanges:
@@ -34,9 +40,10 @@ class TableChanges:
         # A lock per organization serializes the writers of this process; writers of several
         # processes are serialized by the counter's ETag.
         self._turns: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
+        self._counters: OrderedDict[OrganizationId, _Counter] = OrderedDict()
 
     async def append(self, changes: Iterable[Change]) -> None:
-        """Add *changes* at the end."""
+        """Add *changes* at the end, except those that are in the feed."""
         by_organization: dict[OrganizationId, list[Change]] = {}
         for change in changes:
             by_organization.setdefault(change.organization_id, []).append(change)
@@ -76,11 +83,15 @@ class TableChanges:
         """
         removed = 0
         while rows := await self._tables.between(
-            CHANGES, keys.changes_after(organization_id, 0), TRANSACTION_ROWS
+            CHANGES, keys.changes_after(organization_id, 0), TRANSACTION_ROWS // 2
         ):
             old = [row for row in rows if before is None or moment(row.values["at"]) < before]
+            ids = [row.values["id"] for row in old if "id" in row.values]
+            places = [row.key for row in old] + [
+                keys.change_id(organization_id, each) for each in ids
+            ]
             try:
-                await self._tables.transact(CHANGES, [Remove(row.key) for row in old])
+                await self._tables.transact(CHANGES, list(map(Remove, places)))
             except StaleRow:
                 continue  # a concurrent removal took one of them: read again
             removed += len(old)
@@ -92,31 +103,60 @@ class TableChanges:
         return removed
 
     async def _append(self, organization_id: OrganizationId, changes: Sequence[Change]) -> None:
-        key = keys.change_counter(organization_id)
-        # The token in the stored rows shows that an append with an unknown outcome succeeded.
-        token = uuid4().hex
-        first = 0
+        # The first attempt guesses that the changes are new, and that no other process has appended
+        # since. The conditions of the transaction check both.
+        counter = self._counters.pop(organization_id, None)
+        new, is_first = changes, True
 
-        async def attempt(unsure: int) -> None:
-            nonlocal first
-            if unsure:
-                row = await self._tables.get(CHANGES, keys.change(organization_id, first))
-                if row and row.values["token"] == token:
-                    return
-            counter = await self._tables.get(CHANGES, key)
-            last = int(counter.values["last"]) if counter else 0
-            first = last + 1
-            numbered = [
-                Put(keys.change(organization_id, number), _values(change, token))
-                for number, change in enumerate(changes, first)
-            ]
-            values = present({"last": last + len(changes)})
-            with as_retryable():
-                await self._tables.transact(
-                    CHANGES, [Put(key, values, counter.etag if counter else None), *numbered]
-                )
+        async def attempt(_: int) -> None:
+            nonlocal counter, new, is_first
+            if not is_first:
+                counter, new = None, await self._unknown(organization_id, changes)
+            is_first = False
+            if new:
+                counter = counter or await self._read_counter(organization_id)
+                counter = await self._write(organization_id, counter, new)
 
         await retry_on_conflict(attempt)
+        if counter is not None:
+            self._counters[organization_id] = counter
+            if len(self._counters) > _COUNTERS:
+                self._counters.popitem(last=False)
+
+    async def _unknown(
+        self, organization_id: OrganizationId, changes: Sequence[Change]
+    ) -> Sequence[Change]:
+        """Return those of *changes* that are not in the feed."""
+        places = [keys.change_id(organization_id, change.id) for change in changes]
+        known = await self._tables.get_many(CHANGES, places)
+        return [c for c, key in zip(changes, places, strict=True) if key not in known]
+
+    async def _read_counter(self, organization_id: OrganizationId) -> "_Counter":
+        row = await self._tables.get(CHANGES, keys.change_counter(organization_id))
+        return _Counter(int(row.values["last"]), row.etag) if row else _Counter(0, None)
+
+    async def _write(
+        self, organization_id: OrganizationId, counter: "_Counter", changes: Sequence[Change]
+    ) -> "_Counter":
+        last = counter.last + len(changes)
+        key = keys.change_counter(organization_id)
+        rows = [Put(key, present({"last": last}), counter.etag)]
+        for number, change in enumerate(changes, counter.last + 1):
+            rows.append(Put(keys.change(organization_id, number), _values(change)))
+            rows.append(
+                Put(keys.change_id(organization_id, change.id), present({"number": number}))
+            )
+        with as_retryable():
+            etags = await self._tables.transact(CHANGES, rows)
+        return _Counter(last, etags[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    """The counter row of a feed. *etag* None: it does not exist."""
+
+    last: int
+    etag: str | None
 
 
 def _cursor(row: Row) -> str:
@@ -130,8 +170,8 @@ def _number(given: str) -> int:
     return int(text)
 
 
-def _values(change: Change, token: str) -> dict[str, Any]:
-    return present({"token": token, "at": instant(change.at), **change.as_values()})
+def _values(change: Change) -> dict[str, Any]:
+    return present({**change.as_values(), "at": instant(change.at), "id": change.id})
 
 
 def _change(row: Row, organization_id: OrganizationId) -> Change:
@@ -140,10 +180,11 @@ def _change(row: Row, organization_id: OrganizationId) -> Change:
     return Change(
         organization_id=organization_id,
         at=moment(values["at"]),
-        kind=ChangeKind(values["kind"]),
+        kind=change_kind(values["kind"]),
         cause=values["cause"],
         pairing_id=PairingId(pairing_id) if pairing_id else None,
         session_id=SessionId(session_id) if session_id else None,
         lag_ms=values.get("lag_ms"),
         detail=values["detail"],
+        id=values.get("id", ""),
     )

@@ -226,6 +226,11 @@ def change_number(key: Key) -> int:
     return int(key.row.rpartition(";")[2])
 
 
+def change_id(organization_id: OrganizationId, id_: str) -> Key:
+    """Return the key of the row that exists if the feed has a change of this id."""
+    return Key(_safe(organization_id), f"id;{_safe(id_)}")
+
+
 def change_counter(organization_id: OrganizationId) -> Key:
     """Return the key of the counter row, which has the last number of a feed."""
     return Key(_safe(organization_id), "counter")

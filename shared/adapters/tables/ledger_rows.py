@@ -11,6 +11,7 @@ from typing import Any
 from shared.adapters.tables import keys
 from shared.adapters.tables.client import Put, Remove, Row, Write
 from shared.adapters.tables.keys import Key
+from shared.adapters.tables.series_rows import series_of, series_values
 from shared.adapters.tables.session_rows import (
     day_values,
     entry_of,
@@ -19,8 +20,6 @@ from shared.adapters.tables.session_rows import (
     listing_of,
     listing_values,
     pointer_values,
-    series_of,
-    series_values,
     session_values,
 )
 from shared.sessions.ledger import LedgerChange, MailboxLedger

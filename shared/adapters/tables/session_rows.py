@@ -1,18 +1,25 @@
 """Converts sessions, series, pointers and holds to the values of rows and back. Pure."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from shared.adapters.tables.values import (
     compact,
     instant,
+    instants,
     long_text,
+    long_texts,
     moment,
+    optional,
+    optional_instant,
+    optional_moment,
+    optional_span,
     present,
     read_long_text,
 )
+from shared.changes.model import Change, change_kind
 from shared.ids import (
     EventId,
     ICalUid,
@@ -37,11 +44,7 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
-from shared.sessions.recurrence import Frequency, MonthlyBy
-from shared.sessions.series import Outcome, PlannedDate, Series
 from shared.timespan import TimeSpan
-
-_T = TypeVar("_T")
 
 
 def session_values(session: Session) -> dict[str, Any]:
@@ -68,20 +71,21 @@ def session_values(session: Session) -> dict[str, Any]:
                 "event_id": session.event_id,
                 "ical_uid": session.ical_uid,
                 "event_etag": session.event_etag,
-                "event_modified_at": _instant(session.event_modified_at),
+                "event_modified_at": optional_instant(session.event_modified_at),
                 "scheduling": session.sequence,
                 "series_id": session.series_id,
                 "occurrence": session.occurrence,
-                "pending_start": _instant(pending.start if pending else None),
-                "pending_end": _instant(pending.end if pending else None),
+                "pending_start": optional_instant(pending.start if pending else None),
+                "pending_end": optional_instant(pending.end if pending else None),
                 "pending_of": session.pending_base_version,
-                "held_until": _instant(session.held_until),
-                "unreadable_since": _instant(session.unreadable_since),
+                "held_until": optional_instant(session.held_until),
+                "unreadable_since": optional_instant(session.unreadable_since),
             }
         )
         | long_text("attendees", compact([_attendee_values(a) for a in session.attendees]))
         | long_text("unknown_for", compact(session.unknown_for))
         | long_text("conflicts_with", compact(session.conflicts_with))
+        | (long_texts(outbox=list(map(_news_values, session.outbox))) if session.outbox else {})
     )
 
 
@@ -101,70 +105,19 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         online_meeting=_online_meeting(values),
         fingerprint=values["fingerprint"],
         unknown_for=tuple(json.loads(read_long_text("unknown_for", values))),
-        event_id=_optional(EventId, values.get("event_id")),
-        ical_uid=_optional(ICalUid, values.get("ical_uid")),
+        event_id=optional(EventId, values.get("event_id")),
+        ical_uid=optional(ICalUid, values.get("ical_uid")),
         event_etag=values.get("event_etag"),
-        event_modified_at=_moment(values.get("event_modified_at")),
+        event_modified_at=optional_moment(values.get("event_modified_at")),
         sequence=values["scheduling"],
         conflicts_with=tuple(map(SessionId, json.loads(read_long_text("conflicts_with", values)))),
-        series_id=_optional(SeriesId, values.get("series_id")),
+        outbox=_outbox(values),
+        series_id=optional(SeriesId, values.get("series_id")),
         occurrence=values["occurrence"],
-        pending_span=_span(values.get("pending_start"), values.get("pending_end")),
+        pending_span=optional_span(values.get("pending_start"), values.get("pending_end")),
         pending_base_version=values.get("pending_of"),
-        held_until=_moment(values.get("held_until")),
-        unreadable_since=_moment(values.get("unreadable_since")),
-        version=version,
-    )
-
-
-def series_values(series: Series) -> dict[str, Any]:
-    """Return the row of *series*, without its organizer, which the partition key has."""
-    return present(
-        {
-            "series_id": series.id,
-            "organization_id": series.organization_id,
-            "pairing_id": series.pairing_id,
-            "state": series.state.value,
-            "fingerprint": series.fingerprint,
-            "time_zone": series.time_zone,
-            "frequency": series.frequency.value,
-            "monthly_by": series.monthly_by.value,
-            "event_id": series.event_id,
-        }
-    ) | _long_texts(
-        planned=[_planned_values(p) for p in series.planned],
-        people=[
-            [p.number, p.busy, p.unknown_for] for p in series.planned if p.busy or p.unknown_for
-        ],
-        others=[mailbox.object_id for mailbox in series.attendee_mailboxes],
-    )
-
-
-def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Series:
-    """Return the series of a row that `series_values` wrote."""
-    planned = json.loads(read_long_text("planned", values))
-    # Rows of an earlier release have no attendance of single dates.
-    people = json.loads(read_long_text("people", values)) if "people" in values else ()
-    busy_unknown = {number: (busy, unknown) for number, busy, unknown in people}
-    return Series(
-        id=SeriesId(values["series_id"]),
-        organization_id=OrganizationId(values["organization_id"]),
-        pairing_id=PairingId(values["pairing_id"]),
-        organizer=organizer,
-        attendee_mailboxes=tuple(
-            Mailbox(organizer.tenant_id, ObjectId(one))
-            for one in json.loads(read_long_text("others", values))
-        ),
-        state=SessionState(values["state"]),
-        fingerprint=values["fingerprint"],
-        time_zone=values["time_zone"],
-        frequency=Frequency(values["frequency"]),
-        monthly_by=MonthlyBy(values["monthly_by"]),
-        planned=tuple(
-            _planned(number, payload, *busy_unknown.get(number, ((), ())))
-            for number, payload in enumerate(planned)
-        ),
-        event_id=_optional(EventId, values.get("event_id")),
+        held_until=optional_moment(values.get("held_until")),
+        unreadable_since=optional_moment(values.get("unreadable_since")),
         version=version,
     )
 
@@ -176,7 +129,7 @@ def pointer_values(pointer: Pointer) -> dict[str, Any]:
             "session_id": pointer.id,
             "organizer": pointer.organizer.object_id,
             "start": instant(pointer.start),
-            "changed_at": _instant(pointer.synced_at),
+            "changed_at": optional_instant(pointer.synced_at),
         }
     )
 
@@ -195,7 +148,7 @@ def entry_of(values: Mapping[str, Any], mailbox: Mailbox, version: str) -> Sessi
         SessionId(values["session_id"]),
         organizer_of(values, mailbox),
         moment(values["start"]),
-        _moment(values.get("changed_at")),
+        optional_moment(values.get("changed_at")),
     )
 
 
@@ -234,7 +187,7 @@ def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
                     hold.session_id,
                     instant(hold.span.start),
                     instant(hold.span.end),
-                    _instant(hold.expires_at),
+                    optional_instant(hold.expires_at),
                 ]
                 for hold in holds
             ]
@@ -245,7 +198,7 @@ def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
 def holds_in(values: Mapping[str, Any]) -> list[Hold]:
     """Return the holds of a row that `day_values` wrote."""
     return [
-        Hold(SessionId(session_id), TimeSpan(moment(start), moment(end)), _moment(until))
+        Hold(SessionId(session_id), TimeSpan(moment(start), moment(end)), optional_moment(until))
         for session_id, start, end, until in json.loads(read_long_text("holds", values))
     ]
 
@@ -261,9 +214,9 @@ def _attendee_values(attendee: Attendee) -> dict[str, Any]:
         "free_then": attendee.is_free_at_pending,
         "forwarded": attendee.forwarded or None,
         "response": response.state.value,
-        "responded_at": _instant(response.responded_at),
-        "proposed": _instants(proposed) if proposed else None,
-        "taken": _instants(attendee.taken) if attendee.taken else None,
+        "responded_at": optional_instant(response.responded_at),
+        "proposed": instants(proposed) if proposed else None,
+        "taken": instants(attendee.taken) if attendee.taken else None,
         "reset": response.was_reset or None,
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -272,54 +225,50 @@ def _attendee_values(attendee: Attendee) -> dict[str, Any]:
 def _attendee(values: Mapping[str, Any]) -> Attendee:
     return Attendee(
         address=values["address"],
-        object_id=_optional(ObjectId, values.get("object_id")),
+        object_id=optional(ObjectId, values.get("object_id")),
         required=values["required"],
         is_free=not values.get("busy", False),
         is_free_at_pending=values.get("free_then"),
-        taken=_span(*values.get("taken", (None, None))),
+        taken=optional_span(*values.get("taken", (None, None))),
         response=AttendeeResponse(
             state=ResponseState(values["response"]),
-            responded_at=_moment(values.get("responded_at")),
-            proposed=_span(*values.get("proposed", (None, None))),
+            responded_at=optional_moment(values.get("responded_at")),
+            proposed=optional_span(*values.get("proposed", (None, None))),
             was_reset=values.get("reset", False),
         ),
         forwarded=values.get("forwarded", False),
     )
 
 
-def _long_texts(**values: object) -> dict[str, Any]:
-    payload: dict[str, Any] = {}
-    for name, value in values.items():
-        payload |= long_text(name, compact(value))
-    return payload
+def _news_values(news: Change) -> dict[str, Any]:
+    values = {
+        "id": news.id,
+        "at": instant(news.at),
+        "kind": str(news.kind),
+        "cause": str(news.cause),
+        "lag_ms": news.lag_ms,
+        "detail": news.detail,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _planned_values(planned: PlannedDate) -> list[Any]:
-    payload: list[Any] = [planned.outcome.value, *_instants(planned.span)]
-    if planned.outcome is not Outcome.BOOKED:
-        payload.append(_instants(planned.moved_to) if planned.moved_to else None)
-        payload += [_instants(span) for span in planned.alternatives]
-    return payload
-
-
-def _planned(
-    number: int, payload: Sequence[Any], busy: Sequence[str], unknown: Sequence[str]
-) -> PlannedDate:
-    outcome, start, end, *more = payload
-    moved_to, *alternatives = more or [None]
-    return PlannedDate(
-        number,
-        TimeSpan(moment(start), moment(end)),
-        Outcome(outcome),
-        _span(*moved_to) if moved_to else None,
-        tuple(TimeSpan(moment(begin), moment(end)) for begin, end in alternatives),
-        tuple(busy),
-        tuple(unknown),
+def _outbox(values: Mapping[str, Any]) -> tuple[Change, ...]:
+    if "outbox" not in values:
+        return ()
+    return tuple(
+        Change(
+            organization_id=OrganizationId(values["organization_id"]),
+            at=moment(each["at"]),
+            kind=change_kind(each["kind"]),
+            cause=each["cause"],
+            pairing_id=PairingId(values["pairing_id"]),
+            session_id=SessionId(values["session_id"]),
+            lag_ms=each.get("lag_ms"),
+            detail=each["detail"],
+            id=each["id"],
+        )
+        for each in json.loads(read_long_text("outbox", values))
     )
-
-
-def _instants(span: TimeSpan) -> list[str]:
-    return [instant(span.start), instant(span.end)]
 
 
 def _online_meeting(values: Mapping[str, Any]) -> OnlineMeeting:
@@ -327,22 +276,6 @@ def _online_meeting(values: Mapping[str, Any]) -> OnlineMeeting:
         wanted=OnlineMeetingChoice(values["meeting_wanted"]),
         state=OnlineMeetingState(values["meeting_state"]),
         join_url=values.get("join_url"),
-        reason=_optional(OnlineMeetingReason, values.get("meeting_reason")),
-        provider=_optional(MeetingProvider, values.get("meeting_provider")),
+        reason=optional(OnlineMeetingReason, values.get("meeting_reason")),
+        provider=optional(MeetingProvider, values.get("meeting_provider")),
     )
-
-
-def _optional(make: Callable[[str], _T], value: str | None) -> _T | None:
-    return None if value is None else make(value)
-
-
-def _instant(at: datetime | None) -> str | None:
-    return instant(at) if at else None
-
-
-def _moment(text: str | None) -> datetime | None:
-    return moment(text) if text else None
-
-
-def _span(start: str | None, end: str | None) -> TimeSpan | None:
-    return TimeSpan(moment(start), moment(end)) if start and end else None

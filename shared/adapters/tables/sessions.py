@@ -12,12 +12,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from shared.adapters.tables import keys
-from shared.adapters.tables.client import Row, Tables, Write
+from shared.adapters.tables.client import Put, Row, Tables, Write, transactions
 from shared.adapters.tables.keys import MAILBOXES, Key
 from shared.adapters.tables.ledger_rows import difference, with_rows
 from shared.adapters.tables.retry import (
@@ -26,9 +26,11 @@ from shared.adapters.tables.retry import (
     as_retryable,
     retry_on_conflict,
 )
-from shared.adapters.tables.session_rows import entry_of, holds_in, organizer_of, series_of
+from shared.adapters.tables.series_rows import series_of
+from shared.adapters.tables.session_rows import entry_of, holds_in, organizer_of, session_values
 from shared.adapters.tables.values import cursor, read_cursor
-from shared.errors import NotFound, SchedulingError, StaleRow
+from shared.changes.ports import ChangeStore
+from shared.errors import NotFound, SchedulingError, StaleRow, StoreUnavailable
 from shared.ids import EventId, Mailbox, SeriesId, SessionId
 from shared.sessions.holds import active_holds, held_days
 from shared.sessions.ledger import (
@@ -71,8 +73,9 @@ class _Decision:
 class TableSessions:
     """Implements `SessionStore` on Table Storage."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, changes: ChangeStore) -> None:
         self._tables = tables
+        self._changes = changes
         self._write_cache: OrderedDict[Key, tuple[_Read, float]] = OrderedDict()
 
     async def change(
@@ -115,6 +118,18 @@ class TableSessions:
 
         return await retry_on_conflict(attempt)
 
+    async def publish(self, sessions: Sequence[Session]) -> list[Session]:
+        """Append the outboxes to the feed, and empty them in the rows and in the cache.
+
+        After a failure to empty them the entries stay: the next reader appends them again, and the
+        feed has their ids.
+        """
+        if not any(session.outbox for session in sessions):
+            return list(sessions)
+        await self._changes.append(news for session in sessions for news in session.outbox)
+        emptied = await self._empty([s for s in sessions if s.outbox])
+        return [emptied.get(session.id, session) for session in sessions]
+
     async def get(self, mailbox: Mailbox, session_id: SessionId) -> Session:
         """Return the session that *mailbox* organizes or was invited to."""
         entry = await self._entry(mailbox, session_id)
@@ -122,7 +137,7 @@ class TableSessions:
             entry = await self._entry(entry.organizer, session_id)
         if not isinstance(entry, Session):
             raise NotFound("There is no such session.")
-        return entry
+        return (await self.publish([entry]))[0]
 
     async def find_by_event(self, mailbox: Mailbox, event_id: EventId) -> Session | Series | None:
         """Return the session or series of an event of the organizer's *mailbox*, or None."""
@@ -254,6 +269,28 @@ class TableSessions:
         written, at = self._write_cache.pop(own, (None, 0.0))
         return written if time.monotonic() < at + _CACHED_SECONDS else None
 
+    async def _empty(self, sessions: Sequence[Session]) -> dict[SessionId, Session]:
+        """Empty the outboxes; return the sessions as stored, without those that another changed."""
+        emptied = {keys.session(s.organizer, s.id): replace(s, outbox=()) for s in sessions}
+        stored: dict[SessionId, Session] = {}
+        for writes in transactions(
+            Put(key, session_values(session), session.version) for key, session in emptied.items()
+        ):
+            with suppress(StaleRow, StoreUnavailable):
+                etags = await self._tables.transact(MAILBOXES, writes)
+                for write, etag in zip(writes, etags, strict=True):
+                    session = replace(emptied[write.key], version=etag)
+                    stored[session.id] = session
+                    self._update_cached(write.key, session)
+        return stored
+
+    def _update_cached(self, own: Key, session: Session) -> None:
+        written, at = self._write_cache.get(own, (None, 0.0))
+        if written:
+            sessions = {**written.ledger.sessions, session.id: session}
+            ledger = replace(written.ledger, sessions=sessions)
+            self._write_cache[own] = _Read(ledger, written.etags | {own: session.version}), at
+
     async def _entry(self, mailbox: Mailbox, session_id: SessionId) -> Session | Pointer | None:
         row = await self._tables.get(MAILBOXES, keys.session(mailbox, session_id))
         return entry_of(row.values, mailbox, row.etag) if row else None
@@ -283,12 +320,25 @@ def _key_of(mailbox: Mailbox, entry: Session | Series) -> Key:
 
 
 def _as_stored(lost: _Decision, stored: MailboxLedger) -> LedgerChange | None:
-    """Return the change of *lost* if *stored* is its result: the write succeeded unanswered."""
+    """Return the change of *lost* if *stored* is its result: the write succeeded unanswered.
+
+    Another worker may have emptied the outbox since.
+    """
     before, entries = lost.read.ledger, (*stored.sessions.values(), *stored.series.values())
     versions = {e.id: e.version for e in entries if not isinstance(e, Pointer)}
     after = stamped(LedgerChange(before, lost.after), lambda entry: versions.get(entry.id, ""))
-    is_there = (after.sessions, after.series) == (stored.sessions, stored.series)
-    return LedgerChange(before, after) if is_there else None
+    is_there = (_without_outboxes(after), after.series) == (
+        _without_outboxes(stored),
+        stored.series,
+    )
+    return LedgerChange(before, replace(after, sessions=stored.sessions)) if is_there else None
+
+
+def _without_outboxes(ledger: MailboxLedger) -> dict[SessionId, Session | Pointer]:
+    return {
+        i: replace(e, outbox=()) if isinstance(e, Session) else e
+        for i, e in ledger.sessions.items()
+    }
 
 
 def _starts_within(session: Session, since: datetime | None, until: datetime | None) -> bool:

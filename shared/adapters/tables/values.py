@@ -2,11 +2,12 @@
 
 import json
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from shared.errors import Invalid, Misconfigured
+from shared.timespan import TimeSpan
 
 SCHEMA: Final = 1
 """The schema version of the rows that this release writes."""
@@ -18,6 +19,9 @@ Source: https://learn.microsoft.com/rest/api/storageservices/understanding-the-t
 """
 
 
+_T = TypeVar("_T")
+
+
 def instant(at: datetime) -> str:
     """Return *at* as `2026-03-01T09:00:00Z`, with microseconds unless they are 0."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
@@ -26,6 +30,31 @@ def instant(at: datetime) -> str:
 def moment(text: str) -> datetime:
     """Return the instant that `instant` wrote."""
     return datetime.fromisoformat(text)
+
+
+def optional(make: Callable[[str], _T], value: str | None) -> _T | None:
+    """Return *value* as *make* makes it; None stays None."""
+    return None if value is None else make(value)
+
+
+def optional_instant(at: datetime | None) -> str | None:
+    """Return *at* as `instant` does; None stays None."""
+    return instant(at) if at else None
+
+
+def optional_moment(text: str | None) -> datetime | None:
+    """Return the instant that `optional_instant` wrote."""
+    return moment(text) if text else None
+
+
+def instants(span: TimeSpan) -> list[str]:
+    """Return start and end of *span*, as `instant` does."""
+    return [instant(span.start), instant(span.end)]
+
+
+def optional_span(start: str | None, end: str | None) -> TimeSpan | None:
+    """Return the span that `instants` wrote; None without one."""
+    return TimeSpan(moment(start), moment(end)) if start and end else None
 
 
 def present(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,6 +80,14 @@ def long_text(name: str, text: str) -> dict[str, str]:
     """Return properties *name*, *name*1, … that hold *text* together, each within the limit."""
     parts = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
     return {f"{name}{n or ''}": part for n, part in enumerate(parts)}
+
+
+def long_texts(**values: object) -> dict[str, Any]:
+    """Return each of *values* as JSON in properties of its name, as `long_text` splits them."""
+    payload: dict[str, Any] = {}
+    for name, value in values.items():
+        payload |= long_text(name, compact(value))
+    return payload
 
 
 def read_long_text(name: str, values: Mapping[str, Any]) -> str:

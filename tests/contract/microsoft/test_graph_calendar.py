@@ -20,14 +20,8 @@ from shared.errors import (
 )
 from shared.ids import EventId, OrganizationId, PairingId, SessionId, SubscriptionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.model import (
-    Attendee,
-    CalendarEvent,
-    EventDraft,
-    ResponseState,
-    Session,
-    SessionState,
-)
+from shared.sessions.calendar_events import CalendarEvent, EventDraft
+from shared.sessions.model import Attendee, ResponseState, Session, SessionState
 from shared.timespan import TimeSpan
 from shared.wiring import Wiring
 from tests.contract.microsoft.conftest import Microsoft

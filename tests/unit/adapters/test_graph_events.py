@@ -24,14 +24,8 @@ from shared.errors import (
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, OrganizationId, PairingId, SessionId
 from shared.ids import TenantId as Tenant
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.model import (
-    Attendee,
-    CalendarEvent,
-    EventDraft,
-    ResponseState,
-    Session,
-    SessionState,
-)
+from shared.sessions.calendar_events import CalendarEvent, EventDraft
+from shared.sessions.model import Attendee, ResponseState, Session, SessionState
 from shared.timespan import TimeSpan
 from tests.graph_contract import graph_sample
 from tests.unit.adapters.conftest import Graph

@@ -16,8 +16,9 @@ from shared.errors import CalendarThrottled, CalendarUnavailable
 from shared.ids import EventId, Mailbox
 from shared.jobs import DueKind, Job, JobKind, job_for_batch
 from shared.sessions import reservations
+from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.cancelling import cancel
-from shared.sessions.model import CalendarEvent, Cause, ResponseState, Session, SessionState
+from shared.sessions.model import Cause, ResponseState, Session, SessionState
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
 from shared.sessions.retention import purge_batch
@@ -33,7 +34,7 @@ async def _booked(env: BookingEnv, key: str = "key", hour: int = 10) -> Session:
     )
 
 
-async def _kinds(env: BookingEnv) -> list[ChangeKind]:
+async def _kinds(env: BookingEnv) -> list[ChangeKind | str]:
     changes, _ = await env.changes.after(env.organization.id, None, 100)
     return [change.kind for change in changes]
 
@@ -242,7 +243,7 @@ async def test_reconciliation_says_what_a_dead_worker_did_not_of_overlaps() -> N
     first, second = await _booked(env), await _booked(env, "other", 14)
     seen = env.calendar.moved(env.outlook.events[1], a_span(at(10, 15, day=1)))
     stored = await env.sessions.get(env.mentee, second.id)
-    await reservations.save(env.sessions, merge(stored, seen).session)
+    await reservations.save(env.sessions, merge(stored, seen))
     for session in (first, second):
         job = Job(JobKind.RECONCILE, env.organization.id, (env.mentee,), (session.id,))
         await reconcile_batch(job, env.organization, ports=env.ports)
@@ -273,7 +274,7 @@ async def test_time_that_is_still_held_of_a_session_moved_away_is_no_overlap() -
     first, second = await _booked(env), await _booked(env, "other", 14)
     seen = env.calendar.moved(env.outlook.events[0], a_span(at(16, day=1)))
     stored = await env.sessions.get(env.mentee, first.id)
-    await reservations.save(env.sessions, merge(stored, seen).session)  # then the worker crashed
+    await reservations.save(env.sessions, merge(stored, seen))  # then the worker crashed
     env.calendar.moved(env.outlook.events[1], a_span(at(10, 15, day=1)))
     moved = await sync_session(second, env.organization, Cause.OUTLOOK, ports=env.ports)
     assert (await env.sessions.get(env.mentee, moved.id)).conflicts_with == ()

@@ -1,21 +1,29 @@
 """Telling the platform: in order, at least once, the same again under the same id."""
 
 import asyncio
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.changes.delivery import BACKOFF, BATCH, LEASE, DeliveryPorts, deliver
+from shared.calendar_sync.sync import sync_session
+from shared.changes.delivery import BACKOFF, BATCH, LEASE, DeliveryPorts, deliver, message
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import DeliveryRefused
 from shared.organizations.model import Organization, OrganizationSettings
+from shared.sessions.model import Cause, ResponseState
 from tests.builders import NOW, an_organization
 from tests.fakes import FakeClock, InMemoryChanges, InMemoryDeliveries
+from tests.unit.sessions.conftest import a_booking_env, a_request, book_one
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "webhooks.md"
 
 
 class Platform:
@@ -86,12 +94,12 @@ async def test_the_message_says_what_the_feed_says() -> None:
     _, cursor = await post.changes.after(post.organization.id, None, 10)
     assert message == {
         "type": "changes",
-        "timestamp": "2026-03-02T08:00:00.000Z",
+        "timestamp": "2026-03-02T08:00:00Z",
         "data": {
             "organization_id": post.organization.id,
             "changes": [
                 {
-                    "at": "2026-03-02T08:00:00.000Z",
+                    "at": "2026-03-02T08:00:00Z",
                     "kind": "session.responded",
                     "cause": "outlook",
                     "pairing_id": None,
@@ -217,3 +225,21 @@ async def test_refused_deliveries_lose_no_change_and_keep_the_order(
     while (wait := await post.deliver()) is not None:
         post.clock.advance(wait)
     assert post.platform.heard == post.all
+
+
+async def test_the_documentation_shows_a_real_message() -> None:
+    env = a_booking_env()
+    booked = await book_one(env.acting(env.mentee), env.pairing, a_request(), ports=env.ports)
+    env.calendar.answered(env.outlook.events[0], env.address(env.mentor), ResponseState.ACCEPTED)
+    env.clock.advance(timedelta(milliseconds=1243))
+    await sync_session(booked, env.organization, Cause.OUTLOOK, ports=env.ports)
+    changes, cursor = await env.changes.after(env.organization.id, None, 10)
+    real = dict(message(env.organization, changes[-1:], cursor or "", env.clock.now()))
+    assert changes[-1].at == (await env.sessions.get(env.mentee, booked.id)).changed_at
+    (shown,) = re.findall(r"```json\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    documented = json.loads(shown)
+    for each in (real, documented):
+        each["timestamp"] = each["data"]["organization_id"] = each["data"]["cursor"] = "..."
+        for change in each["data"]["changes"]:
+            change |= {"at": "...", "pairing_id": "...", "session_id": "..."}
+    assert json.dumps(documented) == json.dumps(real)

@@ -18,7 +18,8 @@ from shared.jobs import DueKind, Job, JobKind
 from shared.notifications.handling import handle_notifications
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.notifications.rate_limiting import MailboxLimiter, PushSeenThrottle
-from shared.sessions.model import AttendeeResponse, CalendarAttendee, ResponseState, Session
+from shared.sessions.calendar_events import CalendarAttendee
+from shared.sessions.model import AttendeeResponse, ResponseState, Session
 from shared.sessions.ports import SessionPorts
 from shared.sessions.reconciliation_schedule import purge_due_item
 from shared.sessions.retention import enqueue_purges
@@ -27,6 +28,7 @@ from shared.timespan import TimeSpan
 from tests.builders import a_span, at
 from tests.fake_outlook import FakeEvent
 from tests.fakes import FakeClientStates, InMemoryOrganizations, InMemorySubscriptions
+from tests.feed import assert_feed_matches
 from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, book_one
 from tests.unit.sessions.test_crash_recovery import CrashingPort, CrashPlan, SimulatedCrash
 
@@ -78,6 +80,7 @@ class WorkerEnv:
     async def handle(self, message: Message, plan: CrashPlan | None = None) -> None:
         """Do what the queue hands out, once; the worker meets its *fate* at an effect."""
         bookings, ports = self.bookings, self._ports(plan)
+        bookings.sessions.changes = _met(bookings.changes, plan)
         following = SubscriptionPorts(
             graph=_met(self.graph, plan),
             subscriptions=_met(self.subscriptions, plan),
@@ -152,7 +155,6 @@ class WorkerEnv:
             calendar=_met(ports.calendar, plan),
             sessions=_met(ports.sessions, plan),
             jobs=_met(ports.jobs, plan),
-            changes=_met(ports.changes, plan),
             due=_Due(ports.due, plan) if plan else ports.due,
         )
 
@@ -179,6 +181,8 @@ class WorkerEnv:
         due = bookings.due._items
         changes, _ = await bookings.changes.after(bookings.organization.id, None, 1000)
         rows = [bookings.sessions.find(bookings.mentee, each) for each in ids]
+        if all(rows):
+            assert_feed_matches(changes, filter(None, rows))
         subscription = await self.subscriptions.get(bookings.mentee)
         return {
             "rows": [
@@ -206,7 +210,10 @@ class WorkerEnv:
                 row is None or purge_due_item(row, bookings.organization.settings) in due
                 for row in rows
             ],
-            "told": {(c.kind, ids.index(c.session_id)) for c in changes if c.session_id},
+            "told": [
+                [(change.kind, change.detail) for change in changes if change.session_id == each]
+                for each in ids
+            ],
             "subscribed": subscription is not None and subscription.id in self.graph.alive,
         }
 

@@ -20,7 +20,8 @@ from shared.notifications.rate_limiting import (
     PushSeenThrottle,
 )
 from shared.organizations.model import ConsentState
-from shared.sessions.model import CalendarEvent, ResponseState, Session
+from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.model import ResponseState, Session
 from shared.subscriptions.maintenance import SubscriptionPorts
 from shared.subscriptions.model import Subscription
 from shared.subscriptions.ports import ClientStateSigner, GraphSubscriptions

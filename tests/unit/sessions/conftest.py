@@ -54,7 +54,6 @@ class BookingEnv:
             calendar=self.calendar,
             sessions=self.sessions,
             jobs=self.jobs,
-            changes=self.changes,
             due=self.due,
             clock=self.clock,
             pause=self.clock.pause,
@@ -85,6 +84,7 @@ def a_booking_env() -> BookingEnv:
     outlook = FakeOutlook(
         clock, {p.address: p.object_id for p in pairing.participants if p.object_id}
     )
+    changes = InMemoryChanges()
     return BookingEnv(
         organization,
         pairing,
@@ -93,9 +93,9 @@ def a_booking_env() -> BookingEnv:
         clock,
         outlook,
         FakeCalendar(outlook),
-        InMemorySessions(),
+        InMemorySessions(changes),
         InMemoryJobs(),
-        InMemoryChanges(),
+        changes,
         InMemoryDue(),
     )
 

@@ -27,7 +27,7 @@ from shared.sessions.ports import SessionPorts
 from shared.sessions.recovering import recover
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.requests import RescheduleRequest
-from shared.sessions.rescheduling import acceptable_versions, reschedule
+from shared.sessions.rescheduling import acceptable_revisions, reschedule
 from shared.sessions.responding import accept_proposal
 from shared.sessions.series import Scope
 from shared.timespan import TimeSpan
@@ -51,13 +51,13 @@ async def proposed(env: BookingEnv, span: TimeSpan) -> Session:
     seen = env.calendar.answered(
         env.outlook.events[0], env.address(env.mentor), ResponseState.TENTATIVE, span
     )
-    return await reservations.save(env.sessions, merge(session, seen).session)
+    return await reservations.save(env.sessions, merge(session, seen))
 
 
 async def moved(env: BookingEnv, span: TimeSpan) -> Session:
     session = await booked(env)
     seen = env.calendar.moved(env.outlook.events[0], span)
-    return await reservations.save(env.sessions, merge(session, seen).session)
+    return await reservations.save(env.sessions, merge(session, seen))
 
 
 async def taken(env: BookingEnv, session: Session) -> Session:
@@ -105,7 +105,7 @@ async def test_a_proposal_that_was_taken_and_left_since_is_not_taken_again(
 ) -> None:
     session = await taken(env, await proposed(env, NEW))
     seen = env.calendar.moved(env.outlook.events[0], lasting(at(16, day=1), 30))
-    session = await reservations.save(env.sessions, merge(session, seen).session)
+    session = await reservations.save(env.sessions, merge(session, seen))
     with pytest.raises(Conflict, match="scheduled for 2026-03-03T16:00:00Z"):
         await taken(env, session)
     assert env.outlook.events[0].seen == seen
@@ -115,7 +115,7 @@ async def test_another_proposal_of_the_same_person_is_another_one(env: BookingEn
     session, other = await taken(env, await proposed(env, NEW)), lasting(at(16, day=1), 30)
     address = env.address(env.mentor)
     seen = env.calendar.answered(env.outlook.events[0], address, ResponseState.TENTATIVE, other)
-    session = await taken(env, await reservations.save(env.sessions, merge(session, seen).session))
+    session = await taken(env, await reservations.save(env.sessions, merge(session, seen)))
     assert session.span == other
     assert await taken(env, session) == session
 
@@ -126,7 +126,7 @@ async def test_a_move_to_a_proposed_time_by_hand_answers_no_proposal(env: Bookin
         await taken(env, session)
 
 
-async def test_repeated_move_may_name_the_version_of_before(env: BookingEnv) -> None:
+async def test_repeated_move_may_name_the_revision_of_before(env: BookingEnv) -> None:
     session = await booked(env)
     wanted = RescheduleRequest(NEW, "UTC")
     half_done = await reservations.save(
@@ -135,11 +135,11 @@ async def test_repeated_move_may_name_the_version_of_before(env: BookingEnv) -> 
     half_done = await reservations.save(
         env.sessions, half_done.with_pending_move(NEW, env.clock.now() + HOLD_TTL)
     )
-    assert acceptable_versions(half_done, wanted) == (half_done.version, session.version)
-    assert acceptable_versions(half_done, replace(wanted, span=OLD)) == (half_done.version,)
+    assert acceptable_revisions(half_done, wanted) == (half_done.revision, session.revision)
+    assert acceptable_revisions(half_done, replace(wanted, span=OLD)) == (half_done.revision,)
     seen = env.calendar.moved(env.outlook.events[0], lasting(at(16, day=1), 30))
-    elsewhere = await reservations.save(env.sessions, merge(half_done, seen).session)
-    assert acceptable_versions(elsewhere, wanted) == (elsewhere.version,)
+    elsewhere = await reservations.save(env.sessions, merge(half_done, seen))
+    assert acceptable_revisions(elsewhere, wanted) == (elsewhere.revision,)
 
 
 @pytest.mark.parametrize("busy", [lasting(at(14, 36, day=1), 10), lasting(at(14, day=1), 8)])
@@ -371,7 +371,7 @@ async def test_move_that_loses_to_an_answer_leaves_no_hold(env: BookingEnv) -> N
     async def somebody_answers() -> None:
         address = env.address(env.mentor)
         seen = env.calendar.answered(env.outlook.events[0], address, ResponseState.ACCEPTED)
-        await reservations.save(env.sessions, merge(session, seen).session)
+        await reservations.save(env.sessions, merge(session, seen))
 
     with pytest.raises(StaleRow):
         await reschedule(

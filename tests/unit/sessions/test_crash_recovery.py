@@ -9,7 +9,7 @@ import pytest
 
 from shared.administration.job_runner import run_job
 from shared.calendar_sync.merge import merge
-from shared.errors import SchedulingError
+from shared.errors import SchedulingError, StoreUnavailable
 from shared.ids import SeriesId, SessionId
 from shared.jobs import JobKind
 from shared.sessions import reservations
@@ -24,6 +24,7 @@ from shared.sessions.responding import accept_proposal, respond
 from shared.sessions.series import Booking, OnConflict, Scope, occurrence_id
 from shared.timespan import TimeSpan
 from tests.builders import a_mailbox, a_pairing, a_span, at
+from tests.feed import assert_feed_matches
 from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request
 
 LOOKING = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.FOLLOW_SERIES}
@@ -41,18 +42,19 @@ class CrashPlan:
 
     dies_at: int | None = None
     is_after: bool = False
+    crash: type[BaseException] = SimulatedCrash
     names: list[str] = field(default_factory=list)
 
     async def effect_of(self, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
         number = len(self.names)
         self.names.append(name)
         if number == self.dies_at and not self.is_after:
-            raise SimulatedCrash
+            raise self.crash("no answer")
         try:
             return await effect()
         finally:
             if number == self.dies_at:
-                raise SimulatedCrash
+                raise self.crash("no answer")
 
 
 class CrashingPort:
@@ -74,13 +76,13 @@ class CrashingPort:
 
 def crashing_ports(env: BookingEnv, plan: CrashPlan) -> SessionPorts:
     ports = env.ports
+    env.sessions.changes = CrashingPort(env.changes, plan)
     return replace(
         ports,
         schedules=CrashingPort(ports.schedules, plan),
         calendar=CrashingPort(ports.calendar, plan),
         sessions=CrashingPort(ports.sessions, plan),
         jobs=CrashingPort(ports.jobs, plan),
-        changes=CrashingPort(ports.changes, plan),
         due=CrashingPort(ports.due, plan),
     )
 
@@ -133,7 +135,7 @@ def _book_with_proposal(dates: int) -> Act:
         seen = env.calendar.answered(
             event, env.address(env.mentor), ResponseState.TENTATIVE, proposed=_new_time(dates - 1)
         )
-        return await reservations.save(env.sessions, merge(session, seen).session)
+        return await reservations.save(env.sessions, merge(session, seen))
 
     return act
 
@@ -255,12 +257,15 @@ async def time_passes(env: BookingEnv, plan: CrashPlan | None = None) -> None:
 
     With *plan* a worker crashes as well; its message is delivered again.
     """
+    env.sessions.changes = env.changes
     env.clock.advance(timedelta(minutes=3))
     while env.jobs.put_jobs:
         jobs = [job for job, _ in env.jobs.put_jobs if job.kind in LOOKING]
         env.jobs.put_jobs.clear()
         while jobs:
             ports = crashing_ports(env, plan) if plan else env.ports
+            if plan is None:
+                env.sessions.changes = env.changes
             try:
                 await run_job(
                     jobs[0],
@@ -294,6 +299,7 @@ async def is_consistent(env: BookingEnv) -> None:
     )
     scheduled = [s for s in sessions if s.state is SessionState.SCHEDULED]
     assert [s.state for s in sessions if s.state is SessionState.REQUESTED] == []
+    assert_feed_matches(await env.changes.recent(env.organization.id, 100), sessions)
     assert {(s.event_id, s.span) for s in scheduled} == {
         (e.seen.event_id, e.seen.span) for e in alive
     }
@@ -376,6 +382,27 @@ async def test_a_retry_after_a_crash_gives_the_one_true_answer(
                 assert _meetings(env) == _meetings(whole)
         except AssertionError as error:
             raise AssertionError(f"retry after {effect} ({number})") from error
+
+
+@pytest.mark.parametrize("retries", [False, True])
+@pytest.mark.parametrize("is_after", [False, True], ids=["refused", "unanswered"])
+@pytest.mark.parametrize("name", ACTS)
+async def test_change_feed_that_fails_is_told_later(
+    name: str, *, is_after: bool, retries: bool
+) -> None:
+    act = ACTS[name][1]
+    for number, effect in enumerate(await _effects(name)):
+        if effect != "InMemoryChanges.append":
+            continue
+        env = await _desk(name)
+        ports = crashing_ports(env, CrashPlan(number, is_after, StoreUnavailable))
+        with pytest.raises((StoreUnavailable, BaseExceptionGroup)):
+            await act(env, ports)
+        env.sessions.changes = env.changes
+        if retries:
+            await act(env, env.ports)
+        await time_passes(env)
+        await is_consistent(env)
 
 
 KEPT_WHERE_NOBODY_RETRIES = {"book, skipping", "book, at alternatives"}

@@ -21,6 +21,7 @@ from shared.sessions import ledger
 from shared.sessions.holds import session_holds
 from shared.sessions.ledger import Decide, LedgerChange, MailboxLedger, Pointer, Unread, listed_at
 from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
+from shared.sessions.outbox import Origin
 from shared.timespan import TimeSpan
 from tests.builders import NOW, a_mailbox, a_session, an_event_id, at
 
@@ -149,8 +150,9 @@ class History(RuleBasedStateMachine):
         wanted = [hold.span for hold in session_holds(changed)]
         if not all(self.holds(draft.id, each) for each in wanted):
             self.by_outlook.add(draft.id)
-        assert self.change(partial(ledger.save, session=changed), draft.id)
-        stale = partial(ledger.save, session=replace(changed, version="an older one"))
+        assert self.change(partial(ledger.save, session=changed, origin=Origin()), draft.id)
+        old = replace(changed, version="an older one")
+        stale = partial(ledger.save, session=old, origin=Origin())
         assert not self.change(stale, draft.id)
 
     @rule(name=invited, is_on=st.booleans(), span=spans, is_late=st.booleans())

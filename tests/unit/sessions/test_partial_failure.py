@@ -19,7 +19,8 @@ from shared.organizations.model import ActingUser
 from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.calendar_errors import OCCURRENCE_CROSSING_BOUNDARY
-from shared.sessions.model import HOLD_TTL, CalendarEvent, EventDraft, Hold, Session
+from shared.sessions.calendar_events import CalendarEvent, EventDraft
+from shared.sessions.model import HOLD_TTL, Hold, Session
 from shared.sessions.recurrence import Frequency, Pattern, Repeat
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule

@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 
 from shared.adapters.queues import parse_job
-from shared.adapters.tables.session_rows import series_of, session_of
+from shared.adapters.tables.series_rows import series_of
+from shared.adapters.tables.session_rows import session_of
 from shared.administration.job_runner import run_job
+from shared.changes.model import Change, ChangeKind
 from shared.ids import SessionId
 from shared.jobs import Job
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
-from shared.sessions.model import EventDraft, Hold, Session, SessionState
+from shared.sessions.calendar_events import EventDraft
+from shared.sessions.model import Hold, Session, SessionState
 from shared.sessions.series import Series
 from tests.unit.sessions.conftest import BookingEnv
 from tests.unit.sessions.test_crash_recovery import (
@@ -65,6 +68,15 @@ async def stored(env: BookingEnv, name: str) -> tuple[Job, list[Session], Series
             for mailbox in session.mailboxes:
                 await reservations.hold_new_time(env.sessions, mailbox, opened, hold, now)
             opened = await reservations.save(env.sessions, moving)
+            told = Change(
+                opened.organization_id,
+                now,
+                ChangeKind.SCHEDULED,
+                "api",
+                opened.pairing_id,
+                opened.id,
+            )
+            await env.changes.append([told])  # by the version before
         sessions.append(opened)
     return job, sessions, series
 

@@ -1,0 +1,64 @@
+"""Events of the app in Outlook: as it creates them, and as Graph returns them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.ids import EventId, ICalUid, SessionId
+from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.model import Attendee, AttendeeResponse, MeetingProvider
+from shared.sessions.recurrence import Pattern
+from shared.timespan import TimeSpan
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """The event to create for a session or a series. Its texts are passed on, never stored."""
+
+    session_id: SessionId
+    """Also the event's `transactionId`, by which Graph refuses a duplicate, and the value of the
+    app's extended property.
+
+    Source: https://learn.microsoft.com/graph/api/resources/event
+    """
+    title: str
+    agenda: str
+    """Plain text; the adapter escapes it."""
+    location: str | None
+    span: TimeSpan
+    time_zone: str
+    attendees: tuple[Attendee, ...]
+    online_meeting: OnlineMeetingChoice
+    pattern: Pattern | None = None
+    """Makes the event a series whose first date is *span*."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarAttendee:
+    """An attendee on the organizer's copy of an event; never the organizer."""
+
+    address: str
+    response: AttendeeResponse
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarEvent:
+    """The organizer's copy of an event, as Graph returned it."""
+
+    event_id: EventId
+    ical_uid: ICalUid
+    etag: str
+    span: TimeSpan
+    is_cancelled: bool
+    attendees: tuple[CalendarAttendee, ...]
+    is_online_meeting: bool
+    join_url: str | None
+    modified_at: datetime
+    """`lastModifiedDateTime`."""
+    provider: MeetingProvider | None = None
+    """The provider of its online meeting, if it has one."""
+    session_id: SessionId | None = None
+    """The value of the app's extended property, if the request expanded it."""
+    series_master_id: EventId | None = None
+    original_start: datetime | None = None
+    """The start of an occurrence by the series' pattern; None if Graph does not return it."""
