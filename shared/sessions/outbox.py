@@ -2,8 +2,8 @@
 
 The ledger writes the entries into the session's row, in the transaction that changes the session.
 The store then appends them to the feed and removes them from the row (`SessionStore.publish`).
-After a crash in between, the next reader of the session appends them: an entry has the same id every
-time, and the feed has each id once. The entries of a session are appended in the order of its
+After a crash in between, the next reader of the session appends them: an entry has the same id
+every time, and the feed has each id once. The entries of a session are appended in the order of its
 changes, because a save keeps the entries that are still in the row.
 """
 
