@@ -167,6 +167,10 @@ class CalendarUnavailable(CalendarError):
     """A passing failure; the outcome of a write is unknown."""
 
 
+class EventUnreadable(CalendarUnavailable):
+    """Graph's answer about an event cannot be read: its times, or a part that every event has."""
+
+
 class CalendarRefused(CalendarError):
     """Graph definitely refused: a retry gets the same answer."""
 

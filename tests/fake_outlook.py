@@ -3,22 +3,26 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, date, datetime, tzinfo
 
 from shared.availability.model import SLOT_GRID, Schedule, Unknown
 from shared.availability.working_hours import zone_of
-from shared.errors import CalendarRefused, EventGone
+from shared.errors import CalendarRefused, EventGone, EventUnreadable
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, EventDraft
+from shared.sessions.calendar_events import (
+    CalendarAttendee,
+    CalendarEvent,
+    EventDraft,
+    UnreadableEvent,
+)
 from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState, Session
 from shared.sessions.recurrence import (
     Pattern,
     Repeat,
-    at_local_time,
     occurrence_dates,
-    occurrence_spans,
 )
+from shared.sessions.series import Occurrence
 from shared.timespan import TimeSpan
 from tests.fakes import FakeClock
 
@@ -35,6 +39,8 @@ class FakeEvent:
     """Makes it the master of a series, which is no meeting by itself."""
     time_zone: str = "UTC"
     master: "FakeEvent | None" = None
+    ends_before_it_starts: bool = False
+    """Its times cannot be read; *seen* has others."""
 
 
 @dataclass
@@ -145,41 +151,46 @@ class FakeCalendar:
         """Create the occurrences, from the master's times on."""
         first, zone = master.seen.span, zone_of(master.time_zone)
         repeat = Repeat(pattern.frequency, pattern.monthly_by, count=pattern.count)
-        if pattern.count == 1:
-            spans: tuple[TimeSpan, ...] = (first,)
-        elif pattern.first_on == pattern.anchor:
-            spans = occurrence_spans(first.start, first.duration, zone, repeat)
-        else:
-            # From the anchor on, without dates before the first one.
-            dates = occurrence_dates(pattern.anchor, replace(repeat, count=52))
-            days = [d for d in dates if d >= pattern.first_on][: pattern.count]
-            clock = first.start.astimezone(zone)
-            spans = tuple(
-                TimeSpan.lasting(at_local_time(day, clock, zone), first.duration) for day in days
-            )
-        for span in spans:
-            day = span.start.astimezone(zone).date()
+        # From the anchor on, without dates before the first one.
+        dates = (
+            [pattern.first_on]
+            if pattern.count == 1
+            else occurrence_dates(pattern.anchor, replace(repeat, count=52))
+        )
+        days = [d for d in dates if d >= pattern.first_on][: pattern.count]
+        spans = [_by_the_clock(first, day, zone) for day in days]
+        for day, span in zip(days, spans, strict=True):
             seen = replace(
                 master.seen,
                 # Like Exchange's, the ids of occurrences follow from their dates.
                 event_id=EventId(f"{master.seen.event_id}-{day}"),
                 ical_uid=ICalUid(f"{master.seen.ical_uid}-{day}"),
-                span=span,
+                span=span or first,
                 series_master_id=master.seen.event_id,
-                original_start=span.start,
+                original_start=datetime.combine(
+                    day, first.start.astimezone(zone).time(), zone
+                ).astimezone(UTC),
             )
             self.outlook.events.append(
-                FakeEvent(seen, master.organizer, SessionId(""), master=master)
+                FakeEvent(
+                    seen,
+                    master.organizer,
+                    SessionId(""),
+                    master=master,
+                    ends_before_it_starts=span is None,
+                )
             )
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
-    ) -> list[CalendarEvent]:
+    ) -> list[Occurrence]:
         """Return the existing occurrences."""
         self.outlook.calls.append("instances")
         master = self._of(mailbox, master_id)
         return [
-            event.seen
+            UnreadableEvent(event.seen.event_id, event.seen.original_start)
+            if event.ends_before_it_starts
+            else event.seen
             for event in self.outlook.events
             if event.master is master and not event.is_gone and event.seen.span.overlaps(window)
         ]
@@ -237,7 +248,13 @@ class FakeCalendar:
     async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
         """Read the event."""
         self.outlook.calls.append("read")
-        return self._of(mailbox, event_id).seen
+        return self._read(mailbox, event_id)
+
+    def _read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
+        event = self._of(mailbox, event_id)
+        if event.ends_before_it_starts:
+            raise EventUnreadable("It ends before it starts.")
+        return event.seen
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
@@ -247,9 +264,9 @@ class FakeCalendar:
         answers: list[CalendarEvent | Exception] = []
         for mailbox, event_id in events:
             try:
-                answers.append(self._of(mailbox, event_id).seen)
-            except EventGone as gone:
-                answers.append(gone)
+                answers.append(self._read(mailbox, event_id))
+            except (EventGone, EventUnreadable) as error:
+                answers.append(error)
         return answers
 
     async def reschedule(
@@ -300,6 +317,7 @@ class FakeCalendar:
         reset = tuple(
             replace(a, response=AttendeeResponse(was_reset=True)) for a in event.seen.attendees
         )
+        event.ends_before_it_starts = False
         return self._write(event, replace(event.seen, span=span, attendees=reset))
 
     def answered(
@@ -349,3 +367,16 @@ class RefusingCalendar(FakeCalendar):
         """Refuse."""
         self.outlook.calls.append("create")
         raise CalendarRefused("no", code="ErrorAccessDenied", status=403)
+
+
+def _by_the_clock(first: TimeSpan, day: date, zone: tzinfo) -> TimeSpan | None:
+    """Return the occurrence of *day*: it has the local start and the local end of *first*.
+
+    None: it ends before it starts, as its start is in the hour that is skipped.
+    """
+    start, end = (each.astimezone(zone).replace(tzinfo=None) for each in (first.start, first.end))
+    wall = datetime.combine(day, start.time())
+    begins, ends = (
+        each.replace(tzinfo=zone).astimezone(UTC) for each in (wall, wall + (end - start))
+    )
+    return TimeSpan(begins, ends) if begins < ends else None

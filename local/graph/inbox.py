@@ -112,14 +112,18 @@ class Inbox:
             return
         if known.master and known.occurrence_on:
             known.master.exceptions[known.occurrence_on] = known
-        known.is_cancelled = True
-        known.show_as = "free"
-        known.mail_number = message.number
-        # Exchange writes it in the mailbox's language, by experience. No code may rely on the
-        # subject.
-        known.details.subject = f"Canceled: {known.details.subject}"
-        if message.comment:
-            known.details.body = exchange_html(message.comment, is_text=True)
+        # With a series its moved dates end, too.
+        for event in (known, *known.exceptions.values()):
+            if event.is_cancelled:
+                continue
+            event.is_cancelled = True
+            event.show_as = "free"
+            event.mail_number = message.number
+            # Exchange writes it in the mailbox's language, by experience. No code may rely on the
+            # subject.
+            event.details.subject = f"Canceled: {event.details.subject}"
+            if message.comment:
+                event.details.body = exchange_html(message.comment, is_text=True)
         self._store.changed(known, "updated")
 
     def _answered(self, mailbox: Mailbox, message: MeetingMessage) -> None:

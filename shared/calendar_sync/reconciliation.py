@@ -1,25 +1,24 @@
 """Reconciliation: reads upcoming sessions periodically, to find changes that push missed."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.sync import apply_event, locate, sync_attendee_mailboxes, sync_session
+from shared.calendar_sync.unreadable import due_item, mark_unreadable
 from shared.clock import Clock
 from shared.errors import (
     CalendarRefused,
     CalendarThrottled,
     CalendarUnavailable,
     EventGone,
+    EventUnreadable,
     MailboxUnusable,
     StaleRow,
 )
 from shared.ids import Mailbox
 from shared.jobs import (
-    DueItem,
     DueKind,
     DueStore,
     Job,
@@ -31,11 +30,9 @@ from shared.jobs import (
 )
 from shared.logs import log_event
 from shared.organizations.model import Organization
-from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.holding import find_session
 from shared.sessions.model import Cause, Session, SessionState
-from shared.sessions.outbox import Origin
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.reconciliation_schedule import next_reconciliation
 from shared.sessions.recovering import recover
@@ -43,7 +40,6 @@ from shared.sessions.recovering import recover
 if TYPE_CHECKING:
     from shared.ids import EventId
 
-_UNREADABLE_AGAIN: Final = timedelta(hours=6)
 _WAIT_SECONDS: Final = 30.0
 """The delay of a session if Graph throttles without a Retry-After."""
 
@@ -75,11 +71,11 @@ async def reconcile_batch(
     readable = _readable(sessions)
     results = await _read(readable, calendar=ports.calendar)
     for session, result in zip(readable, results, strict=True):
-        if isinstance(result, CalendarThrottled | CalendarUnavailable):
+        if isinstance(result, EventUnreadable | MailboxUnusable | CalendarRefused):
+            await mark_unreadable(session, result, Cause.RECONCILIATION, ports=ports)
+        elif isinstance(result, CalendarThrottled | CalendarUnavailable):
             late.append(session)
             wait_seconds = max(wait_seconds, result.retry_after_seconds or _WAIT_SECONDS)
-        elif isinstance(result, MailboxUnusable | CalendarRefused):
-            await _mark_unreadable(session, result, ports)
         elif isinstance(result, Exception) and not isinstance(result, EventGone):
             failures.append(result)
         else:
@@ -114,12 +110,10 @@ async def _reconcile_one(
         synced = await apply_event(session, event, organization, Cause.RECONCILIATION, ports=ports)
     except StaleRow:
         synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
+    except EventUnreadable as unreadable:
+        await mark_unreadable(session, unreadable, Cause.RECONCILIATION, ports=ports)
+        return False
     is_changed = synced.changed_at != session.changed_at
-    if synced.unreadable_since is not None:
-        changed_at = synced.next_changed_at(ports.clock.now())
-        readable = replace(synced, unreadable_since=None, changed_at=changed_at)
-        with suppress(StaleRow):  # another worker has just synced the row
-            synced = await reservations.save(ports.sessions, readable, Origin(Cause.RECONCILIATION))
     await _sync_holds_and_conflicts(synced, ports)
     await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
     return is_changed
@@ -157,30 +151,8 @@ async def _postpone(
     """
     if late:
         until = clock.now() + timedelta(seconds=seconds)
-        await due.put(postpone((_due_item(session, until) for session in late), until))
+        await due.put(postpone((due_item(session, until) for session in late), until))
         log_event("reconciliation.put_off", count=len(late), retry_after_ms=round(seconds * 1000))
-
-
-def _due_item(session: Session, due_at: datetime) -> DueItem:
-    return DueItem(
-        due_at, DueKind.RECONCILIATION, session.organization_id, session.organizer, session.id
-    )
-
-
-async def _mark_unreadable(session: Session, refused: Exception, ports: SessionPorts) -> None:
-    """Report once that a session cannot be read, and read it again after some hours.
-
-    An administrator has to act, so frequent retries would not help.
-    """
-    now = ports.clock.now()
-    if session.unreadable_since is None:
-        unreadable = replace(session, unreadable_since=now, changed_at=session.next_changed_at(now))
-        trouble = "mailbox_unusable" if isinstance(refused, MailboxUnusable) else "refused"
-        origin = Origin(Cause.RECONCILIATION, trouble=trouble)
-        with suppress(StaleRow):  # another worker has just written the row
-            await reservations.save(ports.sessions, unreadable, origin)
-    if session.span.end > now:
-        await ports.due.put([_due_item(session, now + _UNREADABLE_AGAIN)])
 
 
 def _readable(sessions: list[Session]) -> list[Session]:

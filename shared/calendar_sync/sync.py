@@ -7,15 +7,16 @@ from typing import Final
 
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.merge import merge
+from shared.calendar_sync.unreadable import mark_unreadable
 from shared.clock import Clock
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, StaleRow
+from shared.errors import EventGone, EventUnreadable, StaleRow
 from shared.ids import EventId, Mailbox
 from shared.jobs import DueItem
 from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
-from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import find_occurrence, list_instances, load_sessions
 from shared.sessions.outbox import Origin, differences
@@ -68,6 +69,8 @@ async def sync_session(
             event = await _read(session, calendar=ports.calendar)
             event = await locate(session, event, calendar=ports.calendar, sessions=ports.sessions)
             return await apply_event(session, event, organization, cause, ports=ports)
+        except EventUnreadable as unreadable:
+            return await mark_unreadable(session, unreadable, cause, ports=ports)
         except StaleRow:
             # Another worker wrote the row: this event may be older than the row now, so read again.
             session = await ports.sessions.get(session.organizer, session.id)
@@ -83,12 +86,14 @@ async def sync_series(
     """
     # The rows are always read before the events.
     known = await load_sessions(series, sessions=ports.sessions)
-    found = match_occurrences(
-        series.planned, known, await list_instances(series, calendar=ports.calendar)
-    )
+    found = match_occurrences(series, known, await list_instances(series, calendar=ports.calendar))
 
     async def one(session: Session) -> None:
         event = found.get(session.occurrence)
+        if isinstance(event, UnreadableEvent):
+            error = EventUnreadable("The date of the series cannot be read.")
+            await mark_unreadable(session, error, cause, ports=ports)
+            return
         if session.state is not SessionState.SCHEDULED or (
             event is None and _is_over(session, clock=ports.clock)
         ):
@@ -135,7 +140,7 @@ async def apply_event(
         return session
     # Graph answers 404 after a cancellation, a hard delete or a move to another calendar alike.
     gone = replace(session, state=SessionState.CANCELLED)
-    merged = merge(session, event) if event is not None else gone
+    merged = replace(merge(session, event), unreadable_since=None) if event else gone
     if merged == session:
         return session
     now = ports.clock.now()

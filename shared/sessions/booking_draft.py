@@ -12,19 +12,23 @@ from shared.pairings.model import Pairing
 from shared.sessions.calendar_events import EventDraft
 from shared.sessions.checking import Terms
 from shared.sessions.model import Attendee, OnlineMeeting, OnlineMeetingState, Session, SessionState
-from shared.sessions.recurrence import occurrence_spans
+from shared.sessions.recurrence import follows_pattern, occurrence_spans
 from shared.sessions.requests import BookingRequest, session_id_for
 from shared.sessions.series import Booking, PlannedDate, Series, occurrence_id
 from shared.timespan import TimeSpan
 
 
 def requested_spans(request: BookingRequest, terms: Terms) -> dict[int, TimeSpan]:
-    """Return the span of every date by its number. Raises Invalid: a date is beyond the horizon."""
+    """Return the span of every date by its number.
+
+    Raises Invalid: a date is beyond the horizon, or a series in Outlook cannot start like this.
+    """
     if request.repeat is None:
         return {0: request.span}
-    spans = occurrence_spans(
-        request.start, request.duration, zone_of(request.time_zone), request.repeat
-    )
+    zone = zone_of(request.time_zone)
+    spans = occurrence_spans(request.start, request.duration, zone, request.repeat)
+    if not follows_pattern(spans[0], request.start.astimezone(zone).time(), zone):
+        raise _starts_irregularly()
     inside = sum(span.start <= terms.rules.latest_start for span in spans)
     if inside < len(spans):
         raise Invalid(
@@ -75,11 +79,11 @@ def new_series(
     request: BookingRequest,
     planned: Sequence[PlannedDate],
 ) -> Series:
-    """Return the requested series, not stored yet."""
+    """Return the requested series, not stored yet. Raises Invalid: Outlook cannot have it."""
     repeat = request.repeat
     if repeat is None:
         raise ValueError("the request has no repetition")
-    return Series(
+    series = Series(
         id=SeriesId(session_id_for(caller, pairing.id, request.key)),
         organization_id=caller.organization.id,
         pairing_id=pairing.id,
@@ -94,6 +98,9 @@ def new_series(
         monthly_by=repeat.monthly_by,
         planned=tuple(planned),
     )
+    if series.recurring_dates[0].number in series.irregular:
+        raise _starts_irregularly()
+    return series
 
 
 def event_draft(pairing: Pairing, request: BookingRequest, booking: Booking) -> EventDraft:
@@ -117,6 +124,15 @@ def event_draft(pairing: Pairing, request: BookingRequest, booking: Booking) -> 
         session_id=SessionId(booking.series.id),
         span=inside[0].span,
         pattern=booking.series.pattern(inside[0], len(inside)),
+    )
+
+
+def _starts_irregularly() -> Invalid:
+    return Invalid(
+        "body.start",
+        "The clocks change during the first date, or its hour is skipped or occurs twice that"
+        " night. In Outlook all dates would get its local times, and so another length or hour."
+        " Start the series on another date, or at another time.",
     )
 
 

@@ -42,6 +42,16 @@ class CalendarAttendee:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableEvent:
+    """An event that Graph shows, and whose times or other parts cannot be read."""
+
+    event_id: EventId
+    original_start: datetime | None = None
+    """As of a `CalendarEvent`."""
+    span: None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CalendarEvent:
     """The organizer's copy of an event, as Graph returned it."""
 

@@ -45,23 +45,23 @@ async def create_event(
 async def apply_exceptions(
     acting: ActingUser, series: Series, *, calendar: Calendar
 ) -> dict[int, CalendarEvent]:
-    """Cancel the skipped dates in Outlook and reschedule the moved ones.
+    """Cancel the skipped dates in Outlook, and reschedule the moved and the irregular ones.
 
     Returns the known occurrences by number; an empty dict if the series has no exceptions, as then
     none was read.
     """
-    if all(p.outcome is Outcome.BOOKED for p in series.recurring_dates):
+    if all(p.outcome is Outcome.BOOKED for p in series.recurring_dates) and not series.irregular:
         return {}
     instances = await list_instances(series, calendar=calendar)
-    found = dict(match_occurrences(series.planned, [], instances))
+    found = dict(match_occurrences(series, [], instances))
     skipped = [p.number for p in series.planned if p.booked is None and p.number in found]
     if skipped:
         gone = [found.pop(number).event_id for number in skipped]
         raise_first_error(await calendar.cancel_many(acting, gone, ""))
     moved: Mapping[int, TimeSpan] = {
-        p.number: p.moved_to
+        p.number: p.booked
         for p in series.planned
-        if p.moved_to and p.number in found and found[p.number].span != p.moved_to
+        if p.booked and p.number in found and found[p.number].span != p.booked
     }
     if moved:
         events = [(found[number].event_id, span) for number, span in moved.items()]
@@ -69,7 +69,7 @@ async def apply_exceptions(
         raise_first_error(answers)
         results = zip(moved, answers, strict=True)
         found |= {number: event for number, event in results if isinstance(event, CalendarEvent)}
-    return found
+    return {n: event for n, event in found.items() if isinstance(event, CalendarEvent)}
 
 
 async def _create_otherwise(

@@ -51,11 +51,11 @@ async def move_series(
         raise_refusal(refused)
     # Occurrences of a moved series have new ids.
     instances = await list_instances(moved, calendar=ports.calendar)
-    found = match_occurrences(moved.planned, [], instances)
+    found = match_occurrences(moved, [], instances)
     recorded = await gather_limited(
-        save_rescheduled(s, found[s.occurrence], request.time_zone, ports=ports)
+        save_rescheduled(s, event, request.time_zone, ports=ports)
         for s in moving
-        if s.occurrence in found
+        if isinstance(event := found.get(s.occurrence), CalendarEvent)
     )
     await reservations.put_series(ports.sessions, moved)
     await schedule_follow_ups(recorded, caller.organization, series=moved, ports=ports)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from shared.availability.working_hours import zone_of
 from shared.errors import Invalid
 from shared.sessions.model import Session, SessionState
-from shared.sessions.recurrence import Frequency, shift_like
+from shared.sessions.recurrence import Frequency, follows_pattern, shift_like
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.scopes import ScopedSessions
 from shared.sessions.series import Series
@@ -63,12 +63,15 @@ def require_order(
         )
 
 
-def preserves_pattern(scoped: ScopedSessions, series: Series, moving: Sequence[Session]) -> bool:
+def preserves_pattern(
+    scoped: ScopedSessions, series: Series, moving: Sequence[Session], time_zone: str
+) -> bool:
     """Return whether moving the series itself leads to exactly the new times of *moving*.
 
-    Two conditions: *moving* has every date of the series, because a new pattern removes the
-    exceptions and so restores cancelled dates; and the new dates follow the same pattern, which
-    monthly dates do only if their days stay the same.
+    Three conditions: *moving* has every date of the series, because a new pattern removes the
+    exceptions and so restores cancelled dates; the new dates follow the same pattern, which monthly
+    dates do only if their days stay the same; and the clocks in *time_zone* do not change during
+    one of them.
 
     Source: https://learn.microsoft.com/graph/api/event-update
     """
@@ -81,6 +84,8 @@ def preserves_pattern(scoped: ScopedSessions, series: Series, moving: Sequence[S
         since = by_number[session.occurrence].span.start.astimezone(zone).date()
         return to.start.astimezone(zone).date() - since
 
-    return is_whole and (
-        series.frequency is not Frequency.MONTHLY or not any(days(s) for s in moving)
-    )
+    keeps_days = series.frequency is not Frequency.MONTHLY or not any(days(s) for s in moving)
+    to_zone = zone_of(time_zone)
+    spans = [s.pending_span or s.span for s in moving]
+    wall = spans[0].start.astimezone(to_zone).time()
+    return is_whole and keeps_days and all(follows_pattern(s, wall, to_zone) for s in spans)

@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import Final
 
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, NotFound, StaleRow
+from shared.errors import EventGone, EventUnreadable, NotFound, StaleRow
 from shared.ids import Mailbox, SessionId
 from shared.sessions import reservations
-from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.model import Session
 from shared.sessions.ports import Calendar, SessionStore
-from shared.sessions.series import Series, match_occurrences
+from shared.sessions.series import Occurrence, Series, match_occurrences
 from shared.timespan import TimeSpan
 
 _SEARCH_MARGIN: Final = timedelta(days=180)
@@ -32,7 +32,7 @@ async def load_sessions(series: Series, *, sessions: SessionStore) -> list[Sessi
     return [session for session in found if session is not None]
 
 
-async def list_instances(series: Series, *, calendar: Calendar) -> list[CalendarEvent]:
+async def list_instances(series: Series, *, calendar: Calendar) -> list[Occurrence]:
     """Return the occurrences of *series* in Outlook; an empty list if the series is gone."""
     if series.event_id is None:
         return []
@@ -58,12 +58,14 @@ async def ensure_event_id(
     if series is None:
         return session
     event = match_occurrences(
-        series.planned, [session], await list_instances(series, calendar=calendar)
+        series, [session], await list_instances(series, calendar=calendar)
     ).get(session.occurrence)
     if event is None:
         return session
     # Without the etag: this version's answers are not merged, so a later sync must not skip it.
-    learned = replace(session, event_id=event.event_id, ical_uid=event.ical_uid)
+    learned = replace(session, event_id=event.event_id)
+    if isinstance(event, CalendarEvent):
+        learned = replace(learned, ical_uid=event.ical_uid)
     try:
         return await reservations.save(sessions, learned)
     except StaleRow:
@@ -75,14 +77,17 @@ async def find_occurrence(
 ) -> CalendarEvent | None:
     """Find the occurrence of *session* in its series: a moved series has new occurrence ids.
 
-    None: Outlook does not show the date any more.
+    None: Outlook does not show the date any more. Raises EventUnreadable.
     """
     series = await _series(session.organizer, session, sessions)
     if series is None:
         return None
     known = await load_sessions(series, sessions=sessions)
     instances = await list_instances(series, calendar=calendar)
-    return match_occurrences(series.planned, known, instances).get(session.occurrence)
+    found = match_occurrences(series, known, instances).get(session.occurrence)
+    if isinstance(found, UnreadableEvent):
+        raise EventUnreadable("The date of the series cannot be read.")
+    return found
 
 
 async def _series(mailbox: Mailbox, session: Session, sessions: SessionStore) -> Series | None:

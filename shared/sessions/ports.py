@@ -15,7 +15,7 @@ from shared.sessions.calendar_events import CalendarEvent, EventDraft
 from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
 from shared.sessions.model import Hold, ResponseState, Session
 from shared.sessions.recurrence import Pattern
-from shared.sessions.series import Series
+from shared.sessions.series import Occurrence, Series
 from shared.timespan import TimeSpan
 
 
@@ -110,7 +110,7 @@ class Calendar(Protocol):
         ...
 
     async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
-        """Read one event with the app's own identity. Raises EventGone."""
+        """Read one event with the app's own identity. Raises EventGone, EventUnreadable."""
         ...
 
     async def read_many(
@@ -136,7 +136,7 @@ class Calendar(Protocol):
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
-    ) -> list[CalendarEvent]:
+    ) -> list[Occurrence]:
         """Return the occurrences of a series in *window*, read with the app's own identity.
 
         Sends one request per hundred occurrences. Raises EventGone if the series is gone.

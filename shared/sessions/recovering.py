@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from shared.clock import Clock
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, StaleRow
+from shared.errors import EventGone, EventUnreadable, StaleRow
 from shared.ids import SeriesId, SessionId
 from shared.jobs import Job, JobKind
 from shared.logs import log_event, log_warning
 from shared.organizations.model import Organization
 from shared.sessions import reservations
-from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.holding import (
     find_session,
     is_abandoned,
@@ -34,6 +34,7 @@ from shared.sessions.recording import (
 )
 from shared.sessions.series import (
     Booking,
+    Occurrence,
     Outcome,
     PlannedDate,
     Series,
@@ -84,14 +85,14 @@ async def recover_change(
     undone: its request may still be running, and has a recovery job of its own. *releases* False:
     nothing is undone, because the caller is about to repeat the change.
     """
-    now, instances = ports.clock.now(), list[CalendarEvent]()
-    found: Mapping[int, CalendarEvent]
+    now, instances = ports.clock.now(), list[Occurrence]()
+    found: Mapping[int, Occurrence]
     if series is None:
         (session,) = sessions
         found = await _read_event(session, calendar=ports.calendar)
     else:
         instances = await list_instances(series, calendar=ports.calendar)
-        found = match_occurrences(series.planned, sessions, instances)
+        found = match_occurrences(series, sessions, instances)
         # A series can lose its past dates in Outlook: a past session without an event stays as is.
         sessions = [s for s in sessions if s.span.end > now or s.pending_span]
     recovered = await gather_limited(
@@ -121,13 +122,12 @@ async def _recover_series_booking(
         # Rows are stored before the event is created: a concurrent attempt is running right now.
         log_warning("series.finished", session_id=series.id, count=0)
         return
-    found = match_occurrences(
-        series.planned, known, await list_instances(series, calendar=ports.calendar)
-    )
+    found = match_occurrences(series, known, await list_instances(series, calendar=ports.calendar))
+    readable = {n: event for n, event in found.items() if isinstance(event, CalendarEvent)}
     rows = {session.occurrence: session for session in known}
-    for number in found.keys() - rows.keys():
+    for number in readable.keys() - rows.keys():
         rows[number] = await _adopt_occurrence(
-            known[0], number, found[number], sessions=ports.sessions, clock=ports.clock
+            known[0], number, readable[number], sessions=ports.sessions, clock=ports.clock
         )
     for number in rows.keys() - found.keys():
         missing = rows.pop(number)
@@ -137,7 +137,7 @@ async def _recover_series_booking(
     booking = Booking(
         tuple(rows[number] for number in sorted(rows)), replace(series, planned=planned)
     )
-    await confirm_booking(booking, master, found, organization, ports=ports)
+    await confirm_booking(booking, master, readable, organization, ports=ports)
     log_event("series.finished", session_id=series.id, count=len(rows))
 
 
@@ -153,25 +153,27 @@ async def _recover_booking(
     log_event("booking.finished", session_id=session.id)
 
 
-async def _read_event(session: Session, *, calendar: Calendar) -> dict[int, CalendarEvent]:
+async def _read_event(session: Session, *, calendar: Calendar) -> dict[int, Occurrence]:
     if session.event_id is None:
         raise ValueError("the session has no event id")
     try:
         event = await calendar.read(session.organizer, session.event_id)
     except EventGone:
         return {}
+    except EventUnreadable:
+        return {session.occurrence: UnreadableEvent(session.event_id)}
     return {session.occurrence: event}
 
 
 async def _recover_one(
-    session: Session, event: CalendarEvent | None, *, releases: bool, ports: SessionPorts
+    session: Session, event: Occurrence | None, *, releases: bool, ports: SessionPorts
 ) -> Session:
     """Bring one session in line with its *event*, None if Outlook does not show it."""
     if session.state is not SessionState.SCHEDULED:
         return session
     if event is None:
         return await save_cancelled(session, Cause.RECONCILIATION, ports=ports)
-    if session.pending_span is None:
+    if session.pending_span is None or isinstance(event, UnreadableEvent):
         return session
     if event.span == session.pending_span:
         return await save_rescheduled(session, event, session.time_zone, ports=ports)
@@ -184,7 +186,7 @@ async def _recover_one(
 async def _update_planned_dates(
     series: Series,
     dates: Sequence[Session],
-    instances: Sequence[CalendarEvent],
+    instances: Sequence[Occurrence],
     *,
     sessions: SessionStore,
 ) -> None:
@@ -231,7 +233,7 @@ async def _adopt_occurrence(
         return await sessions.get(session.organizer, session.id)
 
 
-def _plan_as_created(planned: PlannedDate, event: CalendarEvent | None) -> PlannedDate:
+def _plan_as_created(planned: PlannedDate, event: Occurrence | None) -> PlannedDate:
     """Return *planned* with the outcome that Outlook shows: *event*, or None for a missing one."""
     if event is None:
         return replace(planned, outcome=Outcome.SKIPPED, moved_to=None)

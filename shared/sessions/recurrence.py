@@ -8,7 +8,7 @@ the first is used. A month without the requested day uses its last day, as Outlo
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from itertools import count
 from typing import Final
@@ -120,6 +120,18 @@ def at_local_time(day: date, clock: datetime, zone: tzinfo) -> datetime:
     return wall.astimezone(UTC)
 
 
+def follows_pattern(span: TimeSpan, wall: time, zone: tzinfo) -> bool:
+    """Return whether *span* is what a series in Outlook that starts at *wall* has on its day.
+
+    A series has one local start and one local end for all dates. So a date has another length if
+    the clocks change during it. If its local start or end is skipped or occurs twice, what Outlook
+    shows is not documented; the answer is False then.
+    """
+    start = datetime.combine(span.start.astimezone(zone).date(), wall)
+    ends = _once(start, zone), _once(start + span.duration, zone)
+    return ends == (span.start, span.end)
+
+
 def shift_like(span: TimeSpan, moved_from: datetime, moved_to: TimeSpan, zone: tzinfo) -> TimeSpan:
     """Return *span* moved by as many days as *moved_from*, to the local time of *moved_to*."""
     to = moved_to.start.astimezone(zone)
@@ -146,6 +158,12 @@ def cover_with_windows(spans: Sequence[TimeSpan], longest: timedelta) -> list[Ti
 
 
 _SLACK_BEFORE, _SLACK_AFTER = timedelta(days=3), timedelta(days=4)
+
+
+def _once(wall: datetime, zone: tzinfo) -> datetime | None:
+    """Return the instant at which clocks in *zone* show *wall*; None: never, or twice."""
+    first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return first if first == second else None
 
 
 def _candidates(first: date, repeat: Repeat) -> Iterator[date]:

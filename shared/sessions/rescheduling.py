@@ -109,7 +109,9 @@ async def _reschedule(
     if scoped.series is None and (not changeable or scoped.named.event_id is None):
         raise _event_missing(scoped.named)
     moving = await _hold(caller, pairing, scoped, changeable, spans, terms, ports)
-    if scoped.series is not None and preserves_pattern(scoped, scoped.series, moving):
+    if scoped.series is not None and preserves_pattern(
+        scoped, scoped.series, moving, request.time_zone
+    ):
         return await move_series(caller, scoped.series, moving, request, ports)
     return await move_each(caller, scoped, moving, request, ports)
 

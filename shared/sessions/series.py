@@ -1,16 +1,22 @@
 """A series: a recurring booking, with the plan and the outcome of each date. Pure."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from shared.availability.working_hours import zone_of
 from shared.ids import EventId, Mailbox, OrganizationId, PairingId, SeriesId, SessionId
-from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.model import Session, SessionState
-from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
+from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern, follows_pattern
 from shared.timespan import TimeSpan
+
+Occurrence = CalendarEvent | UnreadableEvent
+"""An event of a series in Outlook, as far as it can be read."""
+_UNKNOWN: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
 
 
 class OnConflict(StrEnum):
@@ -105,6 +111,18 @@ class Series:
         return tuple(p for p in self.planned if numbers[0] <= p.number <= numbers[-1])
 
     @property
+    def irregular(self) -> frozenset[int]:
+        """Return the numbers of the dates that the event's recurrence does not express.
+
+        Each is an exception in Outlook: the clocks change during it or at one of its ends.
+        """
+        zone = zone_of(self.time_zone)
+        wall = self.planned[0].span.start.astimezone(zone).time()
+        return frozenset(
+            p.number for p in self.recurring_dates if not follows_pattern(p.span, wall, zone)
+        )
+
+    @property
     def conflicts(self) -> tuple[PlannedDate, ...]:
         """Return the dates that were not free."""
         return tuple(p for p in self.planned if p.outcome is not Outcome.BOOKED)
@@ -146,21 +164,29 @@ def occurrence_id(series_id: SeriesId, number: int) -> SessionId:
 
 
 def match_occurrences(
-    planned: Iterable[PlannedDate], sessions: Sequence[Session], instances: Sequence[CalendarEvent]
-) -> Mapping[int, CalendarEvent]:
-    """Return the event of each number among a series' *instances* in Outlook.
+    series: Series, sessions: Sequence[Session], instances: Sequence[Occurrence]
+) -> Mapping[int, Occurrence]:
+    """Return the event of each number among the *instances* of *series* in Outlook.
 
-    Matched by event id first, then by the original start in the pattern. The remaining events, as
-    after a move of the whole series, are matched in the order of time.
+    Matched by event id first, then by the original start in the pattern; of an irregular date by
+    its day. The remaining events, as after a move of the whole series, are matched in the order of
+    time.
     """
-    left = {event.event_id: event for event in sorted(instances, key=lambda event: event.span)}
-    found: dict[int, CalendarEvent] = {}
+    left = {event.event_id: event for event in sorted(instances, key=_begins)}
+    found: dict[int, Occurrence] = {}
     for session in sessions:
         if session.event_id in left:
             found[session.occurrence] = left.pop(session.event_id)
-    by_start = {p.span.start: p.number for p in planned}
+    zone, irregular = zone_of(series.time_zone), series.irregular
+    by_start: dict[datetime | date, int] = {p.span.start: p.number for p in series.planned}
+    by_start |= {
+        p.span.start.astimezone(zone).date(): p.number
+        for p in series.planned
+        if p.number in irregular
+    }
     for event in list(left.values()):
-        number = by_start.get(event.original_start or event.span.start)
+        begins = _begins(event)
+        number = by_start.get(begins, by_start.get(begins.astimezone(zone).date()))
         if number is not None and number not in found:
             found[number] = left.pop(event.event_id)
     missing = sorted(
@@ -169,3 +195,8 @@ def match_occurrences(
         if s.occurrence not in found and s.state is not SessionState.CANCELLED
     )
     return found | dict(zip(missing, left.values(), strict=False))
+
+
+def _begins(event: Occurrence) -> datetime:
+    """Return the start of *event* by the pattern, or its own; the end of time without either."""
+    return event.original_start or (event.span.start if event.span else _UNKNOWN)

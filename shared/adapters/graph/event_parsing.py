@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.adapters.graph.times import NEVER, read_instant, read_span
-from shared.errors import CalendarUnavailable
+from shared.errors import CalendarUnavailable, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
-from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent
+from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, UnreadableEvent
 from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState
 
 _MEETINGS: Final = {
@@ -29,7 +29,8 @@ def parse_event(
     """Parse the organizer's copy of an event; the organizer is not among its attendees.
 
     Raises:
-        CalendarUnavailable: the answer lacks a property that every event has.
+        EventUnreadable: the answer lacks a property that every event has, or its times cannot be
+            read.
     """
     try:
         organizer = _address(payload.get("organizer") or {})
@@ -52,8 +53,26 @@ def parse_event(
             series_master_id=EventId(m) if (m := payload.get("seriesMasterId")) else None,
             original_start=read_instant(payload.get("originalStart")),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CalendarUnavailable("Graph's answer lacks a part of the event.") from error
+    except (CalendarUnavailable, KeyError, TypeError, AttributeError) as error:
+        raise EventUnreadable("Graph's answer about the event cannot be read.") from error
+
+
+def parse_instance(payload: Mapping[str, Any]) -> CalendarEvent | UnreadableEvent:
+    """Parse an occurrence of a series; one that cannot be read does not spoil the others.
+
+    Raises:
+        EventUnreadable: it has no id.
+    """
+    try:
+        return parse_event(payload)
+    except EventUnreadable:
+        if not isinstance(payload, Mapping) or not isinstance(payload.get("id"), str):
+            raise
+        try:
+            original_start = read_instant(payload.get("originalStart"))
+        except CalendarUnavailable:
+            original_start = None
+        return UnreadableEvent(EventId(payload["id"]), original_start)
 
 
 def _provider(payload: Mapping[str, Any]) -> MeetingProvider | None:

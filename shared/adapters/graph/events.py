@@ -14,7 +14,7 @@ from msgraph.generated.users.item.events.item.event_item_request_builder import 
 
 from shared.adapters.graph.batch import send_batch, send_in_batches
 from shared.adapters.graph.client import GraphClient, GraphSession
-from shared.adapters.graph.event_parsing import parse_event
+from shared.adapters.graph.event_parsing import parse_event, parse_instance
 from shared.adapters.graph.event_requests import (
     SELECT,
     batched_read_request,
@@ -40,6 +40,7 @@ from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
 from shared.sessions.model import ResponseState, Session
 from shared.sessions.recurrence import Pattern
+from shared.sessions.series import Occurrence
 from shared.timespan import TimeSpan
 
 OFFER_KEPT_SECONDS: Final = 3600.0
@@ -134,14 +135,14 @@ class GraphCalendar:
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
-    ) -> list[CalendarEvent]:
+    ) -> list[Occurrence]:
         """Return the occurrences of a series in *window*, by the app's own identity."""
         graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
         request = list_instances_request(graph, master_id, window)
-        events: list[CalendarEvent] = []
+        events: list[Occurrence] = []
         while True:
             payload = (await graph.call(request, repeatable=True)).json()
-            events += [parse_event(event) for event in payload.get("value") or ()]
+            events += [parse_instance(event) for event in payload.get("value") or ()]
             next_link = payload.get("@odata.nextLink")
             if not next_link:
                 return events

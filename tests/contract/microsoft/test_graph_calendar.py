@@ -1,7 +1,8 @@
 """Our events in Outlook, from booking to cancelling, on the simulated Graph."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from shared.errors import (
     CalendarUnavailable,
     ConsentMissing,
     EventGone,
+    EventUnreadable,
     MailboxUnusable,
 )
 from shared.ids import EventId, OrganizationId, PairingId, SessionId, SubscriptionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.calendar_events import CalendarEvent, EventDraft
+from shared.sessions.calendar_events import CalendarEvent, EventDraft, UnreadableEvent
 from shared.sessions.model import Attendee, ResponseState, Session, SessionState
+from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 from shared.timespan import TimeSpan
 from shared.wiring import Wiring
 from tests.contract.microsoft.conftest import Microsoft
@@ -159,6 +162,51 @@ async def test_many_in_one_request(microsoft: Microsoft, wired: Wiring) -> None:
     assert first.event_id == seen.event_id
     assert isinstance(gone, EventGone)
     assert len([r for r in microsoft.graph.requests.entries if not r.in_batch]) == 1
+
+
+async def test_a_date_that_ends_before_it_starts_does_not_spoil_the_others(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    """A weekly series from 02:45 to 03:15 in Berlin, over the night in which 02:45 is skipped."""
+    calendar, ada = wired.calendar, microsoft.mailbox("ada")
+    first = TimeSpan.lasting(datetime(2028, 3, 19, 1, 45, tzinfo=UTC), timedelta(minutes=30))
+    pattern = Pattern(
+        Frequency.WEEKLY,
+        MonthlyBy.DAY_OF_MONTH,
+        anchor=date(2028, 3, 19),
+        first_on=date(2028, 3, 19),
+        count=3,
+    )
+    master = await calendar.create(
+        microsoft.acting("ada"), a_draft(microsoft, span=first, pattern=pattern)
+    )
+    window = TimeSpan.lasting(first.start - timedelta(days=30), timedelta(days=90))
+    before, odd, after = await calendar.instances(ada, master.event_id, window)
+    assert isinstance(odd, UnreadableEvent)
+    assert odd.original_start == datetime(2028, 3, 26, 1, 45, tzinfo=UTC)
+    assert before.span == first
+    assert after.span == TimeSpan.lasting(
+        datetime(2028, 4, 2, 0, 45, tzinfo=UTC), timedelta(minutes=30)
+    )
+    for read in (
+        calendar.read(ada, odd.event_id),
+        _only(calendar.read_many([(ada, odd.event_id)])),
+    ):
+        with pytest.raises(EventUnreadable):
+            await read
+    span = TimeSpan.lasting(odd.original_start, timedelta(minutes=30))
+    (moved,) = await calendar.reschedule_many(
+        microsoft.acting("ada"), [(odd.event_id, span)], "Europe/Berlin"
+    )
+    assert isinstance(moved, CalendarEvent)
+    assert moved.span == span
+
+
+async def _only(reading: Awaitable[list[CalendarEvent | Exception]]) -> CalendarEvent:
+    (found,) = await reading
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 async def test_a_throttled_part_is_told_with_its_wait(microsoft: Microsoft, wired: Wiring) -> None:

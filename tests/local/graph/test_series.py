@@ -280,6 +280,13 @@ async def test_notification_names_master_or_occurrence(
 async def test_deleting_the_series_ends_it_everywhere(graph: Graph) -> None:
     master = await a_series(graph)
     await graph.simulator.settle()
+    second = (await instances(graph, master))[1]
+    times = {
+        "start": {"dateTime": "2026-03-11T12:00:00", "timeZone": "UTC"},
+        "end": {"dateTime": "2026-03-11T13:00:00", "timeZone": "UTC"},
+    }
+    await graph.call("PATCH", f"/me/events/{second['id']}", times, expect=200)
+    await graph.simulator.settle()
     await graph.call("DELETE", f"/me/events/{master['id']}", expect=204)
     await graph.simulator.settle()
     viewed = await graph.call("GET", f"/me/calendarView?{ALL}", who="bob", expect=200)

@@ -24,7 +24,7 @@ from shared.sessions.model import HOLD_TTL, Hold, Session
 from shared.sessions.recurrence import Frequency, Pattern, Repeat
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
-from shared.sessions.series import OnConflict, Scope
+from shared.sessions.series import Occurrence, OnConflict, Scope
 from shared.timespan import TimeSpan
 from tests.builders import a_session_id, a_span, at
 from tests.fake_outlook import FakeCalendar
@@ -57,7 +57,7 @@ class UnkindCalendar(FakeCalendar):
 
     async def instances(
         self, mailbox: Mailbox, master_id: EventId, window: TimeSpan
-    ) -> list[CalendarEvent]:
+    ) -> list[Occurrence]:
         """Return the occurrences, or raise *reading*."""
         if self.reading:
             raise self.reading

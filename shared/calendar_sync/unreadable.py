@@ -1,0 +1,46 @@
+"""Sessions whose events cannot be read: reported once, and read again after some hours."""
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.errors import EventUnreadable, MailboxUnusable, StaleRow
+from shared.jobs import DueItem, DueKind
+from shared.sessions import reservations
+from shared.sessions.model import Cause, Session
+from shared.sessions.outbox import Origin
+from shared.sessions.ports import SessionPorts
+
+_UNREADABLE_AGAIN: Final = timedelta(hours=6)
+
+
+async def mark_unreadable(
+    session: Session, error: Exception, cause: Cause, *, ports: SessionPorts
+) -> Session:
+    """Report once that a session cannot be read, and read it again after some hours.
+
+    Somebody has to act, so frequent retries would not help.
+    """
+    now = ports.clock.now()
+    if session.unreadable_since is None:
+        unreadable = replace(session, unreadable_since=now, changed_at=session.next_changed_at(now))
+        origin = Origin(cause, trouble=_trouble(error))
+        with suppress(StaleRow):  # another worker has just written the row
+            session = await reservations.save(ports.sessions, unreadable, origin)
+    if session.span.end > now:
+        await ports.due.put([due_item(session, now + _UNREADABLE_AGAIN)])
+    return session
+
+
+def due_item(session: Session, due_at: datetime) -> DueItem:
+    """Return the item by which *session* is reconciled at *due_at*."""
+    return DueItem(
+        due_at, DueKind.RECONCILIATION, session.organization_id, session.organizer, session.id
+    )
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, MailboxUnusable):
+        return "mailbox_unusable"
+    return "event_unreadable" if isinstance(error, EventUnreadable) else "refused"
