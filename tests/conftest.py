@@ -7,6 +7,8 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.today import begin
+
 # When it is imported, jsonschema compiles 39 grammars for the formats `iri` and `iri-reference`:
 # 1.7 s of every test process. No description of ours or Graph's has these formats.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
@@ -19,6 +21,11 @@ settings.load_profile("any machine")
 
 ALLOWED_SKIPS: Final = ("the offline Bicep checker is not at hand",)
 """The allowed reasons for a skip. Any other skip is a failure, so that none is missed."""
+
+
+def pytest_runtest_setup() -> None:
+    """Note the day on which the test begins."""
+    begin()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -98,6 +98,7 @@ def _run(moment: Moment, zone: str, library: Path, pytest: Sequence[str]) -> tup
             **os.environ,
             "TZ": zone,
             "LD_PRELOAD": str(library),
+            "PYTHONPATH": str(Path(__file__).parent / "under_faketime"),
             "FAKETIME": f"{offset:+d}s",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",

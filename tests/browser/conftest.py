@@ -26,6 +26,7 @@ from local.page import configured_page, is_built
 from local.seed_storage import enrol
 from local.serving import Address, take_address
 from tests.e2e.conftest import settings_in_process
+from tests.today import today
 
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 """The default time zone of the people in tests, and of their browsers."""
@@ -168,8 +169,7 @@ def next_monday(zone: ZoneInfo = BERLIN) -> datetime:
 
     On a Sunday evening zones differ: Tokyo is already in the next week, Berlin is not.
     """
-    today = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=7 - today.weekday())
+    return today(zone=zone) + timedelta(days=7 - today(zone=zone).weekday())
 
 
 async def sign_in(page: Page, who: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.e2e.conftest import AppUnderTest
+from tests.today import today
 
 _NUMBERS = count(1)
 _PATH = "pairings/ada-ben/sessions"
@@ -17,8 +18,7 @@ _PATH = "pairings/ada-ben/sessions"
 
 def saturday(hour: int = 10) -> datetime:
     """Return an hour of next Saturday, when all seeded people are free."""
-    today = datetime.now(UTC).replace(hour=hour, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=(5 - today.weekday()) % 7 or 7)
+    return today(hour) + timedelta(days=(5 - today().weekday()) % 7 or 7)
 
 
 def text(at: datetime) -> str:

@@ -3,10 +3,11 @@
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from tests.e2e.conftest import AppUnderTest
+from tests.today import today
 
 Counts = dict[str, int]
 
@@ -103,7 +104,7 @@ async def test_the_table_of_calls(stage: AppUnderTest) -> None:
 
 async def test_a_series_of_twelve_is_checked_in_two_and_created_in_one(stage: AppUnderTest) -> None:
     # Twelve weeks from tomorrow are within the default horizon of 90 days.
-    start = (datetime.now(UTC) + timedelta(days=1)).replace(hour=20, minute=0, second=0)
+    start = today(20) + timedelta(days=1)
 
     async def series() -> Any:
         reply = await stage.call(
@@ -111,7 +112,7 @@ async def test_a_series_of_twelve_is_checked_in_two_and_created_in_one(stage: Ap
             "POST",
             "pairings/ada-ben/sessions",
             json={
-                "start": start.replace(microsecond=0).isoformat(),
+                "start": start.isoformat(),
                 "duration_minutes": 30,
                 "time_zone": "Europe/Berlin",
                 "repeat": {"frequency": "weekly", "count": 12},

@@ -8,6 +8,7 @@ from local.graph.faults import FaultRule
 from local.world import MailboxKind
 from shared.jobs import DueKind
 from tests.e2e.conftest import AppUnderTest, wiring_of
+from tests.today import today
 
 
 async def shown(stage: AppUnderTest, session: Any, who: str = "ben") -> Any:
@@ -28,8 +29,7 @@ async def booked(stage: AppUnderTest) -> Any:
 
 def evening(days: int = 3) -> datetime:
     """Return eight in the evening, UTC, some days from now, when all seeded people are free."""
-    today = datetime.now(UTC).replace(hour=20, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=days)
+    return today(20) + timedelta(days=days)
 
 
 def z(at: datetime) -> str:

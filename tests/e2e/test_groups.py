@@ -1,9 +1,10 @@
 """Pairings of up to twenty: required participants, optional ones, and their responses."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.e2e.conftest import AppUnderTest
+from tests.today import today
 
 REQUIRED = ("ada", "ben", "priya", "misaki")
 GUESTS = 15
@@ -32,8 +33,7 @@ async def put_team(stage: AppUnderTest, guests: int = GUESTS) -> Any:
 
 
 def saturday(hour: int) -> datetime:
-    today = datetime.now(UTC).replace(hour=hour, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=(5 - today.weekday()) % 7 or 7)
+    return today(hour) + timedelta(days=(5 - today().weekday()) % 7 or 7)
 
 
 async def book(stage: AppUnderTest, key: str, **changes: Any) -> Any:

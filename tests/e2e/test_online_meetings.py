@@ -1,7 +1,7 @@
 """Online meetings over HTTP: every request with every kind of calendar, late and missing links."""
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from shared.sessions.model import (
 )
 from tests.e2e.conftest import AppUnderTest
 from tests.sync_testbed import SyncTestbed, a_rig
+from tests.today import today
 
 CASES: tuple[tuple[str, str, dict[str, Any], bool, str, tuple[Any, ...]], ...] = (
     # who, pairing, switches, has Teams, wanted → state, provider, reason
@@ -87,8 +88,7 @@ async def test_every_requested_meeting_is_made_or_its_substitute_is_explained(
 
 async def booked(stage: AppUnderTest, who: str, pairing: str, wanted: str, hour: int) -> Any:
     """Book next Saturday, when all seeded people are free."""
-    today = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    saturday = today + timedelta(days=(5 - today.weekday()) % 7 or 7)
+    saturday = today() + timedelta(days=(5 - today().weekday()) % 7 or 7)
     body = {
         "start": saturday.replace(hour=hour).isoformat(),
         "duration_minutes": 30,

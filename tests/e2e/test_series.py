@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.e2e.conftest import AppUnderTest
+from tests.today import today
 
 BERLIN = ZoneInfo("Europe/Berlin")
 WEEK = timedelta(weeks=1)
@@ -13,8 +14,8 @@ WEEK = timedelta(weeks=1)
 
 def evening(weeks: int = 0, hour: int = 21) -> datetime:
     """Return an evening when all seeded people are free, *weeks* from next Tuesday."""
-    today = datetime.now(BERLIN).date()
-    tuesday = today + timedelta(days=(1 - today.weekday()) % 7 + 7, weeks=weeks)
+    day = today(zone=BERLIN).date()
+    tuesday = day + timedelta(days=(1 - day.weekday()) % 7 + 7, weeks=weeks)
     return datetime(tuesday.year, tuesday.month, tuesday.day, hour, tzinfo=BERLIN).astimezone(UTC)
 
 

@@ -1,18 +1,18 @@
 """Unknown is not free: the unreadable calendars, the reasons, and the effect on slots."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from local.graph.switches import BehaviorFlags
 from tests.e2e.conftest import AppUnderTest
+from tests.today import today
 
 
 def next_monday() -> datetime:
     """Return the midnight before next Monday, in UTC."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=7 - today.weekday())
+    return today() + timedelta(days=7 - today().weekday())
 
 
 async def asked(stage: AppUnderTest, pairing: str, who: str, **query: str) -> Any:

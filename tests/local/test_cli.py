@@ -159,13 +159,8 @@ async def curl(environment: dict[str, str], url: str, who: str) -> dict[str, Any
     """Run the printed example."""
     folder = environment["LOCAL_CLOUD_FOLDER"]
     _, token, _ = await ran(environment, "token", who)
-    process = await asyncio.create_subprocess_exec(
-        *("curl", "--silent", "--show-error", "--cacert", f"{folder}/ca.pem"),
-        *("-H", f"Authorization: Bearer {token.strip()}", url),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
-    answer: dict[str, Any] = json.loads(out)
+    command = f"curl -sS --cacert '{folder}/ca.pem' -H 'Authorization: Bearer {token.strip()}'"
+    answer: dict[str, Any] = await answered(environment, f"{command} '{url}'")
     return answer
 
 

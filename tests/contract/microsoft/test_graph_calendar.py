@@ -28,14 +28,14 @@ from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern
 from shared.timespan import TimeSpan
 from shared.wiring import Wiring
 from tests.contract.microsoft.conftest import Microsoft
+from tests.today import today
 
 BEHAVIOURS: tuple[Behaviour, ...] = ("status", "reset")
 
 
 def next_week(hour: int = 9) -> TimeSpan:
     """Return the span of one hour on the day a week from now."""
-    day = datetime.now(UTC).replace(hour=hour, minute=0, second=0, microsecond=0)
-    return TimeSpan.lasting(day + timedelta(days=7), timedelta(hours=1))
+    return TimeSpan.lasting(today(hour) + timedelta(days=7), timedelta(hours=1))
 
 
 def a_draft(microsoft: Microsoft, **changes: Any) -> EventDraft:
