@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import azure.functions as func
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -178,6 +179,8 @@ def _adapter(model: type[BaseModel]) -> TypeAdapter[Any]:
 
 def parse_query(req: func.HttpRequest, model: type[M]) -> M:
     """Parse the query into *model*. Raises InvalidFields."""
+    if model.model_config.get("extra") == "forbid":
+        _refuse_empty(req)
     try:
         parsed: M = _adapter(model).validate_python(dict(req.params))
     except ValidationError as error:
@@ -238,6 +241,17 @@ def ensure_match(req: func.HttpRequest, *etags: str) -> None:
         raise Invalid("header.If-Match", "is needed: the ETag of what you saw, or *")
     if wanted.strip() != "*" and _etags(wanted).isdisjoint(etags):
         raise PreconditionFailed("It changed since you read it.")
+
+
+def _refuse_empty(req: func.HttpRequest) -> None:
+    """Raise InvalidFields if a parameter is empty; the host leaves those out of `params`."""
+    sent = parse_qsl(urlsplit(req.url).query, keep_blank_values=True)
+    empty = dict.fromkeys(_field_name(name) for name, value in sent if not value)
+    if empty:
+        message = "is empty: give it a value, or leave it out"
+        raise InvalidFields(
+            [{"field": f"query.{n}", "message": message} for n in list(empty)[:_MAX_ERRORS]]
+        )
 
 
 def _raise_invalid(error: ValidationError, where: str) -> NoReturn:

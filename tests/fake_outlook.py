@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, tzinfo
 
-from shared.availability.model import SLOT_GRID, Schedule, Unknown
+from shared.availability.model import MAX_WINDOW, SLOT_GRID, Schedule, Unknown
 from shared.availability.working_hours import zone_of
 from shared.errors import CalendarRefused, EventGone, EventUnreadable
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
@@ -55,6 +55,8 @@ class FakeOutlook:
     calls: list[str] = field(default_factory=list)
     gives_links: bool = True
     offers: frozenset[OnlineMeetingChoice] = frozenset({OnlineMeetingChoice.TEAMS})
+    delivers: bool = True
+    """Whether invitations have arrived: attendees' calendars show the events."""
     refuses_others: bool = False
     """Refuse a provider that is not offered, instead of creating no online meeting."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -65,6 +67,7 @@ class FakeOutlook:
         self, acting: ActingUser, addresses: Sequence[str], window: TimeSpan
     ) -> list[Schedule]:
         """Return views with busy time and every existing event."""
+        assert window.duration <= MAX_WINDOW
         self.calls.append("getSchedule")
         return [self._schedule(address, window) for address in addresses]
 
@@ -90,7 +93,9 @@ class FakeOutlook:
             and (
                 event.organizer.object_id == owner
                 or any(
-                    a.address == address and a.response.state is not ResponseState.DECLINED
+                    self.delivers
+                    and a.address == address
+                    and a.response.state is not ResponseState.DECLINED
                     for a in event.seen.attendees
                 )
             )

@@ -12,8 +12,9 @@ from shared.availability.model import (
     UnavailableStart,
     WorkingHours,
 )
+from shared.availability.person_masks import NO_HOLDS, HeldSpans
 from shared.availability.reasons import UnknownAvailability
-from shared.availability.slots import NO_HOLDS, HeldSpans, explain_unavailable, find_slots
+from shared.availability.slots import explain_unavailable, find_slots
 from shared.availability.snapshot import AvailabilitySnapshot
 from shared.availability.views import busy_spans
 from shared.availability.working_hours import zone_of

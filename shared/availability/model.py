@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
+from typing import Final, NamedTuple
 
 from shared.organizations.model import STEPS_MINUTES
 from shared.timespan import TimeSpan
@@ -66,6 +67,24 @@ class WorkingHours:
     """The zone's name in the mailbox, for people to read."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Buffers:
+    """The free time that a session needs before and after itself, against everything."""
+
+    before: timedelta = timedelta()
+    after: timedelta = timedelta()
+
+
+NO_BUFFERS: Final = Buffers()
+
+
+class HeldSpan(NamedTuple):
+    """A span that another session holds, with the buffers of that session."""
+
+    span: TimeSpan
+    buffers: Buffers = NO_BUFFERS
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """One participant's free/busy in the requested window.
@@ -104,6 +123,11 @@ class SlotRules:
     """Starts are counted from the full hour of this zone, the caller's. In Kathmandu (+05:45) an
     hourly slot starts at a full hour there, not at a quarter past."""
 
+    @property
+    def buffers(self) -> Buffers:
+        """Return both buffers."""
+        return Buffers(self.buffer_before, self.buffer_after)
+
     def __post_init__(self) -> None:
         if self.duration % SLOT_GRID or not MIN_DURATION <= self.duration <= MAX_DURATION:
             raise ValueError("a duration is 15 to 480 minutes, in multiples of 5")
@@ -120,7 +144,8 @@ class Quorum:
     at_least: int | None = None
     """In addition, this many participants, required or not, must be known to be free."""
     include_unknown: bool = False
-    """A required participant who is unknown does not block, as long as another one is known."""
+    """A required participant who is unknown does not block, as long as another one is known. What
+    sessions hold of their time does."""
 
     def __post_init__(self) -> None:
         if not self.required:

@@ -8,19 +8,14 @@ is at work during the slot itself. Time that was not read is unknown, and unknow
 Every condition is a mask of cells or of starts (`shared.availability.masks`): a bit where it holds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Final, NamedTuple
 
 from shared.availability.masks import (
-    busy_mask,
-    cell_count,
     cells_of,
     labelled_cells,
-    mask_touched,
-    runs,
 )
 from shared.availability.model import (
     SLOT_GRID,
@@ -33,13 +28,16 @@ from shared.availability.model import (
     SpanEvaluation,
     UnavailableStart,
 )
-from shared.availability.views import view_digits
-from shared.availability.working_hours import step_mask, working_mask
+from shared.availability.person_masks import (
+    NO_HOLDS,
+    HeldSpans,
+    PersonMasks,
+    SlotShape,
+    combine,
+    person_masks,
+)
+from shared.availability.working_hours import step_mask
 from shared.timespan import TimeSpan
-
-HeldSpans = Mapping[str, Sequence[TimeSpan]]
-"""The spans that other sessions hold, by address."""
-NO_HOLDS: Final[HeldSpans] = {}
 
 
 def find_slots(
@@ -114,8 +112,8 @@ def evaluate_span(
     """
     if span.duration != rules.duration or not window.covers(span):
         raise ValueError("a span of the rules' duration inside the window can be checked")
-    shape = _Shape.of(window, rules)
-    people = _people(schedules, window, rules, held, shape)
+    shape = SlotShape.of(window, rules)
+    people = person_masks(schedules, window, rules, held, shape)
     required = (quorum or _everybody(schedules)).required
     start = (span.start - window.start) // SLOT_GRID
     found: list[tuple[Obstacle, str]] = [
@@ -144,73 +142,11 @@ def nearest_to(slots: Iterable[Slot], start: datetime, count: int) -> list[Slot]
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
-    """The size of a slot and its buffers in cells, in a window of *cells*."""
-
-    cells: int
-    length: int
-    before: int
-    after: int
-    everything: int
-    """A mask of all cells."""
-
-    @classmethod
-    def of(cls, window: TimeSpan, rules: SlotRules) -> "_Shape":
-        # A buffer that ends inside a cell takes the whole cell.
-        before, after = (-(-b // SLOT_GRID) for b in (rules.buffer_before, rules.buffer_after))
-        cells = cell_count(window)
-        return cls(cells, rules.duration // SLOT_GRID, before, after, (1 << cells) - 1)
-
-    @property
-    def unread(self) -> int:
-        """Return the starts whose buffers reach beyond the window."""
-        read = self.cells - self.before - self.length - self.after + 1
-        return self.everything & ~(((1 << max(0, read)) - 1) << self.before)
-
-
-class _Person(NamedTuple):
-    """One participant's time, in masks of cells."""
-
-    address: str
-    is_known: bool
-    busy: int
-    held: int
-    working: int
-
-    def bookable_starts(self, shape: _Shape) -> int:
-        """Return the starts without an obstacle for this participant."""
-        if not self.is_known:
-            return 0
-        free = shape.everything & ~(self.busy | self.held)
-        quiet = runs(free, shape.before + shape.length + shape.after) << shape.before
-        return quiet & runs(self.working, shape.length)
-
-    def obstacles(self, shape: _Shape) -> dict[Obstacle, int]:
-        """Return for each obstacle the starts that it blocks for this participant."""
-        everything, length = shape.everything, shape.length
-        if not self.is_known:
-            return {Obstacle.UNKNOWN: everything}
-        free = everything & ~(self.busy | self.held)
-        quiet = everything & ~shape.unread
-        if shape.before:
-            quiet &= runs(free, shape.before) << shape.before
-        if shape.after:
-            quiet &= runs(free, shape.after) >> length
-        return {
-            Obstacle.BUSY: everything & ~runs(everything & ~self.busy, length),
-            Obstacle.HELD: everything & ~runs(everything & ~self.held, length),
-            Obstacle.BUFFER: everything & ~quiet & ~shape.unread,
-            Obstacle.WORKING_HOURS: everything & ~runs(self.working, length),
-            Obstacle.UNKNOWN: shape.unread,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class _Offer:
     """A search for slots: its participants, and its conditions as masks of starts."""
 
-    shape: _Shape
-    people: list[_Person]
+    shape: SlotShape
+    people: list[PersonMasks]
     quorum: Quorum
     candidates: int
     """Starts on a step whose session lies in the window."""
@@ -220,11 +156,8 @@ class _Offer:
     def slots(self) -> int:
         """Return the starts that are offered."""
         timely = self.candidates & ~self.too_soon & ~self.too_far
-        return (
-            timely
-            & _combine(self._required_people()).bookable_starts(self.shape)
-            & self._quorum_mask()
-        )
+        common = combine(self._required_people())
+        return timely & common.bookable_starts(self.shape) & self._quorum_mask()
 
     def confirmed(self, slots: int) -> list[tuple[str, int]]:
         """Return the participants with a known schedule, each with the *slots* that suit them."""
@@ -237,18 +170,28 @@ class _Offer:
 
     def unavailable_masks(self) -> list[int]:
         """Return for each of *people* the starts at which their obstacles are reported."""
-        always, everything = self._required_people(), self.shape.everything
+        always = {person.address: person for person in self._required_people()}
+        everything = self.shape.everything
         too_few = everything & ~self._quorum_mask()
-        return [
-            (everything if person in always else too_few) & ~person.bookable_starts(self.shape)
+        missed = [
+            everything & ~always[person.address].bookable_starts(self.shape)
+            if person.address in always
+            else 0
             for person in self.people
         ]
+        return [
+            mask | too_few & ~person.bookable_starts(self.shape)
+            for person, mask in zip(self.people, missed, strict=True)
+        ]
 
-    def _required_people(self) -> list[_Person]:
-        """Return the participants who must be free at every slot."""
+    def _required_people(self) -> list[PersonMasks]:
+        """Return the participants who must be free at every slot.
+
+        With *include_unknown* the unknown ones are taken as known: only held time blocks theirs.
+        """
         required = [p for p in self.people if p.address in self.quorum.required]
         if self.quorum.include_unknown and any(p.is_known for p in required):
-            return [person for person in required if person.is_known]
+            return [person._replace(is_known=True) for person in required]
         return required
 
     def _quorum_mask(self) -> int:
@@ -271,10 +214,10 @@ def _offer(
     quorum: Quorum | None,
     held: HeldSpans,
 ) -> _Offer:
-    shape = _Shape.of(window, rules)
+    shape = SlotShape.of(window, rules)
     return _Offer(
         shape=shape,
-        people=_people(schedules, window, rules, held, shape),
+        people=person_masks(schedules, window, rules, held, shape),
         quorum=quorum or _everybody(schedules),
         candidates=_candidates(window, within or window, rules, shape),
         too_soon=(1 << _cells_before(rules.earliest_start, window, shape)) - 1,
@@ -282,60 +225,22 @@ def _offer(
     )
 
 
-def _combine(people: Iterable[_Person]) -> _Person:
-    """Return the common time of *people*: free and at work where all of them are."""
-    busy, held, working, is_known = 0, 0, -1, True
-    for person in people:
-        busy |= person.busy
-        held |= person.held
-        working &= person.working
-        is_known &= person.is_known
-    return _Person("", is_known, busy, held, working)
-
-
-def _people(
-    schedules: Sequence[Schedule],
-    window: TimeSpan,
-    rules: SlotRules,
-    held: HeldSpans,
-    shape: _Shape,
-) -> list[_Person]:
-    people: list[_Person] = []
-    for schedule in schedules:
-        address, view = schedule.address, view_digits(schedule, window, shape.cells)
-        if view is None:
-            people.append(_Person(address, False, 0, 0, 0))
-            continue
-        busy = busy_mask(view, tentative_is_busy=rules.tentative_is_busy)
-        taken = held.get(address)
-        people.append(
-            _Person(
-                address,
-                True,
-                busy,
-                mask_touched(taken, window) if taken else 0,
-                working_mask(schedule.hours, window) if schedule.hours else shape.everything,
-            )
-        )
-    return people
-
-
 def _everybody(schedules: Sequence[Schedule]) -> Quorum:
     return Quorum(frozenset(schedule.address for schedule in schedules))
 
 
-def _candidates(window: TimeSpan, within: TimeSpan, rules: SlotRules, shape: _Shape) -> int:
+def _candidates(window: TimeSpan, within: TimeSpan, rules: SlotRules, shape: SlotShape) -> int:
     inside = cells_of(within, window)
     count = max(0, len(inside) - shape.length + 1)
     return step_mask(rules.zone, rules.step, window) & (((1 << count) - 1) << inside.start)
 
 
-def _cells_before(instant: datetime, window: TimeSpan, shape: _Shape) -> int:
+def _cells_before(instant: datetime, window: TimeSpan, shape: SlotShape) -> int:
     """Return how many cells of *window* start before *instant*."""
     return min(shape.cells, max(0, -((window.start - instant) // SLOT_GRID)))
 
 
-def _after(instant: datetime, window: TimeSpan, shape: _Shape) -> int:
+def _after(instant: datetime, window: TimeSpan, shape: SlotShape) -> int:
     """Return the cells of *window* that start after *instant*."""
     count = min(shape.cells, max(0, (instant - window.start) // SLOT_GRID + 1))
     return shape.everything >> count << count

@@ -18,16 +18,12 @@ from shared.availability.model import (
     Unknown,
     UnknownReason,
 )
+from shared.availability.person_masks import NO_HOLDS, HeldSpans
 from shared.availability.ports import Schedules
 from shared.availability.reasons import UnknownAvailability
-from shared.availability.slots import (
-    NO_HOLDS,
-    HeldSpans,
-    evaluate_span,
-    find_slots,
-    nearest_to,
-)
-from shared.availability.views import why_unknown, without_own_session
+from shared.availability.slots import evaluate_span, find_slots, nearest_to
+from shared.availability.views import joined, why_unknown, without_own_session
+from shared.concurrency import gather_both
 from shared.errors import SlotTaken, SlotUnknown
 from shared.ids import Mailbox
 from shared.organizations.model import Caller, OrganizationSettings
@@ -85,10 +81,18 @@ class AvailabilitySnapshot:
         reasons = ((s.address, why_unknown(s, self.window)) for s in self.schedules)
         return [UnknownAvailability(address, unknown) for address, unknown in reasons if unknown]
 
-    def ignoring(self, span: TimeSpan) -> "AvailabilitySnapshot":
-        """Return a copy without the session at *span*, which is about to be rescheduled."""
+    def ignoring(
+        self, span: TimeSpan, *, except_of: AbstractSet[str] = frozenset()
+    ) -> "AvailabilitySnapshot":
+        """Return a copy without the session at *span*, which is about to be rescheduled.
+
+        *except_of*: addresses in whose calendars it is not, or as free time: they declined.
+        """
         schedules = tuple(
-            without_own_session(schedule, span, self.window) for schedule in self.schedules
+            schedule
+            if schedule.address in except_of
+            else without_own_session(schedule, span, self.window)
+            for schedule in self.schedules
         )
         return replace(self, schedules=schedules)
 
@@ -114,7 +118,7 @@ class AvailabilitySnapshot:
         """
         evaluation = evaluate_span(self.schedules, self.window, span, rules, held=held)
         unknown = evaluation.unknown_for
-        others = {a for _, addresses in evaluation.obstacles for a in addresses} - {*unknown}
+        others = {a for _, addresses in evaluation.obstacles for a in addresses}
         busy = tuple(s.address for s in self.schedules if s.address in others)
         if at_least is None:
             self._require_all(evaluation, accept_unknown=accept_unknown)
@@ -200,8 +204,7 @@ async def read_schedules(
     """
     read = _with_buffers(window, caller.organization.settings)
     known = [p.address for p in pairing.participants if p.object_id]
-    answers = await schedules.read(caller.acting, known, read) if known else []
-    by_address = {answer.address: answer for answer in answers}
+    by_address = await _read(caller, known, read, schedules=schedules) if known else {}
     return AvailabilitySnapshot(
         window=read,
         pairing=pairing,
@@ -213,21 +216,39 @@ async def read_schedules(
     )
 
 
+async def _read(
+    caller: Caller, addresses: Sequence[str], window: TimeSpan, *, schedules: Schedules
+) -> dict[str, Schedule]:
+    """Return the schedules of *addresses*, by address.
+
+    Takes one call; two if the buffers make *window* longer than one call may ask for.
+    """
+    if window.duration <= MAX_WINDOW:
+        return {s.address: s for s in await schedules.read(caller.acting, addresses, window)}
+    cut = window.start + MAX_WINDOW
+    first, rest = TimeSpan(window.start, cut), TimeSpan(cut, window.end)
+    earlier, later = await gather_both(
+        schedules.read(caller.acting, addresses, first),
+        schedules.read(caller.acting, addresses, rest),
+    )
+    ends = {s.address: s for s in later}
+    return {
+        s.address: joined(s, first, ends[s.address], rest) for s in earlier if s.address in ends
+    }
+
+
 def _no_schedule(participant: Participant) -> Unknown:
     is_outside = participant.object_id is None
     return Unknown(UnknownReason.OUTSIDE_TENANT if is_outside else UnknownReason.NO_ANSWER)
 
 
 def _with_buffers(window: TimeSpan, settings: OrganizationSettings) -> TimeSpan:
-    """Return *window* with its buffers, rounded outward to the grid, at most `MAX_WINDOW` long.
-
-    If *window* is already that long, the last buffer stays unread and therefore unknown.
-    """
+    """Return *window* with its buffers, rounded outward to the grid."""
     start = _on_grid(window.start - settings.buffer_before)
     end = window.end + settings.buffer_after
     if _on_grid(end) < end:
         end = _on_grid(end) + SLOT_GRID
-    return TimeSpan(start, min(end, start + MAX_WINDOW))
+    return TimeSpan(start, end)
 
 
 def _on_grid(instant: datetime) -> datetime:

@@ -55,6 +55,21 @@ def without_own_session(schedule: Schedule, span: TimeSpan, window: TimeSpan) ->
     return replace(schedule, view=view[: cells.start] + ours + view[cells.stop :], items=())
 
 
+def joined(earlier: Schedule, first: TimeSpan, later: Schedule, rest: TimeSpan) -> Schedule:
+    """Return one participant's schedule of two windows in a row; unknown if one of them is."""
+    views = [
+        view_digits(schedule, window, cell_count(window))
+        for schedule, window in ((earlier, first), (later, rest))
+    ]
+    unknown = why_unknown(earlier, first) or why_unknown(later, rest)
+    return Schedule(
+        earlier.address,
+        view=None if unknown else "".join(filter(None, views)),
+        hours=earlier.hours or later.hours,
+        unknown=unknown,
+    )
+
+
 def view_digits(schedule: Schedule, window: TimeSpan, cells: int) -> str | None:
     """Return the view, one digit for each of *window*'s *cells*; None if *schedule* is unknown.
 

@@ -17,7 +17,8 @@ from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
-from shared.sessions.model import Cause, Session, SessionState
+from shared.sessions.holds import mailbox_holds
+from shared.sessions.model import Cause, Hold, Session, SessionState
 from shared.sessions.occurrences import find_occurrence, list_instances, load_sessions
 from shared.sessions.outbox import Origin, differences
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
@@ -145,7 +146,7 @@ async def apply_event(
         return session
     now = ports.clock.now()
     merged = replace(merged, changed_at=session.next_changed_at(now))
-    moves_holds = (merged.span, merged.state) != (session.span, session.state)
+    moves_holds = _holds(merged) != _holds(session)
     if moves_holds:
         # Before saving: a missing due item would leave the row unpurged, and an extra one does no
         # harm.
@@ -180,6 +181,11 @@ async def _read(session: Session, *, calendar: Calendar) -> CalendarEvent | None
 
 def _is_over(session: Session, *, clock: Clock) -> bool:
     return session.span.end <= clock.now()
+
+
+def _holds(session: Session) -> dict[Mailbox, tuple[Hold, ...]]:
+    """Return the holds of *session* in each mailbox. An attendee who declined has none."""
+    return {mailbox: mailbox_holds(session, mailbox) for mailbox in session.mailboxes}
 
 
 def _due(session: Session, organization: Organization, now: datetime) -> list[DueItem]:

@@ -20,7 +20,7 @@ async def mark_unreadable(
 ) -> Session:
     """Report once that a session cannot be read, and read it again after some hours.
 
-    Somebody has to act, so frequent retries would not help.
+    Frequent retries would not help: a person has to act.
     """
     now = ports.clock.now()
     if session.unreadable_since is None:

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from shared.ids import Mailbox, OrganizationId, TenantId
 
+MAX_BUFFER = timedelta(minutes=120)
+"""The longest free time that is kept before or after a session."""
 STEPS_MINUTES = (5, 10, 15, 30, 60)
 """The distances between the starts of slots that a request may have."""
 
@@ -70,7 +72,7 @@ class OrganizationSettings:
         _between("horizon", self.horizon, timedelta(days=1), timedelta(days=365))
         _between("retention", self.retention, timedelta(days=1), timedelta(days=365))
         for name, buffer in (("before", self.buffer_before), ("after", self.buffer_after)):
-            _between(f"buffer_{name}", buffer, timedelta(), timedelta(minutes=120))
+            _between(f"buffer_{name}", buffer, timedelta(), MAX_BUFFER)
             if buffer % timedelta(minutes=5):
                 raise ValueError(f"buffer_{name} is a multiple of 5 minutes")
         if self.step_minutes not in STEPS_MINUTES:

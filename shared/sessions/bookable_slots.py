@@ -1,8 +1,5 @@
 """Offering a pairing's bookable slots, from the participants' free/busy and the app's holds."""
 
-from datetime import timedelta
-from typing import Final
-
 from shared.availability.finding import (
     Availability,
     AvailabilityRequest,
@@ -13,13 +10,10 @@ from shared.availability.ports import Schedules
 from shared.availability.snapshot import read_schedules
 from shared.clock import Clock
 from shared.concurrency import gather_both
-from shared.organizations.model import Caller
+from shared.organizations.model import MAX_BUFFER, Caller
 from shared.pairings.model import Pairing
 from shared.sessions.ports import SessionStore
 from shared.sessions.snapshots import held_spans_by_address
-
-_BUFFERS: Final = timedelta(minutes=120)
-"""The longest buffer around a session: holds this far outside the window matter as well."""
 
 
 async def offer_slots(
@@ -42,7 +36,8 @@ async def offer_slots(
     """
     rules = request_rules(caller.organization.settings, pairing, request, clock.now())
     mailboxes = {p.address: m for p in pairing.participants if (m := pairing.mailbox(p))}
-    window = request.window.widened(_BUFFERS, _BUFFERS)
+    # Holds this far outside the window matter as well.
+    window = request.window.widened(2 * MAX_BUFFER, 2 * MAX_BUFFER)
     snapshot, held = await gather_both(
         read_schedules(caller, pairing, request.window, schedules=schedules),
         held_spans_by_address(mailboxes, window, sessions=sessions, clock=clock),

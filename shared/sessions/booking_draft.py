@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from shared.availability.model import Buffers
 from shared.availability.working_hours import zone_of
 from shared.errors import Invalid
 from shared.ids import Mailbox, SeriesId, SessionId
@@ -50,6 +51,7 @@ def new_sessions(
     organization, organizer = caller.organization, caller.mailbox
     wanted = request.online_meeting or organization.settings.online_meeting
     series_id = SeriesId(key) if request.repeat else None
+    buffers = Buffers(organization.settings.buffer_before, organization.settings.buffer_after)
     return [
         Session(
             id=occurrence_id(series_id, date.number) if series_id else key,
@@ -64,6 +66,7 @@ def new_sessions(
             changed_at=now,
             online_meeting=OnlineMeeting(wanted, _expected(wanted)),
             fingerprint=request.fingerprint,
+            buffers=buffers,
             unknown_for=date.unknown_for,
             series_id=series_id,
             occurrence=date.number,

@@ -17,6 +17,8 @@ OCCURRENCE_CROSSING_BOUNDARY: Final = "ErrorOccurrenceCrossingBoundary"
 
 Source: https://learn.microsoft.com/graph/api/event-update
 """
+NOT_ORGANIZER: Final = "ErrorCalendarIsNotOrganizer"
+"""Graph's code for a change of a meeting that another mailbox organizes."""
 REFUSALS: Final = (CalendarRefused, ConsentMissing, MailboxUnusable, SignInAgain)
 """Errors by which Outlook has changed nothing. After any other error the outcome is unknown."""
 
@@ -27,6 +29,11 @@ def raise_refusal(refused: Exception) -> NoReturn:
         raise Conflict(
             "A date of a series cannot pass its neighbours, nor share their day.",
             remedy="Choose a time between them, or move this and the following sessions.",
+        ) from refused
+    if getattr(refused, "code", "") == NOT_ORGANIZER:
+        raise Conflict(
+            "Outlook says that the meeting is not the organizer's to change any more.",
+            remedy="Read the session again in a minute, or cancel the meeting in Outlook.",
         ) from refused
     raise refused
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from shared.availability.model import MAX_WINDOW, SlotRules
-from shared.availability.slots import HeldSpans
+from shared.availability.person_masks import HeldSpans
 from shared.availability.snapshot import AvailabilitySnapshot
 from shared.availability.working_hours import zone_of
 from shared.errors import SlotTaken, SlotUnknown

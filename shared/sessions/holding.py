@@ -72,7 +72,7 @@ async def _place_holds(
 ) -> Session:
     """Place the holds in order; append each mailbox that this attempt holds to *held_here*."""
     now, opened = clock.now(), session
-    hold = Hold(session.id, session.span, session.held_until)
+    hold = Hold(session.id, session.span, session.held_until, session.buffers)
     for mailbox in sorted(session.mailboxes):
         if mailbox == session.organizer:
             opened = await reservations.create(sessions, opened, now)
@@ -100,7 +100,7 @@ async def renew_holds(session: Session, *, sessions: SessionStore, clock: Clock)
     Raises SlotTaken: the first attempt's holds had expired, and another session took the time.
     """
     now = clock.now()
-    hold = Hold(session.id, session.span, now + HOLD_TTL)
+    hold = Hold(session.id, session.span, now + HOLD_TTL, session.buffers)
     for mailbox in sorted(session.mailboxes):
         if mailbox == session.organizer:
             await reservations.hold_new_time(sessions, mailbox, session, hold, now)
@@ -236,7 +236,7 @@ def is_abandoned(moving: Session, *, clock: Clock) -> bool:
 def _pending_hold(moving: Session) -> Hold:
     if moving.pending_span is None:
         raise ValueError("the session has no pending move")
-    return Hold(moving.id, moving.pending_span, moving.held_until)
+    return Hold(moving.id, moving.pending_span, moving.held_until, moving.buffers)
 
 
 def _is_required(session: Session, mailbox: Mailbox) -> bool:

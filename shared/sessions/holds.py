@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final
 
-from shared.ids import Mailbox, SessionId
+from shared.ids import Mailbox
+from shared.organizations.model import MAX_BUFFER
 from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
 from shared.timespan import TimeSpan
 
@@ -24,11 +25,11 @@ def session_holds(session: Session) -> tuple[Hold, ...]:
     # An unconfirmed hold always has an expiry.
     expires_at = session.held_until or session.changed_at + HOLD_TTL
     if session.state is SessionState.REQUESTED:
-        return (Hold(session.id, session.span, expires_at),)
-    held = Hold(session.id, session.span)
+        return (Hold(session.id, session.span, expires_at, session.buffers),)
+    held = Hold(session.id, session.span, buffers=session.buffers)
     if session.pending_span is None:
         return (held,)
-    return (held, Hold(session.id, session.pending_span, expires_at))
+    return (held, Hold(session.id, session.pending_span, expires_at, session.buffers))
 
 
 def mailbox_holds(session: Session, mailbox: Mailbox) -> tuple[Hold, ...]:
@@ -68,15 +69,20 @@ def held_days(spans: Iterable[TimeSpan]) -> list[date]:
     return sorted({day for span in spans for day in span.days()[:MAX_HELD_DAYS]})
 
 
-def conflicting_hold(
-    held: Iterable[Hold], span: TimeSpan, session_id: SessionId, now: datetime
-) -> Hold | None:
-    """Return a hold of another session that is active at *now* and overlaps *span*, or None."""
+def days_near(wanted: Hold) -> list[date]:
+    """Return the UTC days whose rows may have a hold that conflicts with *wanted*, in order."""
+    return held_days([wanted.span, wanted.span.widened(MAX_BUFFER, MAX_BUFFER)])
+
+
+def conflicting_hold(held: Iterable[Hold], wanted: Hold, now: datetime) -> Hold | None:
+    """Return a hold of another session that is active at *now* and keeps *wanted* out, or None."""
     return next(
         (
             hold
             for hold in held
-            if hold.session_id != session_id and hold.is_active_at(now) and hold.span.overlaps(span)
+            if hold.session_id != wanted.session_id
+            and hold.is_active_at(now)
+            and hold.keeps_out(wanted)
         ),
         None,
     )
@@ -90,7 +96,10 @@ def active_holds(held: Iterable[Hold], window: TimeSpan, now: datetime) -> list[
 
 def is_confirmed(held: Iterable[Hold], wanted: Hold) -> bool:
     """Return whether *wanted*'s session has exactly that span held without an expiry."""
-    return Hold(wanted.session_id, wanted.span) in held
+    return any(
+        (hold.session_id, hold.span, hold.expires_at) == (wanted.session_id, wanted.span, None)
+        for hold in held
+    )
 
 
 def _pending_holds_of_others(

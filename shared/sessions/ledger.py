@@ -13,6 +13,7 @@ from shared.errors import SlotTaken, StaleRow
 from shared.ids import EventId, Mailbox, SeriesId, SessionId
 from shared.sessions.holds import (
     conflicting_hold,
+    days_near,
     held_days,
     holds_after_sync,
     holds_during_move,
@@ -294,8 +295,7 @@ def listed_at(entry: Session | Pointer) -> datetime:
 
 
 def _require_free(ledger: MailboxLedger, wanted: Hold, now: datetime) -> None:
-    held = ledger.holds_on(held_days([wanted.span]))
-    if conflicting_hold(held, wanted.span, wanted.session_id, now):
+    if conflicting_hold(ledger.holds_on(days_near(wanted)), wanted, now):
         raise SlotTaken("Another session holds this time.")
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.availability.model import NO_BUFFERS, Buffers
 from shared.changes.model import Change
 from shared.ids import (
     EventId,
@@ -180,6 +181,8 @@ class Session:
     """The target of a pending reschedule, held beside *span* until the move is done or undone."""
     pending_base_version: str | None = None
     """The *revision* that the pending reschedule is based on: its retry has seen no later one."""
+    buffers: Buffers = NO_BUFFERS
+    """The organization's when it was booked or moved: other sessions keep away by them."""
     held_until: datetime | None = None
     """The expiry of an unconfirmed hold (state requested, or *pending_span*)."""
     outbox: tuple[Change, ...] = ()
@@ -205,6 +208,13 @@ class Session:
         )
 
     @property
+    def declined_addresses(self) -> frozenset[str]:
+        """Return the addresses of the attendees who declined."""
+        return frozenset(
+            a.address for a in self.attendees if a.response.state is ResponseState.DECLINED
+        )
+
+    @property
     def revision(self) -> str:
         """Return *changed_at* as text: the same as long as no reader sees a difference."""
         return self.changed_at.isoformat()
@@ -217,15 +227,24 @@ class Session:
         return max(now, self.changed_at + timedelta(microseconds=1))
 
     def holds_time_of(self, mailbox: Mailbox) -> bool:
-        """Return whether the session holds time in *mailbox*: not for a busy attendee."""
+        """Return whether the session holds time in *mailbox*.
+
+        Not of an attendee who was busy when it was booked or moved, nor of one who declined.
+        """
         return mailbox == self.organizer or not any(
-            a.object_id == mailbox.object_id and not a.is_free for a in self.attendees
+            a.object_id == mailbox.object_id
+            and (not a.is_free or a.response.state is ResponseState.DECLINED)
+            for a in self.attendees
         )
 
     def holds_pending_time_of(self, mailbox: Mailbox) -> bool:
         """Return whether the pending reschedule holds time in *mailbox*."""
-        then = {a.object_id: a.is_free_at_pending for a in self.attendees}.get(mailbox.object_id)
-        return self.holds_time_of(mailbox) if then is None else then
+        # A move asks those again who declined.
+        then = {
+            a.object_id: a.is_free if a.is_free_at_pending is None else a.is_free_at_pending
+            for a in self.attendees
+        }
+        return then.get(mailbox.object_id, True)
 
     def marking_busy(self, mailbox: Mailbox) -> "Session":
         """Return the session with the attendee of *mailbox* marked busy at its present time."""
@@ -297,7 +316,18 @@ class Hold:
     span: TimeSpan
     expires_at: datetime | None = None
     """None: the hold is confirmed and never expires."""
+    buffers: Buffers = NO_BUFFERS
+    """Of the session."""
 
     def is_active_at(self, now: datetime) -> bool:
         """Return whether the hold has not expired, so that it keeps other sessions out."""
         return self.expires_at is None or now < self.expires_at
+
+    def keeps_out(self, other: "Hold") -> bool:
+        """Return whether *other* overlaps this hold, or is closer than the buffers of both allow.
+
+        Between two sessions there is the longer one of their two buffers.
+        """
+        gap_before = max(self.buffers.before, other.buffers.after)
+        gap_after = max(self.buffers.after, other.buffers.before)
+        return self.span.widened(gap_before, gap_after).overlaps(other.span)

@@ -10,6 +10,7 @@ changes, because a save keeps the entries that are still in the row.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from shared.availability.model import NO_BUFFERS
 from shared.changes.model import Change, ChangeKind
 from shared.sessions.model import (
     Attendee,
@@ -103,6 +104,7 @@ def _visible(session: Session) -> Session:
         event_modified_at=None,
         sequence=0,
         pending_base_version=None,
+        buffers=NO_BUFFERS,
         held_until=None,
         outbox=(),
         version="",

@@ -205,7 +205,8 @@ async def _hold(
     dates = {date.planned.number: date.planned for date in checked}
     until = ports.clock.now() + HOLD_TTL
     moving = [
-        _with_pending_move(s, spans[s.occurrence], dates[s.occurrence], until) for s in changeable
+        _with_pending_move(s, spans[s.occurrence], dates[s.occurrence], terms, until)
+        for s in changeable
     ]
     await enqueue_recovery(scoped, jobs=ports.jobs)
     try:
@@ -220,11 +221,12 @@ async def _hold(
 
 
 def _with_pending_move(
-    session: Session, span: TimeSpan, date: PlannedDate, until: datetime
+    session: Session, span: TimeSpan, date: PlannedDate, terms: Terms, until: datetime
 ) -> Session:
     """Return *session* with a pending move to *span*, and which attendees are free then."""
     return replace(
         session.with_pending_move(span, until),
+        buffers=terms.rules.buffers,
         unknown_for=date.unknown_for,
         attendees=tuple(
             replace(a, is_free_at_pending=a.address not in date.busy) for a in session.attendees

@@ -3,7 +3,15 @@
 from datetime import timedelta
 from typing import Final
 
-from shared.errors import Conflict, EventGone, Invalid, NotAllowed, NotFound
+from shared.errors import (
+    CalendarRefused,
+    Conflict,
+    EventGone,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    SchedulingError,
+)
 from shared.ids import ObjectId
 from shared.jobs import Job, JobKind, JobQueue
 from shared.logs import log_event
@@ -38,7 +46,8 @@ async def respond(
     Raises:
         NotAllowed, NotFound: the caller is the organizer, or not invited.
         Invalid: another time is proposed with an acceptance.
-        Conflict: the session's state does not allow it, or the attendee's copy is missing.
+        Conflict: the session's state does not allow it, the meeting was cancelled in Outlook, or
+            the attendee's copy is missing.
     """
     me = caller.mailbox.object_id
     _require_attendee(caller, session)
@@ -53,12 +62,13 @@ async def respond(
     except EventGone as gone:
         if await _is_already_answered(session, me, answer, calendar=calendar):
             return session
-        raise Conflict(
-            "The invitation is not in your calendar.",
-            remedy="It may still be on its way: try again in a minute. If you removed it, ask the"
-            " organizer to invite you again.",
-        ) from gone
-    await _enqueue_reconciliation(session, jobs=jobs)
+        raise _invitation_missing() from gone
+    except CalendarRefused as refused:
+        if not await _is_cancelled(session, calendar=calendar):
+            raise
+        await _enqueue_reconciliation(session, timedelta(), jobs=jobs)
+        raise _cancelled_meanwhile() from refused
+    await _enqueue_reconciliation(session, _ANSWER_TAKES, jobs=jobs)
     log_event("session.answered", session_id=session.id, state=answer.state)
     return session
 
@@ -132,9 +142,34 @@ async def _is_already_answered(
     )
 
 
-async def _enqueue_reconciliation(session: Session, *, jobs: JobQueue) -> None:
-    """Read the answer from the organizer's copy later, should its change notification be lost."""
-    await jobs.put(
-        Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,)),
-        delay=_ANSWER_TAKES,
+def _invitation_missing() -> Conflict:
+    return Conflict(
+        "The invitation is not in your calendar.",
+        remedy="It may still be on its way: try again in a minute. If you removed it, ask the"
+        " organizer to invite you again.",
     )
+
+
+def _cancelled_meanwhile() -> Conflict:
+    return Conflict(
+        "The meeting was cancelled in Outlook.",
+        remedy="Read the session again in a moment: it says so then.",
+    )
+
+
+async def _is_cancelled(session: Session, *, calendar: Calendar) -> bool:
+    """Return whether the organizer's copy is cancelled or gone: the refusal's code may be any."""
+    if session.event_id is None:
+        return False
+    try:
+        return (await calendar.read(session.organizer, session.event_id)).is_cancelled
+    except EventGone:
+        return True
+    except SchedulingError:
+        return False  # not known: the refusal itself is raised
+
+
+async def _enqueue_reconciliation(session: Session, delay: timedelta, *, jobs: JobQueue) -> None:
+    """Read the organizer's copy after *delay*, should its change notification be lost."""
+    job = Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,))
+    await jobs.put(job, delay=delay)

@@ -5,12 +5,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from shared.availability.model import HeldSpan
 from shared.availability.ports import Schedules
 from shared.availability.snapshot import AvailabilitySnapshot, read_schedules
 from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.ids import Mailbox, SessionId
-from shared.organizations.model import Caller
+from shared.organizations.model import MAX_BUFFER, Caller
 from shared.pairings.model import Pairing
 from shared.sessions.checking import (
     CheckedDate,
@@ -48,7 +49,7 @@ async def read_snapshots(
     async def one(window: TimeSpan) -> WindowSnapshot:
         availability = await read_schedules(caller, pairing, window, schedules=schedules)
         for session in freed:
-            availability = availability.ignoring(session.span)
+            availability = availability.ignoring(session.span, except_of=session.declined_addresses)
         return WindowSnapshot(availability)
 
     windows = windows_for(spans, terms.rules, caller.organization.settings)
@@ -67,14 +68,17 @@ async def check_with_alternatives(
     """Check each date once; return the dates, and the snapshots with the holds if they were read.
 
     For a single date the holds are read only if it is refused: placing its hold finds a conflict as
-    well. Holds of *own* sessions are ignored.
+    well. It is checked again with them then, so that the refusal has every reason. Holds of *own*
+    sessions are ignored.
     """
     known = [*snapshots]
     if len(spans) > 1:
         known = await with_holds(known, own, sessions=sessions, clock=clock)
     checked = check_dates(spans, known, terms)
     if any(date.refused for date in checked):
-        known = await with_holds(known, own, sessions=sessions, clock=clock)
+        if len(spans) == 1:
+            known = await with_holds(known, own, sessions=sessions, clock=clock)
+            checked = check_dates(spans, known, terms)
         checked = with_alternatives(checked, known, terms)
     return checked, known
 
@@ -95,7 +99,7 @@ async def with_holds(
         availability: AvailabilitySnapshot = snapshot.availability
         held = await held_spans_by_address(
             availability.mailboxes,
-            availability.window,
+            availability.window.widened(MAX_BUFFER, MAX_BUFFER),
             except_sessions=own,
             sessions=sessions,
             clock=clock,
@@ -112,12 +116,12 @@ async def held_spans_by_address(
     except_sessions: Collection[SessionId] = (),
     sessions: SessionStore,
     clock: Clock,
-) -> dict[str, list[TimeSpan]]:
+) -> dict[str, list[HeldSpan]]:
     """Return the spans that sessions hold in *window*, by address; none for an empty mailbox."""
     read = partial(sessions.holds, window=window, now=clock.now())
     holds = await gather_limited(read(mailbox) for mailbox in mailboxes.values())
     return {
-        address: spans
+        address: [HeldSpan(hold.span, hold.buffers) for hold in others]
         for address, found in zip(mailboxes, holds, strict=True)
-        if (spans := [hold.span for hold in found if hold.session_id not in except_sessions])
+        if (others := [hold for hold in found if hold.session_id not in except_sessions])
     }

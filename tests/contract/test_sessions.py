@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
+from shared.availability.model import Buffers
 from shared.errors import Invalid, NotFound, SlotTaken, StaleRow
 from shared.ids import ICalUid, Mailbox, SeriesId, SessionId
 from shared.organizations.model import OnlineMeetingChoice
@@ -43,7 +45,7 @@ WEEK = TimeSpan(at(0), at(0, day=7))
 
 async def booked(sessions: SessionStore, session: Session) -> Session:
     """Book as the use-case does: place holds, open the session, confirm it, sync the attendees."""
-    hold = Hold(session.id, session.span, NOW + HOLD_TTL)
+    hold = Hold(session.id, session.span, NOW + HOLD_TTL, session.buffers)
     for mailbox in session.mailboxes[:-1]:
         await reservations.place_hold(sessions, mailbox, hold, session.organizer, NOW)
     opened = await reservations.create(
@@ -863,3 +865,58 @@ async def test_only_holds_of_that_attempt_are_released(sessions: SessionStore) -
     assert await sessions.holds(mailbox, WEEK, NOW) == [second]
     await reservations.release(sessions, mailbox, first.session_id, only_expiring_at=later)
     assert await sessions.holds(mailbox, WEEK, NOW) == []
+
+
+# --- buffers
+
+
+@pytest.mark.parametrize(
+    ("start", "minutes", "is_refused"),
+    [
+        (at(11, day=1), 30, True),  # in the buffer after
+        (at(11, 10, day=1), 30, True),
+        (at(11, 15, day=1), 30, False),
+        (at(9, 25, day=1), 30, True),  # in the buffer before
+        (at(9, 20, day=1), 30, False),
+    ],
+)
+async def test_a_session_keeps_others_away_by_its_buffers(
+    sessions: SessionStore, start: datetime, minutes: int, *, is_refused: bool
+) -> None:
+    mentor, buffers = a_mailbox(), Buffers(timedelta(minutes=10), timedelta(minutes=15))
+    first = a_session(mentor, span=a_span(at(10, day=1), 60), buffers=buffers)
+    await booked(sessions, first)
+    span = a_span(start, minutes)
+    for other in (
+        a_session(mentor, span=span),
+        a_session(a_mailbox(mentor.tenant_id), organizer=mentor, span=span),
+    ):
+        if is_refused:
+            with pytest.raises(SlotTaken):
+                await booked(sessions, other)
+        else:
+            await booked(sessions, other)
+            return
+
+
+async def test_buffers_keep_others_away_over_midnight(sessions: SessionStore) -> None:
+    mentor, buffers = a_mailbox(), Buffers(after=timedelta(minutes=15))
+    await booked(sessions, a_session(mentor, span=a_span(at(23, day=1), 50), buffers=buffers))
+    with pytest.raises(SlotTaken):
+        await booked(sessions, a_session(mentor, span=a_span(at(0, day=2), 30)))
+    await booked(sessions, a_session(mentor, span=a_span(at(0, 5, day=2), 30)))
+
+
+async def test_a_race_for_neighbouring_times_keeps_the_buffers(sessions: SessionStore) -> None:
+    mentor, buffers = a_mailbox(), Buffers(timedelta(minutes=15), timedelta(minutes=15))
+    wanted = [
+        a_session(mentor, span=a_span(at(10, 10 * n, day=1), 10), buffers=buffers) for n in range(6)
+    ]
+    done = await asyncio.gather(
+        *(booked(sessions, session) for session in wanted), return_exceptions=True
+    )
+    held = await sessions.holds(mentor, WEEK, NOW)
+    assert all(isinstance(one, Session | SlotTaken) for one in done), done
+    assert len(held) == sum(isinstance(one, Session) for one in done) >= 1
+    for earlier, later in pairwise(held):
+        assert later.span.start - earlier.span.end >= timedelta(minutes=15)

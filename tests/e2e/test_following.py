@@ -81,6 +81,30 @@ async def test_a_meeting_cancelled_or_deleted_in_outlook_is_a_cancelled_session(
     assert (await shown(stage, second, "ada"))["state"] == "cancelled"
 
 
+async def test_answering_a_meeting_that_was_cancelled_unheard_is_a_conflict(
+    stage: AppUnderTest,
+) -> None:
+    session = await booked(stage)
+    await stage.settled()
+    switches = stage.cloud.graph.switches
+    switches.set("drop_share", 1.0)
+    switches.set("tell_missed", value=False)
+    try:
+        stage.cloud.graph.outlook.cancel("ben", session["id"])
+        await stage.settled()
+        path = f"sessions/{session['id']}"
+        assert (await stage.call("ben", "GET", path)).json()["state"] == "scheduled"
+        answer = {"response": "accepted"}
+        reply = await stage.call("ada", "POST", f"{path}/response", json=answer)
+        assert (reply.status_code, reply.json()["type"]) == (409, "/problems/conflict"), reply.text
+        assert "cancelled in Outlook" in reply.json()["detail"]
+        await stage.settled()
+        assert (await stage.call("ben", "GET", path)).json()["state"] == "cancelled"
+    finally:
+        switches.set("drop_share", 0.0)
+        switches.set("tell_missed", value=True)
+
+
 async def test_our_own_writes_are_not_read_again(stage: AppUnderTest) -> None:
     session, graph = await booked(stage), stage.cloud.graph
     slots = await stage.slots()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import azure.functions as func
 import pytest
@@ -219,7 +219,7 @@ class Api:
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
         request = func.HttpRequest(
             method,
-            f"https://app.test/api/{path}",
+            f"https://app.test/api/{path}{as_query(path, query)}",
             headers=sent,
             params=as_the_host([*parse_qsl(url.query, keep_blank_values=True), *query]),
             route_params=parameters,
@@ -267,6 +267,12 @@ def route(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
         if parameters is not None and method in endpoint.methods:
             return endpoint, parameters
     raise LookupError(f"no function answers {method} {path}")
+
+
+def as_query(path: str, query: Sequence[tuple[str, str]]) -> str:
+    """Return *query* as the end of the URL of *path*."""
+    joint = "&" if "?" in path else "?"
+    return joint + urlencode(query, errors="replace") if query else ""
 
 
 def as_the_host(query: Sequence[tuple[str, str]]) -> dict[str, str]:

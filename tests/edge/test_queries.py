@@ -38,6 +38,8 @@ async def test_an_offset_counts_and_is_answered_in_utc(api: Api) -> None:
         ([("from", FROM)], "query.to"),
         # The host drops empty values and joins repeated ones with a comma.
         ([("from", ""), ("to", TO)], "query.from"),
+        ([*WINDOW, ("step_minutes", "")], "query.step_minutes"),
+        ([*WINDOW, ("at_least", ""), ("nonsense", "1")], "query.at_least"),
         ([("from", FROM), *WINDOW], "query.from"),
         (
             [*WINDOW, ("duration_minutes", "30"), ("duration_minutes", "45")],
@@ -106,5 +108,6 @@ async def test_sessions_are_asked_for_properly(api: Api, name: str, value: str) 
     assert [e["field"] for e in body_of(response)["errors"]] == [f"query.{name}"]
 
 
-async def test_names_of_query_values_are_found_beside_empty_ones(api: Api) -> None:
-    assert await asked(api, *WINDOW, ("explain", ""), ("step_minutes", "")) == (200, set())
+async def test_empty_values_are_refused_by_name(api: Api) -> None:
+    fields = {"query.explain", "query.step_minutes"}
+    assert await asked(api, *WINDOW, ("explain", ""), ("step_minutes", "")) == (422, fields)

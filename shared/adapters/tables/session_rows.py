@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, Final
 
 from shared.adapters.tables.values import (
     compact,
@@ -19,6 +19,7 @@ from shared.adapters.tables.values import (
     present,
     read_long_text,
 )
+from shared.availability.model import Buffers
 from shared.changes.model import Change, change_kind
 from shared.ids import (
     EventId,
@@ -46,10 +47,12 @@ from shared.sessions.model import (
 )
 from shared.timespan import TimeSpan
 
+_MINUTE: Final = timedelta(minutes=1)
+
 
 def session_values(session: Session) -> dict[str, Any]:
     """Return the row of *session*, without its organizer, which the partition key has."""
-    meeting, pending = session.online_meeting, session.pending_span
+    pending = session.pending_span
     return (
         present(
             {
@@ -62,11 +65,7 @@ def session_values(session: Session) -> dict[str, Any]:
                 "time_zone": session.time_zone,
                 "created_at": instant(session.created_at),
                 "changed_at": instant(session.changed_at),
-                "meeting_wanted": meeting.wanted.value,
-                "meeting_state": meeting.state.value,
-                "meeting_reason": meeting.reason.value if meeting.reason else None,
-                "meeting_provider": meeting.provider.value if meeting.provider else None,
-                "join_url": meeting.join_url,
+                **_meeting_values(session.online_meeting),
                 "fingerprint": session.fingerprint,
                 "event_id": session.event_id,
                 "ical_uid": session.ical_uid,
@@ -79,12 +78,16 @@ def session_values(session: Session) -> dict[str, Any]:
                 "pending_end": optional_instant(pending.end if pending else None),
                 "pending_of": session.pending_base_version,
                 "held_until": optional_instant(session.held_until),
+                "buffer_before": session.buffers.before // _MINUTE or None,
+                "buffer_after": session.buffers.after // _MINUTE or None,
                 "unreadable_since": optional_instant(session.unreadable_since),
             }
         )
-        | long_text("attendees", compact([_attendee_values(a) for a in session.attendees]))
-        | long_text("unknown_for", compact(session.unknown_for))
-        | long_text("conflicts_with", compact(session.conflicts_with))
+        | long_texts(
+            attendees=[_attendee_values(a) for a in session.attendees],
+            unknown_for=session.unknown_for,
+            conflicts_with=session.conflicts_with,
+        )
         | (long_texts(outbox=list(map(_news_values, session.outbox))) if session.outbox else {})
     )
 
@@ -117,6 +120,7 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         pending_span=optional_span(values.get("pending_start"), values.get("pending_end")),
         pending_base_version=values.get("pending_of"),
         held_until=optional_moment(values.get("held_until")),
+        buffers=_buffers(values.get("buffer_before"), values.get("buffer_after")),
         unreadable_since=optional_moment(values.get("unreadable_since")),
         version=version,
     )
@@ -188,6 +192,7 @@ def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
                     instant(hold.span.start),
                     instant(hold.span.end),
                     optional_instant(hold.expires_at),
+                    *_buffer_minutes(hold.buffers),
                 ]
                 for hold in holds
             ]
@@ -198,9 +203,24 @@ def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
 def holds_in(values: Mapping[str, Any]) -> list[Hold]:
     """Return the holds of a row that `day_values` wrote."""
     return [
-        Hold(SessionId(session_id), TimeSpan(moment(start), moment(end)), optional_moment(until))
-        for session_id, start, end, until in json.loads(read_long_text("holds", values))
+        Hold(
+            SessionId(session_id),
+            TimeSpan(moment(start), moment(end)),
+            optional_moment(until),
+            _buffers(*buffers),
+        )
+        for session_id, start, end, until, *buffers in json.loads(read_long_text("holds", values))
     ]
+
+
+def _buffer_minutes(buffers: Buffers) -> list[int]:
+    """Return the minutes before and after; nothing without buffers, as rows of an older release."""
+    minutes = [buffers.before // _MINUTE, buffers.after // _MINUTE]
+    return minutes if any(minutes) else []
+
+
+def _buffers(before: int | None = None, after: int | None = None) -> Buffers:
+    return Buffers((before or 0) * _MINUTE, (after or 0) * _MINUTE)
 
 
 def _attendee_values(attendee: Attendee) -> dict[str, Any]:
@@ -269,6 +289,16 @@ def _outbox(values: Mapping[str, Any]) -> tuple[Change, ...]:
         )
         for each in json.loads(read_long_text("outbox", values))
     )
+
+
+def _meeting_values(meeting: OnlineMeeting) -> dict[str, Any]:
+    return {
+        "meeting_wanted": meeting.wanted.value,
+        "meeting_state": meeting.state.value,
+        "meeting_reason": meeting.reason.value if meeting.reason else None,
+        "meeting_provider": meeting.provider.value if meeting.provider else None,
+        "join_url": meeting.join_url,
+    }
 
 
 def _online_meeting(values: Mapping[str, Any]) -> OnlineMeeting:

@@ -8,6 +8,7 @@ from shared.availability.model import (
     SLOT_GRID,
     BusySpan,
     BusyStatus,
+    HeldSpan,
     Quorum,
     Schedule,
     Slot,
@@ -28,7 +29,7 @@ class Person:
 
     address: str
     busy: Sequence[BusySpan] | None = ()
-    held: Sequence[TimeSpan] = ()
+    held: Sequence[HeldSpan] = ()
     hours: WorkingHours | None = None
 
 
@@ -92,7 +93,9 @@ def sweep(
         unknown = [p.address for p in people if p.busy is None]
         blocking = set(quorum.required) - set(free)
         if quorum.include_unknown and known:
-            blocking -= set(unknown)
+            blocking -= {
+                p.address for p in people if p.busy is None and not is_held(p, span, rules)
+            }
         if not blocking and len(free) >= (quorum.at_least or 0):
             slots.append(Slot(span, tuple(free), tuple(unknown)))
     return slots
@@ -110,14 +113,27 @@ def is_free(
         for b in person.busy
         if rules.tentative_is_busy or b.status is not BusyStatus.TENTATIVE
     ]
-    return not any(taken.overlaps(wide) for taken in [*counting, *person.held]) and all(
-        minute in working for minute in instants(span, MINUTE)
+    return (
+        not any(taken.overlaps(wide) for taken in counting)
+        and not is_held(person, span, rules)
+        and all(minute in working for minute in instants(span, MINUTE))
+    )
+
+
+def is_held(person: Person, span: TimeSpan, rules: SlotRules) -> bool:
+    """Tell whether a session of *person* is at *span*, or too near by its buffers or the slot's."""
+    return any(
+        span.widened(
+            max(rules.buffer_before, held.buffers.after),
+            max(rules.buffer_after, held.buffers.before),
+        ).overlaps(held.span)
+        for held in person.held
     )
 
 
 def schedules_of(
     people: Sequence[Person], window: TimeSpan, *, as_views: bool
-) -> tuple[list[Schedule], Mapping[str, list[TimeSpan]]]:
+) -> tuple[list[Schedule], Mapping[str, list[HeldSpan]]]:
     """Return what Exchange would answer, and what is held."""
     schedules = []
     for person in people:

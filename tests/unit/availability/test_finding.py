@@ -18,6 +18,7 @@ from shared.availability.model import (
     SLOT_GRID,
     BusySpan,
     BusyStatus,
+    HeldSpan,
     Obstacle,
     Schedule,
     SlotRules,
@@ -25,9 +26,9 @@ from shared.availability.model import (
     UnknownReason,
     WorkingHours,
 )
+from shared.availability.person_masks import HeldSpans
 from shared.availability.ports import Schedules
 from shared.availability.reasons import EXPLANATIONS
-from shared.availability.slots import HeldSpans
 from shared.availability.snapshot import AvailabilitySnapshot, read_schedules
 from shared.clock import Clock
 from shared.errors import Invalid, SlotTaken, SlotUnknown
@@ -220,7 +221,7 @@ async def test_window_in_the_past_or_too_far_is_explained() -> None:
 
 
 async def test_held_time_is_not_offered() -> None:
-    held = {"mentor@contoso.com": [span("09:00", "11:00")]}
+    held = {"mentor@contoso.com": [HeldSpan(span("09:00", "11:00"))]}
     found = await available(
         a_caller(), PAIR, ASKED, schedules=CannedSchedules(), clock=FixedClock(), held=held
     )
@@ -330,7 +331,7 @@ async def test_one_of_several_mentees_is_called_a_mentee() -> None:
 
 async def test_held_time_is_taken() -> None:
     snapshot, rules = await an_occasion()
-    held = {"mentor@contoso.com": [span("09:00", "11:00")]}
+    held = {"mentor@contoso.com": [HeldSpan(span("09:00", "11:00"))]}
     with pytest.raises(SlotTaken, match="another mentoring session"):
         snapshot.require_bookable(span("10:00", "11:00"), rules, held=held)
     found = snapshot.nearest_slots(at("2026-03-02T10:00"), rules, held=held)

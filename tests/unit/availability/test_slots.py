@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from shared.availability.model import (
     SLOT_GRID,
+    Buffers,
     BusySpan,
     BusyStatus,
+    HeldSpan,
     Obstacle,
     Quorum,
     Schedule,
@@ -53,6 +55,9 @@ def hours(draw: st.DrawFn) -> WorkingHours:
     return WorkingHours(days, draw(times), draw(times), zone, str(zone))
 
 
+BUFFERS = st.builds(Buffers, *[st.integers(0, 24).map(lambda n: n * SLOT_GRID)] * 2)
+
+
 @st.composite
 def people(draw: st.DrawFn, day: datetime) -> list[Person]:
     busy = st.builds(BusySpan, spans(day), st.sampled_from(BusyStatus))
@@ -60,7 +65,7 @@ def people(draw: st.DrawFn, day: datetime) -> list[Person]:
         Person(
             f"p{n}@contoso.com",
             busy=draw(st.one_of(*[st.lists(busy, max_size=4)] * 4, st.none())),
-            held=draw(st.lists(spans(day), max_size=2)),
+            held=draw(st.lists(st.builds(HeldSpan, spans(day), BUFFERS), max_size=2)),
             hours=draw(st.one_of(st.none(), hours())),
         )
         for n in range(draw(st.integers(1, 4)))
@@ -320,7 +325,7 @@ def test_a_buffer_that_was_not_read_is_unknown() -> None:
 
 
 def test_hold_of_another_session_blocks() -> None:
-    held = {"a": [TimeSpan.lasting(NINE, HOUR)], "somebody else": [MORNING]}
+    held = {"a": [HeldSpan(TimeSpan.lasting(NINE, HOUR))], "somebody else": [HeldSpan(MORNING)]}
     schedules = [Schedule("a", view=a_view())]
     assert starts(schedules, some_rules(), held=held) == ["10:00", "10:30", "11:00"]
     (first, *_) = explain_unavailable(schedules, MORNING, some_rules(), held=held)

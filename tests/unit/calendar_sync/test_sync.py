@@ -23,7 +23,7 @@ from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
 from shared.sessions.retention import purge_batch
 from shared.timespan import TimeSpan
-from tests.builders import a_span, at
+from tests.builders import a_mailbox, a_pairing, a_span, at
 from tests.fake_outlook import FakeCalendar
 from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, book_one
 
@@ -279,3 +279,54 @@ async def test_time_that_is_still_held_of_a_session_moved_away_is_no_overlap() -
     moved = await sync_session(second, env.organization, Cause.OUTLOOK, ports=env.ports)
     assert (await env.sessions.get(env.mentee, moved.id)).conflicts_with == ()
     assert ChangeKind.CONFLICT not in await _kinds(env)
+
+
+async def test_who_declines_is_free_from_then_on() -> None:
+    env = a_booking_env()
+    session = await _booked(env)
+    event, mentor = env.outlook.events[0], env.address(env.mentor)
+
+    async def held() -> list[TimeSpan]:
+        holds = await env.sessions.holds(env.mentor, session.span, env.clock.now())
+        return [hold.span for hold in holds]
+
+    for answer, spans in (
+        (ResponseState.DECLINED, []),
+        (ResponseState.ACCEPTED, [session.span]),
+        (ResponseState.DECLINED, []),
+    ):
+        env.clock.advance(timedelta(minutes=1))
+        env.calendar.answered(event, mentor, answer)
+        current = await env.sessions.get(env.mentee, session.id)
+        await sync_session(current, env.organization, Cause.OUTLOOK, ports=env.ports)
+        assert await held() == spans
+    # The organizer's time is held all the while, and a move asks the attendee again.
+    holds = await env.sessions.holds(env.mentee, session.span, env.clock.now())
+    assert [hold.span for hold in holds] == [session.span]
+    env.clock.advance(timedelta(minutes=1))
+    env.calendar.moved(event, a_span(at(16, day=1)))
+    current = await env.sessions.get(env.mentee, session.id)
+    await sync_session(current, env.organization, Cause.OUTLOOK, ports=env.ports)
+    found = await env.sessions.holds(env.mentor, a_span(at(16, day=1)), env.clock.now())
+    assert [hold.span for hold in found] == [a_span(at(16, day=1))]
+
+
+async def test_a_time_given_away_by_declining_conflicts_when_it_is_accepted_after_all() -> None:
+    env = a_booking_env()
+    session = await _booked(env)
+    event, mentor = env.outlook.events[0], env.address(env.mentor)
+    for answer in (ResponseState.DECLINED, ResponseState.ACCEPTED):
+        env.clock.advance(timedelta(minutes=1))
+        env.calendar.answered(event, mentor, answer)
+        current = await env.sessions.get(env.mentee, session.id)
+        await sync_session(current, env.organization, Cause.OUTLOOK, ports=env.ports)
+        if answer is ResponseState.DECLINED:
+            other = a_mailbox(env.mentor.tenant_id)
+            pairing = a_pairing(env.mentor, other, organization_id=env.organization.id)
+            env.outlook.addresses |= {
+                p.address: p.object_id for p in pairing.participants if p.object_id
+            }
+            second = await book_one(env.acting(other), pairing, a_request("other"), ports=env.ports)
+    for each, against in ((session, second), (second, session)):
+        stored = await env.sessions.get(each.organizer, each.id)
+        assert stored.conflicts_with == (against.id,)

@@ -1,4 +1,4 @@
-"""A date is checked once; alternatives are searched once, only for a refused date."""
+"""How often dates are checked: once; a single one that is refused again, with the holds."""
 
 from collections import Counter
 from typing import Any
@@ -59,7 +59,7 @@ async def test_a_refused_date_has_its_alternatives_looked_for_once(
     with pytest.raises(SlotTaken) as refused:
         await booked(env, count, at_least=at_least)
     assert len(refused.value.alternatives) == 5
-    assert counts == {"checked": count, "searched": 1}
+    assert counts == {"checked": 2 if count == 1 else count, "searched": 1}
 
 
 async def test_a_date_that_is_booked_elsewhere_is_checked_there_as_well(
@@ -87,4 +87,4 @@ async def test_a_move_is_checked_and_refused_likewise(
             ports=env.ports,
         )
     assert len(refused.value.alternatives) == 5
-    assert counts == {"checked": count, "searched": 1}
+    assert counts == {"checked": 2 if count == 1 else count, "searched": 1}

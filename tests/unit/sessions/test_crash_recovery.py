@@ -310,7 +310,8 @@ async def is_consistent(env: BookingEnv) -> None:
             holds = await env.sessions.holds(mailbox, WINDOW, env.clock.now())
             spans = {hold.span for hold in holds if hold.session_id == session.id}
             assert spans == ({session.span} if session.holds_time_of(mailbox) else set())
-    held = {(m, e.seen.span) for e in alive for m in (env.mentor, env.mentee)}
+    people = (env.mentor, env.mentee)
+    held = {(m, s.span) for s in scheduled for m in people if s.holds_time_of(m)}
     assert await _spans_held(env) == held
     if not env.outlook.events:
         assert not any(each.series for each in env.sessions.ledgers.values())

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.availability.model import Buffers
 from shared.sessions.holds import (
     MAX_HELD_DAYS,
     conflicting_hold,
+    days_near,
     held_days,
     holds_during_move,
     is_confirmed,
@@ -21,6 +23,7 @@ from shared.timespan import TimeSpan
 from tests.builders import NOW, a_hold, a_session, a_span, at
 
 starts = st.integers(0, 40).map(lambda n: at(0) + timedelta(hours=n))
+BUFFERS = st.builds(Buffers, *[st.integers(0, 24).map(lambda n: timedelta(minutes=5 * n))] * 2)
 spans = st.builds(TimeSpan.lasting, starts, st.integers(1, 80).map(lambda n: timedelta(hours=n)))
 
 
@@ -104,9 +107,23 @@ def test_holds_collide_if_they_overlap_and_count(
     held: TimeSpan, wanted: TimeSpan, minutes: int
 ) -> None:
     hold = a_hold(held, expires_at=NOW + timedelta(minutes=minutes))
-    found = conflicting_hold([hold], wanted, a_hold().session_id, NOW)
+    found = conflicting_hold([hold], a_hold(wanted), NOW)
     assert (found == hold) is (held.overlaps(wanted) and minutes > 0)
-    assert conflicting_hold([hold], wanted, hold.session_id, NOW) is None
+    assert conflicting_hold([hold], replace(hold, span=wanted), NOW) is None
+
+
+@given(spans, spans, BUFFERS, BUFFERS)
+def test_holds_keep_the_longer_of_both_buffers_between_them(
+    one: TimeSpan, other: TimeSpan, buffers: Buffers, theirs: Buffers
+) -> None:
+    wanted, held = a_hold(one, buffers=buffers), a_hold(other, buffers=theirs)
+    first, second = sorted([wanted, held], key=lambda hold: hold.span)
+    gap = max(first.buffers.after, second.buffers.before)
+    is_kept_out = conflicting_hold([held], wanted, NOW) is not None
+    assert is_kept_out is (first.span.end + gap > second.span.start)
+    assert is_kept_out is (conflicting_hold([wanted], held, NOW) is not None)
+    if is_kept_out:
+        assert set(days_near(wanted)) & set(held_days([held.span]))
 
 
 def test_only_the_same_span_for_good_is_confirmed() -> None:
