@@ -76,9 +76,12 @@ class AppUnderTest:
 
     @asynccontextmanager
     async def someone(
-        self, who: str | None = None, query: str = "", **options: Any
+        self, who: str | None = None, query: str = "", *, tries_again: bool = True, **options: Any
     ) -> AsyncIterator[Page]:
-        """Open the page in a browser of its own; with *who*, signed in through Entra's pages."""
+        """Open the page in a browser of its own; with *who*, signed in through Entra's pages.
+
+        *tries_again*: press "Try again" where it is shown, as a person on a slow machine does.
+        """
         context = await self.context(**options)
         page = await context.new_page()
         strangers: list[str] = []
@@ -89,6 +92,9 @@ class AppUnderTest:
             "console",
             lambda said: complaints.append(said.text) if _matters(said.text) else None,
         )
+        if tries_again:
+            again = page.get_by_role("button", name="Try again", exact=True)
+            await page.add_locator_handler(again, lambda it: it.click(), no_wait_after=True)
         await page.goto(f"{self.url}/{query}")
         if who:
             await sign_in(page, who)

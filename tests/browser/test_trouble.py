@@ -52,7 +52,7 @@ async def refuse(page: Page, status: int, kind: str, **headers: str) -> None:
 async def test_refusals_are_shown_and_can_be_retried(
     stage: AppUnderTest, status: int, kind: str, said: str
 ) -> None:
-    async with stage.someone("priya", "?pairing=ada-priya") as page:
+    async with stage.someone("priya", "?pairing=ada-priya", tries_again=False) as page:
         await half_booked(page)
         await refuse(page, status, kind, **{"retry-after": "2"})
         await page.get_by_role("button", name="Book", exact=True).click()
@@ -67,7 +67,7 @@ async def test_refusals_are_shown_and_can_be_retried(
 
 
 async def test_offline(stage: AppUnderTest, picture: Picture) -> None:
-    async with stage.someone("priya", "?pairing=ada-priya") as page:
+    async with stage.someone("priya", "?pairing=ada-priya", tries_again=False) as page:
         await half_booked(page)
         await page.context.set_offline(offline=True)
         await page.get_by_role("button", name="Book", exact=True).click()
@@ -84,7 +84,7 @@ async def test_offline(stage: AppUnderTest, picture: Picture) -> None:
 
 
 async def test_an_answer_that_was_lost_books_once(stage: AppUnderTest) -> None:
-    async with stage.someone("priya", "?pairing=ada-priya") as page:
+    async with stage.someone("priya", "?pairing=ada-priya", tries_again=False) as page:
         await half_booked(page)
 
         async def lose(route: Route) -> None:
