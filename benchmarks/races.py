@@ -34,6 +34,7 @@ from benchmarks.shared_world import (
     Client,
     Meeting,
     SharedCalendar,
+    SharedJobs,
     SharedSchedules,
     SharedTables,
     World,
@@ -48,7 +49,7 @@ from shared.adapters.tables.sessions import TableSessions
 from shared.administration.job_runner import run_job
 from shared.errors import Conflict, SlotTaken, StaleRow, StoreUnavailable
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
-from shared.jobs import Job, JobKind
+from shared.jobs import JobKind
 from shared.organizations.model import (
     ActingUser,
     Caller,
@@ -59,14 +60,14 @@ from shared.organizations.model import (
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.sessions.booking import book
 from shared.sessions.cancelling import cancel
-from shared.sessions.model import Session, SessionState
+from shared.sessions.model import ResponseState, Session, SessionState
 from shared.sessions.ports import SessionPorts
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.requests import BookingRequest, RescheduleRequest
 from shared.sessions.rescheduling import reschedule
 from shared.sessions.series import Booking, OnConflict, Scope
 from shared.timespan import TimeSpan
-from tests.fakes import InMemoryDue, InMemoryJobs
+from tests.fakes import InMemoryDue
 
 MENTORS, MENTEES = 4, 6
 """Mentees per mentor."""
@@ -131,7 +132,6 @@ class Outcome:
 
     counts: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
-    jobs: list[Job] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ async def open_session_ports(
                 schedules=schedules,
                 calendar=calendar,
                 sessions=TableSessions(tables, TableChanges(tables)),
-                jobs=InMemoryJobs(),
+                jobs=SharedJobs(client),
                 due=InMemoryDue(),
                 clock=OffsetClock(ahead),
             ),
@@ -409,8 +409,6 @@ async def work(seed: int, attempts: int, socket: Path, storage: str | None) -> O
                 )
 
         await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
-        put: Any = ports.jobs
-        found.jobs = [job for job, _ in put.put_jobs if job.kind in LOOKING]
     return found
 
 
@@ -445,13 +443,17 @@ async def checked(
     for outcome in found:
         counts += outcome.counts
     losers = [r for outcome in found for r in outcome.refusals]
-    for job in (job for outcome in found for job in outcome.jobs):
-        await run_job(job, ORGANIZATION, ports=ports, subscription_ports=cast("Any", None))
+    await run_recovery_jobs(world, ports)
     alive = [m for m in world.meetings if not (m.is_gone or m.is_master)]
-    sessions = await _sessions(ports)
+    sessions = await all_sessions(ports)
     scheduled = {s.id: s for s in sessions.values() if s.state is SessionState.SCHEDULED}
     held = await _held(ports)
-    wanted = {(mailbox, s.id, s.span) for s in scheduled.values() for mailbox in s.mailboxes}
+    wanted = {
+        (mailbox, s.id, s.span)
+        for s in scheduled.values()
+        for mailbox in s.mailboxes
+        if s.holds_time_of(mailbox)
+    }
     taken = _taken_alternatives(losers, world.meetings)
     return Report(
         attempts=counts.pop("attempts"),
@@ -474,12 +476,23 @@ async def checked(
     )
 
 
+async def run_recovery_jobs(world: World, ports: SessionPorts) -> None:
+    """Run the recovery jobs of all processes, and those that they enqueue."""
+    while world.jobs:
+        job = world.jobs.pop(0)
+        if job.kind in LOOKING:
+            await run_job(job, ORGANIZATION, ports=ports, subscription_ports=cast("Any", None))
+
+
 def _double_bookings(alive: Sequence[Meeting]) -> int:
-    """Count pairs of meetings that one person has at the same time."""
+    """Count pairs of meetings that one person has at the same time, and has not declined."""
     overlaps = 0
     by_person: dict[str, list[TimeSpan]] = {}
     for meeting in alive:
-        for address in meeting.addresses:
+        declined = {
+            a.address for a in meeting.seen.attendees if a.response.state is ResponseState.DECLINED
+        }
+        for address in set(meeting.addresses) - declined:
             by_person.setdefault(address, []).append(meeting.seen.span)
     for spans in by_person.values():
         spans.sort()
@@ -513,8 +526,9 @@ def _taken_alternatives(
     )
 
 
-async def _sessions(ports: SessionPorts) -> dict[SessionId, Any]:
-    found: dict[SessionId, Any] = {}
+async def all_sessions(ports: SessionPorts) -> dict[SessionId, Session]:
+    """Return every session that any participant's time index lists."""
+    found: dict[SessionId, Session] = {}
     for mailbox in addresses():
         cursor = None
         while True:

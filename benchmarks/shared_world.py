@@ -20,19 +20,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.adapters.tables.client import Put, Remove, Row, Tables, Write
-from shared.adapters.tables.keys import Key, Rows
+from shared.adapters.tables.keys import CHANGES, Key, Rows
 from shared.availability.model import SLOT_GRID, Schedule
-from shared.errors import EventGone, StaleRow
+from shared.errors import CalendarUnavailable, EventGone, StaleRow, StoreUnavailable
 from shared.ids import EventId, ICalUid, Mailbox, SeriesId, SessionId
+from shared.jobs import Job
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, EventDraft
-from shared.sessions.model import AttendeeResponse, MeetingProvider
+from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import occurrence_id
 from shared.timespan import TimeSpan
 
 NOW: Final = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 _WEEK: Final = timedelta(weeks=1)
+_STORAGE: Final = {"get", "between", "transact", "remove", "put_job"}
 _SIZE: Final = struct.Struct("!I")
 
 
@@ -72,7 +74,36 @@ class World:
     by_session: dict[SessionId, int] = field(default_factory=dict)
     of_master: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     by_day: dict[tuple[str, date], list[int]] = field(default_factory=lambda: defaultdict(list))
+    jobs: list[Job] = field(default_factory=list)
+    """The queue of recovery jobs, in the order of their arrival."""
+    is_away: bool = False
+    """Storage does not answer."""
+    trouble: float = 0.0
+    """The share of calls that fail, half of them after their effect."""
+    feed_trouble: float = 0.0
+    """The same of writes to the change feed."""
     _etags: "count[int]" = field(default_factory=lambda: count(1))
+
+    def call(self, method: str, args: Sequence[Any]) -> object:
+        """Call *method* for a client; return its result or its error."""
+        fails_after = None
+        error: Exception = StoreUnavailable("Away.")
+        if method not in _STORAGE:
+            error = CalendarUnavailable("Away.", code="no_answer")
+        trouble = self.feed_trouble if (method, args[0]) == ("transact", CHANGES) else self.trouble
+        if (self.is_away and method in _STORAGE) or self.chance.random() < trouble:
+            fails_after = self.chance.random() < 0.5
+        if fails_after is False:
+            return error
+        try:
+            outcome: object = getattr(self, method)(*args)
+        except (StaleRow, EventGone) as refused:
+            outcome = refused
+        return error if fails_after else outcome
+
+    def put_job(self, job: Job) -> None:
+        """Add a job to the queue."""
+        self.jobs.append(job)
 
     # --- tables
 
@@ -266,8 +297,10 @@ class World:
         """Move an event. Raises EventGone."""
         number = self._number(event_id)
         meeting = self.meetings[number]
-        etag = f"etag-{number}-{next(self._etags)}"
-        seen = replace(meeting.seen, span=span, etag=etag)
+        reset = AttendeeResponse(was_reset=True)
+        attendees = tuple(replace(a, response=reset) for a in meeting.seen.attendees)
+        version = next(self._etags)
+        seen = replace(self._version(meeting.seen, version), span=span, attendees=attendees)
         self.meetings[number] = replace(meeting, seen=seen, was_moved=True)
         self._show(meeting, span)
         return seen
@@ -275,6 +308,37 @@ class World:
     def event(self, event_id: EventId) -> CalendarEvent:
         """Read an event. Raises EventGone."""
         return self.meetings[self._number(event_id)].seen
+
+    def events(self, events: Sequence[EventId]) -> list[CalendarEvent | Exception]:
+        """Read several events."""
+        answers: list[CalendarEvent | Exception] = []
+        for event_id in events:
+            try:
+                answers.append(self.event(event_id))
+            except EventGone as gone:
+                answers.append(gone)
+        return answers
+
+    def answer(self, event_id: EventId, state: ResponseState) -> None:
+        """Let every attendee answer in Outlook who has not declined. Raises EventGone.
+
+        Who declined may have given the time away.
+        """
+        number = self._number(event_id)
+        meeting, version = self.meetings[number], next(self._etags)
+        response = AttendeeResponse(state, NOW + timedelta(microseconds=version))
+        attendees = tuple(
+            a if a.response.state is ResponseState.DECLINED else replace(a, response=response)
+            for a in meeting.seen.attendees
+        )
+        seen = replace(self._version(meeting.seen, version), attendees=attendees)
+        self.meetings[number] = replace(meeting, seen=seen)
+
+    @staticmethod
+    def _version(seen: CalendarEvent, version: int) -> CalendarEvent:
+        """Return a new version of *seen*."""
+        modified_at = NOW + timedelta(microseconds=version)
+        return replace(seen, etag=f"{seen.event_id}-{version}", modified_at=modified_at)
 
     def _number(self, event_id: EventId) -> int:
         number = int(event_id.removeprefix("event-"))
@@ -307,10 +371,7 @@ async def serving(world: World, path: Path) -> AsyncIterator[None]:
         with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             while True:
                 number, method, args = await _read(reader)
-                try:
-                    outcome: object = getattr(world, method)(*args)
-                except (StaleRow, EventGone) as error:
-                    outcome = error
+                outcome = world.call(method, args)
                 _write(writer, (number, outcome, len(world.meetings)))
                 await writer.drain()
         writer.close()
@@ -402,6 +463,17 @@ class SharedTables(Tables):
         return found
 
 
+class SharedJobs:
+    """The queue of a shared world, which outlives the process that enqueued."""
+
+    def __init__(self, client: Client) -> None:
+        self._world = client
+
+    async def put(self, job: Job, *, delay: timedelta = timedelta()) -> None:  # noqa: ARG002
+        """Add a job to the queue."""
+        await self._world.call("put_job", job)
+
+
 class SharedSchedules:
     """Free/busy of a shared world."""
 
@@ -426,6 +498,14 @@ class SharedCalendar:
         """Read an event."""
         seen: CalendarEvent = await self._world.call("event", event_id)
         return seen
+
+    async def read_many(
+        self, events: Sequence[tuple[Mailbox, EventId]]
+    ) -> list[CalendarEvent | Exception]:
+        """Read events."""
+        ids = [event_id for _, event_id in events]
+        answers: list[CalendarEvent | Exception] = await self._world.call("events", ids)
+        return answers
 
     async def reschedule(
         self, _: ActingUser, event_id: EventId, span: TimeSpan, __: str
