@@ -8,10 +8,11 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -115,7 +116,7 @@ def _taken_out(app_dir: Path) -> dict[str, ModuleType]:
 
 def _is_of(module: ModuleType, app_dir: Path) -> bool:
     file = _file(module) or _first_folder(module)
-    return file is not None and file.is_relative_to(app_dir) and not _is_installed(file)
+    return file is not None and _is_in(file, app_dir) and not _is_installed(file)
 
 
 # --- the origin of modules
@@ -129,7 +130,7 @@ def _check_origins(app_dir: Path, names: set[str]) -> None:
     """
     ignored = _ignored(app_dir)
     allowed: frozenset[str] | None = None
-    owners: dict[str, list[str]] = {}
+    owners: Mapping[str, list[str]] = {}
     for name in sorted(names):
         file = _file(sys.modules.get(name))
         if file is None or _is_standard(file):
@@ -137,7 +138,7 @@ def _check_origins(app_dir: Path, names: set[str]) -> None:
         if _is_installed(file):
             if allowed is None:
                 allowed = _required(app_dir)
-                owners = dict(importlib.metadata.packages_distributions()) if allowed else {}
+                owners = _owners(tuple(sys.path)) if allowed else {}
             _check_required(name, owners, allowed)
         elif not _is_in(file, app_dir):
             raise AppRefused(
@@ -145,11 +146,11 @@ def _check_origins(app_dir: Path, names: set[str]) -> None:
                 " .pth files and editable installs do not work on Azure"
             )
         else:
-            _check_packaged(name, file.relative_to(app_dir.resolve()), ignored)
+            _check_packaged(name, Path(file).relative_to(app_dir.resolve()), ignored)
 
 
 def _check_required(
-    name: str, owners: dict[str, list[str]], allowed: frozenset[str] | None
+    name: str, owners: Mapping[str, list[str]], allowed: frozenset[str] | None
 ) -> None:
     owning = {_canonical(each) for each in owners.get(name.partition(".")[0], [])}
     if allowed and owning and not owning & (allowed | _SHIPPED):
@@ -198,34 +199,40 @@ def _required(app_dir: Path) -> frozenset[str]:
     return frozenset(known)
 
 
+@functools.cache
+def _owners(path: tuple[str, ...]) -> Mapping[str, list[str]]:  # noqa: ARG001
+    """Return the distributions of each package, as found on *path*, which is `sys.path`."""
+    return dict(importlib.metadata.packages_distributions())
+
+
 def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _file(module: ModuleType | None) -> Path | None:
+def _file(module: ModuleType | None) -> str | None:
     file = getattr(module, "__file__", None)
     return _resolved(file) if file else None
 
 
 @functools.cache
-def _resolved(path: str) -> Path:
-    # Cached: every app that a process loads asks for thousands of modules.
-    return Path(path).resolve()
+def _resolved(path: str) -> str:
+    # Cached, and text: every app that a process loads asks for thousands of modules.
+    return os.path.realpath(path)
 
 
-def _first_folder(module: ModuleType) -> Path | None:
+def _first_folder(module: ModuleType) -> str | None:
     """Return the folder of a namespace package, which has no file."""
     return next((_resolved(each) for each in getattr(module, "__path__", ())), None)
 
 
-def _is_in(file: Path, folder: Path) -> bool:
-    return file.is_relative_to(folder.resolve())
+def _is_in(file: str, folder: Path) -> bool:
+    return file.startswith(_resolved(str(folder)) + os.sep)
 
 
-def _is_installed(file: Path) -> bool:
-    return bool({"site-packages", "dist-packages"} & set(file.parts))
+def _is_installed(file: str) -> bool:
+    return "/site-packages/" in file or "/dist-packages/" in file
 
 
-def _is_standard(file: Path) -> bool:
+def _is_standard(file: str) -> bool:
     libraries = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
     return not _is_installed(file) and any(_is_in(file, Path(each)) for each in libraries)
