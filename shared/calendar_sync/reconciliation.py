@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.sync import apply_event, locate, sync_attendee_mailboxes, sync_session
-from shared.calendar_sync.unreadable import due_item, mark_unreadable
+from shared.calendar_sync.unreadable import UNREADABLE, due_item, mark_unreadable
 from shared.clock import Clock
 from shared.errors import (
-    CalendarRefused,
     CalendarThrottled,
     CalendarUnavailable,
     EventGone,
-    EventUnreadable,
-    MailboxUnusable,
     StaleRow,
 )
 from shared.ids import Mailbox
@@ -71,7 +68,7 @@ async def reconcile_batch(
     readable = _readable(sessions)
     results = await _read(readable, calendar=ports.calendar)
     for session, result in zip(readable, results, strict=True):
-        if isinstance(result, EventUnreadable | MailboxUnusable | CalendarRefused):
+        if isinstance(result, UNREADABLE):
             await mark_unreadable(session, result, Cause.RECONCILIATION, ports=ports)
         elif isinstance(result, CalendarThrottled | CalendarUnavailable):
             late.append(session)
@@ -110,8 +107,8 @@ async def _reconcile_one(
         synced = await apply_event(session, event, organization, Cause.RECONCILIATION, ports=ports)
     except StaleRow:
         synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
-    except EventUnreadable as unreadable:
-        await mark_unreadable(session, unreadable, Cause.RECONCILIATION, ports=ports)
+    except UNREADABLE as refused:
+        await mark_unreadable(session, refused, Cause.RECONCILIATION, ports=ports)
         return False
     is_changed = synced.changed_at != session.changed_at
     await _sync_holds_and_conflicts(synced, ports)

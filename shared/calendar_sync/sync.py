@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.merge import merge
-from shared.calendar_sync.unreadable import mark_unreadable
+from shared.calendar_sync.unreadable import UNREADABLE, mark_unreadable
 from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import EventGone, EventUnreadable, StaleRow
@@ -70,8 +70,8 @@ async def sync_session(
             event = await _read(session, calendar=ports.calendar)
             event = await locate(session, event, calendar=ports.calendar, sessions=ports.sessions)
             return await apply_event(session, event, organization, cause, ports=ports)
-        except EventUnreadable as unreadable:
-            return await mark_unreadable(session, unreadable, cause, ports=ports)
+        except UNREADABLE as refused:
+            return await mark_unreadable(session, refused, cause, ports=ports)
         except StaleRow:
             # Another worker wrote the row: this event may be older than the row now, so read again.
             session = await ports.sessions.get(session.organizer, session.id)

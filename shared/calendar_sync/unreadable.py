@@ -5,13 +5,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.errors import EventUnreadable, MailboxUnusable, StaleRow
+from shared.errors import (
+    CalendarRefused,
+    ConsentMissing,
+    EventUnreadable,
+    MailboxUnusable,
+    StaleRow,
+)
 from shared.jobs import DueItem, DueKind
 from shared.sessions import reservations
 from shared.sessions.model import Cause, Session
 from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionPorts
 
+UNREADABLE: Final = (EventUnreadable, MailboxUnusable, CalendarRefused, ConsentMissing)
+"""Errors of reading an event that say nothing about the event: it may be there or not."""
 _UNREADABLE_AGAIN: Final = timedelta(hours=6)
 
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from local.graph.faults import FaultRule
 from local.world import MailboxKind
 from shared.jobs import DueKind
@@ -263,6 +265,40 @@ async def test_an_organizer_without_a_mailbox_is_reported_once_and_read_rarely(
     stage.cloud.world.person("ben").kind = MailboxKind.ONLINE
     await read_again(stage)
     assert (await shown(stage, session))["unreadable_since"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (404, "ResourceNotFound"),
+        (404, "NeverHeardOf"),
+        (410, "Whatever"),
+        (400, "ErrorInvalidIdMalformed"),
+        (404, "ErrorInvalidMailboxItemId"),
+        (404, "UnknownError"),
+        (403, "ErrorAccessDenied"),
+    ],
+)
+async def test_a_refusal_that_says_nothing_of_the_event_ends_no_session(
+    stage: AppUnderTest, status: int, code: str
+) -> None:
+    session = await booked(stage)
+    await stage.settled()
+    graph = stage.cloud.graph
+    for method, path in (("GET", "/events/"), ("POST", "/batch")):
+        graph.faults.add(FaultRule(method=method, path=path, status=status, code=code))
+    graph.outlook.accept("ada", session["id"])
+    await graph.settle()
+    reply = await stage.call("ada", "GET", f"sessions/{session['id']}")
+    assert reply.json()["state"] == "scheduled"
+    graph.faults.clear()
+    await stage.settled()
+    await read_again(stage)
+    seen = await shown(stage, session)
+    assert (seen["state"], seen["unreadable_since"]) == ("scheduled", None)
+    assert [a["response"] for a in seen["attendees"]] == ["accepted"]
+    feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
+    assert "session.cancelled" not in [each["kind"] for each in feed]
 
 
 async def read_again(stage: AppUnderTest) -> None:

@@ -70,12 +70,11 @@ _POLICY = (
 CODES: Final[Mapping[str, GraphErrorKind]] = {
     code.lower(): meaning
     for meaning, codes in {
-        GraphErrorKind.GONE: (
-            "ErrorItemNotFound",
-            # An id that another kind of mailbox issued: this mailbox has no such item.
-            "ErrorInvalidIdMalformed",
-        ),
+        # One code alone says that an item is gone. Every other 404, known or new, says that the
+        # mailbox cannot be reached, and nothing about an item in it.
+        GraphErrorKind.GONE: ("ErrorItemNotFound",),
         GraphErrorKind.MAILBOX: (
+            "ResourceNotFound",
             "MailboxNotEnabledForRESTAPI",
             "ErrorNonExistentMailbox",
             "ErrorInvalidUser",
@@ -109,6 +108,7 @@ CODES: Final[Mapping[str, GraphErrorKind]] = {
             "ServiceUnavailable",
             "GatewayTimeout",
             "ErrorTimeoutExpired",
+            "UnknownError",
         ),
         GraphErrorKind.REFUSED: (
             "ErrorPropertyValidationFailure",
@@ -125,6 +125,9 @@ CODES: Final[Mapping[str, GraphErrorKind]] = {
             "ErrorExceededMessageLimit",
             "ErrorSubmissionQuotaExceeded",
             "ErrorCalendarIsNotOrganizer",
+            # An id of another mailbox, or of another kind: a mistake of the app's.
+            "ErrorInvalidIdMalformed",
+            "ErrorInvalidMailboxItemId",
         ),
     }.items()
     for code in codes
@@ -133,8 +136,8 @@ CODES: Final[Mapping[str, GraphErrorKind]] = {
 STATUSES: Final[Mapping[int, GraphErrorKind]] = {
     401: GraphErrorKind.TOKEN,
     403: GraphErrorKind.CONSENT,
-    404: GraphErrorKind.GONE,
-    410: GraphErrorKind.GONE,
+    404: GraphErrorKind.MAILBOX,
+    410: GraphErrorKind.MAILBOX,
     409: GraphErrorKind.REFUSED,
     412: GraphErrorKind.UNAVAILABLE,
     423: GraphErrorKind.UNAVAILABLE,

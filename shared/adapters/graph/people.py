@@ -14,6 +14,8 @@ from shared.ids import Mailbox, ObjectId, TenantId
 from shared.organizations.model import ActingUser
 from shared.pairings.ports import Person
 
+_NO_SUCH_USER: Final = "request_resourcenotfound"
+"""The code by which the directory says that there is no such user; no other 404 says so."""
 SELECT: Final = ["id", "mail", "userPrincipalName", "displayName"]
 """The properties that `Person` needs, all covered by the permission `User.ReadBasic.All`."""
 
@@ -66,7 +68,7 @@ class GraphDirectory:
         try:
             return _person((await graph.send(request, repeatable=True)).json())
         except GraphCallFailed as failed:
-            if failed.refusal.status == 404:
+            if failed.refusal.code.lower() == _NO_SUCH_USER:
                 return None
             raise graph.error(failed.refusal) from None
 

@@ -208,7 +208,9 @@ async def test_tokens_go_to_graph_alone(graph: Graph) -> None:
 
 
 ROWS: list[tuple[int, str, type[SchedulingError]]] = [
-    (400, "ErrorInvalidIdMalformed", EventGone),
+    (400, "ErrorInvalidIdMalformed", CalendarRefused),
+    (404, "ErrorInvalidMailboxItemId", CalendarRefused),
+    (404, "UnknownError", CalendarUnavailable),
     (400, "ErrorPropertyValidationFailure", CalendarRefused),
     (400, "ErrorInvalidRequest", CalendarRefused),
     (400, "BadRequest", CalendarRefused),
@@ -225,13 +227,13 @@ ROWS: list[tuple[int, str, type[SchedulingError]]] = [
     (404, "ErrorItemNotFound", EventGone),
     (404, "ErrorInvalidUser", MailboxUnusable),
     (404, "Request_ResourceNotFound", MailboxUnusable),
-    (404, "ResourceNotFound", EventGone),
+    (404, "ResourceNotFound", MailboxUnusable),
     (404, "MailboxNotEnabledForRESTAPI", MailboxUnusable),
     (404, "ErrorNonExistentMailbox", MailboxUnusable),
     (409, "ErrorIrresolvableConflict", CalendarUnavailable),
     (412, "ErrorIrresolvableConflict", CalendarUnavailable),
     (409, "ErrorItemSave", CalendarUnavailable),
-    (410, "syncStateNotFound", EventGone),
+    (410, "syncStateNotFound", MailboxUnusable),
     (429, "TooManyRequests", CalendarThrottled),
     (429, "ApplicationThrottled", CalendarThrottled),
     (429, "activityLimitReached", CalendarThrottled),
@@ -245,7 +247,7 @@ ROWS: list[tuple[int, str, type[SchedulingError]]] = [
     (403, "ExtensionError", ConsentMissing),
     (404, "ExtensionError", MailboxUnusable),
     (400, "", CalendarRefused),
-    (404, "NeverHeardOf", EventGone),
+    (404, "NeverHeardOf", MailboxUnusable),
     (418, "NeverHeardOf", CalendarRefused),
     (599, "NeverHeardOf", CalendarUnavailable),
 ]

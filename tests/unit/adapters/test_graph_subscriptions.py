@@ -102,7 +102,7 @@ async def test_one_that_exists_elsewhere_is_left_alone(graph: Graph) -> None:
         (400, "InvalidRequest", CalendarRefused),
         (403, "ExtensionError", ConsentMissing),
         (404, "ExtensionError", MailboxUnusable),
-        (404, "ResourceNotFound", EventGone),
+        (404, "ResourceNotFound", MailboxUnusable),
         (404, "Request_ResourceNotFound", MailboxUnusable),
         (429, "TooManyRequests", CalendarThrottled),
     ],
