@@ -28,6 +28,7 @@ async def do_job(msg: func.QueueMessage) -> None:
 async def _do_job(msg: func.QueueMessage, span: Span) -> None:
     from shared.adapters.queues import parse_job
     from shared.administration.job_runner import discard_job, requeue_job, run_job
+    from shared.jobs import JobKind
 
     adapters = wiring()
     try:
@@ -49,6 +50,9 @@ async def _do_job(msg: func.QueueMessage, span: Span) -> None:
             subscription_ports=adapters.subscription_ports,
             delivery_ports=adapters.delivery_ports,
         )
+        if job.kind is JobKind.PURGE:
+            retained_since = adapters.clock.now() - organization.settings.retention
+            await adapters.changes.delete(organization.id, before=retained_since)
     except CalendarThrottled as throttled:
         wait = timedelta(seconds=throttled.retry_after_seconds or _WAIT_SECONDS)
         await requeue_job(job, wait, jobs=adapters.jobs, due=adapters.due, clock=adapters.clock)

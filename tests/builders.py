@@ -22,7 +22,8 @@ from shared.ids import (
 from shared.jobs import DueItem, DueKind
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing, Participant, ParticipantRole
-from shared.sessions.model import HOLD_TTL, Attendee, Hold, Session, SessionState
+from shared.sessions.holds import Hold
+from shared.sessions.model import HOLD_TTL, Attendee, Session, SessionState
 from shared.sessions.recurrence import Frequency, MonthlyBy
 from shared.sessions.series import Outcome, PlannedDate, Series
 from shared.subscriptions.model import Subscription, SubscriptionState

@@ -31,7 +31,7 @@ from shared.jobs import DueItem, DueKind, Job
 from shared.notifications.model import MailboxChanges
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing
-from shared.sessions.holds import active_holds
+from shared.sessions.holds import Hold, active_holds
 from shared.sessions.ledger import (
     Decide,
     LedgerChange,
@@ -40,7 +40,7 @@ from shared.sessions.ledger import (
     SeriesKey,
     stamped,
 )
-from shared.sessions.model import Hold, Session
+from shared.sessions.model import Session
 from shared.sessions.series import Series
 from shared.subscriptions.model import Subscription
 from shared.timespan import TimeSpan

@@ -52,7 +52,8 @@ async def _overlapping(
     if session.state is not SessionState.SCHEDULED:
         return found
     now = clock.now()
-    for mailbox in session.mailboxes:
+    # Who declined, or was invited while busy, may have another session then.
+    for mailbox in filter(session.holds_time_of, session.mailboxes):
         for hold in await sessions.holds(mailbox, session.span, now):
             if hold.session_id == session.id or hold.session_id in found:
                 continue
@@ -63,7 +64,8 @@ async def _overlapping(
             except NotFound:
                 continue
             # A worker that crashed may have left a hold at a former time of its session.
-            if other.state is SessionState.SCHEDULED and other.span.overlaps(session.span):
+            is_on = other.state is SessionState.SCHEDULED and other.holds_time_of(mailbox)
+            if is_on and other.span.overlaps(session.span):
                 found[other.id] = other
     return found
 

@@ -17,8 +17,8 @@ from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
-from shared.sessions.holds import mailbox_holds
-from shared.sessions.model import Cause, Hold, Session, SessionState
+from shared.sessions.holds import Hold, mailbox_holds
+from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import find_occurrence, list_instances, load_sessions
 from shared.sessions.outbox import Origin, differences
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
@@ -91,18 +91,17 @@ async def sync_series(
 
     async def one(session: Session) -> None:
         event = found.get(session.occurrence)
-        if isinstance(event, UnreadableEvent):
-            error = EventUnreadable("The date of the series cannot be read.")
-            await mark_unreadable(session, error, cause, ports=ports)
-            return
-        if session.state is not SessionState.SCHEDULED or (
-            event is None and _is_over(session, clock=ports.clock)
-        ):
+        is_over = not isinstance(event, CalendarEvent) and _is_over(session, clock=ports.clock)
+        if session.state is not SessionState.SCHEDULED or is_over:
             return
         if session.event_id is None:
             if event is None:
                 return  # neither a known id nor an event: the recovery job decides
             session = replace(session, event_id=event.event_id)
+        if isinstance(event, UnreadableEvent):
+            error = EventUnreadable("The date of the series cannot be read.")
+            await mark_unreadable(session, error, cause, ports=ports)
+            return
         try:
             await apply_event(session, event, organization, cause, ports=ports)
         except StaleRow:

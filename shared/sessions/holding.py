@@ -16,7 +16,8 @@ from shared.errors import NotFound, SchedulingError, SlotTaken, StaleRow
 from shared.ids import Mailbox, SessionId
 from shared.logs import log_event
 from shared.sessions import reservations
-from shared.sessions.model import HOLD_TTL, Hold, Session
+from shared.sessions.holds import Hold
+from shared.sessions.model import HOLD_TTL, Session
 from shared.sessions.ports import SessionStore
 from shared.sessions.series import Series
 
@@ -87,7 +88,8 @@ async def _place_holds(
                 if at_least is None and _is_required(session, mailbox):
                     raise
                 opened = opened.marking_busy(mailbox)
-    _require_quorum({a.address for a in opened.attendees if a.is_free}, opened, at_least)
+    free = {a.address for a in opened.attendees if a.is_free}
+    _require_quorum(free - {*opened.unknown_for}, at_least)
     if opened.attendees != session.attendees:
         # Saved, so that a retry or the recovery job does not take the busy attendees' time either.
         opened = await reservations.save(sessions, opened)
@@ -202,7 +204,8 @@ async def _hold_new_time(
             if is_needed or mailbox == moving.organizer:
                 raise
             moving = moving.marking_busy_at_pending(mailbox)
-    _require_quorum({a.address for a in moving.attendees if a.is_free_at_pending}, moving, at_least)
+    free = {a.address for a in moving.attendees if a.is_free_at_pending}
+    _require_quorum(free - {*(moving.pending_unknown_for or ())}, at_least)
     return await reservations.save(sessions, replace(moving, changed_at=now))
 
 
@@ -236,13 +239,18 @@ def is_abandoned(moving: Session, *, clock: Clock) -> bool:
 def _pending_hold(moving: Session) -> Hold:
     if moving.pending_span is None:
         raise ValueError("the session has no pending move")
-    return Hold(moving.id, moving.pending_span, moving.held_until, moving.buffers)
+    return Hold(
+        moving.id,
+        moving.pending_span,
+        moving.held_until,
+        moving.pending_buffers or moving.buffers,
+    )
 
 
 def _is_required(session: Session, mailbox: Mailbox) -> bool:
     return any(a.required for a in session.attendees if a.object_id == mailbox.object_id)
 
 
-def _require_quorum(free: set[str], session: Session, at_least: int | None) -> None:
-    if at_least is not None and 1 + len(free - {*session.unknown_for}) < at_least:
+def _require_quorum(free: set[str], at_least: int | None) -> None:
+    if at_least is not None and 1 + len(free) < at_least:
         raise SlotTaken("Too few participants are free then.")

@@ -1,17 +1,51 @@
 """The rules of holds: which time a session holds in each mailbox, and when holds conflict. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
-from shared.ids import Mailbox
-from shared.organizations.model import MAX_BUFFER
-from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
+from shared.availability.model import NO_BUFFERS, Buffers
+from shared.ids import Mailbox, SessionId
+from shared.sessions.model import HOLD_TTL, Session, SessionState
 from shared.timespan import TimeSpan
 
 MAX_HELD_DAYS: Final = 14
 """An event that was stretched over months in Outlook holds its first days only: one transaction has
 at most a hundred rows, and free/busy shows the rest of the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A span of one mailbox's time that a session reserves."""
+
+    session_id: SessionId
+    span: TimeSpan
+    expires_at: datetime | None = None
+    """None: the hold is confirmed and never expires."""
+    buffers: Buffers = NO_BUFFERS
+    """Of the session."""
+
+    def is_active_at(self, now: datetime) -> bool:
+        """Return whether the hold has not expired, so that it keeps other sessions out."""
+        return self.expires_at is None or now < self.expires_at
+
+    @property
+    def kept_free(self) -> TimeSpan:
+        """Return the span with its own buffers; the hold is stored in each of its days.
+
+        So two holds that keep each other out share a day, also over midnight.
+        """
+        return self.span.widened(self.buffers.before, self.buffers.after)
+
+    def keeps_out(self, other: "Hold") -> bool:
+        """Return whether *other* overlaps this hold, or is closer than the buffers of both allow.
+
+        Between two sessions there is the longer one of their two buffers.
+        """
+        gap_before = max(self.buffers.before, other.buffers.after)
+        gap_after = max(self.buffers.after, other.buffers.before)
+        return self.span.widened(gap_before, gap_after).overlaps(other.span)
 
 
 def session_holds(session: Session) -> tuple[Hold, ...]:
@@ -29,7 +63,8 @@ def session_holds(session: Session) -> tuple[Hold, ...]:
     held = Hold(session.id, session.span, buffers=session.buffers)
     if session.pending_span is None:
         return (held,)
-    return (held, Hold(session.id, session.pending_span, expires_at, session.buffers))
+    buffers = session.pending_buffers or session.buffers
+    return (held, Hold(session.id, session.pending_span, expires_at, buffers))
 
 
 def mailbox_holds(session: Session, mailbox: Mailbox) -> tuple[Hold, ...]:
@@ -65,13 +100,13 @@ def holds_after_sync(session: Session, mailbox: Mailbox, held: Iterable[Hold]) -
 
 
 def held_days(spans: Iterable[TimeSpan]) -> list[date]:
-    """Return the UTC days whose rows have the holds of *spans*, in order."""
+    """Return the UTC days of *spans*, in order. The row of a day has the holds of these days."""
     return sorted({day for span in spans for day in span.days()[:MAX_HELD_DAYS]})
 
 
-def days_near(wanted: Hold) -> list[date]:
-    """Return the UTC days whose rows may have a hold that conflicts with *wanted*, in order."""
-    return held_days([wanted.span, wanted.span.widened(MAX_BUFFER, MAX_BUFFER)])
+def days_of_holds(holds: Iterable[Hold]) -> list[date]:
+    """Return the UTC days whose rows have *holds*, and each hold that conflicts with them."""
+    return held_days(hold.kept_free for hold in holds)
 
 
 def conflicting_hold(held: Iterable[Hold], wanted: Hold, now: datetime) -> Hold | None:

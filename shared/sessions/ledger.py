@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, TypeVar
 from shared.errors import SlotTaken, StaleRow
 from shared.ids import EventId, Mailbox, SeriesId, SessionId
 from shared.sessions.holds import (
+    Hold,
     conflicting_hold,
-    days_near,
+    days_of_holds,
     held_days,
     holds_after_sync,
     holds_during_move,
@@ -21,7 +22,7 @@ from shared.sessions.holds import (
     mailbox_holds,
     session_holds,
 )
-from shared.sessions.model import Hold, Session, SessionState
+from shared.sessions.model import Session, SessionState
 from shared.sessions.outbox import Origin, with_outbox
 from shared.sessions.series import Series
 from shared.timespan import TimeSpan
@@ -144,7 +145,7 @@ def place_hold(
     Replaces the session's holds here, unless exactly this span is held without an expiry. Raises
     SlotTaken.
     """
-    if is_confirmed(ledger.holds_on(held_days([hold.span])), hold):
+    if is_confirmed(ledger.holds_on(days_of_holds([hold])), hold):
         return ledger
     _require_free(ledger, hold, now)
     pointer = Pointer(hold.session_id, organizer, hold.span.start)
@@ -188,7 +189,7 @@ def sync_mailbox(ledger: MailboxLedger, session: Session) -> MailboxLedger:
     """
     if _was_synced_later(ledger, session):
         return ledger
-    spans = [hold.span for hold in mailbox_holds(session, ledger.mailbox)]
+    spans = [hold.kept_free for hold in mailbox_holds(session, ledger.mailbox)]
     wanted = holds_after_sync(session, ledger.mailbox, ledger.holds_of(session.id, spans))
     pointer = Pointer(session.id, session.organizer, session.span.start, session.changed_at)
     synced = _holding(ledger, pointer, wanted)
@@ -210,7 +211,7 @@ def hold_new_time(
     elif _was_synced_later(ledger, session):
         raise StaleRow(_STALE)
     _require_free(ledger, to, now)
-    held = ledger.holds_of(session.id, [session.span, to.span])
+    held = ledger.holds_of(session.id, [session.span, to.kept_free])
     wanted = holds_during_move(session, to, ledger.mailbox, held, now)
     entry = ledger.sessions.get(session.id) or Pointer(
         session.id, session.organizer, session.span.start
@@ -223,7 +224,7 @@ def remove_hold(ledger: MailboxLedger, hold: Hold) -> MailboxLedger:
     entry = ledger.sessions.get(hold.session_id)
     if entry is None:
         return ledger
-    held = ledger.holds_of(hold.session_id, [hold.span])
+    held = ledger.holds_of(hold.session_id, [hold.kept_free])
     if hold not in held:
         return ledger
     return _holding(ledger, entry, sorted(held - {hold}, key=lambda each: each.span))
@@ -295,7 +296,7 @@ def listed_at(entry: Session | Pointer) -> datetime:
 
 
 def _require_free(ledger: MailboxLedger, wanted: Hold, now: datetime) -> None:
-    if conflicting_hold(ledger.holds_on(days_near(wanted)), wanted, now):
+    if conflicting_hold(ledger.holds_on(days_of_holds([wanted])), wanted, now):
         raise SlotTaken("Another session holds this time.")
 
 
@@ -323,7 +324,7 @@ def _holding(
 
     With *now*, expired holds of other sessions are removed from the same days.
     """
-    spans = [hold.span for hold in wanted]
+    spans = [hold.kept_free for hold in wanted]
     days = ledger.days_of(entry.id, spans)
     ledger.holds_on(days)  # one Unread for all days, so that one read is enough
     holds = dict(ledger.holds)
@@ -332,7 +333,7 @@ def _holding(
         others = [
             h for h in before if h.session_id != entry.id and (now is None or h.is_active_at(now))
         ]
-        after = (*others, *(hold for hold in wanted if day in held_days([hold.span])))
+        after = (*others, *(hold for hold in wanted if day in days_of_holds([hold])))
         # The order of holds does not matter: an unchanged set needs no write.
         if set(after) != set(before):
             holds[day] = after

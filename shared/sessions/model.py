@@ -183,6 +183,10 @@ class Session:
     """The *revision* that the pending reschedule is based on: its retry has seen no later one."""
     buffers: Buffers = NO_BUFFERS
     """The organization's when it was booked or moved: other sessions keep away by them."""
+    pending_buffers: Buffers | None = None
+    """The buffers of the pending reschedule, and from its end on the session's."""
+    pending_unknown_for: tuple[str, ...] | None = None
+    """As *unknown_for*, for the target of a pending reschedule."""
     held_until: datetime | None = None
     """The expiry of an unconfirmed hold (state requested, or *pending_span*)."""
     outbox: tuple[Change, ...] = ()
@@ -281,8 +285,18 @@ class Session:
 
         *span* stays as it is: the caller sets it.
         """
+        moved = self
+        if applied:
+            unknown_for = self.pending_unknown_for
+            moved = replace(
+                self,
+                buffers=self.pending_buffers or self.buffers,
+                unknown_for=self.unknown_for if unknown_for is None else unknown_for,
+            )
         return replace(
-            self,
+            moved,
+            pending_buffers=None,
+            pending_unknown_for=None,
             pending_span=None,
             held_until=None,
             pending_base_version=None,
@@ -306,28 +320,3 @@ class Session:
                 replace(a, response=response) if a.address == address else a for a in self.attendees
             ),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A span of one mailbox's time that a session reserves."""
-
-    session_id: SessionId
-    span: TimeSpan
-    expires_at: datetime | None = None
-    """None: the hold is confirmed and never expires."""
-    buffers: Buffers = NO_BUFFERS
-    """Of the session."""
-
-    def is_active_at(self, now: datetime) -> bool:
-        """Return whether the hold has not expired, so that it keeps other sessions out."""
-        return self.expires_at is None or now < self.expires_at
-
-    def keeps_out(self, other: "Hold") -> bool:
-        """Return whether *other* overlaps this hold, or is closer than the buffers of both allow.
-
-        Between two sessions there is the longer one of their two buffers.
-        """
-        gap_before = max(self.buffers.before, other.buffers.after)
-        gap_after = max(self.buffers.after, other.buffers.before)
-        return self.span.widened(gap_before, gap_after).overlaps(other.span)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from shared.availability.working_hours import zone_of
 from shared.concurrency import gather_limited
 from shared.errors import Conflict, EventGone, SchedulingError
 from shared.ids import EventId
@@ -16,6 +17,7 @@ from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import list_instances
 from shared.sessions.ports import Calendar, SessionPorts
 from shared.sessions.recording import save_cancelled, save_rescheduled, schedule_follow_ups
+from shared.sessions.recurrence import shift_like
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.scopes import ScopedSessions, event_ids
 from shared.sessions.series import Outcome, Series, match_occurrences
@@ -100,12 +102,17 @@ async def move_each(
 
 
 def _with_new_dates(series: Series, moving: Sequence[Session], time_zone: str) -> Series:
-    """Return *series* with the new time of each session of *moving* as its planned date."""
+    """Return *series* with the new time of each session of *moving* as its planned date.
+
+    A date that was skipped shifts like the others: the days of the pattern are those of the first.
+    """
     spans = {s.occurrence: s.pending_span or s.span for s in moving}
+    by_pattern, zone = {p.number: p.span for p in series.planned}, zone_of(time_zone)
+    moved_from, moved_to = next((by_pattern[n].start, span) for n, span in spans.items())
     planned = tuple(
         replace(p, span=spans[p.number], outcome=Outcome.BOOKED, moved_to=None)
         if p.number in spans
-        else p
+        else replace(p, span=shift_like(p.span, moved_from, moved_to, zone))
         for p in series.planned
     )
     return replace(series, planned=planned, time_zone=time_zone)

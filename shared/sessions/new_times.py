@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 
+from shared.availability.model import Buffers
 from shared.availability.working_hours import zone_of
 from shared.errors import Invalid
 from shared.sessions.model import Session, SessionState
@@ -36,9 +37,12 @@ def target_spans(
 
 
 def require_order(
-    scoped: ScopedSessions, moving: Sequence[Session], spans: Mapping[int, TimeSpan]
+    scoped: ScopedSessions,
+    moving: Sequence[Session],
+    spans: Mapping[int, TimeSpan],
+    buffers: Buffers,
 ) -> None:
-    """Raise Invalid if a session would pass another one's present or new time.
+    """Raise Invalid if a session would pass another one's present or new time, with *buffers*.
 
     Exchange refuses an occurrence that crosses its neighbour (`ErrorOccurrenceCrossingBoundary`).
 
@@ -52,8 +56,9 @@ def require_order(
     timeline = [*before[-1:], *(spans[s.occurrence] for s in moving)]
     passes_new = any(one.end > other.start for one, other in pairwise(timeline))
     # Dates are moved one after the other: a date may not meet the old time of its neighbour either.
+    gap = max(buffers.before, buffers.after)
     passes_old = any(
-        spans[s.occurrence].end > t.span.start or s.span.end > spans[t.occurrence].start
+        spans[s.occurrence].end + gap > t.span.start or s.span.end + gap > spans[t.occurrence].start
         for s, t in pairwise(moving)
     )
     if passes_new or passes_old:

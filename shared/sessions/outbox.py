@@ -105,6 +105,8 @@ def _visible(session: Session) -> Session:
         sequence=0,
         pending_base_version=None,
         buffers=NO_BUFFERS,
+        pending_buffers=None,
+        pending_unknown_for=None,
         held_until=None,
         outbox=(),
         version="",

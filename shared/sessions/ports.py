@@ -12,8 +12,9 @@ from shared.ids import EventId, Mailbox, SeriesId, SessionId
 from shared.jobs import DueStore, JobQueue
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
+from shared.sessions.holds import Hold
 from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
-from shared.sessions.model import Hold, ResponseState, Session
+from shared.sessions.model import ResponseState, Session
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import Occurrence, Series
 from shared.timespan import TimeSpan

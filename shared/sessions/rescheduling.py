@@ -69,9 +69,11 @@ async def reschedule(
         try:
             return await _reschedule(caller, pairing, session, request, scope, ports)
         except StaleRow:
-            session = await ports.sessions.get(session.organizer, session.id)
+            before, session = session, await ports.sessions.get(session.organizer, session.id)
             # A concurrent attempt of the same request has the same target: continue from its row.
-            if request.span not in {session.span, session.pending_span}:
+            # So does this one where nothing changed that the caller could have seen.
+            is_same = request.span in {session.span, session.pending_span}
+            if not is_same and session.revision != before.revision:
                 raise
     raise StaleRow("Too many requests change this session at the same time.")
 
@@ -102,8 +104,8 @@ async def _reschedule(
             "The session has no attendees any more.",
             remedy="Invite an attendee to the meeting in Outlook, or cancel it and book a new one.",
         )
-    require_order(scoped, changeable, spans)
     terms = _terms(caller, pairing, request, spans, now)
+    require_order(scoped, changeable, spans, terms.rules.buffers)
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     if scoped.series is None and (not changeable or scoped.named.event_id is None):
@@ -226,8 +228,8 @@ def _with_pending_move(
     """Return *session* with a pending move to *span*, and which attendees are free then."""
     return replace(
         session.with_pending_move(span, until),
-        buffers=terms.rules.buffers,
-        unknown_for=date.unknown_for,
+        pending_buffers=terms.rules.buffers,
+        pending_unknown_for=date.unknown_for,
         attendees=tuple(
             replace(a, is_free_at_pending=a.address not in date.busy) for a in session.attendees
         ),

@@ -10,11 +10,10 @@ from functools import partial
 from typing import Final
 
 from shared.ids import Mailbox, SeriesId, SessionId
-from shared.organizations.model import MAX_BUFFER
 from shared.sessions import ledger
-from shared.sessions.holds import mailbox_holds, session_holds
+from shared.sessions.holds import Hold, mailbox_holds, session_holds
 from shared.sessions.ledger import LedgerChange, SeriesKey
-from shared.sessions.model import Hold, Session
+from shared.sessions.model import Session
 from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionStore
 from shared.sessions.series import Series
@@ -34,7 +33,7 @@ async def place_hold(
     change = await store.change(
         mailbox,
         hold.session_id,
-        _near([hold]),
+        _spans([hold]),
         partial(ledger.place_hold, hold=hold, organizer=organizer, now=now),
         expects_new=True,
     )
@@ -46,7 +45,7 @@ async def create(
 ) -> Session:
     """Place the hold in the organizer's mailbox and store the new (requested) session."""
     decide = partial(ledger.create, session=session, now=now, ignore_holds=ignore_holds)
-    spans = _near(session_holds(session))
+    spans = _spans(session_holds(session))
     return _stored(
         session,
         await store.change(session.organizer, session.id, spans, decide, expects_new=True),
@@ -89,13 +88,13 @@ async def hold_new_time(
 ) -> None:
     """Place *to* beside the holds of *session* in *mailbox*, which may be the organizer's."""
     decide = partial(ledger.hold_new_time, session=session, to=to, now=now)
-    await store.change(mailbox, session.id, [session.span, *_near([to])], decide)
+    await store.change(mailbox, session.id, [session.span, to.kept_free], decide)
 
 
 async def remove_hold(store: SessionStore, mailbox: Mailbox, hold: Hold) -> None:
     """Remove exactly *hold* from *mailbox*, if it still has it."""
     decide = partial(ledger.remove_hold, hold=hold)
-    await store.change(mailbox, hold.session_id, [hold.span], decide)
+    await store.change(mailbox, hold.session_id, [hold.kept_free], decide)
 
 
 async def release(
@@ -152,9 +151,4 @@ def _removed(change: LedgerChange) -> int:
 
 
 def _spans(holds: Iterable[Hold]) -> list[TimeSpan]:
-    return [hold.span for hold in holds]
-
-
-def _near(holds: Iterable[Hold]) -> list[TimeSpan]:
-    """Return the spans in which a hold of another session may conflict with one of *holds*."""
-    return [hold.span.widened(MAX_BUFFER, MAX_BUFFER) for hold in holds]
+    return [hold.kept_free for hold in holds]

@@ -194,6 +194,9 @@ def match_occurrences(
         for s in sessions
         if s.occurrence not in found and s.state is not SessionState.CANCELLED
     )
+    every = [p.number for p in series.recurring_dates if p.number not in found]
+    if len(left) == len(every):
+        missing = every  # a new pattern restores the dates that were cancelled
     return found | dict(zip(missing, left.values(), strict=False))
 
 

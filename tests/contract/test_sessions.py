@@ -12,11 +12,10 @@ from shared.errors import Invalid, NotFound, SlotTaken, StaleRow
 from shared.ids import ICalUid, Mailbox, SeriesId, SessionId
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
-from shared.sessions.holds import MAX_HELD_DAYS
+from shared.sessions.holds import MAX_HELD_DAYS, Hold
 from shared.sessions.model import (
     HOLD_TTL,
     AttendeeResponse,
-    Hold,
     OnlineMeeting,
     OnlineMeetingReason,
     OnlineMeetingState,
@@ -41,6 +40,7 @@ from tests.builders import (
 )
 
 WEEK = TimeSpan(at(0), at(0, day=7))
+FIFTEEN = timedelta(minutes=15)
 
 
 async def booked(sessions: SessionStore, session: Session) -> Session:
@@ -920,3 +920,19 @@ async def test_a_race_for_neighbouring_times_keeps_the_buffers(sessions: Session
     assert len(held) == sum(isinstance(one, Session) for one in done) >= 1
     for earlier, later in pairwise(held):
         assert later.span.start - earlier.span.end >= timedelta(minutes=15)
+
+
+@pytest.mark.parametrize("gap", [0, 10])
+@pytest.mark.parametrize("buffers", [Buffers(FIFTEEN), Buffers(after=FIFTEEN)])
+async def test_a_race_on_both_sides_of_midnight_keeps_the_buffers(
+    sessions: SessionStore, buffers: Buffers, gap: int
+) -> None:
+    mentor = a_mailbox()
+    before = a_session(mentor, span=a_span(at(23, day=1), 60 - gap), buffers=buffers)
+    after = a_session(mentor, span=a_span(at(0, day=2), 30), buffers=buffers)
+    done = await asyncio.gather(
+        booked(sessions, before), booked(sessions, after), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in done) == ["Session", "SlotTaken"]
+    (held,) = await sessions.holds(mentor, WEEK, NOW)
+    assert held.buffers == buffers

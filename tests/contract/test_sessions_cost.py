@@ -12,8 +12,9 @@ from shared.adapters.tables.sessions import TableSessions
 from shared.concurrency import gather_limited
 from shared.ids import Mailbox
 from shared.sessions import reservations
+from shared.sessions.holds import Hold
 from shared.sessions.listing import list_sessions
-from shared.sessions.model import HOLD_TTL, Hold, SessionState
+from shared.sessions.model import HOLD_TTL, SessionState
 from tests.builders import NOW, a_mailbox, a_session, a_span, at
 from tests.contract.test_sessions import booked
 

@@ -10,7 +10,8 @@ from shared.adapters.tables.sessions import TableSessions
 from shared.errors import SlotTaken, StaleRow
 from shared.ids import Mailbox
 from shared.sessions import reservations
-from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
+from shared.sessions.holds import Hold
+from shared.sessions.model import HOLD_TTL, Session, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import NOW, a_hold, a_mailbox, a_session, a_span, an_event_id, at
 from tests.contract.test_sessions import WEEK

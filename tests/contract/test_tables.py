@@ -29,7 +29,8 @@ from shared.ids import Mailbox
 from shared.jobs import DueKind
 from shared.organizations.model import Organization
 from shared.sessions import reservations
-from shared.sessions.model import HOLD_TTL, Hold, SessionState
+from shared.sessions.holds import Hold
+from shared.sessions.model import HOLD_TTL, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import (
     NOW,

@@ -32,11 +32,11 @@ from shared.ids import (
     SessionId,
 )
 from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.holds import Hold
 from shared.sessions.ledger import Listing, Pointer, SeriesKey
 from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
-    Hold,
     MeetingProvider,
     OnlineMeeting,
     OnlineMeetingReason,
@@ -78,8 +78,9 @@ def session_values(session: Session) -> dict[str, Any]:
                 "pending_end": optional_instant(pending.end if pending else None),
                 "pending_of": session.pending_base_version,
                 "held_until": optional_instant(session.held_until),
-                "buffer_before": session.buffers.before // _MINUTE or None,
-                "buffer_after": session.buffers.after // _MINUTE or None,
+                "buffers": compact(_minutes(session.buffers)),
+                "pending_buffers": _optional_minutes(session.pending_buffers),
+                "pending_unknown": _optional_texts(session.pending_unknown_for),
                 "unreadable_since": optional_instant(session.unreadable_since),
             }
         )
@@ -120,7 +121,9 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         pending_span=optional_span(values.get("pending_start"), values.get("pending_end")),
         pending_base_version=values.get("pending_of"),
         held_until=optional_moment(values.get("held_until")),
-        buffers=_buffers(values.get("buffer_before"), values.get("buffer_after")),
+        buffers=_buffers(*json.loads(values.get("buffers", "[]"))),
+        pending_buffers=optional(_read_buffers, values.get("pending_buffers")),
+        pending_unknown_for=optional(_read_texts, values.get("pending_unknown")),
         unreadable_since=optional_moment(values.get("unreadable_since")),
         version=version,
     )
@@ -183,7 +186,10 @@ def event_values(shown: SessionId | SeriesKey) -> dict[str, Any]:
 
 def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
     """Return the row of a day: its holds, each with session, span and expiry."""
-    return present({}) | long_text(
+    # The buffers by session, in a property of their own: an older release reads the holds as well.
+    buffers = {hold.session_id: _minutes(hold.buffers) for hold in holds}
+    kept = {session_id: minutes for session_id, minutes in buffers.items() if any(minutes)}
+    return present({"buffers": compact(kept) if kept else None}) | long_text(
         "holds",
         compact(
             [
@@ -192,7 +198,6 @@ def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
                     instant(hold.span.start),
                     instant(hold.span.end),
                     optional_instant(hold.expires_at),
-                    *_buffer_minutes(hold.buffers),
                 ]
                 for hold in holds
             ]
@@ -202,21 +207,37 @@ def day_values(holds: Sequence[Hold]) -> dict[str, Any]:
 
 def holds_in(values: Mapping[str, Any]) -> list[Hold]:
     """Return the holds of a row that `day_values` wrote."""
+    buffers = json.loads(values.get("buffers", "{}"))
     return [
         Hold(
             SessionId(session_id),
             TimeSpan(moment(start), moment(end)),
             optional_moment(until),
-            _buffers(*buffers),
+            _buffers(*buffers.get(session_id, ())),
         )
-        for session_id, start, end, until, *buffers in json.loads(read_long_text("holds", values))
+        for session_id, start, end, until in json.loads(read_long_text("holds", values))
     ]
 
 
-def _buffer_minutes(buffers: Buffers) -> list[int]:
-    """Return the minutes before and after; nothing without buffers, as rows of an older release."""
-    minutes = [buffers.before // _MINUTE, buffers.after // _MINUTE]
-    return minutes if any(minutes) else []
+def _minutes(buffers: Buffers) -> list[int]:
+    """Return the minutes before and after."""
+    return [buffers.before // _MINUTE, buffers.after // _MINUTE]
+
+
+def _optional_minutes(buffers: Buffers | None) -> str | None:
+    return None if buffers is None else compact(_minutes(buffers))
+
+
+def _read_buffers(text: str) -> Buffers:
+    return _buffers(*json.loads(text))
+
+
+def _optional_texts(texts: tuple[str, ...] | None) -> str | None:
+    return None if texts is None else compact(texts)
+
+
+def _read_texts(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def _buffers(before: int | None = None, after: int | None = None) -> Buffers:

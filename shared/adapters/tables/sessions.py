@@ -32,7 +32,7 @@ from shared.adapters.tables.values import cursor, read_cursor
 from shared.changes.ports import ChangeStore
 from shared.errors import NotFound, SchedulingError, StaleRow, StoreUnavailable
 from shared.ids import EventId, Mailbox, SeriesId, SessionId
-from shared.sessions.holds import active_holds, held_days
+from shared.sessions.holds import Hold, active_holds, held_days
 from shared.sessions.ledger import (
     Decide,
     LedgerChange,
@@ -43,7 +43,7 @@ from shared.sessions.ledger import (
     listed_at,
     stamped,
 )
-from shared.sessions.model import Hold, Session
+from shared.sessions.model import Session
 from shared.sessions.series import Series
 from shared.timespan import TimeSpan
 

@@ -330,3 +330,21 @@ async def test_a_time_given_away_by_declining_conflicts_when_it_is_accepted_afte
     for each, against in ((session, second), (second, session)):
         stored = await env.sessions.get(each.organizer, each.id)
         assert stored.conflicts_with == (against.id,)
+
+
+async def test_a_session_at_the_time_of_a_declined_one_is_no_conflict() -> None:
+    env = a_booking_env()
+    session = await _booked(env)
+    env.calendar.answered(env.outlook.events[0], env.address(env.mentor), ResponseState.DECLINED)
+    await sync_session(session, env.organization, Cause.OUTLOOK, ports=env.ports)
+    other = a_mailbox(env.mentor.tenant_id)
+    pairing = a_pairing(env.mentor, other, organization_id=env.organization.id)
+    env.outlook.addresses |= {p.address: p.object_id for p in pairing.participants if p.object_id}
+    second = await book_one(env.acting(env.mentor), pairing, a_request("other"), ports=env.ports)
+    for _ in range(2):
+        for each in (session, second):
+            job = Job(JobKind.RECONCILE, env.organization.id, (each.organizer,), (each.id,))
+            await reconcile_batch(job, env.organization, ports=env.ports)
+            stored = await env.sessions.get(each.organizer, each.id)
+            assert stored.conflicts_with == ()
+    assert ChangeKind.CONFLICT not in await _kinds(env)

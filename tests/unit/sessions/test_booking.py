@@ -17,10 +17,10 @@ from shared.ids import Mailbox
 from shared.jobs import DueKind, JobKind
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
+from shared.sessions.holds import Hold
 from shared.sessions.model import (
     HOLD_TTL,
     RECOVERY_DELAY,
-    Hold,
     OnlineMeetingReason,
     OnlineMeetingState,
     SessionState,

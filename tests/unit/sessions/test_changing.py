@@ -15,14 +15,8 @@ from shared.jobs import Job, JobKind
 from shared.sessions import ledger, reservations
 from shared.sessions.booking import book
 from shared.sessions.holding import hold_new_times
-from shared.sessions.model import (
-    HOLD_TTL,
-    RECOVERY_DELAY,
-    AttendeeResponse,
-    Hold,
-    ResponseState,
-    Session,
-)
+from shared.sessions.holds import Hold
+from shared.sessions.model import HOLD_TTL, RECOVERY_DELAY, AttendeeResponse, ResponseState, Session
 from shared.sessions.ports import SessionPorts
 from shared.sessions.recovering import recover
 from shared.sessions.recurrence import Frequency, Repeat
@@ -244,14 +238,19 @@ async def held_by(env: BookingEnv, mailbox: Mailbox) -> list[TimeSpan]:
     return [hold.span for hold in holds]
 
 
-async def move(env: BookingEnv, session: Session, at_least: int | None = None) -> Session:
+async def move(
+    env: BookingEnv,
+    session: Session,
+    ports: SessionPorts | None = None,
+    at_least: int | None = None,
+) -> Session:
     (again,) = await reschedule(
         env.acting(env.mentee),
         env.pairing,
         session,
         RescheduleRequest(NEW, "UTC", at_least=at_least),
         Scope.ONE,
-        ports=env.ports,
+        ports=ports or env.ports,
     )
     return again
 
@@ -292,7 +291,7 @@ async def test_dispensable_attendee_held_by_another_session_blocks_no_move(
 ) -> None:
     session, third = await a_group(env, required=required)
     await hold_of_another(env, third)
-    session = await move(env, session, at_least)
+    session = await move(env, session, at_least=at_least)
     assert [a.is_free for a in session.attendees] == [True, False]
     assert await held_by(env, env.mentor) == [NEW]
     assert await env.sessions.get(third, session.id) == session
@@ -305,7 +304,7 @@ async def test_needed_attendee_held_by_another_session_blocks_the_move(
     hold = await hold_of_another(env, third)
     for at_least in (None, 3):
         with pytest.raises(SlotTaken):
-            await move(env, await env.sessions.get(env.mentee, session.id), at_least)
+            await move(env, await env.sessions.get(env.mentee, session.id), at_least=at_least)
     assert await held_by(env, env.mentor) == [OLD]
     assert await held_by(env, third) == [hold.span]
     known = await env.sessions.get(env.mentee, session.id)
@@ -434,10 +433,11 @@ async def test_recovery_undoes_no_move_that_began_just_now(env: BookingEnv) -> N
         assert await held_by(env, mailbox) == [session.span]
 
 
-async def test_move_that_loses_one_date_of_a_series_leaves_no_hold(env: BookingEnv) -> None:
+async def test_move_that_meets_an_answer_to_another_date_goes_on_and_leaves_no_hold(
+    env: BookingEnv,
+) -> None:
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
     series = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
-    before = [s.span for s in series.sessions]
     last = await env.sessions.get(env.mentee, series.sessions[2].id)
 
     async def somebody_answers() -> None:
@@ -445,16 +445,38 @@ async def test_move_that_loses_one_date_of_a_series_leaves_no_hold(env: BookingE
         answer = AttendeeResponse(ResponseState.ACCEPTED, env.clock.now())
         await reservations.save(env.sessions, last.with_response(address, answer))
 
-    with pytest.raises(StaleRow):
-        await reschedule(
-            env.acting(env.mentee),
-            env.pairing,
-            series.sessions[0],
-            RescheduleRequest(NEW, "UTC"),
-            Scope.ALL,
-            ports=ports_where(env, ledger.hold_new_time, somebody_answers),
-        )
+    moved = await reschedule(
+        env.acting(env.mentee),
+        env.pairing,
+        series.sessions[0],
+        RescheduleRequest(NEW, "UTC"),
+        Scope.ALL,
+        ports=ports_where(env, ledger.hold_new_time, somebody_answers),
+    )
+    assert moved[0].span == NEW
     window = a_span(at(0), 30 * 1440)
     for mailbox in (env.mentor, env.mentee):
         holds = await env.sessions.holds(mailbox, window, env.clock.now())
-        assert [hold.span for hold in holds] == before
+        assert [hold.span for hold in holds] == [s.span for s in moved]
+
+
+async def test_move_that_meets_a_change_of_its_own_session_is_refused(env: BookingEnv) -> None:
+    session = await booked(env)
+
+    async def somebody_answers() -> None:
+        address = session.attendees[0].address
+        answer = AttendeeResponse(ResponseState.ACCEPTED, env.clock.now())
+        await reservations.save(env.sessions, session.with_response(address, answer))
+
+    with pytest.raises(StaleRow):
+        await move(env, session, ports_where(env, ledger.hold_new_time, somebody_answers))
+
+
+async def test_move_that_meets_what_nobody_can_see_goes_on(env: BookingEnv) -> None:
+    session = await booked(env)
+
+    async def a_new_etag() -> None:
+        await reservations.save(env.sessions, replace(session, event_etag="of another subject"))
+
+    moved = await move(env, session, ports_where(env, ledger.hold_new_time, a_new_etag))
+    assert moved.span == NEW

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from shared.availability.model import Buffers
 from shared.sessions.holds import (
     MAX_HELD_DAYS,
+    Hold,
     conflicting_hold,
-    days_near,
+    days_of_holds,
     held_days,
     holds_during_move,
     is_confirmed,
     mailbox_holds,
     session_holds,
 )
-from shared.sessions.model import HOLD_TTL, Hold, SessionState
+from shared.sessions.model import HOLD_TTL, SessionState
 from shared.timespan import TimeSpan
 from tests.builders import NOW, a_hold, a_session, a_span, at
 
@@ -123,7 +124,7 @@ def test_holds_keep_the_longer_of_both_buffers_between_them(
     assert is_kept_out is (first.span.end + gap > second.span.start)
     assert is_kept_out is (conflicting_hold([wanted], held, NOW) is not None)
     if is_kept_out:
-        assert set(days_near(wanted)) & set(held_days([held.span]))
+        assert set(days_of_holds([wanted])) & set(days_of_holds([held]))
 
 
 def test_only_the_same_span_for_good_is_confirmed() -> None:

@@ -18,9 +18,9 @@ from shared.adapters.tables.ledger_rows import difference, with_rows
 from shared.errors import SlotTaken, StaleRow
 from shared.ids import SessionId
 from shared.sessions import ledger
-from shared.sessions.holds import session_holds
+from shared.sessions.holds import Hold, session_holds
 from shared.sessions.ledger import Decide, LedgerChange, MailboxLedger, Pointer, Unread, listed_at
-from shared.sessions.model import HOLD_TTL, Hold, Session, SessionState
+from shared.sessions.model import HOLD_TTL, Session, SessionState
 from shared.sessions.outbox import Origin
 from shared.timespan import TimeSpan
 from tests.builders import NOW, a_mailbox, a_session, an_event_id, at

@@ -20,7 +20,8 @@ from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.calendar_errors import OCCURRENCE_CROSSING_BOUNDARY
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
-from shared.sessions.model import HOLD_TTL, Hold, Session
+from shared.sessions.holds import Hold
+from shared.sessions.model import HOLD_TTL, Session
 from shared.sessions.recurrence import Frequency, Pattern, Repeat
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule

@@ -8,13 +8,14 @@ import pytest
 from shared.administration.job_runner import run_job
 from shared.availability.model import Unknown, UnknownReason
 from shared.calendar_sync.sync import sync_event, sync_session
-from shared.errors import Conflict, Invalid, KeyReused, NotAllowed, SlotTaken
+from shared.errors import CalendarRefused, Conflict, Invalid, KeyReused, NotAllowed, SlotTaken
 from shared.ids import Mailbox
 from shared.jobs import DueKind, JobKind, job_for_batch
 from shared.sessions import ledger, reservations
 from shared.sessions.booking import book
 from shared.sessions.cancelling import cancel
-from shared.sessions.model import Cause, Hold, ResponseState, Session, SessionState
+from shared.sessions.holds import Hold
+from shared.sessions.model import Cause, ResponseState, Session, SessionState
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.requests import InvitationResponse, RescheduleRequest
 from shared.sessions.rescheduling import reschedule
@@ -26,8 +27,10 @@ from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
 from tests.fakes import InMemorySessions
 from tests.unit.sessions.conftest import BookingEnv, a_request, book_one, the_series
 from tests.unit.sessions.test_crash_recovery import NO_SUBSCRIPTION_PORTS
+from tests.unit.sessions.test_partial_failure import UnkindCalendar
 
 WEEK = timedelta(weeks=1)
+THIRTY = timedelta(minutes=30)
 
 
 def weekly(count: int = 4, **changes: object) -> dict[str, object]:
@@ -583,3 +586,78 @@ async def test_loser_of_a_race_for_a_move_is_offered_other_times(
     assert refused.value.alternatives[0] == a_span(at(13, 30, day=1))
     assert len(refused.value.alternatives) == 5
     assert await held(env, env.mentee) == DATES
+
+
+async def test_a_series_whose_first_date_was_skipped_moves_to_another_weekday(
+    env: BookingEnv,
+) -> None:
+    env.outlook.busy[env.address(env.mentor)] = [a_span(at(10, day=1))]
+    booked = await a_booked_series(env, on_conflict=OnConflict.SKIP)
+    first = booked.sessions[0]
+    to = RescheduleRequest(TimeSpan.lasting(first.span.start + timedelta(days=1), THIRTY), "UTC")
+    moved = await reschedule(
+        env.acting(env.mentee), env.pairing, first, to, Scope.ALL, ports=env.ports
+    )
+    assert starts(moved) == ["03-11 10:00", "03-18 10:00", "03-25 10:00"]
+    assert meetings(env) == starts(moved)
+    await jobs_done(env)
+    stored = [await env.sessions.get(env.mentee, s.id) for s in booked.sessions]
+    assert starts(stored) == starts(moved)
+
+
+async def test_dates_that_meet_their_neighbours_buffer_are_refused_by_name(env: BookingEnv) -> None:
+    env.organization = replace(
+        env.organization,
+        settings=replace(env.organization.settings, buffer_after=timedelta(minutes=15)),
+    )
+    booked = await a_booked_series(env)
+    first = booked.sessions[0]
+    to = RescheduleRequest(TimeSpan.lasting(first.span.start + WEEK - THIRTY, THIRTY), "UTC")
+    with pytest.raises(Invalid, match="less than the time to the next one"):
+        await reschedule(env.acting(env.mentee), env.pairing, first, to, Scope.ALL, ports=env.ports)
+
+
+async def test_a_date_restored_by_a_move_in_outlook_is_not_taken_for_another(
+    env: BookingEnv,
+) -> None:
+    booked = await a_booked_series(env)
+    series = the_series(booked)
+    assert series.event_id is not None
+    await sync_event(env.mentee, series.event_id, None, env.organization, ports=env.ports)
+    second = await env.sessions.get(env.mentee, booked.sessions[1].id)
+    await cancel(env.acting(env.mentee), second, "", ports=env.ports)
+    stored = await env.sessions.get_series(env.mentee, series.id)
+    assert stored is not None
+    master = next(e for e in env.outlook.events if e.pattern)
+    assert master.pattern is not None
+    first = stored.planned[0]
+    await env.calendar.reschedule_series(
+        env.acting(env.mentee).acting,
+        master.seen.event_id,
+        TimeSpan.lasting(first.span.start + timedelta(hours=3), THIRTY),
+        "UTC",
+        master.pattern,
+    )
+    await sync_event(env.mentee, master.seen.event_id, None, env.organization, ports=env.ports)
+    sessions = [await env.sessions.get(env.mentee, s.id) for s in booked.sessions]
+    assert starts(sessions) == ["03-03 13:00", "03-10 10:00", "03-17 13:00", "03-24 13:00"]
+    assert sessions[1].state is SessionState.CANCELLED
+
+
+async def test_a_refused_move_leaves_the_buffers_and_who_was_unknown(env: BookingEnv) -> None:
+    session = await book_one(env.acting(env.mentee), env.pairing, a_request(), ports=env.ports)
+    env.organization = replace(
+        env.organization,
+        settings=replace(env.organization.settings, buffer_after=timedelta(minutes=60)),
+    )
+    to = RescheduleRequest(a_span(at(14, day=1)), "UTC")
+    calendar = UnkindCalendar(env.outlook, moving=CalendarRefused("no", code="no", status=400))
+    ports = replace(env.ports, calendar=calendar)
+    with pytest.raises(CalendarRefused):
+        await reschedule(env.acting(env.mentee), env.pairing, session, to, ports=ports)
+    stored = await env.sessions.get(env.mentee, session.id)
+    assert (stored.buffers, stored.pending_buffers) == (session.buffers, None)
+    (moved,) = await reschedule(env.acting(env.mentee), env.pairing, stored, to, ports=env.ports)
+    assert moved.buffers.after == timedelta(minutes=60)
+    (hold,) = await env.sessions.holds(env.mentor, moved.span, env.clock.now())
+    assert hold.buffers == moved.buffers

@@ -22,7 +22,8 @@ from shared.jobs import Job
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
 from shared.sessions.calendar_events import EventDraft
-from shared.sessions.model import Hold, Session, SessionState
+from shared.sessions.holds import Hold
+from shared.sessions.model import Session, SessionState
 from shared.sessions.series import Series
 from tests.unit.sessions.conftest import BookingEnv
 from tests.unit.sessions.test_crash_recovery import (
