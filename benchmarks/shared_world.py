@@ -27,7 +27,7 @@ from shared.ids import EventId, ICalUid, Mailbox, SeriesId, SessionId
 from shared.jobs import Job
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, EventDraft
-from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState
+from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState, Session
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import occurrence_id
 from shared.timespan import TimeSpan
@@ -498,6 +498,18 @@ class SharedCalendar:
         """Read an event."""
         seen: CalendarEvent = await self._world.call("event", event_id)
         return seen
+
+    async def is_cancelled_for_attendee(self, session: Session) -> bool:
+        """Return whether the event is gone."""
+        try:
+            await self._world.call("event", session.event_id)
+        except EventGone:
+            return True
+        return False
+
+    async def search(self, _: Session) -> CalendarEvent | None:
+        """Find nothing under another id."""
+        return None
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]

@@ -57,6 +57,10 @@ class FakeOutlook:
     offers: frozenset[OnlineMeetingChoice] = frozenset({OnlineMeetingChoice.TEAMS})
     delivers: bool = True
     """Whether invitations have arrived: attendees' calendars show the events."""
+    tells_attendees: bool = True
+    """Whether the attendees' copies of a cancelled meeting say so."""
+    hidden: set[EventId] = field(default_factory=set)
+    """Events that are there, and not found by their id."""
     refuses_others: bool = False
     """Refuse a provider that is not offered, instead of creating no online meeting."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -261,6 +265,24 @@ class FakeCalendar:
             raise EventUnreadable("It ends before it starts.")
         return event.seen
 
+    async def is_cancelled_for_attendee(self, session: Session) -> bool:
+        """Return whether the attendees know that the event is gone."""
+        self.outlook.calls.append("is_cancelled_for_attendee")
+        events = [e for e in self.outlook.events if e.seen.event_id == session.event_id]
+        return self.outlook.tells_attendees and any(event.is_gone for event in events)
+
+    async def search(self, session: Session) -> CalendarEvent | None:
+        """Find the event by its iCalUId."""
+        self.outlook.calls.append("search")
+        return next(
+            (
+                event.seen
+                for event in self.outlook.events
+                if event.seen.ical_uid == session.ical_uid and not event.is_gone
+            ),
+            None,
+        )
+
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
     ) -> list[CalendarEvent | Exception]:
@@ -359,7 +381,7 @@ class FakeCalendar:
     def _of(self, mailbox: Mailbox, event_id: EventId) -> FakeEvent:
         for event in self.outlook.events:
             if event.organizer == mailbox and event.seen.event_id == event_id:
-                if event.is_gone:
+                if event.is_gone or event_id in self.outlook.hidden:
                     break
                 return event
         raise EventGone("not there", code="ErrorItemNotFound", status=404)

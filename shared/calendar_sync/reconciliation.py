@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from shared.calendar_sync.conflicts import update_conflicts
-from shared.calendar_sync.sync import apply_event, locate, sync_attendee_mailboxes, sync_session
+from shared.calendar_sync.sync import apply_found, sync_attendee_mailboxes, sync_session
 from shared.calendar_sync.unreadable import UNREADABLE, due_item, mark_unreadable
 from shared.clock import Clock
 from shared.errors import (
@@ -103,8 +103,7 @@ async def _reconcile_one(
 ) -> bool:
     """Merge *event* (None: it is gone), schedule the next read; return whether it changed."""
     try:
-        event = await locate(session, event, calendar=ports.calendar, sessions=ports.sessions)
-        synced = await apply_event(session, event, organization, Cause.RECONCILIATION, ports=ports)
+        synced = await apply_found(session, event, organization, Cause.RECONCILIATION, ports=ports)
     except StaleRow:
         synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
     except UNREADABLE as refused:

@@ -1,6 +1,7 @@
 """Syncing sessions with their events in Outlook, after a notification or by reconciliation."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -18,6 +19,7 @@ from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.holds import Hold, mailbox_holds
+from shared.sessions.missing import Absence, find_missing
 from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import find_occurrence, list_instances, load_sessions
 from shared.sessions.outbox import Origin, differences
@@ -68,8 +70,7 @@ async def sync_session(
     for _ in range(_ATTEMPTS):
         try:
             event = await _read(session, calendar=ports.calendar)
-            event = await locate(session, event, calendar=ports.calendar, sessions=ports.sessions)
-            return await apply_event(session, event, organization, cause, ports=ports)
+            return await apply_found(session, event, organization, cause, ports=ports)
         except UNREADABLE as refused:
             return await mark_unreadable(session, refused, cause, ports=ports)
         except StaleRow:
@@ -87,7 +88,12 @@ async def sync_series(
     """
     # The rows are always read before the events.
     known = await load_sessions(series, sessions=ports.sessions)
-    found = match_occurrences(series, known, await list_instances(series, calendar=ports.calendar))
+    instances = await list_instances(series, calendar=ports.calendar)
+    if not instances and await _is_series_suspected(known, ports=ports):
+        return
+    # Of a series that is gone, no date has to be known by its event's id.
+    is_gone = not instances
+    found = match_occurrences(series, known, instances)
 
     async def one(session: Session) -> None:
         event = found.get(session.occurrence)
@@ -95,9 +101,9 @@ async def sync_series(
         if session.state is not SessionState.SCHEDULED or is_over:
             return
         if session.event_id is None:
-            if event is None:
+            if event is None and not is_gone:
                 return  # neither a known id nor an event: the recovery job decides
-            session = replace(session, event_id=event.event_id)
+            session = replace(session, event_id=event.event_id if event else None)
         if isinstance(event, UnreadableEvent):
             error = EventUnreadable("The date of the series cannot be read.")
             await mark_unreadable(session, error, cause, ports=ports)
@@ -111,20 +117,52 @@ async def sync_series(
     await gather_limited(map(one, known))
 
 
-async def locate(
+async def apply_found(
     session: Session,
     event: CalendarEvent | None,
+    organization: Organization,
+    cause: Cause,
     *,
-    calendar: Calendar,
-    sessions: SessionStore,
+    ports: SessionPorts,
+) -> Session:
+    """Merge *event* as it was read; None: it was not found by its id, so it is looked for.
+
+    Nothing changes while its absence is only suspected. Raises StaleRow, and the errors of
+    `find_missing`.
+    """
+    if event is None and (session.event_id is None or session.state is not SessionState.SCHEDULED):
+        return session
+    if event is None:
+        event = await _locate(session, calendar=ports.calendar, sessions=ports.sessions)
+        if event is None:
+            found = await find_missing(session, ports=ports)
+            if found is Absence.SUSPECTED:
+                return session
+            event = found if isinstance(found, CalendarEvent) else None
+    return await apply_event(session, event, organization, cause, ports=ports)
+
+
+async def _locate(
+    session: Session, *, calendar: Calendar, sessions: SessionStore
 ) -> CalendarEvent | None:
-    """Return *event*; instead of None, the occurrence of a series under its new id, if it has one.
+    """Return the occurrence of a series under its new id, if it has one.
 
     An occurrence gets a new id when the whole series is moved.
     """
-    if event is None and session.series_id and session.event_id is not None:
-        return await find_occurrence(session, calendar=calendar, sessions=sessions)
-    return event
+    if session.series_id is None:
+        return None
+    return await find_occurrence(session, calendar=calendar, sessions=sessions)
+
+
+async def _is_series_suspected(known: Sequence[Session], *, ports: SessionPorts) -> bool:
+    """Return whether a series of which Graph shows no date may still be there."""
+    now = ports.clock.now()
+    ahead = (session for session in known if session.state is SessionState.SCHEDULED)
+    first = next((session for session in ahead if session.span.end > now), None)
+    if first is None:
+        return False
+    found = await find_missing(first, ports=ports)
+    return found is not Absence.GONE
 
 
 async def apply_event(
@@ -136,11 +174,12 @@ async def apply_event(
     ports: SessionPorts,
 ) -> Session:
     """Merge *event* (None: the event is gone) into *session* and save it. Raises StaleRow."""
-    if session.event_id is None or session.state is SessionState.CANCELLED:
+    if session.state is SessionState.CANCELLED:
         return session
     # Graph answers 404 after a cancellation, a hard delete or a move to another calendar alike.
     gone = replace(session, state=SessionState.CANCELLED)
-    merged = replace(merge(session, event), unreadable_since=None) if event else gone
+    merged = merge(session, event) if event else gone
+    merged = replace(merged, unreadable_since=None, missing_since=None)
     if merged == session:
         return session
     now = ports.clock.now()

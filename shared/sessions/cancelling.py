@@ -8,13 +8,14 @@ others stay as they are.
 from collections.abc import Sequence
 
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, SchedulingError
+from shared.errors import CalendarUnavailable, EventGone, SchedulingError
 from shared.ids import EventId, SessionId
 from shared.logs import log_event
 from shared.organizations.model import Caller
 from shared.sessions import lifecycle
 from shared.sessions.calendar_errors import raise_first_error
 from shared.sessions.lifecycle import Action
+from shared.sessions.missing import SECOND_LOOK, Absence, find_missing
 from shared.sessions.model import Cause, Session
 from shared.sessions.ports import Calendar, SessionPorts
 from shared.sessions.recording import save_cancelled, schedule_follow_ups
@@ -56,7 +57,7 @@ async def cancel(
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     await enqueue_recovery(scoped, jobs=ports.jobs)
-    errors = await _cancel_in_outlook(caller, scoped, changeable, comment, calendar=ports.calendar)
+    errors = await _cancel_in_outlook(caller, scoped, changeable, comment, ports=ports)
     cancelled = await gather_limited(
         save_cancelled(s, Cause.API, ports=ports) for s in changeable if s.id not in errors
     )
@@ -73,13 +74,13 @@ async def _cancel_in_outlook(
     changeable: Sequence[Session],
     comment: str,
     *,
-    calendar: Calendar,
+    ports: SessionPorts,
 ) -> dict[SessionId, Exception]:
     """Cancel the events of *changeable*; return the errors by session.
 
-    An event that is missing in Outlook is cancelled already, so it is no error.
+    An event that was cancelled or deleted in Outlook is no error; one that is only not found is.
     """
-    series = scoped.series
+    series, calendar = scoped.series, ports.calendar
     if series is not None and series.event_id is not None and scoped.is_whole_series(changeable):
         (answer,) = await _cancel_events(caller, [series.event_id], comment, calendar=calendar)
         answers = dict.fromkeys((s.id for s in changeable), answer)
@@ -89,10 +90,30 @@ async def _cancel_in_outlook(
         wanted = [events[s.occurrence] for s in there]
         found = await _cancel_events(caller, wanted, comment, calendar=calendar)
         answers = dict(zip((s.id for s in there), found, strict=True))
-    for session_id, answer in answers.items():
-        if isinstance(answer, EventGone):
-            log_event("session.gone", session_id=session_id)
-    return {k: v for k, v in answers.items() if v is not None and not isinstance(v, EventGone)}
+    gone = [s for s in changeable if isinstance(answers.get(s.id), EventGone)]
+    suspected = dict(
+        await gather_limited(_cancel_missing(caller, s, comment, ports=ports) for s in gone)
+    )
+    errors = {k: v for k, v in answers.items() if v is not None and not isinstance(v, EventGone)}
+    return errors | {k: v for k, v in suspected.items() if v is not None}
+
+
+async def _cancel_missing(
+    caller: Caller, session: Session, comment: str, *, ports: SessionPorts
+) -> tuple[SessionId, Exception | None]:
+    """Cancel the event of *session* under another id; return the error, None if it is cancelled."""
+    found = await find_missing(session, ports=ports)
+    if found is Absence.GONE:
+        log_event("session.gone", session_id=session.id)
+        return session.id, None
+    if found is Absence.SUSPECTED:
+        return session.id, CalendarUnavailable(
+            "Outlook does not find the meeting at the moment.",
+            retry_after_seconds=SECOND_LOOK.total_seconds(),
+            remedy="Repeat the request in a minute; a job looks again as well.",
+        )
+    (error,) = await _cancel_events(caller, [found.event_id], comment, calendar=ports.calendar)
+    return session.id, error
 
 
 async def _cancel_events(

@@ -172,6 +172,8 @@ class Session:
     """The number of reschedules (iCalendar's SEQUENCE): an answer belongs to one of them."""
     conflicts_with: tuple[SessionId, ...] = ()
     """Sessions that it overlaps since a move in Outlook."""
+    missing_since: datetime | None = None
+    """Since when Graph does not find the event; a second look decides."""
     unreadable_since: datetime | None = None
     """Since when the event cannot be read: the mailbox is gone, or refuses the app."""
     series_id: SeriesId | None = None

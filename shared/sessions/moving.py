@@ -13,6 +13,7 @@ from shared.sessions import reservations
 from shared.sessions.calendar_errors import REFUSALS, raise_first_error, raise_refusal
 from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.holding import release_new_times
+from shared.sessions.missing import Absence, find_missing, not_found_now
 from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import list_instances
 from shared.sessions.ports import Calendar, SessionPorts
@@ -96,6 +97,8 @@ async def move_each(
     if scoped.series is not None:
         log_event("series.rescheduled", session_id=scoped.series.id, count=len(recorded))
     raise_first_error(answers)
+    if not recorded:
+        raise not_found_now()
     if all(s.state is SessionState.CANCELLED for s in recorded):
         raise Conflict("The meeting was cancelled in Outlook meanwhile.")
     return recorded
@@ -147,7 +150,11 @@ async def _record_answer(
     if isinstance(answer, CalendarEvent):
         return await save_rescheduled(session, answer, time_zone, ports=ports)
     if answer is None or isinstance(answer, EventGone):
-        return await save_cancelled(session, Cause.API, ports=ports)
+        absent = await find_missing(session, ports=ports)
+        if absent is Absence.GONE:
+            return await save_cancelled(session, Cause.API, ports=ports)
+        await release_new_times([session], sessions=ports.sessions)
+        return None
     if isinstance(answer, REFUSALS):
         await release_new_times([session], sessions=ports.sessions)
     return None  # the outcome of any other error is unknown: the recovery job reads it

@@ -108,6 +108,7 @@ def _visible(session: Session) -> Session:
         pending_buffers=None,
         pending_unknown_for=None,
         held_until=None,
+        missing_since=None,
         outbox=(),
         version="",
     )

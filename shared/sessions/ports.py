@@ -114,6 +114,17 @@ class Calendar(Protocol):
         """Read one event with the app's own identity. Raises EventGone, EventUnreadable."""
         ...
 
+    async def is_cancelled_for_attendee(self, session: Session) -> bool:
+        """Return whether an attendee's copy says that the organizer cancelled the meeting.
+
+        False: it does not, or no attendee's calendar can be read.
+        """
+        ...
+
+    async def search(self, session: Session) -> CalendarEvent | None:
+        """Search the organizer's calendar for the event, by its iCalUId and the app's property."""
+        ...
+
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
     ) -> list[CalendarEvent | Exception]:

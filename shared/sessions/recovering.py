@@ -23,6 +23,7 @@ from shared.sessions.holding import (
     release_new_times,
     roll_back_series,
 )
+from shared.sessions.missing import Absence, find_missing
 from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import list_instances, load_sessions
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
@@ -172,7 +173,12 @@ async def _recover_one(
     if session.state is not SessionState.SCHEDULED:
         return session
     if event is None:
-        return await save_cancelled(session, Cause.RECONCILIATION, ports=ports)
+        absent = await find_missing(session, ports=ports)
+        if absent is Absence.SUSPECTED:
+            return session
+        if absent is Absence.GONE:
+            return await save_cancelled(session, Cause.RECONCILIATION, ports=ports)
+        event = absent
     if session.pending_span is None or isinstance(event, UnreadableEvent):
         return session
     if event.span == session.pending_span:

@@ -277,6 +277,7 @@ async def test_an_organizer_without_a_mailbox_is_reported_once_and_read_rarely(
         (404, "ErrorInvalidMailboxItemId"),
         (404, "UnknownError"),
         (403, "ErrorAccessDenied"),
+        (404, "ErrorItemNotFound"),
     ],
 )
 async def test_a_refusal_that_says_nothing_of_the_event_ends_no_session(

@@ -136,7 +136,7 @@ def calendar_view_request(graph: GraphSession, window: TimeSpan) -> RequestInfor
     wanted = CalendarViewRequestBuilder.CalendarViewRequestBuilderGetQueryParameters(
         start_date_time=_instant(window.start),
         end_date_time=_instant(window.end),
-        select=["id", "iCalUId"],
+        select=["id", "iCalUId", "isCancelled"],
         top=_PAGE,
     )
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from kiota_abstractions.base_request_configuration import RequestConfiguration
@@ -16,26 +17,30 @@ from shared.adapters.graph.batch import send_batch, send_in_batches
 from shared.adapters.graph.client import GraphClient, GraphSession
 from shared.adapters.graph.event_parsing import parse_event, parse_instance
 from shared.adapters.graph.event_requests import (
-    SELECT,
     batched_read_request,
-    calendar_view_request,
     cancel_request,
-    find_events_request,
     list_instances_request,
     next_instances_request,
     read_event_request,
     reschedule_request,
     respond_request,
 )
+from shared.adapters.graph.event_search import (
+    ANY_DAY,
+    find_attendee_copy,
+    find_by_uid,
+    find_occurrence_copy,
+    find_tagged,
+    is_copy_cancelled,
+)
 from shared.adapters.graph.event_serialization import (
-    PROPERTY_ID,
     to_graph_event,
     to_graph_recurrence,
 )
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.adapters.graph.times import to_local_time
-from shared.errors import CalendarUnavailable, EventGone, SchedulingError
-from shared.ids import EventId, ICalUid, Mailbox, SessionId
+from shared.errors import CalendarUnavailable, SchedulingError
+from shared.ids import EventId, Mailbox, SessionId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
 from shared.sessions.model import ResponseState, Session
@@ -43,6 +48,8 @@ from shared.sessions.recurrence import Pattern
 from shared.sessions.series import Occurrence
 from shared.timespan import TimeSpan
 
+_ATTENDEES_ASKED: Final = 3
+"""The number of attendees in whose calendars a cancellation is looked for."""
 OFFER_KEPT_SECONDS: Final = 3600.0
 """How long the online meetings that a calendar allows are cached."""
 
@@ -92,13 +99,39 @@ class GraphCalendar:
 
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
         """Find the event of *session_id* by our extended property, by the app's own identity."""
-        return await self._find(self._client.app(mailbox.tenant_id, mailbox.object_id), session_id)
+        return await find_tagged(self._client.app(mailbox.tenant_id, mailbox.object_id), session_id)
 
     async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
         """Read one event by the app's own identity. Raises EventGone."""
         graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
         answer = await graph.call(read_event_request(graph, event_id), repeatable=True)
         return parse_event(answer.json())
+
+    async def is_cancelled_for_attendee(self, session: Session) -> bool:
+        """Return whether an attendee's copy is cancelled, as the app reads it."""
+        for mailbox in session.mailboxes[:-1][:_ATTENDEES_ASKED]:
+            graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
+            with suppress(SchedulingError):  # no evidence from this calendar
+                is_cancelled = await is_copy_cancelled(graph, session)
+                if is_cancelled is not None:
+                    return is_cancelled
+        return False
+
+    async def search(self, session: Session) -> CalendarEvent | None:
+        """Search by iCalUId, then by our property; for a date of a series, by its master."""
+        graph = self._client.app(session.tenant_id, session.organizer.object_id)
+        if session.series_id is None:
+            by_uid = await find_by_uid(graph, session.ical_uid) if session.ical_uid else None
+            return by_uid or await find_tagged(graph, session.id)
+        master = await find_tagged(graph, SessionId(session.series_id))
+        if master is None:
+            return None
+        window = session.span.widened(ANY_DAY, ANY_DAY)
+        dates = await self.instances(session.organizer, master.event_id, window)
+        readable = [each for each in dates if isinstance(each, CalendarEvent)]
+        same = [each for each in readable if each.ical_uid == session.ical_uid]
+        same += [each for each in readable if each.span == session.span]
+        return next(iter(same), None)
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
@@ -216,9 +249,9 @@ class GraphCalendar:
         """
         graph = self._client.acting(acting)
         event_id = await (
-            self._find_occurrence_copy(graph, session)
+            find_occurrence_copy(graph, session)
             if session.series_id
-            else self._find_attendee_copy(graph, session.ical_uid)
+            else find_attendee_copy(graph, session.ical_uid)
         )
         request = respond_request(graph, event_id, answer, comment, proposed, session.time_zone)
         await graph.call(request)
@@ -259,7 +292,7 @@ class GraphCalendar:
                 return parse_event(answer.json(), session_id=session_id)
             except GraphCallFailed:
                 pass  # perhaps not an immutable id; the search by our tag needs no id
-        event = await self._find(graph, session_id)
+        event = await find_tagged(graph, session_id)
         if event is None:
             raise CalendarUnavailable(
                 "Graph has seen this booking but does not show its event.",
@@ -268,40 +301,6 @@ class GraphCalendar:
                 request_id=failed.refusal.request_id,
             )
         return event
-
-    @staticmethod
-    async def _find(graph: GraphSession, session_id: SessionId) -> CalendarEvent | None:
-        has_it = (
-            f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
-            f"and ep/value eq '{_quoted(session_id)}')"
-        )
-        answer = await graph.call(find_events_request(graph, has_it, SELECT), repeatable=True)
-        found = [
-            parse_event(event, session_id=session_id) for event in answer.json().get("value") or ()
-        ]
-        return min(found, key=lambda event: event.is_cancelled, default=None)
-
-    @staticmethod
-    async def _find_attendee_copy(graph: GraphSession, ical_uid: ICalUid | None) -> EventId:
-        if ical_uid is not None:
-            request = find_events_request(graph, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
-            for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
-                return EventId(event["id"])
-        raise EventGone("The invitation is not in this calendar.", code="no_copy")
-
-    @staticmethod
-    async def _find_occurrence_copy(graph: GraphSession, session: Session) -> EventId:
-        """Find the copy of one occurrence by its time and iCalUId, in the calendar view.
-
-        A list of events has the master of a series, but not its occurrences.
-
-        Source: https://learn.microsoft.com/graph/api/user-list-events
-        """
-        request = calendar_view_request(graph, session.span)
-        for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
-            if event.get("iCalUId") == session.ical_uid:
-                return EventId(event["id"])
-        raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
 
 def _event_or_error(
@@ -323,8 +322,3 @@ def _error_or_none(
     if isinstance(outcome, GraphCallFailed):
         return graph.error(outcome.refusal)
     return outcome if isinstance(outcome, SchedulingError) else None
-
-
-def _quoted(text: str) -> str:
-    """Return *text* for an OData string literal, in which a quote is doubled."""
-    return text.replace("'", "''")

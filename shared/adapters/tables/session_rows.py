@@ -82,6 +82,7 @@ def session_values(session: Session) -> dict[str, Any]:
                 "pending_buffers": _optional_minutes(session.pending_buffers),
                 "pending_unknown": _optional_texts(session.pending_unknown_for),
                 "unreadable_since": optional_instant(session.unreadable_since),
+                "missing_since": optional_instant(session.missing_since),
             }
         )
         | long_texts(
@@ -125,6 +126,7 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         pending_buffers=optional(_read_buffers, values.get("pending_buffers")),
         pending_unknown_for=optional(_read_texts, values.get("pending_unknown")),
         unreadable_since=optional_moment(values.get("unreadable_since")),
+        missing_since=optional_moment(values.get("missing_since")),
         version=version,
     )
 

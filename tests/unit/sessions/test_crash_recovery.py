@@ -202,6 +202,19 @@ def _accept_proposal(number: int) -> Act:
     return act
 
 
+def _followed(book_it: Act) -> Act:
+    """Book, and let the job run that learns the ids of a series' dates, as it does at once."""
+
+    async def act(env: BookingEnv, ports: SessionPorts) -> None:
+        await book_it(env, ports)
+        for job in [job for job, _ in env.jobs.put_jobs if job.kind is JobKind.FOLLOW_SERIES]:
+            await run_job(
+                job, env.organization, ports=ports, subscription_ports=NO_SUBSCRIPTION_PORTS
+            )
+
+    return act
+
+
 def _acts(dates: int) -> dict[str, tuple[Act | None, Act]]:
     """Return the acts on *dates*, each with the act that prepares it (or None)."""
     everything = Scope.ALL if dates > 1 else Scope.ONE
@@ -213,7 +226,7 @@ def _acts(dates: int) -> dict[str, tuple[Act | None, Act]]:
         "reschedule to another day": (_book(dates), _reschedule(0, everything, days=1)),
         "reschedule a group": (_book_group(dates), _reschedule(0, everything, at_least=2)),
         "reschedule the last": (_book(dates), _reschedule(last, Scope.ONE, days=1)),
-        "cancel": (_book(dates), _cancel(0, everything)),
+        "cancel": (_followed(_book(dates)), _cancel(0, everything)),
         "cancel the last": (_book(dates), _cancel(last, Scope.ONE)),
         "accept": (_book(dates), _respond(last, ResponseState.ACCEPTED)),
         "decline": (_book(dates), _respond(last, ResponseState.DECLINED)),
@@ -226,7 +239,7 @@ FOLLOWING, SKIP = Scope.THIS_AND_FOLLOWING, OnConflict.SKIP
 _OF_A_SERIES: dict[str, tuple[Act | None, Act]] = {
     "book, skipping": (None, _book(4, on_conflict=SKIP)),
     "book, at alternatives": (None, _book(4, on_conflict=OnConflict.ALTERNATIVES)),
-    "cancel this and following": (_book(4), _cancel(2, FOLLOWING)),
+    "cancel this and following": (_followed(_book(4)), _cancel(2, FOLLOWING)),
     "cancel what was skipped in": (_book(4, on_conflict=SKIP), _cancel(2, FOLLOWING)),
     "reschedule one in the middle": (_book(4), _reschedule(1, Scope.ONE, days=1)),
     "reschedule this and following": (_book(4), _reschedule(1, FOLLOWING, days=1)),
@@ -261,6 +274,7 @@ async def time_passes(env: BookingEnv, plan: CrashPlan | None = None) -> None:
     env.clock.advance(timedelta(minutes=3))
     while env.jobs.put_jobs:
         jobs = [job for job, _ in env.jobs.put_jobs if job.kind in LOOKING]
+        env.clock.advance(max(delay for _, delay in env.jobs.put_jobs))
         env.jobs.put_jobs.clear()
         while jobs:
             ports = crashing_ports(env, plan) if plan else env.ports

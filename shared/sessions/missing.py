@@ -1,0 +1,76 @@
+"""Deciding about an event that Graph does not find: cancelled, or only not shown now.
+
+Graph's `ErrorItemNotFound` can pass, and it comes as well for an event that got another id. So one
+look decides nothing. The event is gone if an attendee's calendar says that it was cancelled; or if,
+at least a minute after the first look, the organizer's mailbox can be searched and has it neither
+under its iCalUId nor under the app's property.
+
+Source: https://learn.microsoft.com/graph/api/resources/event (iCalUId), MS-OXOCAL 3.1.4.8.1
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Final
+
+from shared.errors import Conflict, StaleRow
+from shared.ids import SessionId
+from shared.jobs import Job, JobKind
+from shared.logs import log_event
+from shared.sessions import reservations
+from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.model import Session
+from shared.sessions.ports import SessionPorts
+
+SECOND_LOOK: Final = timedelta(seconds=60)
+_LOOK_DELAYS: Final = (timedelta(seconds=10), SECOND_LOOK + timedelta(seconds=5))
+"""The delays of the looks after the first one: a cancellation reaches the attendees meanwhile."""
+
+
+class Absence(Enum):
+    """The result for an event that is not found."""
+
+    GONE = auto()
+    """Cancelled or deleted in Outlook."""
+    SUSPECTED = auto()
+    """Not decided yet: a job looks again."""
+
+
+async def find_missing(session: Session, *, ports: SessionPorts) -> CalendarEvent | Absence:
+    """Return the event of *session* under another id, or what its absence means.
+
+    The first look is noted in the row, and enqueues the next ones.
+
+    Raises:
+        CalendarThrottled, CalendarUnavailable: passing.
+        MailboxUnusable, CalendarRefused, ConsentMissing: nothing can be said about the event.
+    """
+    if await ports.calendar.is_cancelled_for_attendee(session):
+        return Absence.GONE
+    now = ports.clock.now()
+    if session.missing_since is None:
+        with suppress(StaleRow):  # another worker has just written the row
+            await reservations.save(ports.sessions, replace(session, missing_since=now))
+        for delay in _LOOK_DELAYS:
+            await ports.jobs.put(_job(session), delay=delay)
+        log_event("session.missing", session_id=session.id)
+        return Absence.SUSPECTED
+    if now < session.missing_since + SECOND_LOOK:
+        return Absence.SUSPECTED
+    return await ports.calendar.search(session) or Absence.GONE
+
+
+def not_found_now() -> Conflict:
+    """Return the error for a caller whose session's event is not found, and may be there."""
+    return Conflict(
+        "Outlook does not find the meeting at the moment.",
+        remedy="Read the session again in a minute: it is cancelled then, or can be changed again.",
+    )
+
+
+def _job(session: Session) -> Job:
+    if session.series_id is not None:
+        key = SessionId(session.series_id)
+        return Job(JobKind.FOLLOW_SERIES, session.organization_id, (session.organizer,), (key,))
+    return Job(JobKind.RECONCILE, session.organization_id, (session.organizer,), (session.id,))

@@ -1,0 +1,161 @@
+"""An event that is not found by its id: one look ends no session."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.calendar_sync.reconciliation import reconcile_batch
+from shared.calendar_sync.sync import sync_series, sync_session
+from shared.changes.model import ChangeKind
+from shared.errors import CalendarUnavailable, Conflict
+from shared.jobs import Job, JobKind
+from shared.sessions.booking import book
+from shared.sessions.cancelling import cancel
+from shared.sessions.missing import SECOND_LOOK
+from shared.sessions.model import Cause, ResponseState, Session, SessionState
+from shared.sessions.recurrence import Frequency, Repeat
+from shared.sessions.requests import RescheduleRequest
+from shared.sessions.rescheduling import reschedule
+from tests.builders import a_span, at
+from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, book_one, the_series
+
+
+@pytest.fixture
+def env() -> BookingEnv:
+    env = a_booking_env()
+    env.outlook.tells_attendees = False  # the cancellation is still on its way
+    return env
+
+
+async def a_session(env: BookingEnv) -> Session:
+    return await book_one(env.acting(env.mentee), env.pairing, a_request(), ports=env.ports)
+
+
+async def looked_at(env: BookingEnv, session: Session) -> Session:
+    """Reconcile as the jobs do that a first look enqueues, and return the session."""
+    job = Job(JobKind.RECONCILE, env.organization.id, (session.organizer,), (session.id,))
+    await reconcile_batch(job, env.organization, ports=env.ports)
+    return await env.sessions.get(session.organizer, session.id)
+
+
+async def kinds(env: BookingEnv) -> list[ChangeKind | str]:
+    return [change.kind for change in await env.changes.recent(env.organization.id, 50)]
+
+
+async def test_a_404_that_passes_ends_nothing(env: BookingEnv) -> None:
+    session = await a_session(env)
+    event = env.outlook.events[0]
+    env.outlook.hidden.add(event.seen.event_id)
+    seen = await sync_session(session, env.organization, Cause.OUTLOOK, ports=env.ports)
+    assert seen.state is SessionState.SCHEDULED
+    assert [delay for job, delay in env.jobs.put_jobs if job.kind is JobKind.RECONCILE][-1] > (
+        SECOND_LOOK
+    )
+    env.clock.advance(timedelta(seconds=10))
+    assert (await looked_at(env, session)).state is SessionState.SCHEDULED
+    env.outlook.hidden.clear()
+    env.calendar.answered(event, env.address(env.mentor), ResponseState.ACCEPTED)
+    env.clock.advance(SECOND_LOOK)
+    found = await looked_at(env, session)
+    assert (found.state, found.missing_since) == (SessionState.SCHEDULED, None)
+    assert found.attendees[0].response.state is ResponseState.ACCEPTED
+    assert ChangeKind.CANCELLED not in await kinds(env)
+
+
+async def test_an_event_under_another_id_is_found_by_its_uid(env: BookingEnv) -> None:
+    session = await a_session(env)
+    event = env.outlook.events[0]
+    env.outlook.hidden.add(event.seen.event_id)
+    await sync_session(session, env.organization, Cause.OUTLOOK, ports=env.ports)
+    env.calendar.answered(event, env.address(env.mentor), ResponseState.ACCEPTED)
+    env.clock.advance(SECOND_LOOK)
+    found = await looked_at(env, session)
+    assert found.state is SessionState.SCHEDULED
+    assert found.attendees[0].response.state is ResponseState.ACCEPTED
+
+
+async def test_a_deleted_event_ends_its_session_at_the_second_look(env: BookingEnv) -> None:
+    session = await a_session(env)
+    env.outlook.events[0].is_gone = True
+    await sync_session(session, env.organization, Cause.OUTLOOK, ports=env.ports)
+    assert (await looked_at(env, session)).state is SessionState.SCHEDULED
+    env.clock.advance(SECOND_LOOK)
+    assert (await looked_at(env, session)).state is SessionState.CANCELLED
+    assert (await kinds(env))[-1] is ChangeKind.CANCELLED
+    assert await env.sessions.holds(env.mentor, session.span, env.clock.now()) == []
+
+
+async def test_a_cancellation_that_has_reached_an_attendee_counts_at_once(env: BookingEnv) -> None:
+    session = await a_session(env)
+    env.outlook.events[0].is_gone = env.outlook.tells_attendees = True
+    seen = await sync_session(session, env.organization, Cause.OUTLOOK, ports=env.ports)
+    assert seen.state is SessionState.CANCELLED
+
+
+async def test_a_series_that_is_not_found_is_looked_for_as_well(env: BookingEnv) -> None:
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
+    booked = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
+    series = the_series(booked)
+    await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+    env.outlook.hidden |= {event.seen.event_id for event in env.outlook.events}
+
+    async def states() -> set[SessionState]:
+        await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+        return {(await env.sessions.get(env.mentee, s.id)).state for s in booked.sessions}
+
+    assert await states() == {SessionState.SCHEDULED}
+    env.clock.advance(SECOND_LOOK)
+    assert await states() == {SessionState.SCHEDULED}  # the search finds its date
+    for event in env.outlook.events:
+        event.is_gone = True
+    assert await states() == {SessionState.CANCELLED}
+
+
+async def test_a_change_of_what_is_not_found_is_refused_and_undone(env: BookingEnv) -> None:
+    session = await a_session(env)
+    event = env.outlook.events[0]
+    env.outlook.hidden.add(event.seen.event_id)
+    to = RescheduleRequest(a_span(at(14, day=1)), "UTC")
+    caller = env.acting(env.mentee)
+    with pytest.raises(Conflict, match="does not find") as refused:
+        await reschedule(caller, env.pairing, session, to, ports=env.ports)
+    assert refused.value.remedy
+    stored = await env.sessions.get(env.mentee, session.id)
+    assert (stored.state, stored.pending_span) == (SessionState.SCHEDULED, None)
+    with pytest.raises(CalendarUnavailable, match="does not find"):
+        await cancel(caller, stored, "", ports=env.ports)
+    stored = await env.sessions.get(env.mentee, session.id)
+    assert stored.state is SessionState.SCHEDULED
+    env.outlook.hidden.clear()
+    (cancelled,) = await cancel(caller, stored, "", ports=env.ports)
+    assert cancelled.state is SessionState.CANCELLED
+    assert event.is_gone
+
+
+async def test_cancelling_what_was_deleted_is_a_cancellation_after_the_second_look(
+    env: BookingEnv,
+) -> None:
+    session = await a_session(env)
+    env.outlook.events[0].is_gone = True
+    caller = env.acting(env.mentee)
+    with pytest.raises(CalendarUnavailable) as unknown:
+        await cancel(caller, session, "", ports=env.ports)
+    assert unknown.value.retry_after_seconds == SECOND_LOOK.total_seconds()
+    env.clock.advance(SECOND_LOOK)
+    stored = await env.sessions.get(env.mentee, session.id)
+    (cancelled,) = await cancel(caller, stored, "", ports=env.ports)
+    assert cancelled.state is SessionState.CANCELLED
+
+
+async def test_a_series_that_ended_before_its_dates_were_known_ends_as_well(
+    env: BookingEnv,
+) -> None:
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
+    booked = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
+    for event in env.outlook.events:
+        event.is_gone = True
+    for state in (SessionState.SCHEDULED, SessionState.CANCELLED):
+        await sync_series(the_series(booked), env.organization, Cause.OUTLOOK, ports=env.ports)
+        stored = [await env.sessions.get(env.mentee, s.id) for s in booked.sessions]
+        assert {session.state for session in stored} == {state}
+        env.clock.advance(SECOND_LOOK)
