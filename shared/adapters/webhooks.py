@@ -92,16 +92,15 @@ class NotifyingChangeStore:
         self._jobs = jobs
 
     async def append(self, changes: Iterable[Change]) -> None:
-        """Append *changes* to the feed and enqueue their delivery, which starts a second later.
+        """Append *changes* to the feed, then enqueue their delivery, which starts a second later.
 
-        The job is enqueued concurrently, not afterwards. Otherwise a crash between the two would
-        leave changes in the feed without a delivery.
+        In this order, because a delivery that starts before a slow append finds nothing. After a
+        crash in between, a session's outbox is still full: its next reader does both again.
         """
         added = list(changes)
+        await self._changes.append(added)
         organizations = dict.fromkeys(change.organization_id for change in added)
-        await gather_limited(
-            [self._changes.append(added), *(self._enqueue_delivery(o) for o in organizations)]
-        )
+        await gather_limited(self._enqueue_delivery(each) for each in organizations)
 
     async def after(
         self, organization_id: OrganizationId, cursor: str | None, limit: int
