@@ -465,7 +465,7 @@ class SyncTestbed:
                 )
 
     async def _wrong_feed(self) -> list[str]:
-        """Return what the change feed does not tell of a session, or tells twice."""
+        """Return each difference between the change feed and the stored sessions."""
         feed, _ = await self.changes.after(self.organization.id, None, 100_000)
         stored = [await self.sessions.get(s.organizer, s.id) for s, _, _ in self.booked]
         try:

@@ -191,13 +191,9 @@ async def _hold(
     """Check that every new time is free, and hold it beside the session's present time."""
     own = frozenset(s.id for s in changeable)
     targets = {s.occurrence: round_out_to_grid(spans[s.occurrence]) for s in changeable}
+    asked = [*targets.values()]
     snapshots = await read_snapshots(
-        caller,
-        pairing,
-        [*targets.values()],
-        terms,
-        freed=changeable,
-        schedules=ports.schedules,
+        caller, pairing, asked, terms, freed=changeable, schedules=ports.schedules
     )
     checked, snapshots = await check_with_alternatives(
         targets, snapshots, terms, own, sessions=ports.sessions, clock=ports.clock

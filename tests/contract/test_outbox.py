@@ -1,4 +1,4 @@
-"""The outbox of a session's row: nothing is lost, and nothing is told twice."""
+"""The outbox of a session's row: the feed has every change once, whatever fails."""
 
 import asyncio
 from collections.abc import Iterable

@@ -105,5 +105,5 @@ async def test_a_move_right_after_a_booking_reads_one_day_of_each(tables: Tables
         await reservations.hold_new_time(sessions, mailbox, session, to, NOW)
     moved = await reservations.save(sessions, replace(session, span=to.span))
     await reservations.sync_mailbox(sessions, mentor, moved)
-    # Nobody else has written to the change feed: its counter is not read again.
+    # No other process has written to the change feed: its counter is not read again.
     assert counting.counts == {"point reads": 2, "transactions": 6}
