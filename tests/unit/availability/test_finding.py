@@ -389,6 +389,14 @@ async def test_a_session_can_be_moved_onto_its_own_time() -> None:
         moved.require_bookable(span("11:30", "12:30"), rules)
 
 
+async def test_what_is_at_the_time_of_a_declined_session_is_something_else() -> None:
+    own = span("10:00", "11:00")
+    snapshot, rules = await an_occasion(mentor=[own], mentee=[own])
+    moved = snapshot.ignoring(own, except_of={"mentee@contoso.com"})
+    with pytest.raises(SlotTaken, match=r"^You are busy then\.$"):
+        moved.require_bookable(span("10:30", "11:30"), rules)
+
+
 async def test_mailboxes_are_those_in_the_tenant() -> None:
     guest = Participant(ParticipantRole.MENTEE, "guest@elsewhere.com")
     snapshot, _ = await an_occasion(a_group(guest))
