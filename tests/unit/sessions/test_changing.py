@@ -297,6 +297,27 @@ async def test_dispensable_attendee_held_by_another_session_blocks_no_move(
     assert await env.sessions.get(third, session.id) == session
 
 
+@pytest.mark.parametrize("answer", [ResponseState.DECLINED, ResponseState.ACCEPTED])
+async def test_what_an_attendee_who_declined_has_at_that_time_blocks_the_move(
+    env: BookingEnv, answer: ResponseState
+) -> None:
+    session, address = await booked(env), env.address(env.mentor)
+    seen = env.calendar.answered(env.outlook.events[0], address, answer)
+    session = await reservations.save(env.sessions, merge(session, seen))
+    env.outlook.busy[address] = [session.span]
+    later = lasting(session.span.start + timedelta(minutes=15), 30)
+    wanted = RescheduleRequest(later, "Europe/Berlin")
+    moving = reschedule(
+        env.acting(env.mentee), env.pairing, session, wanted, Scope.ONE, ports=env.ports
+    )
+    if answer is ResponseState.DECLINED:
+        with pytest.raises(SlotTaken):
+            await moving
+    else:
+        # Free/busy shows the session itself and cannot show a second entry at its time.
+        assert [each.span for each in await moving] == [later]
+
+
 async def test_needed_attendee_held_by_another_session_blocks_the_move(
     env: BookingEnv,
 ) -> None:
