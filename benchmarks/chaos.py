@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +53,9 @@ LIVES: Final = 1.5
 """Seconds that a process lives on average."""
 ROUND: Final = 0.5
 """Seconds before all processes move on to other slots."""
+_SOME: Final = 5
+"""The meetings to wait for at the beginning, and the least number of kills."""
+_MOST_SECONDS: Final = 120
 _BATCH: Final = 20
 
 
@@ -84,9 +88,10 @@ async def chaos(seconds: float, seed: int) -> Findings:
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder) / "world"
         async with serving(world, socket):
+            began_at = time.time()
             kills, outages = await _disturb(world, socket, seconds, random.Random(seed))
             world.trouble, world.feed_trouble, world.is_away = 0.0, 0.0, False
-            ahead = timedelta(seconds=seconds, minutes=20)
+            ahead = timedelta(seconds=time.time() - began_at, minutes=20)
             async with open_session_ports(socket, None, ahead) as (client, ports):
                 return await _compare(world, client, ports, kills, outages)
 
@@ -94,20 +99,24 @@ async def chaos(seconds: float, seed: int) -> Findings:
 async def _disturb(
     world: World, socket: Path, seconds: float, chance: random.Random
 ) -> tuple[int, int]:
-    """Run the processes, kill them and take storage away; return how often."""
+    """Run the processes, kill them and take storage away; return how often.
+
+    For *seconds*, and until some were killed at work, however long a process takes to start.
+    """
     context = multiprocessing.get_context("spawn")
     kills = outages = 0
-    began_at = time.time()
+    over, began_at = context.Event(), time.time()
 
     def start(number: int) -> Any:  # noqa: ANN401 - a process of the context
         seed = chance.randrange(1 << 30)
-        arguments = (seed, str(socket), began_at, seconds, SKEWS[number].total_seconds())
+        arguments = (seed, str(socket), began_at, over, SKEWS[number].total_seconds())
         process = context.Process(target=_process, args=arguments, daemon=True)
         process.start()
         return process
 
     running = [start(number) for number in range(len(SKEWS))]
-    while time.time() < began_at + seconds:
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at or kills < _SOME:
         await asyncio.sleep(chance.uniform(0, LIVES / len(running)))
         if chance.random() < 0.3:
             outages += 1
@@ -116,30 +125,31 @@ async def _disturb(
             world.is_away = False
         else:
             number = chance.randrange(len(running))
-            if len(world.meetings) > 5:  # a process takes its time to start
+            if len(world.meetings) > _SOME:  # a process takes its time to start
                 running[number].kill()
                 running[number].join()
                 running[number] = start(number)
                 kills += 1
+    over.set()
     for process in running:
-        await asyncio.to_thread(process.join, seconds + 30)
+        await asyncio.to_thread(process.join, _MOST_SECONDS)
         process.kill()
     return kills, outages
 
 
-def _process(seed: int, socket: str, began_at: float, seconds: float, skew: float) -> None:
-    asyncio.run(_work(seed, Path(socket), began_at, seconds, skew))
+def _process(seed: int, socket: str, began_at: float, over: Event, skew: float) -> None:
+    asyncio.run(_work(seed, Path(socket), began_at, over, skew))
 
 
-async def _work(seed: int, socket: Path, began_at: float, seconds: float, skew: float) -> None:
-    """Book, move, cancel and follow, several at once, until the time is over."""
+async def _work(seed: int, socket: Path, began_at: float, over: Event, skew: float) -> None:
+    """Book, move, cancel and follow, several at once, until it is *over*."""
     chance = random.Random(seed)
     ahead = timedelta(seconds=time.time() - began_at + skew)
     async with open_session_ports(socket, None, ahead) as (client, ports):
 
         async def one_after_another(worker: int) -> None:
             number = 0
-            while time.time() < began_at + seconds:
+            while not over.is_set():
                 number += 1
                 turn = int((time.time() - began_at) / ROUND)
                 key = f"{seed}-{worker}-{number}"
