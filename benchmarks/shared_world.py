@@ -507,9 +507,13 @@ class SharedCalendar:
             return True
         return False
 
-    async def search(self, _: Session) -> CalendarEvent | None:
-        """Find nothing under another id."""
-        return None
+    async def search(self, session: Session) -> CalendarEvent | None:
+        """Return the event; it keeps its id."""
+        try:
+            found: CalendarEvent = await self._world.call("event", session.event_id)
+        except EventGone:
+            return None
+        return found
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]

@@ -15,7 +15,16 @@ from local.world import World
 
 PLATFORM = "platform"
 """The name of the platform's backend, which is no person."""
-ACTS = ("accept", "decline", "tentative", "propose", "move", "cancel", "delete")
+ACTS = (
+    "accept",
+    "decline",
+    "tentative",
+    "propose",
+    "move",
+    "cancel",
+    "delete",
+    "restore",
+)
 INVITED_WITHIN = 15
 """Seconds for which ``act`` waits for an invitation in transit."""
 TIMED = frozenset({"propose", "move"})

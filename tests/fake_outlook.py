@@ -61,6 +61,10 @@ class FakeOutlook:
     """Whether the attendees' copies of a cancelled meeting say so."""
     hidden: set[EventId] = field(default_factory=set)
     """Events that are there, and not found by their id."""
+    in_deleted_items: set[EventId] = field(default_factory=set)
+    """Events that are found by their id, and in no calendar."""
+    cancelled_copies: set[EventId] = field(default_factory=set)
+    """Events that the attendees know as cancelled, whatever became of the organizer's copy."""
     refuses_others: bool = False
     """Refuse a provider that is not offered, instead of creating no online meeting."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -268,6 +272,8 @@ class FakeCalendar:
     async def is_cancelled_for_attendee(self, session: Session) -> bool:
         """Return whether the attendees know that the event is gone."""
         self.outlook.calls.append("is_cancelled_for_attendee")
+        if session.event_id in self.outlook.cancelled_copies:
+            return True
         events = [e for e in self.outlook.events if e.seen.event_id == session.event_id]
         return self.outlook.tells_attendees and any(event.is_gone for event in events)
 
@@ -278,7 +284,9 @@ class FakeCalendar:
             (
                 event.seen
                 for event in self.outlook.events
-                if event.seen.ical_uid == session.ical_uid and not event.is_gone
+                if event.seen.ical_uid == session.ical_uid
+                and not event.is_gone
+                and event.seen.event_id not in self.outlook.in_deleted_items
             ),
             None,
         )

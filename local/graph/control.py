@@ -200,7 +200,9 @@ class _Control:
             case "cancel":
                 outlook.cancel(who, which, comment=comment, on=on)
             case "delete":
-                outlook.delete(who, which, hard=bool(body.get("hard", False)), on=on)
+                outlook.delete(who, which, hard=bool(body.get("hard", False)), send=send, on=on)
+            case "restore":
+                outlook.restore(who, which)
             case "move-to":
                 outlook.move_to(who, which, str(body.get("calendar") or "Other"))
             case "forward":

@@ -29,7 +29,8 @@ _DELTA_PAGE: Final = 50
 async def list_events(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET events: single ones and series masters."""
     look, test = _requested_view(backend, call), predicate(call.query)
-    found = [event for event in call.box.live(_calendar(call)) if test(event)]
+    default = CALENDAR if backend.switches.events_of_default_calendar else None
+    found = [event for event in call.box.live(_calendar(call) or default) if test(event)]
     found.sort(key=lambda event: (event.start_at, event.key.bytes))
     return _page(call, ordered(found, call.query), look)
 

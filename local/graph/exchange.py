@@ -132,11 +132,15 @@ class Exchange:
         self._notify_attendees(event, event.details.attendees, "cancellation", comment=comment)
         self._remove(event)
 
-    def delete(self, event: Event, *, hard: bool = False) -> None:
-        """Delete the copy. The organizer's deletion is a cancellation, *hard* or not."""
-        if event.is_organizer:
+    def delete(self, event: Event, *, hard: bool = False, send: bool = True) -> None:
+        """Delete the copy. The organizer's deletion is a cancellation, unless *send* is False."""
+        if event.is_organizer and send:
             self._notify_attendees(event, event.details.attendees, "cancellation")
-        elif self._switches.organizer_hears_of_deletion and not event.is_cancelled:
+        elif (
+            self._switches.organizer_hears_of_deletion
+            and not event.is_organizer
+            and not event.is_cancelled
+        ):
             self._answer_by_mail(event, "declined")
         self._remove(event, hard=hard)
 
@@ -215,19 +219,32 @@ class Exchange:
         self._notify_attendees(event, added, "invitation", comment=comment)
 
     def move(self, mailbox: Mailbox, event: Event, calendar: str) -> None:
-        """Move to another calendar of the mailbox: the default id changes, the immutable stays."""
+        """Move to another calendar of the mailbox: the default id changes, the immutable stays.
+
+        Graph tells `deleted` for the old place and `created` for the new one.
+
+        Source: https://github.com/microsoftgraph/microsoft-graph-docs-contrib/issues/6026
+        """
         if event.master:
             raise bad_request("An occurrence stays with its series.", code="ErrorMoveCopyFailed")
         if calendar not in mailbox.calendars:
             mailbox.calendars.append(calendar)
         if event.calendar == calendar:
             return
-        if event.calendar == CALENDAR:
-            self._store.changed(event, "deleted")
+        self._store.changed(event, "deleted")
         event.calendar = calendar
         event.moves += 1
-        if calendar == CALENDAR:
-            self._store.changed(event, "created")
+        self._store.changed(event, "created")
+
+    def restore(self, event: Event) -> None:
+        """Move an event back from Deleted Items.
+
+        The iCalUId and the immutable id stay, the default id changes. Attendees' copies stay as
+        they are: who got a cancellation keeps it.
+        """
+        event.calendar = CALENDAR
+        event.moves += 1
+        self._store.changed(event, "created")
 
     def _blank(self, mailbox: Mailbox, calendar: str) -> Event:
         now = self._clock.now()

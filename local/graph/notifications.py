@@ -78,8 +78,13 @@ class Notifier:
     _answers: dict[str, deque[tuple[datetime, float]]] = field(default_factory=dict)
 
     def on_change(self, mailbox: Mailbox, event: Event, change: str) -> None:
-        """Notify those who subscribed to *mailbox*. Other calendars than the default are unseen."""
-        if (event.master or event).calendar != CALENDAR:
+        """Notify those who subscribed to *mailbox*.
+
+        Other calendars than the default are unseen, but for the `created` of an event that was
+        moved there.
+        """
+        was_moved = change == "created" and event.moves > 0
+        if (event.master or event).calendar != CALENDAR and not was_moved:
             return
         for subscription in self.subscriptions.about(mailbox.id):
             for named, kind in self._named(event, change):

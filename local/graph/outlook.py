@@ -118,9 +118,24 @@ class Outlook:
         """Cancel as organizer."""
         self.backend.exchange.cancel(self.find(who, which, on=on), comment)
 
-    def delete(self, who: str, which: str, *, hard: bool = False, on: date | None = None) -> None:
-        """Delete; *hard* leaves nothing in Deleted Items."""
-        self.backend.exchange.delete(self.find(who, which, on=on), hard=hard)
+    def delete(
+        self,
+        who: str,
+        which: str,
+        *,
+        hard: bool = False,
+        send: bool = True,
+        on: date | None = None,
+    ) -> None:
+        """Delete; *hard* leaves nothing in Deleted Items. Without *send* nobody is told."""
+        self.backend.exchange.delete(self.find(who, which, on=on), hard=hard, send=send)
+
+    def restore(self, who: str, which: str) -> None:
+        """Move an event back from Deleted Items. NoSuchEvent if it is not there."""
+        event = self._mailbox(who).by_uid(self._uid(which), deleted_too=True)
+        if event is None or not event.is_deleted:
+            raise NoSuchEvent(f"{who} has no event {which} in Deleted Items")
+        self.backend.exchange.restore(event)
 
     def move_to(self, who: str, which: str, calendar: str) -> None:
         """Drag into another calendar of the mailbox, made if there is none of this name."""

@@ -20,6 +20,8 @@ class BehaviorFlags:
     """Refuse a transactionId also after its event is gone."""
     deleted_items_readable: bool = False
     """Answer a GET of an event in Deleted Items by immutable id, instead of 404."""
+    events_of_default_calendar: bool = False
+    """A mailbox's events are those of its default calendar alone."""
     organizer_hears_of_deletion: bool = False
     """If an attendee deletes their own copy, the organizer sees a declined response."""
     occurrence_answers_are_exceptions: bool = True

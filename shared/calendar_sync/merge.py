@@ -41,8 +41,11 @@ def merge(session: Session, event: CalendarEvent) -> Session:
 
     Compares times, cancellation, attendees with their answers and the join link, and nothing else.
     """
+    if session.may_return:
+        session = replace(session, state=SessionState.SCHEDULED)
     if session.state is SessionState.CANCELLED:
         return session
+    session = replace(session, missing_since=None)
     if event.is_cancelled:
         return replace(_with_event_version(session, event), state=SessionState.CANCELLED)
     is_late = _is_older(event, session)

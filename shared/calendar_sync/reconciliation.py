@@ -79,6 +79,14 @@ async def reconcile_batch(
             event = None if isinstance(result, EventGone) else result
             if await _reconcile_one(session, event, organization, ports):
                 changed.append(session.organizer)
+    for session in (each for each in sessions if each.may_return):
+        try:
+            synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
+        except (CalendarThrottled, CalendarUnavailable):
+            synced = session  # it has another look in time
+        if synced.state is SessionState.SCHEDULED:
+            changed.append(session.organizer)
+        await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
     for session in sessions:
         await _finish_interrupted(session, organization, ports)
     await _postpone(late, wait_seconds, due=ports.due, clock=ports.clock)
@@ -102,8 +110,12 @@ async def _reconcile_one(
     session: Session, event: CalendarEvent | None, organization: Organization, ports: SessionPorts
 ) -> bool:
     """Merge *event* (None: it is gone), schedule the next read; return whether it changed."""
+    # Moving an event to Deleted Items gives it a new version: one that is known needs no search.
+    confirm = event is not None and event.etag != session.event_etag
     try:
-        synced = await apply_found(session, event, organization, Cause.RECONCILIATION, ports=ports)
+        synced = await apply_found(
+            session, event, organization, Cause.RECONCILIATION, ports=ports, confirm=confirm
+        )
     except StaleRow:
         synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
     except UNREADABLE as refused:

@@ -52,31 +52,66 @@ async def sync_event(
     if isinstance(session, Series):
         await sync_series(session, organization, Cause.OUTLOOK, ports=ports)
         return session
-    if session is None or session.state is SessionState.CANCELLED:
+    if session is None or (session.state is SessionState.CANCELLED and not session.may_return):
         return None
-    if etag is not None and etag == session.event_etag:
+    if etag is not None and etag == session.event_etag and not session.may_return:
         return session  # the notification of the app's own write, or a duplicate
-    return await sync_session(session, organization, Cause.OUTLOOK, ports=ports)
+    # Without an etag the notification says `deleted`: the event left its calendar.
+    confirm = etag is None
+    return await sync_session(session, organization, Cause.OUTLOOK, ports=ports, confirm=confirm)
 
 
 async def sync_session(
-    session: Session, organization: Organization, cause: Cause, *, ports: SessionPorts
+    session: Session,
+    organization: Organization,
+    cause: Cause,
+    *,
+    ports: SessionPorts,
+    confirm: bool = False,
 ) -> Session:
     """Read *session*'s event and merge it; start again after an ETag conflict.
+
+    *confirm*: as of `apply_found`.
 
     The row is always read before the event, so that a version of the event is never older than the
     row it is merged into.
     """
     for _ in range(_ATTEMPTS):
         try:
+            if session.may_return:
+                return await _look_again(session, organization, cause, ports=ports)
             event = await _read(session, calendar=ports.calendar)
-            return await apply_found(session, event, organization, cause, ports=ports)
+            return await apply_found(
+                session, event, organization, cause, ports=ports, confirm=confirm
+            )
         except UNREADABLE as refused:
             return await mark_unreadable(session, refused, cause, ports=ports)
         except StaleRow:
             # Another worker wrote the row: this event may be older than the row now, so read again.
             session = await ports.sessions.get(session.organizer, session.id)
     raise StaleRow("Too many requests change this session at the same time.")
+
+
+async def _look_again(
+    session: Session, organization: Organization, cause: Cause, *, ports: SessionPorts
+) -> Session:
+    """Schedule a session again whose event was missing, if its calendar shows it again.
+
+    Searched for, because a read by id may answer from Deleted Items. Raises StaleRow, and the
+    errors of `find_missing`.
+    """
+    event = await ports.calendar.search(session)
+    if event is None or not await _is_back(session, event, calendar=ports.calendar):
+        return session
+    return await apply_event(session, event, organization, cause, ports=ports)
+
+
+async def _is_back(session: Session, event: CalendarEvent, *, calendar: Calendar) -> bool:
+    """Return whether the missing *event* says again what is to become of *session*.
+
+    Not if the attendees got a cancellation: a restored event is the organizer's alone then.
+    """
+    return event.is_cancelled or not await calendar.is_cancelled_for_attendee(merge(session, event))
 
 
 async def sync_series(
@@ -98,7 +133,10 @@ async def sync_series(
     async def one(session: Session) -> None:
         event = found.get(session.occurrence)
         is_over = not isinstance(event, CalendarEvent) and _is_over(session, clock=ports.clock)
-        if session.state is not SessionState.SCHEDULED or is_over:
+        if session.may_return and isinstance(event, CalendarEvent):
+            if not await _is_back(session, event, calendar=ports.calendar):
+                return
+        elif session.state is not SessionState.SCHEDULED or is_over:
             return
         if session.event_id is None:
             if event is None and not is_gone:
@@ -124,14 +162,20 @@ async def apply_found(
     cause: Cause,
     *,
     ports: SessionPorts,
+    confirm: bool = False,
 ) -> Session:
     """Merge *event* as it was read; None: it was not found by its id, so it is looked for.
+
+    *confirm*: look for an event that was found by its id as well, because an immutable id may be
+    good for one in Deleted Items too. (To settle it: delete an event and read it by that id.)
 
     Nothing changes while its absence is only suspected. Raises StaleRow, and the errors of
     `find_missing`.
     """
     if event is None and (session.event_id is None or session.state is not SessionState.SCHEDULED):
         return session
+    if event is not None and confirm and not event.is_cancelled:
+        event = await ports.calendar.search(session)
     if event is None:
         event = await _locate(session, calendar=ports.calendar, sessions=ports.sessions)
         if event is None:
@@ -174,22 +218,21 @@ async def apply_event(
     ports: SessionPorts,
 ) -> Session:
     """Merge *event* (None: the event is gone) into *session* and save it. Raises StaleRow."""
-    if session.state is SessionState.CANCELLED:
-        return session
-    # Graph answers 404 after a cancellation, a hard delete or a move to another calendar alike.
-    gone = replace(session, state=SessionState.CANCELLED)
-    merged = merge(session, event) if event else gone
-    merged = replace(merged, unreadable_since=None, missing_since=None)
-    if merged == session:
+    if session.state is SessionState.CANCELLED and not session.may_return:
         return session
     now = ports.clock.now()
+    merged = merge(session, event) if event else _as_missing(session, now)
+    merged = replace(merged, unreadable_since=None)
+    if merged == session:
+        return session
     merged = replace(merged, changed_at=session.next_changed_at(now))
     moves_holds = _holds(merged) != _holds(session)
     if moves_holds:
         # Before saving: a missing due item would leave the row unpurged, and an extra one does no
         # harm.
         await ports.due.put(_due(merged, organization, now))
-    origin = Origin(cause, _lag_ms(event, now))
+    # Graph does not say when a missing event came back.
+    origin = Origin(cause, None if session.may_return else _lag_ms(event, now))
     saved = await reservations.save(ports.sessions, merged, origin)
     if moves_holds:
         await sync_attendee_mailboxes(saved, sessions=ports.sessions)
@@ -206,6 +249,15 @@ async def sync_attendee_mailboxes(session: Session, *, sessions: SessionStore) -
     async with asyncio.TaskGroup() as tasks:
         for mailbox in session.mailboxes[:-1]:
             tasks.create_task(reservations.sync_mailbox(sessions, mailbox, session))
+
+
+def _as_missing(session: Session, now: datetime) -> Session:
+    """Return *session* as cancelled because its event is not found; it is scheduled again if so."""
+    return replace(
+        session.with_pending_move_resolved(applied=False),
+        state=SessionState.CANCELLED,
+        missing_since=session.missing_since or now,
+    )
 
 
 async def _read(session: Session, *, calendar: Calendar) -> CalendarEvent | None:

@@ -14,7 +14,7 @@ from shared.errors import (
 )
 from shared.jobs import DueItem, DueKind
 from shared.sessions import reservations
-from shared.sessions.model import Cause, Session
+from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionPorts
 
@@ -30,6 +30,8 @@ async def mark_unreadable(
 
     Frequent retries would not help: a person has to act.
     """
+    if session.state is SessionState.CANCELLED:
+        return session  # whether it returns is looked at again anyway
     now = ports.clock.now()
     if session.unreadable_since is None:
         unreadable = replace(session, unreadable_since=now, changed_at=session.next_changed_at(now))

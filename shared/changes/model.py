@@ -16,6 +16,8 @@ class ChangeKind(StrEnum):
     SCHEDULED = "session.scheduled"
     RESCHEDULED = "session.rescheduled"
     CANCELLED = "session.cancelled"
+    RESTORED = "session.restored"
+    """Its event was not found, and is there again."""
     RESPONDED = "session.responded"
     PROPOSED = "session.proposed"
     ONLINE_MEETING = "session.online_meeting"

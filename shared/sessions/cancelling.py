@@ -57,9 +57,13 @@ async def cancel(
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     await enqueue_recovery(scoped, jobs=ports.jobs)
-    errors = await _cancel_in_outlook(caller, scoped, changeable, comment, ports=ports)
+    outcomes = await _cancel_in_outlook(caller, scoped, changeable, comment, ports=ports)
+    missing = {key for key, outcome in outcomes.items() if isinstance(outcome, EventGone)}
+    errors = {k: v for k, v in outcomes.items() if v is not None and k not in missing}
     cancelled = await gather_limited(
-        save_cancelled(s, Cause.API, ports=ports) for s in changeable if s.id not in errors
+        save_cancelled(s, Cause.API, ports=ports, is_missing=s.id in missing)
+        for s in changeable
+        if s.id not in errors
     )
     await schedule_follow_ups(cancelled, caller.organization, series=scoped.series, ports=ports)
     if scoped.series is not None:
@@ -75,12 +79,14 @@ async def _cancel_in_outlook(
     comment: str,
     *,
     ports: SessionPorts,
-) -> dict[SessionId, Exception]:
-    """Cancel the events of *changeable*; return the errors by session.
+) -> dict[SessionId, Exception | None]:
+    """Cancel the events of *changeable*; return None or the error of each session.
 
-    An event that was cancelled or deleted in Outlook is no error; one that is only not found is.
+    EventGone: the event was cancelled or deleted in Outlook; one that is only not found now has
+    another error.
     """
     series, calendar = scoped.series, ports.calendar
+    answers: dict[SessionId, Exception | None]
     if series is not None and series.event_id is not None and scoped.is_whole_series(changeable):
         (answer,) = await _cancel_events(caller, [series.event_id], comment, calendar=calendar)
         answers = dict.fromkeys((s.id for s in changeable), answer)
@@ -89,23 +95,25 @@ async def _cancel_in_outlook(
         there = [s for s in changeable if s.occurrence in events]
         wanted = [events[s.occurrence] for s in there]
         found = await _cancel_events(caller, wanted, comment, calendar=calendar)
-        answers = dict(zip((s.id for s in there), found, strict=True))
+        # A date that Outlook does not list is not found, like one that it refuses.
+        unlisted = EventGone("Outlook does not list the date.")
+        answers = dict.fromkeys((s.id for s in changeable), unlisted)
+        answers |= zip((s.id for s in there), found, strict=True)
     gone = [s for s in changeable if isinstance(answers.get(s.id), EventGone)]
     suspected = dict(
         await gather_limited(_cancel_missing(caller, s, comment, ports=ports) for s in gone)
     )
-    errors = {k: v for k, v in answers.items() if v is not None and not isinstance(v, EventGone)}
-    return errors | {k: v for k, v in suspected.items() if v is not None}
+    return answers | suspected
 
 
 async def _cancel_missing(
     caller: Caller, session: Session, comment: str, *, ports: SessionPorts
 ) -> tuple[SessionId, Exception | None]:
-    """Cancel the event of *session* under another id; return the error, None if it is cancelled."""
+    """Cancel the event of *session* under another id; return None or the error, as above."""
     found = await find_missing(session, ports=ports)
     if found is Absence.GONE:
         log_event("session.gone", session_id=session.id)
-        return session.id, None
+        return session.id, EventGone("It is not in the calendar any more.")
     if found is Absence.SUSPECTED:
         return session.id, CalendarUnavailable(
             "Outlook does not find the meeting at the moment.",

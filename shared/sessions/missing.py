@@ -1,9 +1,9 @@
 """Deciding about an event that Graph does not find: cancelled, or only not shown now.
 
 Graph's `ErrorItemNotFound` can pass, and it comes as well for an event that got another id. So one
-look decides nothing. The event is gone if an attendee's calendar says that it was cancelled; or if,
-at least a minute after the first look, the organizer's mailbox can be searched and has it neither
-under its iCalUId nor under the app's property.
+look decides nothing. The event is gone if the organizer's mailbox can be searched and has it
+neither under its iCalUId nor under the app's property, and either the attendees' calendars say that
+it was cancelled, or a minute has passed since the first look.
 
 Source: https://learn.microsoft.com/graph/api/resources/event (iCalUId), MS-OXOCAL 3.1.4.8.1
 """
@@ -47,7 +47,8 @@ async def find_missing(session: Session, *, ports: SessionPorts) -> CalendarEven
         MailboxUnusable, CalendarRefused, ConsentMissing: nothing can be said about the event.
     """
     if await ports.calendar.is_cancelled_for_attendee(session):
-        return Absence.GONE
+        # Who was removed from a meeting has a cancelled copy too, while the meeting stands.
+        return await ports.calendar.search(session) or Absence.GONE
     now = ports.clock.now()
     if session.missing_since is None:
         with suppress(StaleRow):  # another worker has just written the row

@@ -173,7 +173,8 @@ class Session:
     conflicts_with: tuple[SessionId, ...] = ()
     """Sessions that it overlaps since a move in Outlook."""
     missing_since: datetime | None = None
-    """Since when Graph does not find the event; a second look decides."""
+    """Since when Graph does not find the event; a second look decides. In a cancelled session: it
+    was cancelled because of that, and is scheduled again once the event is seen again."""
     unreadable_since: datetime | None = None
     """Since when the event cannot be read: the mailbox is gone, or refuses the app."""
     series_id: SeriesId | None = None
@@ -219,6 +220,11 @@ class Session:
         return frozenset(
             a.address for a in self.attendees if a.response.state is ResponseState.DECLINED
         )
+
+    @property
+    def may_return(self) -> bool:
+        """Return whether it is cancelled only because its event was not found any more."""
+        return self.state is SessionState.CANCELLED and self.missing_since is not None
 
     @property
     def revision(self) -> str:

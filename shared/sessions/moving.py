@@ -152,7 +152,7 @@ async def _record_answer(
     if answer is None or isinstance(answer, EventGone):
         absent = await find_missing(session, ports=ports)
         if absent is Absence.GONE:
-            return await save_cancelled(session, Cause.API, ports=ports)
+            return await save_cancelled(session, Cause.API, ports=ports, is_missing=True)
         await release_new_times([session], sessions=ports.sessions)
         return None
     if isinstance(answer, REFUSALS):

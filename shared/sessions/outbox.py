@@ -66,10 +66,15 @@ def differences(before: Session, after: Session) -> Iterator[tuple[ChangeKind, s
     """
     if after.state is SessionState.REQUESTED:
         return
-    if before.state is not after.state:
-        is_cancelled = after.state is SessionState.CANCELLED
-        yield ChangeKind.CANCELLED if is_cancelled else ChangeKind.SCHEDULED, ""
+    if after.state is SessionState.CANCELLED:
+        if before.state is not after.state:
+            yield ChangeKind.CANCELLED, ""
         return
+    if before.state is SessionState.REQUESTED:
+        yield ChangeKind.SCHEDULED, ""
+        return
+    if before.state is SessionState.CANCELLED:
+        yield ChangeKind.RESTORED, ""
     is_moved = after.span != before.span
     if is_moved:
         yield ChangeKind.RESCHEDULED, ""

@@ -1,6 +1,7 @@
 """The due items of a session: its next reconciliation and its purge. Pure."""
 
 import zlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared.jobs import DueItem, DueKind
@@ -14,6 +15,12 @@ _RHYTHM = (
 )
 _LONG_TERM_INTERVAL = timedelta(hours=6)
 """Every interval is a multiple of the shorter ones, so that a session's due times coincide."""
+_MISSING_RHYTHM = (
+    (timedelta(minutes=15), timedelta(minutes=5)),
+    (timedelta(hours=1), timedelta(minutes=15)),
+    (timedelta(days=1), timedelta(hours=1)),
+)
+"""By the time since its event is missing. People restore soon what they deleted by mistake."""
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -25,20 +32,25 @@ def reconciliation_interval(starts_in: timedelta, background: SyncMode) -> timed
     """
     if background is SyncMode.POLL:
         return _POLL_EVERY
-    return next((every for within, every in _RHYTHM if starts_in <= within), _LONG_TERM_INTERVAL)
+    return _interval(_RHYTHM, starts_in)
 
 
 def next_reconciliation(session: Session, background: SyncMode, now: datetime) -> DueItem | None:
-    """Return the next due item for *session*; None if it is over or not scheduled.
+    """Return the next due item for *session*; None if it is over, or cancelled for good.
 
     Idempotent: due times lie on a grid per session, offset by a hash of its id, so that scheduling
     again before the next due time returns the same item. A job run by two workers, a move or an
     extra read therefore starts no second chain of reconciliations. The offset also spreads sessions
     over time.
     """
-    if session.state is not SessionState.SCHEDULED or session.span.end <= now:
+    if session.span.end <= now:
         return None
-    every = reconciliation_interval(session.span.start - now, background)
+    if session.may_return and session.missing_since is not None:
+        every = _interval(_MISSING_RHYTHM, now - session.missing_since)
+    elif session.state is SessionState.SCHEDULED:
+        every = reconciliation_interval(session.span.start - now, background)
+    else:
+        return None
     return DueItem(
         _next_slot(session, every, now),
         DueKind.RECONCILIATION,
@@ -57,6 +69,10 @@ def purge_due_item(session: Session, settings: OrganizationSettings) -> DueItem:
         session.organizer,
         session.id,
     )
+
+
+def _interval(rhythm: Sequence[tuple[timedelta, timedelta]], duration: timedelta) -> timedelta:
+    return next((every for within, every in rhythm if duration <= within), _LONG_TERM_INTERVAL)
 
 
 def _next_slot(session: Session, every: timedelta, now: datetime) -> datetime:

@@ -103,15 +103,21 @@ async def save_rescheduled(
     return session
 
 
-async def save_cancelled(session: Session, cause: Cause, *, ports: SessionPorts) -> Session:
-    """Save the session as cancelled; after an ETag conflict the row is read again."""
+async def save_cancelled(
+    session: Session, cause: Cause, *, ports: SessionPorts, is_missing: bool = False
+) -> Session:
+    """Save the session as cancelled; after an ETag conflict the row is read again.
+
+    *is_missing*: its event was not found, and nobody was seen to cancel it.
+    """
     while (state := lifecycle.after(session.state, Action.CANCEL)) is not session.state:
-        former_conflicts = session.conflicts_with
+        former_conflicts, now = session.conflicts_with, ports.clock.now()
         cancelled = replace(
             session.with_pending_move_resolved(applied=False),
             state=state,
+            missing_since=(session.missing_since or now) if is_missing else None,
             conflicts_with=(),
-            changed_at=session.next_changed_at(ports.clock.now()),
+            changed_at=session.next_changed_at(now),
         )
         try:
             session = await reservations.save(ports.sessions, cancelled, Origin(cause))

@@ -177,7 +177,8 @@ async def _recover_one(
         if absent is Absence.SUSPECTED:
             return session
         if absent is Absence.GONE:
-            return await save_cancelled(session, Cause.RECONCILIATION, ports=ports)
+            cause = Cause.RECONCILIATION
+            return await save_cancelled(session, cause, ports=ports, is_missing=True)
         event = absent
     if session.pending_span is None or isinstance(event, UnreadableEvent):
         return session

@@ -8,7 +8,10 @@ import pytest
 
 from local.graph.faults import FaultRule
 from local.world import MailboxKind
+from shared.adapters.tables.client import table_service
+from shared.adapters.tables.keys import MAILBOXES
 from shared.jobs import DueKind
+from shared.sessions.missing import SECOND_LOOK
 from tests.e2e.conftest import AppUnderTest, wiring_of
 from tests.today import today
 
@@ -219,6 +222,79 @@ async def test_a_meeting_that_goes_to_another_calendar_is_followed_there(
     assert (await shown(stage, session))["attendees"][0]["response"] == "accepted"
 
 
+async def test_a_meeting_that_goes_to_another_calendar_is_found_there_by_its_uid(
+    stage: AppUnderTest,
+) -> None:
+    session, graph = await booked(stage), stage.cloud.graph
+    graph.switches.set("events_of_default_calendar", value=True)
+    try:
+        graph.outlook.move_to("ben", session["id"], "Mentoring")
+        await stage.settled()
+        await second_look(stage, session)
+        assert (await shown(stage, session))["state"] == "scheduled"
+        assert graph.requests.count(operation="/calendars") > 0
+    finally:
+        graph.switches.set("events_of_default_calendar", value=False)
+
+
+async def test_a_meeting_that_is_restored_from_deleted_items_is_scheduled_again(
+    stage: AppUnderTest,
+) -> None:
+    session, outlook = await booked(stage), stage.cloud.graph.outlook
+    outlook.delete("ben", session["id"], send=False)
+    await stage.settled()
+    await second_look(stage, session)
+    assert (await shown(stage, session))["state"] == "cancelled"
+    outlook.restore("ben", session["id"])
+    outlook.accept("ada", session["id"])
+    await stage.settled()
+    await second_look(stage, session)
+    seen = await shown(stage, session, "ada")
+    assert (seen["state"], seen["attendees"][0]["response"]) == ("scheduled", "accepted")
+    feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
+    assert [e["kind"] for e in feed if e["session_id"] == session["id"]][-3:] == [
+        "session.cancelled",
+        "session.restored",
+        "session.responded",
+    ]
+
+
+async def test_a_restored_meeting_that_its_attendees_know_as_cancelled_stays_so(
+    stage: AppUnderTest,
+) -> None:
+    session, outlook = await booked(stage), stage.cloud.graph.outlook
+    outlook.delete("ben", session["id"])
+    assert (await shown(stage, session))["state"] == "cancelled"
+    outlook.restore("ben", session["id"])
+    await second_look(stage, session)
+    assert (await shown(stage, session))["state"] == "cancelled"
+
+
+async def test_an_event_in_deleted_items_that_its_id_still_finds_is_gone(
+    stage: AppUnderTest,
+) -> None:
+    session, graph = await booked(stage), stage.cloud.graph
+    graph.switches.set("deleted_items_readable", value=True)
+    try:
+        graph.outlook.delete("ben", session["id"], send=False)
+        await stage.settled()
+        await second_look(stage, session)
+        assert (await shown(stage, session))["state"] == "cancelled"
+    finally:
+        graph.switches.set("deleted_items_readable", value=False)
+
+
+async def test_a_404_that_passes_while_an_attendee_is_removed_ends_nothing(
+    stage: AppUnderTest,
+) -> None:
+    session, graph = await booked(stage), stage.cloud.graph
+    graph.faults.add(FaultRule(method="GET", path="/events/[^/]+$", status=404, count=1))
+    graph.outlook.patch("ben", session["id"], {"attendees": []})
+    await stage.settled()
+    await second_look(stage, session)
+    assert (await shown(stage, session))["state"] == "scheduled"
+
+
 async def test_a_meeting_that_its_organizer_wiped_out_is_cancelled(stage: AppUnderTest) -> None:
     session = await booked(stage)
     stage.cloud.graph.outlook.delete("ben", session["id"], hard=True)
@@ -300,6 +376,24 @@ async def test_a_refusal_that_says_nothing_of_the_event_ends_no_session(
     assert [a["response"] for a in seen["attendees"]] == ["accepted"]
     feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
     assert "session.cancelled" not in [each["kind"] for each in feed]
+
+
+async def second_look(stage: AppUnderTest, session: Any) -> None:
+    """Reconcile as if a minute had passed since the first look for a missing event."""
+    async with wiring_of(stage.cloud) as adapters:
+        identity, transport = (
+            adapters.credentials.managed_identity,
+            adapters.credentials.transport(),
+        )
+        url = adapters.settings.storage_tables_url
+        async with table_service(url, identity, transport) as service:
+            table = service.get_table_client(MAILBOXES)
+            named = f"session_id eq '{session['id']}'"
+            async for row in table.query_entities(named):
+                if "missing_since" in row:
+                    since = datetime.fromisoformat(row["missing_since"]) - SECOND_LOOK
+                    await table.update_entity({**row, "missing_since": since.isoformat()})
+    await read_again(stage)
 
 
 async def read_again(stage: AppUnderTest) -> None:

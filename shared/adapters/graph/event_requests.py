@@ -5,11 +5,13 @@
 
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from kiota_abstractions.base_request_configuration import RequestConfiguration
 from kiota_abstractions.request_information import RequestInformation
 from msgraph.generated.models.event import Event
 from msgraph.generated.models.time_slot import TimeSlot
+from msgraph.generated.users.item.calendar.calendar_request_builder import CalendarRequestBuilder
 from msgraph.generated.users.item.calendar_view.calendar_view_request_builder import (
     CalendarViewRequestBuilder,
 )
@@ -100,6 +102,25 @@ def find_events_request(
         filter=condition, select=select
     )
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+
+
+def list_calendars_request(graph: GraphSession) -> RequestInformation:
+    """Return the request for the ids of the mailbox's calendars.
+
+    Source: https://learn.microsoft.com/graph/api/user-list-calendars
+    """
+    return _calendars_request(graph, f"?$select=id,isDefaultCalendar&$top={_PAGE}")
+
+
+def find_in_calendar_request(
+    graph: GraphSession, calendar_id: str, condition: str
+) -> RequestInformation:
+    """Return the request that lists the events of one calendar that match *condition*.
+
+    Source: https://learn.microsoft.com/graph/api/calendar-list-events
+    """
+    where = f"/{quote(calendar_id, safe='')}/events"
+    return _calendars_request(graph, f"{where}?$filter={quote(condition)}&$select={_SELECTED}")
 
 
 def list_instances_request(
@@ -197,6 +218,17 @@ def respond_request(
             graph.adapter, path
         ).to_post_request_information(tentative)
     raise ValueError("an answer is accepted, tentative or declined")
+
+
+def _calendars_request(graph: GraphSession, rest: str) -> RequestInformation:
+    """Return the request of /calendars with *rest*: its path and query.
+
+    The builders of these paths would be imported with the app, for requests that are rare.
+    """
+    builder = CalendarRequestBuilder(graph.adapter, graph.path())
+    path = builder.to_get_request_information().url
+    url = f"{graph.adapter.base_url}{path}s{rest}"
+    return builder.with_url(url).to_get_request_information()
 
 
 def _slot(span: TimeSpan, time_zone: str) -> TimeSlot:

@@ -1,7 +1,10 @@
 """Finds events without their id: by the app's property, by iCalUId, in a calendar view."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
+
+from kiota_abstractions.request_information import RequestInformation
 
 from shared.adapters.graph.client import GraphSession
 from shared.adapters.graph.event_parsing import parse_event
@@ -9,6 +12,8 @@ from shared.adapters.graph.event_requests import (
     SELECT,
     calendar_view_request,
     find_events_request,
+    find_in_calendar_request,
+    list_calendars_request,
 )
 from shared.adapters.graph.event_serialization import PROPERTY_ID
 from shared.errors import EventGone
@@ -34,12 +39,20 @@ async def find_tagged(graph: GraphSession, session_id: SessionId) -> CalendarEve
 
 
 async def find_by_uid(graph: GraphSession, ical_uid: ICalUid) -> CalendarEvent | None:
-    """Find the event of *ical_uid* in the mailbox: its other ids may have changed."""
+    """Find the event of *ical_uid* in the mailbox: its other ids may have changed.
+
+    No document says whether the events of a mailbox are those of its default calendar alone. So
+    each other calendar is asked too. (To settle it: move an event to another calendar, list them.)
+    """
     condition = f"iCalUId eq '{_quoted(ical_uid)}'"
-    request = find_events_request(graph, condition, SELECT)
-    for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
-        return parse_event(event)
-    return None
+    found = await _events(graph, find_events_request(graph, condition, SELECT))
+    if not found:
+        calendars = await _events(graph, list_calendars_request(graph))
+        for each in calendars:
+            if not found and not each.get("isDefaultCalendar"):
+                request = find_in_calendar_request(graph, str(each["id"]), condition)
+                found = await _events(graph, request)
+    return next(map(parse_event, found), None)
 
 
 async def find_attendee_copy(graph: GraphSession, ical_uid: ICalUid | None) -> EventId:
@@ -75,6 +88,10 @@ async def is_copy_cancelled(graph: GraphSession, session: Session) -> bool | Non
         if session.ical_uid is not None and event.get("iCalUId") == session.ical_uid:
             return event.get("isCancelled") is True
     return None
+
+
+async def _events(graph: GraphSession, request: RequestInformation) -> list[Mapping[str, Any]]:
+    return list((await graph.call(request, repeatable=True)).json().get("value") or ())
 
 
 def _quoted(text: str) -> str:

@@ -108,14 +108,19 @@ class GraphCalendar:
         return parse_event(answer.json())
 
     async def is_cancelled_for_attendee(self, session: Session) -> bool:
-        """Return whether an attendee's copy is cancelled, as the app reads it."""
+        """Return whether attendees' copies are cancelled, as the app reads them.
+
+        One that stands is proof enough: who was removed from a meeting has a cancelled copy too.
+        """
+        is_cancelled = False
         for mailbox in session.mailboxes[:-1][:_ATTENDEES_ASKED]:
             graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
             with suppress(SchedulingError):  # no evidence from this calendar
-                is_cancelled = await is_copy_cancelled(graph, session)
-                if is_cancelled is not None:
-                    return is_cancelled
-        return False
+                copy_is_cancelled = await is_copy_cancelled(graph, session)
+                if copy_is_cancelled is False:
+                    return False
+                is_cancelled |= copy_is_cancelled is True
+        return is_cancelled
 
     async def search(self, session: Session) -> CalendarEvent | None:
         """Search by iCalUId, then by our property; for a date of a series, by its master."""

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from shared.calendar_sync.reconciliation import reconcile_batch
-from shared.calendar_sync.sync import sync_series, sync_session
+from shared.calendar_sync.sync import sync_event, sync_series, sync_session
 from shared.changes.model import ChangeKind
 from shared.errors import CalendarUnavailable, Conflict
-from shared.jobs import Job, JobKind
+from shared.jobs import DueKind, Job, JobKind
 from shared.sessions.booking import book
 from shared.sessions.cancelling import cancel
 from shared.sessions.missing import SECOND_LOOK
@@ -158,4 +158,122 @@ async def test_a_series_that_ended_before_its_dates_were_known_ends_as_well(
         await sync_series(the_series(booked), env.organization, Cause.OUTLOOK, ports=env.ports)
         stored = [await env.sessions.get(env.mentee, s.id) for s in booked.sessions]
         assert {session.state for session in stored} == {state}
+        env.clock.advance(SECOND_LOOK)
+
+
+async def a_session_whose_event_was_missing(env: BookingEnv) -> Session:
+    session = await a_session(env)
+    env.outlook.events[0].is_gone = True
+    await sync_session(session, env.organization, Cause.OUTLOOK, ports=env.ports)
+    env.clock.advance(SECOND_LOOK)
+    session = await looked_at(env, session)
+    assert session.state is SessionState.CANCELLED
+    return session
+
+
+async def test_a_session_whose_event_is_seen_again_is_scheduled_again(env: BookingEnv) -> None:
+    session = await a_session_whose_event_was_missing(env)
+    soon = env.clock.now() + timedelta(minutes=5)
+    due = [d async for page in env.due.due(DueKind.RECONCILIATION, soon) for d in page]
+    assert [d.key for d in due if d.due_at > env.clock.now()] == [session.id]
+    assert (await looked_at(env, session)).state is SessionState.CANCELLED
+    event = env.outlook.events[0]
+    event.is_gone = False
+    env.calendar.answered(event, env.address(env.mentor), ResponseState.ACCEPTED)
+    restored = await looked_at(env, session)
+    assert (restored.state, restored.missing_since) == (SessionState.SCHEDULED, None)
+    assert restored.attendees[0].response.state is ResponseState.ACCEPTED
+    for mailbox in (env.mentor, env.mentee):
+        held = await env.sessions.holds(mailbox, session.span, env.clock.now())
+        assert [hold.session_id for hold in held] == [session.id]
+    assert (await kinds(env))[-3:] == [
+        ChangeKind.CANCELLED,
+        ChangeKind.RESTORED,
+        ChangeKind.RESPONDED,
+    ]
+
+
+async def test_a_notification_restores_a_session_at_once(env: BookingEnv) -> None:
+    session = await a_session_whose_event_was_missing(env)
+    event = env.outlook.events[0]
+    event.is_gone = False
+    etag = event.seen.etag  # Graph was wrong: the event never changed
+    seen = await sync_event(
+        session.organizer, event.seen.event_id, etag, env.organization, ports=env.ports
+    )
+    assert isinstance(seen, Session)
+    assert seen.state is SessionState.SCHEDULED
+
+
+async def test_time_that_was_given_away_meanwhile_makes_a_conflict(env: BookingEnv) -> None:
+    session = await a_session_whose_event_was_missing(env)
+    other = await book_one(env.acting(env.mentee), env.pairing, a_request("other"), ports=env.ports)
+    assert other.span == session.span
+    env.outlook.events[0].is_gone = False
+    restored = await looked_at(env, session)
+    assert restored.conflicts_with == (other.id,)
+    assert (await env.sessions.get(env.mentee, other.id)).conflicts_with == (session.id,)
+
+
+async def test_what_the_attendees_know_as_cancelled_stays_cancelled(env: BookingEnv) -> None:
+    session = await a_session_whose_event_was_missing(env)
+    env.outlook.events[0].is_gone = False
+    env.outlook.cancelled_copies.add(env.outlook.events[0].seen.event_id)
+    assert (await looked_at(env, session)).state is SessionState.CANCELLED
+    assert ChangeKind.RESTORED not in await kinds(env)
+
+
+async def test_a_cancellation_that_was_seen_is_the_end(env: BookingEnv) -> None:
+    session = await a_session(env)
+    caller = env.acting(env.mentee)
+    (cancelled,) = await cancel(caller, session, "", ports=env.ports)
+    assert not cancelled.may_return
+    env.outlook.events[0].is_gone = False
+    assert (await looked_at(env, session)).state is SessionState.CANCELLED
+
+
+async def test_a_session_cancelled_over_the_api_while_its_event_was_missing_returns(
+    env: BookingEnv,
+) -> None:
+    session = await a_session(env)
+    env.outlook.events[0].is_gone = True
+    caller = env.acting(env.mentee)
+    with pytest.raises(CalendarUnavailable):
+        await cancel(caller, session, "", ports=env.ports)
+    env.clock.advance(SECOND_LOOK)
+    stored = await env.sessions.get(env.mentee, session.id)
+    await cancel(caller, stored, "", ports=env.ports)
+    env.outlook.events[0].is_gone = False
+    assert (await looked_at(env, session)).state is SessionState.SCHEDULED
+
+
+async def test_a_series_is_restored_date_by_date(env: BookingEnv) -> None:
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
+    booked = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
+    series = the_series(booked)
+    await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+    for is_gone, state in ((True, SessionState.CANCELLED), (False, SessionState.SCHEDULED)):
+        for event in env.outlook.events:
+            event.is_gone = is_gone
+        await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+        env.clock.advance(SECOND_LOOK)
+        await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+        stored = [await env.sessions.get(env.mentee, s.id) for s in booked.sessions]
+        assert {session.state for session in stored} == {state}
+
+
+@pytest.mark.parametrize("is_pushed", [True, False])
+async def test_an_id_that_is_good_for_a_deleted_event_proves_nothing(
+    env: BookingEnv, *, is_pushed: bool
+) -> None:
+    """Graph may answer a read by an immutable id from Deleted Items."""
+    session = await a_session(env)
+    event = env.outlook.events[0]
+    env.outlook.in_deleted_items.add(event.seen.event_id)
+    env.calendar.moved(event, event.seen.span)  # a new version
+    for state in (SessionState.SCHEDULED, SessionState.CANCELLED):
+        if is_pushed:
+            event_id = event.seen.event_id
+            await sync_event(session.organizer, event_id, None, env.organization, ports=env.ports)
+        assert (await looked_at(env, session)).state is state
         env.clock.advance(SECOND_LOOK)

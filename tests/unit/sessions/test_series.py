@@ -8,13 +8,22 @@ import pytest
 from shared.administration.job_runner import run_job
 from shared.availability.model import Unknown, UnknownReason
 from shared.calendar_sync.sync import sync_event, sync_session
-from shared.errors import CalendarRefused, Conflict, Invalid, KeyReused, NotAllowed, SlotTaken
+from shared.errors import (
+    CalendarRefused,
+    CalendarUnavailable,
+    Conflict,
+    Invalid,
+    KeyReused,
+    NotAllowed,
+    SlotTaken,
+)
 from shared.ids import Mailbox
 from shared.jobs import DueKind, JobKind, job_for_batch
 from shared.sessions import ledger, reservations
 from shared.sessions.booking import book
 from shared.sessions.cancelling import cancel
 from shared.sessions.holds import Hold
+from shared.sessions.missing import SECOND_LOOK
 from shared.sessions.model import Cause, ResponseState, Session, SessionState
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.requests import InvitationResponse, RescheduleRequest
@@ -336,7 +345,11 @@ async def test_a_date_that_outlook_does_not_show_cannot_be_moved(env: BookingEnv
             ports=env.ports,
         )
     acting = env.acting(env.mentee)
-    (cancelled,) = await cancel(acting, booked.sessions[1], "", ports=env.ports)
+    with pytest.raises(CalendarUnavailable):
+        await cancel(acting, booked.sessions[1], "", ports=env.ports)
+    env.clock.advance(SECOND_LOOK)
+    stored = await env.sessions.get(env.mentee, booked.sessions[1].id)
+    (cancelled,) = await cancel(acting, stored, "", ports=env.ports)
     assert cancelled.state is SessionState.CANCELLED
 
 
