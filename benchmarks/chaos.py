@@ -16,9 +16,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from ctypes import c_byte
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,11 +105,12 @@ async def _disturb(
     """
     context = multiprocessing.get_context("spawn")
     kills = outages = 0
-    over, began_at = context.Event(), time.time()
+    # Not an Event: a process that is killed while it looks would keep its lock for ever.
+    is_over, began_at = context.RawValue("b", 0), time.time()
 
     def start(number: int) -> Any:  # noqa: ANN401 - a process of the context
         seed = chance.randrange(1 << 30)
-        arguments = (seed, str(socket), began_at, over, SKEWS[number].total_seconds())
+        arguments = (seed, str(socket), began_at, is_over, SKEWS[number].total_seconds())
         process = context.Process(target=_process, args=arguments, daemon=True)
         process.start()
         return process
@@ -130,26 +131,26 @@ async def _disturb(
                 running[number].join()
                 running[number] = start(number)
                 kills += 1
-    over.set()
+    is_over.value = 1
     for process in running:
         await asyncio.to_thread(process.join, _MOST_SECONDS)
         process.kill()
     return kills, outages
 
 
-def _process(seed: int, socket: str, began_at: float, over: Event, skew: float) -> None:
-    asyncio.run(_work(seed, Path(socket), began_at, over, skew))
+def _process(seed: int, socket: str, began_at: float, is_over: c_byte, skew: float) -> None:
+    asyncio.run(_work(seed, Path(socket), began_at, is_over, skew))
 
 
-async def _work(seed: int, socket: Path, began_at: float, over: Event, skew: float) -> None:
-    """Book, move, cancel and follow, several at once, until it is *over*."""
+async def _work(seed: int, socket: Path, began_at: float, is_over: c_byte, skew: float) -> None:
+    """Book, move, cancel and follow, several at once, until it *is_over*."""
     chance = random.Random(seed)
     ahead = timedelta(seconds=time.time() - began_at + skew)
     async with open_session_ports(socket, None, ahead) as (client, ports):
 
         async def one_after_another(worker: int) -> None:
             number = 0
-            while not over.is_set():
+            while not is_over.value:
                 number += 1
                 turn = int((time.time() - began_at) / ROUND)
                 key = f"{seed}-{worker}-{number}"
