@@ -499,7 +499,7 @@ class SharedCalendar:
         seen: CalendarEvent = await self._world.call("event", event_id)
         return seen
 
-    async def is_cancelled_for_attendee(self, session: Session) -> bool:
+    async def is_copy_cancelled(self, session: Session, _: Mailbox) -> bool | None:
         """Return whether the event is gone."""
         try:
             await self._world.call("event", session.event_id)

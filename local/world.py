@@ -54,6 +54,8 @@ class Person:
     name: str
     address: str
     """SMTP address, and user principal name."""
+    aliases: list[str] = field(default_factory=list)
+    """Further addresses whose mail the mailbox gets."""
     zone: str = "W. Europe Standard Time"
     """Zone of the mailbox: a Windows name, as nearly always, or an IANA one."""
     custom_zone: CustomZone | None = None

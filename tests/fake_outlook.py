@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, tzinfo
 from shared.availability.model import MAX_WINDOW, SLOT_GRID, Schedule, Unknown
 from shared.availability.working_hours import zone_of
 from shared.errors import CalendarRefused, EventGone, EventUnreadable
-from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId
+from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId, TenantId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import (
     CalendarAttendee,
@@ -65,6 +65,8 @@ class FakeOutlook:
     """Events that are found by their id, and in no calendar."""
     cancelled_copies: set[EventId] = field(default_factory=set)
     """Events that the attendees know as cancelled, whatever became of the organizer's copy."""
+    removed: set[Mailbox] = field(default_factory=set)
+    """Attendees whose copies are cancelled because they were removed."""
     refuses_others: bool = False
     """Refuse a provider that is not offered, instead of creating no online meeting."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -269,13 +271,28 @@ class FakeCalendar:
             raise EventUnreadable("It ends before it starts.")
         return event.seen
 
-    async def is_cancelled_for_attendee(self, session: Session) -> bool:
-        """Return whether the attendees know that the event is gone."""
-        self.outlook.calls.append("is_cancelled_for_attendee")
+    async def is_copy_cancelled(self, session: Session, mailbox: Mailbox) -> bool | None:
+        """Return whether the attendee knows that the event is gone, or that they were removed."""
+        self.outlook.calls.append("is_copy_cancelled")
         if session.event_id in self.outlook.cancelled_copies:
             return True
-        events = [e for e in self.outlook.events if e.seen.event_id == session.event_id]
-        return self.outlook.tells_attendees and any(event.is_gone for event in events)
+        for event in self.outlook.events:
+            if event.seen.event_id == session.event_id:
+                return self.outlook.tells_attendees and (
+                    event.is_gone or mailbox in self.outlook.removed
+                )
+        return None
+
+    async def addresses_of(self, mailbox: Mailbox) -> frozenset[str]:
+        """Return the addresses of a mailbox."""
+        self.outlook.calls.append("addresses_of")
+        owners = self.outlook.addresses.items()
+        return frozenset(address for address, owner in owners if owner == mailbox.object_id)
+
+    async def person_at(self, tenant_id: TenantId, address: str) -> ObjectId | None:
+        """Return the owner of an address."""
+        self.outlook.calls.append("person_at")
+        return self.outlook.addresses.get(address)
 
     async def search(self, session: Session) -> CalendarEvent | None:
         """Find the event by its iCalUId."""

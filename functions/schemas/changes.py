@@ -29,6 +29,11 @@ class ChangeBody(Reply):
     lag_ms: int | None
     """The time from the change in Outlook until this service read it."""
     detail: str
+    """The answer, the meeting's state, the reason of trouble; of `session.attendees` what became
+    of the person: `added`, `removed`, `required`, `optional`."""
+    attendee: str | None = None
+    """The object id of the person who answered, proposed, came or went; of somebody who is no
+    participant the address."""
 
     @classmethod
     def of(cls, change: Change) -> Self:

@@ -46,6 +46,9 @@ class AttendeeBody(Reply):
     proposed: SpanBody | None
     """The time that the attendee proposes instead."""
     forwarded: bool
+    """Added in Outlook, by forwarding for example: no participant of the pairing."""
+    invited: bool = True
+    """false: the organizer has removed the person from the meeting in Outlook."""
     is_me: bool
 
     @classmethod
@@ -61,12 +64,13 @@ class AttendeeBody(Reply):
             responded_at=response.responded_at,
             proposed=SpanBody.of(response.proposed) if response.proposed else None,
             forwarded=attendee.forwarded,
+            invited=attendee.invited,
             is_me=attendee.object_id == me,
         )
 
 
 class ResponseSummary(Reply):
-    """The number of attendees by response."""
+    """The number of invited attendees by response."""
 
     accepted: int
     tentative: int
@@ -116,7 +120,7 @@ class SessionBody(Reply):
     @classmethod
     def of(cls, session: Session, me: str) -> Self:
         """Return the body of *session* as *me* (an object id) sees it."""
-        states = [a.response.state for a in session.attendees]
+        states = [a.response.state for a in session.attendees if a.invited]
         online = session.online_meeting
         return cls(
             id=session.id,

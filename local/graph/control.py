@@ -205,6 +205,8 @@ class _Control:
                 outlook.restore(who, which)
             case "move-to":
                 outlook.move_to(who, which, str(body.get("calendar") or "Other"))
+            case "attend":
+                outlook.attend(who, which, str(body.get("to") or ""), body.get("kind"), on=on)
             case "forward":
                 outlook.forward(who, which, str(body.get("to") or ""), comment=comment, on=on)
             case "edit":

@@ -17,6 +17,7 @@ _BASIC: Final = (
 )
 _FULL: Final = ("accountEnabled", "assignedPlans", "onPremisesSyncEnabled", "userType")
 _EQUALS: Final = re.compile(r"(mail|userPrincipalName|id)\s+eq\s+'((?:[^']|'')*)'", re.IGNORECASE)
+_ALIAS: Final = re.compile(r"proxyAddresses/any\(p:p eq 'smtp:((?:[^']|'')*)'\)", re.IGNORECASE)
 _EXCHANGE_PLAN: Final = "efb87545-963c-4e0d-99df-69c6916d9eb0"
 
 ROLE_IDS: Final = {
@@ -53,10 +54,15 @@ async def show_user(backend: GraphBackend, call: GraphRequest) -> GraphReply:
 
 
 async def list_users(backend: GraphBackend, call: GraphRequest) -> GraphReply:
-    """GET /users, filtered by mail or userPrincipalName."""
+    """GET /users, filtered by mail or userPrincipalName, or by proxyAddresses."""
     people = backend.world.tenants[call.caller.tenant_id].people
     text = call.query.get("$filter", "").strip()
-    if text:
+    if alias := _ALIAS.fullmatch(text):
+        # A filter by a property outside the basic set needs the full permission.
+        backend.authority.require(call.caller, USERS_FULL, None)
+        named = alias[1].replace("''", "'").casefold()
+        people = [p for p in people if named in {a.casefold() for a in (p.address, *p.aliases)}]
+    elif text:
         tests = [_EQUALS.fullmatch(part.strip()) for part in re.split(r"\s+or\s+", text)]
         if None in tests:
             raise bad_request("Invalid filter clause.", "Request_UnsupportedQuery")

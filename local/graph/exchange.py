@@ -3,6 +3,7 @@
 The HTTP layer and the simulated Outlook both use it. `inbox` handles arriving mail.
 """
 
+import hashlib
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
@@ -39,6 +40,15 @@ ANSWERS = {
 """The response of each action."""
 _ACTION_SUFFIX = {"accept": "Accept", "tentativelyAccept": "Tentative", "decline": "Decline"}
 _TIMES = frozenset({"start", "end", "recurrence"})
+
+
+def x500_address(address: str) -> str:
+    """Return the internal address of *address*, as Exchange makes it."""
+    name = address.partition("@")[0]
+    return (
+        "/o=ExchangeLabs/ou=Exchange Administrative Group (FYDIBOHF23SPDLT)/cn=Recipients/cn="
+        f"{hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()}-{name}"
+    )
 
 
 class Exchange:
@@ -323,11 +333,13 @@ class Exchange:
         self._notify_attendees(event, removed, "cancellation")
 
     def _name(self, attendees: list[Attendee]) -> None:
-        """Give attendees without a name their name from the address book."""
+        """Resolve attendees in the address book: a name if they have none, and the main address."""
         for attendee in attendees:
             mailbox = self._store.at(attendee.address)
             if mailbox and attendee.is_at(attendee.name):
                 attendee.name = mailbox.person.name
+            if mailbox and self._switches.show_main_address:
+                attendee.address = mailbox.person.address
 
     def _pending_exceptions(self, event: Event) -> list[Event]:
         return [one for one in event.exceptions.values() if one.response == "notResponded"]
@@ -352,9 +364,13 @@ class Exchange:
         proposed: tuple[Moment, Moment] | None = None,
     ) -> None:
         message = self._message(event, "response", event.details.organizer_address, comment=comment)
+        sender = message.sender
+        if self._switches.answers_from == "x500":
+            sender = x500_address(sender)
         self._post.send(
             replace(
                 message,
+                sender=sender,
                 response=response,
                 proposed=proposed,
                 sequence=event.sequence,

@@ -151,6 +151,44 @@ class Outlook:
         address = mailbox.person.address if mailbox else to
         self.backend.exchange.forward(self.find(who, which, on=on), [(address, name)], comment)
 
+    def attend(
+        self, who: str, which: str, address: str, kind: str | None, *, on: date | None = None
+    ) -> None:
+        """Make an attendee ``required`` or ``optional`` as organizer; None: remove them.
+
+        Whoever is not there yet is invited.
+        """
+        event = self.find(who, which, on=on)
+        rows = [
+            {"emailAddress": {"address": a.address, "name": a.name}, "type": a.kind}
+            for a in event.details.attendees
+            if not a.is_at(address)
+        ]
+        if kind is not None:
+            rows.append({"emailAddress": {"address": address}, "type": kind})
+        self._patch(event, {"attendees": rows})
+
+    def relabel(self, who: str, which: str, address: str, shown_as: str) -> None:
+        """Write *shown_as* into the row of *address* in the organizer's copy, as clients do."""
+        event = self.find(who, which)
+        attendee = event.details.attendee(address)
+        if attendee is None:
+            raise NoSuchEvent(f"{address} is not invited")
+        attendee.address = shown_as
+        self.backend.store.changed(event, "updated")
+
+    def rename(self, who: str, address: str, *, keeps_alias: bool = True) -> None:
+        """Give a person another main address, which their events show from now on."""
+        person = self._mailbox(who).person
+        former, person.address = person.address, address
+        if keeps_alias:
+            person.aliases.append(former)
+        for mailbox in self.backend.store.all():
+            for event in mailbox.events.values():
+                for attendee in event.details.attendees:
+                    if attendee.is_at(former):
+                        attendee.address = address
+
     def edit(
         self,
         who: str,

@@ -31,11 +31,13 @@ class People:
     def _learn(self) -> None:
         self._known.clear()
         for person in self.world.people():
-            for name in _names(person):
+            for name in (person.address.casefold(), person.object_id.casefold()):
                 self._known[person.tenant_id, name] = person
+            for name in _names(person):
                 if person.kind is not MailboxKind.ABSENT or ("", name) not in self._known:
                     self._known["", name] = person
 
 
-def _names(person: Person) -> tuple[str, str]:
-    return person.address.casefold(), person.object_id.casefold()
+def _names(person: Person) -> set[str]:
+    names = (person.address, person.object_id, *person.aliases)
+    return {name.casefold() for name in names}

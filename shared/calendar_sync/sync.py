@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.calendar_sync.conflicts import update_conflicts
+from shared.calendar_sync.identities import identify
 from shared.calendar_sync.merge import merge
 from shared.calendar_sync.unreadable import UNREADABLE, mark_unreadable
 from shared.clock import Clock
@@ -19,7 +20,7 @@ from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.holds import Hold, mailbox_holds
-from shared.sessions.missing import Absence, find_missing
+from shared.sessions.missing import Absence, find_missing, is_cancelled_for_attendees
 from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import find_occurrence, list_instances, load_sessions
 from shared.sessions.outbox import Origin, differences
@@ -111,7 +112,9 @@ async def _is_back(session: Session, event: CalendarEvent, *, calendar: Calendar
 
     Not if the attendees got a cancellation: a restored event is the organizer's alone then.
     """
-    return event.is_cancelled or not await calendar.is_cancelled_for_attendee(merge(session, event))
+    if event.is_cancelled:
+        return True
+    return not await is_cancelled_for_attendees(merge(session, event), calendar=calendar)
 
 
 async def sync_series(
@@ -221,7 +224,10 @@ async def apply_event(
     if session.state is SessionState.CANCELLED and not session.may_return:
         return session
     now = ports.clock.now()
-    merged = merge(session, event) if event else _as_missing(session, now)
+    if event is None:
+        merged = _as_missing(session, now)
+    else:
+        merged = merge(*await identify(session, event, calendar=ports.calendar))
     merged = replace(merged, unreadable_since=None)
     if merged == session:
         return session
@@ -238,9 +244,6 @@ async def apply_event(
         await sync_attendee_mailboxes(saved, sessions=ports.sessions)
         await update_conflicts(saved, cause, sessions=ports.sessions, clock=ports.clock)
     _log_changes(session, saved, origin)
-    for mailbox in set(session.mailboxes) - set(saved.mailboxes):
-        # Attendees removed from the meeting in Outlook: release the time that it held of theirs.
-        await reservations.release(ports.sessions, mailbox, session.id)
     return saved
 
 
@@ -284,11 +287,11 @@ def _due(session: Session, organization: Organization, now: datetime) -> list[Du
 
 
 def _log_changes(before: Session, after: Session, origin: Origin) -> None:
-    for kind, _ in differences(before, after):
+    for difference in differences(before, after):
         log_event(
             "change.seen",
             session_id=after.id,
-            action=kind.rpartition(".")[2],
+            action=difference.kind.rpartition(".")[2],
             cause=origin.cause,
             state=after.state,
             lag_ms=origin.lag_ms or 0,

@@ -26,6 +26,16 @@ class ChangeKind(StrEnum):
     TROUBLE = "organization.trouble"
 
 
+class Attendance(StrEnum):
+    """The detail of `session.attendees`."""
+
+    ADDED = "added"
+    """Invited by the organizer, once more perhaps, or by somebody who forwarded the invitation."""
+    REMOVED = "removed"
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One entry of the change feed. Ids, states and times only."""
@@ -42,6 +52,8 @@ class Change:
     """The time from the change in Outlook until this service read it, if Outlook has that time."""
     detail: str = ""
     """A value of one of our enums: a state or a reason."""
+    attendee: str | None = None
+    """The object id of the person who answered, came or went; of somebody else the address."""
     id: str = field(default_factory=lambda: uuid4().hex)
     """The feed has one entry of each id, however often it is appended."""
 
@@ -55,6 +67,7 @@ class Change:
             "session_id": self.session_id,
             "lag_ms": self.lag_ms,
             "detail": self.detail,
+            "attendee": self.attendee,
         }
 
 

@@ -16,6 +16,13 @@ class Person:
     address: str
     """SMTP address, lower case; the user principal name where there is no mail address."""
     name: str
+    user_name: str = ""
+    """The user principal name, lower case."""
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Return the addresses under which the person may be shown."""
+        return frozenset({self.address, self.user_name} - {""})
 
 
 class Directory(Protocol):
@@ -29,7 +36,10 @@ class Directory(Protocol):
         ...
 
     async def find(self, tenant_id: TenantId, address: str) -> Person | None:
-        """Return the user whose mail address or user principal name is *address*, or None."""
+        """Return the user of *address*: their mail address, user principal name, or alias.
+
+        None: not found. An alias is found only where the tenant lets the app read aliases.
+        """
         ...
 
 

@@ -14,16 +14,18 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Final
 
-from shared.errors import Conflict, StaleRow
+from shared.errors import Conflict, SchedulingError, StaleRow
 from shared.ids import SessionId
 from shared.jobs import Job, JobKind
 from shared.logs import log_event
 from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.model import Session
-from shared.sessions.ports import SessionPorts
+from shared.sessions.ports import Calendar, SessionPorts
 
 SECOND_LOOK: Final = timedelta(seconds=60)
+_ATTENDEES_ASKED: Final = 3
+"""The number of attendees in whose calendars a cancellation is looked for."""
 _LOOK_DELAYS: Final = (timedelta(seconds=10), SECOND_LOOK + timedelta(seconds=5))
 """The delays of the looks after the first one: a cancellation reaches the attendees meanwhile."""
 
@@ -46,7 +48,7 @@ async def find_missing(session: Session, *, ports: SessionPorts) -> CalendarEven
         CalendarThrottled, CalendarUnavailable: passing.
         MailboxUnusable, CalendarRefused, ConsentMissing: nothing can be said about the event.
     """
-    if await ports.calendar.is_cancelled_for_attendee(session):
+    if await is_cancelled_for_attendees(session, calendar=ports.calendar):
         # Who was removed from a meeting has a cancelled copy too, while the meeting stands.
         return await ports.calendar.search(session) or Absence.GONE
     now = ports.clock.now()
@@ -60,6 +62,23 @@ async def find_missing(session: Session, *, ports: SessionPorts) -> CalendarEven
     if now < session.missing_since + SECOND_LOOK:
         return Absence.SUSPECTED
     return await ports.calendar.search(session) or Absence.GONE
+
+
+async def is_cancelled_for_attendees(session: Session, *, calendar: Calendar) -> bool:
+    """Return whether the copies of the invited attendees that can be read are all cancelled.
+
+    One that stands is proof enough: who was removed from a meeting has a cancelled copy too.
+    """
+    is_cancelled = False
+    invited = {a.object_id for a in session.attendees if a.invited}
+    asked = [m for m in session.mailboxes[:-1] if m.object_id in invited]
+    for mailbox in asked[:_ATTENDEES_ASKED]:
+        with suppress(SchedulingError):  # no evidence from this calendar
+            copy_is_cancelled = await calendar.is_copy_cancelled(session, mailbox)
+            if copy_is_cancelled is False:
+                return False
+            is_cancelled |= copy_is_cancelled is True
+    return is_cancelled
 
 
 def not_found_now() -> Conflict:

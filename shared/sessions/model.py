@@ -138,6 +138,10 @@ class Attendee:
     """The last proposal that the organizer accepted, to recognize a retry of the acceptance."""
     forwarded: bool = False
     """Added in Outlook, by forwarding for example: no participant of the pairing."""
+    invited: bool = True
+    """False: removed from the meeting in Outlook. The organizer may put them back."""
+    known_as: tuple[str, ...] = ()
+    """Other addresses of the same person under which Outlook has shown them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +220,16 @@ class Session:
 
     @property
     def declined_addresses(self) -> frozenset[str]:
-        """Return the addresses of the attendees who declined."""
+        """Return the addresses of the attendees who declined, or are not invited any more."""
         return frozenset(
-            a.address for a in self.attendees if a.response.state is ResponseState.DECLINED
+            a.address
+            for a in self.attendees
+            if not a.invited or a.response.state is ResponseState.DECLINED
         )
+
+    def attendee(self, object_id: ObjectId) -> Attendee | None:
+        """Return the participant with *object_id*; None for the organizer, or a stranger."""
+        return next((a for a in self.attendees if a.object_id == object_id), None)
 
     @property
     def may_return(self) -> bool:
@@ -241,11 +251,12 @@ class Session:
     def holds_time_of(self, mailbox: Mailbox) -> bool:
         """Return whether the session holds time in *mailbox*.
 
-        Not of an attendee who was busy when it was booked or moved, nor of one who declined.
+        Not of an attendee who was busy when it was booked or moved, who declined, or who is not
+        invited any more.
         """
         return mailbox == self.organizer or not any(
             a.object_id == mailbox.object_id
-            and (not a.is_free or a.response.state is ResponseState.DECLINED)
+            and (not a.is_free or not a.invited or a.response.state is ResponseState.DECLINED)
             for a in self.attendees
         )
 
@@ -253,7 +264,8 @@ class Session:
         """Return whether the pending reschedule holds time in *mailbox*."""
         # A move asks those again who declined.
         then = {
-            a.object_id: a.is_free if a.is_free_at_pending is None else a.is_free_at_pending
+            a.object_id: a.invited
+            and (a.is_free if a.is_free_at_pending is None else a.is_free_at_pending)
             for a in self.attendees
         }
         return then.get(mailbox.object_id, True)

@@ -9,9 +9,10 @@ changes, because a save keeps the entries that are still in the row.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from shared.availability.model import NO_BUFFERS
-from shared.changes.model import Change, ChangeKind
+from shared.changes.model import Attendance, Change, ChangeKind
 from shared.sessions.model import (
     Attendee,
     AttendeeResponse,
@@ -52,15 +53,25 @@ def with_outbox(stored: Session, session: Session, origin: Origin) -> Session:
             session.id,
             origin.lag_ms,
             detail or (origin.trouble if kind is ChangeKind.TROUBLE else ""),
+            attendee,
             id=f"{session.id};{session.changed_at.isoformat()};{number}",
         )
-        for number, (kind, detail) in enumerate(differences(stored, session))
+        for number, (kind, detail, attendee) in enumerate(differences(stored, session))
     )
     return replace(session, outbox=(*stored.outbox, *news))
 
 
-def differences(before: Session, after: Session) -> Iterator[tuple[ChangeKind, str]]:
-    """Yield the kind and the detail of each entry for the change from *before* to *after*.
+class Difference(NamedTuple):
+    """What an entry of the feed says."""
+
+    kind: ChangeKind
+    detail: str = ""
+    attendee: str | None = None
+    """The object id of the person it is about, or the address of somebody else."""
+
+
+def differences(before: Session, after: Session) -> Iterator[Difference]:
+    """Yield each entry for the change from *before* to *after*.
 
     None before the session is scheduled. Answers that new times reset have no entry of their own.
     """
@@ -68,32 +79,59 @@ def differences(before: Session, after: Session) -> Iterator[tuple[ChangeKind, s
         return
     if after.state is SessionState.CANCELLED:
         if before.state is not after.state:
-            yield ChangeKind.CANCELLED, ""
+            yield Difference(ChangeKind.CANCELLED)
         return
     if before.state is SessionState.REQUESTED:
-        yield ChangeKind.SCHEDULED, ""
+        yield Difference(ChangeKind.SCHEDULED)
         return
     if before.state is SessionState.CANCELLED:
-        yield ChangeKind.RESTORED, ""
+        yield Difference(ChangeKind.RESTORED)
     is_moved = after.span != before.span
     if is_moved:
-        yield ChangeKind.RESCHEDULED, ""
-    answers = {a.address: a.response for a in before.attendees}
-    if answers.keys() != {a.address for a in after.attendees}:
-        yield ChangeKind.ATTENDEES, ""
-    known = [(answers[a.address], a.response) for a in after.attendees if a.address in answers]
-    for old, new in known:
-        if new.proposed and new.proposed != old.proposed:
-            yield ChangeKind.PROPOSED, ""
-    for old, new in known:
-        if new.state is not (ResponseState.PENDING if is_moved else old.state):
-            yield ChangeKind.RESPONDED, new.state.value
+        yield Difference(ChangeKind.RESCHEDULED)
+    yield from _attendee_differences(before, after, is_moved=is_moved)
     if after.online_meeting != before.online_meeting:
-        yield ChangeKind.ONLINE_MEETING, after.online_meeting.state.value
+        yield Difference(ChangeKind.ONLINE_MEETING, after.online_meeting.state.value)
     if set(after.conflicts_with) - set(before.conflicts_with):
-        yield ChangeKind.CONFLICT, ""
+        yield Difference(ChangeKind.CONFLICT)
     if after.unreadable_since and not before.unreadable_since:
-        yield ChangeKind.TROUBLE, ""
+        yield Difference(ChangeKind.TROUBLE)
+
+
+def _attendee_differences(
+    before: Session, after: Session, *, is_moved: bool
+) -> Iterator[Difference]:
+    """Yield who came, went or changed, then what was proposed, then what was answered."""
+    former = {a.address: a for a in before.attendees}
+    present = {a.address: a for a in after.attendees}
+    for attendee in (*(a for a in former.values() if a.address not in present), *after.attendees):
+        old, new = former.get(attendee.address), present.get(attendee.address)
+        if change := _attendance(old, new):
+            yield Difference(ChangeKind.ATTENDEES, change.value, _name(attendee))
+    answers = {address: a.response for address, a in former.items()}
+    for attendee in after.attendees:
+        known = answers.get(attendee.address, AttendeeResponse())
+        if attendee.response.proposed and attendee.response.proposed != known.proposed:
+            yield Difference(ChangeKind.PROPOSED, "", _name(attendee))
+    for attendee in after.attendees:
+        known = answers.get(attendee.address, AttendeeResponse())
+        is_reset = is_moved or not attendee.invited
+        state = attendee.response.state
+        if state is not (ResponseState.PENDING if is_reset else known.state):
+            yield Difference(ChangeKind.RESPONDED, state.value, _name(attendee))
+
+
+def _attendance(old: Attendee | None, new: Attendee | None) -> Attendance | None:
+    was_there, is_there = (each is not None and each.invited for each in (old, new))
+    if was_there is not is_there:
+        return Attendance.ADDED if is_there else Attendance.REMOVED
+    if old is None or new is None or not is_there or old.required is new.required:
+        return None
+    return Attendance.REQUIRED if new.required else Attendance.OPTIONAL
+
+
+def _name(attendee: Attendee) -> str:
+    return attendee.object_id or attendee.address
 
 
 def _visible(session: Session) -> Session:
@@ -125,5 +163,6 @@ def _visible_attendee(attendee: Attendee) -> Attendee:
         attendee,
         is_free_at_pending=None,
         taken=None,
+        known_as=(),
         response=AttendeeResponse(answer.state, answer.responded_at, answer.proposed),
     )

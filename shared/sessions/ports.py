@@ -8,7 +8,7 @@ from typing import Protocol
 
 from shared.availability.ports import Schedules
 from shared.clock import Clock
-from shared.ids import EventId, Mailbox, SeriesId, SessionId
+from shared.ids import EventId, Mailbox, ObjectId, SeriesId, SessionId, TenantId
 from shared.jobs import DueStore, JobQueue
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
@@ -114,10 +114,24 @@ class Calendar(Protocol):
         """Read one event with the app's own identity. Raises EventGone, EventUnreadable."""
         ...
 
-    async def is_cancelled_for_attendee(self, session: Session) -> bool:
-        """Return whether an attendee's copy says that the organizer cancelled the meeting.
+    async def is_copy_cancelled(self, session: Session, mailbox: Mailbox) -> bool | None:
+        """Return whether an attendee's copy says that it was cancelled; None: there is no copy.
 
-        False: it does not, or no attendee's calendar can be read.
+        An attendee's copy is cancelled with the meeting, and when the attendee is removed from it.
+        """
+        ...
+
+    async def addresses_of(self, mailbox: Mailbox) -> frozenset[str]:
+        """Return the person's addresses in the directory, in lower case; none: no such user.
+
+        An answer is kept for a day.
+        """
+        ...
+
+    async def person_at(self, tenant_id: TenantId, address: str) -> ObjectId | None:
+        """Return the user of *address*; None: not found, though it may be an alias of somebody.
+
+        An answer is kept for a day.
         """
         ...
 

@@ -115,13 +115,19 @@ async def accept_proposal(
 
 
 def _require_attendee(caller: Caller, session: Session) -> None:
-    """Raise NotAllowed for the organizer, NotFound for a caller who is not invited."""
+    """Raise NotAllowed for the organizer, NotFound or Conflict for a caller who is not invited."""
     if session.organizer == caller.mailbox:
         raise NotAllowed(
             "The organizer has nothing to answer.", remedy="Reschedule or cancel the session."
         )
-    if all(a.object_id != caller.mailbox.object_id for a in session.attendees):
+    me = session.attendee(caller.mailbox.object_id)
+    if me is None:
         raise NotFound("There is no such session.")
+    if not me.invited:
+        raise Conflict(
+            "The organizer has removed you from this meeting in Outlook.",
+            remedy="Ask the organizer to invite you again.",
+        )
 
 
 async def _is_already_answered(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from shared.adapters.graph.addresses import read_address
 from shared.adapters.graph.times import NEVER, read_instant, read_span
 from shared.errors import CalendarUnavailable, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
@@ -111,4 +112,4 @@ def _is_organizer(attendee: Mapping[str, Any], organizer: str) -> bool:
 
 
 def _address(payload: Mapping[str, Any]) -> str:
-    return str((payload.get("emailAddress") or {}).get("address") or "").lower()
+    return read_address(str((payload.get("emailAddress") or {}).get("address") or ""))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from kiota_abstractions.base_request_configuration import RequestConfiguration
@@ -37,10 +36,12 @@ from shared.adapters.graph.event_serialization import (
     to_graph_event,
     to_graph_recurrence,
 )
+from shared.adapters.graph.known_people import KnownPeople
+from shared.adapters.graph.people import GraphDirectory
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.adapters.graph.times import to_local_time
 from shared.errors import CalendarUnavailable, SchedulingError
-from shared.ids import EventId, Mailbox, SessionId
+from shared.ids import EventId, Mailbox, ObjectId, SessionId, TenantId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
 from shared.sessions.model import ResponseState, Session
@@ -48,8 +49,6 @@ from shared.sessions.recurrence import Pattern
 from shared.sessions.series import Occurrence
 from shared.timespan import TimeSpan
 
-_ATTENDEES_ASKED: Final = 3
-"""The number of attendees in whose calendars a cancellation is looked for."""
 OFFER_KEPT_SECONDS: Final = 3600.0
 """How long the online meetings that a calendar allows are cached."""
 
@@ -69,6 +68,7 @@ class GraphCalendar:
         self, client: GraphClient, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._client = client
+        self._people = KnownPeople(GraphDirectory(client), monotonic=monotonic)
         self._monotonic = monotonic
         self._offers: dict[Mailbox, tuple[float, frozenset[OnlineMeetingChoice]]] = {}
 
@@ -107,20 +107,18 @@ class GraphCalendar:
         answer = await graph.call(read_event_request(graph, event_id), repeatable=True)
         return parse_event(answer.json())
 
-    async def is_cancelled_for_attendee(self, session: Session) -> bool:
-        """Return whether attendees' copies are cancelled, as the app reads them.
+    async def is_copy_cancelled(self, session: Session, mailbox: Mailbox) -> bool | None:
+        """Return whether the copy in an attendee's *mailbox* is cancelled, as the app reads it."""
+        graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
+        return await is_copy_cancelled(graph, session)
 
-        One that stands is proof enough: who was removed from a meeting has a cancelled copy too.
-        """
-        is_cancelled = False
-        for mailbox in session.mailboxes[:-1][:_ATTENDEES_ASKED]:
-            graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
-            with suppress(SchedulingError):  # no evidence from this calendar
-                copy_is_cancelled = await is_copy_cancelled(graph, session)
-                if copy_is_cancelled is False:
-                    return False
-                is_cancelled |= copy_is_cancelled is True
-        return is_cancelled
+    async def addresses_of(self, mailbox: Mailbox) -> frozenset[str]:
+        """Return the mail address and user principal name of a user; kept for a day."""
+        return await self._people.addresses_of(mailbox)
+
+    async def person_at(self, tenant_id: TenantId, address: str) -> ObjectId | None:
+        """Return the object id of the user at *address*; kept for a day."""
+        return await self._people.person_at(tenant_id, address)
 
     async def search(self, session: Session) -> CalendarEvent | None:
         """Search by iCalUId, then by our property; for a date of a series, by its master."""

@@ -10,6 +10,7 @@ from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 
 from shared.adapters.graph.client import GraphClient, GraphSession
 from shared.adapters.graph.responses import GraphCallFailed
+from shared.errors import CalendarRefused, ConsentMissing
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.organizations.model import ActingUser
 from shared.pairings.ports import Person
@@ -34,16 +35,25 @@ class GraphDirectory:
         return await self._get(self._client.app(mailbox.tenant_id, mailbox.object_id))
 
     async def find(self, tenant_id: TenantId, address: str) -> Person | None:
-        """Return the user with *address* as mail address or user principal name, or None."""
+        """Return the user of *address*, or None.
+
+        An alias is found only if the tenant has granted `User.Read.All`.
+
+        Source: https://learn.microsoft.com/graph/permissions-reference
+        """
         quoted = address.replace("'", "''")
         graph = self._client.app(tenant_id)
-        wanted = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(
-            filter=f"mail eq '{quoted}' or userPrincipalName eq '{quoted}'", select=SELECT
-        )
-        builder = UsersRequestBuilder(graph.adapter, graph.path())
-        request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        payload = (await graph.call(request, repeatable=True)).json().get("value") or []
-        return _person(payload[0]) if payload else None
+        either = f"mail eq '{quoted}' or userPrincipalName eq '{quoted}'"
+        users = await self._list(graph, either)
+        # One person's mail address may be another's user principal name, which comes first.
+        users.sort(key=lambda user: _lower(user, "userPrincipalName") != address.lower())
+        if not users:
+            try:
+                aliases = f"proxyAddresses/any(p:p eq 'smtp:{quoted}')"
+                users = await self._list(graph, aliases)
+            except (ConsentMissing, CalendarRefused):
+                return None
+        return _person(users[0]) if users else None
 
     async def probe_mailbox(self, mailbox: Mailbox) -> None:
         """Read the id of the mailbox's calendar, and nothing else, with an app-only token.
@@ -60,6 +70,16 @@ class GraphDirectory:
     async def probe_own_mailbox(self, acting: ActingUser) -> None:
         """Probe the acting mailbox as *acting*. Raises also SignInAgain, NotAuthenticated."""
         await self._probe(self._client.acting(acting))
+
+    @staticmethod
+    async def _list(graph: GraphSession, condition: str) -> list[Mapping[str, Any]]:
+        wanted = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(
+            filter=condition, select=SELECT
+        )
+        builder = UsersRequestBuilder(graph.adapter, graph.path())
+        request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+        payload = (await graph.call(request, repeatable=True)).json()
+        return list(payload.get("value") or ())
 
     async def _get(self, graph: GraphSession) -> Person | None:
         wanted = UserItemRequestBuilder.UserItemRequestBuilderGetQueryParameters(select=SELECT)
@@ -81,8 +101,14 @@ class GraphDirectory:
 
 
 def _person(payload: Mapping[str, Any]) -> Person:
+    user_name = _lower(payload, "userPrincipalName")
     return Person(
-        object_id=ObjectId(str(payload["id"]).lower()),
-        address=str(payload.get("mail") or payload.get("userPrincipalName") or "").lower(),
+        object_id=ObjectId(_lower(payload, "id")),
+        address=_lower(payload, "mail") or user_name,
         name=str(payload.get("displayName") or ""),
+        user_name=user_name,
     )
+
+
+def _lower(payload: Mapping[str, Any], name: str) -> str:
+    return str(payload.get(name) or "").lower()

@@ -186,5 +186,6 @@ def _change(row: Row, organization_id: OrganizationId) -> Change:
         session_id=SessionId(session_id) if session_id else None,
         lag_ms=values.get("lag_ms"),
         detail=values["detail"],
+        attendee=values.get("attendee"),
         id=values.get("id", ""),
     )

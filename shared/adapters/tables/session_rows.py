@@ -256,6 +256,8 @@ def _attendee_values(attendee: Attendee) -> dict[str, Any]:
         "busy": not attendee.is_free or None,
         "free_then": attendee.is_free_at_pending,
         "forwarded": attendee.forwarded or None,
+        "uninvited": not attendee.invited or None,
+        "known_as": attendee.known_as or None,
         "response": response.state.value,
         "responded_at": optional_instant(response.responded_at),
         "proposed": instants(proposed) if proposed else None,
@@ -280,6 +282,8 @@ def _attendee(values: Mapping[str, Any]) -> Attendee:
             was_reset=values.get("reset", False),
         ),
         forwarded=values.get("forwarded", False),
+        invited=not values.get("uninvited", False),
+        known_as=tuple(values.get("known_as", ())),
     )
 
 
@@ -291,6 +295,7 @@ def _news_values(news: Change) -> dict[str, Any]:
         "cause": str(news.cause),
         "lag_ms": news.lag_ms,
         "detail": news.detail,
+        "attendee": news.attendee,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -308,6 +313,7 @@ def _outbox(values: Mapping[str, Any]) -> tuple[Change, ...]:
             session_id=SessionId(values["session_id"]),
             lag_ms=each.get("lag_ms"),
             detail=each["detail"],
+            attendee=each.get("attendee"),
             id=each["id"],
         )
         for each in json.loads(read_long_text("outbox", values))

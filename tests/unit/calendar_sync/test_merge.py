@@ -7,7 +7,8 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.calendar_sync.merge import merge, newer
+from shared.calendar_sync.attendees import newer
+from shared.calendar_sync.merge import merge
 from shared.changes.model import ChangeKind
 from shared.ids import (
     EventId,
@@ -30,11 +31,12 @@ from shared.sessions.model import (
     Session,
     SessionState,
 )
-from shared.sessions.outbox import differences
+from shared.sessions.outbox import Difference, differences
 from shared.timespan import TimeSpan
 
 _ZERO = datetime(2026, 3, 2, 9, tzinfo=UTC)
 _PEOPLE = ("ben@contoso.example", "chidi@contoso.example")
+_ALIASES = {"ben@contoso.example": "/o=exchangelabs/cn=ben", "chidi@contoso.example": "c@contoso"}
 
 
 def _span(hours: int) -> TimeSpan:
@@ -50,7 +52,7 @@ def _session() -> Session:
         state=SessionState.SCHEDULED,
         span=_span(0),
         time_zone="UTC",
-        attendees=tuple(Attendee(a, ObjectId(a[:3])) for a in _PEOPLE),
+        attendees=tuple(Attendee(a, ObjectId(a[:3]), known_as=(_ALIASES[a],)) for a in _PEOPLE),
         created_at=_ZERO,
         changed_at=_ZERO,
         event_id=EventId("e"),
@@ -66,7 +68,13 @@ class _Outlook:
 
     span: TimeSpan
     responses: dict[str, AttendeeResponse]
+    """Of whoever is invited."""
     changes: int = 0
+    optional: frozenset[str] = frozenset()
+    renamed: frozenset[str] = frozenset()
+    """Who is shown under another address."""
+    twice: frozenset[str] = frozenset()
+    """Whose answers Exchange could not match: a second row has them."""
 
     def shown(self) -> CalendarEvent:
         return CalendarEvent(
@@ -75,37 +83,69 @@ class _Outlook:
             f"{self.changes:04}",
             self.span,
             is_cancelled=False,
-            attendees=tuple(CalendarAttendee(a, r) for a, r in self.responses.items()),
+            attendees=tuple(row for a in self.responses for row in self._rows(a)),
             is_online_meeting=False,
             join_url=None,
             modified_at=_ZERO + timedelta(minutes=self.changes),
         )
 
+    def _rows(self, who: str) -> list[CalendarAttendee]:
+        response, alias = self.responses[who], _ALIASES.get(who, who)
+        name = alias if who in self.renamed else who
+        required = who not in self.optional
+        if who not in self.twice or response.state is ResponseState.PENDING:
+            return [CalendarAttendee(name, response, required)]
+        former = replace(response, state=ResponseState.TENTATIVE, responded_at=_ZERO)
+        return [
+            CalendarAttendee(name, former, required),
+            CalendarAttendee(alias if name == who else who, response, required=False),
+        ]
+
 
 _ACTS = st.one_of(
     st.tuples(st.just("move"), st.integers(0, 2)),
     st.tuples(st.sampled_from(_PEOPLE), st.sampled_from(list(ResponseState)[1:])),
+    st.tuples(
+        st.sampled_from(["remove", "return", "optional", "rename", "twice"]),
+        st.sampled_from(_PEOPLE),
+    ),
 )
 
 
 def _history(acts: list[tuple[str, object]]) -> list[CalendarEvent]:
+    return [_after(acts[: number + 1]).shown() for number in range(len(acts))]
+
+
+def _after(acts: list[tuple[str, object]]) -> _Outlook:
     outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()))
-    pictures = []
     for what, how in acts:
         outlook.changes += 1
-        if what == "move":
+        _do(outlook, what, how)
+    return outlook
+
+
+def _do(outlook: _Outlook, what: str, how: object) -> None:
+    match what:
+        case "move":
             moved = _span(int(str(how)))
             if moved != outlook.span:
-                outlook.responses = dict.fromkeys(_PEOPLE, AttendeeResponse(was_reset=True))
+                outlook.responses = dict.fromkeys(
+                    outlook.responses, AttendeeResponse(was_reset=True)
+                )
             outlook.span = moved
-        else:
+        case "remove":
+            outlook.responses.pop(str(how), None)
+        case "return":
+            outlook.responses.setdefault(str(how), AttendeeResponse())
+        case "optional":
+            outlook.optional ^= {str(how)}
+        case "rename":
+            outlook.renamed ^= {str(how)}
+        case "twice":
+            outlook.twice ^= {str(how)}
+        case _ if what in outlook.responses:
             at = _ZERO + timedelta(minutes=outlook.changes)
-            outlook.responses = {
-                **outlook.responses,
-                what: AttendeeResponse(ResponseState(str(how)), at),
-            }
-        pictures.append(outlook.shown())
-    return pictures
+            outlook.responses[what] = AttendeeResponse(ResponseState(str(how)), at)
 
 
 def _known(session: Session, pictures: list[CalendarEvent]) -> Session:
@@ -129,8 +169,11 @@ def test_in_the_end_the_session_says_what_the_calendar_says(
     heard = data.draw(st.lists(st.sampled_from(pictures), max_size=12))
     known = _known(_session(), [*heard, pictures[-1]])
     assert known.span == pictures[-1].span
-    shown = {a.address: a.response.state for a in pictures[-1].attendees}
-    assert {a.address: a.response.state for a in known.attendees} == shown
+    outlook = _after(acts)
+    invited = [a for a in known.attendees if a.invited]
+    assert {a.address: a.response for a in invited} == outlook.responses
+    assert {a.address for a in invited if not a.required} == outlook.optional & {*outlook.responses}
+    assert {a.address for a in known.attendees} == {*_PEOPLE}
 
 
 @given(st.lists(_ACTS, min_size=1, max_size=12))
@@ -167,11 +210,19 @@ def test_newer_is_a_join(a: AttendeeResponse, b: AttendeeResponse, c: AttendeeRe
     assert newer(newer(a, b), c) == newer(a, newer(b, c))
 
 
-def test_silence_never_erases_an_answer() -> None:
+def test_whoever_was_removed_is_not_invited_and_starts_anew_when_put_back() -> None:
     accepted = AttendeeResponse(ResponseState.ACCEPTED, _ZERO)
-    outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()), changes=5)
+    outlook = _Outlook(_span(0), {_PEOPLE[1]: AttendeeResponse()}, changes=5)
     session = _session().with_response(_PEOPLE[0], accepted)
-    assert merge(session, outlook.shown()).attendees[0].response == accepted
+    removed = merge(session, outlook.shown())
+    assert [a.invited for a in removed.attendees] == [False, True]
+    mailbox = removed.mailboxes[0]
+    assert not removed.holds_time_of(mailbox)
+    outlook.responses, outlook.changes = dict.fromkeys(_PEOPLE, AttendeeResponse()), 6
+    for known in (session, removed):
+        back = merge(known, outlook.shown())
+        assert [(a.invited, a.response.state) for a in back.attendees] == [(True, "pending")] * 2
+        assert back.holds_time_of(mailbox)
 
 
 def test_new_times_start_from_silence() -> None:
@@ -182,7 +233,7 @@ def test_new_times_start_from_silence() -> None:
     merged = merge(session, outlook.shown())
     assert merged.attendees[0].response.state is ResponseState.PENDING
     assert merged.sequence == 1
-    assert list(differences(session, merged)) == [(ChangeKind.RESCHEDULED, "")]
+    assert list(differences(session, merged)) == [Difference(ChangeKind.RESCHEDULED)]
 
 
 def test_a_cancelled_session_stays_cancelled() -> None:
@@ -199,8 +250,8 @@ def test_a_proposed_time_is_shown_until_it_is_answered() -> None:
     proposed = merge(_session(), outlook.shown())
     assert proposed.attendees[0].response.proposed == _span(3)
     assert list(differences(_session(), proposed)) == [
-        (ChangeKind.PROPOSED, ""),
-        (ChangeKind.RESPONDED, "tentative"),
+        Difference(ChangeKind.PROPOSED, "", "ben"),
+        Difference(ChangeKind.RESPONDED, "tentative", "ben"),
     ]
     outlook.changes = 2
     outlook.responses[_PEOPLE[0]] = AttendeeResponse(
@@ -218,7 +269,9 @@ def test_attendee_of_a_forwarded_invitation_appears() -> None:
     )
     merged = merge(_session(), outlook.shown())
     assert [a.address for a in merged.attendees if a.forwarded] == ["new@contoso.example"]
-    assert list(differences(_session(), merged)) == [(ChangeKind.ATTENDEES, "")]
+    assert list(differences(_session(), merged)) == [
+        Difference(ChangeKind.ATTENDEES, "added", "new@contoso.example")
+    ]
 
 
 def test_a_link_that_comes_late_is_taken() -> None:
@@ -229,4 +282,4 @@ def test_a_link_that_comes_late_is_taken() -> None:
     outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()), changes=1)
     merged = merge(session, replace(outlook.shown(), join_url="https://teams.example/j"))
     assert merged.online_meeting.state is OnlineMeetingState.READY
-    assert list(differences(session, merged)) == [(ChangeKind.ONLINE_MEETING, "ready")]
+    assert list(differences(session, merged)) == [Difference(ChangeKind.ONLINE_MEETING, "ready")]

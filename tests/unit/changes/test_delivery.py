@@ -106,6 +106,7 @@ async def test_the_message_says_what_the_feed_says() -> None:
                     "session_id": None,
                     "lag_ms": None,
                     "detail": "1",
+                    "attendee": None,
                 }
             ],
             "cursor": cursor,
@@ -241,5 +242,5 @@ async def test_the_documentation_shows_a_real_message() -> None:
     for each in (real, documented):
         each["timestamp"] = each["data"]["organization_id"] = each["data"]["cursor"] = "..."
         for change in each["data"]["changes"]:
-            change |= {"at": "...", "pairing_id": "...", "session_id": "..."}
+            change |= {"at": "...", "pairing_id": "...", "session_id": "...", "attendee": "..."}
     assert json.dumps(documented) == json.dumps(real)
