@@ -150,15 +150,14 @@ def _raw_notification(item: object) -> "RawNotification | None":
 
     if not isinstance(item, dict):
         return None
-    tenant_id, state = item.get("tenantId"), item.get("clientState")
-    subscription_id = item.get("subscriptionId")
-    if not (isinstance(tenant_id, str) and _GUID.fullmatch(tenant_id)):
-        return None
+    tenant_ids, state = _tenants(item), item.get("clientState")
+    lifecycle = item.get("lifecycleEvent")
+    subscription_id = item.get("subscriptionId") or (lifecycle and _data(item).get("id"))
     if not (_is_plain(state) and len(state) <= 128 and _is_plain(subscription_id)):
         return None
-    proof = (tenant_id.lower(), state, SubscriptionId(subscription_id))
-    lifecycle = item.get("lifecycleEvent")
-    if isinstance(lifecycle, str):
+    proof = (tenant_ids, state, SubscriptionId(subscription_id))
+    # First of all: in a lifecycle notification `resourceData` is a subscription, never an event.
+    if _is_plain(lifecycle):
         return RawNotification(*proof, lifecycle=lifecycle)
     event_id, etag = _event(item)
     if event_id is None:
@@ -167,10 +166,26 @@ def _raw_notification(item: object) -> "RawNotification | None":
     return RawNotification(*proof, event=ChangedEvent(EventId(event_id), etag, deleted=deleted))
 
 
+def _tenants(item: dict[str, Any]) -> tuple[str, ...]:
+    """Return the tenants that *item* names; its client state proves which one is meant.
+
+    Graph documents `tenantId`, but writes `organizationId` in lifecycle notifications.
+    Source: https://github.com/microsoftgraph/msgraph-sdk-dotnet/issues/3103
+    """
+    named = (item.get("tenantId"), item.get("organizationId"))
+    known = (name.lower() for name in named if isinstance(name, str) and _GUID.fullmatch(name))
+    return tuple(dict.fromkeys(known))
+
+
+def _data(item: dict[str, Any]) -> dict[str, Any]:
+    data = item.get("resourceData")
+    return data if isinstance(data, dict) else {}
+
+
 def _event(item: dict[str, Any]) -> tuple[str | None, str | None]:
     """Return the event's id and etag from `resourceData`, else the id from `resource`."""
-    data = item.get("resourceData")
-    if isinstance(data, dict) and _is_plain(data.get("id")):
+    data = _data(item)
+    if _is_plain(data.get("id")):
         etag = data.get("@odata.etag")
         return data["id"], etag if _is_plain(etag) else None
     resource = item.get("resource")

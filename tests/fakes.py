@@ -399,12 +399,12 @@ class FakeClientStates:
     """`ClientStateSigner` without a secret."""
 
     async def create(self, mailbox: Mailbox, nonce: str) -> str:
-        return f"v1.{mailbox.object_id}.{nonce}.fake"
+        return f"v1.{mailbox.object_id}.{nonce}.{mailbox.tenant_id}"
 
     async def verify(self, tenant_id: str, client_state: str) -> Mailbox | None:
         version, _, rest = client_state.partition(".")
         object_id, _, tail = rest.partition(".")
-        is_ours = version == "v1" and tail.endswith(".fake")
+        is_ours = version == "v1" and tail.endswith(f".{tenant_id}")
         return Mailbox(TenantId(tenant_id), ObjectId(object_id)) if is_ours else None
 
     async def ping(self) -> None:

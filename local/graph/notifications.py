@@ -8,7 +8,7 @@ import random
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -28,6 +28,8 @@ _FEWEST_ANSWERS: Final = 10  # below that, a share means nothing
 _SLOW_SHARE: Final = 0.10
 _DEAD_SHARE: Final = 0.15
 _KEPT_FOR: Final = timedelta(hours=4)
+_SERVER_ZONE: Final = timezone(timedelta(hours=-8))
+"""The zone in which lifecycle notifications write the expiry."""
 
 
 @dataclass(slots=True)
@@ -95,7 +97,7 @@ class Notifier:
         """Send a lifecycle notification, if there is an address for it."""
         if subscription.lifecycle_url is None:
             return
-        item = self._envelope(subscription) | {"lifecycleEvent": event}
+        item = self._lifecycle_item(subscription, event)
         parcel = PendingNotification(
             subscription, subscription.lifecycle_url, item, self.clock.now()
         )
@@ -179,6 +181,28 @@ class Notifier:
             },
         }
 
+    def _lifecycle_item(self, subscription: Subscription, event: LifecycleEvent) -> Json:
+        """Write a lifecycle notification as the live service does, or as the page prints it.
+
+        Source: https://github.com/microsoftgraph/msgraph-sdk-dotnet/issues/3103
+        """
+        item = self._envelope(subscription) | {"lifecycleEvent": event}
+        if self.switches.lifecycle_shape == "printed":
+            return item
+        expiry = subscription.expires_at.astimezone(_SERVER_ZONE).replace(tzinfo=None)
+        return item | {
+            "subscriptionExpirationDateTime": f"{wall_text(expiry)}-08:00",
+            "organizationId": item.pop("tenantId"),
+            "resource": f"Subscriptions/{subscription.id}",
+            "resourceChangeType": None,
+            "resourceData": {
+                "@odata.type": "#microsoft.graph.subscription",
+                "@odata.id": f"subscriptions/{subscription.id}",
+                "id": subscription.id,
+            },
+            "encryptedContent": None,
+        }
+
     def _envelope(self, subscription: Subscription) -> Json:
         expiry = wall_text(subscription.expires_at.replace(tzinfo=None))
         return {
@@ -234,7 +258,10 @@ class Notifier:
             self.tally.dropped += 1
             return False
         if subscription.is_paused:
-            self._kept.setdefault(subscription.id, []).append(parcel)
+            if self.switches.keep_while_paused:
+                self._kept.setdefault(subscription.id, []).append(parcel)
+            else:
+                self.tally.dropped += 1
             return False
         state = self.endpoint_state(parcel.url)
         if state == "drop":
@@ -292,7 +319,7 @@ def _next_window(at: datetime, window_seconds: float) -> datetime:
 
 
 def _batches(parcels: list[PendingNotification], size: int) -> Iterable[list[PendingNotification]]:
-    # One POST holds one kind only, because both kinds may have the same address.
+    # One POST may mix changes and lifecycle notifications, where both have the same address.
     for first in range(0, len(parcels), max(size, 1)):
         yield parcels[first : first + max(size, 1)]
 

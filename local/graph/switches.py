@@ -78,6 +78,11 @@ class BehaviorFlags:
     """Send ``subscriptionRemoved`` when one ends by itself and has a lifecycle URL."""
 
     # Notifications
+    lifecycle_shape: Literal["live", "printed"] = "live"
+    """Lifecycle notifications as the live service writes them, with `organizationId` and the
+    subscription as `resourceData`, or as the documentation prints them, with `tenantId`."""
+    keep_while_paused: bool = False
+    """Deliver after a reauthorization what changed while it was due, instead of losing it."""
     notification_delay_seconds: float = 1.0
     notification_spread_seconds: float = 1.0
     """A random share of this on top of the delay."""

@@ -178,19 +178,22 @@ async def _lifecycle(
     for event in change.lifecycle:
         log_event("lifecycle.seen", action=event, subscription_id=change.subscription_id)
         known = await subscription_ports.subscriptions.get(change.mailbox)
-        if event == "missed":
-            await enqueue_mailbox_reconciliation(
-                change.mailbox, organization, ports=subscription_ports
-            )
-        elif known is None or known.id not in {change.subscription_id, None}:
-            continue  # the notification is about a subscription that was replaced since
-        elif event == "subscriptionRemoved":
-            # `known.id is None`: an earlier delivery of this message crashed after it cleared the
-            # id and before it created the new subscription.
-            await subscription_ports.subscriptions.save(replace(known, id=None, expires_at=None))
-            await ensure_subscription(change.mailbox, organization, ports=subscription_ports)
-        elif event == "reauthorizationRequired":
+        # Otherwise the notification is about a subscription that was replaced since.
+        is_present = known is not None and known.id in {change.subscription_id, None}
+        kind = event.lower()
+        if kind == "subscriptionremoved":
+            if known is not None and is_present:
+                # `known.id is None`: an earlier delivery of this message crashed after it cleared
+                # the id and before it created the new subscription.
+                cleared = replace(known, id=None, expires_at=None)
+                await subscription_ports.subscriptions.save(cleared)
+                await ensure_subscription(change.mailbox, organization, ports=subscription_ports)
+            continue
+        if kind == "reauthorizationrequired" and known is not None and is_present:
             await renew_one(known, organization, ports=subscription_ports)
+        # `missed`: Graph lost notifications. Until a reauthorization it delivers none, and keeps
+        # none. An event that is new to this app may mean the same.
+        await enqueue_mailbox_reconciliation(change.mailbox, organization, ports=subscription_ports)
 
 
 async def _record_push_seen(

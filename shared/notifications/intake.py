@@ -14,7 +14,8 @@ from shared.subscriptions.ports import ClientStateSigner
 class RawNotification:
     """One notification as it was received, not verified yet."""
 
-    tenant_id: str
+    tenant_ids: tuple[str, ...]
+    """The tenants that it names; the client state proves at most one of them."""
     client_state: str
     subscription_id: SubscriptionId
     event: ChangedEvent | None = None
@@ -49,11 +50,11 @@ async def accept_notifications(
         StoreUnavailable: the webhook must not acknowledge the delivery.
     """
     grouped: dict[tuple[Mailbox, SubscriptionId], list[RawNotification]] = {}
-    owners: dict[tuple[str, str], Mailbox | None] = {}
+    owners: dict[tuple[tuple[str, ...], str], Mailbox | None] = {}
     for notice in notices:
-        proof = (notice.tenant_id, notice.client_state)
+        proof = (notice.tenant_ids, notice.client_state)
         if proof not in owners:
-            owners[proof] = await states.verify(*proof)
+            owners[proof] = await _owner(notice, states)
         if (mailbox := owners[proof]) is not None:
             grouped.setdefault((mailbox, notice.subscription_id), []).append(notice)
     changes = [_mailbox_changes(*source, group) for source, group in grouped.items()]
@@ -96,6 +97,14 @@ async def _postpone(
     for change in new:
         limiter.defer(change.mailbox)
     return messages
+
+
+async def _owner(notice: RawNotification, states: ClientStateSigner) -> Mailbox | None:
+    """Return the mailbox that the client state proves, in one of the tenants it came with."""
+    for tenant_id in notice.tenant_ids:
+        if mailbox := await states.verify(tenant_id, notice.client_state):
+            return mailbox
+    return None
 
 
 def _mailbox_changes(

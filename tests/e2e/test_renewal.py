@@ -49,3 +49,34 @@ async def test_a_subscription_that_graph_has_lost_is_made_anew_and_nothing_is_mi
         assert anew.keys() <= lost.keys()
         assert all(lost[mailbox].id != found for mailbox, found in anew.items())
         assert rig.failures == []
+
+
+async def test_a_removal_that_graph_tells_is_repaired_at_once(tmp_path: Path) -> None:
+    async with a_rig(tmp_path) as rig:
+        await rig.book(1, random.Random(3))
+        await rig.pass_time(timedelta(minutes=5))
+        kept = rig.cloud.graph.backend.subscriptions
+        removed = list(kept.all())
+        assert removed
+        for subscription in removed:
+            rig.cloud.graph.backend.notifier.end(subscription, tell=True)
+        await rig.pass_time(timedelta(minutes=1))
+        assert {s.mailbox_id for s in kept.all()} == {s.mailbox_id for s in removed}
+        assert rig.failures == []
+
+
+async def test_what_changed_before_a_reauthorization_is_read_after_it(tmp_path: Path) -> None:
+    async with a_rig(tmp_path) as rig:
+        await rig.book(1, random.Random(3))
+        await rig.pass_time(timedelta(minutes=5))
+        kept = rig.cloud.graph.backend.subscriptions
+        for subscription in kept.all():
+            rig.cloud.graph.backend.notifier.require_reauthorization(subscription)
+        ((session, mentee, _),) = rig.booked
+        moved_to = session.span.start + timedelta(hours=1)
+        rig.cloud.graph.outlook.move(mentee, session.id, moved_to)
+        await rig.pass_time(timedelta(minutes=1))
+        assert not any(s.is_paused for s in kept.all())
+        seen = await rig.sessions.get(session.organizer, session.id)
+        assert seen.span.start == moved_to
+        assert rig.failures == []

@@ -26,7 +26,7 @@ def a_notification(api: Api, **changes: Any) -> dict[str, Any]:
         "subscriptionId": a_uuid(),
         "subscriptionExpirationDateTime": "2026-03-09T08:00:00Z",
         "tenantId": mentee.tenant_id,
-        "clientState": f"v1.{mentee.object_id}.n.fake",
+        "clientState": f"v1.{mentee.object_id}.n.{mentee.tenant_id}",
         "changeType": "updated",
         "resource": f"Users/{mentee.object_id}/Events/AAMk",
         "resourceData": {"@odata.type": "#Microsoft.Graph.Event", "@odata.etag": "e", "id": "AAMk"},
@@ -67,6 +67,91 @@ async def test_a_lifecycle_notification_is_queued(api: Api) -> None:
     assert changes.lifecycle == ("missed",)
 
 
+def a_lifecycle_notification(api: Api, event: str, **changes: Any) -> dict[str, Any]:
+    """Return a lifecycle notification as the live service writes it.
+
+    Source: https://github.com/microsoftgraph/msgraph-sdk-dotnet/issues/3103
+    """
+    mentee, subscription = api.env.mentee, a_uuid()
+    return {
+        "lifecycleEvent": event,
+        "subscriptionId": subscription,
+        "resource": f"Subscriptions/{subscription}",
+        "resourceChangeType": None,
+        "clientState": f"v1.{mentee.object_id}.n.{mentee.tenant_id}",
+        "resourceData": {
+            "@odata.type": "#microsoft.graph.subscription",
+            "@odata.id": f"subscriptions/{subscription}",
+            "id": subscription,
+        },
+        "encryptedContent": None,
+        "organizationId": mentee.tenant_id,
+        "subscriptionExpirationDateTime": "2026-03-08T04:18:58.0463343-08:00",
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    "event", ["missed", "subscriptionRemoved", "reauthorizationRequired", "new to this app"]
+)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"resource": ""},
+        {"resourceData": None},
+        {"tenantId": None},
+        {"tenantId": ""},
+        {"tenantId": a_uuid()},
+        {"subscriptionExpirationDateTime": None},
+    ],
+    ids=str,
+)
+async def test_a_lifecycle_notification_names_the_tenant_as_organization(
+    api: Api, event: str, changes: dict[str, Any]
+) -> None:
+    notice = a_lifecycle_notification(api, event, **changes)
+    assert await delivered(api, {"value": [notice]}, ROUTES[1]) == 202
+    ((queued, _),) = outbox(api).put_changes
+    assert (queued.mailbox, queued.lifecycle, queued.events) == (api.env.mentee, (event,), ())
+    assert queued.subscription_id == notice["subscriptionId"]
+
+
+async def test_a_lifecycle_notification_names_its_subscription_in_the_resource_too(
+    api: Api,
+) -> None:
+    notice = a_lifecycle_notification(api, "missed")
+    assert await delivered(api, {"value": [notice | {"subscriptionId": None}]}) == 202
+    ((queued, _),) = outbox(api).put_changes
+    assert queued.subscription_id == notice["subscriptionId"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_one_delivery_may_mix_changes_and_lifecycle(api: Api, route: str) -> None:
+    mixed = [
+        a_lifecycle_notification(api, "missed"),
+        a_notification(api),
+        a_lifecycle_notification(api, "reauthorizationRequired"),
+    ]
+    subscription = mixed[1]["subscriptionId"]
+    mixed = [notice | {"subscriptionId": subscription} for notice in mixed]
+    assert await delivered(api, {"value": mixed}, route) == 202
+    ((queued, _),) = outbox(api).put_changes
+    assert [event.event_id for event in queued.events] == ["AAMk"]
+    assert queued.lifecycle == ("missed", "reauthorizationRequired")
+
+
+async def test_a_change_needs_only_its_tenant_its_proof_and_its_event(api: Api) -> None:
+    known = a_notification(api)
+    needed = {"subscriptionId", "tenantId", "clientState", "resource"}
+    least = {name: value for name, value in known.items() if name in needed}
+    renamed = least | {"organizationId": least["tenantId"].upper()}
+    del renamed["tenantId"]
+    assert await delivered(api, {"value": [least, renamed]}) == 202
+    ((queued, _),) = outbox(api).put_changes
+    assert [event.event_id for event in queued.events] == ["AAMk"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -103,6 +188,8 @@ async def test_garbage_is_dropped_and_acknowledged(api: Api, body: object) -> No
         {"tenantId": "no-tenant"},
         {"tenantId": "\ud800"},
         {"tenantId": ["x"]},
+        {"tenantId": None, "organizationId": "no-tenant"},
+        {"tenantId": a_uuid(), "organizationId": a_uuid()},
         {"subscriptionId": None},
         {"subscriptionId": "\ud800"},
         {"resourceData": None, "resource": None},

@@ -187,12 +187,16 @@ async def test_notifications_are_as_described(
     made = await subscribe(graph, webhook, lifecycleNotificationUrl=webhook.url)
     await graph.book()
     await graph.simulator.settle()
-    await graph.control("POST", f"/subscriptions/{made['id']}/lifecycle/missed")
-    await graph.simulator.settle()
-    changes, lifecycle = webhook.posts
+    for shape in ("live", "printed"):
+        graph.simulator.switches.set("lifecycle_shape", shape)
+        await graph.control("POST", f"/subscriptions/{made['id']}/lifecycle/missed")
+        await graph.simulator.settle()
+    changes, live, lifecycle = webhook.posts
     assert contract.notification_problems({"value": changes}) == []
     printed = PRINTED["lifecycle-missed"]["request"]["value"][0]
     assert lifecycle[0].keys() == printed.keys()
+    observed = PRINTED["observed-lifecycle-reauthorization"]["request"]["value"][0]
+    assert live[0].keys() == observed.keys()
     printed = PRINTED["notification-outlook-basic"]["request"]["value"][0]
     assert changes[0].keys() == printed.keys() | {"id"}
     assert changes[0]["resourceData"].keys() == printed["resourceData"].keys()

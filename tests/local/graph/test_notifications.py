@@ -193,6 +193,7 @@ async def test_other_injected_faults(graph: Graph, webhook: Webhook) -> None:
 
 
 async def test_delivery_waits_for_reauthorization(graph: Graph, webhook: Webhook) -> None:
+    graph.simulator.switches.keep_while_paused = True
     made = await subscribe(graph, webhook, lifecycleNotificationUrl=webhook.url)
     await graph.control("POST", f"/subscriptions/{made['id']}/lifecycle/reauthorizationRequired")
     await graph.book()
@@ -202,6 +203,41 @@ async def test_delivery_waits_for_reauthorization(graph: Graph, webhook: Webhook
     await graph.call("POST", path, **AS_APP, expect=204)
     await graph.simulator.settle()
     assert [kind for kind, _ in webhook.changes()] == ["created"]
+
+
+async def test_until_a_reauthorization_changes_are_lost(graph: Graph, webhook: Webhook) -> None:
+    made = await subscribe(graph, webhook, lifecycleNotificationUrl=webhook.url)
+    await graph.control("POST", f"/subscriptions/{made['id']}/lifecycle/reauthorizationRequired")
+    await graph.book()
+    await graph.simulator.settle()
+    await graph.call("POST", f"/subscriptions/{made['id']}/reauthorize", **AS_APP, expect=204)
+    await graph.simulator.settle()
+    assert webhook.changes() == []
+
+
+async def test_a_lifecycle_notification_has_the_observed_shape(
+    graph: Graph, webhook: Webhook
+) -> None:
+    made = await subscribe(graph, webhook, lifecycleNotificationUrl=webhook.url)
+    await graph.control("POST", f"/subscriptions/{made['id']}/lifecycle/missed")
+    await graph.simulator.settle()
+    assert webhook.items == [
+        {
+            "lifecycleEvent": "missed",
+            "subscriptionId": made["id"],
+            "resource": f"Subscriptions/{made['id']}",
+            "resourceChangeType": None,
+            "clientState": "secret",
+            "resourceData": {
+                "@odata.type": "#microsoft.graph.subscription",
+                "@odata.id": f"subscriptions/{made['id']}",
+                "id": made["id"],
+            },
+            "encryptedContent": None,
+            "organizationId": TENANT,
+            "subscriptionExpirationDateTime": "2026-03-08T23:40:00.0000000-08:00",
+        }
+    ]
 
 
 async def test_removal_with_and_without_telling(graph: Graph, webhook: Webhook) -> None:

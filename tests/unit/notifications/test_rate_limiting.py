@@ -26,7 +26,7 @@ class Webhook:
     ) -> IntakeResult:
         """Take in one delivery about *count* events."""
         state = await self._states.create(mailbox, "nonce")
-        about = (mailbox.tenant_id, state, SubscriptionId("s"))
+        about = ((mailbox.tenant_id,), state, SubscriptionId("s"))
         notices = [
             RawNotification(*about, event=ChangedEvent(EventId(f"e{number}"), "etag"))
             for number in range(first, first + count)
