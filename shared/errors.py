@@ -17,6 +17,8 @@ SchedulingError
 ├── CalendarError                 Graph or Entra did not do it
 │   ├── CalendarThrottled         Graph asked to wait
 │   ├── CalendarUnavailable       a later retry may succeed
+│   │   └── EventUnreadable       the answer about an event cannot be read
+│   │       └── ListingEndless    a listing does not end
 │   ├── CalendarRefused           a definite no, with Graph's code
 │   └── EventGone                 the event is not there any more
 ├── StoreUnavailable              Table Storage or a queue did not answer
@@ -169,6 +171,10 @@ class CalendarUnavailable(CalendarError):
 
 class EventUnreadable(CalendarUnavailable):
     """Graph's answer about an event cannot be read: its times, or a part that every event has."""
+
+
+class ListingEndless(EventUnreadable):
+    """A listing of Graph does not end: whether it has an item that was not seen is unknown."""
 
 
 class CalendarRefused(CalendarError):

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, tzinfo
 
 from shared.availability.model import MAX_WINDOW, SLOT_GRID, Schedule, Unknown
 from shared.availability.working_hours import zone_of
-from shared.errors import CalendarRefused, EventGone, EventUnreadable
+from shared.errors import CalendarRefused, EventGone, EventUnreadable, ListingEndless
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId, TenantId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import (
@@ -67,6 +67,8 @@ class FakeOutlook:
     """Events that the attendees know as cancelled, whatever became of the organizer's copy."""
     removed: set[Mailbox] = field(default_factory=set)
     """Attendees whose copies are cancelled because they were removed."""
+    lists_endlessly: bool = False
+    """Whether the listing of a series does not end, and no search."""
     refuses_others: bool = False
     """Refuse a provider that is not offered, instead of creating no online meeting."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -201,6 +203,7 @@ class FakeCalendar:
     ) -> list[Occurrence]:
         """Return the existing occurrences."""
         self.outlook.calls.append("instances")
+        self._check_listing()
         master = self._of(mailbox, master_id)
         return [
             UnreadableEvent(event.seen.event_id, event.seen.original_start)
@@ -257,6 +260,7 @@ class FakeCalendar:
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
         """Find the event by the app's tag."""
         self.outlook.calls.append("find")
+        self._check_listing()
         known = self._find(mailbox, session_id)
         return known.seen if known and not known.is_gone else None
 
@@ -297,6 +301,7 @@ class FakeCalendar:
     async def search(self, session: Session) -> CalendarEvent | None:
         """Find the event by its iCalUId."""
         self.outlook.calls.append("search")
+        self._check_listing()
         return next(
             (
                 event.seen
@@ -402,6 +407,10 @@ class FakeCalendar:
             ),
             None,
         )
+
+    def _check_listing(self) -> None:
+        if self.outlook.lists_endlessly:
+            raise ListingEndless("A listing does not end.", code="listing_endless")
 
     def _of(self, mailbox: Mailbox, event_id: EventId) -> FakeEvent:
         for event in self.outlook.events:

@@ -17,6 +17,7 @@ from local.graph.errors import (
 )
 from local.graph.faults import FaultRule, retry_after_header
 from local.graph.http import GraphReply, GraphRequest, segments_of
+from local.graph.listings import take_page_number, with_end
 from local.graph.request_log import LoggedRequest, kept_headers
 from local.graph.routes import Match, knows, match
 from local.world import MailboxKind, Person
@@ -45,7 +46,9 @@ class Service:
             found = self._match(call)
             operation = found.route.pattern
             pause = rule.delay_seconds if rule else 0
+            number = take_page_number(call)
             reply = await self._serve(call, found, pause)
+            reply = with_end(call, reply, number, self._site.switches.listings)
             _abort_connection(rule)
         except GraphError as error:
             reply = self._refuse(call, error)

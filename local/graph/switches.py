@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+ListingEnd = Literal["ends", "empty first", "repeats", "never", "leads back", "leads away"]
 TeamsLink = Literal["at once", "late", "never", "null", "swapped"]
 
 
@@ -108,6 +109,11 @@ class BehaviorFlags:
     retry_for_seconds: float = 4 * 3600.0
     endpoint_states: bool = True
     """Slow and throttled endpoints are delayed and dropped."""
+
+    # Listings
+    listings: ListingEnd = "ends"
+    """How every listing ends: as it should; after an empty page; the first page again and again
+    under new links; new empty pages for ever; a link to itself; a link to another host."""
 
     # Throttling
     concurrency: int = 4

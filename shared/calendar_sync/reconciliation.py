@@ -14,7 +14,7 @@ from shared.errors import (
     EventGone,
     StaleRow,
 )
-from shared.ids import Mailbox
+from shared.ids import Mailbox, SessionId
 from shared.jobs import (
     DueKind,
     DueStore,
@@ -89,6 +89,7 @@ async def reconcile_batch(
         await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
     for session in sessions:
         await _finish_interrupted(session, organization, ports)
+    await _list_again(sessions, organization, ports)
     await _postpone(late, wait_seconds, due=ports.due, clock=ports.clock)
     log_event("reconciliation.ran", count=len(readable), failed=len(failures), renewed=len(changed))
     if failures:
@@ -147,6 +148,20 @@ async def _finish_interrupted(
             organization,
             ports=ports,
         )
+
+
+async def _list_again(
+    sessions: Sequence[Session], organization: Organization, ports: SessionPorts
+) -> None:
+    """Have the series read of which a date's event is not known yet: it could not be listed."""
+    unlisted = [
+        s for s in sessions if s.series_id and not s.event_id and s.state is SessionState.SCHEDULED
+    ]
+    for organizer, series_id in dict.fromkeys((s.organizer, s.series_id) for s in unlisted):
+        key = SessionId(series_id or "")
+        await ports.jobs.put(Job(JobKind.FOLLOW_SERIES, organization.id, (organizer,), (key,)))
+    for session in unlisted:
+        await _schedule_next(session, organization, due=ports.due, clock=ports.clock)
 
 
 async def _postpone(

@@ -9,10 +9,10 @@ from typing import Final
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.identities import identify
 from shared.calendar_sync.merge import merge
-from shared.calendar_sync.unreadable import UNREADABLE, mark_unreadable
+from shared.calendar_sync.unreadable import UNREADABLE, mark_unreadable, report_unreadable
 from shared.clock import Clock
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, EventUnreadable, StaleRow
+from shared.errors import EventGone, EventUnreadable, ListingEndless, StaleRow
 from shared.ids import EventId, Mailbox
 from shared.jobs import DueItem
 from shared.logs import log_event
@@ -126,7 +126,11 @@ async def sync_series(
     """
     # The rows are always read before the events.
     known = await load_sessions(series, sessions=ports.sessions)
-    instances = await list_instances(series, calendar=ports.calendar)
+    try:
+        instances = await list_instances(series, calendar=ports.calendar)
+    except ListingEndless as endless:
+        await _sync_by_ids(known, endless, organization, cause, ports=ports)
+        return
     if not instances and await _is_series_suspected(known, ports=ports):
         return
     # Of a series that is gone, no date has to be known by its event's id.
@@ -154,6 +158,30 @@ async def sync_series(
         except StaleRow:
             fresh = await ports.sessions.get(session.organizer, session.id)
             await sync_session(fresh, organization, cause, ports=ports)
+
+    await gather_limited(map(one, known))
+
+
+async def _sync_by_ids(
+    known: Sequence[Session],
+    endless: ListingEndless,
+    organization: Organization,
+    cause: Cause,
+    *,
+    ports: SessionPorts,
+) -> None:
+    """Sync each of a series' sessions by its own event, if the dates cannot be listed.
+
+    A session whose event's id is not known yet is reported; reconciliation lists again.
+    """
+
+    async def one(session: Session) -> None:
+        if session.state is not SessionState.SCHEDULED or _is_over(session, clock=ports.clock):
+            return
+        if session.event_id is None:
+            await report_unreadable(session, endless, cause, ports=ports)
+        else:
+            await sync_session(session, organization, cause, ports=ports)
 
     await gather_limited(map(one, known))
 

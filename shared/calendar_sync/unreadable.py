@@ -32,14 +32,25 @@ async def mark_unreadable(
     """
     if session.state is SessionState.CANCELLED:
         return session  # whether it returns is looked at again anyway
+    session = await report_unreadable(session, error, cause, ports=ports)
     now = ports.clock.now()
-    if session.unreadable_since is None:
-        unreadable = replace(session, unreadable_since=now, changed_at=session.next_changed_at(now))
-        origin = Origin(cause, trouble=_trouble(error))
-        with suppress(StaleRow):  # another worker has just written the row
-            session = await reservations.save(ports.sessions, unreadable, origin)
     if session.span.end > now:
         await ports.due.put([due_item(session, now + _UNREADABLE_AGAIN)])
+    return session
+
+
+async def report_unreadable(
+    session: Session, error: Exception, cause: Cause, *, ports: SessionPorts
+) -> Session:
+    """Report once that a session cannot be read. The caller has it read again."""
+    if session.unreadable_since is not None:
+        return session
+    now = ports.clock.now()
+    unreadable = replace(session, unreadable_since=now, changed_at=session.next_changed_at(now))
+    with suppress(StaleRow):  # another worker has just written the row
+        return await reservations.save(
+            ports.sessions, unreadable, Origin(cause, trouble=_trouble(error))
+        )
     return session
 
 

@@ -126,7 +126,7 @@ def find_in_calendar_request(
 def list_instances_request(
     graph: GraphSession, master_id: EventId, window: TimeSpan
 ) -> RequestInformation:
-    """Return the request for the first 100 occurrences of a series in *window*.
+    """Return the request for the occurrences of a series in *window*, 100 a page.
 
     Source: https://learn.microsoft.com/graph/api/event-list-instances
     """
@@ -140,16 +140,8 @@ def list_instances_request(
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
 
 
-def next_instances_request(
-    graph: GraphSession, master_id: EventId, next_link: str
-) -> RequestInformation:
-    """Return the request for the page of occurrences at *next_link*."""
-    builder = InstancesRequestBuilder(graph.adapter, graph.path(event=master_id))
-    return builder.with_url(next_link).to_get_request_information()
-
-
 def calendar_view_request(graph: GraphSession, window: TimeSpan) -> RequestInformation:
-    """Return the request for the ids of the first 100 events and occurrences in *window*.
+    """Return the request for the ids of the events and occurrences in *window*, 100 a page.
 
     Source: https://learn.microsoft.com/graph/api/user-list-calendarview
     """

@@ -1,10 +1,10 @@
-"""Finds events without their id: by the app's property, by iCalUId, in a calendar view."""
+"""Finds events without their id: by the app's property, by iCalUId, in a calendar view.
 
-from collections.abc import Mapping
+Each search reads until it finds, or to the end. ListingEndless: there may be one or not.
+"""
+
 from datetime import timedelta
-from typing import Any, Final
-
-from kiota_abstractions.request_information import RequestInformation
+from typing import Final
 
 from shared.adapters.graph.client import GraphSession
 from shared.adapters.graph.event_parsing import parse_event
@@ -16,6 +16,7 @@ from shared.adapters.graph.event_requests import (
     list_calendars_request,
 )
 from shared.adapters.graph.event_serialization import PROPERTY_ID
+from shared.adapters.graph.listings import list_items
 from shared.errors import EventGone
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.calendar_events import CalendarEvent
@@ -31,11 +32,13 @@ async def find_tagged(graph: GraphSession, session_id: SessionId) -> CalendarEve
         f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
         f"and ep/value eq '{_quoted(session_id)}')"
     )
-    answer = await graph.call(find_events_request(graph, has_it, SELECT), repeatable=True)
-    found = [
-        parse_event(event, session_id=session_id) for event in answer.json().get("value") or ()
-    ]
-    return min(found, key=lambda event: event.is_cancelled, default=None)
+    cancelled = None
+    async for payload in list_items(graph, find_events_request(graph, has_it, SELECT)):
+        event = parse_event(payload, session_id=session_id)
+        if not event.is_cancelled:
+            return event
+        cancelled = cancelled or event
+    return cancelled
 
 
 async def find_by_uid(graph: GraphSession, ical_uid: ICalUid) -> CalendarEvent | None:
@@ -45,21 +48,21 @@ async def find_by_uid(graph: GraphSession, ical_uid: ICalUid) -> CalendarEvent |
     each other calendar is asked too. (To settle it: move an event to another calendar, list them.)
     """
     condition = f"iCalUId eq '{_quoted(ical_uid)}'"
-    found = await _events(graph, find_events_request(graph, condition, SELECT))
-    if not found:
-        calendars = await _events(graph, list_calendars_request(graph))
-        for each in calendars:
-            if not found and not each.get("isDefaultCalendar"):
-                request = find_in_calendar_request(graph, str(each["id"]), condition)
-                found = await _events(graph, request)
-    return next(map(parse_event, found), None)
+    async for event in list_items(graph, find_events_request(graph, condition, SELECT)):
+        return parse_event(event)
+    async for each in list_items(graph, list_calendars_request(graph)):
+        if not each.get("isDefaultCalendar"):
+            request = find_in_calendar_request(graph, str(each["id"]), condition)
+            async for event in list_items(graph, request):
+                return parse_event(event)
+    return None
 
 
 async def find_attendee_copy(graph: GraphSession, ical_uid: ICalUid | None) -> EventId:
     """Return the id of an attendee's copy. Raises EventGone: there is none, or not yet."""
     if ical_uid is not None:
         request = find_events_request(graph, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
-        for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
+        async for event in list_items(graph, request):
             return EventId(event["id"])
     raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
@@ -72,7 +75,7 @@ async def find_occurrence_copy(graph: GraphSession, session: Session) -> EventId
     Source: https://learn.microsoft.com/graph/api/user-list-events
     """
     request = calendar_view_request(graph, session.span)
-    for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
+    async for event in list_items(graph, request):
         if event.get("iCalUId") == session.ical_uid:
             return EventId(event["id"])
     raise EventGone("The invitation is not in this calendar.", code="no_copy")
@@ -84,14 +87,10 @@ async def is_copy_cancelled(graph: GraphSession, session: Session) -> bool | Non
     Source: https://learn.microsoft.com/graph/api/resources/event (isCancelled)
     """
     request = calendar_view_request(graph, session.span)
-    for event in (await graph.call(request, repeatable=True)).json().get("value") or ():
+    async for event in list_items(graph, request):
         if session.ical_uid is not None and event.get("iCalUId") == session.ical_uid:
             return event.get("isCancelled") is True
     return None
-
-
-async def _events(graph: GraphSession, request: RequestInformation) -> list[Mapping[str, Any]]:
-    return list((await graph.call(request, repeatable=True)).json().get("value") or ())
 
 
 def _quoted(text: str) -> str:

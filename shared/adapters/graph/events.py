@@ -19,7 +19,6 @@ from shared.adapters.graph.event_requests import (
     batched_read_request,
     cancel_request,
     list_instances_request,
-    next_instances_request,
     read_event_request,
     reschedule_request,
     respond_request,
@@ -37,6 +36,7 @@ from shared.adapters.graph.event_serialization import (
     to_graph_recurrence,
 )
 from shared.adapters.graph.known_people import KnownPeople
+from shared.adapters.graph.listings import list_items
 from shared.adapters.graph.people import GraphDirectory
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.adapters.graph.times import to_local_time
@@ -175,14 +175,7 @@ class GraphCalendar:
         """Return the occurrences of a series in *window*, by the app's own identity."""
         graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
         request = list_instances_request(graph, master_id, window)
-        events: list[Occurrence] = []
-        while True:
-            payload = (await graph.call(request, repeatable=True)).json()
-            events += [parse_instance(event) for event in payload.get("value") or ()]
-            next_link = payload.get("@odata.nextLink")
-            if not next_link:
-                return events
-            request = next_instances_request(graph, master_id, next_link)
+        return [parse_instance(event) async for event in list_items(graph, request)]
 
     async def reschedule_series(
         self,

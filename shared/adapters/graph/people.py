@@ -9,6 +9,7 @@ from msgraph.generated.users.item.user_item_request_builder import UserItemReque
 from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 
 from shared.adapters.graph.client import GraphClient, GraphSession
+from shared.adapters.graph.listings import list_items
 from shared.adapters.graph.responses import GraphCallFailed
 from shared.errors import CalendarRefused, ConsentMissing
 from shared.ids import Mailbox, ObjectId, TenantId
@@ -78,8 +79,7 @@ class GraphDirectory:
         )
         builder = UsersRequestBuilder(graph.adapter, graph.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        payload = (await graph.call(request, repeatable=True)).json()
-        return list(payload.get("value") or ())
+        return [user async for user in list_items(graph, request)]
 
     async def _get(self, graph: GraphSession) -> Person | None:
         wanted = UserItemRequestBuilder.UserItemRequestBuilderGetQueryParameters(select=SELECT)
