@@ -77,6 +77,13 @@ class BusyBody(Reply):
     status: Literal["tentative", "busy", "out_of_office"]
 
 
+class UnknownTimeBody(Reply):
+    """A part of the window of which a participant's calendar says nothing: it is not free."""
+
+    start: ResponseInstant
+    end: ResponseInstant
+
+
 class WorkingHoursBody(Reply):
     """A participant's working hours, in their own zone."""
 
@@ -105,6 +112,9 @@ class ParticipantAvailabilityBody(Reply):
     role: ParticipantRole
     status: Literal["known", "unknown"]
     busy: list[BusyBody]
+    unknown_times: list[UnknownTimeBody]
+    """What Exchange has no data for, while *status* is known. No slot lies there, unless
+    `include_unknown` offers it."""
     working_hours: WorkingHoursBody | None
     unknown: UnknownBody | None
 
@@ -183,6 +193,9 @@ def _participant_availability(
         status="unknown" if unknown else "known",
         busy=[
             BusyBody(start=b.span.start, end=b.span.end, status=b.status.value) for b in time.busy
+        ],
+        unknown_times=[
+            UnknownTimeBody(start=span.start, end=span.end) for span in time.unknown_spans
         ],
         working_hours=_working_hours(time.hours, at) if time.hours else None,
         unknown=UnknownBody(

@@ -107,11 +107,30 @@ def _schedule(
     answer: Json = {"scheduleId": address}
     if not _listed(address, backend.switches.schedule_without_view):
         view = availability_view(events, start, end, timedelta(minutes=minutes))
-        answer["availabilityView"] = view
+        answer["availabilityView"] = _odd_view(backend, address, view, start, minutes)
+    if _listed(address, backend.switches.schedule_first_item_only):
+        events = events[:1]
     if not _listed(address, backend.switches.schedule_without_items):
         # Whole items, also if they begin before or end after the window.
         answer["scheduleItems"] = [_item(event, call, mailbox, zone) for event in events]
     return answer | {"workingHours": working_hours_json(person)}
+
+
+def _odd_view(backend: GraphBackend, address: str, view: str, start: datetime, minutes: int) -> str:
+    """Return *view* with the oddities that switches give the one of *address*."""
+    switches = backend.switches
+    if _listed(address, switches.schedule_free_view):
+        view = "0" * len(view)
+    for name, (first, last) in switches.schedule_no_data.items():
+        if _listed(address, [name]):
+            view = "".join(
+                "5" if first <= (start + place * timedelta(minutes=minutes)).hour < last else digit
+                for place, digit in enumerate(view)
+            )
+    for name, more in switches.schedule_digits.items():
+        if _listed(address, [name]):
+            view = view + "0" * more if more > 0 else view[: len(view) + more]
+    return view
 
 
 def _error(backend: GraphBackend, person: Person | None, address: str) -> Json | None:

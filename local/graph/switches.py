@@ -52,6 +52,14 @@ class BehaviorFlags:
     schedule_without_items: list[str] = field(default_factory=list)
     """Addresses whose answer has a view but no items."""
     schedule_without_view: list[str] = field(default_factory=list)
+    schedule_no_data: dict[str, list[int]] = field(default_factory=dict)
+    """Address to two hours of the day (UTC), between which its view says 5, no data."""
+    schedule_digits: dict[str, int] = field(default_factory=dict)
+    """Address to the number of digits that its view has too many, or too few (negative)."""
+    schedule_first_item_only: list[str] = field(default_factory=list)
+    """Addresses whose answer leaves out the other items; the view has them."""
+    schedule_free_view: list[str] = field(default_factory=list)
+    """Addresses whose view is free throughout; the items are not."""
     schedule_errors: dict[str, str] = field(default_factory=dict)
     """Address to responseCode, answered for that mailbox inside the 200."""
     schedule_too_many_entries: bool = False

@@ -16,7 +16,7 @@ from shared.availability.person_masks import NO_HOLDS, HeldSpans
 from shared.availability.reasons import UnknownAvailability
 from shared.availability.slots import explain_unavailable, find_slots
 from shared.availability.snapshot import AvailabilitySnapshot
-from shared.availability.views import busy_spans
+from shared.availability.views import busy_spans, unknown_spans
 from shared.availability.working_hours import zone_of
 from shared.errors import Invalid
 from shared.organizations.model import OrganizationSettings
@@ -50,6 +50,8 @@ class ParticipantAvailability:
     participant: Participant
     busy: tuple[BusySpan, ...] = ()
     """Sorted by start, without overlaps; empty if unknown."""
+    unknown_spans: tuple[TimeSpan, ...] = ()
+    """The parts of the window of which the calendar says nothing; empty if all of it is unknown."""
     hours: WorkingHours | None = None
     """None: not known, so every hour counts as working time."""
     unknown: UnknownAvailability | None = None
@@ -195,6 +197,11 @@ def _participants(
                 BusySpan(part, busy.status)
                 for busy in busy_spans(schedule, snapshot.window)
                 if (part := busy.span.cut(window))
+            ),
+            unknown_spans=tuple(
+                part
+                for span in unknown_spans(schedule, snapshot.window)
+                if participant.address not in unknown and (part := span.cut(window))
             ),
             hours=schedule.hours,
             unknown=unknown.get(participant.address),

@@ -14,9 +14,9 @@ from shared.timespan import TimeSpan
 
 _Label = TypeVar("_Label")
 
-_FREE: Final = frozenset(b"04")
-_NOT_BUSY: Final = bytes(48 if c in _FREE else 49 for c in range(256))
-_NOT_BUSY_NOR_TENTATIVE: Final = bytes(48 if c in _FREE | {49} else 49 for c in range(256))
+_BUSY: Final = bytes(49 if c in b"123" else 48 for c in range(256))
+_BUSY_NOT_TENTATIVE: Final = bytes(49 if c in b"23" else 48 for c in range(256))
+_UNKNOWN: Final = bytes(48 if c in b"01234" else 49 for c in range(256))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ALIGNED: Final = "a window's ends are on multiples of 5 minutes"
 
@@ -67,14 +67,18 @@ def mask_touched(spans: Iterable[TimeSpan], window: TimeSpan) -> int:
 
 
 def busy_mask(view: str, *, tentative_is_busy: bool) -> int:
-    """Return the cells in which a getSchedule *view* is not free.
+    """Return the cells in which a getSchedule *view* says that somebody is not free.
 
-    ``0`` and ``4`` (working elsewhere) are free; an undocumented digit counts as busy.
+    ``0`` and ``4`` (working elsewhere) are free, ``1`` to ``3`` are not.
 
     Source: https://learn.microsoft.com/graph/api/resources/scheduleinformation
     """
-    table = _NOT_BUSY if tentative_is_busy else _NOT_BUSY_NOR_TENTATIVE
-    return int(view.encode("ascii", "replace").translate(table)[::-1], 2)
+    return _mask(view, _BUSY if tentative_is_busy else _BUSY_NOT_TENTATIVE)
+
+
+def unknown_mask(view: str) -> int:
+    """Return the cells of which a *view* says nothing known: no data, or an undocumented digit."""
+    return _mask(view, _UNKNOWN)
 
 
 def runs(mask: int, length: int) -> int:
@@ -114,6 +118,10 @@ def labelled_cells(
             labels = tuple(label for label, mask in rows if mask >> index & 1)
         last = index
         yield index, labels
+
+
+def _mask(view: str, table: bytes) -> int:
+    return int(view.encode("ascii", "replace").translate(table)[::-1], 2)
 
 
 def _union(ranges: Iterable[range]) -> int:

@@ -33,7 +33,7 @@ class UnknownReason(StrEnum):
     """Exchange cannot reach the server that holds the calendar."""
     TOO_MANY_ENTRIES = "too_many_entries"
     NO_ANSWER = "no_answer"
-    """The answer had neither a view nor items for this address."""
+    """The answer had neither a view nor items for this address, or no data for this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +89,17 @@ class HeldSpan(NamedTuple):
 class Schedule:
     """One participant's free/busy in the requested window.
 
-    Exactly one source counts: *unknown* if set, else *view*, else *items*.
+    *unknown* if set; else *view* and *items* together: of the two the one that is less free counts.
     """
 
     address: str
     """The requested address, lower case."""
     view: str | None = None
     """getSchedule's availabilityView: one digit per 5 minutes from the window's start; 1 tentative,
-    2 busy, 3 out of office, 0 and 4 free."""
+    2 busy, 3 out of office, 0 and 4 free. Any other character, and what is missing, is unknown.
+    None: *items* are all that is known, and the rest is free."""
     items: tuple[BusySpan, ...] = ()
-    """Busy time, may reach beyond the window's ends; used only if there is no view."""
+    """Busy time, may reach beyond the window's ends."""
     hours: WorkingHours | None = None
     """None: the mailbox has none, so every hour counts as working time."""
     unknown: Unknown | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from shared.availability.masks import busy_mask, cell_count, mask_touched, runs
+from shared.availability.masks import busy_mask, cell_count, mask_touched, runs, unknown_mask
 from shared.availability.model import SLOT_GRID, HeldSpan, Obstacle, Schedule, SlotRules
 from shared.availability.views import view_digits
 from shared.availability.working_hours import working_mask
@@ -38,18 +38,17 @@ class SlotShape:
         cells = cell_count(window)
         return cls(cells, rules.duration // SLOT_GRID, before, after, (1 << cells) - 1)
 
-    @property
-    def unread(self) -> int:
-        """Return the starts whose buffers reach beyond the window."""
-        read = self.cells - self.before - self.length - self.after + 1
-        return self.everything & ~(((1 << max(0, read)) - 1) << self.before)
+    def starts_in(self, mask: int) -> int:
+        """Return the starts whose slot lies in *mask* and in the window, with its buffers."""
+        return runs(mask & self.everything, self.before + self.length + self.after) << self.before
 
 
 class PersonMasks(NamedTuple):
     """One participant's time, in masks of cells."""
 
     address: str
-    is_known: bool
+    unknown: int
+    """The cells of which it is not known whether the participant is free; perhaps all."""
     busy: int
     held: int
     kept: int
@@ -58,17 +57,19 @@ class PersonMasks(NamedTuple):
 
     def bookable_starts(self, shape: SlotShape) -> int:
         """Return the starts without an obstacle for this participant."""
-        if not self.is_known:
-            return 0
-        free = shape.everything & ~(self.busy | self.kept)
-        quiet = runs(free, shape.before + shape.length + shape.after) << shape.before
-        return quiet & runs(self.working, shape.length)
+        free = ~(self.unknown | self.busy | self.kept)
+        return shape.starts_in(free) & runs(self.working & shape.everything, shape.length)
+
+    def known_starts(self, shape: SlotShape) -> int:
+        """Return the starts at which it is known whether this participant is free."""
+        return shape.starts_in(~self.unknown)
 
     def obstacles(self, shape: SlotShape) -> dict[Obstacle, int]:
         """Return for each obstacle the starts that it blocks for this participant."""
         everything, length = shape.everything, shape.length
         free = everything & ~(self.busy | self.kept)
-        quiet = everything & ~shape.unread
+        unread = everything & ~shape.starts_in(everything)
+        quiet = everything & ~unread
         if shape.before:
             quiet &= runs(free, shape.before) << shape.before
         if shape.after:
@@ -78,22 +79,22 @@ class PersonMasks(NamedTuple):
         return {
             Obstacle.BUSY: everything & ~runs(everything & ~self.busy, length),
             Obstacle.HELD: held,
-            Obstacle.BUFFER: everything & ~quiet & ~shape.unread,
-            Obstacle.WORKING_HOURS: everything & ~runs(self.working, length),
-            Obstacle.UNKNOWN: shape.unread if self.is_known else everything,
+            Obstacle.BUFFER: everything & ~quiet & ~unread,
+            Obstacle.WORKING_HOURS: everything & ~runs(self.working & everything, length),
+            Obstacle.UNKNOWN: everything & ~self.known_starts(shape),
         }
 
 
 def combine(people: Iterable[PersonMasks]) -> PersonMasks:
     """Return the common time of *people*: free and at work where all of them are."""
-    busy, held, kept, working, is_known = 0, 0, 0, -1, True
+    unknown, busy, held, kept, working = 0, 0, 0, 0, -1
     for person in people:
         busy |= person.busy
         held |= person.held
         kept |= person.kept
         working &= person.working
-        is_known &= person.is_known
-    return PersonMasks("", is_known, busy, held, kept, working)
+        unknown |= person.unknown
+    return PersonMasks("", unknown, busy, held, kept, working)
 
 
 def person_masks(
@@ -107,12 +108,12 @@ def person_masks(
     people: list[PersonMasks] = []
     for schedule in schedules:
         address, view = schedule.address, view_digits(schedule, window, shape.cells)
-        is_known, taken = view is not None, held.get(address, ())
-        is_working = is_known and schedule.hours
+        taken = held.get(address, ())
+        is_working = view is not None and schedule.hours
         people.append(
             PersonMasks(
                 address,
-                is_known,
+                shape.everything if view is None else unknown_mask(view),
                 busy_mask(view, tentative_is_busy=rules.tentative_is_busy) if view else 0,
                 mask_touched((one.span for one in taken), window),
                 mask_touched((_kept_free(one, rules) for one in taken), window),

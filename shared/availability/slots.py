@@ -11,7 +11,9 @@ Every condition is a mask of cells or of starts (`shared.availability.masks`): a
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from itertools import groupby
+from operator import or_
 
 from shared.availability.masks import (
     cells_of,
@@ -56,11 +58,14 @@ def find_slots(
     """
     offer = _offer(schedules, window, rules, within, quorum, held)
     found = offer.slots()
-    unknown = tuple(person.address for person in offer.people if not person.is_known)
-    duration, start = rules.duration, window.start
+    rows = [((True, address), mask) for address, mask in offer.confirmed(found)]
+    rows += [((False, address), mask) for address, mask in offer.unknown(found)]
     return [
-        Slot(TimeSpan.lasting(start + index * SLOT_GRID, duration), confirmed, unknown)
-        for index, confirmed in labelled_cells(found, offer.confirmed(found))
+        Slot(TimeSpan.lasting(window.start + index * SLOT_GRID, rules.duration), confirmed, unknown)
+        for labels, cells in groupby(labelled_cells(found, rows), key=lambda one: one[1])
+        for confirmed in [tuple(address for is_free, address in labels if is_free)]
+        for unknown in [tuple(address for is_free, address in labels if not is_free)]
+        for index, _ in cells
     ]
 
 
@@ -157,24 +162,24 @@ class _Offer:
         """Return the starts that are offered."""
         timely = self.candidates & ~self.too_soon & ~self.too_far
         common = combine(self._required_people())
-        return timely & common.bookable_starts(self.shape) & self._quorum_mask()
+        allowed = self._enough_is_known() & self._quorum_mask()
+        return timely & common.bookable_starts(self.shape) & allowed
 
     def confirmed(self, slots: int) -> list[tuple[str, int]]:
-        """Return the participants with a known schedule, each with the *slots* that suit them."""
-        always = self._required_people()
-        return [
-            (person.address, slots if person in always else person.bookable_starts(self.shape))
-            for person in self.people
-            if person.is_known
-        ]
+        """Return the participants, each with those of *slots* that are known to suit them."""
+        return [(p.address, slots & p.bookable_starts(self.shape)) for p in self.people]
+
+    def unknown(self, slots: int) -> list[tuple[str, int]]:
+        """Return the participants, each with those of *slots* at which they are unknown."""
+        return [(p.address, slots & ~p.known_starts(self.shape)) for p in self.people]
 
     def unavailable_masks(self) -> list[int]:
         """Return for each of *people* the starts at which their obstacles are reported."""
         always = {person.address: person for person in self._required_people()}
-        everything = self.shape.everything
+        everything, enough = self.shape.everything, self._enough_is_known()
         too_few = everything & ~self._quorum_mask()
         missed = [
-            everything & ~always[person.address].bookable_starts(self.shape)
+            everything & ~(always[person.address].bookable_starts(self.shape) & enough)
             if person.address in always
             else 0
             for person in self.people
@@ -187,12 +192,19 @@ class _Offer:
     def _required_people(self) -> list[PersonMasks]:
         """Return the participants who must be free at every slot.
 
-        With *include_unknown* the unknown ones are taken as known: only held time blocks theirs.
+        With *include_unknown* their unknown time counts as free: only what is known blocks it.
         """
         required = [p for p in self.people if p.address in self.quorum.required]
-        if self.quorum.include_unknown and any(p.is_known for p in required):
-            return [person._replace(is_known=True) for person in required]
+        if self.quorum.include_unknown:
+            return [person._replace(unknown=0) for person in required]
         return required
+
+    def _enough_is_known(self) -> int:
+        """Return the starts at which a required participant is known, if others need not be."""
+        if not self.quorum.include_unknown:
+            return self.shape.everything
+        required = (p for p in self.people if p.address in self.quorum.required)
+        return reduce(or_, (person.known_starts(self.shape) for person in required))
 
     def _quorum_mask(self) -> int:
         """Return the starts at which at least `quorum.at_least` participants are free."""

@@ -11,12 +11,21 @@ from shared.availability.masks import cell_count, overlapping_cells, span_of_cel
 from shared.availability.model import BusySpan, BusyStatus, Schedule, Unknown, UnknownReason
 from shared.timespan import TimeSpan
 
-_DIGITS: Final = {BusyStatus.TENTATIVE: b"1", BusyStatus.BUSY: b"2", BusyStatus.OUT_OF_OFFICE: b"3"}
-"""From the weakest status to the strongest."""
+UNKNOWN: Final = "5"
+"""The digit of Exchange's own list for no data; here it stands for every unknown cell."""
+_KNOWN: Final = bytes(c if c in b"01234" else ord(UNKNOWN) for c in range(256))
+_OVER: Final = {
+    BusyStatus.TENTATIVE: bytes.maketrans(b"04", b"11"),
+    BusyStatus.BUSY: bytes.maketrans(b"0145", b"2222"),
+    BusyStatus.OUT_OF_OFFICE: bytes.maketrans(b"01245", b"33333"),
+}
+"""What an item makes of a cell: the stronger one stays. Unknown is stronger than tentative, which
+may count as free."""
 _STATUSES: Final = {"1": BusyStatus.TENTATIVE, "3": BusyStatus.OUT_OF_OFFICE}
 _OURS: Final = str.maketrans("12", "00")
 """Frees busy and tentative cells: a session shows as tentative until the attendee accepts."""
-_BUSY_RUNS: Final = re.compile("1+|3+|[^0134]+")
+_BUSY_RUNS: Final = re.compile("1+|2+|3+")
+_UNKNOWN_RUNS: Final = re.compile(f"{UNKNOWN}+")
 
 
 def busy_spans(schedule: Schedule, window: TimeSpan) -> list[BusySpan]:
@@ -33,12 +42,25 @@ def busy_spans(schedule: Schedule, window: TimeSpan) -> list[BusySpan]:
     ]
 
 
-def why_unknown(schedule: Schedule, window: TimeSpan) -> Unknown | None:
-    """Return why *schedule* is unknown in *window*; None if it is known.
+def unknown_spans(schedule: Schedule, window: TimeSpan) -> list[TimeSpan]:
+    """Return the parts of *window* in which a known *schedule* says nothing, by start."""
+    view = view_digits(schedule, window, cell_count(window))
+    runs = _UNKNOWN_RUNS.finditer(view or "")
+    return [span_of_cells(run.start(), run.end(), window) for run in runs]
 
-    A view that is shorter than the window counts as unknown: the missing part may be anywhere.
-    """
-    return _why_unknown(schedule, cell_count(window))
+
+def why_unknown(schedule: Schedule, window: TimeSpan) -> Unknown | None:
+    """Return why *schedule* is unknown in all of *window*; None if a part of it is known."""
+    view = view_digits(schedule, window, cell_count(window))
+    if view is not None and view.count(UNKNOWN) == len(view):
+        return Unknown(UnknownReason.NO_ANSWER)
+    return schedule.unknown
+
+
+def whole_view(view: str, cells: int) -> str:
+    """Return *view* with exactly *cells* digits, of which every one that is not known is 5."""
+    known = view[:cells].encode("ascii", "replace").translate(_KNOWN).decode()
+    return known.ljust(cells, UNKNOWN)
 
 
 def without_own_session(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
@@ -56,12 +78,15 @@ def without_own_session(schedule: Schedule, span: TimeSpan, window: TimeSpan) ->
 
 
 def joined(earlier: Schedule, first: TimeSpan, later: Schedule, rest: TimeSpan) -> Schedule:
-    """Return one participant's schedule of two windows in a row; unknown if one of them is."""
+    """Return one participant's schedule of two windows in a row; unknown if one of them is.
+
+    A window that is known in part is so in the result.
+    """
     views = [
         view_digits(schedule, window, cell_count(window))
         for schedule, window in ((earlier, first), (later, rest))
     ]
-    unknown = why_unknown(earlier, first) or why_unknown(later, rest)
+    unknown = earlier.unknown or later.unknown
     return Schedule(
         earlier.address,
         view=None if unknown else "".join(filter(None, views)),
@@ -71,24 +96,18 @@ def joined(earlier: Schedule, first: TimeSpan, later: Schedule, rest: TimeSpan) 
 
 
 def view_digits(schedule: Schedule, window: TimeSpan, cells: int) -> str | None:
-    """Return the view, one digit for each of *window*'s *cells*; None if *schedule* is unknown.
+    """Return a digit from 0 to 5 for each of *window*'s *cells*; None if *schedule* is unknown.
 
-    Without a view it is built from the items: a cell has the strongest status that touches it.
+    A cell has the strongest status that touches it, of the view and of the items.
     """
-    if _why_unknown(schedule, cells):
+    if schedule.unknown is not None:
         return None
-    if schedule.view is not None:
-        return schedule.view[:cells]
-    digits = bytearray(b"0") * cells
-    for status, digit in _DIGITS.items():
-        for item in schedule.items:
-            if item.status is status:
-                touched = overlapping_cells(item.span, window)
-                digits[touched.start : touched.stop] = digit * len(touched)
+    view = "0" * cells if schedule.view is None else whole_view(schedule.view, cells)
+    if not schedule.items:
+        return view
+    digits = bytearray(view.encode())
+    for item in schedule.items:
+        touched = overlapping_cells(item.span, window)
+        part = slice(touched.start, touched.stop)
+        digits[part] = digits[part].translate(_OVER[item.status])
     return digits.decode()
-
-
-def _why_unknown(schedule: Schedule, cells: int) -> Unknown | None:
-    if schedule.unknown is None and schedule.view is not None and len(schedule.view) < cells:
-        return Unknown(UnknownReason.NO_ANSWER)
-    return schedule.unknown

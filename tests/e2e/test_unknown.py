@@ -86,6 +86,63 @@ async def test_unreadable_calendar_blocks_every_slot_with_a_reason(
         assert slot["confirmed_for"] == [of(offered, who)["address"]]
 
 
+@pytest.mark.parametrize(
+    ("switches", "not_offered"),
+    [
+        # No data from 12 to 13, while the view has an event that the items lack.
+        (
+            {
+                "schedule_no_data": {"ada@contoso.example": [12, 13]},
+                "schedule_first_item_only": ["ada@contoso.example"],
+            },
+            [(10, 11), (12, 13), (14, 15)],
+        ),
+        ({"schedule_first_item_only": ["ada@contoso.example"]}, [(10, 11), (14, 15)]),
+        ({"schedule_free_view": ["ada@contoso.example"]}, [(10, 11), (14, 15)]),
+        ({"schedule_digits": {"ada@contoso.example": 12}}, [(10, 11), (14, 15)]),
+        # The last digits are missing: the evening of the last day is unknown.
+        ({"schedule_digits": {"ada@contoso.example": -12 * 8}}, [(10, 11), (14, 15), (112, 120)]),
+    ],
+    ids=str,
+)
+async def test_of_view_and_items_what_is_less_free_counts(
+    stage: AppUnderTest, switches: dict[str, Any], not_offered: list[tuple[int, int]]
+) -> None:
+    monday = next_monday()
+    for hour in (10, 14):
+        start = monday + timedelta(hours=hour)
+        stage.cloud.graph.outlook.busy("ada", start, start + timedelta(hours=1))
+    free = {slot["start"] for slot in (await asked(stage, "ada-ben", "ben"))["slots"]}
+    assert free
+    set_switches(stage, **switches)
+    found = await asked(stage, "ada-ben", "ben", explain="true")
+    ada = of(found, "ada")
+    assert ada["status"] == "known"
+    taken = [
+        (monday + timedelta(hours=first), monday + timedelta(hours=last))
+        for first, last in not_offered
+    ]
+    offered = {slot["start"]: slot["end"] for slot in found["slots"]}
+    for start, end in offered.items():
+        for begins, ends in taken:
+            overlaps = datetime.fromisoformat(start) < ends and begins < datetime.fromisoformat(end)
+            assert not overlaps, start
+    lost = free - set(offered)
+    if "schedule_no_data" in switches:
+        assert len(ada["unknown_times"]) == 5
+        assert ada["unknown_times"][0]["start"] == f"{taken[1][0]:%Y-%m-%dT%H:%M:%SZ}"
+        refused = {one["start"]: one["obstacles"] for one in found["explanation"]}
+        assert lost
+        assert all("unknown" in {o["obstacle"] for o in refused[start]} for start in lost)
+        wider = await asked(stage, "ada-ben", "ben", include_unknown="true")
+        assert {slot["start"] for slot in wider["slots"]} >= free
+        unknown = {s["start"] for s in wider["slots"] if s["unknown_for"] == [ada["address"]]}
+        assert unknown >= lost
+    elif switches.get("schedule_digits", {}).get("ada@contoso.example", 0) > 0:
+        assert ada["unknown_times"] == []
+        assert not lost
+
+
 async def test_unknown_participant_is_booked_only_with_accept_unknown(stage: AppUnderTest) -> None:
     offered = await asked(stage, "ada-gil", "ada", include_unknown="true")
     body = {

@@ -11,7 +11,7 @@ import pytest
 
 from shared.adapters.graph import listings
 from shared.errors import CalendarRefused, CalendarUnavailable
-from shared.ids import SessionId
+from shared.ids import EventId, SessionId
 from shared.sessions.model import ResponseState
 from shared.wiring import Wiring
 from tests.contract.microsoft.conftest import Microsoft
@@ -82,7 +82,7 @@ async def _instances(microsoft: Microsoft, wired: Wiring) -> Any:
     await microsoft.graph.settle()
     window = next_week().widened(timedelta(days=1), timedelta(days=30))
     found = await wired.calendar.instances(
-        microsoft.mailbox("ada"), master.id(immutable=True), window
+        microsoft.mailbox("ada"), EventId(master.id(immutable=True)), window
     )
     assert len(found) == 3
     return found

@@ -74,19 +74,50 @@ async def test_one_call_asks_for_everybody(graph: Graph) -> None:
     }
 
 
-def test_the_view_is_taken_as_it_is_and_items_are_not_looked_at() -> None:
+def test_the_view_is_taken_as_it_is() -> None:
     schedule = one({"availabilityView": "012301234012", "scheduleItems": [{"broken": True}]})
     assert schedule.view == "012301234012"
     assert schedule.items == ()
 
 
-@pytest.mark.parametrize("view", [None, "", "0" * 11, "0" * 13, "00000x000000"])
-def test_without_a_whole_view_items_count(view: str | None) -> None:
+@pytest.mark.parametrize(
+    ("view", "taken"),
+    [
+        ("0" * 11, "0" * 11 + "5"),
+        ("0" * 13, "0" * 12),
+        ("2", "2" + "5" * 11),
+        ("00000x000000", "000005000000"),
+        ("22é55 7\ud8000000", "225555550000"),
+    ],
+)
+def test_an_unknown_digit_is_unknown_time_and_the_others_count(view: str, taken: str) -> None:
+    schedule = one({"availabilityView": view, "scheduleItems": [item("busy"), item("free")]})
+    assert schedule.view == taken
+    assert [i.status for i in schedule.items] == [BusyStatus.BUSY]
+
+
+@pytest.mark.parametrize("view", [None, "", 7, ["0"]])
+def test_without_a_view_items_count(view: object) -> None:
     schedule = one({"availabilityView": view, "scheduleItems": [item("busy"), item("free")]})
     assert schedule.view is None
     assert [(i.status, i.span.duration) for i in schedule.items] == [
         (BusyStatus.BUSY, timedelta(minutes=10))
     ]
+
+
+def test_an_item_that_takes_no_time_blocks_nothing() -> None:
+    schedule = one({"scheduleItems": [item("busy", "09:10", "09:10")]})
+    assert (schedule.items, schedule.unknown) == ((), None)
+
+
+@pytest.mark.parametrize(
+    "broken", [{}, None, "x", item("busy", "09:20", "09:10"), {"start": {}, "end": {}}], ids=str
+)
+def test_an_item_that_cannot_be_read_is_unknown_time(broken: Any) -> None:
+    items = [item("busy"), broken]
+    assert one({"scheduleItems": items}).unknown == Unknown(UnknownReason.NO_ANSWER)
+    seen = one({"scheduleItems": items, "availabilityView": "0" * 12})
+    assert (seen.unknown, len(seen.items)) == (None, 1)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from shared.availability.masks import round_out_to_grid
 from shared.availability.model import (
     SLOT_GRID,
     BusySpan,
@@ -25,10 +26,14 @@ STRENGTH = [BusyStatus.TENTATIVE, BusyStatus.BUSY, BusyStatus.OUT_OF_OFFICE]
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a plain list of what they do; *busy* None: unknown."""
+    """Somebody with a plain list of what they do; *busy* None: unknown.
+
+    *hidden*: what Exchange has no data for. It hides free and tentative time.
+    """
 
     address: str
     busy: Sequence[BusySpan] | None = ()
+    hidden: Sequence[TimeSpan] = ()
     held: Sequence[HeldSpan] = ()
     hours: WorkingHours | None = None
 
@@ -55,14 +60,29 @@ def is_on_step(zone: tzinfo, step: timedelta, instant: datetime) -> bool:
     return instant.astimezone(zone).minute % (step // MINUTE) == 0
 
 
-def view_of(busy: Sequence[BusySpan], window: TimeSpan) -> str:
+def view_of(
+    busy: Sequence[BusySpan],
+    window: TimeSpan,
+    hidden: Sequence[TimeSpan] = (),
+    no_data: str = "5",
+) -> str:
     """Draw what Exchange would: the strongest status that touches each cell."""
     digits = ""
     for start in instants(window, SLOT_GRID):
         cell = TimeSpan.lasting(start, SLOT_GRID)
         touching = [STRENGTH.index(b.status) + 1 for b in busy if b.span.overlaps(cell)]
-        digits += str(max(touching, default=0))
+        strongest = max(touching, default=0)
+        is_hidden = strongest < 2 and any(span.overlaps(cell) for span in hidden)
+        digits += no_data[len(digits) % len(no_data)] if is_hidden else str(strongest)
     return digits
+
+
+def unknown_cells(person: Person, window: TimeSpan) -> set[datetime]:
+    """Return the starts of the cells of which nothing is known."""
+    if person.busy is None:
+        return set(instants(window, SLOT_GRID))
+    view = view_of(person.busy, window, person.hidden)
+    return {at for at, digit in zip(instants(window, SLOT_GRID), view, strict=True) if digit == "5"}
 
 
 def sweep(
@@ -73,10 +93,13 @@ def sweep(
     quorum: Quorum,
 ) -> list[Slot]:
     """Return the slots: each start of the window tried by itself."""
-    known = [p for p in people if p.busy is not None and p.address in quorum.required]
+    hidden = {p.address: unknown_cells(p, window) for p in people}
+    taken = {p.address: taken_cells(p, window, rules) for p in people}
     working = {
         p.address: {
-            m for m in instants(window, MINUTE) if p.hours is None or is_working(p.hours, m)
+            m
+            for m in instants(window, MINUTE)
+            if p.hours is None or p.busy is None or is_working(p.hours, m)
         }
         for p in people
     }
@@ -89,35 +112,38 @@ def sweep(
             and rules.earliest_start <= start <= rules.latest_start
         ):
             continue
-        free = [p.address for p in people if is_free(p, span, rules, window, working[p.address])]
-        unknown = [p.address for p in people if p.busy is None]
+        wide = span.widened(rules.buffer_before, rules.buffer_after)
+        around = set(instants(round_out_to_grid(wide), SLOT_GRID))
+        unknown = [p.address for p in people if hidden[p.address] & around]
+        possible = [
+            p.address
+            for p in people
+            if window.covers(wide)
+            and not taken[p.address] & around
+            and not is_held(p, span, rules)
+            and working[p.address].issuperset(instants(span, MINUTE))
+        ]
+        free = [address for address in possible if address not in unknown]
         blocking = set(quorum.required) - set(free)
-        if quorum.include_unknown and known:
-            blocking -= {
-                p.address for p in people if p.busy is None and not is_held(p, span, rules)
-            }
+        if quorum.include_unknown and quorum.required - set(unknown):
+            blocking = set(quorum.required) - set(possible)
         if not blocking and len(free) >= (quorum.at_least or 0):
             slots.append(Slot(span, tuple(free), tuple(unknown)))
     return slots
 
 
-def is_free(
-    person: Person, span: TimeSpan, rules: SlotRules, window: TimeSpan, working: set[datetime]
-) -> bool:
-    """Tell whether *person* is known to be free around *span* and works all through it."""
-    wide = span.widened(rules.buffer_before, rules.buffer_after)
-    if person.busy is None or not window.covers(wide):
-        return False
-    counting = [
-        b.span
-        for b in person.busy
-        if rules.tentative_is_busy or b.status is not BusyStatus.TENTATIVE
-    ]
-    return (
-        not any(taken.overlaps(wide) for taken in counting)
-        and not is_held(person, span, rules)
-        and all(minute in working for minute in instants(span, MINUTE))
-    )
+def taken_cells(person: Person, window: TimeSpan, rules: SlotRules) -> set[datetime]:
+    """Return the starts of the cells in which *person* is known not to be free."""
+    busy, hidden = person.busy or (), unknown_cells(person, window)
+    taken = set()
+    for start in instants(window, SLOT_GRID):
+        cell = TimeSpan.lasting(start, SLOT_GRID)
+        statuses = {b.status for b in busy if b.span.overlaps(cell)}
+        if not rules.tentative_is_busy or start in hidden:
+            statuses.discard(BusyStatus.TENTATIVE)
+        if statuses:
+            taken.add(start)
+    return taken
 
 
 def is_held(person: Person, span: TimeSpan, rules: SlotRules) -> bool:
@@ -132,16 +158,23 @@ def is_held(person: Person, span: TimeSpan, rules: SlotRules) -> bool:
 
 
 def schedules_of(
-    people: Sequence[Person], window: TimeSpan, *, as_views: bool
+    people: Sequence[Person], window: TimeSpan, *, told_by: str
 ) -> tuple[list[Schedule], Mapping[str, list[HeldSpan]]]:
-    """Return what Exchange would answer, and what is held."""
+    """Return what Exchange would answer, and what is held.
+
+    *told_by*: `view` has everything; `items` too, unless something is hidden; `both`: each has a
+    part, and they contradict each other.
+    """
     schedules = []
     for person in people:
         schedule = Schedule(person.address, hours=person.hours)
         if person.busy is None:
             schedule = replace(schedule, unknown=Unknown(UnknownReason.NO_ACCESS, "no"))
-        elif as_views:
-            schedule = replace(schedule, view=view_of(person.busy, window))
+        elif told_by == "both":
+            view = view_of(person.busy[::2], window, person.hidden, "5x79")
+            schedule = replace(schedule, view=view, items=tuple(person.busy[1::2]))
+        elif told_by == "view" or person.hidden:
+            schedule = replace(schedule, view=view_of(person.busy, window, person.hidden))
         else:
             schedule = replace(schedule, items=tuple(person.busy))
         schedules.append(schedule)

@@ -29,7 +29,12 @@ from shared.availability.slots import (
     find_slots,
     nearest_to,
 )
-from shared.availability.views import busy_spans, why_unknown, without_own_session
+from shared.availability.views import (
+    busy_spans,
+    unknown_spans,
+    why_unknown,
+    without_own_session,
+)
 from shared.timespan import TimeSpan
 from tests.unit.availability.slot_oracle import Person, at, instants, schedules_of, sweep, view_of
 
@@ -65,6 +70,7 @@ def people(draw: st.DrawFn, day: datetime) -> list[Person]:
         Person(
             f"p{n}@contoso.com",
             busy=draw(st.one_of(*[st.lists(busy, max_size=4)] * 4, st.none())),
+            hidden=draw(st.one_of(st.just([]), st.lists(spans(day), max_size=2))),
             held=draw(st.lists(st.builds(HeldSpan, spans(day), BUFFERS), max_size=2)),
             hours=draw(st.one_of(st.none(), hours())),
         )
@@ -105,12 +111,12 @@ def questions(
 
 
 @settings(max_examples=150)
-@given(question=questions(), as_views=st.booleans())
+@given(question=questions(), told_by=st.sampled_from(["view", "items", "both"]))
 def test_slots_are_those_of_a_plain_sweep_and_all_else_is_explained(
-    question: tuple[list[Person], TimeSpan, SlotRules, TimeSpan, Quorum], as_views: bool
+    question: tuple[list[Person], TimeSpan, SlotRules, TimeSpan, Quorum], told_by: str
 ) -> None:
     known, window, rules, within, quorum = question
-    schedules, held = schedules_of(known, window, as_views=as_views)
+    schedules, held = schedules_of(known, window, told_by=told_by)
 
     slots = find_slots(schedules, window, rules, within=within, quorum=quorum, held=held)
     unavailable = explain_unavailable(
@@ -141,7 +147,7 @@ def test_offered_slots_can_be_taken_and_others_name_obstacles(
 ) -> None:
     known, window, rules, within, quorum = question
     quorum = Quorum(quorum.required)
-    schedules, held = schedules_of(known, window, as_views=True)
+    schedules, held = schedules_of(known, window, told_by="view")
     for slot in find_slots(schedules, window, rules, within=within, quorum=quorum, held=held):
         evaluation = evaluate_span(schedules, window, slot.span, rules, quorum=quorum, held=held)
         assert not evaluation.obstacles
@@ -228,8 +234,56 @@ def test_digits(digit: str, count: int) -> None:
 
 
 def test_a_digit_that_nobody_knows_is_not_free() -> None:
-    assert starts([Schedule("a", view="7" * 36)], some_rules()) == []
-    assert busy_spans(Schedule("a", view="7" * 36), MORNING) == [BusySpan(MORNING, BusyStatus.BUSY)]
+    schedule = Schedule("a", view="7" * 36)
+    assert starts([schedule], some_rules()) == []
+    assert busy_spans(schedule, MORNING) == []
+    assert why_unknown(schedule, MORNING) == Unknown(UnknownReason.NO_ANSWER)
+
+
+@pytest.mark.parametrize("digit", ["5", "9", "x", "é", " "])
+def test_beside_a_digit_that_nobody_knows_the_others_count(digit: str) -> None:
+    schedule = Schedule("a", view="2" * 6 + digit * 3 + "0" * 27)
+    assert starts([schedule], some_rules(step=timedelta(minutes=15)))[0] == "09:45"
+    assert busy_spans(schedule, MORNING) == [
+        BusySpan(TimeSpan.lasting(NINE, HOUR / 2), BusyStatus.BUSY)
+    ]
+    assert unknown_spans(schedule, MORNING) == [TimeSpan.lasting(NINE + HOUR / 2, HOUR / 4)]
+    assert why_unknown(schedule, MORNING) is None
+    (first, *_) = explain_unavailable([schedule], MORNING, some_rules())
+    assert first.obstacles == ((Obstacle.BUSY, ("a",)), (Obstacle.UNKNOWN, ("a",)))
+
+
+def test_unknown_time_is_offered_only_where_another_one_is_known() -> None:
+    schedules = [
+        Schedule("a", view="5" * 18 + "0" * 18),
+        Schedule("b", view="0" * 9 + "5" * 9 + "0" * 18),
+    ]
+    everybody = Quorum(frozenset("ab"), include_unknown=True)
+    rules = some_rules(duration=HOUR / 2)
+    slots = find_slots(schedules, MORNING, rules, quorum=everybody)
+    assert [(f"{s.span.start:%H:%M}", s.confirmed_for, s.unknown_for) for s in slots] == [
+        ("09:00", ("b",), ("a",)),
+        ("10:30", ("a", "b"), ()),
+        ("11:00", ("a", "b"), ()),
+        ("11:30", ("a", "b"), ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("view", "items"),
+    [
+        ("0" * 36, [(MORNING, BusyStatus.BUSY)]),
+        ("2" * 36, []),
+        ("5" * 36, [(MORNING, BusyStatus.BUSY)]),
+        ("5" * 36, [(MORNING, BusyStatus.TENTATIVE)]),
+        ("1" * 36, [(MORNING, BusyStatus.BUSY)]),
+    ],
+)
+def test_where_view_and_items_contradict_the_safe_one_counts(
+    view: str, items: list[tuple[TimeSpan, BusyStatus]]
+) -> None:
+    schedule = Schedule("a", view=view, items=tuple(BusySpan(*item) for item in items))
+    assert starts([schedule], some_rules(tentative_is_busy=False)) == []
 
 
 def test_tentative_can_count_as_free() -> None:
@@ -260,10 +314,16 @@ def test_when_everybody_is_unknown_nothing_is_offered() -> None:
     assert first.obstacles == ((Obstacle.UNKNOWN, ("a", "b")),)
 
 
-def test_a_view_too_short_is_unknown() -> None:
+def test_what_a_short_view_lacks_is_unknown() -> None:
     short = Schedule("a", view="0" * 35)
-    assert why_unknown(short, MORNING) == Unknown(UnknownReason.NO_ANSWER)
-    assert starts([short], some_rules()) == []
+    assert why_unknown(short, MORNING) is None
+    assert unknown_spans(short, MORNING) == [
+        TimeSpan(MORNING.end - timedelta(minutes=5), MORNING.end)
+    ]
+    assert starts([short], some_rules()) == ["09:00", "09:30", "10:00", "10:30"]
+    assert starts([Schedule("a", view="0" * 40)], some_rules()) == starts(
+        [Schedule("a", view="0" * 36)], some_rules()
+    )
     assert busy_spans(short, MORNING) == []
 
 
