@@ -23,7 +23,7 @@ class MailboxKind(StrEnum):
 
 @dataclass(slots=True)
 class WorkingHours:
-    """The working hours of mailboxSettings. Times are wall-clock ``HH:MM``."""
+    """The working hours of mailboxSettings. Times are wall-clock ``HH:MM`` or ``HH:MM:SS``."""
 
     days: tuple[str, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday")
     start: str = "08:00"
@@ -60,6 +60,8 @@ class Person:
     """Zone of the mailbox: a Windows name, as nearly always, or an IANA one."""
     custom_zone: CustomZone | None = None
     """If set, working hours have this instead of *zone*."""
+    hours_zone: str | None = None
+    """If set, working hours name this zone instead of *zone*, also one that nobody knows."""
     hours: WorkingHours = field(default_factory=WorkingHours)
     kind: MailboxKind = MailboxKind.ONLINE
     teams: bool = True

@@ -93,6 +93,9 @@ class WorkingHoursBody(Reply):
     time_zone: str
     utc_offset_minutes: int
     """At the start of the window."""
+    zone_assumed: bool
+    """The mailbox names a zone that is not known (*time_zone*). The hours are taken in the zone of
+    most other participants, else in that of the query: *utc_offset_minutes* is that zone's."""
 
 
 class UnknownBody(Reply):
@@ -197,7 +200,7 @@ def _participant_availability(
         unknown_times=[
             UnknownTimeBody(start=span.start, end=span.end) for span in time.unknown_spans
         ],
-        working_hours=_working_hours(time.hours, at) if time.hours else None,
+        working_hours=_working_hours(time, time.hours, at) if time.hours else None,
         unknown=UnknownBody(
             reason=unknown.reason,
             detail=unknown.detail,
@@ -209,7 +212,9 @@ def _participant_availability(
     )
 
 
-def _working_hours(hours: WorkingHours, at: datetime) -> WorkingHoursBody:
+def _working_hours(
+    time: ParticipantAvailability, hours: WorkingHours, at: datetime
+) -> WorkingHoursBody:
     offset = at.astimezone(hours.zone).utcoffset() or timedelta()
     return WorkingHoursBody(
         days=[_DAYS[day] for day in sorted(hours.days)],
@@ -217,6 +222,7 @@ def _working_hours(hours: WorkingHours, at: datetime) -> WorkingHoursBody:
         end=hours.end.isoformat(timespec="minutes"),
         time_zone=hours.zone_name,
         utc_offset_minutes=offset // timedelta(minutes=1),
+        zone_assumed=time.is_zone_assumed,
     )
 
 

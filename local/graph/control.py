@@ -5,7 +5,7 @@ Thin: everything here is a method elsewhere, which tests in the same process cal
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import date, datetime, timedelta
 from typing import Any, get_args
 
@@ -17,7 +17,7 @@ from local.graph.notifications import LifecycleEvent
 from local.graph.outlook import NoSuchEvent, NotYetDelivered
 from local.graph.simulator import GraphSimulator
 from local.graph.times import instant_text, parse_instant, zone_named
-from local.world import MailboxKind, Person
+from local.world import MailboxKind, Person, WorkingHours
 
 _RuleFields = {f.name for f in fields(FaultRule)} - {"id", "hits", "checked_count"}
 
@@ -139,6 +139,11 @@ class _Control:
             elif name == "zone" and isinstance(value, str):
                 zone_named(value)
                 person.zone = value
+            elif name == "hours" and isinstance(value, dict):
+                hours = asdict(person.hours) | value
+                person.hours = WorkingHours(tuple(hours.pop("days")), **hours)
+            elif name == "hours_zone" and isinstance(value, str | None):
+                person.hours_zone = value
             elif name in {"teams", "assigned", "in_scope"} and isinstance(value, bool):
                 setattr(person, name, value)
             else:
@@ -277,6 +282,8 @@ def _person_json(person: Person) -> Json:
         "address": person.address,
         "kind": person.kind.value,
         "zone": person.zone,
+        "hours": asdict(person.hours),
+        "hours_zone": person.hours_zone,
         "teams": person.teams,
         "assigned": person.assigned,
         "in_scope": person.in_scope,

@@ -9,10 +9,16 @@ def working_hours_json(person: Person) -> Json:
     hours = person.hours
     return {
         "daysOfWeek": list(hours.days),
-        "startTime": f"{hours.start}:00.0000000",
-        "endTime": f"{hours.end}:00.0000000",
-        "timeZone": _custom(person.custom_zone) if person.custom_zone else {"name": person.zone},
+        "startTime": _full(hours.start),
+        "endTime": _full(hours.end),
+        "timeZone": _zone(person),
     }
+
+
+def _zone(person: Person) -> Json:
+    if person.hours_zone is not None:
+        return {"name": person.hours_zone}
+    return _custom(person.custom_zone) if person.custom_zone else {"name": person.zone}
 
 
 def _custom(zone: CustomZone) -> Json:
@@ -28,11 +34,15 @@ def _custom(zone: CustomZone) -> Json:
 
 def _change(change: tuple[int, int, str, str]) -> Json:
     month, occurrence, weekday, time = change
-    full = {5: f"{time}:00.0000000", 8: f"{time}.0000000"}.get(len(time), time)
     return {
-        "time": full,
+        "time": _full(time),
         "dayOccurrence": occurrence,
         "dayOfWeek": weekday,
         "month": month,
         "year": 0,
     }
+
+
+def _full(time: str) -> str:
+    """Write ``HH:MM`` or ``HH:MM:SS`` with seconds and seven digits."""
+    return {5: f"{time}:00.0000000", 8: f"{time}.0000000"}.get(len(time), time)

@@ -1,6 +1,6 @@
 """Finds when a pairing can meet, in a snapshot of its participants' schedules. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from shared.availability.model import (
@@ -17,7 +17,7 @@ from shared.availability.reasons import UnknownAvailability
 from shared.availability.slots import explain_unavailable, find_slots
 from shared.availability.snapshot import AvailabilitySnapshot
 from shared.availability.views import busy_spans, unknown_spans
-from shared.availability.working_hours import zone_of
+from shared.availability.working_hours import assumed_zone, zone_of
 from shared.errors import Invalid
 from shared.organizations.model import OrganizationSettings
 from shared.pairings.model import Pairing, Participant
@@ -53,7 +53,9 @@ class ParticipantAvailability:
     unknown_spans: tuple[TimeSpan, ...] = ()
     """The parts of the window of which the calendar says nothing; empty if all of it is unknown."""
     hours: WorkingHours | None = None
-    """None: not known, so every hour counts as working time."""
+    """None: not known, so every hour counts as working time. Its zone is never None here."""
+    is_zone_assumed: bool = False
+    """The zone of *hours* is not the mailbox's, which names one that is not known."""
     unknown: UnknownAvailability | None = None
 
 
@@ -104,7 +106,9 @@ def find_availability(
     unavailable = (
         _unavailable_starts(snapshot, request, rules, quorum, held) if request.explain else None
     )
-    return Availability(window, rules, tuple(slots), _participants(snapshot, window), unavailable)
+    return Availability(
+        window, rules, tuple(slots), _participants(snapshot, window, rules), unavailable
+    )
 
 
 def rules_for(
@@ -187,8 +191,9 @@ def _unavailable_starts(
 
 
 def _participants(
-    snapshot: AvailabilitySnapshot, window: TimeSpan
+    snapshot: AvailabilitySnapshot, window: TimeSpan, rules: SlotRules
 ) -> tuple[ParticipantAvailability, ...]:
+    assumed = assumed_zone(snapshot.schedules, rules.zone)
     unknown = {person.address: person for person in snapshot.unknown_people()}
     return tuple(
         ParticipantAvailability(
@@ -203,10 +208,12 @@ def _participants(
                 for span in unknown_spans(schedule, snapshot.window)
                 if participant.address not in unknown and (part := span.cut(window))
             ),
-            hours=schedule.hours,
+            hours=hours and replace(hours, zone=hours.zone or assumed),
+            is_zone_assumed=hours is not None and hours.zone is None,
             unknown=unknown.get(participant.address),
         )
         for participant, schedule in zip(
             snapshot.pairing.participants, snapshot.schedules, strict=True
         )
+        for hours in [schedule.hours]
     )

@@ -56,13 +56,15 @@ class BusySpan:
 class WorkingHours:
     """A participant's working hours in their own zone: *start* to *end* on *days* (Monday is 0).
 
-    An *end* before *start* is a night shift into the next day.
+    An *end* before *start* is a night shift into the next day. An *end* in the last minute of a day
+    is the end of the day: nobody can enter 24:00.
     """
 
     days: frozenset[int]
     start: time
     end: time
-    zone: tzinfo
+    zone: tzinfo | None
+    """None: the mailbox names a zone that is not known. The hours count all the same."""
     zone_name: str
     """The zone's name in the mailbox, for people to read."""
 
@@ -101,7 +103,7 @@ class Schedule:
     items: tuple[BusySpan, ...] = ()
     """Busy time, may reach beyond the window's ends."""
     hours: WorkingHours | None = None
-    """None: the mailbox has none, so every hour counts as working time."""
+    """None: the mailbox tells none, so every hour counts as working time."""
     unknown: Unknown | None = None
 
 

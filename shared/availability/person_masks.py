@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from shared.availability.masks import busy_mask, cell_count, mask_touched, runs, unknown_mask
 from shared.availability.model import SLOT_GRID, HeldSpan, Obstacle, Schedule, SlotRules
 from shared.availability.views import view_digits
-from shared.availability.working_hours import working_mask
+from shared.availability.working_hours import assumed_zone, working_mask
 from shared.timespan import TimeSpan
 
 HeldSpans = Mapping[str, Sequence[HeldSpan]]
@@ -106,10 +106,11 @@ def person_masks(
 ) -> list[PersonMasks]:
     """Return the masks of each of *schedules*, in their order, with what sessions hold."""
     people: list[PersonMasks] = []
+    assumed = assumed_zone(schedules, rules.zone)
     for schedule in schedules:
         address, view = schedule.address, view_digits(schedule, window, shape.cells)
         taken = held.get(address, ())
-        is_working = view is not None and schedule.hours
+        hours = schedule.hours if view is not None else None
         people.append(
             PersonMasks(
                 address,
@@ -117,7 +118,7 @@ def person_masks(
                 busy_mask(view, tentative_is_busy=rules.tentative_is_busy) if view else 0,
                 mask_touched((one.span for one in taken), window),
                 mask_touched((_kept_free(one, rules) for one in taken), window),
-                working_mask(schedule.hours, window) if is_working else shape.everything,
+                working_mask(hours, hours.zone or assumed, window) if hours else shape.everything,
             )
         )
     return people

@@ -3,7 +3,8 @@
 Masks are whole numbers with one bit per cell of `SLOT_GRID`, the lowest at the window's start.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -11,10 +12,11 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from shared.availability.masks import cells_of, mask_inside, span_of_cells
-from shared.availability.model import SLOT_GRID, WorkingHours
+from shared.availability.model import SLOT_GRID, Schedule, WorkingHours
 from shared.timespan import TimeSpan, merge
 
 _DAY: Final = timedelta(days=1)
+_LAST_MINUTE: Final = time(23, 59)
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NOT_OF_PEOPLE: Final = ("right/", "posix/", "localtime", "posixrules", "Factory")
 """Files in some zoneinfo directories that are no zone of a place: `right/` counts leap seconds,
@@ -154,20 +156,32 @@ class CustomZone(tzinfo):
         return begin <= utc < end if begin < end else not end <= utc < begin
 
 
+def assumed_zone(schedules: Iterable[Schedule], zone: tzinfo) -> tzinfo:
+    """Return the zone for working hours whose own zone is not known.
+
+    It is the one that most of the other *schedules* have, else *zone*, the caller's. Working hours
+    only limit what is offered, so a wrong guess forbids no booking; without one, nights and
+    week-ends would be offered.
+    """
+    known = Counter(s.hours.zone for s in schedules if s.hours and s.hours.zone)
+    return known.most_common(1)[0][0] if known else zone
+
+
 @lru_cache(maxsize=1024)
-def working_mask(hours: WorkingHours, window: TimeSpan) -> int:
-    """Return the cells of *window* that lie wholly in *hours*.
+def working_mask(hours: WorkingHours, zone: tzinfo, window: TimeSpan) -> int:
+    """Return the cells of *window* that lie wholly in *hours*, which are in *zone*.
 
     Local time counts: an hour that the clocks skip is no working time, an hour that they repeat
     counts twice. Hours that end at their start last 24 hours.
     """
     spans: list[TimeSpan] = []
-    for regime, offset in _regimes(hours.zone, window):
+    ends = hours.end if hours.end < _LAST_MINUTE else time()
+    for regime, offset in _regimes(zone, window):
         # The night shift of the day before may reach into this part.
         day = (regime.start + offset).date() - _DAY
         while (start := datetime.combine(day, hours.start, UTC) - offset) < regime.end:
             if day.weekday() in hours.days:
-                end = datetime.combine(day, hours.end, UTC) - offset
+                end = datetime.combine(day, ends, UTC) - offset
                 shift = TimeSpan(start, end if start < end else end + _DAY).cut(regime)
                 spans += [shift] if shift else []
             day += _DAY

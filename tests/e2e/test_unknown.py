@@ -2,10 +2,12 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from local.graph.switches import BehaviorFlags
+from local.world import WorkingHours
 from tests.e2e.conftest import AppUnderTest
 from tests.today import today
 
@@ -199,3 +201,52 @@ async def test_busy_times_come_without_subjects(stage: AppUnderTest) -> None:
         "end",
         "status",
     }
+
+
+def local(text: str) -> datetime:
+    """Return the local time in Berlin, where ada and ben work."""
+    return datetime.fromisoformat(text).astimezone(ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_assumed"),
+    [
+        ("W. Europe Standard Time", False),
+        ("w. europe standard time", False),
+        ("Customized Time Zone", True),
+        ("tzone://Microsoft/Custom", True),
+        ("Middle-earth Standard Time", True),
+    ],
+)
+async def test_hours_in_a_zone_that_nobody_knows_still_limit_what_is_offered(
+    stage: AppUnderTest, name: str, is_assumed: bool
+) -> None:
+    for who in ("ada", "ben"):
+        stage.cloud.world.person(who).hours = WorkingHours()
+    before = await asked(stage, "ada-ben", "ben")
+    stage.cloud.world.person("ada").hours_zone = name
+    found = await asked(stage, "ada-ben", "ben")
+    assert found["slots"]
+    assert [s["start"] for s in found["slots"]] == [s["start"] for s in before["slots"]]
+    hours = of(found, "ada")["working_hours"]
+    assert (hours["time_zone"], hours["zone_assumed"]) == (name, is_assumed)
+    assert hours["utc_offset_minutes"] == of(found, "ben")["working_hours"]["utc_offset_minutes"]
+    # If nobody's zone is known, the caller's is taken, as the query names it.
+    stage.cloud.world.person("ben").hours_zone = "Customized Time Zone"
+    stage.cloud.world.person("ada").hours_zone = "Customized Time Zone"
+    found = await asked(stage, "ada-ben", "ben", time_zone="Europe/Berlin")
+    assert found["slots"]
+    for slot in found["slots"]:
+        assert 8 <= local(slot["start"]).hour < 17
+        assert local(slot["start"]).weekday() < 5
+
+
+@pytest.mark.parametrize("end", ["23:59", "23:59:59"])
+async def test_working_hours_until_the_end_of_a_day_have_its_last_minutes(
+    stage: AppUnderTest, end: str
+) -> None:
+    for who in ("ada", "ben"):
+        stage.cloud.world.person(who).hours = WorkingHours(WorkingHours().days, "00:00", end)
+    found = await asked(stage, "ada-ben", "ben")
+    ends = {f"{local(slot['end']):%H:%M}" for slot in found["slots"]}
+    assert {"00:00", "00:30"} <= ends  # up to midnight, and across it

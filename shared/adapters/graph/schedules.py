@@ -3,10 +3,8 @@
 Source: https://learn.microsoft.com/graph/api/calendar-getschedule
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import time, timedelta
-from functools import lru_cache
+from datetime import timedelta
 from typing import Any, Final
 
 from msgraph.generated.users.item.calendar.get_schedule.get_schedule_post_request_body import (
@@ -19,6 +17,7 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_request_bui
 from shared.adapters.graph.client import GraphClient, GraphSession
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.adapters.graph.times import read_time, to_date_time_zone
+from shared.adapters.graph.working_hours import read_hours
 from shared.availability.model import (
     SLOT_GRID,
     BusySpan,
@@ -26,10 +25,8 @@ from shared.availability.model import (
     Schedule,
     Unknown,
     UnknownReason,
-    WorkingHours,
 )
 from shared.availability.views import whole_view
-from shared.availability.working_hours import custom_zone, zone_of
 from shared.errors import CalendarUnavailable
 from shared.organizations.model import ActingUser
 from shared.timespan import TimeSpan
@@ -58,15 +55,6 @@ _BUSY: Final[Mapping[str, BusyStatus | None]] = {
     "tentative": BusyStatus.TENTATIVE,
     "busy": BusyStatus.BUSY,
     "oof": BusyStatus.OUT_OF_OFFICE,
-}
-_DAYS: Final = {
-    "monday": 0,
-    "tuesday": 1,
-    "wednesday": 2,
-    "thursday": 3,
-    "friday": 4,
-    "saturday": 5,
-    "sunday": 6,
 }
 
 
@@ -176,7 +164,7 @@ def _schedule(address: str, payload: Mapping[str, Any] | None, digits: int) -> S
         return Schedule(address, unknown=Unknown(UnknownReason.NO_ANSWER))
     if error := payload.get("error"):
         return Schedule(address, unknown=_unknown(error))
-    hours = _hours(payload.get("workingHours"))
+    hours = read_hours(payload.get("workingHours"))
     items, are_read = _items(payload.get("scheduleItems"))
     view = payload.get("availabilityView")
     if isinstance(view, str) and view:
@@ -207,40 +195,3 @@ def _items(payload: object) -> tuple[tuple[BusySpan, ...], bool]:
         except (CalendarUnavailable, KeyError, TypeError, ValueError, AttributeError):
             are_read = False
     return tuple(found), are_read
-
-
-def _hours(payload: Mapping[str, Any] | None) -> WorkingHours | None:
-    """Return the working hours; None if the mailbox has none, or has them in an unknown zone."""
-    if not payload or not payload.get("timeZone"):
-        return None
-    zone: Mapping[str, Any] = payload["timeZone"]
-    # Cached: colleagues mostly have the same hours, and building a time zone is expensive.
-    return _cached_hours(
-        tuple(payload.get("daysOfWeek") or ()),
-        str(payload.get("startTime")),
-        str(payload.get("endTime")),
-        str(zone.get("name")),
-        json.dumps(zone) if "bias" in zone else "",
-    )
-
-
-@lru_cache(maxsize=1024)
-def _cached_hours(
-    days: tuple[str, ...], start: str, end: str, zone_name: str, custom: str
-) -> WorkingHours | None:
-    try:
-        zone = custom_zone(json.loads(custom)) if custom else zone_of(zone_name)
-        return WorkingHours(
-            days=frozenset(_DAYS[day.lower()] for day in days),
-            start=_time_of_day(start),
-            end=_time_of_day(end),
-            zone=zone,
-            zone_name=zone_name,
-        )
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _time_of_day(text: str) -> time:
-    """Parse an Edm.TimeOfDay such as ``08:00:00.0000000``."""
-    return time.fromisoformat(text.partition(".")[0])

@@ -278,6 +278,7 @@ async def test_free_and_busy(microsoft: Microsoft, wired: Wiring) -> None:
     assert ada.hours is not None
     assert ada.hours.zone_name == microsoft.person("ada").zone
     assert dana.hours is not None
+    assert dana.hours.zone is not None
     assert dana.hours.zone.utcoffset(datetime(2026, 1, 15)) == timedelta(hours=-5)  # noqa: DTZ001 - a wall clock
     assert lena.unknown is not None
     assert lena.unknown.reason is UnknownReason.NOT_FOUND

@@ -125,6 +125,37 @@ async def test_view_or_items_may_be_missing(graph: Graph) -> None:
     assert "scheduleItems" not in value[1]
 
 
+async def test_view_and_items_can_be_odd(graph: Graph) -> None:
+    outlook, switches = graph.simulator.outlook, graph.simulator.switches
+    outlook.busy("bob", at(10), at(11))
+    outlook.busy("bob", at(14), at(15))
+    view = (await one(graph, ask(BOB)))["availabilityView"]
+    switches.set("schedule_no_data", {BOB: [12, 13]})
+    switches.set("schedule_first_item_only", [BOB])
+    odd = await one(graph, ask(BOB))
+    assert [a for a, b in zip(odd["availabilityView"], view, strict=True) if a != b] == ["5"]
+    assert len(odd["scheduleItems"]) == 1
+    switches.set("schedule_free_view", [BOB])
+    switches.set("schedule_digits", {BOB: 2})
+    assert (await one(graph, ask(BOB)))["availabilityView"] == "000050000" + "00"
+    switches.set("schedule_digits", {BOB: -7})
+    assert (await one(graph, ask(BOB)))["availabilityView"] == "00"
+
+
+async def test_working_hours_are_as_the_mailbox_has_them(graph: Graph) -> None:
+    hours = {"start": "00:00", "end": "23:59:59", "days": ["sunday"]}
+    change = {"hours": hours, "hours_zone": "Customized Time Zone"}
+    shown = await graph.control("PATCH", "/people/bob", change)
+    assert (shown["hours"], shown["hours_zone"]) == (hours, "Customized Time Zone")
+    assert (await one(graph, ask(BOB)))["workingHours"] == {
+        "daysOfWeek": ["sunday"],
+        "startTime": "00:00:00.0000000",
+        "endTime": "23:59:59.0000000",
+        "timeZone": {"name": "Customized Time Zone"},
+    }
+    await graph.control("PATCH", "/people/bob", {"hours": {"lunch": "12:00"}}, expect=400)
+
+
 async def test_a_custom_zone_has_the_sign_of_the_live_service(graph: Graph) -> None:
     graph.world.person("bob").custom_zone = CustomZone(
         480, -60, (11, 1, "sunday", "02:00"), (3, 2, "sunday", "02:00")

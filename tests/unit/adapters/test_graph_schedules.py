@@ -40,6 +40,16 @@ def one(payload: dict[str, Any], window: TimeSpan = HOUR) -> Schedule:
     return schedule
 
 
+def some_hours(**changes: Any) -> dict[str, Any]:
+    return {
+        "daysOfWeek": ["monday"],
+        "startTime": "08:00:00.0000000",
+        "endTime": "17:00:00.0000000",
+        "timeZone": {"name": "W. Europe Standard Time"},
+        **changes,
+    }
+
+
 def item(status: str, start: str = "09:10", end: str = "09:20") -> dict[str, Any]:
     return {
         "status": status,
@@ -186,16 +196,78 @@ def test_working_hours_in_a_windows_zone() -> None:
         None,
         {},
         {"daysOfWeek": [], "startTime": "x", "endTime": "y", "timeZone": {"name": "UTC"}},
-        {
-            "daysOfWeek": ["monday"],
-            "startTime": "08:00:00",
-            "endTime": "09:00:00",
-            "timeZone": {"name": "Middle-earth Standard Time"},
-        },
+        "x",
+        some_hours(daysOfWeek=None),
+        some_hours(daysOfWeek=[]),
+        some_hours(daysOfWeek=["none"]),
+        some_hours(daysOfWeek="monday"),
+        some_hours(startTime=None),
+        some_hours(endTime="25:00:00"),
+        some_hours(endTime="08:00:00.0000000"),
     ],
+    ids=str,
 )
-def test_hours_that_cannot_be_read_are_no_hours(payload: Any) -> None:
+def test_hours_that_tell_nothing_are_no_hours(payload: Any) -> None:
     assert one({"availabilityView": "0" * 12, "workingHours": payload}).hours is None
+
+
+@pytest.mark.parametrize(
+    ("days", "numbers"),
+    [
+        (["weekday"], {0, 1, 2, 3, 4}),
+        (["Weekdays", "Saturday"], {0, 1, 2, 3, 4, 5}),
+        (["weekendDay"], {5, 6}),
+        (["WeekEndDays", "monday"], {0, 5, 6}),
+        (["day"], {0, 1, 2, 3, 4, 5, 6}),
+        (["AllDays"], {0, 1, 2, 3, 4, 5, 6}),
+        (["monday", "someday"], {0}),
+        (["someday"], {0, 1, 2, 3, 4}),
+    ],
+    ids=str,
+)
+def test_days_by_all_their_names(days: list[str], numbers: set[int]) -> None:
+    hours = one({"workingHours": some_hours(daysOfWeek=days)}).hours
+    assert hours is not None
+    assert hours.days == numbers
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset"),
+    [
+        ({"name": "w. europe standard TIME"}, 60),
+        ({"name": "EUROPE/BERLIN"}, 60),
+        ({"name": "tzone://Microsoft/Utc"}, 0),
+        ({"name": "Kamchatka Standard Time"}, 720),
+        ({"name": "Mid-Atlantic Standard Time"}, -120),
+        ({"name": "Russia TZ 2 Standard Time"}, 180),
+        ({"name": "Customized Time Zone", "bias": -60}, 60),
+        ({"name": "tzone://Microsoft/Custom", "bias": 480, "standardOffset": {"month": 99}}, -480),
+        ({"name": "UTC", "bias": "x"}, 0),
+        ("Tokyo Standard Time", 540),
+    ],
+    ids=str,
+)
+def test_zones_by_all_their_names(zone: Any, offset: int) -> None:
+    hours = one({"workingHours": some_hours(timeZone=zone)}).hours
+    assert hours is not None
+    assert hours.zone is not None
+    assert hours.zone.utcoffset(datetime(2026, 1, 15)) == timedelta(minutes=offset)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        *({"name": name} for name in ("Middle-earth Standard Time", "Customized Time Zone", "")),
+        {"name": "tzone://Microsoft/Custom"},
+        {"name": "Customized Time Zone", "bias": None},
+        *({}, None, 7, {"name": None}, {"name": "\ud800"}, {"name": "x" * 5000}),
+    ],
+    ids=lambda zone: repr(zone)[:40],
+)
+def test_hours_in_a_zone_that_nobody_knows_are_hours(zone: Any) -> None:
+    hours = one({"workingHours": some_hours(timeZone=zone)}).hours
+    assert hours is not None
+    assert (hours.start, hours.end, hours.zone) == (time(8), time(17), None)
 
 
 def test_the_documented_answer() -> None:
@@ -208,7 +280,7 @@ def test_the_documented_answer() -> None:
     # Both mailboxes have the same zone: one by its name, the other by its rules.
     for month in (1, 7):
         moment = datetime(2019, month, 15, 12, tzinfo=UTC)
-        local = [h.zone.utcoffset(moment.replace(tzinfo=None)) for h in (adele.hours, megan.hours)]
+        local = [moment.astimezone(h.zone).utcoffset() for h in (adele.hours, megan.hours)]
         assert local[0] == local[1]
 
 

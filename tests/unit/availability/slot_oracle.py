@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from shared.availability.masks import round_out_to_grid
 from shared.availability.model import (
@@ -44,15 +44,20 @@ def instants(span: TimeSpan, apart: timedelta) -> list[datetime]:
     return [span.start + n * apart for n in range(count)]
 
 
-def is_working(hours: WorkingHours, instant: datetime) -> bool:
+def is_working(hours: WorkingHours, instant: datetime, assumed: tzinfo = UTC) -> bool:
     """Tell whether the clock on the wall shows a working time at *instant*."""
-    wall = instant.astimezone(hours.zone)
+    wall = instant.astimezone(hours.zone or assumed)
     day, yesterday, now = wall.weekday(), (wall.weekday() - 1) % 7, wall.time()
-    if hours.start < hours.end:
-        return day in hours.days and hours.start <= now < hours.end
-    return (day in hours.days and now >= hours.start) or (
-        yesterday in hours.days and now < hours.end
-    )
+    end = time(0) if hours.end >= time(23, 59) else hours.end
+    if hours.start < end:
+        return day in hours.days and hours.start <= now < end
+    return (day in hours.days and now >= hours.start) or (yesterday in hours.days and now < end)
+
+
+def zone_to_assume(people: Sequence[Person], rules: SlotRules) -> tzinfo:
+    """Return the most frequent known zone of *people*, of equals the first; else the rules'."""
+    known = [p.hours.zone for p in people if p.hours and p.hours.zone]
+    return max(known, key=known.count, default=rules.zone)
 
 
 def is_on_step(zone: tzinfo, step: timedelta, instant: datetime) -> bool:
@@ -93,13 +98,14 @@ def sweep(
     quorum: Quorum,
 ) -> list[Slot]:
     """Return the slots: each start of the window tried by itself."""
+    assumed = zone_to_assume(people, rules)
     hidden = {p.address: unknown_cells(p, window) for p in people}
     taken = {p.address: taken_cells(p, window, rules) for p in people}
     working = {
         p.address: {
             m
             for m in instants(window, MINUTE)
-            if p.hours is None or p.busy is None or is_working(p.hours, m)
+            if p.hours is None or p.busy is None or is_working(p.hours, m, assumed)
         }
         for p in people
     }

@@ -54,7 +54,7 @@ def spans(draw: st.DrawFn, day: datetime, minutes: int = 1) -> TimeSpan:
 
 @st.composite
 def hours(draw: st.DrawFn) -> WorkingHours:
-    zone = draw(st.sampled_from(ZONES))
+    zone = draw(st.one_of(st.sampled_from(ZONES), st.none()))
     times = st.builds(time, st.integers(0, 23), st.sampled_from([0, 1, 15, 30, 59]))
     days = draw(st.frozensets(st.integers(0, 6), min_size=3))
     return WorkingHours(days, draw(times), draw(times), zone, str(zone))

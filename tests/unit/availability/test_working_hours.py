@@ -56,7 +56,7 @@ def some_hours(zone: Any, start: str = "09:00", end: str = "17:00") -> WorkingHo
 
 def worked(hours: WorkingHours, window: TimeSpan) -> list[str]:
     """Return what is worked in *window*, as UTC times of day."""
-    cells = list(indices(working_mask(hours, window)))
+    cells = list(indices(working_mask(hours, hours.zone or UTC, window)))
     begins = [c for c in cells if c - 1 not in cells]
     ends = [c + 1 for c in cells if c + 1 not in cells]
     return [
@@ -280,7 +280,7 @@ def test_hours_on_any_day_anywhere(
 ) -> None:
     hours = WorkingHours(days, *times, ZoneInfo(zone), zone)
     window = TimeSpan.lasting(datetime.combine(day, time(1, 5), UTC), timedelta(hours=70))
-    cells = set(indices(working_mask(hours, window)))
+    cells = set(indices(working_mask(hours, hours.zone or UTC, window)))
     assert cells == {n for n, i in enumerate(instants(window, SLOT_GRID)) if is_working(hours, i)}
 
 
@@ -312,7 +312,7 @@ def test_hours_and_steps_agree_with_the_wall_at_every_change_of_clocks() -> None
         moments = instants(window, SLOT_GRID)
         for start, end in (OFFICE, NIGHT):
             hours = WorkingHours(frozenset({5, 6, 0}), start, end, zone, name)
-            cells = set(indices(working_mask(hours, window)))
+            cells = set(indices(working_mask(hours, hours.zone or UTC, window)))
             assert cells == {n for n, i in enumerate(moments) if is_working(hours, i)}, name
         hourly = set(indices(step_mask(zone, HOUR, window)))
         assert hourly == {n for n, i in enumerate(moments) if is_on_step(zone, HOUR, i)}, name
