@@ -58,14 +58,14 @@ def find_slots(
     """
     offer = _offer(schedules, window, rules, within, quorum, held)
     found = offer.slots()
-    rows = [((True, address), mask) for address, mask in offer.confirmed(found)]
-    rows += [((False, address), mask) for address, mask in offer.unknown(found)]
+    duration, start = rules.duration, window.start
     return [
-        Slot(TimeSpan.lasting(window.start + index * SLOT_GRID, rules.duration), confirmed, unknown)
-        for labels, cells in groupby(labelled_cells(found, rows), key=lambda one: one[1])
-        for confirmed in [tuple(address for is_free, address in labels if is_free)]
-        for unknown in [tuple(address for is_free, address in labels if not is_free)]
-        for index, _ in cells
+        Slot(TimeSpan.lasting(start + index * SLOT_GRID, duration), confirmed, unknown)
+        for (index, confirmed), (_, unknown) in zip(
+            labelled_cells(found, offer.confirmed()),
+            labelled_cells(found, offer.unknown()),
+            strict=True,
+        )
     ]
 
 
@@ -165,13 +165,14 @@ class _Offer:
         allowed = self._enough_is_known() & self._quorum_mask()
         return timely & common.bookable_starts(self.shape) & allowed
 
-    def confirmed(self, slots: int) -> list[tuple[str, int]]:
-        """Return the participants, each with those of *slots* that are known to suit them."""
-        return [(p.address, slots & p.bookable_starts(self.shape)) for p in self.people]
+    def confirmed(self) -> list[tuple[str, int]]:
+        """Return the participants, each with the starts that are known to suit them."""
+        return [(person.address, person.bookable_starts(self.shape)) for person in self.people]
 
-    def unknown(self, slots: int) -> list[tuple[str, int]]:
-        """Return the participants, each with those of *slots* at which they are unknown."""
-        return [(p.address, slots & ~p.known_starts(self.shape)) for p in self.people]
+    def unknown(self) -> list[tuple[str, int]]:
+        """Return the participants, each with the starts at which they are unknown."""
+        everything = self.shape.everything
+        return [(p.address, everything & ~p.known_starts(self.shape)) for p in self.people]
 
     def unavailable_masks(self) -> list[int]:
         """Return for each of *people* the starts at which their obstacles are reported."""
