@@ -1,6 +1,6 @@
 """Looks up the users of a tenant, and probes whether Graph reaches their mailboxes."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from kiota_abstractions.base_request_configuration import RequestConfiguration
@@ -45,16 +45,20 @@ class GraphDirectory:
         quoted = address.replace("'", "''")
         graph = self._client.app(tenant_id)
         either = f"mail eq '{quoted}' or userPrincipalName eq '{quoted}'"
-        users = await self._list(graph, either)
-        # One person's mail address may be another's user principal name, which comes first.
-        users.sort(key=lambda user: _lower(user, "userPrincipalName") != address.lower())
-        if not users:
-            try:
-                aliases = f"proxyAddresses/any(p:p eq 'smtp:{quoted}')"
-                users = await self._list(graph, aliases)
-            except (ConsentMissing, CalendarRefused):
-                return None
-        return _person(users[0]) if users else None
+        by_mail: Person | None = None
+        async for user in self._list(graph, either):
+            # One person's mail address may be another's user principal name, which comes first.
+            if user.user_name == address.lower():
+                return user
+            by_mail = by_mail or user
+        if by_mail:
+            return by_mail
+        try:
+            async for user in self._list(graph, f"proxyAddresses/any(p:p eq 'smtp:{quoted}')"):
+                return user
+        except (ConsentMissing, CalendarRefused):
+            pass  # the app may not read aliases in this tenant
+        return None
 
     async def probe_mailbox(self, mailbox: Mailbox) -> None:
         """Read the id of the mailbox's calendar, and nothing else, with an app-only token.
@@ -73,13 +77,14 @@ class GraphDirectory:
         await self._probe(self._client.acting(acting))
 
     @staticmethod
-    async def _list(graph: GraphSession, condition: str) -> list[Mapping[str, Any]]:
+    async def _list(graph: GraphSession, condition: str) -> AsyncIterator[Person]:
         wanted = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(
             filter=condition, select=SELECT
         )
         builder = UsersRequestBuilder(graph.adapter, graph.path())
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        return [user async for user in list_items(graph, request)]
+        async for user in list_items(graph, request):
+            yield _person(user)
 
     async def _get(self, graph: GraphSession) -> Person | None:
         wanted = UserItemRequestBuilder.UserItemRequestBuilderGetQueryParameters(select=SELECT)
