@@ -7,7 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 
 @dataclass(frozen=True, slots=True, order=True)
 class TimeSpan:
-    """``[start, end)``, both aware and in UTC, never empty."""
+    """``[start, end)``, both aware and in UTC.
+
+    A span may be empty, as an event of zero minutes is: it shares no instant with any other span.
+    """
 
     start: datetime
     end: datetime
@@ -15,8 +18,8 @@ class TimeSpan:
     def __post_init__(self) -> None:
         if self.start.tzinfo is not UTC or self.end.tzinfo is not UTC:
             raise ValueError("a TimeSpan is made of UTC datetimes")
-        if self.start >= self.end:
-            raise ValueError("a TimeSpan ends after it starts")
+        if self.start > self.end:
+            raise ValueError("a TimeSpan does not end before it starts")
 
     @classmethod
     def lasting(cls, start: datetime, duration: timedelta) -> "TimeSpan":
@@ -28,9 +31,14 @@ class TimeSpan:
         """Return the length of the span."""
         return self.end - self.start
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether the span has no length."""
+        return self.start == self.end
+
     def overlaps(self, other: "TimeSpan") -> bool:
         """Return whether the spans share an instant; spans that only touch do not."""
-        return self.start < other.end and other.start < self.end
+        return max(self.start, other.start) < min(self.end, other.end)
 
     def covers(self, other: "TimeSpan") -> bool:
         """Return whether *other* lies wholly inside this span."""
@@ -46,16 +54,18 @@ class TimeSpan:
         return TimeSpan(self.start - before, self.end + after)
 
     def days(self) -> list[date]:
-        """Return the UTC dates that the span touches, in order."""
+        """Return the UTC dates that the span touches, in order; none of an empty span."""
+        if self.is_empty:
+            return []
         last = (self.end - timedelta(microseconds=1)).date()
         count = (last - self.start.date()).days + 1
         return [self.start.date() + timedelta(days=n) for n in range(count)]
 
 
 def merge(spans: Iterable[TimeSpan]) -> list[TimeSpan]:
-    """Return the union of *spans*, sorted; no two of its spans overlap or touch."""
+    """Return the union of *spans*, sorted; none is empty, and no two of them overlap or touch."""
     merged: list[TimeSpan] = []
-    for span in sorted(spans):
+    for span in sorted(span for span in spans if not span.is_empty):
         if merged and span.start <= merged[-1].end:
             if span.end > merged[-1].end:
                 merged[-1] = TimeSpan(merged[-1].start, span.end)

@@ -210,7 +210,7 @@ class FakeCalendar:
             if event.ends_before_it_starts
             else event.seen
             for event in self.outlook.events
-            if event.master is master and not event.is_gone and event.seen.span.overlaps(window)
+            if event.master is master and not event.is_gone and window.covers(event.seen.span)
         ]
 
     async def reschedule_series(

@@ -10,6 +10,7 @@ from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.model import (
     Attendee,
     MeetingProvider,
+    OddTime,
     OnlineMeetingReason,
     OnlineMeetingState,
     ResponseState,
@@ -44,7 +45,8 @@ class AttendeeBody(Reply):
     response: ResponseState
     responded_at: ResponseInstant | None
     proposed: SpanBody | None
-    """The time that the attendee proposes instead."""
+    """The time that the attendee proposes instead. One of no length, or of any other length that a
+    session cannot have, is shown and cannot be accepted."""
     forwarded: bool
     """Added in Outlook, by forwarding for example: no participant of the pairing."""
     invited: bool = True
@@ -97,6 +99,9 @@ class SessionBody(Reply):
     state: SessionState
     start: ResponseInstant
     end: ResponseInstant
+    odd_time: OddTime | None
+    """`zero_minutes`: in Outlook the session was given no length, so it holds no time. Moving it
+    with `duration_minutes` gives it a length again."""
     time_zone: str
     organizer_id: str
     is_organizer: bool
@@ -110,8 +115,8 @@ class SessionBody(Reply):
     moving_to: SpanBody | None
     """The times of a move that has begun: whether Outlook has made it is not known yet."""
     unreadable_since: ResponseInstant | None
-    """The time since when the app cannot read the event: the organizer's mailbox no longer exists
-    or denies access."""
+    """The time since when the app cannot read the event, or a part of it: the organizer's mailbox
+    no longer exists or denies access, or Outlook's answer is not understood."""
     series_id: str | None
     occurrence: int | None
     created_at: ResponseInstant
@@ -128,6 +133,7 @@ class SessionBody(Reply):
             state=session.state,
             start=session.span.start,
             end=session.span.end,
+            odd_time=session.odd_time,
             time_zone=session.time_zone,
             organizer_id=session.organizer.object_id,
             is_organizer=session.organizer.object_id == me,

@@ -3,15 +3,17 @@
 import itertools
 import random
 import re
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from email.utils import format_datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from local.graph.errors import GraphError
 
-Behaviour = Literal["status", "reset", "lost", "delay"]
-"""Answer an error; break the connection before or after the effect; only delay."""
+Behaviour = Literal["status", "reset", "lost", "delay", "spoil"]
+"""Answer an error; break the connection before or after the effect; only delay; answer with parts
+missing or replaced."""
 
 _CODES: Final = {
     401: ("InvalidAuthenticationToken", "Lifetime validation failed, the token is expired."),
@@ -48,6 +50,11 @@ class FaultRule:
     """Sent along with a status: a claims challenge, for example."""
     delay_seconds: float = 0.0
     """Real seconds to wait before anything else."""
+    parts: dict[str, Any] = field(default_factory=dict)
+    """What ``spoil`` writes in place of parts of the answer, by their paths: ``value.0.start`` or
+    ``value.*.scheduleId``."""
+    without: list[str] = field(default_factory=list)
+    """The paths of the parts that ``spoil`` leaves out."""
     after: int = 0
     """Let so many matching requests pass first."""
     id: int = field(default_factory=lambda: next(_numbers))
@@ -60,7 +67,7 @@ class FaultRule:
             re.compile(self.method), re.compile(self.path)
         except re.error as broken:
             raise ValueError(f"not a regular expression: {broken}") from None
-        if self.behaviour not in {"status", "reset", "lost", "delay"}:
+        if self.behaviour not in get_args(Behaviour):
             raise ValueError(f"no such behaviour: {self.behaviour}")
 
     def matches(self, method: str, path: str) -> bool:
@@ -75,6 +82,19 @@ class FaultRule:
         code, message = _CODES.get(self.status, ("UnknownError", ""))
         headers = retry_after_header(self.retry_after, now, self.retry_after_seconds)
         return GraphError(self.status, self.code or code, message, headers=headers | self.headers)
+
+    def spoiled(self, body: Any) -> Any:  # noqa: ANN401 - any JSON
+        """Return a copy of an answer's *body* with the rule's parts; *body* if it spoils none."""
+        if self.behaviour != "spoil":
+            return body
+        copied = deepcopy(body)
+        for path, value in self.parts.items():
+            for holder, name in _places(copied, path.split(".")):
+                holder[name] = value
+        for path in self.without:
+            for holder, name in _places(copied, path.split(".")):
+                del holder[name]
+        return copied
 
     def as_json(self) -> dict[str, Any]:
         """Return the rule with its counts so far."""
@@ -113,6 +133,17 @@ class Faults:
             rule.hits += 1
             return rule
         return None
+
+
+def _places(body: Any, path: list[str]) -> list[tuple[Any, Any]]:  # noqa: ANN401 - any JSON
+    """Return each place that *path* leads to, as its holder and its name or number there."""
+    if isinstance(body, list):
+        names: list[Any] = [n for n in range(len(body)) if path[0] in {"*", str(n)}]
+    else:
+        names = [path[0]] if isinstance(body, dict) and path[0] in body else []
+    if not path[1:]:
+        return [(body, name) for name in reversed(names)]
+    return [place for name in names for place in _places(body[name], path[1:])]
 
 
 def retry_after_header(

@@ -46,6 +46,8 @@ def availability_view(
     """Return a digit per interval: the strongest status that touches it wins."""
     digits = [0] * math.ceil((end - start) / interval)
     for event in events:
+        if event.start_at == event.end_at:
+            continue
         strength = _DIGITS.get(event.show_as, 0)
         first = max((event.start_at - start) // interval, 0)
         last = min(-(-(event.end_at - start) // interval), len(digits))

@@ -50,6 +50,8 @@ class Service:
             reply = await self._serve(call, found, pause)
             reply = with_end(call, reply, number, self._site.switches.listings)
             _abort_connection(rule)
+            if rule:
+                reply.body = rule.spoiled(reply.body)
         except GraphError as error:
             reply = self._refuse(call, error)
         except ConnectionLost:
@@ -61,7 +63,7 @@ class Service:
         return reply
 
     async def _before(self, rule: FaultRule | None) -> None:
-        if rule is None or rule.behaviour in {"delay", "lost"}:
+        if rule is None or rule.behaviour in {"delay", "lost", "spoil"}:
             return
         await asyncio.sleep(rule.delay_seconds)
         if rule.behaviour == "reset":

@@ -30,10 +30,12 @@ def cell_count(window: TimeSpan) -> int:
 
 
 def round_out_to_grid(span: TimeSpan) -> TimeSpan:
-    """Return *span* rounded outward to the cells that it touches.
+    """Return *span* rounded outward to the cells that it touches; an empty span touches none.
 
     An event in Outlook may start and end off the grid; free/busy is read in cells.
     """
+    if span.is_empty:
+        return span
     return TimeSpan(
         span.start - (span.start - _EPOCH) % SLOT_GRID, span.end + (_EPOCH - span.end) % SLOT_GRID
     )
@@ -46,7 +48,9 @@ def cells_of(span: TimeSpan, window: TimeSpan) -> range:
 
 
 def overlapping_cells(span: TimeSpan, window: TimeSpan) -> range:
-    """Return the cells of *window* that share an instant with *span*."""
+    """Return the cells of *window* that share an instant with *span*; none with an empty span."""
+    if span.is_empty:
+        return range(0)
     first = max(0, (span.start - window.start) // SLOT_GRID)
     return range(first, max(first, -((window.start - min(span.end, window.end)) // SLOT_GRID)))
 

@@ -34,6 +34,8 @@ class UnknownReason(StrEnum):
     TOO_MANY_ENTRIES = "too_many_entries"
     NO_ANSWER = "no_answer"
     """The answer had neither a view nor items for this address, or no data for this time."""
+    UNREADABLE = "unreadable"
+    """The answer for this address has a part that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)

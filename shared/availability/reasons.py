@@ -71,4 +71,8 @@ EXPLANATIONS: Final[Mapping[UnknownReason, Explanation]] = {
         "Exchange answered, but said nothing about this calendar.",
         "Try again in a few minutes; if it stays so, ask the person when they are free.",
     ),
+    UnknownReason.UNREADABLE: Explanation(
+        "Exchange's answer about this calendar has an entry that cannot be read.",
+        "Ask the person when they are free, and book all the same: they get the invitation.",
+    ),
 }

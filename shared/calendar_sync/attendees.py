@@ -27,11 +27,22 @@ def newer(known: AttendeeResponse, other: AttendeeResponse) -> AttendeeResponse:
     return max(known, other, key=_rank)
 
 
-def merge_attendees(session: Session, event: CalendarEvent) -> tuple[Attendee, ...]:
-    """Return the attendees of *session* as *event* shows them."""
+def merge_attendees(
+    session: Session, event: CalendarEvent, *, is_moved: bool
+) -> tuple[Attendee, ...]:
+    """Return the attendees of *session* as *event* shows them.
+
+    What cannot be read of an attendee stays as it was known, until new times reset it (*is_moved*).
+    """
     shown = _rows(session, event)
+    if not event.has_all_attendees:
+        # Nobody comes or goes by a list that cannot be read whole.
+        return tuple(
+            _merge_row(a, shown.get(a.address) or _as_known(a, is_moved=is_moved), event, is_moved)
+            for a in session.attendees
+        )
     kept = [
-        _merge_row(a, shown.get(a.address))
+        _merge_row(a, shown.get(a.address), event, is_moved)
         for a in session.attendees
         if a.address in shown or not a.forwarded
     ]
@@ -79,10 +90,22 @@ def _join(one: CalendarAttendee, other: CalendarAttendee) -> CalendarAttendee:
     return replace(one, response=response, required=one.required or other.required)
 
 
-def _merge_row(known: Attendee, row: CalendarAttendee | None) -> Attendee:
+def _as_known(known: Attendee, *, is_moved: bool) -> CalendarAttendee | None:
+    if not known.invited:
+        return None
+    response = AttendeeResponse(was_reset=True) if is_moved else known.response
+    return CalendarAttendee(known.address, response, known.required)
+
+
+def _merge_row(
+    known: Attendee, row: CalendarAttendee | None, event: CalendarEvent, is_moved: bool
+) -> Attendee:
     if row is None:
         return replace(known, invited=False, required=False, response=AttendeeResponse())
-    return replace(known, invited=True, required=row.required, response=row.response)
+    response = row.response
+    if not event.is_whole and not is_moved and response == AttendeeResponse():
+        response = known.response  # an answer that cannot be read looks like silence
+    return replace(known, invited=True, required=row.required, response=response)
 
 
 def _rank(response: AttendeeResponse) -> tuple[bool, float, str, str]:

@@ -49,7 +49,7 @@ async def _overlapping(
 ) -> dict[SessionId, Session]:
     """Return the other scheduled sessions that overlap *session* and share a participant."""
     found: dict[SessionId, Session] = {}
-    if session.state is not SessionState.SCHEDULED:
+    if session.state is not SessionState.SCHEDULED or session.span.is_empty:
         return found
     now = clock.now()
     # Who declined, or was invited while busy, may have another session then.

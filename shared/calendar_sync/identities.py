@@ -35,7 +35,7 @@ async def identify(
         CalendarThrottled, CalendarUnavailable: transient; a retry may succeed.
     """
     absent, strangers = unmatched(session, event)
-    if not strangers:
+    if not strangers or not event.has_all_attendees:
         return session, event
     for attendee in absent:
         names = await _addresses_of(session, attendee, calendar)

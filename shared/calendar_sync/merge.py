@@ -37,7 +37,7 @@ def merge(session: Session, event: CalendarEvent) -> Session:
         merged = merged.with_pending_move_resolved(applied=True)
     return replace(
         merged,
-        attendees=merge_attendees(merged, event),
+        attendees=merge_attendees(merged, event, is_moved=event.span != session.span),
         online_meeting=_merge_join_link(session.online_meeting, event),
     )
 

@@ -9,7 +9,12 @@ from typing import Final
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.identities import identify
 from shared.calendar_sync.merge import merge
-from shared.calendar_sync.unreadable import UNREADABLE, mark_unreadable, report_unreadable
+from shared.calendar_sync.unreadable import (
+    PARTLY_UNREADABLE,
+    UNREADABLE,
+    mark_unreadable,
+    report_unreadable,
+)
 from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import EventGone, EventUnreadable, ListingEndless, StaleRow
@@ -131,6 +136,9 @@ async def sync_series(
     except ListingEndless as endless:
         await _sync_by_ids(known, endless, organization, cause, ports=ports)
         return
+    except EventUnreadable as error:
+        await _mark_all_unreadable(known, error, cause, ports)
+        return
     if not instances and await _is_series_suspected(known, ports=ports):
         return
     # Of a series that is gone, no date has to be known by its event's id.
@@ -184,6 +192,15 @@ async def _sync_by_ids(
             await sync_session(session, organization, cause, ports=ports)
 
     await gather_limited(map(one, known))
+
+
+async def _mark_all_unreadable(
+    known: Sequence[Session], error: EventUnreadable, cause: Cause, ports: SessionPorts
+) -> None:
+    """Report each date that is ahead: of a list that cannot be read no date is known."""
+    for session in known:
+        if session.state is SessionState.SCHEDULED and not _is_over(session, clock=ports.clock):
+            await mark_unreadable(session, error, cause, ports=ports)
 
 
 async def apply_found(
@@ -256,7 +273,9 @@ async def apply_event(
         merged = _as_missing(session, now)
     else:
         merged = merge(*await identify(session, event, calendar=ports.calendar))
-    merged = replace(merged, unreadable_since=None)
+    is_partial = event is not None and not event.is_whole
+    unreadable_since = (session.unreadable_since or now) if is_partial else None
+    merged = replace(merged, unreadable_since=unreadable_since)
     if merged == session:
         return session
     merged = replace(merged, changed_at=session.next_changed_at(now))
@@ -266,7 +285,8 @@ async def apply_event(
         # harm.
         await ports.due.put(_due(merged, organization, now))
     # Graph does not say when a missing event came back.
-    origin = Origin(cause, None if session.may_return else _lag_ms(event, now))
+    lag_ms = None if session.may_return else _lag_ms(event, now)
+    origin = Origin(cause, lag_ms, PARTLY_UNREADABLE if is_partial else "")
     saved = await reservations.save(ports.sessions, merged, origin)
     if moves_holds:
         await sync_attendee_mailboxes(saved, sessions=ports.sessions)

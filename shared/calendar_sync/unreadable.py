@@ -20,6 +20,8 @@ from shared.sessions.ports import SessionPorts
 
 UNREADABLE: Final = (EventUnreadable, MailboxUnusable, CalendarRefused, ConsentMissing)
 """Errors of reading an event that say nothing about the event: it may be there or not."""
+PARTLY_UNREADABLE: Final = "event_partly_unreadable"
+"""The trouble of an event that was read without some part. It is followed as before."""
 _UNREADABLE_AGAIN: Final = timedelta(hours=6)
 
 

@@ -72,3 +72,7 @@ class CalendarEvent:
     series_master_id: EventId | None = None
     original_start: datetime | None = None
     """The start of an occurrence by the series' pattern; None if Graph does not return it."""
+    has_all_attendees: bool = True
+    """False: it cannot be read who is invited, so nobody is known to have come or gone."""
+    is_whole: bool = True
+    """False: a part of it cannot be read, and counts as unknown; the other parts are right."""

@@ -52,26 +52,16 @@ def session_holds(session: Session) -> tuple[Hold, ...]:
     """Return the holds of *session*, the same in each mailbox whose time it takes.
 
     Requested: its span, until the hold expires. Scheduled: its span without an expiry, and the new
-    time of a pending reschedule until that hold expires. Cancelled: none.
+    time of a pending reschedule until that hold expires. Cancelled: none. A session of zero minutes
+    holds nothing at its present time.
     """
-    if session.state is SessionState.CANCELLED:
-        return ()
-    # An unconfirmed hold always has an expiry.
-    expires_at = session.held_until or session.changed_at + HOLD_TTL
-    if session.state is SessionState.REQUESTED:
-        return (Hold(session.id, session.span, expires_at, session.buffers),)
-    held = Hold(session.id, session.span, buffers=session.buffers)
-    if session.pending_span is None:
-        return (held,)
-    buffers = session.pending_buffers or session.buffers
-    return (held, Hold(session.id, session.pending_span, expires_at, buffers))
+    return _present_holds(session) + _pending_holds(session)
 
 
 def mailbox_holds(session: Session, mailbox: Mailbox) -> tuple[Hold, ...]:
     """Return the holds of *session* in *mailbox*; none for an attendee invited while busy."""
-    holds = session_holds(session)
-    own = holds[:1] if session.holds_time_of(mailbox) else ()
-    return own + (holds[1:] if session.holds_pending_time_of(mailbox) else ())
+    own = _present_holds(session) if session.holds_time_of(mailbox) else ()
+    return own + (_pending_holds(session) if session.holds_pending_time_of(mailbox) else ())
 
 
 def holds_during_move(
@@ -82,7 +72,7 @@ def holds_during_move(
     Active holds in *held* that another attempt placed for its own target stay: that attempt may be
     the one that succeeds.
     """
-    own = session_holds(session)[:1] if session.holds_time_of(mailbox) else ()
+    own = _present_holds(session) if session.holds_time_of(mailbox) else ()
     others = [h for h in _pending_holds_of_others(session, held, (*own, to)) if h.is_active_at(now)]
     return (*own, to, *others)
 
@@ -135,6 +125,25 @@ def is_confirmed(held: Iterable[Hold], wanted: Hold) -> bool:
         (hold.session_id, hold.span, hold.expires_at) == (wanted.session_id, wanted.span, None)
         for hold in held
     )
+
+
+def _present_holds(session: Session) -> tuple[Hold, ...]:
+    if session.state is SessionState.CANCELLED or session.span.is_empty:
+        return ()
+    expires_at = _expiry(session) if session.state is SessionState.REQUESTED else None
+    return (Hold(session.id, session.span, expires_at, session.buffers),)
+
+
+def _pending_holds(session: Session) -> tuple[Hold, ...]:
+    if session.state is not SessionState.SCHEDULED or session.pending_span is None:
+        return ()
+    buffers = session.pending_buffers or session.buffers
+    return (Hold(session.id, session.pending_span, _expiry(session), buffers),)
+
+
+def _expiry(session: Session) -> datetime:
+    # An unconfirmed hold always has an expiry.
+    return session.held_until or session.changed_at + HOLD_TTL
 
 
 def _pending_holds_of_others(

@@ -90,6 +90,13 @@ class Cause(StrEnum):
     RECONCILIATION = "reconciliation"
 
 
+class OddTime(StrEnum):
+    """What is odd about the times of a session: Outlook allows more than a booking does."""
+
+    ZERO_MINUTES = "zero_minutes"
+    """It ends when it starts. Such a session holds no time."""
+
+
 @dataclass(frozen=True, slots=True)
 class OnlineMeeting:
     """The online meeting of a session: as requested, and as Outlook has it."""
@@ -180,7 +187,8 @@ class Session:
     """Since when Graph does not find the event; a second look decides. In a cancelled session: it
     was cancelled because of that, and is scheduled again once the event is seen again."""
     unreadable_since: datetime | None = None
-    """Since when the event cannot be read: the mailbox is gone, or refuses the app."""
+    """Since when the event cannot be read, or a part of it: the mailbox is gone, refuses the app,
+    or Graph's answer is not understood."""
     series_id: SeriesId | None = None
     occurrence: int = 0
     """Its number in the series, from 0."""
@@ -205,6 +213,11 @@ class Session:
     def tenant_id(self) -> TenantId:
         """Return the organizer's tenant."""
         return self.organizer.tenant_id
+
+    @property
+    def odd_time(self) -> OddTime | None:
+        """Return what is odd about its times, or None."""
+        return OddTime.ZERO_MINUTES if self.span.is_empty else None
 
     @property
     def mailboxes(self) -> tuple[Mailbox, ...]:

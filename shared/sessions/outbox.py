@@ -88,7 +88,7 @@ def differences(before: Session, after: Session) -> Iterator[Difference]:
         yield Difference(ChangeKind.RESTORED)
     is_moved = after.span != before.span
     if is_moved:
-        yield Difference(ChangeKind.RESCHEDULED)
+        yield Difference(ChangeKind.RESCHEDULED, after.odd_time or "")
     yield from _attendee_differences(before, after, is_moved=is_moved)
     if after.online_meeting != before.online_meeting:
         yield Difference(ChangeKind.ONLINE_MEETING, after.online_meeting.state.value)

@@ -208,7 +208,9 @@ async def _update_planned_dates(
         start = originals.get(session.event_id) if session and session.event_id else None
         if session is None or start is None or start == planned.span.start:
             return planned
-        return replace(planned, span=TimeSpan.lasting(start, session.span.duration))
+        return replace(
+            planned, span=TimeSpan.lasting(start, session.span.duration or planned.span.duration)
+        )
 
     planned = tuple(map(updated, series.planned))
     if planned != series.planned:

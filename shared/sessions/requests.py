@@ -106,6 +106,11 @@ def validate_quorum_size(pairing: Pairing, at_least: int | None) -> None:
 
 def validate_duration(span: TimeSpan) -> None:
     """Raise Invalid if *span* is too short or too long for a session; Outlook has no such limit."""
+    if span.is_empty:
+        raise Invalid(
+            "body.duration_minutes",
+            "In Outlook this time has no length: say how long the session is to last.",
+        )
     if span.duration < MIN_DURATION or round_out_to_grid(span).duration > MAX_DURATION:
         raise Invalid(
             "body.duration_minutes",

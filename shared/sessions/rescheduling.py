@@ -97,7 +97,7 @@ async def _reschedule(
         raise Conflict("The session is over.")
     changeable = scoped.changeable(now)
     spans = target_spans(scoped, changeable, request)
-    if all(spans[s.occurrence] == s.span for s in changeable):
+    if all(spans[s.occurrence] == s.span for s in changeable) and not request.span.is_empty:
         return changeable
     if not scoped.named.attendees:
         raise Conflict(
@@ -265,7 +265,8 @@ async def find_already_moved(
         Conflict: the series is still being booked.
     """
     require_organizer(caller, session)
-    if session.state is not SessionState.SCHEDULED or session.span != request.span:
+    is_there = session.span == request.span and not request.span.is_empty
+    if session.state is not SessionState.SCHEDULED or not is_there:
         return None
     scoped = await load_scope(session, scope, sessions=sessions)
     if scoped.series is None:

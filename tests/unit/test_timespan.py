@@ -42,9 +42,21 @@ def test_merging_keeps_every_minute_and_leaves_gaps(found: list[TimeSpan]) -> No
     assert all(a.end < b.start for a, b in pairwise(merged))
 
 
-def test_an_empty_span_cannot_exist() -> None:
-    with pytest.raises(ValueError, match="ends after"):
-        TimeSpan(_ZERO, _ZERO)
+def test_a_span_that_ends_before_it_starts_cannot_exist() -> None:
+    with pytest.raises(ValueError, match="before it starts"):
+        span(1, 0)
+
+
+def test_an_empty_span_shares_no_instant_with_any_other() -> None:
+    empty = span(30, 30)
+    assert empty.is_empty
+    for other in (span(0, 60), span(30, 60), span(0, 30), empty):
+        assert not empty.overlaps(other)
+        assert not other.overlaps(empty)
+    assert (empty.days(), span(0, 0).days()) == ([], [])
+    assert merge([empty, span(0, 10)]) == [span(0, 10)]
+    assert subtract([span(0, 60)], [empty]) == [span(0, 60)]
+    assert empty.cut(span(0, 60)) is None
 
 
 def test_a_span_in_another_zone_cannot_exist() -> None:

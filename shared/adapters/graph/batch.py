@@ -93,7 +93,12 @@ async def _send(
             envelope, repeatable=True, budget_seconds=max(ends_at - time.monotonic(), 0.1)
         )
     ).json()
-    answered = {str(one.get("id")): one for one in payload.get("responses") or ()}
+    responses = payload.get("responses")
+    answered = {
+        str(one.get("id")): one
+        for one in (responses if isinstance(responses, list) else ())
+        if isinstance(one, dict)
+    }
     outcomes = {n: _outcome(answered.get(n)) for n in parts}
     refusals = [o.refusal for o in outcomes.values() if isinstance(o, GraphCallFailed)]
     graph.count_throttled("POST /$batch", refusals)
@@ -122,9 +127,10 @@ def _outcome(
 ) -> GraphResponse | GraphCallFailed | CalendarUnavailable:
     if payload is None:
         return CalendarUnavailable("Graph left a request of a batch unanswered.")
-    status = int(payload.get("status") or 0)
-    headers = {str(k).lower(): str(v) for k, v in (payload.get("headers") or {}).items()}
-    body = payload.get("body")
+    status, sent, body = (payload.get(name) for name in ("status", "headers", "body"))
+    if not isinstance(status, int):
+        return CalendarUnavailable("Graph's answer to a request of a batch cannot be read.")
+    headers = {str(k).lower(): str(v) for k, v in (sent if isinstance(sent, dict) else {}).items()}
     if 200 <= status < 300:
         return GraphResponse(status, headers, body)
     return GraphCallFailed(read_refusal(status, headers, body if isinstance(body, dict) else None))

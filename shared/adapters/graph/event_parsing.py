@@ -1,14 +1,24 @@
-"""Parses Graph's JSON of an event into a `CalendarEvent`."""
+"""Parses Graph's JSON of an event into a `CalendarEvent`, part by part.
+
+Without its ids, its version and its times an event cannot be read at all. If any other part cannot
+be read, the event says so (`CalendarEvent.is_whole`) and the rest counts.
+"""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
 from shared.adapters.graph.addresses import read_address
-from shared.adapters.graph.times import NEVER, read_instant, read_span
+from shared.adapters.graph.times import read_instant, read_span
 from shared.errors import CalendarUnavailable, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, UnreadableEvent
 from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState
+from shared.timespan import TimeSpan
+
+_T = TypeVar("_T")
+_UNREADABLE: Final = "Graph's answer about the event cannot be read."
 
 _MEETINGS: Final = {
     "teamsforbusiness": MeetingProvider.TEAMS,
@@ -18,10 +28,38 @@ _MEETINGS: Final = {
 
 
 _RESPONSES: Final = {
+    "none": ResponseState.PENDING,
+    "notresponded": ResponseState.PENDING,
+    "organizer": ResponseState.PENDING,
     "accepted": ResponseState.ACCEPTED,
     "tentativelyaccepted": ResponseState.TENTATIVE,
     "declined": ResponseState.DECLINED,
 }
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What could not be read of an event so far."""
+
+    is_whole: bool = True
+    has_all_attendees: bool = True
+
+    def miss(self) -> None:
+        """Note that a part cannot be read."""
+        self.is_whole = False
+
+    def miss_attendee(self) -> None:
+        """Note that it is not known who is invited."""
+        self.is_whole = self.has_all_attendees = False
+
+    def member(self, payload: Mapping[str, Any], name: str, kind: type[_T]) -> _T | None:
+        """Return a member; None if it is missing, null, or (noted) of another type."""
+        value = payload.get(name)
+        if isinstance(value, kind):
+            return value
+        if value is not None:
+            self.miss()
+        return None
 
 
 def parse_event(
@@ -30,32 +68,37 @@ def parse_event(
     """Parse the organizer's copy of an event; the organizer is not among its attendees.
 
     Raises:
-        EventUnreadable: the answer lacks a property that every event has, or its times cannot be
-            read.
+        EventUnreadable: its ids, its version or its times are missing or cannot be read.
     """
-    try:
-        organizer = _address(payload.get("organizer") or {})
-        return CalendarEvent(
-            event_id=EventId(payload["id"]),
-            ical_uid=ICalUid(payload["iCalUId"]),
-            etag=payload["@odata.etag"],
-            span=read_span(payload["start"], payload["end"]),
-            is_cancelled=bool(payload.get("isCancelled")),
-            attendees=tuple(
-                _parse_attendee(attendee)
-                for attendee in payload.get("attendees") or ()
-                if not _is_organizer(attendee, organizer)
-            ),
-            is_online_meeting=bool(payload.get("isOnlineMeeting")),
-            join_url=(payload.get("onlineMeeting") or {}).get("joinUrl") or None,
-            modified_at=read_instant(payload["lastModifiedDateTime"]) or NEVER,
-            provider=_provider(payload),
-            session_id=session_id,
-            series_master_id=EventId(m) if (m := payload.get("seriesMasterId")) else None,
-            original_start=read_instant(payload.get("originalStart")),
-        )
-    except (CalendarUnavailable, KeyError, TypeError, AttributeError) as error:
-        raise EventUnreadable("Graph's answer about the event cannot be read.") from error
+    if not isinstance(payload, Mapping):
+        raise EventUnreadable(_UNREADABLE)
+    notes = _Notes()
+    attendees = _attendees(payload, notes)
+    # Of a mark that cannot be read nothing follows: it cancels no meeting.
+    is_cancelled = notes.member(payload, "isCancelled", bool) or False
+    is_online = notes.member(payload, "isOnlineMeeting", bool) or False
+    meeting: Mapping[str, Any] = notes.member(payload, "onlineMeeting", dict) or {}
+    join_url = notes.member(meeting, "joinUrl", str) or None
+    master_id = notes.member(payload, "seriesMasterId", str)
+    original_start = _instant(payload, "originalStart", notes)
+    return CalendarEvent(
+        event_id=EventId(_text(payload, "id")),
+        ical_uid=ICalUid(_text(payload, "iCalUId")),
+        etag=_text(payload, "@odata.etag"),
+        span=_span(payload),
+        is_cancelled=is_cancelled,
+        attendees=attendees,
+        is_online_meeting=is_online,
+        join_url=join_url,
+        modified_at=_modified_at(payload),
+        # The provider's name can outlive the online meeting.
+        provider=_provider(payload) if is_online else None,
+        session_id=session_id,
+        series_master_id=EventId(master_id) if master_id else None,
+        original_start=original_start,
+        has_all_attendees=notes.has_all_attendees,
+        is_whole=notes.is_whole,
+    )
 
 
 def parse_instance(payload: Mapping[str, Any]) -> CalendarEvent | UnreadableEvent:
@@ -67,49 +110,109 @@ def parse_instance(payload: Mapping[str, Any]) -> CalendarEvent | UnreadableEven
     try:
         return parse_event(payload)
     except EventUnreadable:
-        if not isinstance(payload, Mapping) or not isinstance(payload.get("id"), str):
+        if not isinstance(payload, Mapping):
             raise
-        try:
-            original_start = read_instant(payload.get("originalStart"))
-        except CalendarUnavailable:
-            original_start = None
-        return UnreadableEvent(EventId(payload["id"]), original_start)
+        event_id = EventId(_text(payload, "id"))
+        return UnreadableEvent(event_id, _instant(payload, "originalStart", _Notes()))
+
+
+# --- without these an event cannot be read
+
+
+def _text(payload: Mapping[str, Any], name: str) -> str:
+    value = payload.get(name)
+    if not isinstance(value, str) or not value:
+        raise EventUnreadable(_UNREADABLE)
+    return value
+
+
+def _span(payload: Mapping[str, Any]) -> TimeSpan:
+    try:
+        return read_span(payload.get("start"), payload.get("end"))
+    except CalendarUnavailable as error:
+        raise EventUnreadable(_UNREADABLE) from error
+
+
+def _modified_at(payload: Mapping[str, Any]) -> datetime:
+    try:
+        modified_at = read_instant(payload.get("lastModifiedDateTime"))
+    except CalendarUnavailable as error:
+        raise EventUnreadable(_UNREADABLE) from error
+    if modified_at is None:
+        raise EventUnreadable(_UNREADABLE)
+    return modified_at
+
+
+# --- without these the rest counts
+
+
+def _instant(payload: Mapping[str, Any], name: str, notes: _Notes) -> datetime | None:
+    try:
+        return read_instant(notes.member(payload, name, str))
+    except CalendarUnavailable:
+        notes.miss()
+        return None
 
 
 def _provider(payload: Mapping[str, Any]) -> MeetingProvider | None:
-    if not payload.get("isOnlineMeeting"):
-        return None  # the provider's name can outlive the online meeting
     return _MEETINGS.get(str(payload.get("onlineMeetingProvider")).lower())
 
 
-def _parse_attendee(payload: Mapping[str, Any]) -> CalendarAttendee:
-    return CalendarAttendee(
-        address=_address(payload),
-        response=_parse_response(payload),
-        required=str(payload.get("type") or "required").lower() == "required",
-    )
+def _attendees(payload: Mapping[str, Any], notes: _Notes) -> tuple[CalendarAttendee, ...]:
+    organizer = _address(payload.get("organizer"))
+    listed = payload.get("attendees")
+    if not isinstance(listed, list) or not organizer:
+        notes.miss_attendee()
+    found = []
+    for attendee in listed if isinstance(listed, list) else ():
+        address = _address(attendee)
+        if _is_marked_organizer(attendee) or (address and address == organizer):
+            continue
+        if not address:
+            notes.miss_attendee()
+            continue
+        required = str(attendee.get("type") or "required").lower() == "required"
+        found.append(CalendarAttendee(address, _parse_response(attendee, notes), required))
+    return tuple(found)
 
 
-def _parse_response(payload: Mapping[str, Any]) -> AttendeeResponse:
+def _parse_response(attendee: Mapping[str, Any], notes: _Notes) -> AttendeeResponse:
     """Parse an attendee's response. `none` and `notResponded` both mean pending, without a time.
+
+    A response that cannot be read is pending as well, which replaces no earlier answer.
 
     Source: https://learn.microsoft.com/graph/api/resources/responsestatus
     """
-    status = payload.get("status") or {}
-    word = str(status.get("response") or "none").lower()
+    status: Mapping[str, Any] = notes.member(attendee, "status", dict) or {}
+    word = (notes.member(status, "response", str) or "none").lower()
+    if word not in _RESPONSES:
+        notes.miss()
     state = _RESPONSES.get(word, ResponseState.PENDING)
-    proposal = payload.get("proposedNewTime")
-    proposed = read_span(proposal["start"], proposal["end"]) if proposal else None
+    proposed = _proposed(attendee, notes)
     if state is ResponseState.PENDING:
         return AttendeeResponse(proposed=proposed, was_reset=word == "notresponded")
-    return AttendeeResponse(state, read_instant(status.get("time")), proposed)
+    return AttendeeResponse(state, _instant(status, "time", notes), proposed)
 
 
-def _is_organizer(attendee: Mapping[str, Any], organizer: str) -> bool:
-    status = attendee.get("status") or {}
-    is_marked = str(status.get("response")).lower() == "organizer"
-    return is_marked or (bool(organizer) and _address(attendee) == organizer)
+def _proposed(attendee: Mapping[str, Any], notes: _Notes) -> TimeSpan | None:
+    proposal = notes.member(attendee, "proposedNewTime", dict)
+    if proposal is None:
+        return None
+    try:
+        return read_span(proposal.get("start"), proposal.get("end"))
+    except CalendarUnavailable:
+        notes.miss()
+        return None
 
 
-def _address(payload: Mapping[str, Any]) -> str:
-    return read_address(str((payload.get("emailAddress") or {}).get("address") or ""))
+def _is_marked_organizer(attendee: object) -> bool:
+    status = attendee.get("status") if isinstance(attendee, dict) else None
+    word = status.get("response") if isinstance(status, dict) else None
+    return isinstance(word, str) and word.lower() == "organizer"
+
+
+def _address(recipient: object) -> str:
+    """Return the address in lower case; an empty text if there is none."""
+    mail = recipient.get("emailAddress") if isinstance(recipient, dict) else None
+    address = mail.get("address") if isinstance(mail, dict) else None
+    return read_address(address) if isinstance(address, str) else ""

@@ -3,8 +3,9 @@
 Each search reads until it finds, or to the end. ListingEndless: there may be one or not.
 """
 
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from shared.adapters.graph.client import GraphSession
 from shared.adapters.graph.event_parsing import parse_event
@@ -17,28 +18,40 @@ from shared.adapters.graph.event_requests import (
 )
 from shared.adapters.graph.event_serialization import PROPERTY_ID
 from shared.adapters.graph.listings import list_items
-from shared.errors import EventGone
+from shared.errors import EventGone, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.model import Session
 
 ANY_DAY: Final = timedelta(days=180)
 """How far from its day a date of a series is searched for."""
+_MOMENT: Final = timedelta(minutes=1)
+"""Around an event of zero minutes, as no time is no window."""
 
 
 async def find_tagged(graph: GraphSession, session_id: SessionId) -> CalendarEvent | None:
-    """Find the event that has *session_id* in the app's extended property."""
+    """Find the event that has *session_id* in the app's extended property.
+
+    Raises EventUnreadable: it cannot be read, and no other one that is not cancelled has it.
+    """
     has_it = (
         f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
         f"and ep/value eq '{_quoted(session_id)}')"
     )
-    cancelled = None
+    best: CalendarEvent | None = None
+    unreadable: EventUnreadable | None = None
     async for payload in list_items(graph, find_events_request(graph, has_it, SELECT)):
-        event = parse_event(payload, session_id=session_id)
+        try:
+            event = parse_event(payload, session_id=session_id)
+        except EventUnreadable as error:
+            unreadable = error
+            continue
         if not event.is_cancelled:
             return event
-        cancelled = cancelled or event
-    return cancelled
+        best = best or event
+    if unreadable:
+        raise unreadable
+    return best
 
 
 async def find_by_uid(graph: GraphSession, ical_uid: ICalUid) -> CalendarEvent | None:
@@ -51,8 +64,8 @@ async def find_by_uid(graph: GraphSession, ical_uid: ICalUid) -> CalendarEvent |
     async for event in list_items(graph, find_events_request(graph, condition, SELECT)):
         return parse_event(event)
     async for each in list_items(graph, list_calendars_request(graph)):
-        if not each.get("isDefaultCalendar"):
-            request = find_in_calendar_request(graph, str(each["id"]), condition)
+        if not (isinstance(each, dict) and each.get("isDefaultCalendar")):
+            request = find_in_calendar_request(graph, _id(each), condition)
             async for event in list_items(graph, request):
                 return parse_event(event)
     return None
@@ -63,7 +76,7 @@ async def find_attendee_copy(graph: GraphSession, ical_uid: ICalUid | None) -> E
     if ical_uid is not None:
         request = find_events_request(graph, f"iCalUId eq '{_quoted(ical_uid)}'", ["id"])
         async for event in list_items(graph, request):
-            return EventId(event["id"])
+            return _id(event)
     raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
 
@@ -74,10 +87,8 @@ async def find_occurrence_copy(graph: GraphSession, session: Session) -> EventId
 
     Source: https://learn.microsoft.com/graph/api/user-list-events
     """
-    request = calendar_view_request(graph, session.span)
-    async for event in list_items(graph, request):
-        if event.get("iCalUId") == session.ical_uid:
-            return EventId(event["id"])
+    async for event in _copies(graph, session):
+        return _id(event)
     raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
 
@@ -86,11 +97,26 @@ async def is_copy_cancelled(graph: GraphSession, session: Session) -> bool | Non
 
     Source: https://learn.microsoft.com/graph/api/resources/event (isCancelled)
     """
-    request = calendar_view_request(graph, session.span)
-    async for event in list_items(graph, request):
-        if session.ical_uid is not None and event.get("iCalUId") == session.ical_uid:
-            return event.get("isCancelled") is True
+    async for event in _copies(graph, session):
+        return event.get("isCancelled") is True
     return None
+
+
+async def _copies(graph: GraphSession, session: Session) -> AsyncIterator[Mapping[str, Any]]:
+    """Yield the events at the time of *session* that have its iCalUId."""
+    span = session.span
+    window = span.widened(_MOMENT, _MOMENT) if span.is_empty else span
+    async for event in list_items(graph, calendar_view_request(graph, window)):
+        has_uid = isinstance(event, dict) and event.get("iCalUId") == session.ical_uid
+        if has_uid and session.ical_uid is not None:
+            yield event
+
+
+def _id(event: object) -> EventId:
+    found = event.get("id") if isinstance(event, dict) else None
+    if not isinstance(found, str) or not found:
+        raise EventUnreadable("Graph's answer has an entry without an id.")
+    return EventId(found)
 
 
 def _quoted(text: str) -> str:

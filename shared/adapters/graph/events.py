@@ -40,7 +40,7 @@ from shared.adapters.graph.listings import list_items
 from shared.adapters.graph.people import GraphDirectory
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.adapters.graph.times import to_local_time
-from shared.errors import CalendarUnavailable, SchedulingError
+from shared.errors import CalendarUnavailable, EventUnreadable, SchedulingError
 from shared.ids import EventId, Mailbox, ObjectId, SessionId, TenantId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
@@ -134,6 +134,8 @@ class GraphCalendar:
         readable = [each for each in dates if isinstance(each, CalendarEvent)]
         same = [each for each in readable if each.ical_uid == session.ical_uid]
         same += [each for each in readable if each.span == session.span]
+        if not same and len(readable) < len(dates):
+            raise EventUnreadable("The date of the series may be one that cannot be read.")
         return next(iter(same), None)
 
     async def read_many(
@@ -264,7 +266,10 @@ class GraphCalendar:
         )
         request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
         payload = (await graph.call(request, repeatable=True)).json()
-        allowed = (str(p).lower() for p in payload.get("allowedOnlineMeetingProviders") or ())
+        listed = payload.get("allowedOnlineMeetingProviders")
+        if not isinstance(listed, list):
+            raise CalendarUnavailable("Graph does not tell the calendar's online meetings.")
+        allowed = (str(provider).lower() for provider in listed)
         offer = frozenset(_OFFERED[name] for name in allowed if name in _OFFERED)
         if len(self._offers) >= _OFFERS_KEPT:
             self._offers.clear()

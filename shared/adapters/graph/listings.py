@@ -8,7 +8,7 @@ Sources: https://learn.microsoft.com/graph/paging,
 https://github.com/microsoftgraph/msgraph-sdk-dotnet/issues/3082
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import httpx
@@ -24,10 +24,8 @@ MAX_PAGES: Final = 200
 hundred on a page."""
 
 
-async def list_items(
-    graph: GraphSession, request: RequestInformation
-) -> AsyncIterator[Mapping[str, Any]]:
-    """Yield every item of the listing that *request* begins, page after page.
+async def list_items(graph: GraphSession, request: RequestInformation) -> AsyncIterator[Any]:
+    """Yield every item of the listing that *request* begins, page after page: usually objects.
 
     Raises:
         ListingEndless: what was not yielded is unknown, absent items as well.
@@ -39,7 +37,7 @@ async def list_items(
         items = payload.get("value")
         if not isinstance(items, list):
             raise _trouble("value")
-        before, ids = ids, {str(item.get("id")) for item in items}
+        before, ids = ids, {_key(item) for item in items}
         if ids and ids == before:
             raise _trouble("page")
         for item in items:
@@ -56,6 +54,10 @@ async def list_items(
         request = RequestInformation(Method.GET, template, {RequestInformation.RAW_URL_KEY: link})
         request.headers.try_add("Accept", "application/json")
     raise _trouble("pages")
+
+
+def _key(item: object) -> str:
+    return str(item.get("id")) if isinstance(item, dict) else repr(item)
 
 
 def _trouble(reason: str) -> ListingEndless:

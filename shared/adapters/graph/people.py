@@ -1,7 +1,7 @@
 """Looks up the users of a tenant, and probes whether Graph reaches their mailboxes."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 from kiota_abstractions.base_request_configuration import RequestConfiguration
 from msgraph.generated.users.item.calendar.calendar_request_builder import CalendarRequestBuilder
@@ -11,7 +11,7 @@ from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 from shared.adapters.graph.client import GraphClient, GraphSession
 from shared.adapters.graph.listings import list_items
 from shared.adapters.graph.responses import GraphCallFailed
-from shared.errors import CalendarRefused, ConsentMissing
+from shared.errors import CalendarRefused, CalendarUnavailable, ConsentMissing
 from shared.ids import Mailbox, ObjectId, TenantId
 from shared.organizations.model import ActingUser
 from shared.pairings.ports import Person
@@ -105,7 +105,10 @@ class GraphDirectory:
         await graph.call(request, repeatable=True)
 
 
-def _person(payload: Mapping[str, Any]) -> Person:
+def _person(payload: object) -> Person:
+    """Parse a user. Raises CalendarUnavailable: it has no id."""
+    if not isinstance(payload, dict) or not isinstance(payload.get("id"), str):
+        raise CalendarUnavailable("Graph's answer about a user cannot be read.")
     user_name = _lower(payload, "userPrincipalName")
     return Person(
         object_id=ObjectId(_lower(payload, "id")),
@@ -115,5 +118,5 @@ def _person(payload: Mapping[str, Any]) -> Person:
     )
 
 
-def _lower(payload: Mapping[str, Any], name: str) -> str:
+def _lower(payload: dict[str, object], name: str) -> str:
     return str(payload.get(name) or "").lower()

@@ -95,13 +95,14 @@ def schedule_result(answer: GraphResponse, *, as_user: bool) -> ProbeResult:
 
     Source: https://learn.microsoft.com/graph/api/calendar-getschedule
     """
-    entries = answer.json().get("value") or [{}]
-    error = entries[0].get("error") or {}
+    entry = next(iter(answer.values()), None)
+    error = entry.get("error") if isinstance(entry, dict) else None
     return ProbeResult(
         Capability.SCHEDULE,
-        ok=not error,
+        # An answer that cannot be read proves neither.
+        ok=error is None if isinstance(entry, dict) else None,
         status=answer.status,
-        code=str(error.get("responseCode") or ""),
+        code=str(error.get("responseCode") or "") if isinstance(error, dict) else "",
         as_user=as_user,
     )
 
@@ -130,6 +131,7 @@ def parse_account(
         has_exchange_plan=any(
             plan.get("service") == "exchange" and plan.get("capabilityStatus") == "Enabled"
             for plan in plans
+            if isinstance(plan, dict)
         )
         if isinstance(plans, list)
         else None,

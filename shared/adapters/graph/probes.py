@@ -171,6 +171,7 @@ class GraphProbes:
                 call_seconds=SUBSCRIBE_SECONDS,
                 budget_seconds=SUBSCRIBE_SECONDS,
             )
+            created = answer.json()
         except GraphCallFailed as failed:
             # 409: an equal subscription exists, which proves that Graph grants one.
             if failed.refusal.status == 409:
@@ -178,7 +179,7 @@ class GraphProbes:
             return subscribe_refused_result(failed)
         except SchedulingError as error:
             return failed_result(Capability.SUBSCRIBE, error, as_user=False)
-        await self._unsubscribe(graph, str(answer.json().get("id")))
+        await self._unsubscribe(graph, str(created.get("id")))
         return ProbeResult(Capability.SUBSCRIBE, ok=True, status=answer.status)
 
     @staticmethod

@@ -33,6 +33,17 @@ class GraphResponse:
             raise CalendarUnavailable("Graph's answer is not JSON.", status=self.status)
         return payload
 
+    def values(self) -> list[Any]:
+        """Return the entries of a list. An answer without one is no proof that there are none.
+
+        Raises:
+            CalendarUnavailable: the body is not a list's.
+        """
+        entries = self.json().get("value")
+        if not isinstance(entries, list):
+            raise CalendarUnavailable("Graph's answer is not a list.", status=self.status)
+        return entries
+
 
 class GraphCallFailed(Exception):
     """Graph refused a call. Internal to `graph/`: the caller translates *refusal* into our errors.

@@ -16,7 +16,7 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_request_bui
 
 from shared.adapters.graph.client import GraphClient, GraphSession
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
-from shared.adapters.graph.times import read_time, to_date_time_zone
+from shared.adapters.graph.times import to_date_time_zone
 from shared.adapters.graph.working_hours import read_hours
 from shared.availability.model import (
     SLOT_GRID,
@@ -112,17 +112,20 @@ def schedules_of(
 ) -> list[Schedule]:
     """Parse getSchedule's *answer* into one schedule per address, in the order of *addresses*.
 
-    Entries are matched by address, not by position.
+    Entries are matched by address, not by position. What cannot be read of one entry leaves that
+    address, or that time of it, unknown, and the others as they are.
 
     Raises:
         CalendarUnavailable: the answer is not one of getSchedule.
     """
-    try:
-        payload: Mapping[str, Mapping[str, Any]] = {
-            one["scheduleId"].lower(): one for one in answer["value"]
-        }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CalendarUnavailable("Graph's answer about free/busy cannot be read.") from error
+    entries = answer.get("value")
+    if not isinstance(entries, list):
+        raise CalendarUnavailable("Graph's answer about free/busy cannot be read.")
+    payload: Mapping[str, Mapping[str, Any]] = {
+        one["scheduleId"].lower(): one
+        for one in entries
+        if isinstance(one, dict) and isinstance(one.get("scheduleId"), str)
+    }
     digits = window.duration // SLOT_GRID
     return [
         _schedule(address.lower(), payload.get(address.lower()), digits) for address in addresses
@@ -162,7 +165,7 @@ def _joined(first: Schedule, second: Schedule) -> Schedule:
 def _schedule(address: str, payload: Mapping[str, Any] | None, digits: int) -> Schedule:
     if payload is None:
         return Schedule(address, unknown=Unknown(UnknownReason.NO_ANSWER))
-    if error := payload.get("error"):
+    if (error := payload.get("error")) is not None:
         return Schedule(address, unknown=_unknown(error))
     hours = read_hours(payload.get("workingHours"))
     items, are_read = _items(payload.get("scheduleItems"))
@@ -172,11 +175,13 @@ def _schedule(address: str, payload: Mapping[str, Any] | None, digits: int) -> S
         return Schedule(address, view=whole_view(view, digits), items=items, hours=hours)
     if are_read:
         return Schedule(address, items=items, hours=hours)
-    return Schedule(address, hours=hours, unknown=Unknown(UnknownReason.NO_ANSWER))
+    is_empty = not payload.get("scheduleItems")
+    reason = UnknownReason.NO_ANSWER if is_empty else UnknownReason.UNREADABLE
+    return Schedule(address, hours=hours, unknown=Unknown(reason))
 
 
-def _unknown(error: Mapping[str, Any]) -> Unknown:
-    code = str(error.get("responseCode") or "")
+def _unknown(error: object) -> Unknown:
+    code = str(error.get("responseCode") or "") if isinstance(error, dict) else ""
     return Unknown(REASONS.get(code, UnknownReason.NOT_REACHABLE), code)
 
 
@@ -189,9 +194,11 @@ def _items(payload: object) -> tuple[tuple[BusySpan, ...], bool]:
         try:
             # An unknown status counts as busy: unknown is not free.
             status = _BUSY.get(str(item.get("status")).lower(), BusyStatus.BUSY)
-            start, end = read_time(item["start"]), read_time(item["end"])
-            if status is not None and start != end:  # an item without a duration blocks nothing
-                found.append(BusySpan(TimeSpan(start, end), status))
-        except (CalendarUnavailable, KeyError, TypeError, ValueError, AttributeError):
+            if status is None:
+                continue
+            span = read_span(item.get("start"), item.get("end"))
+            if not span.is_empty:  # an entry of zero minutes takes no time
+                found.append(BusySpan(span, status))
+        except (CalendarUnavailable, AttributeError):
             are_read = False
     return tuple(found), are_read

@@ -112,7 +112,9 @@ class GraphSubscriptionService:
             budget_seconds=CREATE_SECONDS,
         )
         payload = answer.json()
-        return SubscriptionId(str(payload["id"])), _expiry(payload)
+        if not isinstance(payload.get("id"), str):
+            raise CalendarUnavailable("Graph's answer about the subscription cannot be read.")
+        return SubscriptionId(payload["id"]), _expiry(payload)
 
     async def _remove_ours(self, graph: GraphSession, mailbox: Mailbox) -> bool:
         """Delete the subscriptions to *mailbox* at this app's URL; return whether one existed."""
@@ -123,12 +125,14 @@ class GraphSubscriptionService:
         # If the listing does not end, those that it has count. Without one the 409 stands.
         with suppress(ListingEndless):
             async for payload in list_items(graph, request):
-                resource = str(payload.get("resource")).strip("/").lower()
+                one = payload if isinstance(payload, dict) else {}
+                resource = str(one.get("resource")).strip("/").lower()
                 if (
-                    resource == _resource(mailbox).strip("/").lower()
-                    and payload.get("notificationUrl") == self._notifications
+                    isinstance(one.get("id"), str)
+                    and resource == _resource(mailbox).strip("/").lower()
+                    and one.get("notificationUrl") == self._notifications
                 ):
-                    ours.append(SubscriptionId(str(payload["id"])))
+                    ours.append(SubscriptionId(one["id"]))
         for subscription_id in dict.fromkeys(ours):
             await self.delete(mailbox.tenant_id, subscription_id)
         return bool(ours)

@@ -18,8 +18,6 @@ from shared.availability.working_hours import zone_of
 from shared.errors import CalendarUnavailable
 from shared.timespan import TimeSpan
 
-NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""Earlier than every real time: for a required time that Graph left out."""
 _NO_TIME: Final = frozenset({"0001", "4501"})
 """The years by which Graph writes that there is no time."""
 _UTC_NAMES: Final = frozenset({"UTC", "tzone://Microsoft/Utc", "Etc/UTC", "Etc/GMT"})
@@ -35,32 +33,34 @@ def read_instant(text: object) -> datetime | None:
         return None
     try:
         instant = datetime.fromisoformat(_shortened(text))
-    except ValueError as error:
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise CalendarUnavailable("Graph wrote a time that cannot be read.") from error
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def read_time(value: Mapping[str, Any]) -> datetime:
+def read_time(value: Mapping[str, Any] | None) -> datetime:
     """Parse a ``dateTimeTimeZone``, which may be in another zone than the UTC asked for.
 
     Raises:
         CalendarUnavailable: it has no readable time or no known zone.
     """
     try:
+        if value is None or value["dateTime"][:4] in _NO_TIME:
+            raise CalendarUnavailable("Graph left out a time that is needed.")
         wall = datetime.fromisoformat(_shortened(value["dateTime"]))
-        zone = value.get("timeZone") or "UTC"
+        zone = value["timeZone"]
         if wall.tzinfo is None:
             wall = wall.replace(tzinfo=UTC if zone in _UTC_NAMES else zone_of(zone))
         return wall.astimezone(UTC)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CalendarUnavailable("Graph wrote a time that cannot be read.") from error
 
 
-def read_span(start: Mapping[str, Any], end: Mapping[str, Any]) -> TimeSpan:
-    """Parse a start and an end.
+def read_span(start: Mapping[str, Any] | None, end: Mapping[str, Any] | None) -> TimeSpan:
+    """Parse a start and an end, which may be the same: then the span is empty.
 
     Raises:
-        CalendarUnavailable: one of them cannot be parsed, or the end is before the start.
+        CalendarUnavailable: one is missing or cannot be parsed, or the end is before the start.
     """
     try:
         return TimeSpan(read_time(start), read_time(end))

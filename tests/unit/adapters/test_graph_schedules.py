@@ -27,6 +27,7 @@ from tests.unit.adapters.entra_fixtures import TENANT, USER
 from tests.unit.adapters.test_graph_client import refused
 
 ACTING = ActingUser(Mailbox(TenantId(TENANT), ObjectId(USER)), "their token")
+_CUSTOM = "tzone://Microsoft/Custom"
 HOUR = TimeSpan.lasting(datetime(2026, 3, 1, 9, 0, tzinfo=UTC), timedelta(hours=1))
 
 
@@ -158,6 +159,34 @@ def test_address_missing_from_the_answer_is_not_free() -> None:
     assert schedule.unknown == Unknown(UnknownReason.NO_ANSWER)
 
 
+def test_an_entry_of_zero_minutes_takes_no_time() -> None:
+    payload = {"scheduleItems": [item("busy", "09:10", "09:10"), item("busy", "09:20", "09:30")]}
+    assert [i.span.duration for i in one(payload).items] == [timedelta(minutes=10)]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        item("busy", "09:20", "09:10"),
+        {"status": "busy"},
+        None,
+        item("busy") | {"start": {"dateTime": "2026-03-01T09:00:00", "timeZone": _CUSTOM}},
+    ],
+)
+def test_an_entry_that_cannot_be_read_leaves_its_person_unknown(odd: Any) -> None:
+    entries = [
+        {"scheduleId": "ada@x.com", "scheduleItems": [item("busy"), odd]},
+        {"scheduleId": None, "availabilityView": "0" * 12},
+        {"scheduleId": "ben@x.com", "availabilityView": "0" * 12},
+        None,
+    ]
+    asked = ["ada@x.com", "ben@x.com", "cy@x.com"]
+    ada, ben, cy = schedules_of({"value": entries}, asked, HOUR)
+    assert ada.unknown == Unknown(UnknownReason.UNREADABLE)
+    assert (ben.unknown, ben.view) == (None, "0" * 12)
+    assert cy.unknown == Unknown(UnknownReason.NO_ANSWER)
+
+
 @pytest.mark.parametrize(("code", "reason"), REASONS.items())
 def test_each_error_of_a_mailbox_says_why(code: str, reason: UnknownReason) -> None:
     payload = {"error": {"responseCode": code, "message": "…"}, "scheduleItems": []}
@@ -169,7 +198,7 @@ def test_an_error_nobody_knows_is_not_reachable() -> None:
     assert one(payload).unknown == Unknown(UnknownReason.NOT_REACHABLE, "ErrorNew")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"value": [1]}'])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"value": 1}'])
 async def test_unreadable_answer_is_retryable(graph: Graph, body: bytes) -> None:
     graph.respond_with(httpx.Response(200, content=body))
     with pytest.raises(CalendarUnavailable):

@@ -57,7 +57,18 @@ def test_reads_what_is_in_another_zone() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [{}, {"dateTime": None}, {"dateTime": "x"}, {"dateTime": "2020-01-01T00:00", "timeZone": "?"}],
+    [
+        None,
+        {},
+        {"dateTime": None},
+        {"dateTime": "x"},
+        {"dateTime": "2020-01-01T00:00"},
+        {"dateTime": "2020-01-01T00:00", "timeZone": None},
+        {"dateTime": "2020-01-01T00:00", "timeZone": "?"},
+        {"dateTime": "2020-01-01T00:00", "timeZone": "tzone://Microsoft/Custom"},
+        {"dateTime": "0001-01-01T00:00:00.0000000", "timeZone": "UTC"},
+        {"dateTime": "9999-12-31T23:59:00", "timeZone": "Pacific Standard Time"},
+    ],
 )
 def test_a_time_that_is_none_is_told(payload: dict[str, Any]) -> None:
     with pytest.raises(CalendarUnavailable):
@@ -65,9 +76,15 @@ def test_a_time_that_is_none_is_told(payload: dict[str, Any]) -> None:
 
 
 def test_a_span_that_ends_before_it_starts_is_told() -> None:
-    at = {"dateTime": "2026-03-01T09:00:00.0000000", "timeZone": "UTC"}
+    nine = {"dateTime": "2026-03-01T09:00:00.0000000", "timeZone": "UTC"}
+    ten = {"dateTime": "2026-03-01T10:00:00.0000000", "timeZone": "UTC"}
     with pytest.raises(CalendarUnavailable):
-        read_span(at, at)
+        read_span(ten, nine)
+
+
+def test_a_span_of_zero_minutes_is_read() -> None:
+    nine = {"dateTime": "2026-03-01T09:00:00.0000000", "timeZone": "UTC"}
+    assert read_span(nine, nine).is_empty
 
 
 def test_writes_the_wall_clock_and_the_windows_name() -> None:

@@ -20,7 +20,9 @@ interface Props {
 export function MoveDialog({ session, to, onClose, onMoved }: Props) {
   const { t, format, api } = usePage();
   const start = Date.parse(session.start);
-  const lasting = Date.parse(session.end) - start;
+  // Outlook lets a session have no length. A move then has to give it one.
+  const [duration, setDuration] = useState((Date.parse(session.end) - start) / 60_000 || 60);
+  const lasting = duration * 60_000;
   const [date, setDate] = useState(dateOf(to ?? start, format.zone));
   const [chosen, setChosen] = useState<Instant | null>(to);
   const [times, setTimes] = useState<Instant[] | null>(null);
@@ -37,7 +39,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
     setChosen((before) =>
       before !== null && dateOf(before, format.zone) === date ? before : null,
     );
-    offered(api, session, date, format.zone).then(
+    offered(api, session, date, duration, format.zone).then(
       (free) => {
         if (!isCurrent) return;
         setTimes(free);
@@ -48,7 +50,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
     return () => {
       isCurrent = false;
     };
-  }, [date, attempt]);
+  }, [date, attempt, duration]);
 
   const send = () =>
     sending.run(async () => {
@@ -67,6 +69,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
           },
           body: {
             start: new Date(chosen).toISOString(),
+            ...(session.odd_time !== null && { duration_minutes: duration }),
             accept_unknown: session.unknown_for.length > 0,
             scope,
           },
@@ -93,7 +96,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
       >
         <p>
           {t("move.from", {
-            when: `${format.date(start)}, ${format.range(start, start + lasting)}`,
+            when: `${format.date(start)}, ${format.range(start, Date.parse(session.end))}`,
           })}
         </p>
         {Boolean(sending.error) && <Trouble error={sending.error} onRetry={() => void send()} />}
@@ -116,6 +119,21 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
               </button>
             ))}
           </fieldset>
+        )}
+        {session.odd_time !== null && (
+          <label>
+            {t("duration")}
+            <select
+              value={duration}
+              onChange={(event) => setDuration(Number(event.currentTarget.value))}
+            >
+              {[15, 30, 45, 60, 90, 120].map((minutes) => (
+                <option key={minutes} value={minutes}>
+                  {format.minutes(minutes)}
+                </option>
+              ))}
+            </select>
+          </label>
         )}
         <label>
           {t("move.day")}
@@ -167,16 +185,16 @@ async function offered(
   api: Api,
   session: Session,
   date: DateKey,
+  duration: number,
   zone: string,
 ): Promise<Instant[]> {
-  const lasting = (Date.parse(session.end) - Date.parse(session.start)) / 60_000;
   const answer = await api.GET("/pairings/{pairing_id}/availability", {
     params: {
       path: { pairing_id: session.pairing_id },
       query: {
         from: new Date(instantAt(date, 0, zone)).toISOString(),
         to: new Date(instantAt(addDays(date, 1), 0, zone)).toISOString(),
-        duration_minutes: lasting,
+        duration_minutes: duration,
         time_zone: zone,
         include_unknown: session.unknown_for.length > 0,
       },

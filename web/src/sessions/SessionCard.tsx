@@ -79,6 +79,12 @@ export function SessionCard({ session, organizer, isShown, onAct, onChanged }: P
           })}
         </p>
       )}
+      {session.odd_time !== null && session.state === "scheduled" && (
+        <p class="state">
+          <span aria-hidden="true">⚠ </span>
+          {t(`session.odd.${session.odd_time}`)}
+        </p>
+      )}
       {session.unknown_for.length > 0 && isOpen && (
         <p class="state">
           {t("session.unknown", {
@@ -191,7 +197,7 @@ function Proposal({ session, attendee, onChanged }: ProposalProps) {
           when,
         })}
       </p>
-      {session.is_organizer && (
+      {session.is_organizer && proposed.start !== proposed.end && (
         <button type="button" class="main" disabled={isBusy} onClick={() => void take()}>
           {t("proposal.take")}
         </button>
