@@ -51,11 +51,14 @@ class BookingBody(Body):
     duration_minutes: int = Field(ge=15, le=480, multiple_of=5)
     time_zone: ZoneName
     """The organizer's zone: the zone of the event in Outlook."""
-    title: Line | None = Field(default=None, max_length=255, min_length=1)
-    """Sent to Outlook, not stored here."""
+    title: Line | None = None
+    """Sent to Outlook, not stored here. At most 255 UTF-16 units, as Outlook counts: an emoji
+    counts as two or more. Characters that reorder text (U+202A to U+202E, U+2066 to U+2069) are
+    refused."""
     agenda: Text = Field(default="", max_length=8000)
     """Plain text. Sent to Outlook, not stored here."""
-    location: Line | None = Field(default=None, max_length=255, min_length=1)
+    location: Line | None = None
+    """As `title`."""
     online_meeting: OnlineMeetingChoice | None = None
     """Default: the organization's."""
     accept_unknown: bool = False
@@ -98,7 +101,7 @@ class RescheduleBody(Body):
 
     start: GridInstant
     duration_minutes: int | None = Field(default=None, ge=15, le=480, multiple_of=5)
-    """Default: the session's duration."""
+    """Default: the session's duration. Required if that is none (`odd_time`)."""
     time_zone: ZoneName | None = None
     """Default: the session's."""
     accept_unknown: bool = False
@@ -125,7 +128,7 @@ class CancelBody(Body):
     """A cancellation."""
 
     comment: Text = Field(default="", max_length=2000)
-    """Sent to the attendees, not stored here."""
+    """Plain text. Sent to the attendees, not stored here."""
     scope: Scope = Scope.ONE
     """The part of its series that is cancelled. Past sessions stay."""
 
@@ -148,7 +151,7 @@ class AnswerBody(Body):
 
     response: Literal["accepted", "tentative", "declined"]
     comment: Text = Field(default="", max_length=2000)
-    """Sent to the organizer, not stored here."""
+    """Plain text. Sent to the organizer, not stored here."""
     proposed: ProposedBody | None = None
     """The proposed time; not with `accepted`."""
 

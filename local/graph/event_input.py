@@ -13,6 +13,7 @@ from local.graph.series import parse_recurrence
 from local.graph.times import Moment
 
 MOST_ATTENDEES: Final = 500
+_LONGEST_SUBJECT: Final = 255
 _LONGEST: Final = timedelta(days=5 * 366)
 _SHOW_AS: Final = ("free", "tentative", "busy", "oof", "workingElsewhere", "unknown")
 _SENSITIVITIES: Final = ("normal", "personal", "private", "confidential")
@@ -186,7 +187,7 @@ def read_proposal(value: object) -> tuple[Moment, Moment]:
         raise invalid_property("proposedNewTime")
     start = Moment.parse(value.get("start"), "proposedNewTime")
     end = Moment.parse(value.get("end"), "proposedNewTime")
-    if end.instant <= start.instant:
+    if end.instant < start.instant:
         raise invalid_property("proposedNewTime")
     return start, end
 
@@ -200,6 +201,17 @@ def read_recipients(value: object, field: str) -> list[tuple[str, str]]:
             raise invalid_property(field)
         found.append((str(mail["address"]), str(mail.get("name") or mail["address"])))
     return found
+
+
+def cut_subject(subject: str) -> str:
+    """Return a subject as Exchange keeps it: at most 255 UTF-16 units, a longer one ends in "...".
+
+    Source: https://learn.microsoft.com/exchange/client-developer/web-service-reference/subject
+    """
+    units = subject.encode("utf-16-le", "surrogatepass")
+    if len(units) <= 2 * _LONGEST_SUBJECT:
+        return subject
+    return units[: 2 * (_LONGEST_SUBJECT - 3)].decode("utf-16-le", "replace") + "..."
 
 
 def exchange_html(content: str, *, is_text: bool) -> str:
@@ -243,7 +255,7 @@ class _Choice:
 def _read_subject(details: Details, value: object) -> None:
     if value is not None and not isinstance(value, str):
         raise invalid_property("subject")
-    details.subject = value or ""
+    details.subject = cut_subject(value or "")
 
 
 def _read_body(details: Details, value: object) -> None:
@@ -347,7 +359,8 @@ def _differ(before: Details, after: Details, field: str) -> bool:
 
 
 def _check(details: Details) -> None:
-    if details.end.instant <= details.start.instant:
+    # An event of zero minutes is one: https://github.com/microsoftgraph/microsoft-graph-docs/issues/4497
+    if details.end.instant < details.start.instant:
         raise invalid_property("end")
     if details.end.instant - details.start.instant > _LONGEST:
         raise GraphError(

@@ -123,7 +123,9 @@ class Inbox:
             # subject.
             event.details.subject = f"Canceled: {event.details.subject}"
             if message.comment:
-                event.details.body = exchange_html(message.comment, is_text=True)
+                event.details.body = exchange_html(
+                    message.comment, is_text=not self._switches.comments_are_html
+                )
         self._store.changed(known, "updated")
 
     def _answered(self, mailbox: Mailbox, message: MeetingMessage) -> None:

@@ -102,7 +102,8 @@ def plain_text(document: str) -> str:
     """Return the text of an HTML body."""
     inner = re.sub(r"<head>.*?</head>", "", document, flags=re.DOTALL | re.IGNORECASE)
     broken = re.sub(r"<br\s*/?>\s*|</(?:p|div)>\s*", "\r\n", inner, flags=re.IGNORECASE)
-    return html.unescape(re.sub(r"<[^>]+>", "", broken)).strip()
+    # Only these characters behind a "<" begin a tag.
+    return html.unescape(re.sub(r"<[A-Za-z/!?][^>]*>", "", broken)).strip()
 
 
 def event_type(event: Event, look: EventView) -> str:

@@ -19,6 +19,8 @@ class BehaviorFlags:
     """Put the first event's id into the error as ``@event.existingEventId``."""
     remember_transactions: bool = True
     """Refuse a transactionId also after its event is gone."""
+    comments_are_html: bool = False
+    """Outlook shows the comment of an answer or a cancellation as HTML, instead of as text."""
     deleted_items_readable: bool = False
     """Answer a GET of an event in Deleted Items by immutable id, instead of 404."""
     events_of_default_calendar: bool = False

@@ -118,6 +118,17 @@ WRONG: list[tuple[str, Any]] = [
     ("title", "x" * 256),
     ("title", "two\nlines"),
     ("title", "nul\x00"),
+    ("title", "one\rline"),
+    ("title", "one\r\nline"),
+    ("title", "one\x85line"),
+    ("title", "one\u2028line"),
+    ("title", "\u200f\u200e \u2060"),
+    ("title", "no character\uffff"),
+    ("title", "x" + 128 * "😀"),
+    *(("title", f"Agenda {c}gpj.exe") for c in "\u202a\u202b\u202c\u202d\u202e"),
+    *(("title", f"Agenda {c}gpj.exe") for c in "\u2066\u2067\u2068\u2069"),
+    ("location", "x" + 128 * "😀"),
+    ("location", "Room \u202e1"),
     ("title", ["a"]),
     ("agenda", "x" * 8001),
     ("agenda", "\x07"),
@@ -136,6 +147,27 @@ async def test_a_wrong_field_is_named(api: Api, field: str, value: Any) -> None:
     assert [error["field"] for error in body_of(response)["errors"]] == [f"body.{field}"]
     if isinstance(value, str) and len(value) > 2:
         assert value not in response.get_body().decode()
+
+
+@pytest.mark.parametrize("field", ["title", "location"])
+async def test_a_line_is_as_long_as_outlook_counts(api: Api, field: str) -> None:
+    longest = "x" + 127 * "😀"
+    assert (await posted(api, encoded({**GOOD, field: f"  {longest} "}))).status_code == 201
+    response = await posted(api, encoded({**GOOD, field: longest + "é"}))
+    (error,) = body_of(response)["errors"]
+    assert error["message"].startswith("must have at most 255 UTF-16 units")
+    assert "emoji" in error["message"]
+
+
+async def test_a_character_that_reorders_a_title_is_refused_with_what_to_do(api: Api) -> None:
+    response = await posted(api, encoded({**GOOD, "title": "Plan \u202eB"}))
+    (error,) = body_of(response)["errors"]
+    assert "remove them" in error["message"]
+
+
+async def test_lone_carriage_returns_in_a_text_are_line_ends(api: Api) -> None:
+    response = await posted(api, encoded({**GOOD, "agenda": "one\rtwo\r\nthree"}))
+    assert response.status_code == 201
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])

@@ -85,7 +85,7 @@ async def test_an_invalid_field_is_named(api: Api, changes: dict[str, Any], fiel
         "Grüße 👋🏽 an alle 👩‍👩‍👧",
         "لقاء الأسبوع",
         "פגישה שבועית",
-        "\u202eright to left\u202c",
+        "\u200fmarks\u200e \u061conly",
         "<script>alert(1)</script> & \"more\" 'of it'",
         "定例会議",
     ],

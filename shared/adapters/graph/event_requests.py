@@ -46,6 +46,7 @@ from msgraph.generated.users.item.events.item.tentatively_accept import (
 )
 
 from shared.adapters.graph.client import GraphSession
+from shared.adapters.graph.event_serialization import comment_text
 from shared.adapters.graph.times import to_date_time_zone
 from shared.ids import EventId, Mailbox
 from shared.sessions.model import ResponseState
@@ -171,7 +172,7 @@ def cancel_request(graph: GraphSession, path: dict[str, Any], comment: str) -> R
 
     Source: https://learn.microsoft.com/graph/api/event-cancel
     """
-    body = CancelPostRequestBody(comment=comment)
+    body = CancelPostRequestBody(comment=comment_text(comment))
     return CancelRequestBuilder(graph.adapter, path).to_post_request_information(body)
 
 
@@ -192,7 +193,7 @@ def respond_request(
     Raises:
         ValueError: *answer* is not accepted, tentative or declined.
     """
-    path = graph.path(event=event_id)
+    path, comment = graph.path(event=event_id), comment_text(comment)
     if answer is ResponseState.ACCEPTED:
         accept = AcceptPostRequestBody(comment=comment, send_response=True)
         return AcceptRequestBuilder(graph.adapter, path).to_post_request_information(accept)

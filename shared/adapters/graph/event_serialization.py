@@ -1,6 +1,7 @@
 """Serializes a draft into Graph's event: its models, its recurrence, its body."""
 
 import html
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ _PROVIDERS: Final[Mapping[OnlineMeetingChoice, OnlineMeetingProviderType | None]
     OnlineMeetingChoice.SKYPE: OnlineMeetingProviderType.SkypeForBusiness,
 }
 
+_MARKUP: Final = re.compile(r"<(?=[A-Za-z/!?])|&(?=[A-Za-z#])")
 _WEEKS: Final = ("first", "second", "third", "fourth", "last")
 
 
@@ -99,6 +101,17 @@ def agenda_html(agenda: str) -> str:
     """
     lines = agenda.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "<div>" + "<br>".join(html.escape(line) for line in lines) + "</div>"
+
+
+def comment_text(comment: str) -> str:
+    """Return plain text that reads the same whether Outlook shows it as text or as HTML.
+
+    Graph does not document which it is. A zero-width space behind ``<`` and ``&``, where HTML would
+    begin a tag or a character reference, makes them ordinary characters.
+
+    Source: https://html.spec.whatwg.org/multipage/parsing.html#tag-open-state
+    """
+    return _MARKUP.sub(lambda found: found[0] + "\u200b", comment)
 
 
 def _attendee(attendee: Attendee) -> AttendeeModel:

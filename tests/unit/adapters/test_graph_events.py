@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 from typing import Any
 
 import httpx
@@ -11,7 +12,11 @@ from hypothesis import strategies as st
 
 from shared.adapters.graph.event_parsing import parse_event
 from shared.adapters.graph.event_requests import SELECT
-from shared.adapters.graph.event_serialization import PROPERTY_ID, agenda_html
+from shared.adapters.graph.event_serialization import (
+    PROPERTY_ID,
+    agenda_html,
+    comment_text,
+)
 from shared.adapters.graph.events import GraphCalendar
 from shared.errors import (
     CalendarRefused,
@@ -349,10 +354,34 @@ async def test_cancelling_tells_why(graph: Graph) -> None:
     graph.respond_with(httpx.Response(202))
     await GraphCalendar(graph.client).cancel(AS_USER, EVENT, "Ill, <sorry>")
     assert graph.answers.last.url.path == f"/v1.0/me/events/{EVENT}/cancel"
-    assert list(graph.answers.body().values()) == ["Ill, <sorry>"]
+    assert list(graph.answers.body().values()) == ["Ill, <\u200bsorry>"]
     graph.respond_with(refused(404, "ErrorItemNotFound"))
     with pytest.raises(EventGone):
         await GraphCalendar(graph.client).cancel(AS_USER, EVENT, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<b>bold</b>", "<!-- x -->", "<?x?>", "a < b", "I <3 you", "&lt;b&gt;", "R&D", "&#60;b"],
+)
+def test_a_comment_reads_the_same_as_text_and_as_html(text: str) -> None:
+    """HTML shows the comment as it is, and a reader of the text sees no difference either."""
+    seen: list[str] = []
+    tags: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            seen.append(data)
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            tags.append(tag)
+
+    reader = Reader(convert_charrefs=True)
+    reader.feed(comment_text(text))
+    reader.close()
+    assert tags == []
+    assert "".join(seen).replace("\u200b", "") == text
+    assert comment_text(text).replace("\u200b", "") == text
 
 
 @pytest.mark.parametrize(
