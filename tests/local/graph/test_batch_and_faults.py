@@ -110,6 +110,25 @@ async def test_inner_requests_are_throttled_by_themselves(graph: Graph) -> None:
     assert refused["headers"]["Retry-After"] == "7"
 
 
+async def test_an_answer_is_spoilt_in_the_parts_that_the_rule_names(graph: Graph) -> None:
+    made = await graph.book()
+    rule = FaultRule(
+        "GET",
+        "/me/events",
+        "spoil",
+        parts={"value.*.attendees.0.status": None, "value.0.nothing.here": 1},
+        without=["value.*.start", "value.7.end"],
+    )
+    graph.simulator.faults.add(rule)
+    (event,) = (await graph.call("GET", "/me/events", expect=200))["value"]
+    assert event["attendees"][0]["status"] is None
+    assert "start" not in event
+    assert event["end"] == made["end"]
+    graph.simulator.faults.clear()
+    (event,) = (await graph.call("GET", "/me/events", expect=200))["value"]
+    assert event["start"] == made["start"]
+
+
 async def test_a_batch_sends_four_at_a_time_to_one_mailbox(graph: Graph) -> None:
     graph.simulator.faults.add(FaultRule(behaviour="delay", delay_seconds=0.01))
     requests = [get(str(n), "/me/events") for n in range(20)]

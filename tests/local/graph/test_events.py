@@ -352,7 +352,10 @@ async def test_if_match_guards_against_lost_updates(graph: Graph) -> None:
 @pytest.mark.parametrize(
     ("more", "code"),
     [
-        ({"end": a_meeting()["start"]}, "ErrorPropertyValidationFailure"),
+        (
+            {"end": {"dateTime": "2020-03-03T10:00:00", "timeZone": "UTC"}},
+            "ErrorPropertyValidationFailure",
+        ),
         (
             {"start": {"dateTime": "2026-03-03T10:00:00", "timeZone": "Nowhere"}},
             "TimeZoneNotSupportedException",
@@ -371,6 +374,24 @@ async def test_if_match_guards_against_lost_updates(graph: Graph) -> None:
 async def test_impossible_events_are_400(graph: Graph, more: Any, code: str) -> None:
     status, body, _ = await graph.call("POST", "/me/events", a_meeting(**more))
     assert (status, body["error"]["code"]) == (400, code)
+
+
+async def test_an_event_may_last_zero_minutes(graph: Graph) -> None:
+    event = await graph.book(end=a_meeting()["start"])
+    assert event["end"] == event["start"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "kept"),
+    [
+        ("x" * 255, "x" * 255),
+        ("x" * 256, "x" * 252 + "..."),
+        ("x" + 127 * "😀", "x" + 127 * "😀"),
+        (128 * "😀", 126 * "😀" + "..."),
+    ],
+)
+async def test_a_long_subject_is_cut_in_utf_16_units(graph: Graph, subject: str, kept: str) -> None:
+    assert (await graph.book(subject=subject))["subject"] == kept
 
 
 async def test_a_body_needs_its_content_type(graph: Graph) -> None:

@@ -50,6 +50,14 @@ async def test_the_strongest_status_that_touches_an_interval_wins(graph: Graph) 
     ]
 
 
+async def test_an_entry_of_zero_minutes_is_listed_and_takes_no_time(graph: Graph) -> None:
+    graph.simulator.outlook.busy("bob", at(9, 30), at(9, 30))
+    answer = await one(graph, ask(BOB))
+    assert answer["availabilityView"] == "0" * 9
+    (item,) = answer["scheduleItems"]
+    assert item["start"] == item["end"]
+
+
 async def test_items_are_whole_and_name_nothing(graph: Graph) -> None:
     graph.simulator.outlook.busy("bob", at(7), at(9), subject="Secret")
     answer = await one(graph, ask(BOB))
