@@ -257,12 +257,14 @@ class FakeCalendar:
                 answers.append(gone)
         return answers
 
-    async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> Occurrence | None:
         """Find the event by the app's tag."""
         self.outlook.calls.append("find")
         self._check_listing()
         known = self._find(mailbox, session_id)
-        return known.seen if known and not known.is_gone else None
+        if known is None or known.is_gone:
+            return None
+        return UnreadableEvent(known.seen.event_id) if known.ends_before_it_starts else known.seen
 
     async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
         """Read the event."""

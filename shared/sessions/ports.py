@@ -106,7 +106,7 @@ class Calendar(Protocol):
         """
         ...
 
-    async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> Occurrence | None:
         """Find the event by the app's extended property, with the app's own identity."""
         ...
 

@@ -22,12 +22,12 @@ from shared.sessions.online_meeting import is_link_pending, online_meeting_of
 from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionPorts, SessionStore
 from shared.sessions.reconciliation_schedule import next_reconciliation, purge_due_item
-from shared.sessions.series import Booking, Series
+from shared.sessions.series import Booking, Occurrence, Series
 
 
 async def confirm_booking(
     booking: Booking,
-    event: CalendarEvent,
+    event: Occurrence,
     occurrences: Mapping[int, CalendarEvent],
     organization: Organization,
     *,
@@ -35,6 +35,7 @@ async def confirm_booking(
 ) -> Booking:
     """Save the booking as scheduled: Outlook has the *event*, for a series the master.
 
+    Of an event that cannot be read only the id is saved; the reconciliation reports it.
     *occurrences*: the known events of a series' dates, by number. The series' own row is saved
     last: once it is scheduled, the recovery job has nothing left to do.
 
@@ -181,7 +182,7 @@ def series_job(kind: JobKind, series: Series) -> Job:
 
 async def _save_confirmed(
     session: Session,
-    event: CalendarEvent,
+    event: Occurrence,
     occurrence: CalendarEvent | None,
     *,
     sessions: SessionStore,
@@ -194,18 +195,20 @@ async def _save_confirmed(
             session,
             state=lifecycle.after(session.state, Action.CONFIRM),
             attendees=attendees,
-            online_meeting=online_meeting_of(wanted, event),
             changed_at=session.next_changed_at(clock.now()),
             held_until=None,
         )
+        if isinstance(event, CalendarEvent):
+            confirmed = replace(confirmed, online_meeting=online_meeting_of(wanted, event))
         if session.series_id is None:
-            confirmed = replace(
-                confirmed,
-                event_id=event.event_id,
-                ical_uid=event.ical_uid,
-                event_etag=event.etag,
-                event_modified_at=event.modified_at,
-            )
+            confirmed = replace(confirmed, event_id=event.event_id)
+            if isinstance(event, CalendarEvent):
+                confirmed = replace(
+                    confirmed,
+                    ical_uid=event.ical_uid,
+                    event_etag=event.etag,
+                    event_modified_at=event.modified_at,
+                )
         elif occurrence is not None:
             confirmed = replace(
                 confirmed,

@@ -15,7 +15,7 @@ from shared.sessions.recurrence import Frequency, MonthlyBy, Pattern, follows_pa
 from shared.timespan import TimeSpan
 
 Occurrence = CalendarEvent | UnreadableEvent
-"""An event of a series in Outlook, as far as it can be read."""
+"""An event in Outlook, as of a date of a series, as far as it can be read."""
 _UNKNOWN: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
 
 

@@ -101,14 +101,16 @@ def parse_event(
     )
 
 
-def parse_instance(payload: Mapping[str, Any]) -> CalendarEvent | UnreadableEvent:
-    """Parse an occurrence of a series; one that cannot be read does not spoil the others.
+def parse_listed(
+    payload: Mapping[str, Any], *, session_id: SessionId | None = None
+) -> CalendarEvent | UnreadableEvent:
+    """Parse an event of a list; one that cannot be read does not spoil the others.
 
     Raises:
         EventUnreadable: it has no id.
     """
     try:
-        return parse_event(payload)
+        return parse_event(payload, session_id=session_id)
     except EventUnreadable:
         if not isinstance(payload, Mapping):
             raise

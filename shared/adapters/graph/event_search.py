@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from shared.adapters.graph.client import GraphSession
-from shared.adapters.graph.event_parsing import parse_event
+from shared.adapters.graph.event_parsing import parse_event, parse_listed
 from shared.adapters.graph.event_requests import (
     SELECT,
     calendar_view_request,
@@ -20,7 +20,7 @@ from shared.adapters.graph.event_serialization import PROPERTY_ID
 from shared.adapters.graph.listings import list_items
 from shared.errors import EventGone, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
-from shared.sessions.calendar_events import CalendarEvent
+from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.model import Session
 
 ANY_DAY: Final = timedelta(days=180)
@@ -29,28 +29,24 @@ _MOMENT: Final = timedelta(minutes=1)
 """Around an event of zero minutes, as no time is no window."""
 
 
-async def find_tagged(graph: GraphSession, session_id: SessionId) -> CalendarEvent | None:
+async def find_tagged(
+    graph: GraphSession, session_id: SessionId
+) -> CalendarEvent | UnreadableEvent | None:
     """Find the event that has *session_id* in the app's extended property.
 
-    Raises EventUnreadable: it cannot be read, and no other one that is not cancelled has it.
+    Of several one that is not cancelled comes first, and then one that cannot be read.
     """
     has_it = (
         f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
         f"and ep/value eq '{_quoted(session_id)}')"
     )
-    best: CalendarEvent | None = None
-    unreadable: EventUnreadable | None = None
+    best: CalendarEvent | UnreadableEvent | None = None
     async for payload in list_items(graph, find_events_request(graph, has_it, SELECT)):
-        try:
-            event = parse_event(payload, session_id=session_id)
-        except EventUnreadable as error:
-            unreadable = error
-            continue
-        if not event.is_cancelled:
+        event = parse_listed(payload, session_id=session_id)
+        if isinstance(event, CalendarEvent) and not event.is_cancelled:
             return event
-        best = best or event
-    if unreadable:
-        raise unreadable
+        if best is None or isinstance(event, UnreadableEvent):
+            best = event
     return best
 
 

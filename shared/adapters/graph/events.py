@@ -14,7 +14,7 @@ from msgraph.generated.users.item.events.item.event_item_request_builder import 
 
 from shared.adapters.graph.batch import send_batch, send_in_batches
 from shared.adapters.graph.client import GraphClient, GraphSession
-from shared.adapters.graph.event_parsing import parse_event, parse_instance
+from shared.adapters.graph.event_parsing import parse_event, parse_listed
 from shared.adapters.graph.event_requests import (
     batched_read_request,
     cancel_request,
@@ -97,7 +97,7 @@ class GraphCalendar:
             return await self._find_duplicate(graph, failed, draft.session_id)
         return parse_event(answer.json(), session_id=draft.session_id)
 
-    async def find(self, mailbox: Mailbox, session_id: SessionId) -> CalendarEvent | None:
+    async def find(self, mailbox: Mailbox, session_id: SessionId) -> Occurrence | None:
         """Find the event of *session_id* by our extended property, by the app's own identity."""
         return await find_tagged(self._client.app(mailbox.tenant_id, mailbox.object_id), session_id)
 
@@ -125,7 +125,7 @@ class GraphCalendar:
         graph = self._client.app(session.tenant_id, session.organizer.object_id)
         if session.series_id is None:
             by_uid = await find_by_uid(graph, session.ical_uid) if session.ical_uid else None
-            return by_uid or await find_tagged(graph, session.id)
+            return by_uid or _readable(await find_tagged(graph, session.id))
         master = await find_tagged(graph, SessionId(session.series_id))
         if master is None:
             return None
@@ -177,7 +177,7 @@ class GraphCalendar:
         """Return the occurrences of a series in *window*, by the app's own identity."""
         graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
         request = list_instances_request(graph, master_id, window)
-        return [parse_instance(event) async for event in list_items(graph, request)]
+        return [parse_listed(event) async for event in list_items(graph, request)]
 
     async def reschedule_series(
         self,
@@ -293,7 +293,7 @@ class GraphCalendar:
                 return parse_event(answer.json(), session_id=session_id)
             except GraphCallFailed:
                 pass  # perhaps not an immutable id; the search by our tag needs no id
-        event = await find_tagged(graph, session_id)
+        event = _readable(await find_tagged(graph, session_id))
         if event is None:
             raise CalendarUnavailable(
                 "Graph has seen this booking but does not show its event.",
@@ -302,6 +302,13 @@ class GraphCalendar:
                 request_id=failed.refusal.request_id,
             )
         return event
+
+
+def _readable(event: Occurrence | None) -> CalendarEvent | None:
+    """Return *event*. Raises EventUnreadable: it is there, and cannot be read."""
+    if event is None or isinstance(event, CalendarEvent):
+        return event
+    raise EventUnreadable("The event cannot be read.")
 
 
 def _event_or_error(

@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 
 from shared.adapters.tables.session_rows import session_of, session_values
+from shared.calendar_sync.reconciliation import reconcile_batch
 from shared.calendar_sync.sync import sync_series, sync_session
 from shared.changes.model import ChangeKind
 from shared.errors import EventUnreadable, Invalid
+from shared.jobs import Job, JobKind
+from shared.organizations.model import ActingUser
 from shared.sessions.booking import book
+from shared.sessions.calendar_events import CalendarEvent, EventDraft
 from shared.sessions.model import Cause, OddTime, ResponseState, Session, SessionState
+from shared.sessions.recovering import recover
 from shared.sessions.recurrence import Frequency, MonthlyBy, Repeat
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
@@ -158,3 +163,42 @@ async def test_a_series_whose_dates_cannot_be_read_is_reported_and_ends_no_sessi
     assert {s.state for s in sessions} == {SessionState.SCHEDULED}
     assert all(s.unreadable_since for s in sessions)
     assert await _details(env, ChangeKind.TROUBLE) == ["event_unreadable"] * 2
+
+
+class _SpoiltOnCreation(FakeCalendar):
+    """Creates an event that cannot be read."""
+
+    async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
+        await super().create(acting, draft)
+        for event in self.outlook.events:
+            event.ends_before_it_starts = True
+        raise EventUnreadable("It ends before it starts.")
+
+
+@pytest.mark.parametrize("repeat", [None, Repeat(Frequency.WEEKLY, count=2)])
+async def test_a_booking_whose_event_cannot_be_read_is_recovered_and_reported(
+    env: BookingEnv, repeat: Repeat | None
+) -> None:
+    env.calendar = _SpoiltOnCreation(env.outlook)
+    caller, request = env.acting(env.mentee), a_request(repeat=repeat)
+    with pytest.raises(EventUnreadable):
+        await book(caller, env.pairing, request, ports=env.ports)
+    job = next(j for j, _ in env.jobs.put_jobs if j.kind in {JobKind.VERIFY, JobKind.SERIES})
+    env.clock.advance(timedelta(minutes=2))
+    for _ in range(2):
+        await recover(job, env.organization, ports=env.ports)
+    sessions = [
+        entry
+        for entry in env.sessions.ledgers[env.mentee].sessions.values()
+        if isinstance(entry, Session)
+    ]
+    assert {s.state for s in sessions} == {SessionState.SCHEDULED}
+    for session in sessions:
+        batch = Job(JobKind.RECONCILE, env.organization.id, (env.mentee,), (session.id,))
+        if session.event_id is not None:
+            await reconcile_batch(batch, env.organization, ports=env.ports)
+    if repeat is None:
+        assert await _details(env, ChangeKind.TROUBLE) == ["event_unreadable"]
+    # A retry of the request gets the booking.
+    again = await book(caller, env.pairing, request, ports=env.ports)
+    assert {s.id for s in again.sessions} == {s.id for s in sessions}
