@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import Page, Route, expect
@@ -190,6 +190,35 @@ async def test_an_overlap_that_outlook_made_is_said_in_words(stage: AppUnderTest
                 "Somebody here has another session at this time"
             )
         assert other["id"][:8] not in await mine.inner_text()
+
+
+async def test_a_session_of_zero_minutes_is_explained_and_moved(stage: AppUnderTest) -> None:
+    session = await stage.book("ben", "ada-ben", 20)
+    start = datetime.fromisoformat(session["start"])
+    async with stage.someone("ben", "?pairing=ada-ben") as page:
+        mine = card(page, session["id"])
+        await expect(mine).not_to_contain_text("no length")
+        stage.cloud.graph.outlook.move("ben", session["id"], start, start)
+        await expect(mine).to_contain_text("In Outlook this session has no length")
+        await mine.get_by_role("button", name="Move").click()
+        dialog = page.get_by_role("dialog", name="Move the session")
+        await dialog.get_by_label("Length").select_option("45")
+        await expect(dialog.get_by_label("Time")).to_be_enabled()
+        await dialog.get_by_role("button", name="Move", exact=True).click()
+        await expect(dialog).to_have_count(0)
+        await expect(mine).not_to_contain_text("no length")
+    moved = await stage.call("ben", "GET", f"sessions/{session['id']}")
+    lasting = datetime.fromisoformat(moved["end"]) - datetime.fromisoformat(moved["start"])
+    assert (moved["odd_time"], lasting) == (None, timedelta(minutes=45))
+
+
+async def test_a_title_is_counted_as_outlook_counts(stage: AppUnderTest) -> None:
+    async with stage.someone("priya", "?pairing=ada-priya") as page:
+        await half_booked(page)
+        title = page.get_by_label("Title")
+        await title.focus()
+        await page.keyboard.insert_text("x" + 200 * "😀")
+        assert await title.input_value() == "x" + 127 * "😀"
 
 
 async def test_event_missing_in_outlook_is_explained(stage: AppUnderTest) -> None:
