@@ -133,16 +133,11 @@ async def sync_series(
     known = await load_sessions(series, sessions=ports.sessions)
     try:
         instances = await list_instances(series, calendar=ports.calendar)
-    except ListingEndless as endless:
-        await _sync_by_ids(known, endless, organization, cause, ports=ports)
-        return
-    except EventUnreadable as error:
-        await _mark_all_unreadable(known, error, cause, ports)
+    except EventUnreadable as unreadable:
+        await _sync_by_ids(known, unreadable, organization, cause, ports=ports)
         return
     if not instances and await _is_series_suspected(known, ports=ports):
         return
-    # Of a series that is gone, no date has to be known by its event's id.
-    is_gone = not instances
     found = match_occurrences(series, known, instances)
 
     async def one(session: Session) -> None:
@@ -154,12 +149,12 @@ async def sync_series(
         elif session.state is not SessionState.SCHEDULED or is_over:
             return
         if session.event_id is None:
-            if event is None and not is_gone:
+            # Of a series that is gone, no date has to be known by its event's id.
+            if event is None and instances:
                 return  # neither a known id nor an event: the recovery job decides
             session = replace(session, event_id=event.event_id if event else None)
         if isinstance(event, UnreadableEvent):
-            error = EventUnreadable("The date of the series cannot be read.")
-            await mark_unreadable(session, error, cause, ports=ports)
+            await _mark_dates_unreadable([session], cause, ports)
             return
         try:
             await apply_event(session, event, organization, cause, ports=ports)
@@ -172,7 +167,7 @@ async def sync_series(
 
 async def _sync_by_ids(
     known: Sequence[Session],
-    endless: ListingEndless,
+    unreadable: EventUnreadable,
     organization: Organization,
     cause: Cause,
     *,
@@ -187,18 +182,19 @@ async def _sync_by_ids(
         if session.state is not SessionState.SCHEDULED or _is_over(session, clock=ports.clock):
             return
         if session.event_id is None:
-            await report_unreadable(session, endless, cause, ports=ports)
+            await report_unreadable(session, unreadable, cause, ports=ports)
         else:
             await sync_session(session, organization, cause, ports=ports)
 
     await gather_limited(map(one, known))
 
 
-async def _mark_all_unreadable(
-    known: Sequence[Session], error: EventUnreadable, cause: Cause, ports: SessionPorts
+async def _mark_dates_unreadable(
+    dates: Sequence[Session], cause: Cause, ports: SessionPorts
 ) -> None:
-    """Report each date that is ahead: of a list that cannot be read no date is known."""
-    for session in known:
+    """Report each of *dates* that is ahead: of a list that cannot be read no date is known."""
+    error = EventUnreadable("The date of the series cannot be read.")
+    for session in dates:
         if session.state is SessionState.SCHEDULED and not _is_over(session, clock=ports.clock):
             await mark_unreadable(session, error, cause, ports=ports)
 

@@ -35,9 +35,8 @@ async def confirm_booking(
 ) -> Booking:
     """Save the booking as scheduled: Outlook has the *event*, for a series the master.
 
-    Of an event that cannot be read only the id is saved; the reconciliation reports it.
-    *occurrences*: the known events of a series' dates, by number. The series' own row is saved
-    last: once it is scheduled, the recovery job has nothing left to do.
+    Of an unreadable event only the id is saved. *occurrences*: the known events of a series' dates,
+    by number. The series' own row is saved last: then the recovery job has nothing left to do.
 
     Raises SlotTaken: a concurrent rollback removed a single session's row, and its time was taken.
     """
