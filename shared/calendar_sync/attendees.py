@@ -37,12 +37,10 @@ def merge_attendees(
     shown = _rows(session, event)
     if not event.has_all_attendees:
         # Nobody comes or goes by a list that cannot be read whole.
-        return tuple(
-            _merge_row(a, shown.get(a.address) or _as_known(a, is_moved=is_moved), event, is_moved)
-            for a in session.attendees
-        )
+        rows = {a.address: _as_known(a, is_moved=is_moved) for a in session.attendees} | shown
+        return tuple(_merge_row(a, rows[a.address], is_moved=is_moved) for a in session.attendees)
     kept = [
-        _merge_row(a, shown.get(a.address), event, is_moved)
+        _merge_row(a, shown.get(a.address), is_moved=is_moved)
         for a in session.attendees
         if a.address in shown or not a.forwarded
     ]
@@ -97,14 +95,10 @@ def _as_known(known: Attendee, *, is_moved: bool) -> CalendarAttendee | None:
     return CalendarAttendee(known.address, response, known.required)
 
 
-def _merge_row(
-    known: Attendee, row: CalendarAttendee | None, event: CalendarEvent, is_moved: bool
-) -> Attendee:
+def _merge_row(known: Attendee, row: CalendarAttendee | None, *, is_moved: bool) -> Attendee:
     if row is None:
         return replace(known, invited=False, required=False, response=AttendeeResponse())
-    response = row.response
-    if not event.is_whole and not is_moved and response == AttendeeResponse():
-        response = known.response  # an answer that cannot be read looks like silence
+    response = row.response if row.says_response or is_moved else known.response
     return replace(known, invited=True, required=row.required, response=response)
 
 

@@ -17,7 +17,7 @@ from shared.calendar_sync.unreadable import (
 )
 from shared.clock import Clock
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, EventUnreadable, ListingEndless, StaleRow
+from shared.errors import EventGone, EventUnreadable, StaleRow
 from shared.ids import EventId, Mailbox
 from shared.jobs import DueItem
 from shared.logs import log_event
@@ -154,7 +154,8 @@ async def sync_series(
                 return  # neither a known id nor an event: the recovery job decides
             session = replace(session, event_id=event.event_id if event else None)
         if isinstance(event, UnreadableEvent):
-            await _mark_dates_unreadable([session], cause, ports)
+            error = EventUnreadable("The date of the series cannot be read.")
+            await mark_unreadable(session, error, cause, ports=ports)
             return
         try:
             await apply_event(session, event, organization, cause, ports=ports)
@@ -187,16 +188,6 @@ async def _sync_by_ids(
             await sync_session(session, organization, cause, ports=ports)
 
     await gather_limited(map(one, known))
-
-
-async def _mark_dates_unreadable(
-    dates: Sequence[Session], cause: Cause, ports: SessionPorts
-) -> None:
-    """Report each of *dates* that is ahead: of a list that cannot be read no date is known."""
-    error = EventUnreadable("The date of the series cannot be read.")
-    for session in dates:
-        if session.state is SessionState.SCHEDULED and not _is_over(session, clock=ports.clock):
-            await mark_unreadable(session, error, cause, ports=ports)
 
 
 async def apply_found(

@@ -39,6 +39,8 @@ class CalendarAttendee:
     address: str
     response: AttendeeResponse
     required: bool = True
+    says_response: bool = True
+    """False: the answer is missing or cannot be read, so *response* says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

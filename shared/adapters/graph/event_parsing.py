@@ -174,26 +174,29 @@ def _attendees(payload: Mapping[str, Any], notes: _Notes) -> tuple[CalendarAtten
             notes.miss_attendee()
             continue
         required = str(attendee.get("type") or "required").lower() == "required"
-        found.append(CalendarAttendee(address, _parse_response(attendee, notes), required))
+        response, is_said = _parse_response(attendee, notes)
+        found.append(CalendarAttendee(address, response, required, is_said))
     return tuple(found)
 
 
-def _parse_response(attendee: Mapping[str, Any], notes: _Notes) -> AttendeeResponse:
-    """Parse an attendee's response. `none` and `notResponded` both mean pending, without a time.
+def _parse_response(attendee: Mapping[str, Any], notes: _Notes) -> tuple[AttendeeResponse, bool]:
+    """Parse an attendee's response, and return whether it is there and can be read.
 
-    A response that cannot be read is pending as well, which replaces no earlier answer.
+    `none` and `notResponded` both mean pending, without a time.
 
     Source: https://learn.microsoft.com/graph/api/resources/responsestatus
     """
     status: Mapping[str, Any] = notes.member(attendee, "status", dict) or {}
-    word = (notes.member(status, "response", str) or "none").lower()
+    said = notes.member(status, "response", str)
+    word = (said or "none").lower()
     if word not in _RESPONSES:
         notes.miss()
     state = _RESPONSES.get(word, ResponseState.PENDING)
     proposed = _proposed(attendee, notes)
+    is_said = said is not None and word in _RESPONSES
     if state is ResponseState.PENDING:
-        return AttendeeResponse(proposed=proposed, was_reset=word == "notresponded")
-    return AttendeeResponse(state, _instant(status, "time", notes), proposed)
+        return AttendeeResponse(proposed=proposed, was_reset=word == "notresponded"), is_said
+    return AttendeeResponse(state, _instant(status, "time", notes), proposed), is_said
 
 
 def _proposed(attendee: Mapping[str, Any], notes: _Notes) -> TimeSpan | None:

@@ -16,7 +16,7 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_request_bui
 
 from shared.adapters.graph.client import GraphClient, GraphSession
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
-from shared.adapters.graph.times import to_date_time_zone
+from shared.adapters.graph.times import read_span, to_date_time_zone
 from shared.adapters.graph.working_hours import read_hours
 from shared.availability.model import (
     SLOT_GRID,

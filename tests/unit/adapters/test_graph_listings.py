@@ -131,4 +131,4 @@ def test_no_other_module_follows_links() -> None:
     assert follow == {"listings.py"}
     # getSchedule answers in one piece.
     read_pages = {path.name for path in adapters.glob("*.py") if '"value"' in path.read_text()}
-    assert read_pages == {"listings.py", "schedules.py", "probe_results.py"}
+    assert read_pages == {"listings.py", "schedules.py", "responses.py"}

@@ -126,7 +126,7 @@ def test_an_item_that_takes_no_time_blocks_nothing() -> None:
 )
 def test_an_item_that_cannot_be_read_is_unknown_time(broken: Any) -> None:
     items = [item("busy"), broken]
-    assert one({"scheduleItems": items}).unknown == Unknown(UnknownReason.NO_ANSWER)
+    assert one({"scheduleItems": items}).unknown == Unknown(UnknownReason.UNREADABLE)
     seen = one({"scheduleItems": items, "availabilityView": "0" * 12})
     assert (seen.unknown, len(seen.items)) == (None, 1)
 
