@@ -13,6 +13,7 @@ from shared.errors import (
     ConsentMissing,
     EventGone,
     MailboxUnusable,
+    SchedulingError,
     StaleRow,
 )
 from shared.ids import Mailbox
@@ -41,6 +42,8 @@ _RETRY_INTERVAL: Final = timedelta(hours=6)
 _MIN_RENEWAL_AGE: Final = timedelta(hours=1)
 """The age a renewal must have before a change that push missed leads to another one."""
 _PAGE: Final = 100
+_DENIED: Final = (ConsentMissing, MailboxUnusable)
+"""Errors that say nothing about a subscription: it may be there and work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ async def ensure_subscription(
     known = await ports.subscriptions.get(mailbox)
     if known and is_alive(known, ports.clock.now()):
         return
-    if await _upcoming_sessions(mailbox, ports):
+    if await upcoming_sessions(mailbox, ports):
         await _create(mailbox, organization, known, ports)
 
 
@@ -99,15 +102,17 @@ async def enqueue_renewals(*, ports: SubscriptionPorts) -> int:
 async def renew_batch(
     job: Job, organization: Organization, *, ports: SubscriptionPorts
 ) -> RenewalCounts:
-    """Renew, recreate or remove the subscriptions of up to 20 mailboxes of one tenant."""
+    """Renew, recreate or remove the subscriptions of up to 20 mailboxes of one tenant.
+
+    A subscription that Graph does not let the app renew or delete is kept, and tried again after
+    some hours: such an answer can be stale.
+    """
     now = ports.clock.now()
     found = await gather_limited(ports.subscriptions.get(mailbox) for mailbox in job.mailboxes)
     rows = [row for row in found if row is not None]
     # Polling organizations keep no subscription: every row of theirs is removed.
     pushes = organization.settings.sync_mode is SyncMode.PUSH
-    upcoming = await gather_limited(
-        _upcoming_sessions(row.mailbox, ports) for row in rows if pushes
-    )
+    upcoming = await gather_limited(upcoming_sessions(row.mailbox, ports) for row in rows if pushes)
     needed = {
         row.mailbox: bool(sessions)
         for row, sessions in zip(rows, upcoming if pushes else [[]] * len(rows), strict=True)
@@ -119,8 +124,12 @@ async def renew_batch(
         await _create(subscription.mailbox, organization, subscription, ports)
         done.recreated += 1
     for subscription in plan.remove:
-        await delete_subscription(subscription, ports=ports)
-        done.removed += 1
+        try:
+            await delete_subscription(subscription, ports=ports)
+        except _DENIED as refused:
+            await _keep(subscription, refused, ports)
+        else:
+            done.removed += 1
     if not done.failed:
         await ports.due.remove(due_items(DueKind.RENEWAL, job))
     return done
@@ -160,7 +169,7 @@ async def enqueue_mailbox_reconciliation(
     mailbox: Mailbox, organization: Organization, *, ports: SubscriptionPorts
 ) -> None:
     """Queue a reconciliation of every upcoming session that *mailbox* organizes."""
-    sessions = await _upcoming_sessions(mailbox, ports, all_of_them=True)
+    sessions = await upcoming_sessions(mailbox, ports, all_of_them=True)
     for start in range(0, len(sessions), BATCH):
         batch = sessions[start : start + BATCH]
         await ports.jobs.put(
@@ -182,11 +191,13 @@ async def _renew(
     if not subscriptions:
         return
     now = ports.clock.now()
-    outcomes = await ports.graph.renew(
-        subscriptions[0].mailbox.tenant_id,
-        [s.id for s in subscriptions if s.id is not None],
-        now + SUBSCRIPTION_LIFETIME,
-    )
+    tenant_id = subscriptions[0].mailbox.tenant_id
+    ids = [s.id for s in subscriptions if s.id is not None]
+    outcomes: Sequence[datetime | Exception]
+    try:
+        outcomes = await ports.graph.renew(tenant_id, ids, now + SUBSCRIPTION_LIFETIME)
+    except _DENIED as refused:  # of the whole batch
+        outcomes = [refused] * len(ids)
     renewed = [
         replace(subscription, expires_at=outcome, renewed_at=now)
         for subscription, outcome in zip(subscriptions, outcomes, strict=True)
@@ -200,6 +211,8 @@ async def _renew(
         if isinstance(outcome, EventGone | CalendarRefused):
             await _create(subscription.mailbox, organization, subscription, ports)
             done.recreated += 1
+        elif isinstance(outcome, _DENIED):
+            await _keep(subscription, outcome, ports)
         else:
             log_event(
                 "subscription.failed",
@@ -207,6 +220,19 @@ async def _renew(
                 reason=type(outcome).__name__,
             )
             done.failed += 1
+
+
+async def _keep(
+    subscription: Subscription, refused: SchedulingError, ports: SubscriptionPorts
+) -> None:
+    """Schedule the next attempt to renew or delete *subscription*, which Graph *refused*."""
+    log_event(
+        "subscription.refused",
+        object_id=subscription.mailbox.object_id,
+        code=type(refused).__name__,
+    )
+    due_at = ports.clock.now() + _RETRY_INTERVAL
+    await ports.due.put([_due_item(subscription, due_at)])
 
 
 async def _create(
@@ -281,12 +307,14 @@ async def _save_renewal(renewed: Subscription, ports: SubscriptionPorts) -> None
 async def _save_and_schedule(subscription: Subscription, ports: SubscriptionPorts) -> None:
     await ports.subscriptions.save(subscription)
     due_at = renewal_due_at(subscription) or ports.clock.now() + _RETRY_INTERVAL
-    await ports.due.put(
-        [DueItem(due_at, DueKind.RENEWAL, subscription.organization_id, subscription.mailbox)]
-    )
+    await ports.due.put([_due_item(subscription, due_at)])
 
 
-async def _upcoming_sessions(
+def _due_item(subscription: Subscription, due_at: datetime) -> DueItem:
+    return DueItem(due_at, DueKind.RENEWAL, subscription.organization_id, subscription.mailbox)
+
+
+async def upcoming_sessions(
     mailbox: Mailbox, ports: SubscriptionPorts, *, all_of_them: bool = False
 ) -> list[Session]:
     """Return upcoming sessions that *mailbox* organizes: those of the first page with any, or all.

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.errors import ConsentMissing
 from shared.ids import SubscriptionId, TenantId
-from shared.jobs import Job, JobKind
+from shared.jobs import DueItem, DueKind, Job, JobKind
 from shared.sessions.model import ResponseState
-from shared.subscriptions.maintenance import renew_if_stale
+from shared.subscriptions.maintenance import enqueue_renewals, renew_if_stale
 from shared.subscriptions.model import Subscription
 from tests.unit.notifications.test_crash_recovery import FakeGraph, WorkerEnv, an_office
 
@@ -78,3 +79,48 @@ async def test_a_push_that_is_noted_meanwhile_does_not_undo_a_renewal() -> None:
     assert made.expires_at is not None
     assert row.expires_at == made.expires_at + timedelta(hours=1, minutes=5)
     assert row.last_push_at == env.bookings.clock.now()
+
+
+@dataclass
+class _Denying(FakeGraph):
+    """Graph lets the app neither renew nor delete anything."""
+
+    async def renew(
+        self, tenant_id: TenantId, ids: Sequence[SubscriptionId], expires_at: datetime
+    ) -> list[datetime | Exception]:
+        self.renewals += 1
+        raise ConsentMissing("no")
+
+    async def delete(self, tenant_id: TenantId, subscription_id: SubscriptionId) -> None:
+        raise ConsentMissing("no")
+
+
+async def test_a_subscription_that_graph_denies_is_kept_and_renewed_some_hours_later() -> None:
+    env = await an_office()
+    bookings, made = env.bookings, await _row(env)
+    now = bookings.clock.now()
+    row = await env.subscriptions.save(replace(made, expires_at=now + timedelta(days=1)))
+    env.graph = _Denying(env.graph.alive)
+    item = DueItem(now, DueKind.RENEWAL, row.organization_id, row.mailbox)
+    await bookings.due.put([item])
+    for _ in range(16):
+        await enqueue_renewals(ports=env.following())
+        await env.run([])
+        bookings.clock.advance(timedelta(minutes=15))
+    assert env.graph.renewals == 1
+    assert (await _row(env)).id == made.id
+    env.graph = FakeGraph(env.graph.alive)
+    bookings.clock.advance(timedelta(hours=2))
+    await enqueue_renewals(ports=env.following())
+    await env.run([])
+    assert env.graph.renewals == 1
+    assert (await _row(env)).renewed_at == bookings.clock.now()
+
+
+async def test_a_subscription_that_graph_does_not_let_the_app_delete_is_kept() -> None:
+    env = await an_office()
+    env.graph = _Denying(env.graph.alive)
+    env.bookings.clock.advance(timedelta(days=4))  # no session is ahead any more
+    await enqueue_renewals(ports=env.following())
+    await env.run([])
+    assert (await _row(env)).id in env.graph.alive
