@@ -481,7 +481,13 @@ async def run_recovery_jobs(world: World, ports: SessionPorts) -> None:
     while world.jobs:
         job = world.jobs.pop(0)
         if job.kind in LOOKING:
-            await run_job(job, ORGANIZATION, ports=ports, subscription_ports=cast("Any", None))
+            await run_job(
+                job,
+                ORGANIZATION,
+                ports=ports,
+                subscription_ports=cast("Any", None),
+                look_ports=cast("Any", None),
+            )
 
 
 def _double_bookings(alive: Sequence[Meeting]) -> int:

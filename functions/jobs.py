@@ -1,4 +1,4 @@
-"""Queue: runs jobs that verify, subscribe, renew, reconcile, purge, or deliver changes."""
+"""Queue: runs jobs that verify, subscribe, renew, reconcile, look, purge, or deliver changes."""
 
 from datetime import timedelta
 from typing import Final
@@ -43,11 +43,13 @@ async def _do_job(msg: func.QueueMessage, span: Span) -> None:
         await discard_job(job, due=adapters.due)
         return
     try:
+        organization = await adapters.consent_monitor.current(organization)
         await run_job(
             job,
             organization,
             ports=adapters.session_ports,
             subscription_ports=adapters.subscription_ports,
+            look_ports=adapters.look_ports,
             delivery_ports=adapters.delivery_ports,
         )
         if job.kind is JobKind.PURGE:

@@ -34,6 +34,8 @@ class JobKind(StrEnum):
     """Create a mailbox's subscription if it has none."""
     RENEW = "renew"
     RECONCILE = "reconcile"
+    LOOK = "look"
+    """Check whether mailboxes that refused a read can be read."""
     PURGE = "purge"
     DELIVER = "deliver"
 
@@ -67,6 +69,8 @@ class DueKind(StrEnum):
     """A subscription reaches half of its life; *key* is empty."""
     RECONCILIATION = "reconciliation"
     """A session must be read again; *key* is the session id."""
+    LOOK = "look"
+    """A lost mailbox must be looked at again; *key* is empty."""
     PURGE = "purge"
     """An ended session's retention is over; *key* is the session id."""
 

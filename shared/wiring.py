@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shared.adapters.tables.client import Tables
     from shared.adapters.telemetry import Telemetry
     from shared.administration.consent_monitor import ConsentMonitor
+    from shared.administration.mailbox_looks import LookPorts
     from shared.administration.offboarding import OffboardingPorts
     from shared.availability.ports import Schedules
     from shared.changes.delivery import DeliveryPorts
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         PushSeenThrottle,
     )
     from shared.organizations.consent import ConsentPorts
+    from shared.organizations.lost_mailboxes import LostMailboxStore
     from shared.organizations.ports import AppRegistration, OrganizationStore, Probes, Signer
     from shared.pairings.ports import Directory, PairingStore
     from shared.sessions.ports import Calendar, SessionPorts, SessionStore
@@ -244,6 +246,13 @@ class Wiring:
         return TableSubscriptions(self.tables)
 
     @cached_property
+    def lost_mailboxes(self) -> "LostMailboxStore":
+        """The store of lost mailboxes in Table Storage."""
+        from shared.adapters.tables.lost_mailboxes import TableLostMailboxes
+
+        return TableLostMailboxes(self.tables)
+
+    @cached_property
     def due(self) -> "DueStore":
         """The store of due items in Table Storage."""
         from shared.adapters.tables.due import TableDue
@@ -349,6 +358,21 @@ class Wiring:
         )
 
     @cached_property
+    def look_ports(self) -> "LookPorts":
+        """The ports of looking at mailboxes that refused a read."""
+        from shared.administration.mailbox_looks import LookPorts
+
+        return LookPorts(
+            organizations=self.organizations,
+            pairings=self.pairings,
+            lost=self.lost_mailboxes,
+            changes=self.changes,
+            probes=self.probes,
+            sessions=self.session_ports,
+            subscriptions=self.subscription_ports,
+        )
+
+    @cached_property
     def consent_ports(self) -> "ConsentPorts":
         """The ports of consent."""
         from shared.organizations.consent import ConsentPorts
@@ -358,6 +382,7 @@ class Wiring:
             signer=self.consent_signer,
             probes=self.probes,
             clock=self.clock,
+            on_regained=self.consent_monitor.on_regained,
         )
 
     @cached_property

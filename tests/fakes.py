@@ -29,6 +29,7 @@ from shared.ids import (
 )
 from shared.jobs import DueItem, DueKind, Job
 from shared.notifications.model import MailboxChanges
+from shared.organizations.lost_mailboxes import LostMailbox
 from shared.organizations.model import Organization
 from shared.pairings.model import Pairing
 from shared.sessions.holds import Hold, active_holds
@@ -321,6 +322,35 @@ class InMemoryDeliveries:
         stored = replace(delivery, version=_version())
         self._deliveries[organization_id] = stored
         return stored
+
+
+class InMemoryLostMailboxes:
+    """A `LostMailboxStore`."""
+
+    def __init__(self) -> None:
+        self._lost: dict[Mailbox, LostMailbox] = {}
+
+    async def get(self, mailbox: Mailbox) -> LostMailbox | None:
+        await _turn()
+        return self._lost.get(mailbox)
+
+    async def save(self, lost: LostMailbox) -> LostMailbox:
+        await _turn()
+        known = self._lost.get(lost.mailbox)
+        if (known.version if known else "") != lost.version:
+            raise StaleRow("The row changed since it was read.")
+        self._lost[lost.mailbox] = replace(lost, version=_version())
+        return self._lost[lost.mailbox]
+
+    async def delete(self, mailbox: Mailbox) -> None:
+        await _turn()
+        self._lost.pop(mailbox, None)
+
+    async def of_tenant(self, tenant_id: TenantId) -> AsyncIterator[list[LostMailbox]]:
+        await _turn()
+        found = [lost for box, lost in sorted(self._lost.items()) if box.tenant_id == tenant_id]
+        if found:
+            yield found
 
 
 class InMemoryDue:

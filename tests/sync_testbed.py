@@ -41,6 +41,7 @@ from local.seed import (
 from local.serving import serving, take_address
 from local.world import Person, World
 from shared.adapters.queues import JOBS, NOTIFICATIONS, StorageJobQueue
+from shared.administration.consent_monitor import ConsentMonitor
 from shared.changes.model import Change
 from shared.errors import SchedulingError, StoreUnavailable
 from shared.ids import ObjectId, OrganizationId, PairingId, TenantId
@@ -61,6 +62,7 @@ from shared.wiring import Wiring
 from tests.fakes import (
     InMemoryChanges,
     InMemoryDue,
+    InMemoryLostMailboxes,
     InMemoryOrganizations,
     InMemoryPairings,
     InMemorySessions,
@@ -121,7 +123,7 @@ class FaultyPort:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
-        if name == "due":
+        if name in {"due", "of_tenant"}:
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -203,6 +205,20 @@ class RigWiring(Wiring):
         return FaultyPort(self._rig.subscriptions, self._rig.trouble)
 
     @cached_property
+    def lost_mailboxes(self) -> Any:
+        return FaultyPort(self._rig.lost_mailboxes, self._rig.trouble)
+
+    @cached_property
+    def consent_monitor(self) -> ConsentMonitor:
+        return ConsentMonitor(
+            organizations=lambda: self.organizations,
+            probes=lambda: self.probes,
+            changes=lambda: self.changes,
+            clock=self.clock,
+            monotonic=lambda: self.clock.now().timestamp(),
+        )
+
+    @cached_property
     def due(self) -> Any:
         return FaultyPort(self._rig.due, self._rig.trouble)
 
@@ -228,6 +244,7 @@ class SyncTestbed:
     """Each pairing with the keys of its mentee (the organizer) and mentor."""
     sessions: InMemorySessions = field(init=False)
     subscriptions: InMemorySubscriptions = field(default_factory=InMemorySubscriptions)
+    lost_mailboxes: InMemoryLostMailboxes = field(default_factory=InMemoryLostMailboxes)
     due: InMemoryDue = field(default_factory=InMemoryDue)
     changes: InMemoryChanges = field(default_factory=InMemoryChanges)
     organizations: InMemoryOrganizations = field(default_factory=InMemoryOrganizations)

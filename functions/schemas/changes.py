@@ -34,6 +34,10 @@ class ChangeBody(Reply):
     attendee: str | None = None
     """The object id of the person who answered, proposed, came or went; of somebody who is no
     participant the address."""
+    object_id: str | None
+    """The person whose mailbox an `organization.trouble` or `organization.recovered` is about."""
+    remedy: str | None
+    """What mends an `organization.trouble`: for the party who can, in English."""
 
     @classmethod
     def of(cls, change: Change) -> Self:

@@ -1,7 +1,8 @@
-"""Detects that a tenant has withdrawn its consent, for every call to Graph.
+"""Detects that a tenant has withdrawn its consent, for every call to Graph, or granted it again.
 
 A denied call alone proves nothing, because one person or mailbox may be denied. So it only triggers
-a check of the tenant: a new token of the app's own and one call to the directory.
+a check of the tenant: a new token of the app's own and one call to the directory. No call to Graph
+is made for a tenant that withdrew its consent, so there its waiting jobs trigger the check.
 """
 
 import time
@@ -14,11 +15,15 @@ from shared.clock import Clock
 from shared.ids import TenantId
 from shared.logs import log_warning
 from shared.organizations.consent import recheck_tenant
+from shared.organizations.diagnosis import Subject
+from shared.organizations.issues import Issue
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import OrganizationStore, Probes
+from shared.organizations.ports import AppRegistration, Capability, OrganizationStore, Probes
 
 RECHECK_INTERVAL_SECONDS: Final = 300.0
 """The least time between two checks of one tenant by one process."""
+WITHDRAWN_INTERVAL_SECONDS: Final = 900.0
+"""The least time between two checks, by one process, of a tenant that withdrew its consent."""
 _REMEMBERED: Final = 10_000
 
 
@@ -47,32 +52,70 @@ class ConsentMonitor:
 
         Swallows its own errors so that the caller's denial propagates.
         """
-        now = self._monotonic()
-        if now - self._looked_at.get(tenant_id, float("-inf")) < RECHECK_INTERVAL_SECONDS:
+        if not self._is_turn(tenant_id, RECHECK_INTERVAL_SECONDS):
             return
-        if len(self._looked_at) >= _REMEMBERED:
-            self._looked_at.clear()
-        # Recorded before the check, so that a denied call of the check triggers no second one.
-        self._looked_at[tenant_id] = now
         try:
-            await self._recheck(tenant_id)
+            organization = await self._organizations().of_tenant(tenant_id)
+            if organization is not None and organization.consent is ConsentState.GRANTED:
+                await self._recheck(organization)
         except Exception:  # noqa: BLE001 - the caller's own error must propagate, not this one
             log_warning("consent.not_looked_at", tenant_id=tenant_id)
 
-    async def _recheck(self, tenant_id: TenantId) -> None:
-        organization = await self._organizations().of_tenant(tenant_id)
-        if organization is None or organization.consent is not ConsentState.GRANTED:
-            return
+    async def current(self, organization: Organization) -> Organization:
+        """Return *organization*, checked now and then if it has withdrawn its consent.
+
+        Swallows the errors of the check.
+        """
+        tenant_id = organization.tenant_id
+        is_withdrawn = organization.consent is ConsentState.WITHDRAWN
+        if tenant_id is None or not is_withdrawn or organization.is_closing:
+            return organization
+        if not self._is_turn(tenant_id, WITHDRAWN_INTERVAL_SECONDS):
+            return organization
+        try:
+            return await self._recheck(organization)
+        except Exception:  # noqa: BLE001 - the next check may succeed
+            log_warning("consent.not_looked_at", tenant_id=tenant_id)
+            return organization
+
+    async def on_regained(self, organization: Organization) -> None:
+        """Append to the feed that *organization* has granted its consent again."""
+        await self._changes().append([consent_change(organization, self._probes().app)])
+
+    def _is_turn(self, tenant_id: TenantId, interval_seconds: float) -> bool:
+        """Return whether *interval_seconds* have passed since the last check, and note this one."""
+        now = self._monotonic()
+        if now - self._looked_at.get(tenant_id, float("-inf")) < interval_seconds:
+            return False
+        if len(self._looked_at) >= _REMEMBERED:
+            self._looked_at.clear()
+        # Noted before the check, so that a denied call of the check triggers no second one.
+        self._looked_at[tenant_id] = now
+        return True
+
+    async def _recheck(self, organization: Organization) -> Organization:
+        """Check the consent of *organization*; append a change of it to the feed."""
+        probes = self._probes()
         found = await recheck_tenant(
-            organization,
-            organizations=self._organizations(),
-            probes=self._probes(),
-            clock=self._clock,
+            organization, organizations=self._organizations(), probes=probes, clock=self._clock
         )
-        if found.consent is ConsentState.WITHDRAWN:
-            await self._changes().append([trouble_change(found, "consent_withdrawn", self._clock)])
+        if found.consent is not organization.consent:
+            await self._changes().append([consent_change(found, probes.app)])
+        return found
 
 
-def trouble_change(organization: Organization, detail: str, clock: Clock) -> Change:
-    """Return the change that reports trouble with *organization* to the platform."""
-    return Change(organization.id, clock.now(), ChangeKind.TROUBLE, "api", detail=detail)
+def consent_change(organization: Organization, app: AppRegistration) -> Change:
+    """Return the change that reports *organization*'s new consent: granted again or withdrawn."""
+    is_lost = organization.consent is ConsentState.WITHDRAWN
+    at = organization.consent_changed_at or organization.created_at
+    subject = Subject(organization, None, app)
+    finding = subject.failure(Capability.TOKEN, Issue.CONSENT_WITHDRAWN)
+    return Change(
+        organization.id,
+        at,
+        ChangeKind.TROUBLE if is_lost else ChangeKind.RECOVERED,
+        "api",
+        detail=Issue.CONSENT_WITHDRAWN,
+        remedy=(finding.remedy or "") if is_lost else "",
+        id=f"consent;{at.isoformat()};{organization.consent}",
+    )

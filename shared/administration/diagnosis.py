@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.administration.consent_monitor import trouble_change
+from shared.administration.consent_monitor import consent_change
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.errors import Invalid, SchedulingError
@@ -44,8 +44,9 @@ async def run_diagnosis(
     mailbox = await _mailbox(organization, named, directory) if named else None
     findings = await diagnose(organization, mailbox, probes=probes)
     known = await record_consent(organization, findings, organizations=organizations, clock=clock)
-    if known.consent is ConsentState.WITHDRAWN and known.consent is not organization.consent:
-        await changes.append([trouble_change(known, "consent_withdrawn", clock)])
+    was_known = organization.consent in {ConsentState.GRANTED, ConsentState.WITHDRAWN}
+    if was_known and known.consent is not organization.consent:
+        await changes.append([consent_change(known, probes.app)])
     return DiagnosisReport(known, mailbox, findings)
 
 

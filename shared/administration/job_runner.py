@@ -4,11 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from shared.administration.mailbox_looks import LookPorts, look_at_mailboxes
 from shared.calendar_sync.meeting_links import check_meeting_link
 from shared.calendar_sync.reconciliation import reconcile_batch
 from shared.calendar_sync.sync import sync_series
+from shared.calendar_sync.unreadable import OF_MAILBOX
 from shared.changes.delivery import DeliveryPorts, deliver
 from shared.clock import Clock
+from shared.errors import CalendarRefused
 from shared.ids import SeriesId
 from shared.jobs import DueKind, DueStore, Job, JobKind, JobQueue, due_items, postpone
 from shared.logs import log_event
@@ -25,13 +28,20 @@ from shared.subscriptions.maintenance import (
     renew_if_stale,
 )
 
-_RETRIED_WHEN_SUSPENDED: Final = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.SUBSCRIBE}
-"""Jobs that are queued again, as no due item would bring them back."""
+_RETRIED_WHEN_SUSPENDED: Final = {
+    JobKind.VERIFY,
+    JobKind.SETTLE,
+    JobKind.SERIES,
+    JobKind.SUBSCRIBE,
+    JobKind.LOOK,
+}
+"""Jobs that are queued again, unless a due item brings them back."""
 _OFFLINE_KINDS: Final = {JobKind.PURGE, JobKind.DELIVER}
 """Jobs that call neither Graph nor Entra."""
 _DUE_KIND_OF: Final = {
     JobKind.RENEW: DueKind.RENEWAL,
     JobKind.RECONCILE: DueKind.RECONCILIATION,
+    JobKind.LOOK: DueKind.LOOK,
     JobKind.PURGE: DueKind.PURGE,
 }
 _RESUME_AFTER: Final = timedelta(hours=1)
@@ -43,6 +53,7 @@ async def run_job(
     *,
     ports: SessionPorts,
     subscription_ports: SubscriptionPorts,
+    look_ports: LookPorts,
     delivery_ports: DeliveryPorts | None = None,
 ) -> None:
     """Run *job*. A suspended organization's job runs only if it needs no call to Graph.
@@ -54,11 +65,8 @@ async def run_job(
         await _stop(job, organization, jobs=ports.jobs)
         return
     match job.kind:
-        case JobKind.VERIFY | JobKind.SETTLE:
-            await recover(job, organization, ports=ports)
-        case JobKind.SERIES:
-            await recover(job, organization, ports=ports)
-            await _sync_series_job(job, organization, ports)
+        case JobKind.VERIFY | JobKind.SETTLE | JobKind.SERIES:
+            await _recover(job, organization, ports)
         case JobKind.FOLLOW_SERIES:
             await _sync_series_job(job, organization, ports)
         case JobKind.LINK:
@@ -70,6 +78,8 @@ async def run_job(
         case JobKind.RECONCILE:
             for mailbox in sorted(await reconcile_batch(job, organization, ports=ports)):
                 await renew_if_stale(mailbox, organization, ports=subscription_ports)
+        case JobKind.LOOK:
+            await look_at_mailboxes(job, organization, ports=look_ports)
         case JobKind.PURGE:
             await purge_batch(
                 job, organization, sessions=ports.sessions, due=ports.due, clock=ports.clock
@@ -84,9 +94,26 @@ async def _stop(job: Job, organization: Organization, *, jobs: JobQueue) -> None
     Renewals and reconciliations come due again by themselves. The jobs of `_RETRIED_WHEN_SUSPENDED`
     are queued again, unless the organization is being removed.
     """
-    if job.kind in _RETRIED_WHEN_SUSPENDED and not organization.is_closing:
+    is_retried = job.kind in _RETRIED_WHEN_SUSPENDED and not job.due_ats
+    if is_retried and not organization.is_closing:
         await jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
     log_event("job.stopped", job=job.kind, organization_id=organization.id)
+
+
+async def _recover(job: Job, organization: Organization, ports: SessionPorts) -> None:
+    """Recover a booking or a change; if Outlook refuses to show it, later again.
+
+    The outcome is unknown until then, and nothing else would find it out.
+    """
+    try:
+        await recover(job, organization, ports=ports)
+    except (CalendarRefused, *OF_MAILBOX) as refused:
+        await ports.jobs.put(replace(job, attempt=job.attempt + 1), delay=_RESUME_AFTER)
+        log_event("job.put_back", job=job.kind, reason=type(refused).__name__)
+        organizer, key = (job.mailboxes[-1],), (job.session_ids[0],)
+        await ports.jobs.put(Job(JobKind.LOOK, organization.id, organizer, key))
+    if job.kind is JobKind.SERIES:
+        await _sync_series_job(job, organization, ports)
 
 
 async def _renew(

@@ -26,7 +26,8 @@ from shared.sessions.ports import SessionPorts, SessionStore
 async def check_meeting_link(job: Job, organization: Organization, *, ports: SessionPorts) -> None:
     """Read the event; without a link schedule the next check, or mark the link overdue.
 
-    A link that comes later is recorded all the same, because every read of the event merges it.
+    A link that comes later is recorded all the same, because every read of the event merges it. An
+    event that cannot be read ends the checks: nothing is known about its link.
     """
     session = await find_session(job.mailboxes[0], job.session_ids[0], sessions=ports.sessions)
     if session is None or session.state is not SessionState.SCHEDULED:
@@ -56,7 +57,8 @@ async def _read(session: Session, organization: Organization, ports: SessionPort
 
 def _is_link_pending(session: Session) -> bool:
     is_pending = session.online_meeting.state is OnlineMeetingState.PENDING
-    return is_pending and session.state is SessionState.SCHEDULED
+    is_readable = session.unreadable_since is None
+    return is_pending and is_readable and session.state is SessionState.SCHEDULED
 
 
 async def _mark_overdue(session: Session, *, sessions: SessionStore, clock: Clock) -> None:

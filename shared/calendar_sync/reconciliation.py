@@ -1,18 +1,28 @@
 """Reconciliation: reads upcoming sessions periodically, to find changes that push missed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.sync import apply_found, sync_attendee_mailboxes, sync_session
-from shared.calendar_sync.unreadable import UNREADABLE, due_item, mark_unreadable
+from shared.calendar_sync.unreadable import (
+    OF_MAILBOX,
+    UNREADABLE,
+    UNREADABLE_AGAIN,
+    due_item,
+    look_at_mailboxes,
+    mark_unreadable,
+)
 from shared.clock import Clock
 from shared.errors import (
     CalendarThrottled,
     CalendarUnavailable,
     EventGone,
+    SchedulingError,
     StaleRow,
+    StoreUnavailable,
 )
 from shared.ids import Mailbox, SessionId
 from shared.jobs import (
@@ -48,54 +58,131 @@ async def enqueue_reconciliations(*, jobs: JobQueue, due: DueStore, clock: Clock
     )
 
 
+@dataclass(slots=True)
+class _Outcome:
+    """The sessions of a batch, by what became of them."""
+
+    changed: list[Session] = field(default_factory=list)
+    late: list[Session] = field(default_factory=list)
+    """Graph throttles them, or cannot serve them now."""
+    wait_seconds: float = 0.0
+    refused: list[Session] = field(default_factory=list)
+    """Their organizer's mailbox cannot be read."""
+    failed: list[tuple[Session, Exception]] = field(default_factory=list)
+
+
 async def reconcile_batch(
     job: Job, organization: Organization, *, ports: SessionPorts
 ) -> frozenset[Mailbox]:
     """Read up to 20 sessions in one batch; return the organizers of those that had changed.
 
     A session that Graph throttles, or cannot serve, becomes due again after Graph's delay. One
-    batch has at most 20 requests.
+    that fails otherwise gets a job of its own, so that the others are not read again. A session of
+    a lost mailbox is not read. One batch has at most 20 requests.
 
     Raises:
-        CalendarThrottled, CalendarUnavailable, StoreUnavailable: transient; a retry may succeed.
-        other errors of Graph: after all sessions were handled.
+        StoreUnavailable: a retry may succeed.
+        other errors: the only session of *job* failed.
 
     Source: https://learn.microsoft.com/graph/json-batching
     """
     sessions = await _load(job, sessions=ports.sessions)
-    changed, failures, wait_seconds = list[Mailbox](), list[Exception](), 0.0
-    late: list[Session] = []
-    readable = _readable(sessions)
+    lost = [s for s in sessions if s.is_mailbox_lost and s.state is SessionState.SCHEDULED]
+    tried = [session for session in sessions if session not in lost]
+    readable, done = [session for session in tried if _is_followed(session)], _Outcome()
     results = await _read(readable, calendar=ports.calendar)
     for session, result in zip(readable, results, strict=True):
-        if isinstance(result, UNREADABLE):
-            await mark_unreadable(session, result, Cause.RECONCILIATION, ports=ports)
-        elif isinstance(result, CalendarThrottled | CalendarUnavailable):
-            late.append(session)
-            wait_seconds = max(wait_seconds, result.retry_after_seconds or _WAIT_SECONDS)
-        elif isinstance(result, Exception) and not isinstance(result, EventGone):
-            failures.append(result)
-        else:
-            event = None if isinstance(result, EventGone) else result
-            if await _reconcile_one(session, event, organization, ports):
-                changed.append(session.organizer)
-    for session in (each for each in sessions if each.may_return):
-        try:
-            synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
-        except (CalendarThrottled, CalendarUnavailable):
-            synced = session  # it has another look in time
-        if synced.state is SessionState.SCHEDULED:
-            changed.append(session.organizer)
-        await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
-    for session in sessions:
-        await _finish_interrupted(session, organization, ports)
-    await _list_again(sessions, organization, ports)
-    await _postpone(late, wait_seconds, due=ports.due, clock=ports.clock)
-    log_event("reconciliation.ran", count=len(readable), failed=len(failures), renewed=len(changed))
-    if failures:
-        raise failures[0]
+        await _handle(session, result, organization, ports, done)
+    for session in tried:
+        if session not in readable:
+            await _handle(session, None, organization, ports, done)
+    await _list_again(tried, organization, ports)
+    done.refused += await _put_off_lost(lost, due=ports.due, clock=ports.clock)
+    await look_at_mailboxes(done.refused, jobs=ports.jobs)
+    await _postpone(done.late, done.wait_seconds, due=ports.due, clock=ports.clock)
+    log_event(
+        "reconciliation.ran",
+        count=len(readable),
+        failed=len(done.failed),
+        renewed=len(done.changed),
+    )
+    await _retry_failed(done.failed, organization, ports, alone=len(sessions) == 1)
     await ports.due.remove(due_items(DueKind.RECONCILIATION, job))
-    return frozenset(changed)
+    if done.failed and len(sessions) == 1:
+        raise done.failed[0][1]
+    return frozenset(session.organizer for session in done.changed)
+
+
+async def _handle(
+    session: Session,
+    result: CalendarEvent | Exception | None,
+    organization: Organization,
+    ports: SessionPorts,
+    done: _Outcome,
+) -> None:
+    """Merge *result*, the session's event or the error of reading it; None: it was not read."""
+    try:
+        if result is None:
+            if session.may_return:
+                session = await _restore(session, organization, ports, done)
+            await _finish_interrupted(session, organization, ports)
+        else:
+            await _reconcile_one(session, _event(result), organization, ports, done)
+    except UNREADABLE as refused:
+        marked = await mark_unreadable(session, refused, Cause.RECONCILIATION, ports=ports)
+        if isinstance(refused, OF_MAILBOX):
+            done.refused.append(marked)
+    except (CalendarThrottled, CalendarUnavailable) as passing:
+        done.late.append(session)
+        done.wait_seconds = max(done.wait_seconds, passing.retry_after_seconds or _WAIT_SECONDS)
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - raised by `reconcile_batch`, after the others' turn
+        done.failed.append((session, error))
+
+
+async def _restore(
+    session: Session, organization: Organization, ports: SessionPorts, done: _Outcome
+) -> Session:
+    """Schedule a session again whose missing event is back; else look again in time."""
+    synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
+    if synced.state is SessionState.SCHEDULED:
+        done.changed.append(synced)
+    await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
+    return synced
+
+
+def _event(result: CalendarEvent | Exception) -> CalendarEvent | None:
+    """Return the event, or None if it is not found. Raises the other errors of reading it."""
+    if isinstance(result, EventGone):
+        return None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+async def _put_off_lost(
+    lost: Sequence[Session], *, due: DueStore, clock: Clock
+) -> Sequence[Session]:
+    """Schedule the *lost* sessions, in case that the look at their mailbox does not find them."""
+    again = clock.now() + UNREADABLE_AGAIN
+    await due.put(due_item(session, again) for session in lost if session.span.end > clock.now())
+    return lost
+
+
+async def _retry_failed(
+    failed: Sequence[tuple[Session, Exception]],
+    organization: Organization,
+    ports: SessionPorts,
+    *,
+    alone: bool,
+) -> None:
+    """Schedule the *failed* sessions at their next time, and enqueue each *alone* before that."""
+    for session, _ in failed:
+        await _schedule_next(session, organization, due=ports.due, clock=ports.clock)
+        if not alone:
+            organizer = (session.organizer,)
+            await ports.jobs.put(Job(JobKind.RECONCILE, organization.id, organizer, (session.id,)))
 
 
 async def _load(job: Job, *, sessions: SessionStore) -> list[Session]:
@@ -108,9 +195,13 @@ async def _load(job: Job, *, sessions: SessionStore) -> list[Session]:
 
 
 async def _reconcile_one(
-    session: Session, event: CalendarEvent | None, organization: Organization, ports: SessionPorts
-) -> bool:
-    """Merge *event* (None: it is gone), schedule the next read; return whether it changed."""
+    session: Session,
+    event: CalendarEvent | None,
+    organization: Organization,
+    ports: SessionPorts,
+    done: _Outcome,
+) -> None:
+    """Merge *event* (None: it is not found), and schedule the next read."""
     # Moving an event to Deleted Items gives it a new version: one that is known needs no search.
     confirm = event is not None and event.etag != session.event_etag
     try:
@@ -119,13 +210,10 @@ async def _reconcile_one(
         )
     except StaleRow:
         synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
-    except UNREADABLE as refused:
-        await mark_unreadable(session, refused, Cause.RECONCILIATION, ports=ports)
-        return False
-    is_changed = synced.changed_at != session.changed_at
+    if synced.changed_at != session.changed_at:
+        done.changed.append(session)
     await _sync_holds_and_conflicts(synced, ports)
     await _schedule_next(synced, organization, due=ports.due, clock=ports.clock)
-    return is_changed
 
 
 async def _sync_holds_and_conflicts(session: Session, ports: SessionPorts) -> None:
@@ -178,8 +266,8 @@ async def _postpone(
         log_event("reconciliation.put_off", count=len(late), retry_after_ms=round(seconds * 1000))
 
 
-def _readable(sessions: list[Session]) -> list[Session]:
-    return [s for s in sessions if s.event_id is not None and s.state is SessionState.SCHEDULED]
+def _is_followed(session: Session) -> bool:
+    return session.event_id is not None and session.state is SessionState.SCHEDULED
 
 
 async def _read(sessions: list[Session], *, calendar: Calendar) -> list[CalendarEvent | Exception]:
@@ -188,8 +276,8 @@ async def _read(sessions: list[Session], *, calendar: Calendar) -> list[Calendar
     ]
     try:
         return await calendar.read_many(wanted) if wanted else []
-    except (CalendarThrottled, CalendarUnavailable) as passing:
-        return [passing for _ in wanted]
+    except SchedulingError as refused:  # of the whole batch
+        return [refused for _ in wanted]
 
 
 async def _schedule_next(

@@ -12,6 +12,7 @@ from shared.calendar_sync.merge import merge
 from shared.calendar_sync.unreadable import (
     PARTLY_UNREADABLE,
     UNREADABLE,
+    mark_refused,
     mark_unreadable,
     report_unreadable,
 )
@@ -80,9 +81,11 @@ async def sync_session(
     *confirm*: as of `apply_found`.
 
     The row is always read before the event, so that a version of the event is never older than the
-    row it is merged into.
+    row it is merged into. A session of a lost mailbox is not read.
     """
     for _ in range(_ATTEMPTS):
+        if session.is_mailbox_lost:
+            return session
         try:
             if session.may_return:
                 return await _look_again(session, organization, cause, ports=ports)
@@ -91,7 +94,7 @@ async def sync_session(
                 session, event, organization, cause, ports=ports, confirm=confirm
             )
         except UNREADABLE as refused:
-            return await mark_unreadable(session, refused, cause, ports=ports)
+            return await mark_refused([session], refused, cause, ports=ports)
         except StaleRow:
             # Another worker wrote the row: this event may be older than the row now, so read again.
             session = await ports.sessions.get(session.organizer, session.id)
@@ -131,12 +134,19 @@ async def sync_series(
     """
     # The rows are always read before the events.
     known = await load_sessions(series, sessions=ports.sessions)
+    ahead = _ahead(known, clock=ports.clock)
+    if any(session.is_mailbox_lost for session in ahead):
+        return
     try:
         instances = await list_instances(series, calendar=ports.calendar)
     except EventUnreadable as unreadable:
-        await _sync_by_ids(known, unreadable, organization, cause, ports=ports)
+        await _sync_by_ids(ahead, unreadable, organization, cause, ports=ports)
         return
-    if not instances and await _is_series_suspected(known, ports=ports):
+    except UNREADABLE as refused:
+        if ahead:
+            await mark_refused(ahead, refused, cause, ports=ports)
+        return
+    if ahead and not instances and await _is_series_suspected(ahead, cause, ports=ports):
         return
     found = match_occurrences(series, known, instances)
 
@@ -167,27 +177,25 @@ async def sync_series(
 
 
 async def _sync_by_ids(
-    known: Sequence[Session],
+    ahead: Sequence[Session],
     unreadable: EventUnreadable,
     organization: Organization,
     cause: Cause,
     *,
     ports: SessionPorts,
 ) -> None:
-    """Sync each of a series' sessions by its own event, if the dates cannot be listed.
+    """Sync each session *ahead* of a series by its own event, if the dates cannot be listed.
 
     A session whose event's id is not known yet is reported; reconciliation lists again.
     """
 
     async def one(session: Session) -> None:
-        if session.state is not SessionState.SCHEDULED or _is_over(session, clock=ports.clock):
-            return
         if session.event_id is None:
             await report_unreadable(session, unreadable, cause, ports=ports)
         else:
             await sync_session(session, organization, cause, ports=ports)
 
-    await gather_limited(map(one, known))
+    await gather_limited(map(one, ahead))
 
 
 async def apply_found(
@@ -233,14 +241,15 @@ async def _locate(
     return await find_occurrence(session, calendar=calendar, sessions=sessions)
 
 
-async def _is_series_suspected(known: Sequence[Session], *, ports: SessionPorts) -> bool:
+async def _is_series_suspected(
+    ahead: Sequence[Session], cause: Cause, *, ports: SessionPorts
+) -> bool:
     """Return whether a series of which Graph shows no date may still be there."""
-    now = ports.clock.now()
-    ahead = (session for session in known if session.state is SessionState.SCHEDULED)
-    first = next((session for session in ahead if session.span.end > now), None)
-    if first is None:
-        return False
-    found = await find_missing(first, ports=ports)
+    try:
+        found = await find_missing(ahead[0], ports=ports)
+    except UNREADABLE as refused:
+        await mark_refused(ahead, refused, cause, ports=ports)
+        return True
     return found is not Absence.GONE
 
 
@@ -262,7 +271,7 @@ async def apply_event(
         merged = merge(*await identify(session, event, calendar=ports.calendar))
     is_partial = event is not None and not event.is_whole
     unreadable_since = (session.unreadable_since or now) if is_partial else None
-    merged = replace(merged, unreadable_since=unreadable_since)
+    merged = replace(merged, unreadable_since=unreadable_since, is_mailbox_lost=False)
     if merged == session:
         return session
     merged = replace(merged, changed_at=session.next_changed_at(now))
@@ -305,6 +314,12 @@ async def _read(session: Session, *, calendar: Calendar) -> CalendarEvent | None
         return await calendar.read(session.organizer, session.event_id)
     except EventGone:
         return None
+
+
+def _ahead(sessions: Sequence[Session], *, clock: Clock) -> list[Session]:
+    """Return the scheduled ones of *sessions* that are not over."""
+    scheduled = (session for session in sessions if session.state is SessionState.SCHEDULED)
+    return [session for session in scheduled if not _is_over(session, clock=clock)]
 
 
 def _is_over(session: Session, *, clock: Clock) -> bool:

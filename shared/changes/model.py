@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from shared.clock import rfc3339
-from shared.ids import OrganizationId, PairingId, SessionId
+from shared.ids import ObjectId, OrganizationId, PairingId, SessionId
 
 
 class ChangeKind(StrEnum):
@@ -24,6 +24,7 @@ class ChangeKind(StrEnum):
     ATTENDEES = "session.attendees"
     CONFLICT = "session.conflict"
     TROUBLE = "organization.trouble"
+    RECOVERED = "organization.recovered"
 
 
 class Attendance(StrEnum):
@@ -38,7 +39,7 @@ class Attendance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry of the change feed. Ids, states and times only."""
+    """One entry of the change feed. Ids, states and times only, and the remedy of trouble."""
 
     organization_id: OrganizationId
     at: datetime
@@ -54,6 +55,10 @@ class Change:
     """A value of one of our enums: a state or a reason."""
     attendee: str | None = None
     """The object id of the person who answered, came or went; of somebody else the address."""
+    object_id: ObjectId | None = None
+    """The person whose mailbox the trouble is about; None: a session's, or the whole tenant's."""
+    remedy: str = ""
+    """What mends the trouble, for people; names ids only."""
     id: str = field(default_factory=lambda: uuid4().hex)
     """The feed has one entry of each id, however often it is appended."""
 
@@ -68,6 +73,8 @@ class Change:
             "lag_ms": self.lag_ms,
             "detail": self.detail,
             "attendee": self.attendee,
+            "object_id": self.object_id,
+            "remedy": self.remedy or None,
         }
 
 

@@ -108,6 +108,8 @@ class ConsentPorts:
     signer: Signer
     probes: Probes
     clock: Clock
+    on_regained: Callable[[Organization], Awaitable[None]]
+    """Called with an organization that had withdrawn its consent and has granted it again."""
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -298,12 +300,15 @@ async def _save_grant(claimed: Organization, ports: ConsentPorts) -> ConsentResu
         consent_nonce=None,
     )
     try:
-        return ConsentResult(ConsentOutcome.GRANTED, await ports.organizations.save(granted))
+        saved = await ports.organizations.save(granted)
     except StaleRow:
         # ETag conflict: a concurrent reload of the page, or a change by the platform, was first.
         return ConsentResult(ConsentOutcome.SPREADING, claimed)
     except Conflict:
         return ConsentResult(ConsentOutcome.TENANT_TAKEN, claimed)
+    if claimed.consent is ConsentState.WITHDRAWN:
+        await ports.on_regained(saved)
+    return ConsentResult(ConsentOutcome.GRANTED, saved)
 
 
 def _is_propagating(findings: Iterable[Finding]) -> bool:

@@ -81,7 +81,7 @@ async def diagnose(
     of Graph or Entra becomes a finding and is never raised.
     """
     wanted = needed(organization)
-    subject = _Subject(organization, mailbox, probes.app)
+    subject = Subject(organization, mailbox, probes.app)
     if organization.tenant_id is None:
         return [subject.failure(capability, Issue.NO_TENANT) for capability in wanted]
     token = await probes.token(organization.tenant_id, fresh=True)
@@ -118,7 +118,7 @@ async def diagnose_participant(caller: Caller, *, probes: Probes) -> list[Findin
         SignInAgain, NotAuthenticated: the caller needs another token.
     """
     organization, acting = caller.organization, caller.acting
-    subject = _Subject(organization, caller.mailbox, probes.app, is_person=True)
+    subject = Subject(organization, caller.mailbox, probes.app, is_person=True)
     writing = Capability.WRITE_AS_USER if acting.assertion is not None else Capability.WRITE_AS_APP
     if organization.consent in {ConsentState.WITHDRAWN, ConsentState.DECLINED}:
         return [
@@ -284,7 +284,7 @@ async def _gather_evidence(
 
 
 @dataclass(frozen=True, slots=True)
-class _Subject:
+class Subject:
     """The organization and mailbox of the findings: fills in the texts of the remedies."""
 
     organization: Organization

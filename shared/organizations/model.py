@@ -92,6 +92,8 @@ class Organization:
     settings: OrganizationSettings = field(default_factory=OrganizationSettings)
     consent_nonce: str | None = field(default=None, repr=False)
     """The nonce of the only valid consent link; None after it was used."""
+    denied_since: datetime | None = None
+    """Since when every mailbox of the tenant refuses the app; None: some can be read."""
     is_closing: bool = False
     """Offboarding has begun: no new work is started for this organization."""
     version: str = ""

@@ -189,6 +189,8 @@ class Session:
     unreadable_since: datetime | None = None
     """Since when the event cannot be read, or a part of it: the mailbox is gone, refuses the app,
     or Graph's answer is not understood."""
+    is_mailbox_lost: bool = False
+    """The app cannot read any event of the organizer: none is tried until the mailbox is back."""
     series_id: SeriesId | None = None
     occurrence: int = 0
     """Its number in the series, from 0."""

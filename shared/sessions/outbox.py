@@ -31,7 +31,8 @@ class Origin:
     lag_ms: int | None = None
     """The time from the change in Outlook until this service read it, if Outlook has that time."""
     trouble: str = ""
-    """Why the event cannot be read, if that is the change."""
+    """Why the event cannot be read, if that is the change; empty: the mailbox's own entry says."""
+    remedy: str = ""
 
 
 def with_outbox(stored: Session, session: Session, origin: Origin) -> Session:
@@ -52,11 +53,13 @@ def with_outbox(stored: Session, session: Session, origin: Origin) -> Session:
             session.pairing_id,
             session.id,
             origin.lag_ms,
-            detail or (origin.trouble if kind is ChangeKind.TROUBLE else ""),
+            origin.trouble if kind is ChangeKind.TROUBLE else detail,
             attendee,
+            remedy=origin.remedy if kind is ChangeKind.TROUBLE else "",
             id=f"{session.id};{session.changed_at.isoformat()};{number}",
         )
         for number, (kind, detail, attendee) in enumerate(differences(stored, session))
+        if kind is not ChangeKind.TROUBLE or origin.trouble
     )
     return replace(session, outbox=(*stored.outbox, *news))
 
@@ -152,6 +155,7 @@ def _visible(session: Session) -> Session:
         pending_unknown_for=None,
         held_until=None,
         missing_since=None,
+        is_mailbox_lost=False,
         outbox=(),
         version="",
     )

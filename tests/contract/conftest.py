@@ -23,12 +23,14 @@ from shared.adapters.tables.client import Tables, table_service
 from shared.adapters.tables.deliveries import TableDeliveries
 from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.keys import DUE, ORGANIZATIONS
+from shared.adapters.tables.lost_mailboxes import TableLostMailboxes
 from shared.adapters.tables.organizations import TableOrganizations
 from shared.adapters.tables.pairings import TablePairings
 from shared.adapters.tables.sessions import TableSessions
 from shared.adapters.tables.subscriptions import TableSubscriptions
 from shared.changes.ports import ChangeStore, DeliveryStore
 from shared.jobs import DueStore
+from shared.organizations.lost_mailboxes import LostMailboxStore
 from shared.organizations.ports import OrganizationStore
 from shared.pairings.ports import PairingStore
 from shared.sessions.ports import SessionStore
@@ -37,6 +39,7 @@ from tests.fakes import (
     InMemoryChanges,
     InMemoryDeliveries,
     InMemoryDue,
+    InMemoryLostMailboxes,
     InMemoryOrganizations,
     InMemoryPairings,
     InMemorySessions,
@@ -118,6 +121,11 @@ def pairings(on_storage: Tables | None) -> PairingStore:
 @pytest.fixture
 def subscriptions(on_storage: Tables | None) -> SubscriptionStore:
     return TableSubscriptions(on_storage) if on_storage else InMemorySubscriptions()
+
+
+@pytest.fixture
+def lost_mailboxes(on_storage: Tables | None) -> LostMailboxStore:
+    return TableLostMailboxes(on_storage) if on_storage else InMemoryLostMailboxes()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import ChangeStore
 from shared.errors import Invalid
-from shared.ids import OrganizationId
+from shared.ids import ObjectId, OrganizationId
 from tests.builders import NOW, a_change, a_uuid
 
 
@@ -27,7 +27,15 @@ async def test_a_change_is_read_back_whole(
 ) -> None:
     appended = [
         a_change(organization_id, lag_ms=1234, detail="accepted", cause="outlook"),
-        Change(organization_id, NOW, ChangeKind.TROUBLE, "reconciliation"),
+        Change(
+            organization_id,
+            NOW,
+            ChangeKind.TROUBLE,
+            "reconciliation",
+            detail="out_of_scope",
+            object_id=ObjectId(a_uuid()),
+            remedy="Put the person into the scope.",
+        ),
     ]
     await changes.append(appended)
     assert await all_of(changes, organization_id) == appended

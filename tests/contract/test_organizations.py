@@ -24,6 +24,7 @@ async def test_an_organization_is_read_back_whole(organizations: OrganizationSto
         consent=ConsentState.GRANTED,
         consent_changed_at=NOW,
         consent_nonce="n0nce",
+        denied_since=NOW,
         is_closing=True,
         settings=OrganizationSettings(
             access_mode=AccessMode.APPLICATION,

@@ -239,6 +239,8 @@ async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> N
             OnlineMeetingReason.SKYPE_RETIRED,
         ),
         fingerprint="f" * 64,
+        unreadable_since=at(8),
+        is_mailbox_lost=True,
         unknown_for=("zoë@fabrikam.example",),
         event_id=an_event_id(),
         ical_uid=ICalUid("040000008200E00074C5B7101A82E008"),

@@ -62,7 +62,12 @@ def _key(item: object) -> str:
 
 def _trouble(reason: str) -> ListingEndless:
     log_event("graph.listing_endless", reason=reason)
-    return ListingEndless("A listing of Graph does not end.", code="listing_endless", status=200)
+    return ListingEndless(
+        "A listing of Graph does not end.",
+        code="listing_endless",
+        status=200,
+        remedy="It is read again. If it stays so, open a case with Microsoft.",
+    )
 
 
 def _is_same_host(link: object, graph: GraphSession) -> bool:

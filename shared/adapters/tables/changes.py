@@ -24,7 +24,7 @@ from shared.adapters.tables.values import cursor as opaque
 from shared.adapters.tables.values import instant, moment, present, read_cursor
 from shared.changes.model import Change, change_kind
 from shared.errors import Invalid, StaleRow
-from shared.ids import OrganizationId, PairingId, SessionId
+from shared.ids import ObjectId, OrganizationId, PairingId, SessionId
 
 _TRANSACTION_CHANGES: Final = (TRANSACTION_ROWS - 1) // 2
 """Limit of changes in one transaction, which has two rows of each, and the counter row."""
@@ -177,6 +177,7 @@ def _values(change: Change) -> dict[str, Any]:
 def _change(row: Row, organization_id: OrganizationId) -> Change:
     values = row.values
     pairing_id, session_id = values.get("pairing_id"), values.get("session_id")
+    object_id = values.get("object_id")
     return Change(
         organization_id=organization_id,
         at=moment(values["at"]),
@@ -187,5 +188,7 @@ def _change(row: Row, organization_id: OrganizationId) -> Change:
         lag_ms=values.get("lag_ms"),
         detail=values["detail"],
         attendee=values.get("attendee"),
+        object_id=ObjectId(object_id) if object_id else None,
+        remedy=values.get("remedy", ""),
         id=values.get("id", ""),
     )

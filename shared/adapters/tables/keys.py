@@ -164,6 +164,11 @@ def subscription(box: Mailbox) -> Key:
     return Key(mailbox(box), "subscription")
 
 
+def lost_mailbox(box: Mailbox) -> Key:
+    """Return the key of the row that exists while the app cannot read a mailbox."""
+    return Key(mailbox(box), "lost")
+
+
 def due(item: DueItem) -> Key:
     """Return the key of a due item; equal items have the same key."""
     row = ";".join(

@@ -17,7 +17,15 @@ from shared.adapters.tables import keys
 from shared.adapters.tables.client import Put, Row, Tables
 from shared.adapters.tables.keys import ORGANIZATIONS
 from shared.adapters.tables.retry import as_retryable, retry_on_conflict
-from shared.adapters.tables.values import cursor, instant, moment, present, read_cursor
+from shared.adapters.tables.values import (
+    cursor,
+    instant,
+    moment,
+    optional_instant,
+    optional_moment,
+    present,
+    read_cursor,
+)
 from shared.errors import Conflict, NotFound, StaleRow
 from shared.ids import OrganizationId, TenantId
 from shared.organizations.model import (
@@ -177,6 +185,7 @@ def _values(organization: Organization) -> dict[str, Any]:
             "retention_seconds": _seconds(settings.retention),
             "owner_address": settings.owner_address,
             "consent_nonce": organization.consent_nonce,
+            "denied_since": optional_instant(organization.denied_since),
             "is_closing": organization.is_closing or None,
         }
     )
@@ -193,6 +202,7 @@ def _organization(row: Row) -> Organization:
         consent_changed_at=moment(changed_at) if changed_at else None,
         settings=_settings(values),
         consent_nonce=values.get("consent_nonce"),
+        denied_since=optional_moment(values.get("denied_since")),
         is_closing=values.get("is_closing", False),
         version=row.etag,
     )

@@ -83,6 +83,7 @@ def session_values(session: Session) -> dict[str, Any]:
                 "pending_unknown": _optional_texts(session.pending_unknown_for),
                 "unreadable_since": optional_instant(session.unreadable_since),
                 "missing_since": optional_instant(session.missing_since),
+                "mailbox_lost": session.is_mailbox_lost or None,
             }
         )
         | long_texts(
@@ -127,6 +128,7 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         pending_unknown_for=optional(_read_texts, values.get("pending_unknown")),
         unreadable_since=optional_moment(values.get("unreadable_since")),
         missing_since=optional_moment(values.get("missing_since")),
+        is_mailbox_lost=bool(values.get("mailbox_lost")),
         version=version,
     )
 
@@ -296,6 +298,7 @@ def _news_values(news: Change) -> dict[str, Any]:
         "lag_ms": news.lag_ms,
         "detail": news.detail,
         "attendee": news.attendee,
+        "remedy": news.remedy or None,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -314,6 +317,7 @@ def _outbox(values: Mapping[str, Any]) -> tuple[Change, ...]:
             lag_ms=each.get("lag_ms"),
             detail=each["detail"],
             attendee=each.get("attendee"),
+            remedy=each.get("remedy", ""),
             id=each["id"],
         )
         for each in json.loads(read_long_text("outbox", values))

@@ -4,7 +4,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from shared.administration.consent_monitor import RECHECK_INTERVAL_SECONDS, ConsentMonitor
+from shared.administration.consent_monitor import (
+    RECHECK_INTERVAL_SECONDS,
+    WITHDRAWN_INTERVAL_SECONDS,
+    ConsentMonitor,
+)
 from shared.changes.model import ChangeKind
 from shared.ids import TenantId
 from shared.organizations.model import ConsentState, Organization
@@ -58,6 +62,28 @@ async def test_a_tenant_that_shut_the_app_out_is_remembered_and_told(watched: Mo
     (told,) = await watched.changes.recent(watched.organization.id, 5)
     assert await watched.consent() is ConsentState.WITHDRAWN
     assert (told.kind, told.detail) == (ChangeKind.TROUBLE, "consent_withdrawn")
+    assert "consent-link" in told.remedy
+
+
+async def test_consent_that_is_back_is_found_and_told(watched: MonitorEnv) -> None:
+    watch = watched.watch
+    watched.probes.ill[Capability.TOKEN] = GONE
+    await watch.on_denied(watched.tenant_id)
+    withdrawn = await watched.organizations.get(watched.organization.id)
+    watched.seconds += WITHDRAWN_INTERVAL_SECONDS
+    assert (await watch.current(withdrawn)).consent is ConsentState.WITHDRAWN
+    watched.probes.ill.clear()
+    assert (await watch.current(withdrawn)).consent is ConsentState.WITHDRAWN  # looked just now
+    watched.seconds += WITHDRAWN_INTERVAL_SECONDS
+    assert (await watch.current(withdrawn)).consent is ConsentState.GRANTED
+    assert await watched.consent() is ConsentState.GRANTED
+    told = await watched.changes.recent(watched.organization.id, 5)
+    assert [each.kind for each in told] == [ChangeKind.TROUBLE, ChangeKind.RECOVERED]
+
+
+async def test_an_organization_with_consent_is_not_looked_at(watched: MonitorEnv) -> None:
+    assert await watched.watch.current(watched.organization) == watched.organization
+    assert not watched.probes.tried
 
 
 async def test_one_denied_mailbox_changes_nothing(watched: MonitorEnv) -> None:

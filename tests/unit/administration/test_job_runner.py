@@ -14,7 +14,7 @@ from tests.builders import a_due_item, a_mailbox, an_organization
 from tests.fakes import InMemoryDue
 from tests.unit.sessions.conftest import BookingEnv, a_booking_env
 
-WAITING = [JobKind.VERIFY, JobKind.SETTLE, JobKind.SUBSCRIBE]
+WAITING = [JobKind.VERIFY, JobKind.SETTLE, JobKind.SUBSCRIBE, JobKind.LOOK]
 COMING_BACK = [JobKind.RENEW, JobKind.RECONCILE]
 
 
@@ -29,6 +29,7 @@ async def done(env: BookingEnv, kind: JobKind, organization: Organization) -> li
         organization,
         ports=env.ports,
         subscription_ports=cast("SubscriptionPorts", None),
+        look_ports=cast("Any", None),
     )
     return env.jobs.put_jobs
 
@@ -57,13 +58,16 @@ async def test_nothing_is_begun_for_an_organization_that_leaves(kind: JobKind) -
     [
         (JobKind.RENEW, DueKind.RENEWAL),
         (JobKind.RECONCILE, DueKind.RECONCILIATION),
+        (JobKind.LOOK, DueKind.LOOK),
         (JobKind.PURGE, DueKind.PURGE),
     ],
 )
 async def test_reminders_of_an_organization_that_is_gone_are_removed(
     kind: JobKind, due_kind: DueKind
 ) -> None:
-    item: DueItem = a_due_item(kind=due_kind, key="" if kind is JobKind.RENEW else "session")
+    item: DueItem = a_due_item(
+        kind=due_kind, key="" if kind in {JobKind.RENEW, JobKind.LOOK} else "session"
+    )
     other = replace(item, mailbox=a_mailbox())
     due = InMemoryDue()
     await due.put([item, other])

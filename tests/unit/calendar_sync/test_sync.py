@@ -11,8 +11,9 @@ from shared.calendar_sync.reconciliation import (
     reconcile_batch,
 )
 from shared.calendar_sync.sync import sync_event, sync_session
+from shared.calendar_sync.unreadable import due_item
 from shared.changes.model import ChangeKind
-from shared.errors import CalendarThrottled, CalendarUnavailable
+from shared.errors import CalendarThrottled, CalendarUnavailable, ConsentMissing
 from shared.ids import EventId, Mailbox
 from shared.jobs import DueKind, Job, JobKind, job_for_batch
 from shared.sessions import reservations
@@ -236,6 +237,79 @@ async def test_unreadable_session_is_rescheduled_without_poison() -> None:
     await reconcile_batch(job, env.organization, ports=env.ports)
     again = {i.key: i.due_at - env.clock.now() for i in env.due._items}
     assert again[sessions[1].id] == timedelta(minutes=1)
+
+
+class _Strange(FakeCalendar):
+    """One event of a batch fails in a way that nobody expects."""
+
+    async def read_many(
+        self, events: Sequence[tuple[Mailbox, EventId]]
+    ) -> list[CalendarEvent | Exception]:
+        return [*(await super().read_many(events))[:-1], ZeroDivisionError()]
+
+
+async def test_a_session_that_fails_leaves_its_batch_so_that_the_others_are_not_read_again() -> (
+    None
+):
+    env = a_booking_env()
+    sessions = [await _booked(env, f"key{hour}", hour) for hour in (10, 12, 14)]
+    env.calendar = _Strange(env.outlook)
+    env.jobs.put_jobs.clear()
+    now = env.clock.now()
+    items = [due_item(session, now) for session in sessions]
+    await env.due.put(items)
+    await reconcile_batch(
+        job_for_batch(JobKind.RECONCILE, items), env.organization, ports=env.ports
+    )
+    assert not [i for i in env.due._items if i.kind is DueKind.RECONCILIATION and i.due_at <= now]
+    ((alone, _),) = env.jobs.put_jobs
+    assert alone.session_ids == (sessions[2].id,)
+    with pytest.raises(ZeroDivisionError):
+        await reconcile_batch(alone, env.organization, ports=env.ports)
+    again = {i.key for i in env.due._items if i.kind is DueKind.RECONCILIATION}
+    assert again == {session.id for session in sessions}
+
+
+class _Denied(FakeCalendar):
+    """The app is denied every event."""
+
+    async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
+        self.outlook.calls.append("read")
+        raise ConsentMissing("no")
+
+    async def read_many(
+        self, events: Sequence[tuple[Mailbox, EventId]]
+    ) -> list[CalendarEvent | Exception]:
+        return [ConsentMissing("no") for _ in events]
+
+
+async def test_a_mailbox_that_refuses_is_looked_at_once_and_its_sessions_report_nothing() -> None:
+    env = a_booking_env()
+    sessions = [await _booked(env, f"key{hour}", hour) for hour in (10, 12)]
+    env.calendar = _Denied(env.outlook)
+    env.jobs.put_jobs.clear()
+    told = await _kinds(env)
+    job = Job(
+        JobKind.RECONCILE, env.organization.id, (env.mentee,) * 2, tuple(s.id for s in sessions)
+    )
+    await reconcile_batch(job, env.organization, ports=env.ports)
+    ((look, _),) = env.jobs.put_jobs
+    assert (look.kind, look.mailboxes) == (JobKind.LOOK, (env.mentee,))
+    rows = [await env.sessions.get(env.mentee, s.id) for s in sessions]
+    assert all(row.unreadable_since for row in rows)
+    assert await _kinds(env) == told
+
+
+async def test_no_event_of_a_lost_mailbox_is_read() -> None:
+    env = a_booking_env()
+    session = await _booked(env)
+    await reservations.save(env.sessions, replace(session, is_mailbox_lost=True))
+    env.outlook.calls.clear()
+    job = Job(JobKind.RECONCILE, env.organization.id, (env.mentee,), (session.id,))
+    await reconcile_batch(job, env.organization, ports=env.ports)
+    assert session.event_id
+    await sync_event(env.mentee, session.event_id, "new", env.organization, ports=env.ports)
+    assert env.outlook.calls == []
 
 
 async def test_reconciliation_says_what_a_dead_worker_did_not_of_overlaps() -> None:

@@ -107,6 +107,8 @@ async def test_the_message_says_what_the_feed_says() -> None:
                     "lag_ms": None,
                     "detail": "1",
                     "attendee": None,
+                    "object_id": None,
+                    "remedy": None,
                 }
             ],
             "cursor": cursor,

@@ -30,7 +30,12 @@ from tests.fake_outlook import FakeEvent
 from tests.fakes import FakeClientStates, InMemoryOrganizations, InMemorySubscriptions
 from tests.feed import assert_feed_matches
 from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, book_one
-from tests.unit.sessions.test_crash_recovery import CrashingPort, CrashPlan, SimulatedCrash
+from tests.unit.sessions.test_crash_recovery import (
+    NO_LOOK_PORTS,
+    CrashingPort,
+    CrashPlan,
+    SimulatedCrash,
+)
 
 Message = MailboxChanges | Job
 WINDOW = TimeSpan(at(0), at(0, day=60))
@@ -91,7 +96,13 @@ class WorkerEnv:
             clock=bookings.clock,
         )
         if isinstance(message, Job):
-            await run_job(message, bookings.organization, ports=ports, subscription_ports=following)
+            await run_job(
+                message,
+                bookings.organization,
+                ports=ports,
+                subscription_ports=following,
+                look_ports=NO_LOOK_PORTS,
+            )
         else:
             await handle_notifications(
                 [message],

@@ -44,6 +44,10 @@ class ConsentEnv:
     organizations: InMemoryOrganizations = field(default_factory=InMemoryOrganizations)
     clock: FakeClock = field(default_factory=FakeClock)
     pauses: RecordedSleeps = field(default_factory=RecordedSleeps)
+    regained: list[Organization] = field(default_factory=list)
+
+    async def regain(self, organization: Organization) -> None:
+        self.regained.append(organization)
 
     async def opened(self, **changes: Any) -> Organization:
         return await self.organizations.create(an_organization(**changes))
@@ -73,7 +77,14 @@ class ConsentEnv:
 
     @property
     def ports(self) -> ConsentPorts:
-        return ConsentPorts(self.organizations, FakeSigner(), self.probes, self.clock, self.pauses)
+        return ConsentPorts(
+            self.organizations,
+            FakeSigner(),
+            self.probes,
+            self.clock,
+            self.regain,
+            self.pauses,
+        )
 
 
 def query_of(link: ConsentLink) -> dict[str, str]:
@@ -113,6 +124,17 @@ async def test_a_proven_grant_is_remembered_with_its_tenant(env: ConsentEnv) -> 
         (Capability.TOKEN, tenant),
         (Capability.PROFILES, tenant),
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "tells"), [(ConsentState.WITHDRAWN, True), (ConsentState.PENDING, False)]
+)
+async def test_a_consent_that_was_withdrawn_is_said_to_be_back(
+    env: ConsentEnv, before: ConsentState, *, tells: bool
+) -> None:
+    organization = await env.opened(consent=before)
+    await env.returns(await env.link(organization), organization.tenant_id)
+    assert [each.consent for each in env.regained] == [ConsentState.GRANTED] * tells
 
 
 async def test_the_link_works_once(env: ConsentEnv) -> None:

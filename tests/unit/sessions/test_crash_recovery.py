@@ -29,6 +29,7 @@ from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request
 
 LOOKING = {JobKind.VERIFY, JobKind.SETTLE, JobKind.SERIES, JobKind.FOLLOW_SERIES}
 NO_SUBSCRIPTION_PORTS: Any = None
+NO_LOOK_PORTS: Any = None
 """There are no subscriptions here: jobs about them are not run."""
 
 
@@ -209,7 +210,11 @@ def _followed(book_it: Act) -> Act:
         await book_it(env, ports)
         for job in [job for job, _ in env.jobs.put_jobs if job.kind is JobKind.FOLLOW_SERIES]:
             await run_job(
-                job, env.organization, ports=ports, subscription_ports=NO_SUBSCRIPTION_PORTS
+                job,
+                env.organization,
+                ports=ports,
+                subscription_ports=NO_SUBSCRIPTION_PORTS,
+                look_ports=NO_LOOK_PORTS,
             )
 
     return act
@@ -286,6 +291,7 @@ async def time_passes(env: BookingEnv, plan: CrashPlan | None = None) -> None:
                     env.organization,
                     ports=ports,
                     subscription_ports=NO_SUBSCRIPTION_PORTS,
+                    look_ports=NO_LOOK_PORTS,
                 )
             except (SimulatedCrash, BaseExceptionGroup):
                 if plan is None:

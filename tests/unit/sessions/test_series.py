@@ -35,7 +35,7 @@ from shared.timespan import TimeSpan
 from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at
 from tests.fakes import InMemorySessions
 from tests.unit.sessions.conftest import BookingEnv, a_request, book_one, the_series
-from tests.unit.sessions.test_crash_recovery import NO_SUBSCRIPTION_PORTS
+from tests.unit.sessions.test_crash_recovery import NO_LOOK_PORTS, NO_SUBSCRIPTION_PORTS
 from tests.unit.sessions.test_partial_failure import UnkindCalendar
 
 WEEK = timedelta(weeks=1)
@@ -66,7 +66,11 @@ async def jobs_done(env: BookingEnv) -> None:
     for job in jobs:
         if job.kind is not JobKind.SUBSCRIBE:
             await run_job(
-                job, env.organization, ports=env.ports, subscription_ports=NO_SUBSCRIPTION_PORTS
+                job,
+                env.organization,
+                ports=env.ports,
+                subscription_ports=NO_SUBSCRIPTION_PORTS,
+                look_ports=NO_LOOK_PORTS,
             )
 
 

@@ -27,6 +27,7 @@ from shared.sessions.model import Session, SessionState
 from shared.sessions.series import Series
 from tests.unit.sessions.conftest import BookingEnv
 from tests.unit.sessions.test_crash_recovery import (
+    NO_LOOK_PORTS,
     NO_SUBSCRIPTION_PORTS,
     is_consistent,
     time_passes,
@@ -129,5 +130,11 @@ async def test_a_message_of_the_version_before_may_come_when_all_is_over(
 ) -> None:
     text = json.dumps(STORED[name]["message"]).replace("<organization>", env.organization.id)
     job = parse_job(text.encode())
-    await run_job(job, env.organization, ports=env.ports, subscription_ports=NO_SUBSCRIPTION_PORTS)
+    await run_job(
+        job,
+        env.organization,
+        ports=env.ports,
+        subscription_ports=NO_SUBSCRIPTION_PORTS,
+        look_ports=NO_LOOK_PORTS,
+    )
     assert env.outlook.events == []
