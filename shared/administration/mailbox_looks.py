@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.calendar_sync.unreadable import UNREADABLE, trouble_of
+from shared.calendar_sync.unreadable import UNREADABLE, look_job, trouble_of
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import ChangeStore
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, SchedulingError, StaleRow
+from shared.errors import StaleRow
 from shared.ids import Mailbox, ObjectId, SessionId
-from shared.jobs import DueItem, DueKind, Job, JobKind, due_items
+from shared.jobs import DueItem, DueKind, Job, due_items
 from shared.logs import log_event
 from shared.organizations.diagnosis import Finding, FindingState
 from shared.organizations.issues import Responsible
@@ -46,7 +46,7 @@ from shared.subscriptions.renewal import is_alive
 
 LOOK_INTERVAL: Final = timedelta(hours=1)
 """The time between two looks at a lost mailbox."""
-_UNSURE_AGAIN: Final = timedelta(minutes=5)
+_UNSURE_AGAIN: Final = timedelta(minutes=15)
 _SAMPLE: Final = 3
 """The other mailboxes that must be denied as well, if there are so many, to blame the tenant."""
 _PAGE: Final = 100
@@ -105,7 +105,7 @@ async def _look(
         return await _recover(known, organization, ports)
     if finding.state is FindingState.UNKNOWN or finding.responsible is Responsible.US:
         if known is None:
-            await ports.sessions.jobs.put(_job(refused), delay=_UNSURE_AGAIN)
+            await ports.sessions.jobs.put(look_job(refused), delay=_UNSURE_AGAIN)
         else:
             await _look_later([known], now + LOOK_INTERVAL, ports)
         return organization
@@ -191,18 +191,19 @@ async def _read_again(
 ) -> None:
     """Read the *refused* sessions of a mailbox that can be read: one event alone may be refused."""
     await _mark(refused, is_lost=False, ports=ports)
-    is_readable = False
-    for session in refused:
-        try:
-            if session.event_id is not None:
-                await ports.sessions.calendar.read(mailbox, session.event_id)
-        except UNREADABLE as error:
-            await ports.changes.append([_change_of_session(session, error)])
-            continue
-        except EventGone:
-            pass
-        is_readable = True
-    if is_readable:
+    events = [(mailbox, session.event_id) for session in refused if session.event_id]
+    try:
+        answers = await ports.sessions.calendar.read_many(events) if events else []
+    except UNREADABLE as error:  # of the whole batch
+        answers = [error for _ in events]
+    asked = [session for session in refused if session.event_id]
+    troubles = [
+        _change_of_session(session, answer)
+        for session, answer in zip(asked, answers, strict=True)
+        if isinstance(answer, UNREADABLE)
+    ]
+    await ports.changes.append(troubles)
+    if len(troubles) < len(refused):
         await enqueue_mailbox_reconciliation(mailbox, organization, ports=ports.subscriptions)
 
 
@@ -287,15 +288,6 @@ async def _look_later(lost: Iterable[LostMailbox], at: datetime, ports: LookPort
     )
 
 
-def _job(refused: Sequence[Session]) -> Job:
-    return Job(
-        JobKind.LOOK,
-        refused[0].organization_id,
-        tuple(session.organizer for session in refused),
-        tuple(session.id for session in refused),
-    )
-
-
 def _change(
     lost: LostMailbox, organization: Organization, now: datetime, *, remedy: str = ""
 ) -> Change:
@@ -318,7 +310,7 @@ def _change(
     )
 
 
-def _change_of_session(session: Session, error: SchedulingError) -> Change:
+def _change_of_session(session: Session, error: Exception) -> Change:
     """Return the entry about one session that alone cannot be read, the same for every attempt."""
     word, remedy = trouble_of(error)
     since = session.unreadable_since or session.changed_at

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Final
 
 from shared.errors import (
@@ -37,7 +38,12 @@ _CORRECT_IT: Final = (
 
 
 async def mark_unreadable(
-    session: Session, error: Exception, cause: Cause, *, ports: SessionPorts
+    session: Session,
+    error: Exception,
+    cause: Cause,
+    *,
+    ports: SessionPorts,
+    is_reported: bool = False,
 ) -> Session:
     """Note that a session cannot be read, and read it again after some hours.
 
@@ -45,7 +51,7 @@ async def mark_unreadable(
     """
     if session.state is SessionState.CANCELLED:
         return session  # whether it returns is looked at again anyway
-    session = await report_unreadable(session, error, cause, ports=ports)
+    session = await report_unreadable(session, error, cause, ports=ports, is_reported=is_reported)
     now = ports.clock.now()
     if session.span.end > now:
         await ports.due.put([due_item(session, now + UNREADABLE_AGAIN)])
@@ -53,36 +59,55 @@ async def mark_unreadable(
 
 
 async def report_unreadable(
-    session: Session, error: Exception, cause: Cause, *, ports: SessionPorts
+    session: Session,
+    error: Exception,
+    cause: Cause,
+    *,
+    ports: SessionPorts,
+    is_reported: bool = False,
 ) -> Session:
     """Note that a session cannot be read. The caller has it read again.
 
-    Reported once, unless *error* is of the mailbox.
+    Reported once, unless *error* is of the mailbox, or *is_reported* with another session.
     """
     if session.unreadable_since is not None:
         return session
     now = ports.clock.now()
     unreadable = replace(session, unreadable_since=now, changed_at=session.next_changed_at(now))
     with suppress(StaleRow):  # another worker has just written the row
-        return await reservations.save(ports.sessions, unreadable, _origin(error, cause))
+        origin = Origin(cause) if is_reported else _origin(error, cause)
+        return await reservations.save(ports.sessions, unreadable, origin)
     return session
 
 
 async def mark_refused(
     sessions: Sequence[Session], refused: Exception, cause: Cause, *, ports: SessionPorts
 ) -> Session:
-    """Mark *sessions*, of one read, as unreadable; return the last one as it is stored then."""
-    marked = [await mark_unreadable(each, refused, cause, ports=ports) for each in sessions]
+    """Mark *sessions*, of one read, as unreadable; return the first one as it is stored then."""
+    first, *others = sessions
+    marked = await mark_unreadable(first, refused, cause, ports=ports)
+    for each in others:
+        await mark_unreadable(each, refused, cause, ports=ports, is_reported=True)
     if isinstance(refused, OF_MAILBOX):
-        await look_at_mailboxes(marked, jobs=ports.jobs)
-    return marked[-1]
+        await look_at_mailboxes([marked], jobs=ports.jobs)
+    return marked
 
 
 async def look_at_mailboxes(refused: Iterable[Session], *, jobs: JobQueue) -> None:
     """Enqueue a look at the organizer's mailbox of each session that it *refused* to show."""
-    one_each = {session.organizer: session for session in refused}
-    for mailbox, session in one_each.items():
-        await jobs.put(Job(JobKind.LOOK, session.organization_id, (mailbox,), (session.id,)))
+    in_order = sorted(refused, key=lambda session: session.organizer)
+    for _, sessions in groupby(in_order, key=lambda session: session.organizer):
+        await jobs.put(look_job([*sessions]))
+
+
+def look_job(refused: Sequence[Session]) -> Job:
+    """Return the job that looks at the organizers' mailboxes of the *refused* sessions."""
+    return Job(
+        JobKind.LOOK,
+        refused[0].organization_id,
+        tuple(session.organizer for session in refused),
+        tuple(session.id for session in refused),
+    )
 
 
 def due_item(session: Session, due_at: datetime) -> DueItem:

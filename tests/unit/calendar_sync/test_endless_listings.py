@@ -1,19 +1,25 @@
 """Listings that do not end: nothing is gone, every date is followed, trouble is told once."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.calendar_sync.reconciliation import reconcile_batch
 from shared.calendar_sync.sync import sync_series, sync_session
+from shared.calendar_sync.unreadable import UNREADABLE_AGAIN, due_item
 from shared.changes.model import ChangeKind
-from shared.jobs import Job, JobKind
+from shared.errors import ListingEndless
+from shared.jobs import DueKind, Job, JobKind, job_for_batch
+from shared.sessions import reservations
 from shared.sessions.booking import book
+from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.missing import SECOND_LOOK
 from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.series import Booking
 from shared.timespan import TimeSpan
+from tests.fake_outlook import FakeCalendar
 from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, book_one, the_series
 
 
@@ -75,6 +81,54 @@ async def test_dates_that_were_never_listed_are_told_once_and_listed_again(env: 
     env.outlook.lists_endlessly = False
     dates = await synced(env, booked)
     assert all(date.event_id and date.unreadable_since is None for date in dates)
+
+
+class _EndlessSearch(FakeCalendar):
+    """The dates of a series can be listed; a search does not end."""
+
+    async def search(self, session: Session) -> CalendarEvent | None:
+        self.outlook.calls.append("search")
+        raise ListingEndless("A listing does not end.", code="listing_endless")
+
+
+async def test_a_series_is_not_gone_because_the_search_for_it_does_not_end(
+    env: BookingEnv,
+) -> None:
+    booked = await a_series(env)
+    await synced(env, booked)
+    for event in env.outlook.events:
+        event.is_gone = True
+    await synced(env, booked)
+    env.clock.advance(SECOND_LOOK)
+    env.calendar = _EndlessSearch(env.outlook)
+    env.outlook.calls.clear()
+    dates = await synced(env, booked)
+    assert {date.state for date in dates} == {SessionState.SCHEDULED}
+    assert all(date.unreadable_since for date in dates)
+    assert env.outlook.calls.count("search") == 1
+    assert await troubles(env) == 1
+
+
+async def test_a_date_without_a_known_event_waits_for_its_lost_mailbox(env: BookingEnv) -> None:
+    booked = await a_series(env)
+    dates = [await env.sessions.get(env.mentee, session.id) for session in booked.sessions]
+    for date in dates:
+        await reservations.save(env.sessions, replace(date, is_mailbox_lost=True))
+    items = [due_item(date, env.clock.now()) for date in dates]
+    await env.due.put(items)
+    env.jobs.put_jobs.clear()
+    env.outlook.calls.clear()
+    job = job_for_batch(JobKind.RECONCILE, items)
+    await reconcile_batch(job, env.organization, ports=env.ports)
+    assert [job.kind for job, _ in env.jobs.put_jobs] == [JobKind.LOOK]
+    assert env.outlook.calls == []
+    env.clock.advance(UNREADABLE_AGAIN)
+    due = [
+        item.key
+        async for batch in env.due.due(DueKind.RECONCILIATION, env.clock.now())
+        for item in batch
+    ]
+    assert {*due} == {date.id for date in dates}
 
 
 async def test_an_event_is_not_gone_because_a_search_does_not_end(env: BookingEnv) -> None:

