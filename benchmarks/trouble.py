@@ -191,14 +191,8 @@ class Person:
         async def answer() -> Session:
             word = chance.choice((ResponseState.ACCEPTED, ResponseState.TENTATIVE))
             me = self.acting(self.mentor)
-            return await respond(
-                me,
-                await known(),
-                InvitationResponse(word),
-                calendar=ports.calendar,
-                sessions=ports.sessions,
-                jobs=ports.jobs,
-            )
+            (answered,) = await respond(me, await known(), InvitationResponse(word), ports=ports)
+            return answered
 
         async def call_off() -> Session:
             me = self.acting(self.mentee)

@@ -195,7 +195,7 @@ async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
         "Answer an invitation",
         "participant",
         body=AnswerBody,
-        reply=SessionBody,
+        reply=BookedBody,
         status=202,
         problems=(400, 409, 413, 415, 422, 502),
     )
@@ -210,14 +210,11 @@ async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
     caller, body = await authorize(req), parse_body(req, AnswerBody)
     session = await _own_session(req, caller)
     answered = await respond(
-        caller,
-        session,
-        body.to_request(),
-        calendar=wiring().calendar,
-        sessions=wiring().sessions,
-        jobs=wiring().jobs,
+        caller, session, body.to_request(), body.scope, ports=wiring().session_ports
     )
-    return _session_response(answered, caller.mailbox.object_id, status=202)
+    return _sessions_response(
+        _changed_session(session, answered), answered, caller.mailbox.object_id, status=202
+    )
 
 
 @bp.route("sessions/{session_id}/proposals/{attendee}/accept", methods=["POST"])

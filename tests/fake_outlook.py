@@ -353,6 +353,35 @@ class FakeCalendar:
     ) -> None:
         """Answer; the organizer's copy has it at once. A declined attendee's copy is removed."""
         self.outlook.calls.append("respond")
+        self._respond(acting, session, answer, proposed)
+
+    async def respond_many(
+        self,
+        acting: ActingUser,
+        sessions: Sequence[Session],
+        answer: ResponseState,
+        comment: str,
+        *,
+        whole: bool,
+    ) -> list[Exception | None]:
+        """Answer dates of a series."""
+        self.outlook.calls.append("respond_series" if whole else "respond_many")
+        errors: list[Exception | None] = []
+        for session in sessions:
+            try:
+                self._respond(acting, session, answer, None)
+                errors.append(None)
+            except EventGone as gone:
+                errors.append(gone)
+        return errors
+
+    def _respond(
+        self,
+        acting: ActingUser,
+        session: Session,
+        answer: ResponseState,
+        proposed: TimeSpan | None,
+    ) -> None:
         if session.event_id is None:
             raise EventGone("there is no copy")
         address = next(

@@ -153,7 +153,9 @@ class AnswerBody(Body):
     comment: Text = Field(default="", max_length=2000)
     """Plain text. Sent to the organizer, not stored here."""
     proposed: ProposedBody | None = None
-    """The proposed time; not with `accepted`."""
+    """The proposed time; not with `accepted`, and for one date only."""
+    scope: Scope = Scope.ONE
+    """The part of its series that is answered. Past sessions stay."""
 
     def to_request(self) -> InvitationResponse:
         """Return the response for the use-case."""

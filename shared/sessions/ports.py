@@ -212,6 +212,23 @@ class Calendar(Protocol):
         """Answer in the attendee's own mailbox. Raises EventGone: it has no copy, or not yet."""
         ...
 
+    async def respond_many(
+        self,
+        acting: ActingUser,
+        sessions: Sequence[Session],
+        answer: ResponseState,
+        comment: str,
+        *,
+        whole: bool,
+    ) -> list[Exception | None]:
+        """Answer up to 52 dates of one series in the attendee's own mailbox.
+
+        *whole*: they are all that is ahead, so the series is answered at once. Returns None or the
+        error of each, EventGone among them: the date has no invitation (any more). Raises EventGone
+        if the mailbox has no copy of the series, or not yet.
+        """
+        ...
+
     async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return the online meeting providers that the acting mailbox's calendar allows."""
         ...

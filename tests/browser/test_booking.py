@@ -202,6 +202,25 @@ async def test_answer_an_invitation(stage: AppUnderTest) -> None:
         await expect(mine).to_contain_text("You: declined")
 
 
+async def test_answer_the_invitations_of_a_series(stage: AppUnderTest) -> None:
+    repeat = {"frequency": "weekly", "count": 3}
+    booked = await stage.book("hugo", "faye-hugo", 9, repeat=repeat)
+    sessions = [each["id"] for each in booked["series"]["sessions"]]
+    await stage.arrived("faye", booked["series"]["id"])
+    async with stage.someone("faye") as page:
+        mine = card(page, sessions[0])
+        await mine.get_by_role("button", name="Answer").click()
+        dialog = page.get_by_role("dialog", name="Will you come?")
+        await dialog.get_by_label("Perhaps").check()
+        await expect(dialog.get_by_label("Propose another time")).to_be_visible()
+        await dialog.get_by_label("Which ones").select_option("the whole series")
+        await expect(dialog.get_by_label("Propose another time")).to_have_count(0)
+        await dialog.get_by_role("button", name="Send").click()
+        await expect(dialog).to_have_count(0)
+        for session_id in sessions:
+            await expect(card(page, session_id)).to_contain_text("You: perhaps")
+
+
 async def test_unknown_participant_is_shown_with_reason_and_remedy(
     stage: AppUnderTest, picture: Picture
 ) -> None:

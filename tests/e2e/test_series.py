@@ -159,3 +159,69 @@ async def test_a_series_that_is_moved_as_a_whole_is_followed(stage: AppUnderTest
     await stage.settled()
     expected = [evening(n, hour=19) + timedelta(days=2) for n in range(4)]
     assert starts(await listed(stage)) == expected
+
+
+async def answer(stage: AppUnderTest, session: Any, **body: Any) -> Any:
+    """Answer as Ada; return the reply's body once Outlook has carried the answer over."""
+    reply = await stage.call("ada", "POST", f"sessions/{session['id']}/response", json=body)
+    assert reply.status_code == 202, reply.text
+    await stage.settled()
+    return reply.json()
+
+
+async def answers(stage: AppUnderTest) -> list[str]:
+    return [s["attendees"][0]["response"] for s in await listed(stage)]
+
+
+async def test_an_attendee_answers_a_whole_series_at_once(stage: AppUnderTest) -> None:
+    sessions = (await book(stage))["series"]["sessions"]
+    await stage.settled()
+    requests = stage.cloud.graph.requests
+    requests.reset()
+    answered = await answer(stage, sessions[1], response="accepted", scope="all")
+    assert answered["id"] == sessions[1]["id"]
+    assert [s["id"] for s in answered["series"]["sessions"]] == [s["id"] for s in sessions]
+    assert requests.count("POST", "{mailbox}/events/{event}/accept") == 1
+    assert await answers(stage) == ["accepted"] * 4
+    assert starts(await listed(stage)) == [evening(n) for n in range(4)]
+
+
+async def test_a_date_that_was_answered_alone_is_answered_with_its_series(
+    stage: AppUnderTest,
+) -> None:
+    booked = await book(stage)
+    await stage.settled()
+    outlook = stage.cloud.graph.outlook
+    outlook.tentative("ada", booked["series"]["id"], on=local_date(evening(2)))
+    await stage.settled()
+    assert await answers(stage) == ["pending", "pending", "tentative", "pending"]
+    await answer(stage, booked, response="accepted", scope="all")
+    assert await answers(stage) == ["accepted"] * 4
+
+
+async def test_this_date_and_those_after_it_are_answered(stage: AppUnderTest) -> None:
+    sessions = (await book(stage))["series"]["sessions"]
+    await stage.settled()
+    body = {"response": "declined", "scope": "this_and_following", "comment": "away"}
+    answered = await answer(stage, sessions[2], **body)
+    assert [s["occurrence"] for s in answered["series"]["sessions"]] == [2, 3]
+    assert await answers(stage) == ["pending", "pending", "declined", "declined"]
+    again = await answer(stage, sessions[2], **body)
+    assert [s["occurrence"] for s in again["series"]["sessions"]] == [2, 3]
+    await answer(stage, sessions[0], response="accepted", scope="all")
+    assert await answers(stage) == ["accepted", "accepted", "declined", "declined"]
+
+
+async def test_a_series_that_is_not_there_yet_is_not_answered(stage: AppUnderTest) -> None:
+    booked = await book(stage)
+    stage.cloud.graph.switches.mail_delay_seconds = 3600
+    await stage.host.drain_queues()
+    path = f"sessions/{booked['id']}/response"
+    body = {"response": "accepted", "scope": "all"}
+    reply = await stage.call("ada", "POST", path, json=body)
+    assert (reply.status_code, reply.json()["type"]) == (409, "/problems/conflict")
+    assert "on its way" in reply.json()["remedy"]
+    span = {"start": evening(1).isoformat(), "end": evening(1, hour=22).isoformat()}
+    proposing = {"response": "tentative", "scope": "all", "proposed": span}
+    reply = await stage.call("ada", "POST", path, json=proposing)
+    assert reply.json()["errors"][0]["field"] == "body.proposed"

@@ -141,6 +141,23 @@ def list_instances_request(
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
 
 
+def list_copies_request(
+    graph: GraphSession, master_id: EventId, window: TimeSpan
+) -> RequestInformation:
+    """Return the request for an attendee's copies of a series' dates, with the answer to each.
+
+    Source: https://learn.microsoft.com/graph/api/event-list-instances
+    """
+    builder = InstancesRequestBuilder(graph.adapter, graph.path(event=master_id))
+    wanted = InstancesRequestBuilder.InstancesRequestBuilderGetQueryParameters(
+        start_date_time=_instant(window.start),
+        end_date_time=_instant(window.end),
+        select=["id", "iCalUId", "isCancelled", "type", "responseStatus"],
+        top=_PAGE,
+    )
+    return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
+
+
 def calendar_view_request(graph: GraphSession, window: TimeSpan) -> RequestInformation:
     """Return the request for the ids of the events and occurrences in *window*, 100 a page.
 
@@ -150,7 +167,7 @@ def calendar_view_request(graph: GraphSession, window: TimeSpan) -> RequestInfor
     wanted = CalendarViewRequestBuilder.CalendarViewRequestBuilderGetQueryParameters(
         start_date_time=_instant(window.start),
         end_date_time=_instant(window.end),
-        select=["id", "iCalUId", "isCancelled"],
+        select=["id", "iCalUId", "isCancelled", "seriesMasterId"],
         top=_PAGE,
     )
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
@@ -181,11 +198,14 @@ def respond_request(
     event_id: EventId,
     answer: ResponseState,
     comment: str,
-    proposed: TimeSpan | None,
-    time_zone: str,
+    proposed: TimeSpan | None = None,
+    time_zone: str = "UTC",
+    *,
+    user: str | None = None,
 ) -> RequestInformation:
     """Return the request that answers an invitation, with *proposed* as the proposed new time.
 
+    *user*: the mailbox's object id, for a part of a batch.
     ``sendResponse`` is set, because the SDK's request bodies send false by default.
 
     Source: https://learn.microsoft.com/graph/api/event-tentativelyaccept
@@ -193,7 +213,8 @@ def respond_request(
     Raises:
         ValueError: *answer* is not accepted, tentative or declined.
     """
-    path, comment = graph.path(event=event_id), comment_text(comment)
+    path = graph.path(event=event_id) | (graph.path(user=user) if user else {})
+    comment = comment_text(comment)
     if answer is ResponseState.ACCEPTED:
         accept = AcceptPostRequestBody(comment=comment, send_response=True)
         return AcceptRequestBuilder(graph.adapter, path).to_post_request_information(accept)

@@ -35,6 +35,7 @@ from shared.adapters.graph.event_serialization import (
     to_graph_event,
     to_graph_recurrence,
 )
+from shared.adapters.graph.invitations import respond_to_series
 from shared.adapters.graph.known_people import KnownPeople
 from shared.adapters.graph.listings import list_items
 from shared.adapters.graph.people import GraphDirectory
@@ -253,6 +254,19 @@ class GraphCalendar:
         )
         request = respond_request(graph, event_id, answer, comment, proposed, session.time_zone)
         await graph.call(request)
+
+    async def respond_many(
+        self,
+        acting: ActingUser,
+        sessions: Sequence[Session],
+        answer: ResponseState,
+        comment: str,
+        *,
+        whole: bool,
+    ) -> list[Exception | None]:
+        """Answer dates of a series in the attendee's own mailbox. Raises EventGone."""
+        graph, mailbox = self._client.acting(acting), acting.mailbox
+        return await respond_to_series(graph, mailbox, sessions, answer, comment, whole=whole)
 
     async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return the online meetings that the acting mailbox's calendar allows; cached an hour."""

@@ -62,6 +62,13 @@ async def _answer_date(microsoft: Microsoft, wired: Wiring) -> Any:
     return await wired.calendar.respond(ben, lost, ResponseState.ACCEPTED, "", None)
 
 
+async def _answer_series(microsoft: Microsoft, wired: Wiring) -> Any:
+    session, _ = await a_known_event(microsoft, wired)
+    lost = replace(session, ical_uid="no-such-uid", series_id="series")
+    ben = microsoft.acting("ben")
+    return await wired.calendar.respond_many(ben, [lost], ResponseState.ACCEPTED, "", whole=True)
+
+
 async def _instances(microsoft: Microsoft, wired: Wiring) -> Any:
     event = {
         "subject": "Weekly",
@@ -98,6 +105,7 @@ READINGS: dict[str, Reading] = {
     "a lost event": _search,
     "an attendee's copy": _answer,
     "an attendee's copy of a date": _answer_date,
+    "an attendee's copy of a series": _answer_series,
     "the dates of a series": _instances,
     "the directory": _directory,
 }

@@ -174,18 +174,11 @@ def _cancel(number: int, scope: Scope) -> Act:
     return act
 
 
-def _respond(number: int, answer: ResponseState) -> Act:
-    async def act(env: BookingEnv, ports: SessionPorts) -> Session:
+def _respond(number: int, answer: ResponseState, scope: Scope = Scope.ONE) -> Act:
+    async def act(env: BookingEnv, ports: SessionPorts) -> list[Session]:
         session = await _nth(env, number)
         response = InvitationResponse(answer)
-        return await respond(
-            env.acting(env.mentor),
-            session,
-            response,
-            calendar=ports.calendar,
-            sessions=ports.sessions,
-            jobs=ports.jobs,
-        )
+        return await respond(env.acting(env.mentor), session, response, scope, ports=ports)
 
     return act
 
@@ -246,6 +239,12 @@ _OF_A_SERIES: dict[str, tuple[Act | None, Act]] = {
     "book, at alternatives": (None, _book(4, on_conflict=OnConflict.ALTERNATIVES)),
     "cancel this and following": (_followed(_book(4)), _cancel(2, FOLLOWING)),
     "cancel what was skipped in": (_book(4, on_conflict=SKIP), _cancel(2, FOLLOWING)),
+    "accept a series": (_followed(_book(4)), _respond(0, ResponseState.ACCEPTED, Scope.ALL)),
+    "decline a series": (_book(4), _respond(0, ResponseState.DECLINED, Scope.ALL)),
+    "decline this and following": (
+        _followed(_book(4)),
+        _respond(2, ResponseState.DECLINED, FOLLOWING),
+    ),
     "reschedule one in the middle": (_book(4), _reschedule(1, Scope.ONE, days=1)),
     "reschedule this and following": (_book(4), _reschedule(1, FOLLOWING, days=1)),
     "reschedule a group's following": (_book_group(4), _reschedule(1, FOLLOWING, at_least=2)),

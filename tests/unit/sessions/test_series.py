@@ -322,9 +322,7 @@ async def test_each_date_has_its_own_answers(env: BookingEnv) -> None:
         env.acting(env.mentor),
         booked.sessions[1],
         InvitationResponse(ResponseState.DECLINED),
-        calendar=env.calendar,
-        sessions=env.sessions,
-        jobs=env.jobs,
+        ports=env.ports,
     )
     await jobs_done(env)
     answers = [
@@ -332,6 +330,96 @@ async def test_each_date_has_its_own_answers(env: BookingEnv) -> None:
         for s in booked.sessions
     ]
     assert answers == ["pending", "declined", "pending", "pending"]
+
+
+async def _answers(env: BookingEnv, booked: Booking) -> list[str]:
+    await jobs_done(env)
+    rows = [await env.sessions.get(env.mentee, session.id) for session in booked.sessions]
+    return [row.attendees[0].response.state.value for row in rows]
+
+
+async def _answer(
+    env: BookingEnv, session: Session, state: ResponseState, scope: Scope, **more: Any
+) -> list[Session]:
+    answer = InvitationResponse(state, **more)
+    return await respond(env.acting(env.mentor), session, answer, scope, ports=env.ports)
+
+
+async def test_a_whole_series_is_answered_in_one_call(env: BookingEnv) -> None:
+    booked = await a_booked_series(env)
+    env.outlook.calls.clear()
+    answered = await _answer(env, booked.sessions[1], ResponseState.ACCEPTED, Scope.ALL)
+    assert [session.id for session in answered] == [session.id for session in booked.sessions]
+    assert env.outlook.calls.count("respond_series") == 1
+    assert "respond_many" not in env.outlook.calls
+    assert await _answers(env, booked) == ["accepted"] * 4
+
+
+async def test_this_date_and_the_following_are_answered_each(env: BookingEnv) -> None:
+    booked = await a_booked_series(env)
+    scope = Scope.THIS_AND_FOLLOWING
+    answered = await _answer(env, booked.sessions[2], ResponseState.TENTATIVE, scope)
+    assert [session.occurrence for session in answered] == [2, 3]
+    assert "respond_many" in env.outlook.calls
+    assert await _answers(env, booked) == ["pending", "pending", "tentative", "tentative"]
+
+
+async def test_declining_a_whole_series_twice_is_not_an_error(env: BookingEnv) -> None:
+    booked = await a_booked_series(env)
+    for _ in range(2):
+        answered = await _answer(env, booked.sessions[0], ResponseState.DECLINED, Scope.ALL)
+        assert len(answered) == 4
+    assert await _answers(env, booked) == ["declined"] * 4
+    with pytest.raises(Conflict):
+        await _answer(env, booked.sessions[0], ResponseState.ACCEPTED, Scope.ALL)
+
+
+async def test_a_date_that_was_declined_alone_stays_so(env: BookingEnv) -> None:
+    booked = await a_booked_series(env)
+    await _answer(env, booked.sessions[1], ResponseState.DECLINED, Scope.ONE)
+    answered = await _answer(env, booked.sessions[0], ResponseState.ACCEPTED, Scope.ALL)
+    assert [session.occurrence for session in answered] == [0, 2, 3]
+    assert await _answers(env, booked) == ["accepted", "declined", "accepted", "accepted"]
+
+
+async def test_a_date_from_which_the_attendee_was_removed_is_not_answered(env: BookingEnv) -> None:
+    booked = await a_booked_series(env)
+    await jobs_done(env)
+    removed = await env.sessions.get(env.mentee, booked.sessions[2].id)
+    rows = tuple(replace(attendee, invited=False) for attendee in removed.attendees)
+    await reservations.save(env.sessions, replace(removed, attendees=rows))
+    env.outlook.calls.clear()
+    answered = await _answer(env, booked.sessions[0], ResponseState.ACCEPTED, Scope.ALL)
+    assert [session.occurrence for session in answered] == [0, 1, 3]
+    assert "respond_series" not in env.outlook.calls
+
+
+async def test_another_time_is_proposed_for_one_date_only(env: BookingEnv) -> None:
+    booked = await a_booked_series(env)
+    with pytest.raises(Invalid) as refusal:
+        await _answer(
+            env,
+            booked.sessions[0],
+            ResponseState.TENTATIVE,
+            Scope.ALL,
+            proposed=a_span(at(15, day=8)),
+        )
+    assert refusal.value.field == "body.proposed"
+
+
+async def test_a_single_session_is_not_answered_as_a_series(env: BookingEnv) -> None:
+    session = await book_one(env.acting(env.mentee), env.pairing, a_request(), ports=env.ports)
+    with pytest.raises(Invalid) as refusal:
+        await _answer(env, session, ResponseState.ACCEPTED, Scope.ALL)
+    assert refusal.value.field == "body.scope"
+
+
+async def test_the_organizer_does_not_answer_a_series(env: BookingEnv) -> None:
+    booked = await a_booked_series(env)
+    answer = InvitationResponse(ResponseState.ACCEPTED)
+    caller = env.acting(env.mentee)
+    with pytest.raises(NotAllowed):
+        await respond(caller, booked.sessions[0], answer, Scope.ALL, ports=env.ports)
 
 
 async def test_a_date_that_outlook_does_not_show_cannot_be_moved(env: BookingEnv) -> None:

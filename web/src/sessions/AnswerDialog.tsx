@@ -1,11 +1,12 @@
 import { useState } from "preact/hooks";
-import { body, type Session } from "../api/client";
+import { type Booked, body, type Session } from "../api/client";
 import { usePage } from "../page";
 import { Dialog } from "../parts/Dialog";
 import { dropDraft, useDraft } from "../parts/draft";
 import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
 import { dateOf, instantAt, minuteOfDay } from "../time/zones";
+import { type Scope, ScopeField } from "./ScopeField";
 
 const CHOICES = ["accepted", "tentative", "declined"] as const;
 
@@ -20,10 +21,10 @@ interface Draft {
 interface Props {
   session: Session;
   onClose: () => void;
-  onAnswered: (session: Session) => void;
+  onAnswered: (booked: Booked) => void;
 }
 
-/** Answer an invitation, perhaps with another time. */
+/** Answer an invitation, or those of a series; for one date perhaps with another time. */
 export function AnswerDialog({ session, onClose, onAnswered }: Props) {
   const { t, format, api } = usePage();
   const name = `answer.${session.id}`;
@@ -35,18 +36,21 @@ export function AnswerDialog({ session, onClose, onAnswered }: Props) {
     date: dateOf(start, format.zone),
     time: clockText(minuteOfDay(start, format.zone)),
   });
-  const [proposes, setProposes] = useState(false);
+  const [wantsOther, setWantsOther] = useState(false);
+  const [scope, setScope] = useState<Scope>("one");
+  const canPropose = draft.response !== "accepted" && scope === "one";
+  const proposes = wantsOther && canPropose;
   const { isBusy, error, run } = useWork();
   const send = () =>
     run(async () => {
-      const isOther = proposes && draft.response !== "accepted";
       const from = instantAt(draft.date, minutesOf(draft.time), format.zone);
       const answer = await api.POST("/sessions/{session_id}/response", {
         params: { path: { session_id: session.id } },
         body: {
           response: draft.response,
           comment: draft.comment,
-          proposed: isOther
+          scope,
+          proposed: proposes
             ? {
                 start: new Date(from).toISOString(),
                 end: new Date(from + lasting).toISOString(),
@@ -83,17 +87,18 @@ export function AnswerDialog({ session, onClose, onAnswered }: Props) {
             </label>
           ))}
         </fieldset>
-        {draft.response !== "accepted" && (
+        <ScopeField session={session} value={scope} onChange={setScope} />
+        {canPropose && (
           <label class="check">
             <input
               type="checkbox"
-              checked={proposes}
-              onChange={(event) => setProposes(event.currentTarget.checked)}
+              checked={wantsOther}
+              onChange={(event) => setWantsOther(event.currentTarget.checked)}
             />
             {t("respond.propose")}
           </label>
         )}
-        {proposes && draft.response !== "accepted" && (
+        {proposes && (
           <div class="row">
             <label>
               {t("move.day")}

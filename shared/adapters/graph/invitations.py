@@ -1,0 +1,115 @@
+"""Answers the invitation to a series, in the attendee's own calendar."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from shared.adapters.graph.batch import send_in_batches
+from shared.adapters.graph.client import GraphSession
+from shared.adapters.graph.event_requests import (
+    calendar_view_request,
+    list_copies_request,
+    respond_request,
+)
+from shared.adapters.graph.listings import list_items
+from shared.adapters.graph.responses import GraphCallFailed
+from shared.errors import EventGone, SchedulingError
+from shared.ids import EventId, Mailbox
+from shared.sessions.model import ResponseState, Session
+from shared.timespan import TimeSpan
+
+_DATES_ASKED: Final = 3
+"""The number of dates by which the attendee's copy of a series is looked for."""
+_ANSWERS: Final = {
+    "accepted": ResponseState.ACCEPTED,
+    "tentativelyAccepted": ResponseState.TENTATIVE,
+    "declined": ResponseState.DECLINED,
+}
+
+
+async def respond_to_series(
+    graph: GraphSession,
+    mailbox: Mailbox,
+    sessions: Sequence[Session],
+    answer: ResponseState,
+    comment: str,
+    *,
+    whole: bool,
+) -> list[Exception | None]:
+    """Answer *sessions*, dates of one series, in *mailbox*; return None or the error of each.
+
+    *whole*: they are all that is ahead, so the series is answered, in one call. A date that has an
+    answer of its own keeps it then, so it is answered first.
+
+    Raises:
+        EventGone: the mailbox has no copy of the series (yet).
+        ListingEndless: the copies cannot be listed to an end.
+    """
+    master_id = await _find_master(graph, sessions)
+    copies = await _list_copies(graph, master_id, sessions)
+    own = [copies.get(str(session.ical_uid)) for session in sessions]
+    wanted = [c for c in own if c and (not whole or _has_another_answer(c, answer))]
+    errors = await _respond_each(graph, mailbox, wanted, answer, comment)
+    if whole:
+        await graph.call(respond_request(graph, master_id, answer, comment))
+        return [errors.get(str(copy["id"])) if copy else None for copy in own]
+    return [errors[str(copy["id"])] if copy else _no_copy() for copy in own]
+
+
+async def _find_master(graph: GraphSession, sessions: Sequence[Session]) -> EventId:
+    """Return the id of the attendee's copy of the series: each copy of a date has it."""
+    for session in sessions[:_DATES_ASKED]:
+        async for event in list_items(graph, calendar_view_request(graph, session.span)):
+            is_it = session.ical_uid is not None and event.get("iCalUId") == session.ical_uid
+            if is_it and event.get("seriesMasterId"):
+                return EventId(event["seriesMasterId"])
+    raise _no_copy()
+
+
+async def _list_copies(
+    graph: GraphSession, master_id: EventId, sessions: Sequence[Session]
+) -> dict[str, Mapping[str, Any]]:
+    """Return the copies that can be answered, by iCalUId."""
+    window = TimeSpan(min(s.span.start for s in sessions), max(s.span.end for s in sessions))
+    request = list_copies_request(graph, master_id, window)
+    return {
+        str(event.get("iCalUId")): event
+        async for event in list_items(graph, request)
+        if not event.get("isCancelled")
+    }
+
+
+async def _respond_each(
+    graph: GraphSession,
+    mailbox: Mailbox,
+    copies: Sequence[Mapping[str, Any]],
+    answer: ResponseState,
+    comment: str,
+) -> dict[str, Exception | None]:
+    """Answer each of *copies* by itself; return None or the error of each, by its id."""
+    user = mailbox.object_id
+    outcomes = await send_in_batches(
+        graph,
+        [
+            respond_request(graph, EventId(copy["id"]), answer, comment, user=user)
+            for copy in copies
+        ],
+    )
+    errors = [
+        graph.error(outcome.refusal)
+        if isinstance(outcome, GraphCallFailed)
+        else outcome
+        if isinstance(outcome, SchedulingError)
+        else None
+        for outcome in outcomes
+    ]
+    return dict(zip((str(copy["id"]) for copy in copies), errors, strict=True))
+
+
+def _has_another_answer(copy: Mapping[str, Any], answer: ResponseState) -> bool:
+    """Return whether *copy* is an exception of the series that was answered differently."""
+    given = _ANSWERS.get(str((copy.get("responseStatus") or {}).get("response")))
+    return copy.get("type") == "exception" and given not in {None, answer}
+
+
+def _no_copy() -> EventGone:
+    return EventGone("The invitation is not in this calendar.", code="no_copy")
