@@ -282,7 +282,7 @@ async def apply_event(
         await ports.due.put(_due(merged, organization, now))
     # Graph does not say when a missing event came back.
     lag_ms = None if session.may_return else _lag_ms(event, now)
-    origin = Origin(cause, lag_ms, PARTLY_UNREADABLE if is_partial else "")
+    origin = Origin(cause, lag_ms, *(PARTLY_UNREADABLE if is_partial else ("", "")))
     saved = await reservations.save(ports.sessions, merged, origin)
     if moves_holds:
         await sync_attendee_mailboxes(saved, sessions=ports.sessions)

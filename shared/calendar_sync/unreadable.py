@@ -29,8 +29,11 @@ OF_MAILBOX: Final = (MailboxUnusable, ConsentMissing)
 """Errors about the mailbox or the whole tenant."""
 UNREADABLE: Final = (EventUnreadable, CalendarRefused, *OF_MAILBOX)
 """Errors of reading an event that say nothing about the event: it may be there or not."""
-PARTLY_UNREADABLE: Final = "event_partly_unreadable"
-"""The trouble of an event that was read without some part. It is followed as before."""
+PARTLY_UNREADABLE: Final = (
+    "event_partly_unreadable",
+    "The organizer opens the meeting in Outlook, checks its attendees and saves it.",
+)
+"""The trouble of an event that was read without some part, and its remedy. The rest is followed."""
 UNREADABLE_AGAIN: Final = timedelta(hours=6)
 _CORRECT_IT: Final = (
     "The organizer opens the meeting in Outlook and saves it with valid times, or cancels it there."
