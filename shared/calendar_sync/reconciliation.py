@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from shared.calendar_sync.applying import sync_attendee_mailboxes
 from shared.calendar_sync.conflicts import update_conflicts
-from shared.calendar_sync.sync import apply_found, sync_attendee_mailboxes, sync_session
+from shared.calendar_sync.sync import apply_found, sync_session
 from shared.calendar_sync.unreadable import (
     OF_MAILBOX,
     UNREADABLE,

@@ -213,8 +213,8 @@ async def test_this_date_and_those_after_it_are_answered(stage: AppUnderTest) ->
 
 
 async def test_a_series_that_is_not_there_yet_is_not_answered(stage: AppUnderTest) -> None:
-    booked = await book(stage)
     stage.cloud.graph.switches.mail_delay_seconds = 3600
+    booked = await book(stage)
     await stage.host.drain_queues()
     path = f"sessions/{booked['id']}/response"
     body = {"response": "accepted", "scope": "all"}
