@@ -85,8 +85,13 @@ def _add_act(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("person", help="whose mailbox: a key, address or object id")
     parser.add_argument("act", choices=ACTS)
     parser.add_argument("session", help="a session's id")
-    parser.add_argument("--start", help="for propose and move: a time, in the person's own zone")
-    parser.add_argument("--end", help="the same; without, the length stays")
+    parser.add_argument(
+        "--start",
+        help="for propose and move: a time, in the person's own zone; for all-day: the first date",
+    )
+    parser.add_argument(
+        "--end", help="the same; without, the length stays; for all-day: the last date"
+    )
     parser.add_argument("--comment", default="")
     parser.add_argument("--on", help="one occurrence of a series: its date by the pattern")
     parser.add_argument("--decline", action="store_true", help="propose while declining")

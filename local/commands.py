@@ -3,7 +3,7 @@
 import shlex
 import ssl
 import time
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ ACTS = (
     "tentative",
     "propose",
     "move",
+    "all-day",
+    "timed",
     "cancel",
     "delete",
     "restore",
@@ -28,6 +30,8 @@ ACTS = (
 INVITED_WITHIN = 15
 """Seconds for which ``act`` waits for an invitation in transit."""
 TIMED = frozenset({"propose", "move"})
+ALL_DAY = "all-day"
+"""Takes dates instead of times."""
 
 
 class CommandFailed(Exception):
@@ -87,7 +91,9 @@ def act(
     if what == "propose":
         body["decline"] = decline
     for name, given in (("start", start), ("end", end)):
-        if given:
+        if given and what == ALL_DAY:
+            body["first" if name == "start" else "last"] = _date(given)
+        elif given:
             body[name] = _instant(given, who).isoformat()
     url = f"{running.graph_url}/_control/people/{who}/acts/{what}"
     _post(running, url, body, patience=INVITED_WITHIN)
@@ -98,6 +104,13 @@ def environment(cloud: Path | None = None) -> str:
     """Return the app's settings as lines for a shell."""
     settings = running_cloud(cloud).environment
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in settings.items())
+
+
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise CommandFailed(f"{text} is not a date such as 2026-11-30") from error
 
 
 def _instant(text: str, who: str) -> datetime:

@@ -202,6 +202,11 @@ class _Control:
                 outlook.propose(who, which, begins, end, decline=decline, comment=comment, on=on)
             case "move":
                 outlook.move(who, which, start or _needed(body, "start"), end, on=on)
+            case "all-day":
+                first, last = _date(body.get("first")), _date(body.get("last"))
+                outlook.all_day(who, which, first, last, on=on)
+            case "timed":
+                outlook.timed(who, which, on=on)
             case "cancel":
                 outlook.cancel(who, which, comment=comment, on=on)
             case "delete":

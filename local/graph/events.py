@@ -131,7 +131,10 @@ async def list_changes(backend: GraphBackend, call: GraphRequest) -> GraphReply:
             raise bad_request(f"The query option '{name}' is not supported here.")
     state = _delta_state(backend, call)
     look = EventView(
-        immutable=call.prefers_immutable_ids, zone=call.time_zone, text=call.prefers_text
+        immutable=call.prefers_immutable_ids,
+        zone=call.time_zone,
+        text=call.prefers_text,
+        zone_names=backend.switches.original_zone_names,
     )
     items = _changes(call, state, look)
     size = call.page_size or _DELTA_PAGE
@@ -189,6 +192,7 @@ def _requested_view(backend: GraphBackend, call: GraphRequest, *, plain: bool = 
         extension_name=expand.extension_name,
         exceptions=expand.exceptions,
         answers_make_exceptions=backend.switches.occurrence_answers_are_exceptions,
+        zone_names=backend.switches.original_zone_names,
     )
 
 

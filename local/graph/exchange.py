@@ -39,7 +39,7 @@ ANSWERS = {
 }
 """The response of each action."""
 _ACTION_SUFFIX = {"accept": "Accept", "tentativelyAccept": "Tentative", "decline": "Decline"}
-_TIMES = frozenset({"start", "end", "recurrence"})
+_TIMES = frozenset({"start", "end", "isAllDay", "recurrence"})
 
 
 def x500_address(address: str) -> str:

@@ -12,7 +12,7 @@ from local.graph.switches import BehaviorFlags
 from local.graph.times import NEVER, RESET
 from local.world import MailboxKind
 
-_TIMES: Final = {"start", "end", "recurrence"}
+_TIMES: Final = {"start", "end", "isAllDay", "recurrence"}
 _WITHOUT_CALENDAR: Final = {MailboxKind.UNLICENSED, MailboxKind.ABSENT}
 
 

@@ -1,7 +1,8 @@
 """People's acts in Outlook, without the app: for tests, the command line and the page."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
+from typing import Final
 
 from local.graph.backend import GraphBackend
 from local.graph.errors import Json
@@ -9,6 +10,9 @@ from local.graph.mail import MeetingMessage
 from local.graph.mailbox import Event, Mailbox
 from local.graph.rendering import EventView, event_json
 from local.graph.times import Moment
+
+_USUAL_START: Final = time(8)
+_USUAL_LENGTH: Final = timedelta(minutes=30)
 
 
 class NoSuchEvent(LookupError):
@@ -99,9 +103,13 @@ class Outlook:
         *,
         on: date | None = None,
     ) -> None:
-        """Drag to another time: the organizer reschedules, an attendee moves the own copy alone."""
+        """Drag to another time: the organizer reschedules, an attendee moves the own copy alone.
+
+        An all-day event gets hours by it, half an hour unless *end* is given.
+        """
         event = self.find(who, which, on=on)
-        length = event.end_at - event.start_at
+        is_all_day = event.details.is_all_day
+        length = _USUAL_LENGTH if is_all_day else event.end_at - event.start_at
         self._patch(
             event,
             {
@@ -111,8 +119,37 @@ class Outlook:
                 "end": Moment.at(end or start + length, event.details.end.zone).as_json(
                     event.details.end.zone
                 ),
+                "isAllDay": False,
             },
         )
+
+    def all_day(
+        self,
+        who: str,
+        which: str,
+        first: date | None = None,
+        last: date | None = None,
+        *,
+        on: date | None = None,
+    ) -> None:
+        """Tick "All day": from *first* to *last* in the person's zone, else on the event's day."""
+        event, zone = self.find(who, which, on=on), self._mailbox(who).person.zone
+        begins = first or Moment.at(event.start_at, zone).wall.date()
+        ends = (last or begins) + timedelta(days=1)
+        self._patch(
+            event,
+            {
+                "isAllDay": True,
+                "start": Moment(datetime.combine(begins, time()), zone).as_json(zone),
+                "end": Moment(datetime.combine(ends, time()), zone).as_json(zone),
+            },
+        )
+
+    def timed(self, who: str, which: str, *, on: date | None = None) -> None:
+        """Untick "All day". Outlook proposes hours of its own: the former ones are lost."""
+        start = self.find(who, which, on=on).details.start
+        eight = Moment(datetime.combine(start.wall.date(), _USUAL_START), start.zone)
+        self.move(who, which, eight.instant, on=on)
 
     def cancel(self, who: str, which: str, *, comment: str = "", on: date | None = None) -> None:
         """Cancel as organizer."""

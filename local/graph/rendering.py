@@ -8,8 +8,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from local.graph.errors import Json
-from local.graph.mailbox import Attendee, Event
-from local.graph.times import instant_text
+from local.graph.mailbox import Attendee, Details, Event
+from local.graph.switches import OriginalZoneNames
+from local.graph.times import Moment, instant_text
 
 BODY_PROPERTIES: Final = frozenset({"body", "bodyPreview"})
 EVENT_PROPERTIES: Final = frozenset(
@@ -82,6 +83,8 @@ class EventView:
     exceptions: bool = False
     """Expand ``exceptionOccurrences``."""
     answers_make_exceptions: bool = True
+    zone_names: OriginalZoneNames = "own"
+    """What ``originalStartTimeZone`` says."""
 
 
 def event_json(event: Event, look: EventView) -> Json:
@@ -127,8 +130,8 @@ def _all_properties(event: Event, look: EventView) -> Json:
         "lastModifiedDateTime": instant_text(event.modified_at),
         "changeKey": event.change_key,
         "categories": list(event.categories),
-        "originalStartTimeZone": details.start.zone,
-        "originalEndTimeZone": details.end.zone,
+        "originalStartTimeZone": _original_zone(event, details.start, look),
+        "originalEndTimeZone": _original_zone(event, details.end, look),
         "iCalUId": event.ical_uid,
         "reminderMinutesBeforeStart": event.reminder_minutes,
         "isReminderOn": event.is_reminder_on,
@@ -154,8 +157,8 @@ def _all_properties(event: Event, look: EventView) -> Json:
         "allowNewTimeProposals": details.allow_new_time_proposals,
         "responseStatus": {"response": event.response, "time": instant_text(event.responded_at)},
         "body": {"contentType": "text" if look.text else "html", "content": body},
-        "start": details.start.as_json(look.zone),
-        "end": details.end.as_json(look.zone),
+        "start": _time(details, details.start, look),
+        "end": _time(details, details.end, look),
         "location": _location(details.locations),
         "locations": details.locations,
         "recurrence": details.recurrence.as_json() if details.recurrence else None,
@@ -173,6 +176,16 @@ def _all_properties(event: Event, look: EventView) -> Json:
         at_first = master.details.start.on(event.occurrence_on)
         shown["originalStart"] = instant_text(at_first.instant)
     return shown
+
+
+def _time(details: Details, at: Moment, look: EventView) -> Json:
+    return at.date_json(look.zone) if details.is_all_day else at.as_json(look.zone)
+
+
+def _original_zone(event: Event, at: Moment, look: EventView) -> str:
+    if look.zone_names == "custom":
+        return "tzone://Microsoft/Custom"
+    return "UTC" if event.master and look.zone_names == "utc of occurrences" else at.zone
 
 
 def _web_link(event: Event) -> str:
@@ -224,7 +237,9 @@ def _expanded(event: Event, look: EventView) -> Json:
             if look.extension_name in {None, name, f"{EXTENSION_PREFIX}{name}"}
         ]
     if look.exceptions and event.details.recurrence:
-        inner = EventView(look.immutable, look.zone, look.text, look.basic)
+        inner = EventView(
+            look.immutable, look.zone, look.text, look.basic, zone_names=look.zone_names
+        )
         shown["exceptionOccurrences"] = [
             event_json(event.exceptions[day], inner) for day in sorted(event.exceptions)
         ]

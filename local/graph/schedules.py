@@ -41,7 +41,12 @@ async def get_schedule(backend: GraphBackend, call: GraphRequest) -> GraphReply:
 
 
 def availability_view(
-    events: list[Event], start: datetime, end: datetime, interval: timedelta
+    events: list[Event],
+    start: datetime,
+    end: datetime,
+    interval: timedelta,
+    *,
+    all_day_as_dates: bool = False,
 ) -> str:
     """Return a digit per interval: the strongest status that touches it wins."""
     digits = [0] * math.ceil((end - start) / interval)
@@ -49,8 +54,9 @@ def availability_view(
         if event.start_at == event.end_at:
             continue
         strength = _DIGITS.get(event.show_as, 0)
-        first = max((event.start_at - start) // interval, 0)
-        last = min(-(-(event.end_at - start) // interval), len(digits))
+        begins, ends = (at.instant for at in _times(event, all_day_as_dates=all_day_as_dates))
+        first = max((begins - start) // interval, 0)
+        last = min(-(-(ends - start) // interval), len(digits))
         for place in range(first, last):
             digits[place] = max(digits[place], strength)
     return "".join(map(str, digits))
@@ -107,14 +113,18 @@ def _schedule(
     if too_many or backend.switches.schedule_too_many_entries:
         return _too_many(backend, address, len(events))
     answer: Json = {"scheduleId": address}
+    as_dates = backend.switches.schedule_all_day_as_dates
     if not _listed(address, backend.switches.schedule_without_view):
-        view = availability_view(events, start, end, timedelta(minutes=minutes))
+        interval = timedelta(minutes=minutes)
+        view = availability_view(events, start, end, interval, all_day_as_dates=as_dates)
         answer["availabilityView"] = _odd_view(backend, address, view, start, minutes)
     if _listed(address, backend.switches.schedule_first_item_only):
         events = events[:1]
     if not _listed(address, backend.switches.schedule_without_items):
         # Whole items, also if they begin before or end after the window.
-        answer["scheduleItems"] = [_item(event, call, mailbox, zone) for event in events]
+        answer["scheduleItems"] = [
+            _item(event, call, mailbox, zone, as_dates=as_dates) for event in events
+        ]
     return answer | {"workingHours": working_hours_json(person)}
 
 
@@ -166,11 +176,22 @@ def _too_many(backend: GraphBackend, address: str, number: int) -> Json:
     return {"scheduleId": address, "scheduleItems": [], "error": error}
 
 
-def _item(event: Event, call: GraphRequest, mailbox: Mailbox, zone: str | None) -> Json:
+def _times(event: Event, *, all_day_as_dates: bool) -> tuple[Moment, Moment]:
+    """Return start and end: of an all-day event its true instants, unless they are *dates*."""
+    start, end = event.details.start, event.details.end
+    if event.details.is_all_day and all_day_as_dates:
+        return Moment(start.wall, "UTC"), Moment(end.wall, "UTC")
+    return start, end
+
+
+def _item(
+    event: Event, call: GraphRequest, mailbox: Mailbox, zone: str | None, *, as_dates: bool
+) -> Json:
+    start, end = _times(event, all_day_as_dates=as_dates)
     item: Json = {
         "status": event.show_as,
-        "start": event.details.start.as_json(zone),
-        "end": event.details.end.as_json(zone),
+        "start": start.as_json(zone),
+        "end": end.as_json(zone),
     }
     # By default an organization shares only times; the owner alone sees subjects.
     is_open = event.details.sensitivity in _OPEN_SENSITIVITIES

@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 ListingEnd = Literal["ends", "empty first", "repeats", "never", "leads back", "leads away"]
 TeamsLink = Literal["at once", "late", "never", "null", "swapped"]
+OriginalZoneNames = Literal["own", "custom", "utc of occurrences"]
 
 
 @dataclass(slots=True)
@@ -33,6 +34,9 @@ class BehaviorFlags:
     """If an attendee deletes their own copy, the organizer sees a declined response."""
     occurrence_answers_are_exceptions: bool = True
     """An answer to one occurrence turns it into an ``exception``."""
+    original_zone_names: OriginalZoneNames = "own"
+    """``originalStartTimeZone``: the event's zone; that of a zone which Outlook made of old rules;
+    or UTC for the occurrences of a series."""
     series_notifications: Literal["occurrence", "master", "both"] = "both"
     """The event named by a notification after one occurrence changed."""
     etag_conflict_status: Literal[409, 412] = 412
@@ -64,6 +68,8 @@ class BehaviorFlags:
     """Addresses whose view is free throughout; the items are not."""
     schedule_errors: dict[str, str] = field(default_factory=dict)
     """Address to responseCode, answered for that mailbox inside the 200."""
+    schedule_all_day_as_dates: bool = False
+    """All-day entries as midnight to midnight UTC, as in events, instead of their true instants."""
     schedule_too_many_entries: bool = False
     """Refuse every call with 5006, for any number of entries."""
     schedule_too_many_answers: Literal["call", "mailbox"] = "call"

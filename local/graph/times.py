@@ -88,6 +88,13 @@ class Moment:
         """Return the same time of day on another date."""
         return Moment(datetime.combine(day, self.wall.time()), self.zone)
 
+    def date_json(self, zone: str | None = None) -> Json:
+        """Write it as the midnight of an all-day event: the same in every zone that is asked for.
+
+        Source: https://github.com/microsoftgraph/microsoft-graph-docs/issues/1802 (by design)
+        """
+        return {"dateTime": wall_text(self.wall), "timeZone": zone or "UTC"}
+
     def as_json(self, zone: str | None = None) -> Json:
         """Write it in *zone*, UTC if none is asked for."""
         shown = zone or "UTC"

@@ -105,6 +105,7 @@ def _shown(event: Event) -> dict[str, Any]:
         "subject": details.subject,
         "start": event.start_at.isoformat(),
         "end": event.end_at.isoformat(),
+        "isAllDay": details.is_all_day,
         "showAs": event.show_as,
         "isOrganizer": event.is_organizer,
         "isCancelled": event.is_cancelled,

@@ -106,7 +106,7 @@ function block(each, midnight, all) {
     type: "button",
     className: ["event", isMeeting && "meeting", isMeeting && each.response,
       each.showAs === "free" && "free", each.isCancelled && "cancelled"].filter(Boolean).join(" "),
-    textContent: `${clock(Date.parse(each.start))} ${each.subject}`,
+    textContent: `${each.isAllDay ? "All day" : clock(Date.parse(each.start))} ${each.subject}`,
     title: each.subject,
   });
   made.dataset.event = each.id;
@@ -164,10 +164,11 @@ function open(each, to) {
     element("button", { type: "button", textContent: label, onclick: () => act(what, body(more())) });
   const start_ = () => ({ start: new Date(unfield(when.value)).toISOString() });
   const isMeeting = each.attendees.length > 0;
+  const allDay = each.isAllDay ? does("Not all day", "timed") : does("All day", "all-day");
   const buttons = !isMeeting
-    ? [does("Move", "move", start_), does("Delete", "delete")]
+    ? [does("Move", "move", start_), allDay, does("Delete", "delete")]
     : each.isOrganizer
-      ? [does("Move", "move", start_), does("Cancel meeting", "cancel")]
+      ? [does("Move", "move", start_), allDay, does("Cancel meeting", "cancel")]
       : each.isCancelled
         ? [does("Remove", "delete")]
         : [does("Accept", "accept"), does("Tentative", "tentative"), does("Decline", "decline"),
@@ -175,7 +176,9 @@ function open(each, to) {
   const people = each.attendees.map((one) => element("li", { textContent: `${one.name}: ${one.response}` }));
   show(
     each.subject,
-    element("p", { textContent: `${clock(start)}–${clock(Date.parse(each.end))}, ${each.organizer}` }),
+    element("p", {
+      textContent: `${each.isAllDay ? "All day" : `${clock(start)}–${clock(Date.parse(each.end))}`}, ${each.organizer}`,
+    }),
     element("ul", {}, ...people),
     ...(isMeeting ? [comment] : []),
     when,
