@@ -1,8 +1,8 @@
-"""Half-open spans of time in UTC: union, difference and intersection."""
+"""Half-open spans of time in UTC: union, difference and intersection. Spans of dates."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,3 +91,40 @@ def subtract(spans: Iterable[TimeSpan], busy: Iterable[TimeSpan]) -> list[TimeSp
         if start < span.end:
             free.append(TimeSpan(start, span.end))
     return free
+
+
+@dataclass(frozen=True, slots=True)
+class DateSpan:
+    """``[first_on, end_on)``: whole days. Their instants depend on the zone."""
+
+    first_on: date
+    end_on: date
+
+    def __post_init__(self) -> None:
+        if self.first_on >= self.end_on:
+            raise ValueError("a DateSpan ends after it starts")
+
+    @property
+    def last_on(self) -> date:
+        """Return the last date."""
+        return self.end_on - timedelta(days=1)
+
+    def span_in(self, zone: tzinfo) -> TimeSpan:
+        """Return the dates in *zone*, from midnight to midnight.
+
+        A day in which clocks change has 23 or 25 hours. One whose midnight is skipped begins with
+        its first instant.
+        """
+        return TimeSpan(_midnight(self.first_on, zone), _midnight(self.end_on, zone))
+
+    def span_anywhere(self) -> TimeSpan:
+        """Return every instant that has one of the dates somewhere in the world."""
+        return TimeSpan(_midnight(self.first_on, _EARLIEST), _midnight(self.end_on, _LATEST))
+
+
+_EARLIEST, _LATEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
+"""The zones in which a date begins first, and ends last."""
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)

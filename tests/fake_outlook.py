@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, tzinfo
 
-from shared.availability.model import MAX_WINDOW, SLOT_GRID, Schedule, Unknown
+from shared.availability.model import (
+    MAX_WINDOW,
+    SLOT_GRID,
+    BusySpan,
+    BusyStatus,
+    Schedule,
+    Unknown,
+)
 from shared.availability.working_hours import zone_of
 from shared.errors import CalendarRefused, EventGone, EventUnreadable, ListingEndless
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SessionId, TenantId
@@ -23,7 +30,7 @@ from shared.sessions.recurrence import (
     occurrence_dates,
 )
 from shared.sessions.series import Occurrence
-from shared.timespan import TimeSpan
+from shared.timespan import DateSpan, TimeSpan
 from tests.fakes import FakeClock
 
 
@@ -93,7 +100,10 @@ class FakeOutlook:
                 first = (part.start - window.start) // SLOT_GRID
                 last = -(-(part.end - window.start) // SLOT_GRID)
                 view[first:last] = b"2" * (last - first)
-        return Schedule(address, view=view.decode())
+        # Like the adapter: all entries beside the view, if one of them goes over midnight.
+        is_long = any(span.start.date() != span.end.date() for span in taken)
+        items = tuple(BusySpan(span, BusyStatus.BUSY) for span in taken) if is_long else ()
+        return Schedule(address, view=view.decode(), items=items)
 
     def _meetings(self, address: str) -> list[TimeSpan]:
         owner = self.addresses.get(address)
@@ -406,7 +416,13 @@ class FakeCalendar:
             replace(a, response=AttendeeResponse(was_reset=True)) for a in event.seen.attendees
         )
         event.ends_before_it_starts = False
-        return self._write(event, replace(event.seen, span=span, attendees=reset))
+        return self._write(event, replace(event.seen, span=span, dates=None, attendees=reset))
+
+    def ticked(self, event: FakeEvent, dates: DateSpan, zone: str) -> CalendarEvent:
+        """Make *event* all-day, for an organizer in *zone*."""
+        self.moved(event, dates.span_in(zone_of(zone)))
+        event.seen = replace(event.seen, dates=dates)
+        return event.seen
 
     def answered(
         self,

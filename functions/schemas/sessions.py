@@ -1,6 +1,7 @@
 """Sessions and series as the API shows them, and the query of their list."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Self
 
 from pydantic import ConfigDict, Field
@@ -18,6 +19,7 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.sessions.series import Outcome, PlannedDate, Series
+from shared.timespan import DateSpan
 
 
 class OnlineMeetingBody(Reply):
@@ -91,6 +93,18 @@ _REASONS = {
 }
 
 
+class DatesBody(Reply):
+    """Whole days."""
+
+    first_on: date
+    last_on: date
+
+    @classmethod
+    def of(cls, dates: DateSpan) -> Self:
+        """Return the body of *dates*."""
+        return cls(first_on=dates.first_on, last_on=dates.last_on)
+
+
 class SessionBody(Reply):
     """A session: our booking, and the state of its event in Outlook."""
 
@@ -102,6 +116,11 @@ class SessionBody(Reply):
     odd_time: OddTime | None
     """`zero_minutes`: in Outlook the session was given no length, so it holds no time. Moving it
     with `duration_minutes` gives it a length again."""
+    all_day: bool
+    """Whether the organizer made it all-day in Outlook: it is on `dates`, and has no hours."""
+    dates: DatesBody | None
+    """The dates of an all-day session; `start` and `end` are their midnights in the organizer's
+    zone."""
     time_zone: str
     organizer_id: str
     is_organizer: bool
@@ -134,6 +153,8 @@ class SessionBody(Reply):
             start=session.span.start,
             end=session.span.end,
             odd_time=session.odd_time,
+            all_day=session.dates is not None,
+            dates=DatesBody.of(session.dates) if session.dates else None,
             time_zone=session.time_zone,
             organizer_id=session.organizer.object_id,
             is_organizer=session.organizer.object_id == me,

@@ -28,11 +28,13 @@ def merge(session: Session, event: CalendarEvent) -> Session:
         return replace(_with_event_version(session, event), state=SessionState.CANCELLED)
     if _is_older(event, session):
         return session
-    merged = replace(_with_event_version(session, event), span=event.span)
-    if merged.span != session.span:
+    span = event.span_in(session.time_zone)
+    merged = replace(_with_event_version(session, event), span=span, dates=event.dates)
+    # An event that becomes all-day is moved, also if it lasted from midnight to midnight before.
+    if (merged.span, merged.dates) != (session.span, session.dates):
         # The caller of a pending move has not seen the times of this event.
         merged = replace(merged, sequence=session.sequence + 1, pending_base_version=None)
-    if merged.span == session.pending_span:
+    if session.pending_span and merged.is_at(session.pending_span):
         # The app's own reschedule, read before Graph's reply to it was recorded.
         merged = merged.with_pending_move_resolved(applied=True)
     return replace(

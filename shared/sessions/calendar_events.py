@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.availability.working_hours import zone_of
 from shared.ids import EventId, ICalUid, SessionId
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.model import Attendee, AttendeeResponse, MeetingProvider
 from shared.sessions.recurrence import Pattern
-from shared.timespan import TimeSpan
+from shared.timespan import DateSpan, TimeSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +79,25 @@ class CalendarEvent:
     """False: it cannot be read who is invited, so nobody is known to have come or gone."""
     is_whole: bool = True
     """False: a part of it cannot be read, and counts as unknown; the other parts are right."""
+    dates: DateSpan | None = None
+    """The dates of an all-day event; None for one with hours."""
+    is_zone_known: bool = True
+    """Whether Graph names the organizer's zone. If not, the *span* of an all-day event is every
+    instant that its *dates* can mean."""
+
+    def span_in(self, time_zone: str) -> TimeSpan:
+        """Return the event's span for a session whose organizer's zone is *time_zone*.
+
+        That zone counts only for an all-day event whose own zone is not known. If it is none
+        either, the widest possible days are taken: what may be busy is not free.
+        """
+        if self.dates is None or self.is_zone_known:
+            return self.span
+        try:
+            return self.dates.span_in(zone_of(time_zone))
+        except ValueError:
+            return self.span
+
+    def is_at(self, span: TimeSpan) -> bool:
+        """Return whether the event takes place at *span*, and not all day."""
+        return self.dates is None and self.span == span

@@ -18,7 +18,7 @@ from shared.ids import (
     TenantId,
 )
 from shared.organizations.model import OnlineMeetingChoice
-from shared.timespan import TimeSpan
+from shared.timespan import DateSpan, TimeSpan
 
 HOLD_TTL = timedelta(minutes=10)
 """The lifetime of an unconfirmed hold: longer than the recovery job and its retries need."""
@@ -206,6 +206,8 @@ class Session:
     """As *unknown_for*, for the target of a pending reschedule."""
     held_until: datetime | None = None
     """The expiry of an unconfirmed hold (state requested, or *pending_span*)."""
+    dates: DateSpan | None = None
+    """The dates of a session that was made all-day in Outlook; *span* has their instants."""
     outbox: tuple[Change, ...] = ()
     """The changes that are not in the change feed yet, oldest first."""
     version: str = ""
@@ -255,6 +257,10 @@ class Session:
     def revision(self) -> str:
         """Return *changed_at* as text: the same as long as no reader sees a difference."""
         return self.changed_at.isoformat()
+
+    def is_at(self, span: TimeSpan) -> bool:
+        """Return whether the session takes place at *span*, and not all day."""
+        return self.dates is None and self.span == span
 
     def next_changed_at(self, now: datetime) -> datetime:
         """Return *now*, or a microsecond after *changed_at* if that is later.

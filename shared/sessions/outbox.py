@@ -89,7 +89,7 @@ def differences(before: Session, after: Session) -> Iterator[Difference]:
         return
     if before.state is SessionState.CANCELLED:
         yield Difference(ChangeKind.RESTORED)
-    is_moved = after.span != before.span
+    is_moved = (after.span, after.dates) != (before.span, before.dates)
     if is_moved:
         yield Difference(ChangeKind.RESCHEDULED, after.odd_time or "")
     yield from _attendee_differences(before, after, is_moved=is_moved)

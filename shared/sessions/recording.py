@@ -75,12 +75,13 @@ async def save_rescheduled(
     After an ETag conflict the row is read again. Nothing is saved if its move is not pending any
     more.
     """
-    while session.pending_span == event.span:
+    while session.pending_span and event.is_at(session.pending_span):
         former_conflicts = session.conflicts_with
         after = session.with_pending_move_resolved(applied=True)
         moved = replace(
             after,
             span=event.span,
+            dates=None,
             time_zone=time_zone,
             sequence=session.sequence + 1,
             attendees=tuple(
@@ -211,7 +212,8 @@ async def _save_confirmed(
         elif occurrence is not None:
             confirmed = replace(
                 confirmed,
-                span=occurrence.span,
+                span=occurrence.span_in(session.time_zone),
+                dates=occurrence.dates,
                 event_id=occurrence.event_id,
                 ical_uid=occurrence.ical_uid,
             )

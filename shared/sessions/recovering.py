@@ -182,7 +182,7 @@ async def _recover_one(
         event = absent
     if session.pending_span is None or isinstance(event, UnreadableEvent):
         return session
-    if event.span == session.pending_span:
+    if event.is_at(session.pending_span):
         return await save_rescheduled(session, event, session.time_zone, ports=ports)
     if releases and is_abandoned(session, clock=ports.clock):
         await release_new_times([session], sessions=ports.sessions)
@@ -208,9 +208,9 @@ async def _update_planned_dates(
         start = originals.get(session.event_id) if session and session.event_id else None
         if session is None or start is None or start == planned.span.start:
             return planned
-        return replace(
-            planned, span=TimeSpan.lasting(start, session.span.duration or planned.span.duration)
-        )
+        # An all-day event says on which date it was, and not how long it takes otherwise.
+        length = session.span.duration if session.dates is None else planned.span.duration
+        return replace(planned, span=TimeSpan.lasting(start, length or planned.span.duration))
 
     planned = tuple(map(updated, series.planned))
     if planned != series.planned:
@@ -229,7 +229,8 @@ async def _adopt_occurrence(
         id=occurrence_id(sibling.series_id, number),
         occurrence=number,
         state=SessionState.REQUESTED,
-        span=event.span,
+        span=event.span_in(sibling.time_zone),
+        dates=event.dates,
         event_id=None,
         # The sibling's free/busy is of another date.
         attendees=tuple(replace(a, is_free=True) for a in sibling.attendees),

@@ -72,7 +72,7 @@ async def reschedule(
             before, session = session, await ports.sessions.get(session.organizer, session.id)
             # A concurrent attempt of the same request has the same target: continue from its row.
             # So does this one where nothing changed that the caller could have seen.
-            is_same = request.span in {session.span, session.pending_span}
+            is_same = session.is_at(request.span) or session.pending_span == request.span
             if not is_same and session.revision != before.revision:
                 raise
     raise StaleRow("Too many requests change this session at the same time.")
@@ -97,7 +97,8 @@ async def _reschedule(
         raise Conflict("The session is over.")
     changeable = scoped.changeable(now)
     spans = target_spans(scoped, changeable, request)
-    if all(spans[s.occurrence] == s.span for s in changeable) and not request.span.is_empty:
+    is_there = all(s.is_at(spans[s.occurrence]) for s in changeable)
+    if is_there and not request.span.is_empty:
         return changeable
     if not scoped.named.attendees:
         raise Conflict(
@@ -265,7 +266,7 @@ async def find_already_moved(
         Conflict: the series is still being booked.
     """
     require_organizer(caller, session)
-    is_there = session.span == request.span and not request.span.is_empty
+    is_there = session.is_at(request.span) and not request.span.is_empty
     if session.state is not SessionState.SCHEDULED or not is_there:
         return None
     scoped = await load_scope(session, scope, sessions=sessions)
@@ -273,13 +274,18 @@ async def find_already_moved(
         return None if session.pending_span else [session]
     changeable = scoped.changeable(clock.now())
     spans = target_spans(scoped, changeable, request)
-    is_moved = all((s.pending_span or s.span) == spans[s.occurrence] for s in changeable)
-    return changeable if is_moved else None
+    return changeable if all(_goes_to(spans[s.occurrence], s) for s in changeable) else None
+
+
+def _goes_to(span: TimeSpan, session: Session) -> bool:
+    return session.pending_span == span if session.pending_span else session.is_at(span)
 
 
 def describe_state(session: Session) -> str:
     """Describe the session's state for the `detail` of a 409 or 412."""
     start = f"{session.span.start:%Y-%m-%dT%H:%M:%SZ}"
+    if session.dates:
+        start = f"{session.dates.first_on}, all day"
     if session.state is SessionState.SCHEDULED:
         return f"scheduled for {start}"
     return f"{session.state}; it was to start at {start}"

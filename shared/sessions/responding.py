@@ -164,7 +164,7 @@ async def accept_proposal(
     if proposer is None:
         raise NotFound("There is no such attendee.")
     if proposer.response.proposed is None:
-        if proposer.taken == session.span:
+        if proposer.taken and session.is_at(proposer.taken):
             return session
         raise Conflict(
             f"This attendee proposes no other time. The session is {describe_state(session)}."

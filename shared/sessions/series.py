@@ -1,9 +1,9 @@
 """A series: a recurring booking, with the plan and the outcome of each date. Pure."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -168,25 +168,18 @@ def match_occurrences(
 ) -> Mapping[int, Occurrence]:
     """Return the event of each number among the *instances* of *series* in Outlook.
 
-    Matched by event id first, then by the original start in the pattern; of an irregular date by
-    its day. The remaining events, as after a move of the whole series, are matched in the order of
-    time.
+    Matched by event id first, then by the original start in the pattern; an irregular date and an
+    all-day event by the day. The remaining events, as after a move of the whole series, are matched
+    in the order of time.
     """
     left = {event.event_id: event for event in sorted(instances, key=_begins)}
     found: dict[int, Occurrence] = {}
     for session in sessions:
         if session.event_id in left:
             found[session.occurrence] = left.pop(session.event_id)
-    zone, irregular = zone_of(series.time_zone), series.irregular
-    by_start: dict[datetime | date, int] = {p.span.start: p.number for p in series.planned}
-    by_start |= {
-        p.span.start.astimezone(zone).date(): p.number
-        for p in series.planned
-        if p.number in irregular
-    }
+    number_of = _numbers(series)
     for event in list(left.values()):
-        begins = _begins(event)
-        number = by_start.get(begins, by_start.get(begins.astimezone(zone).date()))
+        number = number_of(event)
         if number is not None and number not in found:
             found[number] = left.pop(event.event_id)
     missing = sorted(
@@ -198,6 +191,24 @@ def match_occurrences(
     if len(left) == len(every):
         missing = every  # a new pattern restores the dates that were cancelled
     return found | dict(zip(missing, left.values(), strict=False))
+
+
+def _numbers(series: Series) -> Callable[[Occurrence], int | None]:
+    """Return a function from an event to its number, by its start or by its day."""
+    zone, irregular = zone_of(series.time_zone), series.irregular
+    by_start = {p.span.start: p.number for p in series.planned}
+    by_day = {p.span.start.astimezone(zone).date(): p.number for p in series.planned}
+
+    def number_of(event: Occurrence) -> int | None:
+        begins = _begins(event)
+        if begins in by_start:
+            return by_start[begins]
+        if isinstance(event, CalendarEvent) and event.dates:
+            return by_day.get(event.dates.first_on)
+        number = by_day.get(begins.astimezone(zone).date())
+        return number if number in irregular else None
+
+    return number_of
 
 
 def _begins(event: Occurrence) -> datetime:

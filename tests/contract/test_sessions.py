@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -24,7 +24,7 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.sessions.ports import SessionStore
-from shared.timespan import TimeSpan
+from shared.timespan import DateSpan, TimeSpan
 from tests.builders import (
     NOW,
     a_hold,
@@ -252,6 +252,7 @@ async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> N
         occurrence=7,
         pending_span=a_span(at(11, day=2)),
         pending_base_version="an-etag",
+        dates=DateSpan(date(2026, 3, 29), date(2026, 3, 31)),
     )
     opened = await reservations.create(sessions, session, NOW)
     assert opened.version

@@ -1,11 +1,12 @@
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.timespan import TimeSpan, merge, subtract
+from shared.timespan import DateSpan, TimeSpan, merge, subtract
 
 _ZERO = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -73,3 +74,28 @@ def test_touching_spans_do_not_overlap() -> None:
 def test_a_span_over_midnight_touches_two_days() -> None:
     assert [d.day for d in span(23 * 60 + 30, 24 * 60 + 30).days()] == [1, 2]
     assert [d.day for d in span(23 * 60, 24 * 60).days()] == [1]
+
+
+@given(st.dates(date(2020, 1, 1), date(2035, 1, 1)), st.integers(1, 5))
+def test_a_date_lies_in_what_it_means_anywhere(first: date, days: int) -> None:
+    dates = DateSpan(first, first + timedelta(days=days))
+    for name in available_timezones() - {"localtime", "Factory"}:
+        zone = ZoneInfo(name)
+        span = dates.span_in(zone)
+        assert dates.span_anywhere().covers(span), name
+        inside, after = span.start.astimezone(zone).date(), span.end.astimezone(zone).date()
+        assert (inside, after) == (first, dates.end_on), name
+
+
+def test_days_whose_midnight_is_skipped_begin_with_their_first_instant() -> None:
+    havana = ZoneInfo("America/Havana")
+    day = DateSpan(date(2026, 3, 8), date(2026, 3, 9))
+    assert day.span_in(havana).start.astimezone(havana).hour == 1
+    assert day.span_in(havana).duration == timedelta(hours=23)
+
+
+def test_dates_end_after_they_start() -> None:
+    day = date(2026, 3, 8)
+    assert DateSpan(day, day + timedelta(days=2)).last_on == day + timedelta(days=1)
+    with pytest.raises(ValueError, match="ends after"):
+        DateSpan(day, day)

@@ -6,16 +6,16 @@ be read, the event says so (`CalendarEvent.is_whole`) and the rest counts.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, TypeVar
 
 from shared.adapters.graph.addresses import read_address
-from shared.adapters.graph.times import read_instant, read_span
+from shared.adapters.graph.times import read_dates, read_instant, read_span, read_zone
 from shared.errors import CalendarUnavailable, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, UnreadableEvent
 from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState
-from shared.timespan import TimeSpan
+from shared.timespan import DateSpan, TimeSpan
 
 _T = TypeVar("_T")
 _UNREADABLE: Final = "Graph's answer about the event cannot be read."
@@ -81,11 +81,12 @@ def parse_event(
     join_url = notes.member(meeting, "joinUrl", str) or None
     master_id = notes.member(payload, "seriesMasterId", str)
     original_start = _instant(payload, "originalStart", notes)
+    dates, zone = _dates(payload), _zone(payload)
     return CalendarEvent(
         event_id=EventId(_text(payload, "id")),
         ical_uid=ICalUid(_text(payload, "iCalUId")),
         etag=_text(payload, "@odata.etag"),
-        span=_span(payload),
+        span=_span(payload, dates, zone),
         is_cancelled=is_cancelled,
         attendees=attendees,
         is_online_meeting=is_online,
@@ -98,6 +99,8 @@ def parse_event(
         original_start=original_start,
         has_all_attendees=notes.has_all_attendees,
         is_whole=notes.is_whole,
+        dates=dates,
+        is_zone_known=zone is not None,
     )
 
 
@@ -128,10 +131,35 @@ def _text(payload: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _span(payload: Mapping[str, Any]) -> TimeSpan:
+def _dates(payload: Mapping[str, Any]) -> DateSpan | None:
+    """Return the dates of an all-day event; None for one with hours."""
+    is_all_day = payload.get("isAllDay")
+    if not isinstance(is_all_day, bool | None):
+        raise EventUnreadable(_UNREADABLE)
+    if not is_all_day:
+        return None
     try:
-        return read_span(payload.get("start"), payload.get("end"))
+        return read_dates(payload.get("start"), payload.get("end"))
     except CalendarUnavailable as error:
+        raise EventUnreadable(_UNREADABLE) from error
+
+
+def _zone(payload: Mapping[str, Any]) -> tzinfo | None:
+    """Return the organizer's zone; None if Graph does not name it.
+
+    For an occurrence Graph names UTC whatever its zone is.
+    Source: https://github.com/microsoftgraph/microsoft-graph-docs/issues/2804
+    """
+    zone = read_zone(payload.get("originalStartTimeZone"))
+    return None if zone is UTC and payload.get("seriesMasterId") else zone
+
+
+def _span(payload: Mapping[str, Any], dates: DateSpan | None, zone: tzinfo | None) -> TimeSpan:
+    try:
+        if dates is None:
+            return read_span(payload.get("start"), payload.get("end"))
+        return dates.span_in(zone) if zone else dates.span_anywhere()
+    except (CalendarUnavailable, OverflowError) as error:
         raise EventUnreadable(_UNREADABLE) from error
 
 

@@ -57,6 +57,8 @@ SELECT: Final = [
     "iCalUId",
     "start",
     "end",
+    "isAllDay",
+    "originalStartTimeZone",
     "isCancelled",
     "attendees",
     "organizer",
@@ -176,8 +178,12 @@ def calendar_view_request(graph: GraphSession, window: TimeSpan) -> RequestInfor
 def reschedule_request(
     graph: GraphSession, path: dict[str, Any], span: TimeSpan, time_zone: str
 ) -> RequestInformation:
-    """Return the request that gives one event or occurrence new times."""
+    """Return the request that gives one event or occurrence new times, with hours.
+
+    Without `isAllDay` an all-day event would stay one, and times that are no midnights be refused.
+    """
     patch = Event(
+        is_all_day=False,
         start=to_date_time_zone(span.start, time_zone),
         end=to_date_time_zone(span.end, time_zone),
     )

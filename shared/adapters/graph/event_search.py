@@ -22,11 +22,13 @@ from shared.errors import EventGone, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.model import Session
+from shared.timespan import TimeSpan
 
 ANY_DAY: Final = timedelta(days=180)
 """How far from its day a date of a series is searched for."""
 _MOMENT: Final = timedelta(minutes=1)
 """Around an event of zero minutes, as no time is no window."""
+_DAY: Final = timedelta(days=1)
 
 
 async def find_tagged(
@@ -100,12 +102,21 @@ async def is_copy_cancelled(graph: GraphSession, session: Session) -> bool | Non
 
 async def _copies(graph: GraphSession, session: Session) -> AsyncIterator[Mapping[str, Any]]:
     """Yield the events at the time of *session* that have its iCalUId."""
-    span = session.span
-    window = span.widened(_MOMENT, _MOMENT) if span.is_empty else span
-    async for event in list_items(graph, calendar_view_request(graph, window)):
+    async for event in list_items(graph, calendar_view_request(graph, _search_window(session))):
         has_uid = isinstance(event, dict) and event.get("iCalUId") == session.ical_uid
         if has_uid and session.ical_uid is not None:
             yield event
+
+
+def _search_window(session: Session) -> TimeSpan:
+    """Return the range of the calendar view in which a copy of *session* is.
+
+    The range selects by instants, and those of an all-day event depend on a zone that Graph may not
+    have named.
+    """
+    if session.dates:
+        return session.span.widened(_DAY, _DAY)
+    return session.span.widened(_MOMENT, _MOMENT) if session.span.is_empty else session.span
 
 
 def _id(event: object) -> EventId:

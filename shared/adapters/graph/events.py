@@ -134,7 +134,7 @@ class GraphCalendar:
         dates = await self.instances(session.organizer, master.event_id, window)
         readable = [each for each in dates if isinstance(each, CalendarEvent)]
         same = [each for each in readable if each.ical_uid == session.ical_uid]
-        same += [each for each in readable if each.span == session.span]
+        same += [e for e in readable if e.span_in(session.time_zone) == session.span]
         if not same and len(readable) < len(dates):
             raise EventUnreadable("The date of the series may be one that cannot be read.")
         return next(iter(same), None)
@@ -192,7 +192,9 @@ class GraphCalendar:
         graph = self._client.acting(acting)
         builder = EventItemRequestBuilder(graph.adapter, graph.path(event=master_id))
         patch = Event(
-            start=to_local_time(first.start, time_zone), end=to_local_time(first.end, time_zone)
+            is_all_day=False,
+            start=to_local_time(first.start, time_zone),
+            end=to_local_time(first.end, time_zone),
         )
         patch.additional_data = {"recurrence": to_graph_recurrence(pattern, time_zone)}
         answer = await graph.call(builder.to_patch_request_information(patch))

@@ -7,7 +7,7 @@ Source: https://learn.microsoft.com/graph/api/resources/datetimetimezone
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from tzlocal.windows_tz import tz_win
 
 from shared.availability.working_hours import zone_of
 from shared.errors import CalendarUnavailable
-from shared.timespan import TimeSpan
+from shared.timespan import DateSpan, TimeSpan
 
 _NO_TIME: Final = frozenset({"0001", "4501"})
 """The years by which Graph writes that there is no time."""
@@ -66,6 +66,42 @@ def read_span(start: Mapping[str, Any] | None, end: Mapping[str, Any] | None) ->
         return TimeSpan(read_time(start), read_time(end))
     except ValueError as error:
         raise CalendarUnavailable("Graph wrote a time that ends before it starts.") from error
+
+
+def read_dates(start: Any, end: Any) -> DateSpan:  # noqa: ANN401 - any JSON
+    """Parse the start and the end of an all-day event.
+
+    Graph shows both as midnight in whatever zone is asked for: the zone beside them is not its own.
+    Source: https://github.com/microsoftgraph/microsoft-graph-docs/issues/1802
+
+    Raises:
+        CalendarUnavailable: one of them is no midnight, or the end is not after the start.
+    """
+    try:
+        return DateSpan(_date_of_midnight(start), _date_of_midnight(end))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CalendarUnavailable("Graph wrote dates that cannot be read.") from error
+
+
+def _date_of_midnight(value: Any) -> date:  # noqa: ANN401 - any JSON
+    wall = datetime.fromisoformat(_shortened(value["dateTime"]))
+    if wall.time() != time():
+        raise ValueError("an all-day event begins and ends at midnight")
+    return wall.date()
+
+
+def read_zone(name: object) -> tzinfo | None:
+    """Return the zone called *name*; None if it is no name of a zone.
+
+    ``tzone://Microsoft/Custom`` and ``Customized Time Zone`` stand for rules that Graph does not
+    tell. Source: https://learn.microsoft.com/graph/api/resources/event (originalStartTimeZone)
+    """
+    if name in _UTC_NAMES:
+        return UTC
+    try:
+        return zone_of(name) if isinstance(name, str) else None
+    except ValueError:
+        return None
 
 
 def to_date_time_zone(instant: datetime, zone_name: str = "UTC") -> DateTimeTimeZone:

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from shared.adapters.tables.values import (
     compact,
+    dates_text,
     instant,
     instants,
     long_text,
     long_texts,
     moment,
     optional,
+    optional_dates,
     optional_instant,
     optional_moment,
     optional_span,
@@ -62,6 +64,7 @@ def session_values(session: Session) -> dict[str, Any]:
                 "state": session.state.value,
                 "start": instant(session.span.start),
                 "end": instant(session.span.end),
+                "dates": dates_text(session.dates) if session.dates else None,
                 "time_zone": session.time_zone,
                 "created_at": instant(session.created_at),
                 "changed_at": instant(session.changed_at),
@@ -129,6 +132,7 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         unreadable_since=optional_moment(values.get("unreadable_since")),
         missing_since=optional_moment(values.get("missing_since")),
         is_mailbox_lost=bool(values.get("mailbox_lost")),
+        dates=optional_dates(values.get("dates")),
         version=version,
     )
 

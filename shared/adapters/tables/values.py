@@ -3,11 +3,11 @@
 import json
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final, TypeVar
 
 from shared.errors import Invalid, Misconfigured
-from shared.timespan import TimeSpan
+from shared.timespan import DateSpan, TimeSpan
 
 SCHEMA: Final = 1
 """The schema version of the rows that this release writes."""
@@ -55,6 +55,16 @@ def instants(span: TimeSpan) -> list[str]:
 def optional_span(start: str | None, end: str | None) -> TimeSpan | None:
     """Return the span that `instants` wrote; None without one."""
     return TimeSpan(moment(start), moment(end)) if start and end else None
+
+
+def dates_text(dates: DateSpan) -> str:
+    """Return *dates* as `2026-03-01/2026-03-02`, the end exclusive."""
+    return f"{dates.first_on.isoformat()}/{dates.end_on.isoformat()}"
+
+
+def optional_dates(text: str | None) -> DateSpan | None:
+    """Return the dates that `dates_text` wrote; None without any."""
+    return DateSpan(*map(date.fromisoformat, text.split("/"))) if text else None
 
 
 def present(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -347,7 +347,8 @@ async def test_rescheduling_touches_times_alone(graph: Graph) -> None:
     graph.respond_with(httpx.Response(200, json=event()))
     await GraphCalendar(graph.client).reschedule(AS_USER, EVENT, SPAN, "Europe/Berlin")
     assert graph.answers.last.method == "PATCH"
-    assert set(graph.answers.body()) == {"start", "end", "@odata.type"}
+    assert set(graph.answers.body()) == {"start", "end", "isAllDay", "@odata.type"}
+    assert graph.answers.body()["isAllDay"] is False
 
 
 async def test_cancelling_tells_why(graph: Graph) -> None:

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shared.availability.working_hours import zone_of
 from shared.calendar_sync.attendees import newer
 from shared.calendar_sync.merge import merge
 from shared.changes.model import ChangeKind
@@ -32,9 +33,10 @@ from shared.sessions.model import (
     SessionState,
 )
 from shared.sessions.outbox import Difference, differences
-from shared.timespan import TimeSpan
+from shared.timespan import DateSpan, TimeSpan
 
 _ZERO = datetime(2026, 3, 2, 9, tzinfo=UTC)
+_DAY = DateSpan(_ZERO.date(), _ZERO.date() + timedelta(days=1))
 _PEOPLE = ("ben@contoso.example", "chidi@contoso.example")
 _ALIASES = {"ben@contoso.example": "/o=exchangelabs/cn=ben", "chidi@contoso.example": "c@contoso"}
 
@@ -75,6 +77,8 @@ class _Outlook:
     """Who is shown under another address."""
     twice: frozenset[str] = frozenset()
     """Whose answers Exchange could not match: a second row has them."""
+    dates: DateSpan | None = None
+    is_zone_known: bool = True
 
     def shown(self) -> CalendarEvent:
         return CalendarEvent(
@@ -87,6 +91,8 @@ class _Outlook:
             is_online_meeting=False,
             join_url=None,
             modified_at=_ZERO + timedelta(minutes=self.changes),
+            dates=self.dates,
+            is_zone_known=self.is_zone_known,
         )
 
     def _rows(self, who: str) -> list[CalendarAttendee]:
@@ -101,9 +107,28 @@ class _Outlook:
             CalendarAttendee(alias if name == who else who, response, required=False),
         ]
 
+    def move(self, span: TimeSpan, dates: DateSpan | None = None) -> None:
+        """Move to *span*, or make it all-day on *dates*."""
+        if (span, dates) != (self.span, self.dates):
+            self.responses = dict.fromkeys(self.responses, AttendeeResponse(was_reset=True))
+        self.span, self.dates = span, dates
+
+    def tick(self, days: int, zone: str | None) -> None:
+        """Make it all-day, in *zone*, or in one that Graph does not tell."""
+        dates = DateSpan(_ZERO.date(), _ZERO.date() + timedelta(days=days))
+        span = dates.span_in(zone_of(zone)) if zone else dates.span_anywhere()
+        self.is_zone_known = zone is not None
+        self.move(span, dates)
+
 
 _ACTS = st.one_of(
     st.tuples(st.just("move"), st.integers(0, 2)),
+    st.tuples(
+        st.just("all day"),
+        st.tuples(st.integers(1, 2), st.sampled_from([None, "UTC", "Asia/Tokyo"])),
+    ),
+    # The hours of a whole day, and no all-day event.
+    st.tuples(st.just("whole day"), st.just(24)),
     st.tuples(st.sampled_from(_PEOPLE), st.sampled_from(list(ResponseState)[1:])),
     st.tuples(
         st.sampled_from(["remove", "return", "optional", "rename", "twice"]),
@@ -125,23 +150,22 @@ def _after(acts: list[tuple[str, object]]) -> _Outlook:
 
 
 def _do(outlook: _Outlook, what: str, how: object) -> None:
-    match what:
-        case "move":
-            moved = _span(int(str(how)))
-            if moved != outlook.span:
-                outlook.responses = dict.fromkeys(
-                    outlook.responses, AttendeeResponse(was_reset=True)
-                )
-            outlook.span = moved
-        case "remove":
+    match what, how:
+        case "move", _:
+            outlook.move(_span(int(str(how))))
+        case "whole day", _:
+            outlook.move(_DAY.span_in(UTC))
+        case "all day", (int() as days, str() | None as zone):
+            outlook.tick(days, zone)
+        case "remove", _:
             outlook.responses.pop(str(how), None)
-        case "return":
+        case "return", _:
             outlook.responses.setdefault(str(how), AttendeeResponse())
-        case "optional":
+        case "optional", _:
             outlook.optional ^= {str(how)}
-        case "rename":
+        case "rename", _:
             outlook.renamed ^= {str(how)}
-        case "twice":
+        case "twice", _:
             outlook.twice ^= {str(how)}
         case _ if what in outlook.responses:
             at = _ZERO + timedelta(minutes=outlook.changes)
@@ -154,6 +178,8 @@ def _known(session: Session, pictures: list[CalendarEvent]) -> Session:
     return replace(session, sequence=0)
 
 
+@example([("whole day", 24), (_PEOPLE[0], "accepted"), ("all day", (1, "UTC"))])
+@example([("all day", (1, "UTC")), (_PEOPLE[0], "accepted"), ("whole day", 24)])
 @given(st.lists(_ACTS, min_size=1, max_size=4))
 def test_the_order_of_pictures_does_not_matter(acts: list[tuple[str, object]]) -> None:
     pictures = _history(acts)
@@ -168,7 +194,8 @@ def test_in_the_end_the_session_says_what_the_calendar_says(
     pictures = _history(acts)
     heard = data.draw(st.lists(st.sampled_from(pictures), max_size=12))
     known = _known(_session(), [*heard, pictures[-1]])
-    assert known.span == pictures[-1].span
+    assert known.span == pictures[-1].span_in(known.time_zone)
+    assert known.dates == pictures[-1].dates
     outlook = _after(acts)
     invited = [a for a in known.attendees if a.invited]
     assert {a.address: a.response for a in invited} == outlook.responses
@@ -234,6 +261,26 @@ def test_new_times_start_from_silence() -> None:
     assert merged.attendees[0].response.state is ResponseState.PENDING
     assert merged.sequence == 1
     assert list(differences(session, merged)) == [Difference(ChangeKind.RESCHEDULED)]
+
+
+def test_a_session_that_becomes_all_day_is_moved() -> None:
+    accepted = AttendeeResponse(ResponseState.ACCEPTED, _ZERO)
+    outlook = _Outlook(_DAY.span_in(UTC), dict.fromkeys(_PEOPLE, accepted), changes=5)
+    session = merge(_session(), outlook.shown())
+    outlook.changes += 1
+    outlook.tick(1, "UTC")  # the same instants
+    merged = merge(session, outlook.shown())
+    assert (merged.span, merged.dates) == (session.span, _DAY)
+    assert merged.sequence == session.sequence + 1
+    assert list(differences(session, merged)) == [Difference(ChangeKind.RESCHEDULED)]
+    assert merged.attendees[0].response.state is ResponseState.PENDING
+
+
+def test_an_all_day_event_is_no_pending_move_of_the_app() -> None:
+    pending = replace(_session(), pending_span=_DAY.span_in(UTC), held_until=_ZERO)
+    outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()), changes=5)
+    outlook.tick(1, "UTC")
+    assert merge(pending, outlook.shown()).pending_span is not None
 
 
 def test_a_cancelled_session_stays_cancelled() -> None:
