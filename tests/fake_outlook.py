@@ -100,9 +100,7 @@ class FakeOutlook:
                 first = (part.start - window.start) // SLOT_GRID
                 last = -(-(part.end - window.start) // SLOT_GRID)
                 view[first:last] = b"2" * (last - first)
-        # Like the adapter: all entries beside the view, if one of them goes over midnight.
-        is_long = any(span.start.date() != span.end.date() for span in taken)
-        items = tuple(BusySpan(span, BusyStatus.BUSY) for span in taken) if is_long else ()
+        items = tuple(BusySpan(span, BusyStatus.BUSY) for span in taken)
         return Schedule(address, view=view.decode(), items=items)
 
     def _meetings(self, address: str) -> list[TimeSpan]:

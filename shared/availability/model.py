@@ -103,7 +103,8 @@ class Schedule:
     2 busy, 3 out of office, 0 and 4 free. Any other character, and what is missing, is unknown.
     None: *items* are all that is known, and the rest is free."""
     items: tuple[BusySpan, ...] = ()
-    """Busy time, may reach beyond the window's ends."""
+    """Busy time, may reach beyond the window's ends: all of it, or none if a part of it is not
+    known. An entry of whole days may be there twice, once for each thing that it may mean."""
     hours: WorkingHours | None = None
     """None: the mailbox tells none, so every hour counts as working time."""
     unknown: Unknown | None = None

@@ -82,7 +82,11 @@ class AvailabilitySnapshot:
         return [UnknownAvailability(address, unknown) for address, unknown in reasons if unknown]
 
     def ignoring(
-        self, span: TimeSpan, *, except_of: AbstractSet[str] = frozenset()
+        self,
+        span: TimeSpan,
+        *,
+        is_all_day: bool = False,
+        except_of: AbstractSet[str] = frozenset(),
     ) -> "AvailabilitySnapshot":
         """Return a copy without the session at *span*, which is about to be rescheduled.
 
@@ -91,7 +95,7 @@ class AvailabilitySnapshot:
         schedules = tuple(
             schedule
             if schedule.address in except_of
-            else without_own_session(schedule, span, self.window)
+            else without_own_session(schedule, span, self.window, is_all_day=is_all_day)
             for schedule in self.schedules
         )
         return replace(self, schedules=schedules)

@@ -22,6 +22,7 @@ _OVER: Final = {
 """What an item makes of a cell: the stronger one stays. Unknown is stronger than tentative, which
 may count as free."""
 _STATUSES: Final = {"1": BusyStatus.TENTATIVE, "3": BusyStatus.OUT_OF_OFFICE}
+_SESSION_STATUSES: Final = frozenset({BusyStatus.TENTATIVE, BusyStatus.BUSY})
 _OURS: Final = str.maketrans("12", "00")
 """Frees busy and tentative cells: a session shows as tentative until the attendee accepts."""
 _BUSY_RUNS: Final = re.compile("1+|2+|3+")
@@ -63,18 +64,32 @@ def whole_view(view: str, cells: int) -> str:
     return known.ljust(cells, UNKNOWN)
 
 
-def without_own_session(schedule: Schedule, span: TimeSpan, window: TimeSpan) -> Schedule:
+def without_own_session(
+    schedule: Schedule, span: TimeSpan, window: TimeSpan, *, is_all_day: bool = False
+) -> Schedule:
     """Return *schedule* without our session at *span*, which is about to be rescheduled.
 
-    A view has no ids, so another entry of the same participant at *span* disappears with the
-    session. Out of office stays: a session of ours never has that status.
+    A view has no ids, so without items another entry of the same participant at *span* disappears
+    with the session. That of an all-day session would be a day full of entries: it stays in its own
+    way instead. Out of office stays: a session of ours never has that status.
     """
-    view = view_digits(schedule, window, cell_count(window))
+    others = [*schedule.items]
+    own = next((i for i in others if i.span == span and i.status in _SESSION_STATUSES), None)
+    if own is not None:
+        others.remove(own)
+    elif is_all_day:
+        return schedule
+    known = schedule if own is None else replace(schedule, items=())
+    view = view_digits(known, window, cell_count(window))
     if view is None:
         return schedule
     cells = overlapping_cells(span, window)
     ours = view[cells.start : cells.stop].translate(_OURS)
-    return replace(schedule, view=view[: cells.start] + ours + view[cells.stop :], items=())
+    return replace(
+        schedule,
+        view=view[: cells.start] + ours + view[cells.stop :],
+        items=() if own is None else tuple(others),
+    )
 
 
 def joined(earlier: Schedule, first: TimeSpan, later: Schedule, rest: TimeSpan) -> Schedule:

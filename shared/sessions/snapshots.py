@@ -49,7 +49,11 @@ async def read_snapshots(
     async def one(window: TimeSpan) -> WindowSnapshot:
         availability = await read_schedules(caller, pairing, window, schedules=schedules)
         for session in freed:
-            availability = availability.ignoring(session.span, except_of=session.declined_addresses)
+            availability = availability.ignoring(
+                session.span,
+                is_all_day=session.dates is not None,
+                except_of=session.declined_addresses,
+            )
         return WindowSnapshot(availability)
 
     windows = windows_for(spans, terms.rules, caller.organization.settings)

@@ -1,5 +1,6 @@
 """All-day events: an organizer ticks "All day" in Outlook, and takes it back."""
 
+import os
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -102,6 +103,22 @@ async def test_moving_an_all_day_session_makes_it_timed(stage: AppUnderTest) -> 
     assert again.status_code == 200, again.text
 
 
+async def test_moving_within_the_day_sees_what_else_is_on_it(stage: AppUnderTest) -> None:
+    session, outlook = await booked(stage), stage.cloud.graph.outlook
+    outlook.all_day("ben", session["id"], day())
+    start = midnight(day()) + timedelta(hours=20)
+    outlook.busy("ada", start, start + timedelta(minutes=30))
+    await shown(stage, session)
+    path = f"sessions/{session['id']}"
+    body = {"start": z(start), "duration_minutes": 30}
+    refused = await stage.call("ben", "PATCH", path, json=body, headers={"if-match": "*"})
+    assert refused.status_code == 409, refused.text
+    body["start"] = z(start + timedelta(hours=1))
+    moved = await stage.call("ben", "PATCH", path, json=body, headers={"if-match": "*"})
+    assert moved.status_code == 200, moved.text
+    assert when(moved.json()) == timed(start + timedelta(hours=1))
+
+
 async def test_a_date_of_a_series_is_made_all_day(stage: AppUnderTest) -> None:
     series = (await book(stage))["series"]["id"]
     await stage.settled()
@@ -153,3 +170,31 @@ async def test_a_series_is_made_all_day_and_moved(stage: AppUnderTest, names: st
             assert [when(s) for s in await listed(stage)] == expected
     finally:
         switches.set("original_zone_names", "own")
+
+
+@pytest.mark.parametrize("as_dates", [False, True], ids=["instants", "dates"])
+@pytest.mark.parametrize("hour", [0, 23])
+async def test_an_all_day_absence_is_busy_from_midnight_to_midnight(
+    stage: AppUnderTest, hour: int, *, as_dates: bool
+) -> None:
+    zone = "W. Europe Standard Time"
+    absence: dict[str, Any] = {"subject": "Away", "showAs": "oof", "isAllDay": True}
+    for name, at in (("start", day()), ("end", day(5))):
+        absence[name] = {"dateTime": f"{at}T00:00:00", "timeZone": zone}
+    away = stage.cloud.graph.outlook.invite("ada", absence)
+    switches = stage.cloud.graph.switches
+    switches.set("schedule_all_day_as_dates", as_dates)
+    try:
+        start = midnight(day()) + timedelta(hours=hour)
+        refused = await stage.call(
+            "ben",
+            "POST",
+            "pairings/ada-ben/sessions",
+            json={"start": z(start), "duration_minutes": 30, "time_zone": "Europe/Berlin"},
+            headers={"idempotency-key": os.urandom(8).hex()},
+        )
+        assert refused.status_code == 409, refused.text
+        assert refused.json()["type"] == "/problems/slot-taken"
+    finally:
+        switches.set("schedule_all_day_as_dates", value=False)
+        stage.cloud.graph.backend.exchange.delete(away)

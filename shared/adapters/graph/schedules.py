@@ -3,7 +3,8 @@
 Source: https://learn.microsoft.com/graph/api/calendar-getschedule
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from msgraph.generated.users.item.calendar.get_schedule.get_schedule_request_bui
 
 from shared.adapters.graph.client import GraphClient, GraphSession
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
-from shared.adapters.graph.times import read_span, to_date_time_zone
+from shared.adapters.graph.times import read_dates, read_span, to_date_time_zone
 from shared.adapters.graph.working_hours import read_hours
 from shared.availability.model import (
     SLOT_GRID,
@@ -25,8 +26,9 @@ from shared.availability.model import (
     Schedule,
     Unknown,
     UnknownReason,
+    WorkingHours,
 )
-from shared.availability.views import whole_view
+from shared.availability.views import view_digits, whole_view
 from shared.errors import CalendarUnavailable
 from shared.organizations.model import ActingUser
 from shared.timespan import TimeSpan
@@ -126,9 +128,8 @@ def schedules_of(
         for one in entries
         if isinstance(one, dict) and isinstance(one.get("scheduleId"), str)
     }
-    digits = window.duration // SLOT_GRID
     return [
-        _schedule(address.lower(), payload.get(address.lower()), digits) for address in addresses
+        _schedule(address.lower(), payload.get(address.lower()), window) for address in addresses
     ]
 
 
@@ -162,17 +163,20 @@ def _joined(first: Schedule, second: Schedule) -> Schedule:
     return Schedule(first.address, hours=hours, unknown=mixed)
 
 
-def _schedule(address: str, payload: Mapping[str, Any] | None, digits: int) -> Schedule:
+def _schedule(address: str, payload: Mapping[str, Any] | None, window: TimeSpan) -> Schedule:
     if payload is None:
         return Schedule(address, unknown=Unknown(UnknownReason.NO_ANSWER))
     if (error := payload.get("error")) is not None:
         return Schedule(address, unknown=_unknown(error))
     hours = read_hours(payload.get("workingHours"))
-    items, are_read = _items(payload.get("scheduleItems"))
-    view = payload.get("availabilityView")
+    items, are_read = _items(payload.get("scheduleItems"), hours)
+    view, digits = payload.get("availabilityView"), window.duration // SLOT_GRID
     if isinstance(view, str) and view:
         # Every digit counts by itself. Where view and items contradict, the less free one counts.
-        return Schedule(address, view=whole_view(view, digits), items=items, hours=hours)
+        schedule = Schedule(address, view=whole_view(view, digits), items=items, hours=hours)
+        if are_read:
+            return schedule
+        return replace(schedule, view=view_digits(schedule, window, digits), items=())
     if are_read:
         return Schedule(address, items=items, hours=hours)
     is_empty = not payload.get("scheduleItems")
@@ -185,7 +189,7 @@ def _unknown(error: object) -> Unknown:
     return Unknown(REASONS.get(code, UnknownReason.NOT_REACHABLE), code)
 
 
-def _items(payload: object) -> tuple[tuple[BusySpan, ...], bool]:
+def _items(payload: object, hours: WorkingHours | None) -> tuple[tuple[BusySpan, ...], bool]:
     """Return the busy items, and whether they say all: an empty list proves nothing."""
     if not isinstance(payload, list):
         return (), False
@@ -196,9 +200,28 @@ def _items(payload: object) -> tuple[tuple[BusySpan, ...], bool]:
             status = _BUSY.get(str(item.get("status")).lower(), BusyStatus.BUSY)
             if status is None:
                 continue
-            span = read_span(item.get("start"), item.get("end"))
-            if not span.is_empty:  # an entry of zero minutes takes no time
-                found.append(BusySpan(span, status))
-        except (CalendarUnavailable, AttributeError):
+            given = read_span(item.get("start"), item.get("end"))
+            if not given.is_empty:  # an entry of zero minutes takes no time
+                found += [BusySpan(span, status) for span in _readings(item, given, hours)]
+        except (CalendarUnavailable, KeyError, TypeError, ValueError, AttributeError):
             are_read = False
     return tuple(found), are_read
+
+
+def _readings(
+    item: Mapping[str, Any], given: TimeSpan, hours: WorkingHours | None
+) -> Iterable[TimeSpan]:
+    """Return the time of *item*; if it goes from midnight to midnight, also the days it may mean.
+
+    getSchedule has been seen to give the true instants of an all-day entry, but it is documented
+    nowhere, there is no mark of such an entry, and events show it as midnight to midnight in any
+    zone. So such an item is taken both ways: as it is given, and as days in the mailbox's zone.
+    Source: https://github.com/microsoftgraph/microsoft-graph-explorer-v4/issues/578
+    """
+    try:
+        dates = read_dates(item["start"], item["end"])
+        zone = hours.zone if hours else None
+        days = dates.span_in(zone) if zone else dates.span_anywhere()
+    except (CalendarUnavailable, OverflowError):
+        return [given]  # it has hours
+    return dict.fromkeys((given, days))

@@ -464,6 +464,41 @@ def test_a_session_to_be_moved_is_not_in_its_own_way() -> None:
     assert without_own_session(unknown, own, window) == unknown
 
 
+def test_a_session_to_be_moved_hides_nothing_that_the_items_tell() -> None:
+    window, own = MORNING, TimeSpan.lasting(NINE, HOUR)
+    other = BusySpan(TimeSpan.lasting(NINE + HOUR / 2, HOUR), BusyStatus.BUSY)
+    cells = window.duration // SLOT_GRID
+    before = (own.start - window.start) // SLOT_GRID
+    view = "0" * before + "2" * 18 + "0" * (cells - before - 18)
+    items = (BusySpan(own, BusyStatus.TENTATIVE), other)
+    moving = without_own_session(Schedule("a", view=view, items=items), own, window)
+    assert [busy.span for busy in busy_spans(moving, window)] == [other.span]
+    # Unknown time stays unknown, also under the session.
+    unread = Schedule("a", view="5" * cells, items=items[:1])
+    assert why_unknown(without_own_session(unread, own, window), window) is not None
+
+
+def test_an_all_day_session_to_be_moved_hides_nothing_else() -> None:
+    window = MORNING
+    own, other = (
+        BusySpan(window, BusyStatus.BUSY),
+        BusySpan(TimeSpan.lasting(NINE, HOUR), BusyStatus.BUSY),
+    )
+    full = "2" * (window.duration // SLOT_GRID)
+
+    def left(*items: BusySpan, view: str | None = full) -> list[TimeSpan]:
+        schedule = Schedule("a", view=view, items=items)
+        moving = without_own_session(schedule, window, window, is_all_day=True)
+        return [busy.span for busy in busy_spans(moving, window)]
+
+    assert left(own) == []
+    assert left(own, other) == left(own, other, view=None) == [other.span]
+    # A second entry of the same day, and a view alone: nothing can be said to be free.
+    assert left(own, own) == left() == left(other) == [window]
+    away = BusySpan(window, BusyStatus.OUT_OF_OFFICE)
+    assert left(away, view=full.replace("2", "3")) == [window]
+
+
 def test_a_quorum_requires_a_participant() -> None:
     with pytest.raises(ValueError, match="at least one participant"):
         Quorum(frozenset())
