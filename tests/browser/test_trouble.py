@@ -221,6 +221,31 @@ async def test_a_title_is_counted_as_outlook_counts(stage: AppUnderTest) -> None
         assert await title.input_value() == "x" + 127 * "😀"
 
 
+async def test_an_all_day_session_shows_its_date_and_gets_hours_again(
+    stage: AppUnderTest,
+) -> None:
+    session = await stage.book("ben", "ada-ben", 14, title="Off-site")
+    day = datetime.fromisoformat(session["start"]).date()
+    async with stage.someone("ben", "?pairing=ada-ben") as page:
+        mine = card(page, session["id"])
+        outlook = await page.context.new_page()
+        await outlook.goto(f"{stage.cloud.outlook_url}/ben?week={day}")
+        await outlook.get_by_role("button", name="Off-site").click()
+        await outlook.get_by_role("button", name="All day", exact=True).click()
+        await expect(outlook.get_by_role("button", name="All day Off-site")).to_be_visible()
+        await outlook.close()
+        await expect(mine).to_contain_text(", all day")
+        await expect(mine.locator(".card-when b")).not_to_contain_text(":")
+        await mine.get_by_role("button", name="Move").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text(", all day")
+        # Its own day is full of it.
+        other = (day + timedelta(days=1)).isoformat()
+        await dialog.locator("input[type=date]").fill(other)
+        await dialog.get_by_role("button", name="Move").click()
+        await expect(mine.locator(".card-when b")).to_contain_text(":")
+
+
 async def test_event_missing_in_outlook_is_explained(stage: AppUnderTest) -> None:
     session = await stage.book("ben", "ada-ben", 18)
 

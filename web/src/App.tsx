@@ -11,6 +11,7 @@ import { MoveDialog } from "./sessions/MoveDialog";
 import { type Action, SessionCard } from "./sessions/SessionCard";
 import { useSessions } from "./sessions/useSessions";
 import type { Instant } from "./time/zones";
+import { whenOf } from "./sessions/when";
 
 const Admin = lazy(() => import("./admin/Admin").then((module) => module.Admin));
 
@@ -136,7 +137,8 @@ function Meeting() {
     card?.scrollIntoView({ block: "center" });
     card?.focus();
   };
-  const when = (session: Session) => format.moment(Date.parse(session.start));
+  const when = (session: Session) =>
+    session.dates ? whenOf(session, format, t) : format.moment(Date.parse(session.start));
   const upcoming = sessions.list.filter(
     (session) =>
       Date.parse(session.end) > Date.now() &&

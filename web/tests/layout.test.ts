@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
-import type { Availability, ParticipantAvailability } from "../src/api/client";
+import type { Availability, ParticipantAvailability, Session } from "../src/api/client";
 import {
   busyBlocks,
   firstMinute,
   next,
+  sessionBlocks,
   snapped,
   startsOf,
   workingPieces,
@@ -67,6 +68,25 @@ describe("blocks", () => {
     expect(blocks.map(({ date, start, end }) => [date, start, end])).toEqual([
       ["2026-11-30", 0, 30],
     ]);
+  });
+});
+
+describe("an all-day session", () => {
+  const session = {
+    state: "scheduled",
+    start: "2026-12-01T23:00:00Z",
+    end: "2026-12-03T23:00:00Z",
+    dates: { first_on: "2026-12-02", last_on: "2026-12-03" },
+  } as Session;
+
+  it("is on its dates, in every zone", () => {
+    for (const zone of ["Europe/Berlin", "Asia/Tokyo", "America/Los_Angeles"])
+      expect(
+        sessionBlocks([session], WEEK, zone).map(({ date, start, end }) => [date, start, end]),
+      ).toEqual([
+        ["2026-12-02", 0, 1440],
+        ["2026-12-03", 0, 1440],
+      ]);
   });
 });
 

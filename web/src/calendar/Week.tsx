@@ -317,7 +317,7 @@ function SessionBlock({ session, top, height, isDragged, onOpen, onPointerDown }
       onPointerDown={(event) => canMove && onPointerDown(event, session)}
       onClick={() => onOpen(session)}
     >
-      <b>{format.time(start)}</b>{" "}
+      <b>{session.dates ? t("session.allDay.short") : format.time(start)}</b>{" "}
       {session.is_organizer ? t("session.with", { names }) : t("legend.session")}
     </button>
   );

@@ -117,10 +117,19 @@ export function sessionBlocks(
   return sessions
     .filter((session) => session.state !== "cancelled")
     .flatMap((session) =>
-      pieces(Date.parse(session.start), Date.parse(session.end), viewer)
+      sessionPieces(session, viewer)
         .filter((piece) => days.includes(piece.date))
         .map((piece) => ({ ...piece, what: session })),
     );
+}
+
+/** An all-day session is on its dates, whatever the viewer's zone. */
+function sessionPieces({ start, end, dates }: Session, viewer: string): Piece[] {
+  if (!dates) return pieces(Date.parse(start), Date.parse(end), viewer);
+  const found: Piece[] = [];
+  for (let date = dates.first_on; date <= dates.last_on; date = addDays(date, 1))
+    found.push({ date, start: 0, end: 1440 });
+  return found;
 }
 
 /** Return the minute to show first: a little before the first start. */

@@ -2,6 +2,7 @@ import type { RefObject } from "preact";
 import { useRef, useState } from "preact/hooks";
 import type { Session } from "../api/client";
 import { usePage } from "../page";
+import { lastingOf } from "../sessions/when";
 import { type DateKey, type Instant, instantAt } from "../time/zones";
 import { snapped } from "./layout";
 
@@ -22,7 +23,7 @@ export function useDrag(
   hourHeight: number,
   onDrop: (session: Session, at: Instant) => void,
 ) {
-  const { format } = usePage();
+  const { format, parameters } = usePage();
   const [dragged, setDragged] = useState<Dragged | null>(null);
   const latest = useRef<Dragged | null>(null);
 
@@ -30,7 +31,7 @@ export function useDrag(
     if (down.button !== 0) return;
     const block = down.currentTarget as HTMLElement;
     const grabbedAt = down.clientY - block.getBoundingClientRect().top;
-    const lasting = (Date.parse(session.end) - Date.parse(session.start)) / 60_000;
+    const lasting = lastingOf(session, parameters.duration ?? 30) / 60_000;
     let isDrag = false;
 
     const move = (event: PointerEvent) => {

@@ -7,6 +7,7 @@ import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
 import { dateOf, instantAt, minuteOfDay } from "../time/zones";
 import { type Scope, ScopeField } from "./ScopeField";
+import { lastingOf, whenOf } from "./when";
 
 const CHOICES = ["accepted", "tentative", "declined"] as const;
 
@@ -26,10 +27,10 @@ interface Props {
 
 /** Answer an invitation, or those of a series; for one date perhaps with another time. */
 export function AnswerDialog({ session, onClose, onAnswered }: Props) {
-  const { t, format, api } = usePage();
+  const { t, format, api, parameters } = usePage();
   const name = `answer.${session.id}`;
   const start = Date.parse(session.start);
-  const lasting = Date.parse(session.end) - start;
+  const lasting = lastingOf(session, parameters.duration ?? 30);
   const [draft, change] = useDraft<Draft>(name, {
     response: "accepted",
     comment: "",
@@ -69,9 +70,7 @@ export function AnswerDialog({ session, onClose, onAnswered }: Props) {
           void send();
         }}
       >
-        <p>
-          {format.date(start)}, {format.range(start, start + lasting)}
-        </p>
+        <p>{whenOf(session, format, t)}</p>
         {Boolean(error) && <Trouble error={error} onRetry={() => void send()} />}
         <fieldset>
           <legend class="unseen">{t("respond.heading")}</legend>

@@ -6,6 +6,7 @@ import { dropDraft, useDraft } from "../parts/draft";
 import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
 import { type Scope, ScopeField } from "./ScopeField";
+import { whenOf } from "./when";
 
 interface Props {
   session: Session;
@@ -37,10 +38,7 @@ export function CancelDialog({ session, onClose, onCancelled }: Props) {
           void send();
         }}
       >
-        <p>
-          {format.date(Date.parse(session.start))},{" "}
-          {format.range(Date.parse(session.start), Date.parse(session.end))}
-        </p>
+        <p>{whenOf(session, format, t)}</p>
         {Boolean(error) && <Trouble error={error} onRetry={() => void send()} />}
         <label>
           {t("cancel.comment")}

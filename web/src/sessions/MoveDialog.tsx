@@ -7,6 +7,7 @@ import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
 import { addDays, type DateKey, dateOf, type Instant, instantAt } from "../time/zones";
 import { type Scope, ScopeField } from "./ScopeField";
+import { lastingOf, whenOf } from "./when";
 
 interface Props {
   session: Session;
@@ -18,12 +19,18 @@ interface Props {
 
 /** Move a session, by form or by drag and drop. */
 export function MoveDialog({ session, to, onClose, onMoved }: Props) {
-  const { t, format, api } = usePage();
-  const start = Date.parse(session.start);
-  // Outlook lets a session have no length. A move then has to give it one.
-  const [duration, setDuration] = useState((Date.parse(session.end) - start) / 60_000 || 60);
+  const { t, format, api, parameters } = usePage();
+  // A session without hours or without length gets both by a move.
+  const isTimed = session.dates === null && session.odd_time === null;
+  const [duration, setDuration] = useState(
+    lastingOf(session, parameters.duration ?? 30) / 60_000 || 60,
+  );
   const lasting = duration * 60_000;
-  const [date, setDate] = useState(dateOf(to ?? start, format.zone));
+  const [date, setDate] = useState(
+    to === null && session.dates
+      ? session.dates.first_on
+      : dateOf(to ?? Date.parse(session.start), format.zone),
+  );
   const [chosen, setChosen] = useState<Instant | null>(to);
   const [times, setTimes] = useState<Instant[] | null>(null);
   const [alternatives, setAlternatives] = useState<Span[]>([]);
@@ -69,7 +76,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
           },
           body: {
             start: new Date(chosen).toISOString(),
-            ...(session.odd_time !== null && { duration_minutes: duration }),
+            ...(!isTimed && { duration_minutes: duration }),
             accept_unknown: session.unknown_for.length > 0,
             scope,
           },
@@ -94,11 +101,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
           void send();
         }}
       >
-        <p>
-          {t("move.from", {
-            when: `${format.date(start)}, ${format.range(start, Date.parse(session.end))}`,
-          })}
-        </p>
+        <p>{t("move.from", { when: whenOf(session, format, t) })}</p>
         {Boolean(sending.error) && <Trouble error={sending.error} onRetry={() => void send()} />}
         {alternatives.length > 0 && (
           <fieldset class="alternatives">
@@ -120,7 +123,7 @@ export function MoveDialog({ session, to, onClose, onMoved }: Props) {
             ))}
           </fieldset>
         )}
-        {session.odd_time !== null && (
+        {!isTimed && (
           <label>
             {t("duration")}
             <select
@@ -185,7 +188,7 @@ async function offered(
   api: Api,
   session: Session,
   date: DateKey,
-  duration: number,
+  minutes: number,
   zone: string,
 ): Promise<Instant[]> {
   const answer = await api.GET("/pairings/{pairing_id}/availability", {
@@ -194,7 +197,7 @@ async function offered(
       query: {
         from: new Date(instantAt(date, 0, zone)).toISOString(),
         to: new Date(instantAt(addDays(date, 1), 0, zone)).toISOString(),
-        duration_minutes: duration,
+        duration_minutes: minutes,
         time_zone: zone,
         include_unknown: session.unknown_for.length > 0,
       },

@@ -3,6 +3,7 @@ import { usePage } from "../page";
 import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
 import { nameOf } from "../people";
+import { whenOf } from "./when";
 
 const ICONS = {
   accepted: "✓",
@@ -24,8 +25,7 @@ interface Props {
 /** One session: its time, participants, responses and possible acts. */
 export function SessionCard({ session, organizer, isShown, onAct, onChanged }: Props) {
   const { t, format } = usePage();
-  const start = Date.parse(session.start);
-  const when = `${format.date(start)}, ${format.range(start, Date.parse(session.end))}`;
+  const when = whenOf(session, format, t);
   const isOpen = session.state === "scheduled" && Date.parse(session.end) > Date.now();
   const online = session.online_meeting;
   const others = session.attendees.filter((each) => !each.is_me);

@@ -68,14 +68,13 @@ export class Format {
 
   /** A date, with the year unless it is the current one. */
   date(at: Instant): string {
-    const year =
-      new Date(at).getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" as const };
-    return this.write(at, this.zone, {
-      weekday: "short",
-      day: "numeric",
-      month: "short",
-      ...year,
-    });
+    return this.write(at, this.zone, dateParts(at));
+  }
+
+  /** Dates of no zone, from *first* to *last*, as `date` writes them. */
+  dates(first: DateKey, last: DateKey): string {
+    const [from, to] = [Date.parse(`${first}T12:00:00Z`), Date.parse(`${last}T12:00:00Z`)];
+    return this.with({ ...dateParts(to), timeZone: "UTC" }).formatRange(from, to);
   }
 
   moment(at: Instant): string {
@@ -172,6 +171,16 @@ export class Format {
     }
     return found;
   }
+}
+
+function dateParts(at: Instant): Intl.DateTimeFormatOptions {
+  const isThisYear = new Date(at).getFullYear() === new Date().getFullYear();
+  return {
+    weekday: "short",
+    day: "numeric",
+    month: "short",
+    ...(isThisYear ? {} : { year: "numeric" }),
+  };
 }
 
 /** Return the offset to add to an instant, and the zone that then shows the right clock. */
