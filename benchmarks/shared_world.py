@@ -27,7 +27,8 @@ from shared.ids import EventId, ICalUid, Mailbox, SeriesId, SessionId
 from shared.jobs import Job
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, EventDraft
-from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState, Session
+from shared.sessions.model import AttendeeResponse, ResponseState, Session
+from shared.sessions.online_meeting import MeetingProvider
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import occurrence_id
 from shared.timespan import TimeSpan

@@ -23,7 +23,8 @@ from shared.sessions.calendar_events import (
     EventDraft,
     UnreadableEvent,
 )
-from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState, Session
+from shared.sessions.model import AttendeeResponse, ResponseState, Session
+from shared.sessions.online_meeting import MeetingProvider
 from shared.sessions.recurrence import (
     Pattern,
     Repeat,

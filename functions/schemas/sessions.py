@@ -8,16 +8,8 @@ from pydantic import ConfigDict, Field
 
 from functions.schemas.base import Body, Reply, RequestInstant, ResponseInstant, SpanBody
 from shared.organizations.model import OnlineMeetingChoice
-from shared.sessions.model import (
-    Attendee,
-    MeetingProvider,
-    OddTime,
-    OnlineMeetingReason,
-    OnlineMeetingState,
-    ResponseState,
-    Session,
-    SessionState,
-)
+from shared.sessions.model import Attendee, OddTime, ResponseState, Session, SessionState
+from shared.sessions.online_meeting import MeetingProvider, OnlineMeetingReason, OnlineMeetingState
 from shared.sessions.series import Outcome, PlannedDate, Series
 from shared.timespan import DateSpan
 

@@ -10,15 +10,9 @@ from shared.logs import log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.holding import find_session
-from shared.sessions.model import (
-    LINK_CHECK_DELAYS,
-    Cause,
-    OnlineMeetingState,
-    Session,
-    SessionState,
-)
+from shared.sessions.model import LINK_CHECK_DELAYS, Cause, Session, SessionState
 from shared.sessions.occurrences import load_sessions
-from shared.sessions.online_meeting import is_link_pending, mark_link_overdue
+from shared.sessions.online_meeting import OnlineMeetingState, is_link_pending, mark_link_overdue
 from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionPorts, SessionStore
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from shared.calendar_sync.attendees import merge_attendees
 from shared.sessions.calendar_events import CalendarEvent
-from shared.sessions.model import OnlineMeeting, OnlineMeetingState, Session, SessionState
-from shared.sessions.online_meeting import ANOTHER_PROVIDER
+from shared.sessions.model import Session, SessionState
+from shared.sessions.online_meeting import ANOTHER_PROVIDER, OnlineMeeting, OnlineMeetingState
 
 
 def merge(session: Session, event: CalendarEvent) -> Session:

@@ -12,7 +12,8 @@ from shared.organizations.model import Caller, OnlineMeetingChoice
 from shared.pairings.model import Pairing
 from shared.sessions.calendar_events import EventDraft
 from shared.sessions.checking import Terms
-from shared.sessions.model import Attendee, OnlineMeeting, OnlineMeetingState, Session, SessionState
+from shared.sessions.model import Attendee, Session, SessionState
+from shared.sessions.online_meeting import OnlineMeeting, OnlineMeetingState
 from shared.sessions.recurrence import follows_pattern, occurrence_spans
 from shared.sessions.requests import BookingRequest, session_id_for
 from shared.sessions.series import Booking, PlannedDate, Series, occurrence_id

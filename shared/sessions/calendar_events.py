@@ -6,7 +6,8 @@ from datetime import datetime
 from shared.availability.working_hours import zone_of
 from shared.ids import EventId, ICalUid, SessionId
 from shared.organizations.model import OnlineMeetingChoice
-from shared.sessions.model import Attendee, AttendeeResponse, MeetingProvider
+from shared.sessions.model import Attendee, AttendeeResponse
+from shared.sessions.online_meeting import MeetingProvider
 from shared.sessions.recurrence import Pattern
 from shared.timespan import DateSpan, TimeSpan
 

@@ -12,9 +12,13 @@ from shared.errors import CalendarRefused, SchedulingError
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_errors import raise_first_error
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
-from shared.sessions.model import OnlineMeeting
 from shared.sessions.occurrences import list_instances
-from shared.sessions.online_meeting import fallback_provider, missing_meeting_reason, resolve_skype
+from shared.sessions.online_meeting import (
+    OnlineMeeting,
+    fallback_provider,
+    missing_meeting_reason,
+    resolve_skype,
+)
 from shared.sessions.ports import Calendar
 from shared.sessions.series import Outcome, Series, match_occurrences
 

@@ -17,7 +17,7 @@ from shared.ids import (
     SessionId,
     TenantId,
 )
-from shared.organizations.model import OnlineMeetingChoice
+from shared.sessions.online_meeting import NOT_REQUESTED, OnlineMeeting
 from shared.timespan import DateSpan, TimeSpan
 
 HOLD_TTL = timedelta(minutes=10)
@@ -47,40 +47,6 @@ class ResponseState(StrEnum):
     DECLINED = "declined"
 
 
-class OnlineMeetingState(StrEnum):
-    """The state of the requested online meeting."""
-
-    NONE = "none"
-    """Not requested."""
-    READY = "ready"
-    PENDING = "pending"
-    """Requested; Graph has not created the join link yet."""
-    UNAVAILABLE = "unavailable"
-    """There is none; `OnlineMeeting.reason` has the cause."""
-
-
-class OnlineMeetingReason(StrEnum):
-    """Why there is no online meeting, or one of another provider than requested."""
-
-    NOT_OFFERED = "not_offered"
-    """The organizer's calendar allows no online meetings."""
-    SKYPE_RETIRED = "skype_retired"
-    """Skype was requested and is not offered; Teams was used instead, if offered."""
-    TEAMS_NOT_OFFERED = "teams_not_offered"
-    """Teams was requested and is not offered; the calendar's other provider was used, if any."""
-    NOT_CREATED = "not_created"
-    """Graph accepted the event without making it an online meeting."""
-    LINK_OVERDUE = "link_overdue"
-    """Graph announced an online meeting and never created its link."""
-
-
-class MeetingProvider(StrEnum):
-    """The provider of an online meeting."""
-
-    TEAMS = "teams"
-    SKYPE = "skype"
-
-
 class Cause(StrEnum):
     """The source of a change to a session."""
 
@@ -95,19 +61,6 @@ class OddTime(StrEnum):
 
     ZERO_MINUTES = "zero_minutes"
     """It ends when it starts. Such a session holds no time."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnlineMeeting:
-    """The online meeting of a session: as requested, and as Outlook has it."""
-
-    wanted: OnlineMeetingChoice = OnlineMeetingChoice.NONE
-    state: OnlineMeetingState = OnlineMeetingState.NONE
-    join_url: str | None = None
-    """Opaque: its format is not documented, so it is never parsed."""
-    reason: OnlineMeetingReason | None = None
-    provider: MeetingProvider | None = None
-    """The provider in Outlook; None without an online meeting, or if Graph does not name one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +121,7 @@ class Session:
     created_at: datetime
     changed_at: datetime
     """The version that readers see: it grows with every change that they can see."""
-    online_meeting: OnlineMeeting = OnlineMeeting()
+    online_meeting: OnlineMeeting = NOT_REQUESTED
     fingerprint: str = ""
     """Hash of the booking request: another request under the same key has another one."""
     unknown_for: tuple[str, ...] = ()

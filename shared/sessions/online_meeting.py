@@ -1,24 +1,70 @@
-"""The rules for the requested online meeting: provider, state and reason. Pure."""
+"""The requested online meeting: provider, state and reason, and their rules. Pure."""
 
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
 from shared.organizations.model import OnlineMeetingChoice
-from shared.sessions.calendar_events import CalendarEvent
-from shared.sessions.model import (
-    MeetingProvider,
-    OnlineMeeting,
-    OnlineMeetingReason,
-    OnlineMeetingState,
-)
 
+if TYPE_CHECKING:
+    from shared.sessions.calendar_events import CalendarEvent
+
+
+class OnlineMeetingState(StrEnum):
+    """The state of the requested online meeting."""
+
+    NONE = "none"
+    """Not requested."""
+    READY = "ready"
+    PENDING = "pending"
+    """Requested; Graph has not created the join link yet."""
+    UNAVAILABLE = "unavailable"
+    """There is none; `OnlineMeeting.reason` has the cause."""
+
+
+class OnlineMeetingReason(StrEnum):
+    """Why there is no online meeting, or one of another provider than requested."""
+
+    NOT_OFFERED = "not_offered"
+    """The organizer's calendar allows no online meetings."""
+    SKYPE_RETIRED = "skype_retired"
+    """Skype was requested and is not offered; Teams was used instead, if offered."""
+    TEAMS_NOT_OFFERED = "teams_not_offered"
+    """Teams was requested and is not offered; the calendar's other provider was used, if any."""
+    NOT_CREATED = "not_created"
+    """Graph accepted the event without making it an online meeting."""
+    LINK_OVERDUE = "link_overdue"
+    """Graph announced an online meeting and never created its link."""
+
+
+class MeetingProvider(StrEnum):
+    """The provider of an online meeting."""
+
+    TEAMS = "teams"
+    SKYPE = "skype"
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineMeeting:
+    """The online meeting of a session: as requested, and as Outlook has it."""
+
+    wanted: OnlineMeetingChoice = OnlineMeetingChoice.NONE
+    state: OnlineMeetingState = OnlineMeetingState.NONE
+    join_url: str | None = None
+    """Opaque: its format is not documented, so it is never parsed."""
+    reason: OnlineMeetingReason | None = None
+    provider: MeetingProvider | None = None
+    """The provider in Outlook; None without an online meeting, or if Graph does not name one."""
+
+
+NOT_REQUESTED: Final = OnlineMeeting()
 ANOTHER_PROVIDER: Final = frozenset(
     {OnlineMeetingReason.SKYPE_RETIRED, OnlineMeetingReason.TEAMS_NOT_OFFERED}
 )
 """Reasons that stay although there is a link: it is of another provider than requested."""
 
 
-def online_meeting_of(known: OnlineMeeting, event: CalendarEvent) -> OnlineMeeting:
+def online_meeting_of(known: OnlineMeeting, event: "CalendarEvent") -> OnlineMeeting:
     """Return the state of the requested online meeting in a newly created event.
 
     A 201 does not guarantee a link: Graph may drop the online meeting, add the link later, or use

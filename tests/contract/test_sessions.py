@@ -13,16 +13,8 @@ from shared.ids import ICalUid, Mailbox, SeriesId, SessionId
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
 from shared.sessions.holds import MAX_HELD_DAYS, Hold
-from shared.sessions.model import (
-    HOLD_TTL,
-    AttendeeResponse,
-    OnlineMeeting,
-    OnlineMeetingReason,
-    OnlineMeetingState,
-    ResponseState,
-    Session,
-    SessionState,
-)
+from shared.sessions.model import HOLD_TTL, AttendeeResponse, ResponseState, Session, SessionState
+from shared.sessions.online_meeting import OnlineMeeting, OnlineMeetingReason, OnlineMeetingState
 from shared.sessions.ports import SessionStore
 from shared.timespan import DateSpan, TimeSpan
 from tests.builders import (

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.changes.model import ChangeKind
-from shared.sessions.model import (
+from shared.sessions.online_meeting import (
     MeetingProvider,
     OnlineMeeting,
     OnlineMeetingReason,

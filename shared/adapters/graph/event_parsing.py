@@ -14,7 +14,8 @@ from shared.adapters.graph.times import read_dates, read_instant, read_span, rea
 from shared.errors import CalendarUnavailable, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, UnreadableEvent
-from shared.sessions.model import AttendeeResponse, MeetingProvider, ResponseState
+from shared.sessions.model import AttendeeResponse, ResponseState
+from shared.sessions.online_meeting import MeetingProvider
 from shared.timespan import DateSpan, TimeSpan
 
 _T = TypeVar("_T")

@@ -36,16 +36,12 @@ from shared.ids import (
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.holds import Hold
 from shared.sessions.ledger import Listing, Pointer, SeriesKey
-from shared.sessions.model import (
-    Attendee,
-    AttendeeResponse,
+from shared.sessions.model import Attendee, AttendeeResponse, ResponseState, Session, SessionState
+from shared.sessions.online_meeting import (
     MeetingProvider,
     OnlineMeeting,
     OnlineMeetingReason,
     OnlineMeetingState,
-    ResponseState,
-    Session,
-    SessionState,
 )
 from shared.timespan import TimeSpan
 

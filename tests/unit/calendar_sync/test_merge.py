@@ -23,15 +23,8 @@ from shared.ids import (
 )
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent
-from shared.sessions.model import (
-    Attendee,
-    AttendeeResponse,
-    OnlineMeeting,
-    OnlineMeetingState,
-    ResponseState,
-    Session,
-    SessionState,
-)
+from shared.sessions.model import Attendee, AttendeeResponse, ResponseState, Session, SessionState
+from shared.sessions.online_meeting import OnlineMeeting, OnlineMeetingState
 from shared.sessions.outbox import Difference, differences
 from shared.timespan import DateSpan, TimeSpan
 

@@ -18,13 +18,8 @@ from shared.jobs import DueKind, JobKind
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions import reservations
 from shared.sessions.holds import Hold
-from shared.sessions.model import (
-    HOLD_TTL,
-    RECOVERY_DELAY,
-    OnlineMeetingReason,
-    OnlineMeetingState,
-    SessionState,
-)
+from shared.sessions.model import HOLD_TTL, RECOVERY_DELAY, SessionState
+from shared.sessions.online_meeting import OnlineMeetingReason, OnlineMeetingState
 from shared.sessions.recovering import recover
 from shared.timespan import TimeSpan
 from tests.builders import a_mailbox, a_pairing, a_session_id, a_span, at

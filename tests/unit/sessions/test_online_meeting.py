@@ -11,12 +11,8 @@ from shared.errors import CalendarRefused, CalendarUnavailable
 from shared.jobs import JobKind
 from shared.organizations.model import OnlineMeetingChoice
 from shared.sessions.booking import book
-from shared.sessions.model import (
-    MeetingProvider,
-    OnlineMeetingReason,
-    OnlineMeetingState,
-    Session,
-)
+from shared.sessions.model import Session
+from shared.sessions.online_meeting import MeetingProvider, OnlineMeetingReason, OnlineMeetingState
 from shared.sessions.recurrence import Frequency, Repeat
 from tests.fake_outlook import RefusingCalendar
 from tests.unit.sessions.conftest import BookingEnv, a_request, book_one
