@@ -85,7 +85,7 @@ async def find_occurrence_copy(graph: GraphSession, session: Session) -> EventId
 
     Source: https://learn.microsoft.com/graph/api/user-list-events
     """
-    async for event in _copies(graph, session):
+    async for event in list_copies(graph, session):
         return _id(event)
     raise EventGone("The invitation is not in this calendar.", code="no_copy")
 
@@ -95,12 +95,12 @@ async def is_copy_cancelled(graph: GraphSession, session: Session) -> bool | Non
 
     Source: https://learn.microsoft.com/graph/api/resources/event (isCancelled)
     """
-    async for event in _copies(graph, session):
+    async for event in list_copies(graph, session):
         return event.get("isCancelled") is True
     return None
 
 
-async def _copies(graph: GraphSession, session: Session) -> AsyncIterator[Mapping[str, Any]]:
+async def list_copies(graph: GraphSession, session: Session) -> AsyncIterator[Mapping[str, Any]]:
     """Yield the events at the time of *session* that have its iCalUId."""
     async for event in list_items(graph, calendar_view_request(graph, _search_window(session))):
         has_uid = isinstance(event, dict) and event.get("iCalUId") == session.ical_uid

@@ -1,15 +1,16 @@
 """Answers the invitation to a series, in the attendee's own calendar."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from shared.adapters.graph.batch import send_in_batches
 from shared.adapters.graph.client import GraphSession
 from shared.adapters.graph.event_requests import (
-    calendar_view_request,
     list_copies_request,
     respond_request,
 )
+from shared.adapters.graph.event_search import list_copies
 from shared.adapters.graph.listings import list_items
 from shared.adapters.graph.responses import GraphCallFailed
 from shared.errors import EventGone, SchedulingError
@@ -19,6 +20,7 @@ from shared.timespan import TimeSpan
 
 _DATES_ASKED: Final = 3
 """The number of dates by which the attendee's copy of a series is looked for."""
+_MOMENT: Final = timedelta(minutes=1)
 _ANSWERS: Final = {
     "accepted": ResponseState.ACCEPTED,
     "tentativelyAccepted": ResponseState.TENTATIVE,
@@ -58,10 +60,9 @@ async def respond_to_series(
 async def _find_master(graph: GraphSession, sessions: Sequence[Session]) -> EventId:
     """Return the id of the attendee's copy of the series: each copy of a date has it."""
     for session in sessions[:_DATES_ASKED]:
-        async for event in list_items(graph, calendar_view_request(graph, session.span)):
-            is_it = session.ical_uid is not None and event.get("iCalUId") == session.ical_uid
-            if is_it and event.get("seriesMasterId"):
-                return EventId(event["seriesMasterId"])
+        async for event in list_copies(graph, session):
+            if isinstance(master_id := event.get("seriesMasterId"), str):
+                return EventId(master_id)
     raise _no_copy()
 
 
@@ -70,11 +71,12 @@ async def _list_copies(
 ) -> dict[str, Mapping[str, Any]]:
     """Return the copies that can be answered, by iCalUId."""
     window = TimeSpan(min(s.span.start for s in sessions), max(s.span.end for s in sessions))
+    window = window.widened(_MOMENT, _MOMENT)  # an event of zero minutes is in no empty window
     request = list_copies_request(graph, master_id, window)
     return {
         str(event.get("iCalUId")): event
         async for event in list_items(graph, request)
-        if not event.get("isCancelled")
+        if isinstance(event, dict) and event.get("id") and not event.get("isCancelled")
     }
 
 
