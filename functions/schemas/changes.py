@@ -32,8 +32,8 @@ class ChangeBody(Reply):
     """The answer, the meeting's state, the reason of trouble; of `session.attendees` what became
     of the person: `added`, `removed`, `required`, `optional`."""
     attendee: str | None = None
-    """The object id of the person who answered, proposed, came or went; of somebody who is no
-    participant the address."""
+    """The object id of the participant who answered, proposed, came or went; the address of another
+    attendee."""
     object_id: str | None
     """The person whose mailbox an `organization.trouble` or `organization.recovered` is about."""
     remedy: str | None

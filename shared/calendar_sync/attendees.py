@@ -6,7 +6,7 @@ for an answer that Exchange could not match. So rows are matched by every addres
 and several rows of one person are joined. A row that Outlook drops leaves the person in the session
 as not invited, since the organizer may put them back.
 
-Source: MS-OXOCAL 3.1.4.8.5.2 (an answer of somebody who is not found adds an optional attendee)
+Source: MS-OXOCAL 3.1.4.8.5.2 (an answer without a matching recipient adds an optional attendee)
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ def merge_attendees(
 
 
 def unmatched(session: Session, event: CalendarEvent) -> tuple[list[Attendee], list[str]]:
-    """Return the participants without a row in *event*, and the addresses of nobody known."""
+    """Return the participants without a row in *event*, and the addresses of strangers."""
     shown = _rows(session, event)
     absent = [a for a in session.attendees if not a.forwarded and a.address not in shown]
     known = {a.address for a in session.attendees if not a.forwarded}

@@ -18,7 +18,7 @@ from shared.sessions.model import Attendee, Session
 from shared.sessions.ports import Calendar
 
 _UNANSWERED: Final = (CalendarRefused, ConsentMissing, MailboxUnusable)
-"""Errors after which it is not known who somebody is."""
+"""Errors of a directory or a mailbox that gives no answer."""
 _X500: Final = re.compile(r"^/o=.*/cn=(?:[0-9a-f]{32}-)?([^/=]+)$")
 """Source: https://github.com/microsoftgraph/microsoft-graph-docs/issues/13898"""
 
@@ -28,7 +28,7 @@ async def identify(
 ) -> tuple[Session, CalendarEvent]:
     """Return *session* with the addresses learned from *event*, and *event* without doubts.
 
-    Whoever may be shown under an address that nobody knows keeps a row: only a known absence makes
+    A participant who may be shown under an unknown address keeps a row: only a known absence makes
     a participant uninvited. Costs no call as long as every row is a known person's.
 
     Raises:

@@ -70,7 +70,7 @@ class Difference(NamedTuple):
     kind: ChangeKind
     detail: str = ""
     attendee: str | None = None
-    """The object id of the person it is about, or the address of somebody else."""
+    """The object id of the participant it is about, or the address of another attendee."""
 
 
 def differences(before: Session, after: Session) -> Iterator[Difference]:

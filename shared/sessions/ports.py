@@ -129,7 +129,7 @@ class Calendar(Protocol):
         ...
 
     async def person_at(self, tenant_id: TenantId, address: str) -> ObjectId | None:
-        """Return the user of *address*; None: not found, though it may be an alias of somebody.
+        """Return the user of *address*; None: not found, though it may be a user's alias.
 
         An answer is kept for a day.
         """

@@ -109,7 +109,7 @@ async def save_cancelled(
 ) -> Session:
     """Save the session as cancelled; after an ETag conflict the row is read again.
 
-    *is_missing*: its event was not found, and nobody was seen to cancel it.
+    *is_missing*: its event was not found, and no cancellation of it was seen.
     """
     while (state := lifecycle.after(session.state, Action.CANCEL)) is not session.state:
         former_conflicts, now = session.conflicts_with, ports.clock.now()
