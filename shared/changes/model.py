@@ -31,7 +31,7 @@ class Attendance(StrEnum):
     """The detail of `session.attendees`."""
 
     ADDED = "added"
-    """Invited by the organizer, once more perhaps, or by an attendee who forwarded the invitation."""
+    """Invited by the organizer, perhaps once more, or by an attendee who forwarded it."""
     REMOVED = "removed"
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -54,7 +54,7 @@ class Change:
     detail: str = ""
     """A value of one of our enums: a state or a reason."""
     attendee: str | None = None
-    """The object id of the participant who answered, came or went; the address of another attendee."""
+    """The object id of the participant who answered, came or went; of others the address."""
     object_id: ObjectId | None = None
     """The person whose mailbox the trouble is about; None: a session's, or the whole tenant's."""
     remedy: str = ""
