@@ -75,6 +75,8 @@ class FakeOutlook:
     """Events that the attendees know as cancelled, whatever became of the organizer's copy."""
     removed: set[Mailbox] = field(default_factory=set)
     """Attendees whose copies are cancelled because they were removed."""
+    lists_items: bool = True
+    """Whether free/busy has items beside the view."""
     lists_endlessly: bool = False
     """Whether the listing of a series does not end, and no search."""
     refuses_others: bool = False
@@ -101,7 +103,8 @@ class FakeOutlook:
                 first = (part.start - window.start) // SLOT_GRID
                 last = -(-(part.end - window.start) // SLOT_GRID)
                 view[first:last] = b"2" * (last - first)
-        items = tuple(BusySpan(span, BusyStatus.BUSY) for span in taken)
+        listed = taken if self.lists_items else []
+        items = tuple(BusySpan(span, BusyStatus.BUSY) for span in listed)
         return Schedule(address, view=view.decode(), items=items)
 
     def _meetings(self, address: str) -> list[TimeSpan]:

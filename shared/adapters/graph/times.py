@@ -96,10 +96,12 @@ def read_zone(name: object) -> tzinfo | None:
     ``tzone://Microsoft/Custom`` and ``Customized Time Zone`` stand for rules that Graph does not
     tell. Source: https://learn.microsoft.com/graph/api/resources/event (originalStartTimeZone)
     """
+    if not isinstance(name, str):
+        return None
     if name in _UTC_NAMES:
         return UTC
     try:
-        return zone_of(name) if isinstance(name, str) else None
+        return zone_of(name)
     except ValueError:
         return None
 

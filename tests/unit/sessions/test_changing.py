@@ -298,9 +298,11 @@ async def test_dispensable_attendee_held_by_another_session_blocks_no_move(
 
 
 @pytest.mark.parametrize("answer", [ResponseState.DECLINED, ResponseState.ACCEPTED])
-async def test_what_an_attendee_who_declined_has_at_that_time_blocks_the_move(
-    env: BookingEnv, answer: ResponseState
+@pytest.mark.parametrize("lists_items", [True, False])
+async def test_what_an_attendee_has_at_the_time_of_a_session_blocks_its_move(
+    env: BookingEnv, answer: ResponseState, *, lists_items: bool
 ) -> None:
+    env.outlook.lists_items = lists_items
     session, address = await booked(env), env.address(env.mentor)
     seen = env.calendar.answered(env.outlook.events[0], address, answer)
     session = await reservations.save(env.sessions, merge(session, seen))
@@ -310,11 +312,11 @@ async def test_what_an_attendee_who_declined_has_at_that_time_blocks_the_move(
     moving = reschedule(
         env.acting(env.mentee), env.pairing, session, wanted, Scope.ONE, ports=env.ports
     )
-    if answer is ResponseState.DECLINED:
+    if lists_items or answer is ResponseState.DECLINED:
         with pytest.raises(SlotTaken):
             await moving
     else:
-        # Free/busy shows the session itself and cannot show a second entry at its time.
+        # A view shows the session itself and cannot show a second entry at its time.
         assert [each.span for each in await moving] == [later]
 
 
