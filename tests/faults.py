@@ -122,6 +122,40 @@ def _refused(status: int, retry_after: float | None = None) -> FaultInjector:
     return hinder
 
 
+def _not_found(status: int, code: str) -> FaultInjector:
+    def hinder(rig: SyncTestbed) -> None:
+        path = ".*/events/.*"
+        rule = FaultRule(method="GET", path=path, status=status, code=code, probability=0.3)
+        rig.cloud.graph.faults.add(rule)
+
+    return hinder
+
+
+def _deleted_items_readable(rig: SyncTestbed) -> None:
+    rig.cloud.graph.switches.deleted_items_readable = True
+
+
+def _out_of_scope(rig: SyncTestbed) -> None:
+    for person in rig.cloud.world.people():
+        person.in_scope = False
+    rig.cloud.graph.switches.access_policy = list(rig.cloud.world.tenants)
+
+
+def _renamed(rig: SyncTestbed) -> None:
+    for number, (_, _, mentor) in enumerate(rig.pairs):
+        person = rig.cloud.world.person(mentor)
+        if not person.aliases:
+            name, _, domain = person.address.partition("@")
+            rig.cloud.graph.outlook.rename(mentor, f"{name}.{number}@{domain}")
+
+
+def _spoilt(rig: SyncTestbed) -> None:
+    for part in ("attendees", "attendees.0.status", "isCancelled", "lastModifiedDateTime", "start"):
+        rule = FaultRule(method="GET", path=".*/events/.*", behaviour="spoil", probability=0.1)
+        rule.without = [part]
+        rig.cloud.graph.faults.add(rule)
+
+
 def _restarted(rig: SyncTestbed) -> None:
     rig.start_anew()
 
@@ -145,6 +179,14 @@ FAULTS: dict[str, Fault] = {
     "429 without": Fault(_refused(429)),
     "503": Fault(_refused(503)),
     "restarted": Fault(_restarted, chance=0.3),
+    "404 that passes": Fault(_not_found(404, "ErrorItemNotFound")),
+    "404 of the mailbox": Fault(_not_found(404, "ResourceNotFound")),
+    "404 that says nothing": Fault(_not_found(404, "UnknownError")),
+    "400 of an id": Fault(_not_found(400, "ErrorInvalidIdMalformed")),
+    "deleted items readable": Fault(_deleted_items_readable),
+    "out of scope for an hour": Fault(_out_of_scope, chance=0.04, lasts=timedelta(hours=1)),
+    "people renamed": Fault(_renamed, clear_midway=True),
+    "odd parts": Fault(_spoilt),
 }
 
 
@@ -201,6 +243,9 @@ def _heal(rig: SyncTestbed) -> None:
     rig.trouble.webhook_down = rig.trouble.storage_down = False
     rig.trouble.dies_with = 0.0
     rig.cloud.graph.faults.clear()
+    rig.cloud.graph.switches.access_policy = []
+    for person in rig.cloud.world.people():
+        person.in_scope = True
 
 
 def _unexplained(fault: str, failures: list[str], logged: list[str]) -> list[str]:
@@ -208,6 +253,7 @@ def _unexplained(fault: str, failures: list[str], logged: list[str]) -> list[str
     expected = {
         "storage down 30 s": {"StoreUnavailable"},
         "503": {"CalendarUnavailable"},
+        "404 that says nothing": {"CalendarUnavailable"},
     }.get(fault, set())
     found = [each for each in failures if each not in expected]
     found += [each for each in logged if each.rsplit(": ", 1)[-1] not in expected]

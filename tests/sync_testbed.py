@@ -319,7 +319,7 @@ class SyncTestbed:
         session, mentee, mentor = rng.choice(self.booked)
         outlook, which = self.cloud.graph.outlook, session.id
         start = MONDAY + timedelta(days=rng.randint(13, 20), minutes=30 * rng.randint(4, 20))
-        stranger = self.pairs[rng.randrange(len(self.pairs))][1]
+        stranger = self.cloud.world.person(self.pairs[rng.randrange(len(self.pairs))][1]).address
 
         def move() -> None:
             outlook.move(mentee, which, start)
@@ -350,6 +350,7 @@ class SyncTestbed:
             "deleted": (1, [lambda: outlook.delete(mentee, which)]),
             "wiped out": (1, [lambda: outlook.delete(mentee, which, hard=True)]),
             "copy deleted": (1, [lambda: outlook.delete(mentor, which)]),
+            **self._odd_acts(which, mentee, mentor, start),
         }
         name = rng.choices(list(acts), weights=[weight for weight, _ in acts.values()])[0]
         try:
@@ -359,6 +360,35 @@ class SyncTestbed:
             logging.getLogger(__name__).debug("not possible: %r", error)
         else:
             self.acted[name] += 1
+
+    def _odd_acts(
+        self, which: str, mentee: str, mentor: str, start: datetime
+    ) -> dict[str, tuple[int, Sequence[Callable[[], Any]]]]:
+        """Return what people do less often, with its weight."""
+        outlook = self.cloud.graph.outlook
+        address = self.cloud.world.person(mentor).address
+
+        def attend(kind: str | None) -> Callable[[], None]:
+            return lambda: outlook.attend(mentee, which, address, kind)
+
+        def delete() -> None:
+            outlook.delete(mentee, which, send=False)
+
+        def restore() -> None:
+            outlook.restore(mentee, which)
+
+        return {
+            "removed": (2, [attend(None)]),
+            "put back": (2, [attend("required")]),
+            "removed and put back": (2, [attend(None), attend("required")]),
+            "made optional": (2, [attend("optional")]),
+            "all day": (2, [lambda: outlook.all_day(mentee, which)]),
+            "timed": (2, [lambda: outlook.timed(mentee, which)]),
+            "no length": (1, [lambda: outlook.move(mentee, which, start, start)]),
+            "deleted silently": (1, [delete]),
+            "deleted and restored": (1, [delete, restore]),
+            "restored": (2, [restore]),
+        }
 
     def _sharing_people(self, session: Session, rng: random.Random) -> datetime:
         """Return when another session with one of *session*'s people starts in Outlook."""
@@ -446,8 +476,18 @@ class SyncTestbed:
                 if stored.state is not SessionState.CANCELLED:
                     found.append(f"{session.id}: gone in Outlook, {stored.state} here")
                 continue
+            if stored.state is SessionState.CANCELLED and self._is_cancelled_for(session):
+                continue  # restored for the organizer alone
             found += [f"{session.id}: {each}" for each in _compare(stored, shown)]
         return found
+
+    def _is_cancelled_for(self, session: Session) -> bool:
+        """Return whether the mentor's copy of *session* is cancelled."""
+        (mentor,) = (mentor for each, _, mentor in self.booked if each.id == session.id)
+        try:
+            return self.cloud.graph.outlook.find(mentor, session.id).is_cancelled
+        except NoSuchEvent:
+            return False
 
     async def _wrong_holds(self) -> list[str]:
         """Return the mailboxes whose holds differ from the times of their sessions."""
@@ -459,7 +499,8 @@ class SyncTestbed:
             for mailbox in stored.mailboxes:
                 holds = await self.sessions.holds(mailbox, year, self.clock.now())
                 held = {hold.span for hold in holds if hold.session_id == stored.id}
-                if held != ({stored.span} if is_on and stored.holds_time_of(mailbox) else set()):
+                is_held = is_on and not stored.span.is_empty and stored.holds_time_of(mailbox)
+                if held != ({stored.span} if is_held else set()):
                     found.append(f"{session.id}: {len(held)} wrong holds")
         return found
 
@@ -522,22 +563,27 @@ def _compare(stored: Session, shown: dict[str, Any]) -> Iterator[str]:
     start = datetime.fromisoformat(shown["start"]["dateTime"][:19]).replace(tzinfo=UTC)
     if stored.state is not SessionState.SCHEDULED:
         yield f"in the calendar, {stored.state} here"
-    if stored.span.start != start:
+    if shown["isAllDay"] is not (stored.dates is not None):
+        yield f"all day {shown['isAllDay']} in Outlook, {stored.dates} here"
+    elif stored.dates and stored.dates.first_on != start.date():
+        yield f"on {start.date()} in Outlook, {stored.dates} here"
+    elif not stored.dates and stored.span.start != start:
         yield f"starts {start} in Outlook, {stored.span.start} here"
     words = {
         "accepted": ResponseState.ACCEPTED,
         "tentativelyAccepted": ResponseState.TENTATIVE,
         "declined": ResponseState.DECLINED,
     }
+    names = {name: a.address for a in stored.attendees for name in (a.address, *a.known_as)}
     answers = {
-        a["emailAddress"]["address"].lower(): words.get(
-            a["status"]["response"], ResponseState.PENDING
-        )
+        names.get(address, address): words.get(a["status"]["response"], ResponseState.PENDING)
         for a in shown["attendees"]
+        for address in [a["emailAddress"]["address"].lower()]
     }
-    if answers.keys() != {attendee.address for attendee in stored.attendees}:
-        yield f"{len(answers)} attendees in Outlook, {len(stored.attendees)} here"
-    for attendee in stored.attendees:
+    invited = [attendee for attendee in stored.attendees if attendee.invited]
+    if answers.keys() != {attendee.address for attendee in invited}:
+        yield f"{sorted(answers)} in Outlook, {sorted(a.address for a in invited)} here"
+    for attendee in invited:
         if answers.get(attendee.address) is not attendee.response.state:
             yield f"{answers.get(attendee.address)} in Outlook, {attendee.response.state} here"
     if stored.pending_span is not None:
