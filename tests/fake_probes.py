@@ -83,6 +83,9 @@ class FakeDirectory:
 
     def __init__(self) -> None:
         self.known: list[tuple[TenantId, Person]] = []
+        self.aliases: dict[str, Person] = {}
+        self.error: Exception | None = None
+        """Raised instead of a user."""
 
     def add(self, tenant_id: TenantId, address: str) -> Person:
         person = Person(ObjectId(a_uuid()), address, "Somebody")
@@ -90,6 +93,8 @@ class FakeDirectory:
         return person
 
     async def get(self, mailbox: Mailbox) -> Person | None:
+        if self.error:
+            raise self.error
         return next(
             (
                 person
@@ -100,7 +105,8 @@ class FakeDirectory:
         )
 
     async def find(self, tenant_id: TenantId, address: str) -> Person | None:
-        return next((p for t, p in self.known if (t, p.address) == (tenant_id, address)), None)
+        found = (p for t, p in self.known if (t, p.address) == (tenant_id, address))
+        return next(found, self.aliases.get(address))
 
 
 class FakeCredential:

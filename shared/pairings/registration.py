@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared.errors import Conflict, Invalid
+from shared.errors import CalendarRefused, Conflict, ConsentMissing, Invalid
 from shared.ids import Mailbox, ObjectId, PairingId, TenantId
 from shared.organizations.model import ConsentState, Organization
 from shared.pairings.model import Pairing, Participant, ParticipantRole
@@ -36,17 +36,21 @@ async def register_pairing(
     """Insert or replace the pairing.
 
     A participant named by address alone is looked up in the tenant; one that is not found there is
-    from outside and is invited by mail. A participant named by both is not looked up.
+    from outside and is invited by mail. Once the tenant has approved the app, a participant named
+    by both is looked up by object id. The main address in the directory is stored, because Outlook
+    shows it for every alias.
 
     Raises:
-        Invalid: a participant does not exist, or is named twice.
+        Invalid: a participant does not exist, is named twice, or has an address in a domain of the
+            tenant that is not found there.
         Conflict: a participant must be looked up, and the tenant has not approved the app.
         CalendarThrottled, CalendarUnavailable, ConsentMissing: the directory does not answer.
     """
     if organization.is_closing:
         raise Conflict("The organization is being removed.")
     tenant_id = _tenant(organization, named)
-    resolved = await _resolved(tenant_id, named, directory)
+    is_approved = organization.consent is ConsentState.GRANTED
+    resolved = await _resolved(tenant_id, named, directory if is_approved else None)
     _check(resolved)
     return await pairings.put(Pairing(pairing_id, organization.id, tenant_id, tuple(resolved)))
 
@@ -64,7 +68,7 @@ def _tenant(organization: Organization, named: Sequence[NamedParticipant]) -> Te
 
 
 async def _resolved(
-    tenant_id: TenantId, named: Sequence[NamedParticipant], directory: Directory
+    tenant_id: TenantId, named: Sequence[NamedParticipant], directory: Directory | None
 ) -> list[Participant]:
     turn = asyncio.Semaphore(_MAX_CONCURRENCY)
 
@@ -85,23 +89,34 @@ async def _resolved(
 
 
 async def _participant(
-    tenant_id: TenantId, index: int, named: NamedParticipant, directory: Directory
+    tenant_id: TenantId, index: int, named: NamedParticipant, directory: Directory | None
 ) -> Participant:
     address = (named.address or "").lower()
     participant = Participant(named.role, address, named.object_id, named.required)
-    if named.address and named.object_id:
-        return participant
-    if named.object_id:
+    if directory is None:
+        return participant  # named by both, as `_tenant` has checked
+    if named.object_id is None:
+        person = await directory.find(tenant_id, address)
+        return _known_as(participant, person) if person else participant
+    try:
         person = await directory.get(Mailbox(tenant_id, named.object_id))
-        return replace(participant, address=_person(person, index).address)
-    person = await directory.find(tenant_id, participant.address)
-    return replace(participant, object_id=person.object_id if person else None)
+    except (ConsentMissing, CalendarRefused):
+        if not address:
+            raise
+        return participant  # the app may not read this directory: it is taken as it is named
+    return _known_as(participant, _person(person, index))
+
+
+def _known_as(participant: Participant, person: Person) -> Participant:
+    address = person.address or participant.address
+    return replace(participant, object_id=person.object_id, address=address)
 
 
 def _person(person: Person | None, index: int) -> Person:
     if person is None:
         raise Invalid(
-            f"body.participants.{index}.object_id", "is no user in the organization's tenant"
+            f"body.participants.{index}.object_id",
+            "is no user of the tenant; an account that was created anew has another one",
         )
     return person
 
@@ -113,5 +128,17 @@ def _check(participants: Sequence[Participant]) -> None:
         if names & seen:
             raise Invalid(f"body.participants.{index}", "names a participant a second time")
         seen |= names
+    domains = {_domain(p) for p in participants if p.object_id}
+    for index, participant in enumerate(participants):
+        if participant.object_id is None and _domain(participant) in domains:
+            raise Invalid(
+                f"body.participants.{index}.address",
+                "is in a domain of the tenant, and no user's main address or user name; name the"
+                " person by object_id",
+            )
     if not any(participant.object_id for participant in participants):
         raise Invalid("body.participants", "has no participant of the organization's tenant")
+
+
+def _domain(participant: Participant) -> str:
+    return participant.address.rpartition("@")[2]

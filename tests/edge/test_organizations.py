@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from shared.errors import ConsentMissing
 from shared.ids import Mailbox, ObjectId
 from shared.organizations.consent import ConsentOutcome
 from shared.organizations.model import ConsentState, Organization
@@ -397,6 +398,52 @@ async def test_participant_with_id_and_address_needs_no_directory(
     assert alone.status_code == 409
     assert body_of(alone)["remedy"]
     assert not people.known
+
+
+async def test_an_alias_is_registered_under_the_main_address(
+    api: Api, people: FakeDirectory
+) -> None:
+    organization = await connected(api)
+    assert organization.tenant_id
+    ada = people.add(organization.tenant_id, "ada@contoso.example")
+    ben = people.add(organization.tenant_id, "ben@contoso.example")
+    people.aliases["b@contoso.example"] = ben
+    for named in (
+        {"address": "b@contoso.example"},
+        {"address": "former@contoso.example", "object_id": ben.object_id},
+    ):
+        stored = await put(api, organization, {"object_id": ada.object_id}, named)
+        shown = body_of(stored)["participants"][1]
+        assert (shown["address"], shown["object_id"]) == (ben.address, ben.object_id)
+
+
+async def test_an_address_of_the_tenant_that_is_not_found_is_no_outsider(
+    api: Api, people: FakeDirectory
+) -> None:
+    organization = await connected(api)
+    assert organization.tenant_id
+    ada = people.add(organization.tenant_id, "ada@contoso.example")
+    refused = await put(
+        api, organization, {"object_id": ada.object_id}, {"address": "alias@contoso.example"}
+    )
+    assert refused.status_code == 422
+    (error,) = body_of(refused)["errors"]
+    assert error["field"] == "body.participants.1.address"
+    assert "object_id" in error["message"]
+
+
+async def test_an_account_that_was_created_anew_is_said(api: Api, people: FakeDirectory) -> None:
+    organization = await connected(api)
+    assert organization.tenant_id
+    ada = people.add(organization.tenant_id, "ada@contoso.example")
+    former = {"address": "ben@contoso.example", "object_id": a_uuid()}
+    refused = await put(api, organization, {"object_id": ada.object_id}, former)
+    assert refused.status_code == 422
+    assert "created anew" in body_of(refused)["errors"][0]["message"]
+    # Where the app may not read the directory, people are taken as they are named.
+    people.error = ConsentMissing("Graph denies the access.", remedy="An administrator approves.")
+    by_both = {"address": ada.address, "object_id": ada.object_id}
+    assert (await put(api, organization, by_both, former)).status_code == 200
 
 
 async def test_a_pairing_is_checked_as_a_whole(api: Api, people: FakeDirectory) -> None:
