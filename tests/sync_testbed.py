@@ -478,7 +478,7 @@ class SyncTestbed:
                 continue
             if stored.state is SessionState.CANCELLED and self._is_cancelled_for(session):
                 continue  # restored for the organizer alone
-            found += [f"{session.id}: {each}" for each in _compare(stored, shown)]
+            found += [f"{session.id}: {each}" for each in _compare(stored, shown, event.start_at)]
         return found
 
     def _is_cancelled_for(self, session: Session) -> bool:
@@ -559,14 +559,14 @@ def _lags(changes: Sequence[Change]) -> tuple[float, float]:
     return (lags[len(lags) // 2], lags[int(len(lags) * 0.99)]) if lags else (0.0, 0.0)
 
 
-def _compare(stored: Session, shown: dict[str, Any]) -> Iterator[str]:
-    start = datetime.fromisoformat(shown["start"]["dateTime"][:19]).replace(tzinfo=UTC)
+def _compare(stored: Session, shown: dict[str, Any], start: datetime) -> Iterator[str]:
+    """Yield each difference from an event as its owner sees it; *start*: its first instant."""
     if stored.state is not SessionState.SCHEDULED:
         yield f"in the calendar, {stored.state} here"
     if shown["isAllDay"] is not (stored.dates is not None):
         yield f"all day {shown['isAllDay']} in Outlook, {stored.dates} here"
-    elif stored.dates and stored.dates.first_on != start.date():
-        yield f"on {start.date()} in Outlook, {stored.dates} here"
+    elif stored.dates and f"{stored.dates.first_on}" != shown["start"]["dateTime"][:10]:
+        yield f"on {shown['start']['dateTime']} in Outlook, {stored.dates} here"
     elif not stored.dates and stored.span.start != start:
         yield f"starts {start} in Outlook, {stored.span.start} here"
     words = {
