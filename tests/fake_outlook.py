@@ -73,6 +73,8 @@ class FakeOutlook:
     """Events that are found by their id, and in no calendar."""
     cancelled_copies: set[EventId] = field(default_factory=set)
     """Events that the attendees know as cancelled, whatever became of the organizer's copy."""
+    no_copies: bool = False
+    """Whether the attendees have no copies."""
     removed: set[Mailbox] = field(default_factory=set)
     """Attendees whose copies are cancelled because they were removed."""
     lists_items: bool = True
@@ -274,7 +276,7 @@ class FakeCalendar:
         self.outlook.calls.append("find")
         self._check_listing()
         known = self._find(mailbox, session_id)
-        if known is None or known.is_gone:
+        if known is None or known.is_gone or known.seen.event_id in self.outlook.in_deleted_items:
             return None
         return UnreadableEvent(known.seen.event_id) if known.ends_before_it_starts else known.seen
 
@@ -292,6 +294,8 @@ class FakeCalendar:
     async def is_copy_cancelled(self, session: Session, mailbox: Mailbox) -> bool | None:
         """Return whether the attendee knows that the event is gone, or that they were removed."""
         self.outlook.calls.append("is_copy_cancelled")
+        if self.outlook.no_copies:
+            return None
         if session.event_id in self.outlook.cancelled_copies:
             return True
         for event in self.outlook.events:

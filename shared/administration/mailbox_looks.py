@@ -261,6 +261,8 @@ async def _mark(sessions: Iterable[Session], *, is_lost: bool, ports: LookPorts)
 
     async def mark(session: Session) -> None:
         while session.is_mailbox_lost is not is_lost:
+            if is_lost and session.state is not SessionState.SCHEDULED:
+                return
             since = session.unreadable_since or (now if is_lost else None)
             marked = replace(session, is_mailbox_lost=is_lost, unreadable_since=since)
             marked = replace(marked, changed_at=session.next_changed_at(now))

@@ -72,6 +72,7 @@ def _as_missing(session: Session, now: datetime) -> Session:
         session.with_pending_move_resolved(applied=False),
         state=SessionState.CANCELLED,
         missing_since=session.missing_since or now,
+        is_mailbox_lost=False,
     )
 
 

@@ -85,7 +85,13 @@ def _names(session: Session) -> Mapping[str, str]:
 def _join(one: CalendarAttendee, other: CalendarAttendee) -> CalendarAttendee:
     """Join two rows of one person: Exchange adds the second one as optional."""
     response = newer(one.response, other.response)
-    return replace(one, response=response, required=one.required or other.required)
+    is_answer = response.state is not ResponseState.PENDING
+    return replace(
+        one,
+        response=response,
+        required=one.required or other.required,
+        says_response=is_answer or (one.says_response and other.says_response),
+    )
 
 
 def _as_known(known: Attendee, *, is_moved: bool) -> CalendarAttendee | None:

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Final
 
 from shared.calendar_sync.attendees import unmatched
-from shared.errors import CalendarRefused, ConsentMissing, MailboxUnusable
+from shared.errors import CalendarRefused, ConsentMissing, EventUnreadable, MailboxUnusable
 from shared.ids import Mailbox, ObjectId
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent
-from shared.sessions.model import Attendee, Session
+from shared.sessions.model import Attendee, AttendeeResponse, Session
 from shared.sessions.ports import Calendar
 
-_UNANSWERED: Final = (CalendarRefused, ConsentMissing, MailboxUnusable)
+_UNANSWERED: Final = (CalendarRefused, ConsentMissing, EventUnreadable, MailboxUnusable)
 """Errors of a directory or a mailbox that gives no answer."""
 _X500: Final = re.compile(r"^/o=.*/cn=(?:[0-9a-f]{32}-)?([^/=]+)$")
 """Source: https://github.com/microsoftgraph/microsoft-graph-docs/issues/13898"""
@@ -53,8 +53,14 @@ async def identify(
             session = _knowing(session, owner, [stranger])
     absent, strangers = unmatched(session, event)
     if strangers:
-        kept = [a for a in absent if await _may_be_invited(session, a, calendar)]
-        rows = tuple(CalendarAttendee(a.address, a.response, a.required) for a in kept)
+        known = {a.address for a in session.attendees if a.forwarded}
+        is_new = not known.issuperset(strangers)
+        kept = [a for a in absent if await _may_be_invited(session, a, calendar, is_new=is_new)]
+        # Under new times nothing is known of their answers.
+        nothing = AttendeeResponse(was_reset=True)
+        rows = tuple(
+            CalendarAttendee(a.address, nothing, a.required, says_response=False) for a in kept
+        )
         event = replace(event, attendees=(*event.attendees, *rows))
     return session, event
 
@@ -77,15 +83,21 @@ async def _person_at(session: Session, address: str, calendar: Calendar) -> Obje
         return None
 
 
-async def _may_be_invited(session: Session, attendee: Attendee, calendar: Calendar) -> bool:
-    """Return whether the own calendar of *attendee* does not say that they were removed."""
+async def _may_be_invited(
+    session: Session, attendee: Attendee, calendar: Calendar, *, is_new: bool
+) -> bool:
+    """Return whether *attendee* may have one of the rows of strangers, by their own calendar.
+
+    *is_new*: there is a row that was not there before, so a missing copy does not prove a removal.
+    """
     if attendee.object_id is None or not attendee.invited:
         return False
     try:
         mailbox = Mailbox(session.tenant_id, attendee.object_id)
-        return await calendar.is_copy_cancelled(session, mailbox) is not True
+        is_cancelled = await calendar.is_copy_cancelled(session, mailbox)
     except _UNANSWERED:
         return True
+    return is_cancelled is False or (is_new and is_cancelled is None)
 
 
 def _by_internal_address(session: Session, stranger: str) -> Attendee | None:

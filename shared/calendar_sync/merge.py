@@ -31,7 +31,8 @@ def merge(session: Session, event: CalendarEvent) -> Session:
     span = event.span_in(session.time_zone)
     merged = replace(_with_event_version(session, event), span=span, dates=event.dates)
     # An event that becomes all-day is moved, also if it lasted from midnight to midnight before.
-    if (merged.span, merged.dates) != (session.span, session.dates):
+    is_moved = (merged.span, merged.dates) != (session.span, session.dates)
+    if is_moved:
         # The caller of a pending move has not seen the times of this event.
         merged = replace(merged, sequence=session.sequence + 1, pending_base_version=None)
     if session.pending_span and merged.is_at(session.pending_span):
@@ -39,7 +40,7 @@ def merge(session: Session, event: CalendarEvent) -> Session:
         merged = merged.with_pending_move_resolved(applied=True)
     return replace(
         merged,
-        attendees=merge_attendees(merged, event, is_moved=event.span != session.span),
+        attendees=merge_attendees(merged, event, is_moved=is_moved),
         online_meeting=_merge_join_link(session.online_meeting, event),
     )
 

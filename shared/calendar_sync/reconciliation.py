@@ -210,7 +210,9 @@ async def _reconcile_one(
             session, event, organization, Cause.RECONCILIATION, ports=ports, confirm=confirm
         )
     except StaleRow:
-        synced = await sync_session(session, organization, Cause.RECONCILIATION, ports=ports)
+        synced = await sync_session(
+            session, organization, Cause.RECONCILIATION, ports=ports, confirm=confirm
+        )
     if synced.changed_at != session.changed_at:
         done.changed.append(session)
     await _sync_holds_and_conflicts(synced, ports)

@@ -15,7 +15,7 @@ from shared.calendar_sync.unreadable import (
 from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import EventGone, EventUnreadable, StaleRow
-from shared.ids import EventId, Mailbox
+from shared.ids import EventId, Mailbox, SessionId
 from shared.organizations.model import Organization
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.missing import Absence, find_missing, is_cancelled_for_attendees
@@ -47,7 +47,8 @@ async def sync_event(
     """
     session = await ports.sessions.find_by_event(mailbox, event_id)
     if isinstance(session, Series):
-        await sync_series(session, organization, Cause.OUTLOOK, ports=ports)
+        confirm = etag is None
+        await sync_series(session, organization, Cause.OUTLOOK, ports=ports, confirm=confirm)
         return session
     if session is None or (session.state is SessionState.CANCELLED and not session.may_return):
         return None
@@ -74,7 +75,7 @@ async def sync_session(
     row it is merged into. A session of a lost mailbox is not read.
     """
     for _ in range(_ATTEMPTS):
-        if session.is_mailbox_lost:
+        if session.is_mailbox_lost and session.state is SessionState.SCHEDULED:
             return session
         try:
             if session.may_return:
@@ -116,11 +117,18 @@ async def _is_back(session: Session, event: CalendarEvent, *, calendar: Calendar
 
 
 async def sync_series(
-    series: Series, organization: Organization, cause: Cause, *, ports: SessionPorts
+    series: Series,
+    organization: Organization,
+    cause: Cause,
+    *,
+    ports: SessionPorts,
+    confirm: bool = False,
 ) -> None:
     """Sync every session of *series* from one read, and store the ids of their events.
 
     A past session without an event stays as it is: a series can lose its past dates in Outlook.
+
+    *confirm*: as of `apply_found`, for the series itself.
     """
     # The rows are always read before the events.
     known = await load_sessions(series, sessions=ports.sessions)
@@ -129,6 +137,9 @@ async def sync_series(
         return
     try:
         instances = await list_instances(series, calendar=ports.calendar)
+        if confirm or any(session.missing_since for session in known):
+            master = await ports.calendar.find(series.organizer, SessionId(series.id))
+            instances = instances if master else []
     except EventUnreadable as unreadable:
         await _sync_by_ids(ahead, unreadable, organization, cause, ports=ports)
         return
@@ -162,6 +173,8 @@ async def sync_series(
         except StaleRow:
             fresh = await ports.sessions.get(session.organizer, session.id)
             await sync_session(fresh, organization, cause, ports=ports)
+        except EventUnreadable as unreadable:
+            await mark_unreadable(session, unreadable, cause, ports=ports)
 
     await gather_limited(map(one, known))
 
@@ -200,22 +213,24 @@ async def apply_found(
     """Merge *event* as it was read; None: it was not found by its id, so it is looked for.
 
     *confirm*: look for an event that was found by its id as well, because an immutable id may be
-    good for one in Deleted Items too. (To settle it: delete an event and read it by that id.)
+    good for one in Deleted Items too. (To settle it: delete an event and read it by that id.) So is
+    an event that was missing before.
 
     Nothing changes while its absence is only suspected. Raises StaleRow, and the errors of
     `find_missing`.
     """
     if event is None and (session.event_id is None or session.state is not SessionState.SCHEDULED):
         return session
+    if event is None:
+        event = await _locate(session, calendar=ports.calendar, sessions=ports.sessions)
+    confirm = confirm or session.missing_since is not None
     if event is not None and confirm and not event.is_cancelled:
         event = await ports.calendar.search(session)
     if event is None:
-        event = await _locate(session, calendar=ports.calendar, sessions=ports.sessions)
-        if event is None:
-            found = await find_missing(session, ports=ports)
-            if found is Absence.SUSPECTED:
-                return session
-            event = found if isinstance(found, CalendarEvent) else None
+        found = await find_missing(session, ports=ports)
+        if found is Absence.SUSPECTED:
+            return session
+        event = found if isinstance(found, CalendarEvent) else None
     return await apply_event(session, event, organization, cause, ports=ports)
 
 

@@ -7,6 +7,7 @@ from shared.availability.working_hours import zone_of
 from shared.concurrency import gather_limited
 from shared.errors import Conflict, EventGone, SchedulingError
 from shared.ids import EventId
+from shared.jobs import Job, JobKind
 from shared.logs import log_event
 from shared.organizations.model import Caller
 from shared.sessions import reservations
@@ -153,6 +154,10 @@ async def _record_answer(
         absent = await find_missing(session, ports=ports)
         if absent is Absence.GONE:
             return await save_cancelled(session, Cause.API, ports=ports, is_missing=True)
+        if absent is not Absence.SUSPECTED:  # it has another id, which reconciliation stores
+            organizers, keys = (session.organizer,), (session.id,)
+            job = Job(JobKind.RECONCILE, session.organization_id, organizers, keys)
+            await ports.jobs.put(job)
         await release_new_times([session], sessions=ports.sessions)
         return None
     if isinstance(answer, REFUSALS):

@@ -117,6 +117,7 @@ async def save_cancelled(
             session.with_pending_move_resolved(applied=False),
             state=state,
             missing_since=(session.missing_since or now) if is_missing else None,
+            is_mailbox_lost=False,
             conflicts_with=(),
             changed_at=session.next_changed_at(now),
         )

@@ -100,7 +100,7 @@ async def _reschedule(
     is_there = all(s.is_at(spans[s.occurrence]) for s in changeable)
     if is_there and not request.span.is_empty:
         return changeable
-    if not scoped.named.attendees:
+    if not any(attendee.invited for attendee in scoped.named.attendees):
         raise Conflict(
             "The session has no attendees any more.",
             remedy="Invite an attendee to the meeting in Outlook, or cancel it and book a new one.",

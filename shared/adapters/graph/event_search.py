@@ -43,7 +43,7 @@ async def find_tagged(
         f"and ep/value eq '{_quoted(session_id)}')"
     )
     best: CalendarEvent | UnreadableEvent | None = None
-    async for payload in list_items(graph, find_events_request(graph, has_it, SELECT)):
+    async for payload in _in_calendars(graph, has_it):
         event = parse_listed(payload, session_id=session_id)
         if isinstance(event, CalendarEvent) and not event.is_cancelled:
             return event
@@ -53,20 +53,30 @@ async def find_tagged(
 
 
 async def find_by_uid(graph: GraphSession, ical_uid: ICalUid) -> CalendarEvent | None:
-    """Find the event of *ical_uid* in the mailbox: its other ids may have changed.
+    """Find the event of *ical_uid* in the mailbox: its other ids may have changed."""
+    async for event in _in_calendars(graph, f"iCalUId eq '{_quoted(ical_uid)}'"):
+        return parse_event(event)
+    return None
+
+
+async def _in_calendars(graph: GraphSession, condition: str) -> AsyncIterator[Any]:
+    """Yield the events of the mailbox that match *condition*.
 
     No document says whether the events of a mailbox are those of its default calendar alone. So
-    each other calendar is asked too. (To settle it: move an event to another calendar, list them.)
+    each other calendar is asked too, if there are none. (To settle it: move an event to another
+    calendar, list them.)
     """
-    condition = f"iCalUId eq '{_quoted(ical_uid)}'"
+    is_found = False
     async for event in list_items(graph, find_events_request(graph, condition, SELECT)):
-        return parse_event(event)
+        is_found = True
+        yield event
+    if is_found:
+        return
     async for each in list_items(graph, list_calendars_request(graph)):
         if not (isinstance(each, dict) and each.get("isDefaultCalendar")):
             request = find_in_calendar_request(graph, _id(each), condition)
             async for event in list_items(graph, request):
-                return parse_event(event)
-    return None
+                yield event
 
 
 async def find_attendee_copy(graph: GraphSession, ical_uid: ICalUid | None) -> EventId:

@@ -134,7 +134,13 @@ class GraphCalendar:
         dates = await self.instances(session.organizer, master.event_id, window)
         readable = [each for each in dates if isinstance(each, CalendarEvent)]
         same = [each for each in readable if each.ical_uid == session.ical_uid]
-        same += [e for e in readable if e.span_in(session.time_zone) == session.span]
+        # Not one that was dragged there from another date.
+        same += [
+            each
+            for each in readable
+            if each.span_in(session.time_zone) == session.span
+            and each.original_start in {None, each.span.start}
+        ]
         if not same and len(readable) < len(dates):
             raise EventUnreadable("The date of the series may be one that cannot be read.")
         return next(iter(same), None)

@@ -323,3 +323,20 @@ def test_a_link_that_comes_late_is_taken() -> None:
     merged = merge(session, replace(outlook.shown(), join_url="https://teams.example/j"))
     assert merged.online_meeting.state is OnlineMeetingState.READY
     assert list(differences(session, merged)) == [Difference(ChangeKind.ONLINE_MEETING, "ready")]
+
+
+def test_of_two_rows_of_a_person_an_answer_counts_and_silence_only_if_both_say_it() -> None:
+    accepted = AttendeeResponse(ResponseState.ACCEPTED, _ZERO)
+    known = _session().with_response(_PEOPLE[0], accepted)
+    outlook = _Outlook(_span(0), dict.fromkeys(_PEOPLE, AttendeeResponse()), changes=1)
+    unsaid = CalendarAttendee(_ALIASES[_PEOPLE[0]], AttendeeResponse(), says_response=False)
+    for row, expected in (
+        (CalendarAttendee(_PEOPLE[0], AttendeeResponse()), ResponseState.ACCEPTED),
+        (
+            CalendarAttendee(_PEOPLE[0], AttendeeResponse(ResponseState.DECLINED, _ZERO)),
+            ResponseState.DECLINED,
+        ),
+    ):
+        for rows in ((row, unsaid), (unsaid, row)):
+            seen = replace(outlook.shown(), attendees=rows, is_whole=False)
+            assert merge(known, seen).attendees[0].response.state is expected

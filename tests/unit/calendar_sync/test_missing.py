@@ -1,5 +1,6 @@
 """An event that is not found by its id: one look ends no session."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from shared.calendar_sync.sync import sync_event, sync_series, sync_session
 from shared.changes.model import ChangeKind
 from shared.errors import CalendarUnavailable, Conflict
 from shared.jobs import DueKind, Job, JobKind
+from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.cancelling import cancel
 from shared.sessions.missing import SECOND_LOOK
@@ -277,3 +279,47 @@ async def test_an_id_that_is_good_for_a_deleted_event_proves_nothing(
             await sync_event(session.organizer, event_id, None, env.organization, ports=env.ports)
         assert (await looked_at(env, session)).state is state
         env.clock.advance(SECOND_LOOK)
+
+
+async def test_the_new_version_of_a_deleted_event_does_not_hide_its_deletion(
+    env: BookingEnv,
+) -> None:
+    """Deleting tells `updated` first: the version is known then, and its id still finds it."""
+    session = await a_session(env)
+    event = env.outlook.events[0]
+    env.outlook.in_deleted_items.add(event.seen.event_id)
+    env.calendar.moved(event, event.seen.span)
+    for etag in (event.seen.etag, None):
+        event_id = event.seen.event_id
+        await sync_event(session.organizer, event_id, etag, env.organization, ports=env.ports)
+    assert (await looked_at(env, session)).state is SessionState.SCHEDULED
+    env.clock.advance(SECOND_LOOK)
+    assert (await looked_at(env, session)).state is SessionState.CANCELLED
+
+
+async def test_a_deleted_series_whose_ids_are_still_good_ends(env: BookingEnv) -> None:
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
+    booked = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
+    series = the_series(booked)
+    await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+    env.outlook.in_deleted_items |= {event.seen.event_id for event in env.outlook.events}
+    master = env.outlook.events[0].seen.event_id
+    for state in (SessionState.SCHEDULED, SessionState.CANCELLED):
+        await sync_event(series.organizer, master, None, env.organization, ports=env.ports)
+        stored = [await env.sessions.get(env.mentee, s.id) for s in booked.sessions]
+        assert {session.state for session in stored} == {state}
+        env.clock.advance(SECOND_LOOK)
+
+
+async def test_a_session_of_a_lost_mailbox_that_was_cancelled_as_missing_returns(
+    env: BookingEnv,
+) -> None:
+    session = await a_session(env)
+    env.outlook.events[0].is_gone = True
+    lost = replace(session, is_mailbox_lost=True, missing_since=env.clock.now())
+    lost = await reservations.save(env.sessions, lost)
+    env.clock.advance(SECOND_LOOK)
+    (cancelled,) = await cancel(env.acting(env.mentee), lost, "", ports=env.ports)
+    assert cancelled.may_return
+    env.outlook.events[0].is_gone = False
+    assert (await looked_at(env, session)).state is SessionState.SCHEDULED
