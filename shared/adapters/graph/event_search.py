@@ -3,7 +3,7 @@
 Each search reads until it finds, or to the end. ListingEndless: there may be one or not.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from shared.errors import EventGone, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.model import Session
+from shared.sessions.series import Occurrence
 from shared.timespan import TimeSpan
 
 ANY_DAY: Final = timedelta(days=180)
@@ -77,6 +78,25 @@ async def _in_calendars(graph: GraphSession, condition: str) -> AsyncIterator[An
             request = find_in_calendar_request(graph, _id(each), condition)
             async for event in list_items(graph, request):
                 yield event
+
+
+def date_of(session: Session, dates: Sequence[Occurrence]) -> CalendarEvent | None:
+    """Return the event of *session* among the *dates* of its series, by its iCalUId or its time.
+
+    Raises EventUnreadable: it is not there, and may be one that cannot be read.
+    """
+    readable = [each for each in dates if isinstance(each, CalendarEvent)]
+    same = [each for each in readable if each.ical_uid == session.ical_uid]
+    # Not one that was dragged there from another date.
+    same += [
+        each
+        for each in readable
+        if each.span_in(session.time_zone) == session.span
+        and each.original_start in {None, each.span.start}
+    ]
+    if not same and len(readable) < len(dates):
+        raise EventUnreadable("The date of the series may be one that cannot be read.")
+    return next(iter(same), None)
 
 
 async def find_attendee_copy(graph: GraphSession, ical_uid: ICalUid | None) -> EventId:

@@ -25,6 +25,7 @@ from shared.adapters.graph.event_requests import (
 )
 from shared.adapters.graph.event_search import (
     ANY_DAY,
+    date_of,
     find_attendee_copy,
     find_by_uid,
     find_occurrence_copy,
@@ -132,18 +133,7 @@ class GraphCalendar:
             return None
         window = session.span.widened(ANY_DAY, ANY_DAY)
         dates = await self.instances(session.organizer, master.event_id, window)
-        readable = [each for each in dates if isinstance(each, CalendarEvent)]
-        same = [each for each in readable if each.ical_uid == session.ical_uid]
-        # Not one that was dragged there from another date.
-        same += [
-            each
-            for each in readable
-            if each.span_in(session.time_zone) == session.span
-            and each.original_start in {None, each.span.start}
-        ]
-        if not same and len(readable) < len(dates):
-            raise EventUnreadable("The date of the series may be one that cannot be read.")
-        return next(iter(same), None)
+        return date_of(session, dates)
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
