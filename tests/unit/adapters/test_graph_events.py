@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shared.adapters.graph.event_parsing import parse_event
 from shared.adapters.graph.event_requests import SELECT
+from shared.adapters.graph.event_search import date_of
 from shared.adapters.graph.event_serialization import (
     PROPERTY_ID,
     agenda_html,
@@ -24,12 +25,13 @@ from shared.errors import (
     CalendarUnavailable,
     ConsentMissing,
     EventGone,
+    EventUnreadable,
     MailboxUnusable,
 )
 from shared.ids import EventId, ICalUid, Mailbox, ObjectId, OrganizationId, PairingId, SessionId
 from shared.ids import TenantId as Tenant
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
-from shared.sessions.calendar_events import CalendarEvent, EventDraft
+from shared.sessions.calendar_events import CalendarEvent, EventDraft, UnreadableEvent
 from shared.sessions.model import Attendee, ResponseState, Session, SessionState
 from shared.timespan import TimeSpan
 from tests.graph_contract import graph_sample
@@ -489,3 +491,17 @@ async def test_a_mailbox_elsewhere_is_told(graph: Graph) -> None:
     graph.respond_with(refused(400, "ErrorPropertyValidationFailure"))
     with pytest.raises(CalendarRefused):
         await GraphCalendar(graph.client).create(AS_USER, draft())
+
+
+def test_a_date_that_was_dragged_to_the_time_of_another_is_not_taken_for_it() -> None:
+    session = a_session(ical_uid=ICalUid("third"), span=parse_event(event()).span)
+    fourth = event(iCalUId="fourth", seriesMasterId="m", originalStart="2026-07-08T09:00:00Z")
+    assert date_of(session, [parse_event(fourth)]) is None
+    # One that stands on its own day is the date, also under another iCalUId.
+    own = event(iCalUId="new", seriesMasterId="m", originalStart="2026-07-01T09:00:00Z")
+    found = date_of(session, [parse_event(fourth), parse_event(own)])
+    assert found is not None
+    assert found.ical_uid == "new"
+    odd = UnreadableEvent(EventId("e"))
+    with pytest.raises(EventUnreadable):
+        date_of(session, [parse_event(fourth), odd])
