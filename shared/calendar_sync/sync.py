@@ -169,12 +169,17 @@ async def sync_series(
             await mark_unreadable(session, error, cause, ports=ports)
             return
         try:
+            if event is None and instances:
+                absent = await find_missing(session, ports=ports)
+                if absent is Absence.SUSPECTED:
+                    return
+                event = absent if isinstance(absent, CalendarEvent) else None
             await apply_event(session, event, organization, cause, ports=ports)
         except StaleRow:
             fresh = await ports.sessions.get(session.organizer, session.id)
             await sync_session(fresh, organization, cause, ports=ports)
-        except EventUnreadable as unreadable:
-            await mark_unreadable(session, unreadable, cause, ports=ports)
+        except UNREADABLE as refused:
+            await mark_refused([session], refused, cause, ports=ports)
 
     await gather_limited(map(one, known))
 

@@ -323,3 +323,17 @@ async def test_a_session_of_a_lost_mailbox_that_was_cancelled_as_missing_returns
     assert cancelled.may_return
     env.outlook.events[0].is_gone = False
     assert (await looked_at(env, session)).state is SessionState.SCHEDULED
+
+
+async def test_a_date_that_a_series_does_not_list_is_looked_for_twice(env: BookingEnv) -> None:
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
+    booked = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
+    series = the_series(booked)
+    await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+    gone = next(e for e in env.outlook.events if e.seen.span == booked.sessions[1].span)
+    gone.is_gone = True
+    for state in (SessionState.SCHEDULED, SessionState.CANCELLED):
+        await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+        states = [(await env.sessions.get(env.mentee, s.id)).state for s in booked.sessions]
+        assert states == [SessionState.SCHEDULED, state, SessionState.SCHEDULED]
+        env.clock.advance(SECOND_LOOK)
