@@ -44,7 +44,8 @@ MAILBOX_REMEDIES: Final[Mapping[Issue, Remedy]] = {
         "The tenant has no such account: it was deleted, or the id is wrong.",
         Responsible.PLATFORM,
         "Check the object id {object_id} in the pairing. Accounts deleted in the last 30 days can "
-        "be restored: Restore-MgDirectoryDeletedItem -DirectoryObjectId {object_id}",
+        "be restored: Restore-MgDirectoryDeletedItem -DirectoryObjectId {object_id}. An account "
+        "created anew has a new id: register its pairings again, and book its sessions again.",
         "A restored mailbox: up to an hour.",
         _USER,
         "Your account was not found. Ask your administrator.",
