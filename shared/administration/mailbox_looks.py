@@ -21,7 +21,7 @@ from shared.changes.ports import ChangeStore
 from shared.concurrency import gather_limited
 from shared.errors import StaleRow
 from shared.ids import Mailbox, ObjectId, SessionId
-from shared.jobs import DueItem, DueKind, Job, due_items
+from shared.jobs import DueItem, DueKind, Job, JobKind, due_items
 from shared.logs import log_event
 from shared.organizations.diagnosis import Finding, FindingState
 from shared.organizations.issues import Responsible
@@ -203,8 +203,13 @@ async def _read_again(
         if isinstance(answer, UNREADABLE)
     ]
     await ports.changes.append(troubles)
-    if len(troubles) < len(refused):
-        await enqueue_mailbox_reconciliation(mailbox, organization, ports=ports.subscriptions)
+    told = {change.session_id for change in troubles}
+    # No others: of a mailbox that refuses now and then all would be read again each time.
+    readable = tuple(session.id for session in refused if session.id not in told)
+    if readable:
+        organizers = (mailbox,) * len(readable)
+        job = Job(JobKind.RECONCILE, organization.id, organizers, readable)
+        await ports.sessions.jobs.put(job)
 
 
 async def _are_all_denied(mailbox: Mailbox, organization: Organization, ports: LookPorts) -> bool:

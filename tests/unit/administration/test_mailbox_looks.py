@@ -235,6 +235,20 @@ async def test_a_refusal_that_has_passed_is_no_trouble(env: LookEnv) -> None:
     assert (read.kind, read.session_ids) == (JobKind.RECONCILE, (mine.id,))
 
 
+async def test_of_a_mailbox_that_refuses_now_and_then_only_what_it_refused_is_read_again(
+    env: LookEnv,
+) -> None:
+    """All of its sessions would be refused in part again, and be looked at without an end."""
+    mine, *_ = env.sessions
+    pairing = await env.pairings.get(env.organization.id, mine.pairing_id)
+    acting = env.bookings.acting(mine.organizer)
+    await book_one(acting, pairing, a_request("other", hour=14), ports=env.bookings.ports)
+    env.bookings.jobs.put_jobs.clear()
+    await env.look(mine)
+    jobs = [job for job, _ in env.bookings.jobs.put_jobs if job.kind is JobKind.RECONCILE]
+    assert [job.session_ids for job in jobs] == [(mine.id,)]
+
+
 async def test_a_lost_mailbox_without_upcoming_sessions_is_not_looked_at(env: LookEnv) -> None:
     refuse(env, DENIED, *env.sessions)
     await env.look(*env.sessions)
