@@ -153,6 +153,12 @@ async def test_the_app_answers_and_people_act(environment: dict[str, str]) -> No
         assert (status, "no-such-session" in refused) == (1, True)
         status, _, refused = await ran(environment, *act, "10:00")
         assert (status, "not a date" in refused) == (1, True)
+        for verb, to in (("attend", "x@contoso.example"), ("move-to", "Mentoring")):
+            status, _, refused = await ran(environment, "act", "ben", verb, "no-such-session")
+            assert (status, "--to" in refused) == (1, True)
+            named = ("act", "ben", verb, "no-such-session", "--to", to)
+            status, _, refused = await ran(environment, *named)
+            assert (status, "no-such-session" in refused) == (1, True)
         watched = children(process.pid)
         process.terminate()
         await process.communicate()

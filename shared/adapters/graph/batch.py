@@ -80,6 +80,15 @@ async def send_in_batches(
     return outcomes
 
 
+def error_or_none(
+    graph: GraphSession, outcome: GraphResponse | GraphCallFailed | SchedulingError
+) -> Exception | None:
+    """Return the error of one request of a batch, or None."""
+    if isinstance(outcome, GraphCallFailed):
+        return graph.error(outcome.refusal)
+    return outcome if isinstance(outcome, SchedulingError) else None
+
+
 async def _send(
     graph: GraphSession, parts: Mapping[str, dict[str, Any]], ends_at: float
 ) -> dict[str, GraphResponse | GraphCallFailed | CalendarUnavailable]:

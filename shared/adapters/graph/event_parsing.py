@@ -10,7 +10,8 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, TypeVar
 
 from shared.adapters.graph.addresses import read_address
-from shared.adapters.graph.times import read_dates, read_instant, read_span, read_zone
+from shared.adapters.graph.times import read_dates, read_instant, read_span
+from shared.adapters.graph.zones import zone_named
 from shared.errors import CalendarUnavailable, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, UnreadableEvent
@@ -28,7 +29,7 @@ _MEETINGS: Final = {
 }
 
 
-_RESPONSES: Final = {
+RESPONSES: Final = {
     "none": ResponseState.PENDING,
     "notresponded": ResponseState.PENDING,
     "organizer": ResponseState.PENDING,
@@ -151,7 +152,7 @@ def _zone(payload: Mapping[str, Any]) -> tzinfo | None:
     For an occurrence Graph names UTC whatever its zone is.
     Source: https://github.com/microsoftgraph/microsoft-graph-docs/issues/2804
     """
-    zone = read_zone(payload.get("originalStartTimeZone"))
+    zone = zone_named(payload.get("originalStartTimeZone"))
     return None if zone is UTC and payload.get("seriesMasterId") else zone
 
 
@@ -218,11 +219,11 @@ def _parse_response(attendee: Mapping[str, Any], notes: _Notes) -> tuple[Attende
     status: Mapping[str, Any] = notes.member(attendee, "status", dict) or {}
     said = notes.member(status, "response", str)
     word = (said or "none").lower()
-    if word not in _RESPONSES:
+    if word not in RESPONSES:
         notes.miss()
-    state = _RESPONSES.get(word, ResponseState.PENDING)
+    state = RESPONSES.get(word, ResponseState.PENDING)
     proposed = _proposed(attendee, notes)
-    is_said = said is not None and word in _RESPONSES
+    is_said = said is not None and word in RESPONSES
     if state is ResponseState.PENDING:
         return AttendeeResponse(proposed=proposed, was_reset=word == "notresponded"), is_said
     return AttendeeResponse(state, _instant(status, "time", notes), proposed), is_said

@@ -27,7 +27,7 @@ from shared.timespan import TimeSpan
 
 ANY_DAY: Final = timedelta(days=180)
 """How far from its day a date of a series is searched for."""
-_MOMENT: Final = timedelta(minutes=1)
+MOMENT: Final = timedelta(minutes=1)
 """Around an event of zero minutes, as no time is no window."""
 _DAY: Final = timedelta(days=1)
 
@@ -146,7 +146,7 @@ def _search_window(session: Session) -> TimeSpan:
     """
     if session.dates:
         return session.span.widened(_DAY, _DAY)
-    return session.span.widened(_MOMENT, _MOMENT) if session.span.is_empty else session.span
+    return session.span.widened(MOMENT, MOMENT) if session.span.is_empty else session.span
 
 
 def _id(event: object) -> EventId:

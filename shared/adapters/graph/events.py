@@ -12,7 +12,7 @@ from msgraph.generated.users.item.events.item.event_item_request_builder import 
     EventItemRequestBuilder,
 )
 
-from shared.adapters.graph.batch import send_batch, send_in_batches
+from shared.adapters.graph.batch import error_or_none, send_batch, send_in_batches
 from shared.adapters.graph.client import GraphClient, GraphSession
 from shared.adapters.graph.event_parsing import parse_event, parse_listed
 from shared.adapters.graph.event_requests import (
@@ -220,7 +220,7 @@ class GraphCalendar:
             for event_id in events
         ]
         outcomes = await send_in_batches(graph, requests)
-        return [_error_or_none(graph, outcome) for outcome in outcomes]
+        return [error_or_none(graph, outcome) for outcome in outcomes]
 
     async def cancel(self, acting: ActingUser, event_id: EventId, comment: str) -> None:
         """Cancel the meeting; Outlook sends *comment* to the attendees. Raises EventGone."""
@@ -334,11 +334,3 @@ def _event_or_error(
         return parse_event(outcome.json())
     except SchedulingError as error:
         return error
-
-
-def _error_or_none(
-    graph: GraphSession, outcome: GraphResponse | GraphCallFailed | SchedulingError
-) -> Exception | None:
-    if isinstance(outcome, GraphCallFailed):
-        return graph.error(outcome.refusal)
-    return outcome if isinstance(outcome, SchedulingError) else None

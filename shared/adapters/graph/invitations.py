@@ -1,31 +1,24 @@
 """Answers the invitation to a series, in the attendee's own calendar."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final
 
-from shared.adapters.graph.batch import send_in_batches
+from shared.adapters.graph.batch import error_or_none, send_in_batches
 from shared.adapters.graph.client import GraphSession
+from shared.adapters.graph.event_parsing import RESPONSES
 from shared.adapters.graph.event_requests import (
     list_copies_request,
     respond_request,
 )
-from shared.adapters.graph.event_search import list_copies
+from shared.adapters.graph.event_search import MOMENT, list_copies
 from shared.adapters.graph.listings import list_items
-from shared.adapters.graph.responses import GraphCallFailed
-from shared.errors import EventGone, SchedulingError
+from shared.errors import EventGone
 from shared.ids import EventId, Mailbox
 from shared.sessions.model import ResponseState, Session
 from shared.timespan import TimeSpan
 
 _DATES_ASKED: Final = 3
 """The number of dates by which the attendee's copy of a series is looked for."""
-_MOMENT: Final = timedelta(minutes=1)
-_ANSWERS: Final = {
-    "accepted": ResponseState.ACCEPTED,
-    "tentativelyAccepted": ResponseState.TENTATIVE,
-    "declined": ResponseState.DECLINED,
-}
 
 
 async def respond_to_series(
@@ -71,7 +64,7 @@ async def _list_copies(
 ) -> dict[str, Mapping[str, Any]]:
     """Return the copies that can be answered, by iCalUId."""
     window = TimeSpan(min(s.span.start for s in sessions), max(s.span.end for s in sessions))
-    window = window.widened(_MOMENT, _MOMENT)  # an event of zero minutes is in no empty window
+    window = window.widened(MOMENT, MOMENT)  # an event of zero minutes is in no empty window
     request = list_copies_request(graph, master_id, window)
     return {
         str(event.get("iCalUId")): event
@@ -96,21 +89,14 @@ async def _respond_each(
             for copy in copies
         ],
     )
-    errors = [
-        graph.error(outcome.refusal)
-        if isinstance(outcome, GraphCallFailed)
-        else outcome
-        if isinstance(outcome, SchedulingError)
-        else None
-        for outcome in outcomes
-    ]
+    errors = [error_or_none(graph, outcome) for outcome in outcomes]
     return dict(zip((str(copy["id"]) for copy in copies), errors, strict=True))
 
 
 def _has_another_answer(copy: Mapping[str, Any], answer: ResponseState) -> bool:
     """Return whether *copy* is an exception of the series that was answered differently."""
-    given = _ANSWERS.get(str((copy.get("responseStatus") or {}).get("response")))
-    return copy.get("type") == "exception" and given not in {None, answer}
+    given = RESPONSES.get(str((copy.get("responseStatus") or {}).get("response")).lower())
+    return copy.get("type") == "exception" and given not in {None, ResponseState.PENDING, answer}
 
 
 def _no_copy() -> EventGone:

@@ -7,20 +7,20 @@ Source: https://learn.microsoft.com/graph/api/resources/datetimetimezone
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
 from msgraph.generated.models.date_time_time_zone import DateTimeTimeZone
 from tzlocal.windows_tz import tz_win
 
+from shared.adapters.graph.zones import UTC_NAMES, zone_named
 from shared.availability.working_hours import zone_of
 from shared.errors import CalendarUnavailable
 from shared.timespan import DateSpan, TimeSpan
 
 _NO_TIME: Final = frozenset({"0001", "4501"})
 """The years by which Graph writes that there is no time."""
-_UTC_NAMES: Final = frozenset({"UTC", "tzone://Microsoft/Utc", "Etc/UTC", "Etc/GMT"})
 
 
 def read_instant(text: object) -> datetime | None:
@@ -48,9 +48,11 @@ def read_time(value: Mapping[str, Any] | None) -> datetime:
         if value is None or value["dateTime"][:4] in _NO_TIME:
             raise CalendarUnavailable("Graph left out a time that is needed.")
         wall = datetime.fromisoformat(_shortened(value["dateTime"]))
-        zone = value["timeZone"]
         if wall.tzinfo is None:
-            wall = wall.replace(tzinfo=UTC if zone in _UTC_NAMES else zone_of(zone))
+            zone = zone_named(value["timeZone"])
+            if zone is None:
+                raise CalendarUnavailable("Graph wrote a time in a zone that is not known.")
+            wall = wall.replace(tzinfo=zone)
         return wall.astimezone(UTC)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CalendarUnavailable("Graph wrote a time that cannot be read.") from error
@@ -68,7 +70,7 @@ def read_span(start: Mapping[str, Any] | None, end: Mapping[str, Any] | None) ->
         raise CalendarUnavailable("Graph wrote a time that ends before it starts.") from error
 
 
-def read_dates(start: Any, end: Any) -> DateSpan:  # noqa: ANN401 - any JSON
+def read_dates(start: object, end: object) -> DateSpan:
     """Parse the start and the end of an all-day event.
 
     Graph shows both as midnight in whatever zone is asked for: the zone beside them is not its own.
@@ -83,27 +85,13 @@ def read_dates(start: Any, end: Any) -> DateSpan:  # noqa: ANN401 - any JSON
         raise CalendarUnavailable("Graph wrote dates that cannot be read.") from error
 
 
-def _date_of_midnight(value: Any) -> date:  # noqa: ANN401 - any JSON
+def _date_of_midnight(value: object) -> date:
+    if not isinstance(value, dict):
+        raise TypeError("no dateTimeTimeZone")
     wall = datetime.fromisoformat(_shortened(value["dateTime"]))
     if wall.time() != time():
         raise ValueError("an all-day event begins and ends at midnight")
     return wall.date()
-
-
-def read_zone(name: object) -> tzinfo | None:
-    """Return the zone called *name*; None if it is no name of a zone.
-
-    ``tzone://Microsoft/Custom`` and ``Customized Time Zone`` stand for rules that Graph does not
-    tell. Source: https://learn.microsoft.com/graph/api/resources/event (originalStartTimeZone)
-    """
-    if not isinstance(name, str):
-        return None
-    if name in _UTC_NAMES:
-        return UTC
-    try:
-        return zone_of(name)
-    except ValueError:
-        return None
 
 
 def to_date_time_zone(instant: datetime, zone_name: str = "UTC") -> DateTimeTimeZone:
@@ -148,7 +136,7 @@ def _windows_name(name: str) -> str | None:
     CLDR's table alone does not suffice: it maps each zone to the nearest Windows zone, which may be
     hours away. For Ittoqqortoormiit in Greenland it still has the Azores.
     """
-    if name in _UTC_NAMES:
+    if name in UTC_NAMES:
         return "UTC"
     if name in _WINDOWS_NAMES:
         return name

@@ -1,4 +1,4 @@
-"""Reads `workingHours`: the days by all their names, and zones by the names that mailboxes have.
+"""Reads `workingHours`: the days by all their names, and the zone.
 
 Source: https://learn.microsoft.com/graph/api/resources/workinghours
 """
@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping
 from datetime import time, tzinfo
 from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import available_timezones
 
-from tzlocal.windows_tz import win_tz
-
+from shared.adapters.graph.zones import zone_named
 from shared.availability.model import WorkingHours
-from shared.availability.working_hours import custom_zone, zone_of
+from shared.availability.working_hours import custom_zone
 
 _WORK_DAYS: Final = frozenset(range(5))
 _DAYS: Final[Mapping[str, frozenset[int]]] = {
@@ -36,29 +34,6 @@ _DAYS: Final[Mapping[str, frozenset[int]]] = {
 
 Source: https://learn.microsoft.com/powershell/module/exchangepowershell/set-mailboxcalendarconfiguration
 """
-_OTHER_NAMES: Final = {
-    "tzone://Microsoft/Utc": "UTC",
-    "Coordinated Universal Time": "UTC",
-    "Armenian Standard Time": "Asia/Yerevan",
-    "Jerusalem Standard Time": "Asia/Jerusalem",
-    "Kamchatka Standard Time": "Asia/Kamchatka",
-    "Malay Peninsula Standard Time": "Asia/Singapore",
-    "Mexico Standard Time": "America/Mexico_City",
-    "Mexico Standard Time 2": "America/Chihuahua",
-    "Mid-Atlantic Standard Time": "Etc/GMT+2",
-    "Russia TZ 1 Standard Time": "Europe/Kaliningrad",
-    "Russia TZ 2 Standard Time": "Europe/Moscow",
-    "Russia TZ 3 Standard Time": "Europe/Samara",
-    "Russia TZ 4 Standard Time": "Asia/Yekaterinburg",
-    "Russia TZ 5 Standard Time": "Asia/Novosibirsk",
-    "Russia TZ 6 Standard Time": "Asia/Krasnoyarsk",
-    "Russia TZ 7 Standard Time": "Asia/Irkutsk",
-    "Russia TZ 8 Standard Time": "Asia/Yakutsk",
-    "Russia TZ 9 Standard Time": "Asia/Vladivostok",
-    "Russia TZ 10 Standard Time": "Asia/Srednekolymsk",
-    "Russia TZ 11 Standard Time": "Asia/Kamchatka",
-}
-"""Names that CLDR's table does not have: retired ones, and those that Windows shows."""
 
 
 def read_hours(payload: object) -> WorkingHours | None:
@@ -92,7 +67,7 @@ def _cached_hours(
     numbers = _numbers(days)
     if not numbers or begins == ends:
         return None
-    zone = (_described(json.loads(custom)) if custom else None) or _named(zone_name)
+    zone = (_described(json.loads(custom)) if custom else None) or zone_named(zone_name)
     return WorkingHours(numbers, begins, ends, zone, zone_name)
 
 
@@ -113,23 +88,6 @@ def _described(payload: Mapping[str, Any]) -> tzinfo | None:
         except ValueError:
             continue
     return None
-
-
-def _named(name: str) -> tzinfo | None:
-    """Return the zone called *name*, in any letter case; None if nobody knows it."""
-    for known in (name, _names().get(name.casefold(), "")):
-        try:
-            return zone_of(known)
-        except ValueError:
-            continue
-    return None
-
-
-@lru_cache(maxsize=1)
-def _names() -> Mapping[str, str]:
-    """Return the known names by their lower case."""
-    named = {name.casefold(): name for name in (*available_timezones(), *win_tz)}
-    return named | {name.casefold(): key for name, key in _OTHER_NAMES.items()}
 
 
 def _time_of_day(text: str) -> time:
