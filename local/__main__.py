@@ -11,7 +11,7 @@ if __name__ == "__main__":
     # traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from local.commands import ACTS, CommandFailed, act, environment, list_people, token
+from local.commands import ACTS, KINDS, CommandFailed, act, environment, list_people, token
 from local.entra.tokens import Forgery
 from local.running import Options, run, run_all, run_cloud
 from local.running_cloud import NoCloud
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         end=asked.end,
                         comment=asked.comment,
                         send=not asked.silently,
+                        to=asked.to,
+                        kind=asked.kind,
                         decline=asked.decline,
                         on=asked.on,
                         cloud=asked.cloud,
@@ -95,7 +97,11 @@ def _add_act(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--comment", default="")
     parser.add_argument("--on", help="one occurrence of a series: its date by the pattern")
     parser.add_argument("--decline", action="store_true", help="propose while declining")
-    parser.add_argument("--silently", action="store_true", help="answer without telling")
+    parser.add_argument("--silently", action="store_true", help="answer or delete without telling")
+    parser.add_argument("--to", help="for attend and forward: an address; for move-to: a calendar")
+    parser.add_argument(
+        "--as", dest="kind", choices=KINDS, default=KINDS[0], help="for attend: what --to becomes"
+    )
     _add_cloud(parser)
 
 

@@ -26,10 +26,17 @@ ACTS = (
     "cancel",
     "delete",
     "restore",
+    "attend",
+    "forward",
+    "move-to",
 )
 INVITED_WITHIN = 15
 """Seconds for which ``act`` waits for an invitation in transit."""
 TIMED = frozenset({"propose", "move"})
+NAMED = {"attend": "an address", "forward": "an address", "move-to": "a calendar"}
+"""What ``--to`` names."""
+KINDS = ("required", "optional", "removed")
+"""What ``attend`` makes of an attendee."""
 ALL_DAY = "all-day"
 """Takes dates instead of times."""
 
@@ -81,13 +88,19 @@ def act(
     send: bool = True,
     decline: bool = False,
     on: str | None = None,
+    to: str | None = None,
+    kind: str = KINDS[0],
     cloud: Path | None = None,
 ) -> str:
     """Perform a person's act in the simulated Outlook. Returns a line that describes it."""
     if what in TIMED and start is None:
         raise CommandFailed(f"{what} needs --start, such as 2026-11-30T10:00")
+    if what in NAMED and to is None:
+        raise CommandFailed(f"{what} needs --to, {NAMED[what]}")
     running = running_cloud(cloud)
     body: dict[str, Any] = {"session": session, "comment": comment, "send": send, "on": on}
+    if what in NAMED:
+        body |= {"to": to, "calendar": to, "kind": None if kind == KINDS[-1] else kind}
     if what == "propose":
         body["decline"] = decline
     for name, given in (("start", start), ("end", end)):

@@ -61,7 +61,7 @@ class Person:
     custom_zone: CustomZone | None = None
     """If set, working hours have this instead of *zone*."""
     hours_zone: str | None = None
-    """If set, working hours name this zone instead of *zone*, also one that nobody knows."""
+    """If set, working hours name this zone instead of *zone*, also one that does not exist."""
     hours: WorkingHours = field(default_factory=WorkingHours)
     kind: MailboxKind = MailboxKind.ONLINE
     teams: bool = True

@@ -164,7 +164,7 @@ class Outlook:
         send: bool = True,
         on: date | None = None,
     ) -> None:
-        """Delete; *hard* leaves nothing in Deleted Items. Without *send* nobody is told."""
+        """Delete; *hard* leaves nothing in Deleted Items; without *send* nothing is sent."""
         self.backend.exchange.delete(self.find(who, which, on=on), hard=hard, send=send)
 
     def restore(self, who: str, which: str) -> None:
@@ -193,7 +193,7 @@ class Outlook:
     ) -> None:
         """Make an attendee ``required`` or ``optional`` as organizer; None: remove them.
 
-        Whoever is not there yet is invited.
+        An address that is no attendee yet is invited.
         """
         event = self.find(who, which, on=on)
         rows = [

@@ -27,7 +27,7 @@ class BehaviorFlags:
     events_of_default_calendar: bool = False
     """A mailbox's events are those of its default calendar alone."""
     show_main_address: bool = True
-    """Events show the main address of whoever was invited by an alias."""
+    """Events show the main address of an attendee who was invited by an alias."""
     answers_from: Literal["address", "x500"] = "address"
     """The sender of answers: an X.500 address is matched with no attendee, and adds one."""
     organizer_hears_of_deletion: bool = False

@@ -71,7 +71,7 @@ def mask_touched(spans: Iterable[TimeSpan], window: TimeSpan) -> int:
 
 
 def busy_mask(view: str, *, tentative_is_busy: bool) -> int:
-    """Return the cells in which a getSchedule *view* says that somebody is not free.
+    """Return the cells in which a getSchedule *view* says that the person is not free.
 
     ``0`` and ``4`` (working elsewhere) are free, ``1`` to ``3`` are not.
 

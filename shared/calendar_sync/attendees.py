@@ -36,7 +36,7 @@ def merge_attendees(
     """
     shown = _rows(session, event)
     if not event.has_all_attendees:
-        # Nobody comes or goes by a list that cannot be read whole.
+        # A list that cannot be read whole adds no attendee and removes none.
         rows = {a.address: _as_known(a, is_moved=is_moved) for a in session.attendees} | shown
         return tuple(_merge_row(a, rows[a.address], is_moved=is_moved) for a in session.attendees)
     kept = [

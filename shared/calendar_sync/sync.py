@@ -9,7 +9,6 @@ from shared.calendar_sync.merge import merge
 from shared.calendar_sync.unreadable import (
     UNREADABLE,
     mark_refused,
-    mark_unreadable,
     report_unreadable,
 )
 from shared.clock import Clock
@@ -22,7 +21,7 @@ from shared.sessions.missing import Absence, find_missing, is_cancelled_for_atte
 from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import find_occurrence, list_instances, load_sessions
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
-from shared.sessions.series import Series, match_occurrences
+from shared.sessions.series import Occurrence, Series, match_occurrences
 
 _ATTEMPTS: Final = 5
 """The number of attempts of a sync that meets ETag conflicts."""
@@ -150,38 +149,54 @@ async def sync_series(
     if ahead and not instances and await _is_series_suspected(ahead, cause, ports=ports):
         return
     found = match_occurrences(series, known, instances)
+    await gather_limited(
+        _sync_date(
+            session,
+            found.get(session.occurrence),
+            organization,
+            cause,
+            ports=ports,
+            is_series_gone=not instances,
+        )
+        for session in known
+    )
 
-    async def one(session: Session) -> None:
-        event = found.get(session.occurrence)
-        is_over = not isinstance(event, CalendarEvent) and _is_over(session, clock=ports.clock)
-        if session.may_return and isinstance(event, CalendarEvent):
-            if not await _is_back(session, event, calendar=ports.calendar):
-                return
-        elif session.state is not SessionState.SCHEDULED or is_over:
+
+async def _sync_date(
+    session: Session,
+    event: Occurrence | None,
+    organization: Organization,
+    cause: Cause,
+    *,
+    ports: SessionPorts,
+    is_series_gone: bool,
+) -> None:
+    """Sync one date of a series with its *event*, None if Outlook does not list it."""
+    is_over = not isinstance(event, CalendarEvent) and _is_over(session, clock=ports.clock)
+    if session.may_return and isinstance(event, CalendarEvent):
+        if not await _is_back(session, event, calendar=ports.calendar):
             return
-        if session.event_id is None:
-            # Of a series that is gone, no date has to be known by its event's id.
-            if event is None and instances:
-                return  # neither a known id nor an event: the recovery job decides
-            session = replace(session, event_id=event.event_id if event else None)
+    elif session.state is not SessionState.SCHEDULED or is_over:
+        return
+    if session.event_id is None:
+        # Of a series that is gone, no date has to be known by its event's id.
+        if event is None and not is_series_gone:
+            return  # neither a known id nor an event: the recovery job decides
+        session = replace(session, event_id=event.event_id if event else None)
+    try:
         if isinstance(event, UnreadableEvent):
-            error = EventUnreadable("The date of the series cannot be read.")
-            await mark_unreadable(session, error, cause, ports=ports)
-            return
-        try:
-            if event is None and instances:
-                absent = await find_missing(session, ports=ports)
-                if absent is Absence.SUSPECTED:
-                    return
-                event = absent if isinstance(absent, CalendarEvent) else None
-            await apply_event(session, event, organization, cause, ports=ports)
-        except StaleRow:
-            fresh = await ports.sessions.get(session.organizer, session.id)
-            await sync_session(fresh, organization, cause, ports=ports)
-        except UNREADABLE as refused:
-            await mark_refused([session], refused, cause, ports=ports)
-
-    await gather_limited(map(one, known))
+            raise EventUnreadable("The date of the series cannot be read.")
+        if event is None and not is_series_gone:
+            absent = await find_missing(session, ports=ports)
+            if absent is Absence.SUSPECTED:
+                return
+            event = absent if isinstance(absent, CalendarEvent) else None
+        await apply_event(session, event, organization, cause, ports=ports)
+    except StaleRow:
+        fresh = await ports.sessions.get(session.organizer, session.id)
+        await sync_session(fresh, organization, cause, ports=ports)
+    except UNREADABLE as refused:
+        await mark_refused([session], refused, cause, ports=ports)
 
 
 async def _sync_by_ids(

@@ -77,7 +77,7 @@ class CalendarEvent:
     original_start: datetime | None = None
     """The start of an occurrence by the series' pattern; None if Graph does not return it."""
     has_all_attendees: bool = True
-    """False: it cannot be read who is invited, so nobody is known to have come or gone."""
+    """False: it cannot be read who is invited, so no attendee counts as added or removed."""
     is_whole: bool = True
     """False: a part of it cannot be read, and counts as unknown; the other parts are right."""
     dates: DateSpan | None = None

@@ -173,7 +173,7 @@ class Session:
 
     @property
     def odd_time(self) -> OddTime | None:
-        """Return what is odd about its times, or None."""
+        """Return the oddity of its times, or None."""
         return OddTime.ZERO_MINUTES if self.span.is_empty else None
 
     @property
