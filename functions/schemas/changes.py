@@ -31,7 +31,7 @@ class ChangeBody(Reply):
     detail: str
     """The answer, the meeting's state, the reason of trouble; of `session.attendees` what became
     of the person: `added`, `removed`, `required`, `optional`."""
-    attendee: str | None = None
+    attendee: str | None
     """The object id of the participant who answered, proposed, came or went; the address of another
     attendee."""
     object_id: str | None

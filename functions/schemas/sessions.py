@@ -43,7 +43,7 @@ class AttendeeBody(Reply):
     session cannot have, is shown and cannot be accepted."""
     forwarded: bool
     """Added in Outlook, by forwarding for example: no participant of the pairing."""
-    invited: bool = True
+    invited: bool
     """false: the organizer has removed the person from the meeting in Outlook."""
     is_me: bool
 

@@ -160,3 +160,14 @@ def test_a_series_is_sent_in_a_zone_whose_clocks_are_those_of_its_organizer(
 ) -> None:
     assert zone_name(zone) == sent
     assert to_local_time(datetime(2026, 7, 1, 9, tzinfo=UTC), zone).time_zone == sent
+
+
+@pytest.mark.parametrize("name", ["w. europe standard time", "europe/BERLIN"])
+def test_a_zone_is_known_in_any_letter_case(name: str) -> None:
+    at = read_time({"dateTime": "2026-07-01T09:00:00", "timeZone": name})
+    assert at == datetime(2026, 7, 1, 7, tzinfo=UTC)
+
+
+def test_a_retired_name_of_a_zone_is_known() -> None:
+    at = read_time({"dateTime": "2026-07-01T09:00:00", "timeZone": "Malay Peninsula Standard Time"})
+    assert at == datetime(2026, 7, 1, 1, tzinfo=UTC)
