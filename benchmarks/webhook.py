@@ -37,7 +37,7 @@ from shared.wiring import Wiring
 
 FOREIGN: Final = 0.9
 PER_POST: Final = 20
-_READY_SECONDS: Final = 30
+_READY_SECONDS: Final = 120
 _FAILED: Final = re.compile(r"Executed 'Functions\.follow_outlook' \(Failed")
 _HANDLED: Final = re.compile(r"notification\.handled state=(\w+) count=(\d+)")
 _TAKEN: Final = re.compile(
