@@ -30,7 +30,7 @@ from shared.sessions.recurrence import (
     Repeat,
     occurrence_dates,
 )
-from shared.sessions.series import Occurrence
+from shared.sessions.series import Occurrence, Series
 from shared.timespan import DateSpan, TimeSpan
 from tests.fakes import FakeClock
 
@@ -316,7 +316,21 @@ class FakeCalendar:
         self.outlook.calls.append("person_at")
         return self.outlook.addresses.get(address)
 
-    async def search(self, session: Session) -> CalendarEvent | None:
+    async def is_listed(self, mailbox: Mailbox, event_id: EventId) -> bool:
+        """Return whether a listing has the event."""
+        self.outlook.calls.append("is_listed")
+        return event_id not in self.outlook.in_deleted_items and any(
+            event.seen.event_id == event_id and not event.is_gone for event in self.outlook.events
+        )
+
+    async def find_continuations(self, series: Series, missing: Sequence[Session]) -> list[EventId]:
+        """Return nothing: nobody splits a series here."""
+        self.outlook.calls.append("find_continuations")
+        return []
+
+    async def search(
+        self, session: Session, further: Sequence[EventId] = ()
+    ) -> CalendarEvent | None:
         """Find the event by its iCalUId."""
         self.outlook.calls.append("search")
         self._check_listing()

@@ -7,7 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from itertools import pairwise
 
 from local.clock import CloudClock
@@ -29,6 +29,7 @@ from local.graph.mailbox import (
     new_uid,
 )
 from local.graph.online_meetings import OnlineMeetings, keeps_join_block
+from local.graph.series import Recurrence
 from local.graph.switches import BehaviorFlags
 from local.graph.times import RESET, Moment
 
@@ -246,6 +247,34 @@ class Exchange:
         event.moves += 1
         self._store.changed(event, "created")
 
+    def split(self, mailbox: Mailbox, series: Event, on: date, body: Json) -> Event:
+        """Edit a series from *on*, a date of it, by a PATCH *body*; return the new series.
+
+        Outlook has no such operation: it ends the old series and makes a new one, with ids and a
+        join link of its own and without answers. Whether it copies extended properties is open.
+        """
+        recurrence = series.details.recurrence
+        if recurrence is None or on not in series.dates()[1:]:
+            raise bad_request("A series is split at a date after its first one.")
+        first = series.occurrence(on).details.copy()
+        new = self._blank(mailbox, series.calendar)
+        details = replace(
+            first, attendees=[Attendee(a.address, a.name, a.kind) for a in first.attendees]
+        )
+        read_details(details, body)
+        details.join_url = None
+        new.details = replace(
+            details, recurrence=recurrence.going_on(on, details.start.wall.date())
+        )
+        if self._switches.split_copies_properties:
+            new.properties = dict(series.properties)
+        self._end_before(series, on, recurrence)
+        self._online.arrange(mailbox, new)
+        mailbox.events[new.key] = new
+        self._store.changed(new, "created")
+        self._notify_attendees(new, new.details.attendees, "invitation")
+        return new
+
     def restore(self, event: Event) -> None:
         """Move an event back from Deleted Items.
 
@@ -255,6 +284,16 @@ class Exchange:
         event.calendar = CALENDAR
         event.moves += 1
         self._store.changed(event, "created")
+
+    def _end_before(self, series: Event, on: date, recurrence: Recurrence) -> None:
+        series.details.recurrence = recurrence.ending_before(on)
+        series.exceptions = {day: one for day, one in series.exceptions.items() if day < on}
+        series.cancelled_on = {day for day in series.cancelled_on if day < on}
+        for attendee in series.details.attendees:
+            attendee.response, attendee.answered_at = "notResponded", RESET
+        self._store.changed(series, "updated")
+        changed = {"recurrence"}
+        self._notify_attendees(series, series.details.attendees, "update", changed=changed)
 
     def _blank(self, mailbox: Mailbox, calendar: str) -> Event:
         now = self._clock.now()

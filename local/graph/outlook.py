@@ -123,6 +123,33 @@ class Outlook:
             },
         )
 
+    def split(
+        self,
+        who: str,
+        which: str,
+        on: date,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        changes: Json | None = None,
+    ) -> Event:
+        """Edit "this and all following" dates as organizer: by hours, or by PATCH *changes*.
+
+        Returns the new series, which *which* does not name.
+        """
+        series = self.find(who, which)
+        first = self.find(who, series.ical_uid, on=on)
+        zone = first.details.start.zone
+        starts_at = start or first.start_at
+        times = {
+            "start": Moment.at(starts_at, zone).as_json(zone),
+            "end": Moment.at(end or starts_at + (first.end_at - first.start_at), zone).as_json(
+                zone
+            ),
+        }
+        mailbox = self.backend.store.mailbox_of(series)
+        return self.backend.exchange.split(mailbox, series, on, times | (changes or {}))
+
     def all_day(
         self,
         who: str,

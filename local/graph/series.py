@@ -63,6 +63,28 @@ class Recurrence:
         """Return the same pattern from another first date on."""
         return replace(self, start_on=day)
 
+    def ending_before(self, day: date) -> "Recurrence":
+        """Return the same pattern with an end date: the last date before *day*."""
+        last = max(each for each in self.dates() if each < day)
+        return replace(self, range_kind="endDate", end_on=last, count=0)
+
+    def going_on(self, day: date, moved_to: date) -> "Recurrence":
+        """Return the pattern of the dates from *day* on, shifted to begin on *moved_to*."""
+        left = sum(1 for each in self.dates() if each >= day)
+        shifted = replace(
+            self,
+            start_on=moved_to,
+            count=left if self.range_kind == "numbered" else 0,
+            end_on=self.end_on and self.end_on + (moved_to - day),
+        )
+        if moved_to == day:
+            return shifted
+        return replace(
+            shifted,
+            days=tuple((each + (moved_to - day).days) % 7 for each in self.days),
+            day_of_month=moved_to.day if self.day_of_month else 0,
+        )
+
     def as_json(self) -> Json:
         """Write it as Graph does: all members, with zeros where they mean nothing."""
         pattern = {

@@ -32,6 +32,8 @@ class BehaviorFlags:
     """The sender of answers: an X.500 address is matched with no attendee, and adds one."""
     organizer_hears_of_deletion: bool = False
     """If an attendee deletes their own copy, the organizer sees a declined response."""
+    split_copies_properties: bool = False
+    """The new series that Outlook makes of "this and following" has the old one's properties."""
     occurrence_answers_are_exceptions: bool = True
     """An answer to one occurrence turns it into an ``exception``."""
     original_zone_names: OriginalZoneNames = "own"

@@ -244,9 +244,11 @@ async def _finish_interrupted(
 async def _list_again(
     sessions: Sequence[Session], organization: Organization, ports: SessionPorts
 ) -> None:
-    """Have the series read of which a date's event is not known yet: it could not be listed."""
+    """Have the series read of which a date's event is not known (yet), or was missing."""
     unlisted = [
-        s for s in sessions if s.series_id and not s.event_id and s.state is SessionState.SCHEDULED
+        s
+        for s in sessions
+        if s.series_id and ((not s.event_id and s.state is SessionState.SCHEDULED) or s.may_return)
     ]
     for organizer, series_id in dict.fromkeys((s.organizer, s.series_id) for s in unlisted):
         key = SessionId(series_id or "")

@@ -19,9 +19,15 @@ from shared.organizations.model import Organization
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.missing import Absence, find_missing, is_cancelled_for_attendees
 from shared.sessions.model import Cause, Session, SessionState
-from shared.sessions.occurrences import find_occurrence, list_instances, load_sessions
+from shared.sessions.occurrences import (
+    find_occurrence,
+    list_instances,
+    load_sessions,
+    search_event,
+)
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.series import Occurrence, Series, match_occurrences
+from shared.sessions.series_splits import find_split, follow_split, unclear_split
 
 _ATTEMPTS: Final = 5
 """The number of attempts of a sync that meets ETag conflicts."""
@@ -99,7 +105,7 @@ async def _look_again(
     Searched for, because a read by id may answer from Deleted Items. Raises StaleRow, and the
     errors of `find_missing`.
     """
-    event = await ports.calendar.search(session)
+    event = await search_event(session, calendar=ports.calendar, sessions=ports.sessions)
     if event is None or not await _is_back(session, event, calendar=ports.calendar):
         return session
     return await apply_event(session, event, organization, cause, ports=ports)
@@ -137,8 +143,11 @@ async def sync_series(
     try:
         instances = await list_instances(series, calendar=ports.calendar)
         if confirm or any(session.missing_since for session in known):
-            master = await ports.calendar.find(series.organizer, SessionId(series.id))
-            instances = instances if master else []
+            instances = await _confirmed(series, instances, calendar=ports.calendar)
+        split = await find_split(series, known, instances, ports=ports)
+        if split and split.is_clear:
+            series = await follow_split(series, split, ports=ports)
+            instances = await list_instances(series, calendar=ports.calendar)
     except EventUnreadable as unreadable:
         await _sync_by_ids(ahead, unreadable, organization, cause, ports=ports)
         return
@@ -146,6 +155,9 @@ async def sync_series(
         if ahead:
             await mark_refused(ahead, refused, cause, ports=ports)
         return
+    if split and not split.is_clear:
+        await mark_refused(split.torn, unclear_split(), cause, ports=ports)
+        known = [session for session in known if session not in split.torn]
     if ahead and not instances and await _is_series_suspected(ahead, cause, ports=ports):
         return
     found = match_occurrences(series, known, instances)
@@ -160,6 +172,23 @@ async def sync_series(
         )
         for session in known
     )
+
+
+async def _confirmed(
+    series: Series, instances: Sequence[Occurrence], *, calendar: Calendar
+) -> list[Occurrence]:
+    """Return the *instances* of the masters that the calendar lists.
+
+    An immutable id may be good for a series in Deleted Items too.
+    """
+    listed = {
+        master_id
+        for master_id in series.continued_by
+        if await calendar.is_listed(series.organizer, master_id)
+    }
+    if await calendar.find(series.organizer, SessionId(series.id)) and series.event_id:
+        listed.add(series.event_id)
+    return [each for each in instances if each.series_master_id in listed]
 
 
 async def _sync_date(
@@ -187,7 +216,7 @@ async def _sync_date(
         if isinstance(event, UnreadableEvent):
             raise EventUnreadable("The date of the series cannot be read.")
         if event is None and not is_series_gone:
-            absent = await find_missing(session, ports=ports)
+            absent = await find_missing(session, ports=ports, series_is_read=True)
             if absent is Absence.SUSPECTED:
                 return
             event = absent if isinstance(absent, CalendarEvent) else None
@@ -245,7 +274,7 @@ async def apply_found(
         event = await _locate(session, calendar=ports.calendar, sessions=ports.sessions)
     confirm = confirm or session.missing_since is not None
     if event is not None and confirm and not event.is_cancelled:
-        event = await ports.calendar.search(session)
+        event = await search_event(session, calendar=ports.calendar, sessions=ports.sessions)
     if event is None:
         found = await find_missing(session, ports=ports)
         if found is Absence.SUSPECTED:
@@ -271,7 +300,7 @@ async def _is_series_suspected(
 ) -> bool:
     """Return whether a series of which Graph shows no date may still be there."""
     try:
-        found = await find_missing(ahead[0], ports=ports)
+        found = await find_missing(ahead[0], ports=ports, series_is_read=True)
     except UNREADABLE as refused:
         await mark_refused(ahead, refused, cause, ports=ports)
         return True

@@ -52,6 +52,7 @@ class UnreadableEvent:
     event_id: EventId
     original_start: datetime | None = None
     """As of a `CalendarEvent`."""
+    series_master_id: EventId | None = None
     span: None = None
 
 

@@ -93,7 +93,8 @@ class MailboxLedger:
             for e in self.sessions.values()
             if isinstance(e, Session) and e.event_id
         }
-        return shown | {s.event_id: SeriesKey(s.id) for s in self.series.values() if s.event_id}
+        masters = {i: SeriesKey(s.id) for s in self.series.values() for i in s.master_ids}
+        return shown | masters
 
     @property
     def row_count(self) -> int:

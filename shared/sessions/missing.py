@@ -21,7 +21,9 @@ from shared.logs import log_event
 from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.model import Session
+from shared.sessions.occurrences import search_event
 from shared.sessions.ports import Calendar, SessionPorts
+from shared.sessions.series_splits import is_split_off
 
 SECOND_LOOK: Final = timedelta(seconds=60)
 _ATTENDEES_ASKED: Final = 3
@@ -39,10 +41,13 @@ class Absence(Enum):
     """Not decided yet: a job looks again."""
 
 
-async def find_missing(session: Session, *, ports: SessionPorts) -> CalendarEvent | Absence:
+async def find_missing(
+    session: Session, *, ports: SessionPorts, series_is_read: bool = False
+) -> CalendarEvent | Absence:
     """Return the event of *session* under another id, or what its absence means.
 
-    The first look is noted in the row, and enqueues the next ones.
+    *series_is_read*: the caller has followed the series, and so a split of it. The first look is
+    noted in the row, and enqueues the next ones.
 
     Raises:
         CalendarThrottled, CalendarUnavailable: passing.
@@ -50,7 +55,7 @@ async def find_missing(session: Session, *, ports: SessionPorts) -> CalendarEven
     """
     if await is_cancelled_for_attendees(session, calendar=ports.calendar):
         # Who was removed from a meeting has a cancelled copy too, while the meeting stands.
-        return await ports.calendar.search(session) or Absence.GONE
+        return await _search(session, ports, series_is_read=series_is_read)
     now = ports.clock.now()
     if session.missing_since is None:
         with suppress(StaleRow):  # another worker has just written the row
@@ -61,7 +66,19 @@ async def find_missing(session: Session, *, ports: SessionPorts) -> CalendarEven
         return Absence.SUSPECTED
     if now < session.missing_since + SECOND_LOOK:
         return Absence.SUSPECTED
-    return await ports.calendar.search(session) or Absence.GONE
+    return await _search(session, ports, series_is_read=series_is_read)
+
+
+async def _search(
+    session: Session, ports: SessionPorts, *, series_is_read: bool
+) -> CalendarEvent | Absence:
+    event = await search_event(session, calendar=ports.calendar, sessions=ports.sessions)
+    if event is not None:
+        return event
+    if not series_is_read and await is_split_off(session, ports=ports):
+        await ports.jobs.put(_job(session))
+        return Absence.SUSPECTED
+    return Absence.GONE
 
 
 async def is_cancelled_for_attendees(session: Session, *, calendar: Calendar) -> bool:

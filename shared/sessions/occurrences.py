@@ -1,5 +1,6 @@
 """The sessions of a series, and the occurrences in Outlook that show them."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -33,16 +34,30 @@ async def load_sessions(series: Series, *, sessions: SessionStore) -> list[Sessi
 
 
 async def list_instances(series: Series, *, calendar: Calendar) -> list[Occurrence]:
-    """Return the occurrences of *series* in Outlook; an empty list if the series is gone."""
-    if series.event_id is None:
-        return []
+    """Return the occurrences of *series* in Outlook; an empty list if the series is gone.
+
+    Each has the id of the master by which it was listed.
+    """
     window = TimeSpan(
         series.planned[0].span.start - _SEARCH_MARGIN, series.planned[-1].span.end + _SEARCH_MARGIN
     )
-    try:
-        return await calendar.instances(series.organizer, series.event_id, window)
-    except EventGone:
-        return []
+    found: list[Occurrence] = []
+    for master_id in series.master_ids:
+        with suppress(EventGone):
+            listed = await calendar.instances(series.organizer, master_id, window)
+            found += [replace(each, series_master_id=master_id) for each in listed]
+    return found
+
+
+async def search_event(
+    session: Session, *, calendar: Calendar, sessions: SessionStore
+) -> CalendarEvent | None:
+    """Search the organizer's calendar for the event of *session*, without its id.
+
+    A date of a series is searched for in every part of it.
+    """
+    series = await _series(session.organizer, session, sessions)
+    return await calendar.search(session, series.continued_by if series else ())
 
 
 async def ensure_event_id(

@@ -135,8 +135,21 @@ class Calendar(Protocol):
         """
         ...
 
-    async def search(self, session: Session) -> CalendarEvent | None:
-        """Search the organizer's calendar for the event, by its iCalUId and the app's property."""
+    async def search(
+        self, session: Session, further: Sequence[EventId] = ()
+    ) -> CalendarEvent | None:
+        """Search the organizer's calendar for the event, by its iCalUId and the app's property.
+
+        *further*: masters of the session's series beside the one that has the property.
+        """
+        ...
+
+    async def is_listed(self, mailbox: Mailbox, event_id: EventId) -> bool:
+        """Return whether the calendar lists the event: an id may be good for a deleted one too."""
+        ...
+
+    async def find_continuations(self, series: Series, missing: Sequence[Session]) -> list[EventId]:
+        """Return the masters of series that may go on with the *missing* dates of a split one."""
         ...
 
     async def read_many(

@@ -38,10 +38,10 @@ class ScopedSessions:
         return scheduled if self.series is None else [s for s in scheduled if s.span.end > now]
 
     def is_whole_series(self, sessions: Sequence[Session]) -> bool:
-        """Return whether *sessions* are all the dates that Outlook has of the series."""
+        """Return whether *sessions* are all the dates that Outlook has of the series, in one."""
         alive = [s for s in self.known if s.state is not SessionState.CANCELLED]
-        has_event = self.series is not None and self.series.event_id is not None
-        return has_event and len(alive) == len(sessions)
+        is_one = self.series is not None and len(self.series.master_ids) == 1
+        return is_one and len(alive) == len(sessions)
 
 
 async def load_scope(session: Session, scope: Scope, *, sessions: SessionStore) -> ScopedSessions:

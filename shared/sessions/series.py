@@ -96,6 +96,8 @@ class Series:
     """Every requested date, by date."""
     event_id: EventId | None = None
     """The id of the series master."""
+    continued_by: tuple[EventId, ...] = ()
+    """The ids of further masters: Outlook splits a series whose later dates a person edits."""
     version: str = ""
     """The stored row's etag; empty before it is stored."""
 
@@ -103,6 +105,11 @@ class Series:
     def mailboxes(self) -> tuple[Mailbox, ...]:
         """Return the mailboxes of all participants, the organizer last."""
         return (*self.attendee_mailboxes, self.organizer)
+
+    @property
+    def master_ids(self) -> tuple[EventId, ...]:
+        """Return the ids of its masters in Outlook; none before it is booked."""
+        return (self.event_id, *self.continued_by) if self.event_id else ()
 
     @property
     def recurring_dates(self) -> tuple[PlannedDate, ...]:
@@ -182,15 +189,37 @@ def match_occurrences(
         number = number_of(event)
         if number is not None and number not in found:
             found[number] = left.pop(event.event_id)
-    missing = sorted(
-        s.occurrence
+    missing = {
+        s.occurrence: s.span.start
         for s in sessions
-        if s.occurrence not in found and s.state is not SessionState.CANCELLED
-    )
+        if s.occurrence not in found and (s.state is not SessionState.CANCELLED or s.may_return)
+    }
     every = [p.number for p in series.recurring_dates if p.number not in found]
     if len(left) == len(every):
-        missing = every  # a new pattern restores the dates that were cancelled
-    return found | dict(zip(missing, left.values(), strict=False))
+        # A new pattern restores the dates that were cancelled.
+        return found | dict(zip(every, left.values(), strict=True))
+    return found | _in_order(missing, [*left.values()])
+
+
+def _in_order(
+    missing: Mapping[int, datetime], events: Sequence[Occurrence]
+) -> dict[int, Occurrence]:
+    """Return the events of the *missing* dates in the order of time.
+
+    Of fewer events each goes to the date that is nearest.
+    """
+    found: dict[int, Occurrence] = {}
+    numbers = sorted(missing)
+    for position, event in enumerate(events):
+        # The events that follow need a number each.
+        spare = len(numbers) - (len(events) - position)
+        candidates = numbers[: max(spare, 0) + 1]
+        if not candidates:
+            break
+        number = min(candidates, key=lambda n: abs(missing[n] - _begins(event)))
+        found[number] = event
+        numbers = [n for n in numbers if n > number]
+    return found
 
 
 def _numbers(series: Series) -> Callable[[Occurrence], int | None]:

@@ -1,5 +1,6 @@
 """Following Outlook: changes of sessions are found, other events cost no call."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from shared.adapters.tables.client import table_service
 from shared.adapters.tables.keys import MAILBOXES
 from shared.jobs import DueKind
 from shared.sessions.missing import SECOND_LOOK
+from shared.wiring import Wiring
 from tests.e2e.conftest import AppUnderTest, wiring_of
 from tests.today import today
 
@@ -385,22 +387,24 @@ async def test_a_refusal_that_says_nothing_of_the_event_ends_no_session(
     assert "session.cancelled" not in [each["kind"] for each in feed]
 
 
-async def second_look(stage: AppUnderTest, session: Any) -> None:
-    """Reconcile as if a minute had passed since the first look for a missing event."""
+async def second_look(stage: AppUnderTest, *sessions: Any) -> None:
+    """Reconcile as if a minute had passed since the first look for the missing *sessions*."""
     async with wiring_of(stage.cloud) as adapters:
-        identity, transport = (
-            adapters.credentials.managed_identity,
-            adapters.credentials.transport(),
-        )
-        url = adapters.settings.storage_tables_url
-        async with table_service(url, identity, transport) as service:
-            table = service.get_table_client(MAILBOXES)
-            named = f"session_id eq '{session['id']}'"
-            async for row in table.query_entities(named):
-                if "missing_since" in row:
-                    since = datetime.fromisoformat(row["missing_since"]) - SECOND_LOOK
-                    await table.update_entity({**row, "missing_since": since.isoformat()})
+        await backdate_missing(adapters, sessions)
     await read_again(stage)
+
+
+async def backdate_missing(adapters: Wiring, sessions: Sequence[Any]) -> None:
+    """Make the first look for the missing *sessions* a minute older."""
+    identity, transport = adapters.credentials.managed_identity, adapters.credentials.transport()
+    url = adapters.settings.storage_tables_url
+    async with table_service(url, identity, transport) as service:
+        table = service.get_table_client(MAILBOXES)
+        named = " or ".join(f"session_id eq '{session['id']}'" for session in sessions)
+        async for row in table.query_entities(named):
+            if "missing_since" in row:
+                since = datetime.fromisoformat(row["missing_since"]) - SECOND_LOOK
+                await table.update_entity({**row, "missing_since": since.isoformat()})
 
 
 async def read_again(stage: AppUnderTest, kind: DueKind = DueKind.RECONCILIATION) -> None:

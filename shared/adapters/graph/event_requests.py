@@ -74,13 +74,18 @@ _SELECTED: Final = ",".join(SELECT)
 
 _INSTANCE_SELECT: Final = [*SELECT, "originalStart"]
 
+_IDS: Final = ["id", "iCalUId", "isCancelled", "seriesMasterId"]
+
 _PAGE: Final = 100
 
 
-def read_event_request(graph: GraphSession, event_id: EventId) -> RequestInformation:
+def read_event_request(
+    graph: GraphSession, event_id: EventId, *, with_type: bool = False
+) -> RequestInformation:
     """Return the request that reads one event."""
     builder = EventItemRequestBuilder(graph.adapter, graph.path(event=event_id))
-    wanted = EventItemRequestBuilder.EventItemRequestBuilderGetQueryParameters(select=SELECT)
+    select = [*SELECT, "type"] if with_type else SELECT
+    wanted = EventItemRequestBuilder.EventItemRequestBuilderGetQueryParameters(select=select)
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
 
 
@@ -160,8 +165,10 @@ def list_copies_request(
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
 
 
-def calendar_view_request(graph: GraphSession, window: TimeSpan) -> RequestInformation:
-    """Return the request for the ids of the events and occurrences in *window*, 100 a page.
+def calendar_view_request(
+    graph: GraphSession, window: TimeSpan, select: list[str] = _IDS
+) -> RequestInformation:
+    """Return the request for the events and occurrences in *window*, 100 a page.
 
     Source: https://learn.microsoft.com/graph/api/user-list-calendarview
     """
@@ -169,7 +176,7 @@ def calendar_view_request(graph: GraphSession, window: TimeSpan) -> RequestInfor
     wanted = CalendarViewRequestBuilder.CalendarViewRequestBuilderGetQueryParameters(
         start_date_time=_instant(window.start),
         end_date_time=_instant(window.end),
-        select=["id", "iCalUId", "isCancelled", "seriesMasterId"],
+        select=select,
         top=_PAGE,
     )
     return builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))

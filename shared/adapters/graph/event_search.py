@@ -39,18 +39,25 @@ async def find_tagged(
 
     Of several one that is not cancelled comes first, and then one that cannot be read.
     """
-    has_it = (
-        f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
-        f"and ep/value eq '{_quoted(session_id)}')"
-    )
     best: CalendarEvent | UnreadableEvent | None = None
-    async for payload in _in_calendars(graph, has_it):
-        event = parse_listed(payload, session_id=session_id)
+    async for event in list_tagged(graph, session_id):
         if isinstance(event, CalendarEvent) and not event.is_cancelled:
             return event
         if best is None or isinstance(event, UnreadableEvent):
             best = event
     return best
+
+
+async def list_tagged(
+    graph: GraphSession, session_id: SessionId
+) -> AsyncIterator[CalendarEvent | UnreadableEvent]:
+    """Yield every event that has *session_id* in the app's extended property."""
+    has_it = (
+        f"singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY_ID}' "
+        f"and ep/value eq '{_quoted(session_id)}')"
+    )
+    async for payload in _in_calendars(graph, has_it):
+        yield parse_listed(payload, session_id=session_id)
 
 
 async def find_by_uid(graph: GraphSession, ical_uid: ICalUid) -> CalendarEvent | None:

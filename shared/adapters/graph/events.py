@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from contextlib import suppress
 
-from kiota_abstractions.base_request_configuration import RequestConfiguration
 from msgraph.generated.models.event import Event
-from msgraph.generated.users.item.calendar.calendar_request_builder import CalendarRequestBuilder
 from msgraph.generated.users.item.events.events_request_builder import EventsRequestBuilder
 from msgraph.generated.users.item.events.item.event_item_request_builder import (
     EventItemRequestBuilder,
@@ -14,11 +12,10 @@ from msgraph.generated.users.item.events.item.event_item_request_builder import 
 
 from shared.adapters.graph.batch import error_or_none, send_batch, send_in_batches
 from shared.adapters.graph.client import GraphClient, GraphSession
-from shared.adapters.graph.event_parsing import parse_event, parse_listed
+from shared.adapters.graph.event_parsing import parse_event
 from shared.adapters.graph.event_requests import (
     batched_read_request,
     cancel_request,
-    list_instances_request,
     read_event_request,
     reschedule_request,
     respond_request,
@@ -36,31 +33,27 @@ from shared.adapters.graph.event_serialization import (
     to_graph_event,
     to_graph_recurrence,
 )
+from shared.adapters.graph.instances import list_instances
 from shared.adapters.graph.invitations import respond_to_series
 from shared.adapters.graph.known_people import KnownPeople
-from shared.adapters.graph.listings import list_items
+from shared.adapters.graph.meeting_offers import MeetingOffers
 from shared.adapters.graph.people import GraphDirectory
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
+from shared.adapters.graph.series_splits import find_continuations
 from shared.adapters.graph.times import to_local_time
-from shared.errors import CalendarUnavailable, EventUnreadable, SchedulingError
+from shared.errors import (
+    CalendarUnavailable,
+    EventGone,
+    EventUnreadable,
+    SchedulingError,
+)
 from shared.ids import EventId, Mailbox, ObjectId, SessionId, TenantId
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
 from shared.sessions.model import ResponseState, Session
 from shared.sessions.recurrence import Pattern
-from shared.sessions.series import Occurrence
+from shared.sessions.series import Occurrence, Series
 from shared.timespan import TimeSpan
-
-OFFER_KEPT_SECONDS: Final = 3600.0
-"""How long the online meetings that a calendar allows are cached."""
-
-_OFFERS_KEPT: Final = 10_000
-
-_OFFERED: Final = {
-    "teamsforbusiness": OnlineMeetingChoice.TEAMS,
-    "skypeforbusiness": OnlineMeetingChoice.SKYPE,
-    "skypeforconsumer": OnlineMeetingChoice.SKYPE,
-}
 
 
 class GraphCalendar:
@@ -71,8 +64,7 @@ class GraphCalendar:
     ) -> None:
         self._client = client
         self._people = KnownPeople(GraphDirectory(client), monotonic=monotonic)
-        self._monotonic = monotonic
-        self._offers: dict[Mailbox, tuple[float, frozenset[OnlineMeetingChoice]]] = {}
+        self._offers = MeetingOffers(client, monotonic=monotonic)
 
     async def create(self, acting: ActingUser, draft: EventDraft) -> CalendarEvent:
         """Create the event in the acting mailbox and invite the attendees.
@@ -122,17 +114,34 @@ class GraphCalendar:
         """Return the object id of the user at *address*; kept for a day."""
         return await self._people.person_at(tenant_id, address)
 
-    async def search(self, session: Session) -> CalendarEvent | None:
-        """Search by iCalUId, then by our property; for a date of a series, by its master."""
+    async def is_listed(self, mailbox: Mailbox, event_id: EventId) -> bool:
+        """Return whether a listing has the event: read by its id, then searched by iCalUId."""
+        graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
+        try:
+            event = await self.read(mailbox, event_id)
+        except EventGone:
+            return False
+        return await find_by_uid(graph, event.ical_uid) is not None
+
+    async def find_continuations(self, series: Series, missing: Sequence[Session]) -> list[EventId]:
+        """Find the series that may go on with the *missing* dates, by the app's own identity."""
+        mailbox = series.organizer
+        graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
+        return await find_continuations(graph, series, missing)
+
+    async def search(
+        self, session: Session, further: Sequence[EventId] = ()
+    ) -> CalendarEvent | None:
+        """Search by iCalUId, then by our property; for a date of a series, by its masters."""
         graph = self._client.app(session.tenant_id, session.organizer.object_id)
         if session.series_id is None:
             by_uid = await find_by_uid(graph, session.ical_uid) if session.ical_uid else None
             return by_uid or _readable(await find_tagged(graph, session.id))
         master = await find_tagged(graph, SessionId(session.series_id))
-        if master is None:
-            return None
-        window = session.span.widened(ANY_DAY, ANY_DAY)
-        dates = await self.instances(session.organizer, master.event_id, window)
+        window, dates = session.span.widened(ANY_DAY, ANY_DAY), list[Occurrence]()
+        for master_id in dict.fromkeys([*([master.event_id] if master else []), *further]):
+            with suppress(EventGone):
+                dates += await self.instances(session.organizer, master_id, window)
         return date_of(session, dates)
 
     async def read_many(
@@ -173,8 +182,7 @@ class GraphCalendar:
     ) -> list[Occurrence]:
         """Return the occurrences of a series in *window*, by the app's own identity."""
         graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
-        request = list_instances_request(graph, master_id, window)
-        return [parse_listed(event) async for event in list_items(graph, request)]
+        return await list_instances(graph, master_id, window)
 
     async def reschedule_series(
         self,
@@ -268,25 +276,7 @@ class GraphCalendar:
 
     async def offered_meetings(self, acting: ActingUser) -> frozenset[OnlineMeetingChoice]:
         """Return the online meetings that the acting mailbox's calendar allows; cached an hour."""
-        cached = self._offers.get(acting.mailbox)
-        if cached and self._monotonic() - cached[0] < OFFER_KEPT_SECONDS:
-            return cached[1]
-        graph = self._client.acting(acting)
-        builder = CalendarRequestBuilder(graph.adapter, graph.path())
-        wanted = CalendarRequestBuilder.CalendarRequestBuilderGetQueryParameters(
-            select=["allowedOnlineMeetingProviders", "defaultOnlineMeetingProvider"]
-        )
-        request = builder.to_get_request_information(RequestConfiguration(query_parameters=wanted))
-        payload = (await graph.call(request, repeatable=True)).json()
-        listed = payload.get("allowedOnlineMeetingProviders")
-        if not isinstance(listed, list):
-            raise CalendarUnavailable("Graph does not tell the calendar's online meetings.")
-        allowed = (str(provider).lower() for provider in listed)
-        offer = frozenset(_OFFERED[name] for name in allowed if name in _OFFERED)
-        if len(self._offers) >= _OFFERS_KEPT:
-            self._offers.clear()
-        self._offers[acting.mailbox] = (self._monotonic(), offer)
-        return offer
+        return await self._offers.of(acting)
 
     async def _find_duplicate(
         self, graph: GraphSession, failed: GraphCallFailed, session_id: SessionId

@@ -13,7 +13,7 @@ from shared.adapters.graph.event_requests import (
 from shared.adapters.graph.event_search import MOMENT, list_copies
 from shared.adapters.graph.listings import list_items
 from shared.errors import EventGone
-from shared.ids import EventId, Mailbox
+from shared.ids import EventId, Mailbox, SessionId
 from shared.sessions.model import ResponseState, Session
 from shared.timespan import TimeSpan
 
@@ -35,19 +35,50 @@ async def respond_to_series(
     *whole*: they are all that is ahead, so the series is answered, in one call. A date that has an
     answer of its own keeps it then, so it is answered first.
 
+    A series that was split in Outlook has several copies, which are answered in turn.
+
     Raises:
         EventGone: the mailbox has no copy of the series (yet).
         ListingEndless: the copies cannot be listed to an end.
     """
-    master_id = await _find_master(graph, sessions)
+    left, masters = [*sessions], set[EventId]()
+    errors: dict[SessionId, Exception | None] = {}
+    while left:
+        try:
+            master_id = await _find_master(graph, left)
+        except EventGone:
+            if not masters:
+                raise
+            break
+        if master_id in masters:
+            break
+        masters.add(master_id)
+        errors |= await _respond_to_copy(
+            graph, mailbox, master_id, left, answer, comment, whole=whole
+        )
+        left = [session for session in left if session.id not in errors]
+    nothing = None if whole else _no_copy()
+    return [errors.get(session.id, nothing) for session in sessions]
+
+
+async def _respond_to_copy(
+    graph: GraphSession,
+    mailbox: Mailbox,
+    master_id: EventId,
+    sessions: Sequence[Session],
+    answer: ResponseState,
+    comment: str,
+    *,
+    whole: bool,
+) -> dict[SessionId, Exception | None]:
+    """Answer the *sessions* that are dates of *master_id*; return None or the error of each."""
     copies = await _list_copies(graph, master_id, sessions)
-    own = [copies.get(str(session.ical_uid)) for session in sessions]
-    wanted = [c for c in own if c and (not whole or _has_another_answer(c, answer))]
+    own = {s.id: copy for s in sessions if (copy := copies.get(str(s.ical_uid)))}
+    wanted = [c for c in own.values() if not whole or _has_another_answer(c, answer)]
     errors = await _respond_each(graph, mailbox, wanted, answer, comment)
     if whole:
         await graph.call(respond_request(graph, master_id, answer, comment))
-        return [errors.get(str(copy["id"])) if copy else None for copy in own]
-    return [errors[str(copy["id"])] if copy else _no_copy() for copy in own]
+    return {key: errors.get(str(copy["id"])) for key, copy in own.items()}
 
 
 async def _find_master(graph: GraphSession, sessions: Sequence[Session]) -> EventId:

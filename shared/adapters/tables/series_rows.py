@@ -40,6 +40,7 @@ def series_values(series: Series) -> dict[str, Any]:
             [p.number, p.busy, p.unknown_for] for p in series.planned if p.busy or p.unknown_for
         ],
         others=[mailbox.object_id for mailbox in series.attendee_mailboxes],
+        **({"continued_by": series.continued_by} if series.continued_by else {}),
     )
 
 
@@ -68,6 +69,9 @@ def series_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> Se
             for number, payload in enumerate(planned)
         ),
         event_id=optional(EventId, values.get("event_id")),
+        continued_by=tuple(json.loads(read_long_text("continued_by", values)))
+        if "continued_by" in values
+        else (),
         version=version,
     )
 

@@ -19,7 +19,7 @@ from shared.adapters.graph.subscriptions import GraphSubscriptionService
 from shared.availability.masks import busy_mask, cell_count, unknown_mask
 from shared.availability.views import view_digits
 from shared.calendar_sync.merge import merge
-from shared.errors import EventUnreadable, SchedulingError
+from shared.errors import CalendarRefused, EventUnreadable, SchedulingError
 from shared.ids import SubscriptionId
 from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.model import Attendee, AttendeeResponse, ResponseState, SessionState
@@ -301,3 +301,29 @@ def test_probes_read_spoilt_answers() -> None:
         except SchedulingError:
             continue
         assert result.ok or path[:2] == ("value", 0), path
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_series_that_was_made_into_one_meeting_has_this_meeting(
+    graph: Graph, status: int
+) -> None:
+    event = whole_event()
+    refusal = {"error": {"code": "ErrorInvalidRequest", "message": "no series"}}
+    listed: Json = {"value": []} if status == 200 else refusal
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/instances"):
+            return httpx.Response(status, json=listed)
+        return httpx.Response(200, json=event | {"type": kind})
+
+    graph.respond_by(answer)
+    instances = CALLS["instances"][1]
+    kind = "singleInstance"
+    (found,) = await instances(graph)
+    assert found.event_id == event["id"]
+    kind = "seriesMaster"
+    if status == 200:
+        assert await instances(graph) == []
+    else:
+        with pytest.raises(CalendarRefused):
+            await instances(graph)

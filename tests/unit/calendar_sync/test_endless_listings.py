@@ -1,5 +1,6 @@
 """Listings that do not end: nothing is gone, every date is followed, trouble is told once."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from shared.calendar_sync.sync import sync_series, sync_session
 from shared.calendar_sync.unreadable import UNREADABLE_AGAIN, due_item
 from shared.changes.model import ChangeKind
 from shared.errors import ListingEndless
+from shared.ids import EventId
 from shared.jobs import DueKind, Job, JobKind, job_for_batch
 from shared.sessions import reservations
 from shared.sessions.booking import book
@@ -86,7 +88,9 @@ async def test_dates_that_were_never_listed_are_told_once_and_listed_again(env: 
 class _EndlessSearch(FakeCalendar):
     """The dates of a series can be listed; a search does not end."""
 
-    async def search(self, session: Session) -> CalendarEvent | None:
+    async def search(
+        self, session: Session, further: Sequence[EventId] = ()
+    ) -> CalendarEvent | None:
         self.outlook.calls.append("search")
         raise ListingEndless("A listing does not end.", code="listing_endless")
 

@@ -154,6 +154,17 @@ def test_an_all_day_date_is_matched_by_its_day() -> None:
     assert match_occurrences(series, sessions, [event]) == {2: event}
 
 
+def test_of_fewer_events_each_is_that_of_the_nearest_date() -> None:
+    series = a_series()
+    sessions = [
+        a_session(occurrence=p.number, series_id=series.id, span=p.span, event_id=f"{p.number}")
+        for p in series.planned
+    ]
+    second = series.planned[1].span.start.date()
+    event = replace(a_date_of(days(second + timedelta(days=1))), dates=None)
+    assert match_occurrences(series, sessions, [event]) == {1: event}
+
+
 def a_date_of(dates: DateSpan) -> CalendarEvent:
     span = dates.span_in(ZoneInfo(BERLIN))
     return CalendarEvent(

@@ -1,0 +1,117 @@
+"""Following a series that a person splits in Outlook by editing "this and all following" dates.
+
+Outlook ends the series before that date and makes a new one of the others, without telling how the
+two belong together. The sessions stay the same: the new series is stored as a further master.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.errors import EventUnreadable
+from shared.ids import EventId
+from shared.logs import log_event
+from shared.sessions import reservations
+from shared.sessions.model import Session, SessionState
+from shared.sessions.occurrences import list_instances, load_sessions
+from shared.sessions.ports import SessionPorts
+from shared.sessions.series import Occurrence, Series, match_occurrences
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Dates that a series does not list any more, and the new series that may have them."""
+
+    torn: tuple[Session, ...]
+    masters: tuple[EventId, ...]
+    """One or more."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Return whether one series alone may have the dates."""
+        return len(self.masters) == 1
+
+
+async def find_split(
+    series: Series,
+    known: Sequence[Session],
+    instances: Sequence[Occurrence],
+    *,
+    ports: SessionPorts,
+) -> Split | None:
+    """Return the split of *series*, whose dates are *instances* now; None: there is none.
+
+    A series with sessions of the app is no part of another one. Raises EventUnreadable, and the
+    errors of every method of `Calendar`.
+    """
+    found = match_occurrences(series, known, instances)
+    torn = _torn_off(known, found, ports.clock.now())
+    if not torn:
+        return None
+    masters = await ports.calendar.find_continuations(series, torn)
+    strange = tuple(
+        [
+            master_id
+            for master_id in masters
+            if await ports.sessions.find_by_event(series.organizer, master_id) is None
+        ]
+    )
+    return Split(tuple(torn), strange) if strange else None
+
+
+async def follow_split(series: Series, split: Split, *, ports: SessionPorts) -> Series:
+    """Store the new series of a clear *split* as a master of *series*.
+
+    Raises:
+        StaleRow: another worker has just written the series' row.
+    """
+    stored = await reservations.put_series(
+        ports.sessions, replace(series, continued_by=(*series.continued_by, *split.masters))
+    )
+    log_event("series.split", session_id=series.id, count=len(split.torn))
+    return stored
+
+
+def unclear_split() -> EventUnreadable:
+    """Return the error of the dates that several new series may have."""
+    return EventUnreadable(
+        "Several series in Outlook may go on with this one.",
+        remedy="The organizer keeps one of these series in Outlook and cancels the others.",
+    )
+
+
+async def is_split_off(session: Session, *, ports: SessionPorts) -> bool:
+    """Return whether a new series in Outlook may have the date of *session*."""
+    if session.series_id is None:
+        return False
+    series = await ports.sessions.get_series(session.organizer, session.series_id)
+    if series is None:
+        return False
+    known = await load_sessions(series, sessions=ports.sessions)
+    instances = await list_instances(series, calendar=ports.calendar)
+    split = await find_split(series, known, instances, ports=ports)
+    return split is not None and session.id in {each.id for each in split.torn}
+
+
+def _torn_off(
+    sessions: Sequence[Session], found: Mapping[int, Occurrence], now: datetime
+) -> list[Session]:
+    """Return the sessions ahead whose dates may be those of a new series: no event is *found*.
+
+    A date between two dates of the same series in Outlook was cancelled by itself.
+    """
+    missing = [s for s in sessions if s.occurrence not in found and _is_expected(s, now)]
+    return [s for s in missing if not _is_between(s.occurrence, found)]
+
+
+def _is_expected(session: Session, now: datetime) -> bool:
+    is_alive = session.state is SessionState.SCHEDULED or session.may_return
+    return is_alive and session.event_id is not None and session.span.end > now
+
+
+def _is_between(number: int, found: Mapping[int, Occurrence]) -> bool:
+    before = found.get(max((n for n in found if n < number), default=-1))
+    after = found.get(min((n for n in found if n > number), default=-1))
+    if after is None:
+        return False
+    return before is None or before.series_master_id == after.series_master_id

@@ -1,0 +1,211 @@
+"""Series that a person splits in Outlook, or makes into one meeting: the sessions stay the same."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.graph.mailbox import Event
+from local.graph.outlook import Outlook
+from local.graph.times import Moment
+from shared.ids import Mailbox, ObjectId, OrganizationId, SessionId, TenantId
+from shared.jobs import Job, JobKind
+from tests.e2e.conftest import AppUnderTest, wiring_of
+from tests.e2e.test_following import backdate_missing
+from tests.e2e.test_series import answer, book, evening, listed, local_date, starts
+
+HOUR = timedelta(hours=1)
+
+
+async def a_series(stage: AppUnderTest) -> Any:
+    """Return a series of four Tuesdays whose mail and notifications have all arrived."""
+    booked = await book(stage)
+    await stage.settled()
+    return booked["series"]
+
+
+async def scheduled(stage: AppUnderTest, series: Any) -> dict[str, Any]:
+    """Return the scheduled sessions by id, after the second look at what *series* misses."""
+    await look_again(stage, series, JobKind.FOLLOW_SERIES, [series["id"]])
+    return {session["id"]: session for session in await listed(stage)}
+
+
+async def look_again(stage: AppUnderTest, series: Any, kind: JobKind, keys: Sequence[str]) -> None:
+    """Run a job as if a minute had passed since the first look for what *series* misses."""
+    await stage.settled()
+    async with wiring_of(stage.cloud) as adapters:
+        await backdate_missing(adapters, series["sessions"])
+        ben = stage.cloud.world.person("ben")
+        organizers = tuple(Mailbox(TenantId(ben.tenant_id), ObjectId(ben.object_id)) for _ in keys)
+        job = Job(kind, OrganizationId("contoso"), organizers, tuple(map(SessionId, keys)))
+        await adapters.jobs.put(job)
+    await stage.settled()
+
+
+def ids(series: Any) -> list[str]:
+    return [session["id"] for session in series["sessions"]]
+
+
+@pytest.mark.parametrize("copies", [True, False], ids=["with property", "without property"])
+async def test_dates_that_go_on_as_another_series_stay_sessions(
+    stage: AppUnderTest, *, copies: bool
+) -> None:
+    stage.cloud.graph.switches.split_copies_properties = copies
+    series = await a_series(stage)
+    stage.cloud.graph.outlook.split(
+        "ben", series["id"], local_date(evening(2)), evening(2, hour=20)
+    )
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    assert starts([*found.values()]) == [
+        evening(0),
+        evening(1),
+        evening(2, hour=20),
+        evening(3, hour=20),
+    ]
+
+
+async def test_what_happens_to_the_new_series_is_followed(stage: AppUnderTest) -> None:
+    series = await a_series(stage)
+    outlook = stage.cloud.graph.outlook
+    new = outlook.split("ben", series["id"], local_date(evening(2)), evening(2, hour=20))
+    await stage.settled()
+    outlook.accept("ada", new.ical_uid, on=local_date(evening(2)))
+    outlook.move("ben", new.ical_uid, evening(3, hour=19), on=local_date(evening(3)))
+    found = [*(await scheduled(stage, series)).values()]
+    answers = [session["attendees"][0]["response"] for session in found]
+    assert answers == ["pending", "pending", "accepted", "pending"]
+    assert starts(found)[3] == evening(3, hour=19)
+    outlook.cancel("ben", new.ical_uid)
+    assert list(await scheduled(stage, series)) == ids(series)[:2]
+
+
+def standing(stage: AppUnderTest) -> set[str]:
+    """Return the ids of what is not cancelled in the calendars of Ben and Ada."""
+    outlook, until = stage.cloud.graph.outlook, evening(3) + HOUR
+    calendars = [outlook.events(who, evening(0) - 5 * HOUR, until) for who in ("ben", "ada")]
+    return {e.id(immutable=True) for each in calendars for e in each if not e.is_cancelled}
+
+
+async def test_a_split_series_is_answered_moved_and_cancelled_as_one(stage: AppUnderTest) -> None:
+    before = standing(stage)
+    series = await a_series(stage)
+    stage.cloud.graph.outlook.split(
+        "ben", series["id"], local_date(evening(2)), evening(2, hour=20)
+    )
+    await scheduled(stage, series)
+    await answer(stage, series["sessions"][0], response="accepted", scope="all")
+    found = await scheduled(stage, series)
+    assert [s["attendees"][0]["response"] for s in found.values()] == ["accepted"] * 4
+    moved = await stage.call(
+        "ben",
+        "PATCH",
+        f"sessions/{ids(series)[0]}",
+        json={"start": evening(0, hour=19).isoformat(), "scope": "all"},
+        headers={"if-match": "*"},
+    )
+    assert moved.status_code == 200, moved.text
+    assert starts([*(await scheduled(stage, series)).values()])[0] == evening(0, hour=19)
+    cancelled = await stage.call(
+        "ben", "POST", f"sessions/{ids(series)[0]}/cancel", json={"scope": "all"}
+    )
+    assert cancelled.status_code == 200, cancelled.text
+    assert await scheduled(stage, series) == {}
+    assert standing(stage) == before
+
+
+async def test_a_series_is_split_twice(stage: AppUnderTest) -> None:
+    series = await a_series(stage)
+    outlook = stage.cloud.graph.outlook
+    new = outlook.split("ben", series["id"], local_date(evening(1)), evening(1, hour=20))
+    await stage.settled()
+    outlook.split("ben", new.ical_uid, local_date(evening(2)), evening(2, hour=19))
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    assert starts([*found.values()]) == [
+        evening(0),
+        evening(1, hour=20),
+        evening(2, hour=19),
+        evening(3, hour=19),
+    ]
+
+
+async def test_the_later_dates_get_another_title_and_another_attendee(
+    stage: AppUnderTest,
+) -> None:
+    series = await a_series(stage)
+    outlook = stage.cloud.graph.outlook
+    addresses = (address_of(outlook, "ada"), "x@else.example")
+    rows = [{"emailAddress": {"address": address}} for address in addresses]
+    outlook.split(
+        "ben",
+        series["id"],
+        local_date(evening(2)),
+        changes={"subject": "Another", "attendees": rows},
+    )
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    forwarded = [[a["address"] for a in s["attendees"]] for s in found.values()]
+    assert [len(addresses) for addresses in forwarded] == [1, 1, 2, 2]
+
+
+async def test_another_series_of_the_same_people_is_not_taken(stage: AppUnderTest) -> None:
+    series = await a_series(stage)
+    other = (await book(stage, start=evening(0, hour=18).isoformat()))["series"]
+    outlook = stage.cloud.graph.outlook
+    private = invited(outlook, evening(0, hour=19), "ada")
+    private.created_at -= timedelta(days=1)
+    await stage.settled()
+    outlook.patch("ben", series["id"], {"recurrence": ending_on(outlook, series["id"], evening(1))})
+    assert set(await scheduled(stage, series)) == {*ids(series)[:2], *ids(other)}
+
+
+async def test_of_two_new_series_none_is_taken_and_it_is_said(stage: AppUnderTest) -> None:
+    series = await a_series(stage)
+    outlook = stage.cloud.graph.outlook
+    outlook.split("ben", series["id"], local_date(evening(2)))
+    invited(outlook, evening(2), "ada")
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    assert [bool(s.get("unreadable_since")) for s in found.values()] == [False, False, True, True]
+    feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
+    told = [entry for entry in feed if entry["kind"] == "organization.trouble"]
+    assert len(told) == 1
+    assert "cancels the others" in told[0]["remedy"]
+    # A read of one date by its id does not end it either.
+    await look_again(stage, series, JobKind.RECONCILE, ids(series)[2:])
+    assert [session["id"] for session in await listed(stage)] == ids(series)
+
+
+async def test_a_series_made_into_one_meeting(stage: AppUnderTest) -> None:
+    series = await a_series(stage)
+    stage.cloud.graph.outlook.patch("ben", series["id"], {"recurrence": None})
+    assert list(await scheduled(stage, series)) == ids(series)[:1]
+
+
+def ending_on(outlook: Outlook, series_id: str, at: datetime) -> Any:
+    """Return the recurrence of a series with the day of *at* as its end."""
+    recurrence = outlook.get(outlook.find("ben", series_id))["recurrence"]
+    ending = {"type": "endDate", "endDate": local_date(at).isoformat()}
+    return recurrence | {"range": recurrence["range"] | ending}
+
+
+def invited(outlook: Outlook, at: datetime, who: str) -> Event:
+    """Return a weekly meeting from *at* on that Ben makes in Outlook."""
+    day = local_date(at)
+    pattern = {"type": "weekly", "interval": 1, "daysOfWeek": [f"{day:%A}".lower()]}
+    ends = {"type": "numbered", "startDate": day.isoformat(), "numberOfOccurrences": 4}
+    zone = "Europe/Berlin"
+    body = {
+        "subject": "Another",
+        "start": Moment.at(at, zone).as_json(zone),
+        "end": Moment.at(at + timedelta(minutes=30), zone).as_json(zone),
+        "attendees": [{"emailAddress": {"address": address_of(outlook, who)}}],
+        "recurrence": {"pattern": pattern, "range": ends},
+    }
+    return outlook.invite("ben", body)
+
+
+def address_of(outlook: Outlook, who: str) -> str:
+    return outlook.backend.world.person(who).address
