@@ -11,7 +11,7 @@ if __name__ == "__main__":
     # traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from local.commands import ACTS, KINDS, CommandFailed, act, environment, list_people, token
+from local.commands import COMMANDS, KINDS, CommandFailed, act, environment, list_people, token
 from local.entra.tokens import Forgery
 from local.running import Options, run, run_all, run_cloud
 from local.running_cloud import NoCloud
@@ -85,7 +85,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 def _add_act(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("person", help="whose mailbox: a key, address or object id")
-    parser.add_argument("act", choices=ACTS)
+    parser.add_argument("act", choices=COMMANDS)
     parser.add_argument("session", help="a session's id")
     parser.add_argument(
         "--start",

@@ -9,32 +9,24 @@ from typing import Any
 
 import httpx
 
+from local.graph.acts import ACTS, needs
 from local.running_cloud import RunningCloud, running_cloud
 from local.seed import seeded_pairings, seeded_world, zone_of
 from local.world import World
 
 PLATFORM = "platform"
 """The name of the platform's backend, which is no person."""
-ACTS = (
-    "accept",
-    "decline",
-    "tentative",
-    "propose",
-    "move",
-    "all-day",
-    "timed",
-    "cancel",
-    "delete",
-    "restore",
-    "attend",
-    "forward",
-    "move-to",
-)
+COMMANDS = [name for name in ACTS if name not in {"edit", "busy"}]
+"""The acts that ``act`` has options for."""
 INVITED_WITHIN = 15
 """Seconds for which ``act`` waits for an invitation in transit."""
-TIMED = frozenset({"propose", "move"})
-NAMED = {"attend": "an address", "forward": "an address", "move-to": "a calendar"}
-"""What ``--to`` names."""
+OPTIONS = {
+    "start": "--start, such as 2026-11-30T10:00",
+    "to": "--to, an address",
+    "calendar": "--to, a calendar",
+    "on": "--on, a date such as 2026-11-30",
+}
+"""How ``act`` is given what an act needs."""
 KINDS = ("required", "optional", "removed")
 """What ``attend`` makes of an attendee."""
 ALL_DAY = "all-day"
@@ -93,21 +85,25 @@ def act(
     cloud: Path | None = None,
 ) -> str:
     """Perform a person's act in the simulated Outlook. Returns a line that describes it."""
-    if what in TIMED and start is None:
-        raise CommandFailed(f"{what} needs --start, such as 2026-11-30T10:00")
-    if what in NAMED and to is None:
-        raise CommandFailed(f"{what} needs --to, {NAMED[what]}")
-    running = running_cloud(cloud)
-    body: dict[str, Any] = {"session": session, "comment": comment, "send": send, "on": on}
-    if what in NAMED:
-        body |= {"to": to, "calendar": to, "kind": None if kind == KINDS[-1] else kind}
-    if what == "propose":
-        body["decline"] = decline
-    for name, given in (("start", start), ("end", end)):
+    body: dict[str, Any] = {
+        "session": session,
+        "comment": comment,
+        "send": send,
+        "decline": decline,
+        "on": on,
+        "to": to,
+        "calendar": to,
+        "kind": None if kind == KINDS[-1] else kind,
+    }
+    for name, day, given in (("start", "first", start), ("end", "last", end)):
         if given and what == ALL_DAY:
-            body["first" if name == "start" else "last"] = _date(given)
+            body[day] = _date(given)
         elif given:
             body[name] = _instant(given, who).isoformat()
+    for name, option in OPTIONS.items():
+        if name in needs(what) and not body.get(name):
+            raise CommandFailed(f"{what} needs {option}")
+    running = running_cloud(cloud)
     url = f"{running.graph_url}/_control/people/{who}/acts/{what}"
     _post(running, url, body, patience=INVITED_WITHIN)
     return f"{who}: {what} {session}"

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from aiohttp import web
 
+from local.graph.acts import perform
 from local.graph.errors import GraphError, Json
 from local.graph.faults import FaultRule
 from local.graph.notifications import LifecycleEvent
@@ -166,71 +167,10 @@ class _Control:
         return self._simulator.outlook.get(found)
 
     async def act(self, request: web.Request) -> Json | None:
-        return self._act(request.match_info["act"], request.match_info["who"], await _body(request))
-
-    def _act(self, act: str, who: str, body: Json) -> Json | None:
-        outlook = self._simulator.outlook
-        if act in {"busy", "invite"}:
-            made = (
-                outlook.invite(who, body)
-                if act == "invite"
-                else outlook.busy(
-                    who,
-                    _needed(body, "start"),
-                    _needed(body, "end"),
-                    show_as=body.get("show_as", "busy"),
-                    subject=body.get("subject", "Private"),
-                )
-            )
-            return outlook.get(made)
-        which = body.get("session") or body.get("event")
-        if not isinstance(which, str):
-            raise _Refused("name a session or an event")
-        on, comment = _date(body.get("on")), str(body.get("comment") or "")
-        send = bool(body.get("send", True))
-        start, end = _instant(body.get("start")), _instant(body.get("end"))
-        match act:
-            case "accept":
-                outlook.accept(who, which, comment=comment, send=send, on=on)
-            case "decline":
-                outlook.decline(who, which, comment=comment, send=send, on=on)
-            case "tentative":
-                outlook.tentative(who, which, comment=comment, send=send, on=on)
-            case "propose":
-                decline = bool(body.get("decline", False))
-                begins = start or _needed(body, "start")
-                outlook.propose(who, which, begins, end, decline=decline, comment=comment, on=on)
-            case "move":
-                outlook.move(who, which, start or _needed(body, "start"), end, on=on)
-            case "all-day":
-                first, last = _date(body.get("first")), _date(body.get("last"))
-                outlook.all_day(who, which, first, last, on=on)
-            case "timed":
-                outlook.timed(who, which, on=on)
-            case "cancel":
-                outlook.cancel(who, which, comment=comment, on=on)
-            case "delete":
-                outlook.delete(who, which, hard=bool(body.get("hard", False)), send=send, on=on)
-            case "restore":
-                outlook.restore(who, which)
-            case "move-to":
-                outlook.move_to(who, which, str(body.get("calendar") or "Other"))
-            case "attend":
-                outlook.attend(who, which, str(body.get("to") or ""), body.get("kind"), on=on)
-            case "forward":
-                outlook.forward(who, which, str(body.get("to") or ""), comment=comment, on=on)
-            case "edit":
-                outlook.edit(
-                    who,
-                    which,
-                    subject=body.get("subject"),
-                    body=body.get("body"),
-                    location=body.get("location"),
-                    on=on,
-                )
-            case _:
-                raise _Refused(f"nobody can {act}")
-        return None
+        outlook, body = self._simulator.outlook, await _body(request)
+        act, who = request.match_info["act"], request.match_info["who"]
+        made = outlook.invite(who, body) if act == "invite" else perform(outlook, act, who, body)
+        return outlook.get(made) if made else None
 
     async def list_requests(self, _: web.Request) -> list[Json]:
         return [entry.as_json() for entry in self._simulator.requests.entries]
@@ -306,13 +246,6 @@ async def _body(request: web.Request) -> Json:
 
 def _instant(text: str | None) -> datetime | None:
     return parse_instant(text, "time") if text else None
-
-
-def _needed(body: Json, name: str) -> datetime:
-    found = _instant(body.get(name))
-    if found is None:
-        raise _Refused(f"{name} is missing")
-    return found
 
 
 def _date(text: str | None) -> date | None:

@@ -243,11 +243,9 @@ class Mailbox:
             raise item_not_found()
         return event.occurrence(parsed.occurrence_on)
 
-    def by_uid(self, ical_uid: str, *, deleted_too: bool = False) -> Event | None:
+    def by_uid(self, ical_uid: str) -> Event | None:
         """Return the event, series or occurrence with this iCalUId."""
-        for event in self.events.values():
-            if event.is_deleted and not deleted_too:
-                continue
+        for event in self.live():
             if event.ical_uid == ical_uid:
                 return event
             if event.details.recurrence and series_uid(ical_uid) == event.ical_uid:
@@ -261,6 +259,11 @@ class Mailbox:
         for event in self.events.values():
             if not event.is_deleted and calendar in {None, event.calendar}:
                 yield event
+
+    def deleted(self) -> list[Event]:
+        """Return the single events and series in Deleted Items, last deleted first."""
+        gone = [event for event in self.events.values() if event.is_deleted]
+        return sorted(gone, key=lambda event: -event.version)
 
     def view(self, start: datetime, end: datetime, calendar: str | None = CALENDAR) -> list[Event]:
         """Return the events that touch [start, end), series expanded, ordered by start."""

@@ -196,10 +196,12 @@ class Outlook:
 
     def restore(self, who: str, which: str) -> None:
         """Move an event back from Deleted Items. NoSuchEvent if it is not there."""
-        event = self._mailbox(who).by_uid(self._uid(which), deleted_too=True)
-        if event is None or not event.is_deleted:
-            raise NoSuchEvent(f"{who} has no event {which} in Deleted Items")
-        self.backend.exchange.restore(event)
+        uid = self._uid(which)
+        for event in self._mailbox(who).deleted():
+            if event.ical_uid == uid or _is_called(event, which):
+                self.backend.exchange.restore(event)
+                return
+        raise NoSuchEvent(f"{who} has no event {which} in Deleted Items")
 
     def move_to(self, who: str, which: str, calendar: str) -> None:
         """Drag into another calendar of the mailbox, made if there is none of this name."""
@@ -216,7 +218,7 @@ class Outlook:
         self.backend.exchange.forward(self.find(who, which, on=on), [(address, name)], comment)
 
     def attend(
-        self, who: str, which: str, address: str, kind: str | None, *, on: date | None = None
+        self, who: str, which: str, to: str, kind: str | None = None, *, on: date | None = None
     ) -> None:
         """Make an attendee ``required`` or ``optional`` as organizer; None: remove them.
 
@@ -226,10 +228,10 @@ class Outlook:
         rows = [
             {"emailAddress": {"address": a.address, "name": a.name}, "type": a.kind}
             for a in event.details.attendees
-            if not a.is_at(address)
+            if not a.is_at(to)
         ]
         if kind is not None:
-            rows.append({"emailAddress": {"address": address}, "type": kind})
+            rows.append({"emailAddress": {"address": to}, "type": kind})
         self._patch(event, {"attendees": rows})
 
     def relabel(self, who: str, which: str, address: str, shown_as: str) -> None:
@@ -355,10 +357,7 @@ class Outlook:
         return which
 
     def _by_id(self, mailbox: Mailbox, which: str) -> Event | None:
-        for event in mailbox.live():
-            if which in {event.id(immutable=True), event.id(immutable=False)}:
-                return event
-        return None
+        return next((event for event in mailbox.live() if _is_called(event, which)), None)
 
     def _organizers_copy(self, which: str) -> Event:
         uid = self._uid(which)
@@ -367,3 +366,7 @@ class Outlook:
             if event and event.is_organizer:
                 return event
         raise NoSuchEvent(which)
+
+
+def _is_called(event: Event, which: str) -> bool:
+    return which in {event.id(immutable=True), event.id(immutable=False)}

@@ -107,6 +107,35 @@ async def test_people_delete_and_move_away(graph: Graph) -> None:
     await graph.control("GET", "/people/ada/events/s-1", expect=404)
 
 
+async def test_a_deleted_event_is_restored_by_each_of_its_names(graph: Graph) -> None:
+    event = await session(graph)
+    immutable = graph.simulator.outlook.find("ada", "s-1").id(immutable=True)
+    for name in ("s-1", event["iCalUId"], immutable):
+        await act(graph, "ada", "delete", send=False)
+        await act(graph, "ada", "restore", session=name)
+        await act(graph, "ada", "restore", 404, session=name)
+
+
+async def test_people_are_added_made_optional_and_removed(graph: Graph) -> None:
+    event = await session(graph)
+    for kind in ("optional", "required", None):
+        await act(graph, "ada", "attend", to="cleo@contoso.test", kind=kind)
+        shown = (await graph.get("ada", event["id"]))["attendees"]
+        kinds = {one["emailAddress"]["name"]: one["type"] for one in shown}
+        assert kinds == {"Bob Test": "required"} | ({"Cleo Test": kind} if kind else {})
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("move", "start"), ("attend", "to"), ("forward", "to"), ("move-to", "calendar")],
+)
+async def test_what_an_act_needs_is_named(graph: Graph, name: str, missing: str) -> None:
+    await session(graph)
+    assert (await act(graph, "ada", name, 400))["error"] == f"{missing} is missing"
+    refused = await act(graph, "ada", name, 400, session=None)
+    assert refused["error"] == "session is missing"
+
+
 async def test_refusals_are_answered_with_a_reason(graph: Graph) -> None:
     await session(graph)
     refused = await act(graph, "ada", "accept", 400)
