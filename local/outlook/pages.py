@@ -67,10 +67,15 @@ class OutlookPages:
             f"{person.name}: simulated mailbox",
             f'<header><h1>{html.escape(person.name)}</h1><a href="/">Everybody</a>'
             '<span><button id="previous">Earlier</button> <b id="range"></b>'
-            ' <button id="next">Later</button></span>'
+            ' <button id="next">Later</button></span><button id="new">New appointment</button>'
             '<span class="hint">Drag what is theirs; click an empty place for a private'
             " appointment.</span></header>"
-            '<p id="trouble" role="alert"></p><div id="week"></div><dialog id="entry"></dialog>'
+            '<p id="trouble" role="alert"></p>'
+            '<div id="week" role="region" aria-labelledby="range" tabindex="0"></div>'
+            '<h2>Deleted Items</h2><ul id="deleted"></ul>'
+            '<dialog id="entry" aria-labelledby="subject"></dialog>'
+            f'<datalist id="people">{self._addresses()}</datalist>'
+            '<datalist id="calendars"></datalist>'
             '<script type="module" src="/files/outlook.js"></script>',
             attributes=f'data-who="{html.escape(person.key)}" '
             f'data-address="{html.escape(person.address)}" data-zone="{zone_of(person).key}"',
@@ -82,8 +87,21 @@ class OutlookPages:
             start = parse_instant(request.query["start"], "start")
         except (KeyError, ValueError):
             raise web.HTTPBadRequest(text="start is missing") from None
-        found = self._graph.outlook.events(person.key, start, start + timedelta(days=8))
-        return web.json_response([_shown(event) for event in found if not event.is_deleted])
+        mailbox = self._graph.backend.store.mailbox(person)
+        found = mailbox.view(start, start + timedelta(days=8), calendar=None)
+        return web.json_response(
+            {
+                "events": [_shown(event) for event in found],
+                "deleted": [_shown(event) for event in mailbox.deleted()],
+                "calendars": mailbox.calendars,
+            }
+        )
+
+    def _addresses(self) -> str:
+        return "".join(
+            f'<option value="{html.escape(each.address)}">{html.escape(each.name)}</option>'
+            for each in self._with_mailbox()
+        )
 
     def _with_mailbox(self) -> Iterator[Person]:
         without = {MailboxKind.ABSENT, MailboxKind.UNLICENSED}
@@ -112,9 +130,15 @@ def _shown(event: Event) -> dict[str, Any]:
         "organizer": details.organizer_name,
         "response": _ANSWERS.get(event.response, "pending"),
         "attendees": [
-            {"name": each.name, "response": _ANSWERS.get(each.response, "pending")}
+            {
+                "address": each.address,
+                "name": each.name,
+                "kind": each.kind,
+                "response": _ANSWERS.get(each.response, "pending"),
+            }
             for each in details.attendees
         ],
+        "calendar": (event.master or event).calendar,
         "joinUrl": details.join_url,
     }
 

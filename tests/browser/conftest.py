@@ -197,6 +197,23 @@ def _matters(said: str) -> bool:
 
 
 @asynccontextmanager
+async def a_browser() -> AsyncIterator[Browser]:
+    """Run this machine's Chromium until the block ends."""
+    # Chromium hangs if libfaketime moves its clocks, so the pages' clock is moved instead.
+    real: dict[str, str | float | bool] = {
+        name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
+    }
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium(), args=list(_FLAGS), headless=True, env=real
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
 async def a_stage(folder: Path) -> AsyncIterator[AppUnderTest]:
     """Run cloud, app, page and browser until the block ends."""
     if not is_built():
@@ -223,20 +240,12 @@ async def a_stage(folder: Path) -> AsyncIterator[AppUnderTest]:
                 timeout=100,
                 verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
             ) as http,
-            async_playwright() as playwright,
+            a_browser() as browser,
         ):
             assert host.failure is None, host.failure
-            # Chromium hangs if libfaketime moves its clocks, so the pages' clock is moved instead.
-            real: dict[str, str | float | bool] = {
-                name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
-            }
-            browser = await playwright.chromium.launch(
-                executable_path=chromium(), args=list(_FLAGS), headless=True, env=real
-            )
             try:
                 yield AppUnderTest(cloud, host, url, browser, http, parent)
             finally:
-                await browser.close()
                 parent.taken.close()
                 app = sys.modules["shared.wiring"].wiring()
                 await host.run_in_app(app.aclose())

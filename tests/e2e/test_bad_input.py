@@ -150,7 +150,7 @@ async def test_odd_texts_are_right_in_outlook_and_never_become_markup(stage: App
     page = await stage.http.get(
         f"{stage.cloud.outlook_url}/ada/events", params={"start": text(saturday(0))}
     )
-    subjects = [event["subject"] for event in page.json()]
+    subjects = [event["subject"] for event in page.json()["events"]]
     assert [t for t in TEXTS if t not in subjects] == []
 
 

@@ -6,6 +6,7 @@ const DAY = 86_400_000;
 const week = document.getElementById("week");
 const dialog = document.getElementById("entry");
 let shown = "";
+let calendars = [];
 
 const wallClock = new Intl.DateTimeFormat("en-CA", {
   timeZone: zone, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit",
@@ -52,18 +53,33 @@ function say(message) {
 
 async function read() {
   const start = new Date(instant(monday)).toISOString();
-  const events = await ask(`/${who}/events?start=${encodeURIComponent(start)}`).catch(() => null);
-  const now = JSON.stringify([monday, events]);
+  const found = await ask(`/${who}/events?start=${encodeURIComponent(start)}`).catch(() => null);
+  const now = JSON.stringify([monday, found]);
   // Redrawing under a pointer would end its drag.
-  if (!events || now === shown || document.querySelector(".dragged")) return;
+  if (!found || now === shown || document.querySelector(".dragged")) return;
   shown = now;
-  draw(events);
+  calendars = found.calendars;
+  document.getElementById("calendars").replaceChildren(...calendars.map((name) => new Option(name)));
+  document.getElementById("deleted").replaceChildren(...found.deleted.map(deleted));
+  draw(found.events);
 }
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
   return made;
+}
+const button = (label, onclick, about) =>
+  element("button", { type: "button", textContent: label, onclick, ariaLabel: about ? `${label}: ${about}` : null });
+const labelled = (label, input) => element("label", {}, `${label} `, input);
+const group = (legend, ...parts) => element("fieldset", {}, element("legend", { textContent: legend }), ...parts);
+const timeInput = (at) =>
+  element("input", { type: "datetime-local", step: 60, required: true, value: field(at) });
+
+function deleted(each) {
+  const when = text(Date.parse(each.start), { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  const restore = button("Restore", () => act("restore", { session: each.id }), each.subject);
+  return element("li", {}, `${each.subject}, ${when} `, restore);
 }
 
 function draw(events) {
@@ -106,7 +122,8 @@ function block(each, midnight, all) {
     type: "button",
     className: ["event", isMeeting && "meeting", isMeeting && each.response,
       each.showAs === "free" && "free", each.isCancelled && "cancelled"].filter(Boolean).join(" "),
-    textContent: `${each.isAllDay ? "All day" : clock(Date.parse(each.start))} ${each.subject}`,
+    textContent: [each.isAllDay ? "All day" : clock(Date.parse(each.start)), each.subject,
+      each.calendar !== calendars[0] && `(${each.calendar})`].filter(Boolean).join(" "),
     title: each.subject,
   });
   made.dataset.event = each.id;
@@ -157,53 +174,86 @@ function drag(down, made, each) {
 
 function open(each, to) {
   const start = Date.parse(each.start);
-  const body = (more = {}) => ({ session: each.id, on: each.on, comment: comment.value, ...more });
-  const comment = element("input", { name: "comment", placeholder: "A word to go with it" });
-  const when = element("input", { type: "datetime-local", name: "when", step: 300, value: field(to ?? start) });
-  const does = (label, what, more = () => ({})) =>
-    element("button", { type: "button", textContent: label, onclick: () => act(what, body(more())) });
-  const start_ = () => ({ start: new Date(unfield(when.value)).toISOString() });
   const isMeeting = each.attendees.length > 0;
+  const comment = element("input");
+  const when = timeInput(to ?? start);
+  const body = (more) => ({ session: each.id, on: each.on, comment: comment.value, ...more });
+  // An act waits for the inputs that it needs.
+  const does = (label, what, more = () => ({}), needed = [], about = "") => button(
+    label, () => needed.every((input) => input.reportValidity()) && act(what, body(more())), about);
+  const at = (input) => new Date(unfield(input.value)).toISOString();
+  const atTime = [() => ({ start: at(when) }), [when]];
   const allDay = each.isAllDay ? does("Not all day", "timed") : does("All day", "all-day");
-  const buttons = !isMeeting
-    ? [does("Move", "move", start_), allDay, does("Delete", "delete")]
-    : each.isOrganizer
-      ? [does("Move", "move", start_), allDay, does("Cancel meeting", "cancel")]
-      : each.isCancelled
-        ? [does("Remove", "delete")]
-        : [does("Accept", "accept"), does("Tentative", "tentative"), does("Decline", "decline"),
-           does("Propose this time", "propose", start_), does("Delete", "delete")];
-  const people = each.attendees.map((one) => element("li", { textContent: `${one.name}: ${one.response}` }));
+  const buttons = each.isOrganizer
+    ? [does("Move", "move", ...atTime), allDay,
+       isMeeting ? does("Cancel meeting", "cancel") : does("Delete", "delete")]
+    : each.isCancelled
+      ? [does("Remove", "delete")]
+      : [does("Accept", "accept"), does("Tentative", "tentative"), does("Decline", "decline"),
+         does("Propose this time", "propose", ...atTime), does("Delete", "delete")];
+  const groups = each.isCancelled ? [] : [people(each, does), otherCalendar(each, does)];
+  if (each.on && each.isOrganizer) groups.push(following(each, does, at));
   show(
     each.subject,
     element("p", {
       textContent: `${each.isAllDay ? "All day" : `${clock(start)}–${clock(Date.parse(each.end))}`}, ${each.organizer}`,
     }),
-    element("ul", {}, ...people),
-    ...(isMeeting ? [comment] : []),
-    when,
+    element("ul", {}, ...each.attendees.map((one) => attendee(one, each, does))),
+    labelled("A word to go with it", comment),
+    labelled("Time", when),
     element("div", { className: "row" }, ...buttons),
+    ...groups,
   );
+}
+
+function attendee(one, each, does) {
+  const about = `${one.name}: ${one.response}${one.kind === "optional" ? ", optional" : ""} `;
+  const kind = one.kind === "optional" ? "required" : "optional";
+  const become = (label, as) => does(label, "attend", () => ({ to: one.address, kind: as }), [], one.name);
+  return element("li", {}, about, ...(each.isOrganizer ? [become(`Make ${kind}`, kind), become("Remove", null)] : []));
+}
+
+function people(each, does) {
+  const address = element("input", { type: "email", required: true });
+  address.setAttribute("list", "people");
+  const add = (label, kind) => does(label, "attend", () => ({ to: address.value, kind }), [address]);
+  return group("People", labelled("Address", address), element("div", { className: "row" },
+    ...(each.isOrganizer ? [add("Add", "required"), add("Add as optional", "optional")] : []),
+    does("Forward", "forward", () => ({ to: address.value }), [address])));
+}
+
+function otherCalendar(each, does) {
+  const calendar = element("input", { required: true });
+  calendar.setAttribute("list", "calendars");
+  return group(`Calendar: ${each.calendar}`, labelled("Other calendar", calendar),
+    does(each.on ? "Move the series there" : "Move there", "move-to", () => ({ calendar: calendar.value }), [calendar]));
+}
+
+function following(each, does, at) {
+  const [start, end] = [each.start, each.end].map((time) => timeInput(Date.parse(time)));
+  return group("This and following", labelled("Starts", start), labelled("Ends", end),
+    does("Change this and following", "split", () => ({ start: at(start), end: at(end) }), [start, end]));
 }
 
 function appoint(midnight, y) {
   const from = midnight + Math.floor((y / HOUR) * 4) * 15 * MINUTE;
-  const subject = element("input", { name: "subject", value: "Private" });
-  const begins = element("input", { type: "datetime-local", name: "start", step: 300, value: field(instant(from)) });
-  const length = element("select", { name: "minutes" });
+  const subject = element("input", { value: "Private" });
+  const begins = timeInput(instant(from));
+  const length = element("select");
   for (const minutes of [30, 60, 120]) length.append(new Option(`${minutes} minutes`, minutes));
   const save = () => {
+    if (!begins.reportValidity()) return;
     const start = unfield(begins.value);
     const end = new Date(start + Number(length.value) * MINUTE).toISOString();
     void act("busy", { start: new Date(start).toISOString(), end, subject: subject.value });
   };
-  show("Private appointment", subject, begins, length,
-    element("div", { className: "row" }, element("button", { type: "button", textContent: "Save", onclick: save })));
+  show("Private appointment", labelled("Subject", subject), labelled("Starts", begins), labelled("Length", length),
+    element("div", { className: "row" }, button("Save", save)));
 }
 
 function show(heading, ...parts) {
-  const close = element("button", { type: "button", textContent: "Close", onclick: () => dialog.close() });
-  dialog.replaceChildren(element("form", { method: "dialog" }, element("h2", { textContent: heading }), ...parts, close));
+  const title = element("h2", { id: "subject", textContent: heading });
+  dialog.replaceChildren(element("form", { method: "dialog" }, title, ...parts, button("Close", () => dialog.close())));
   dialog.showModal();
 }
 
@@ -213,5 +263,6 @@ for (const [id, days] of [["previous", -7], ["next", 7]]) {
     void read();
   });
 }
+document.getElementById("new").addEventListener("click", () => appoint(monday, 9 * HOUR));
 void read();
 setInterval(() => document.hidden || dialog.open || void read(), 1500);
