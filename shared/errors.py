@@ -20,6 +20,7 @@ SchedulingError
 │   │   └── EventUnreadable       the answer about an event cannot be read
 │   │       └── ListingEndless    a listing does not end
 │   ├── CalendarRefused           a definite no, with Graph's code
+│   │   └── ForeignId             the id is that of another mailbox's item
 │   └── EventGone                 the event is not there any more
 ├── StoreUnavailable              Table Storage or a queue did not answer
 ├── TookTooLong                   the request's time limit is over
@@ -179,6 +180,10 @@ class ListingEndless(EventUnreadable):
 
 class CalendarRefused(CalendarError):
     """Graph definitely refused: a retry gets the same answer."""
+
+
+class ForeignId(CalendarRefused):
+    """The id belongs to an item of another mailbox: a fault of ours, and likely not of one id."""
 
 
 class EventGone(CalendarError):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from shared.adapters.tables.client import Tables
     from shared.adapters.telemetry import Telemetry
     from shared.administration.consent_monitor import ConsentMonitor
-    from shared.administration.mailbox_looks import LookPorts
+    from shared.administration.look_ports import LookPorts
     from shared.administration.offboarding import OffboardingPorts
     from shared.availability.ports import Schedules
     from shared.changes.delivery import DeliveryPorts
@@ -360,11 +360,12 @@ class Wiring:
     @cached_property
     def look_ports(self) -> "LookPorts":
         """The ports of looking at mailboxes that refused a read."""
-        from shared.administration.mailbox_looks import LookPorts
+        from shared.administration.look_ports import LookPorts
 
         return LookPorts(
             organizations=self.organizations,
             pairings=self.pairings,
+            directory=self.directory,
             lost=self.lost_mailboxes,
             changes=self.changes,
             probes=self.probes,

@@ -1,6 +1,7 @@
 """Finds people by object id or address quickly, in worlds of any size."""
 
-from dataclasses import dataclass, field
+import uuid
+from dataclasses import dataclass, field, replace
 
 from local.world import MailboxKind, Person, World
 
@@ -19,6 +20,21 @@ class People:
     def find(self, tenant_id: str, identifier: str) -> Person | None:
         """Return a person of a tenant by object id or user principal name, in any letter case."""
         return self._find(tenant_id, identifier)
+
+    def recreate(self, who: str) -> Person:
+        """Delete an account and create it anew; return the former one, which `restore` takes.
+
+        The new one has the same address and another object id, so another mailbox.
+        """
+        former = self.world.person(who)
+        self.restore(replace(former, object_id=str(uuid.uuid4()), aliases=[*former.aliases]))
+        return former
+
+    def restore(self, former: Person) -> None:
+        """Put *former* in place of the account that has its key."""
+        people = self.world.tenants[former.tenant_id].people
+        people[people.index(self.world.person(former.key))] = former
+        self._known.clear()
 
     def _find(self, tenant_id: str, identifier: str) -> Person | None:
         wanted = identifier.casefold()

@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from shared.administration.mailbox_looks import LookPorts, look_at_mailboxes
+from shared.administration.look_ports import LookPorts
+from shared.administration.mailbox_looks import look_at_mailboxes
 from shared.calendar_sync.meeting_links import check_meeting_link
 from shared.calendar_sync.reconciliation import reconcile_batch
 from shared.calendar_sync.sync import sync_series

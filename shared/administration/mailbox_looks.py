@@ -3,7 +3,9 @@
 A refused read of an event enqueues a look (`JobKind.LOOK`) at the organizer's mailbox. If it cannot
 be read, it is *lost*: it has a row, its upcoming sessions are marked, and no event of it is read.
 The look that finds it readable has all of its sessions read. If every mailbox is refused, the
-trouble is the tenant's, and told once for all.
+trouble is the tenant's, and told once for all. A mailbox that can be read, but not by the stored
+ids of its events, is lost for those sessions. The account of an attendee that is gone is lost
+for none: it is told, and looked at, in the same way.
 
 Exchange's answer to an app can be stale for up to two hours, so nothing is forgotten for a refusal.
 
@@ -11,32 +13,36 @@ Source: https://learn.microsoft.com/exchange/permissions-exo/application-rbac
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.calendar_sync.unreadable import UNREADABLE, look_job, trouble_of
-from shared.changes.model import Change, ChangeKind
-from shared.changes.ports import ChangeStore
+from shared.administration.account_looks import ACCOUNT_ISSUES, diagnose_account, has_upcoming
+from shared.administration.look_entries import change_of_mailbox, change_of_session
+from shared.administration.look_ports import LookPorts
+from shared.calendar_sync.unreadable import UNREADABLE, look_job
 from shared.concurrency import gather_limited
-from shared.errors import StaleRow
-from shared.ids import Mailbox, ObjectId, SessionId
-from shared.jobs import DueItem, DueKind, Job, JobKind, due_items
+from shared.errors import ForeignId, StaleRow
+from shared.ids import Mailbox, SessionId
+from shared.jobs import BATCH, DueItem, DueKind, Job, JobKind, due_items
 from shared.logs import log_event
 from shared.organizations.diagnosis import Finding, FindingState
-from shared.organizations.issues import Responsible
-from shared.organizations.lost_mailboxes import LostMailbox, LostMailboxStore, Told
+from shared.organizations.issues import Issue, Responsible
+from shared.organizations.lost_mailboxes import LostMailbox, Told
 from shared.organizations.model import Organization
-from shared.organizations.ports import Capability, OrganizationStore, Probes
-from shared.organizations.reading import DENIALS, diagnose_reading, is_denied, of_whole_tenant
-from shared.pairings.ports import PairingStore
+from shared.organizations.ports import Capability
+from shared.organizations.reading import (
+    DENIALS,
+    diagnose_reading,
+    is_denied,
+    of_foreign_ids,
+    of_whole_tenant,
+)
 from shared.sessions import reservations
 from shared.sessions.holding import find_session
 from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.outbox import Origin
-from shared.sessions.ports import SessionPorts
 from shared.subscriptions.maintenance import (
-    SubscriptionPorts,
     enqueue_mailbox_reconciliation,
     ensure_subscription,
     renew_one,
@@ -54,21 +60,10 @@ _PAGES: Final = 5
 """The pages of pairings in which other organizers are searched for."""
 
 
-@dataclass(frozen=True, slots=True)
-class LookPorts:
-    """The ports of looking at mailboxes."""
-
-    organizations: OrganizationStore
-    pairings: PairingStore
-    lost: LostMailboxStore
-    changes: ChangeStore
-    probes: Probes
-    sessions: SessionPorts
-    subscriptions: SubscriptionPorts
-
-
 async def look_at_mailboxes(job: Job, organization: Organization, *, ports: LookPorts) -> None:
     """Look at the mailboxes of *job*, whose sessions, if any are named, could not be read.
+
+    If none is named, and the job is not made of due items, it is about the mailboxes' accounts.
 
     Raises:
         CalendarThrottled, CalendarUnavailable, StoreUnavailable: a retry may succeed.
@@ -81,7 +76,7 @@ async def look_at_mailboxes(job: Job, organization: Organization, *, ports: Look
         sessions = await _load(mailbox, session_ids, ports)
         if known is not None and not job.due_ats:
             await _mark(sessions, is_lost=True, ports=ports)  # the next look has its time
-        elif known is not None or sessions:
+        elif known is not None or sessions or not (job.session_ids or job.due_ats):
             organization = await _look(mailbox, known, sessions, organization, ports)
     await ports.sessions.due.remove(due_items(DueKind.LOOK, job))
 
@@ -94,23 +89,23 @@ async def _look(
     ports: LookPorts,
 ) -> Organization:
     """Probe *mailbox* and act on the finding; return *organization* as it is stored then."""
-    finding = await diagnose_reading(
-        organization, mailbox, probes=ports.probes, explain=not _is_told(known, organization)
-    )
-    now = ports.sessions.clock.now()
-    if finding.state is FindingState.WORKS:
-        if known is None:
-            await _read_again(mailbox, refused, organization, ports)
-            return organization
-        return await _recover(known, organization, ports)
-    if finding.state is FindingState.UNKNOWN or finding.responsible is Responsible.US:
-        if known is None:
-            await ports.sessions.jobs.put(look_job(refused), delay=_UNSURE_AGAIN)
-        else:
-            await _look_later([known], now + LOOK_INTERVAL, ports)
-        return organization
     upcoming = await upcoming_sessions(mailbox, ports.subscriptions, all_of_them=True)
-    if known is not None and not upcoming:
+    finding = await _diagnose(mailbox, known, [*upcoming, *refused], organization, ports)
+    now, lost = ports.sessions.clock.now(), [*upcoming, *refused]
+    if finding.state is FindingState.WORKS:
+        if known is not None:
+            refused = [session for session in upcoming if session.is_mailbox_lost][:BATCH]
+        if known is None or known.issue == Issue.FOREIGN_IDS:
+            lost = await _read_again(mailbox, refused, organization, ports)
+        if known is not None and not (known.issue == Issue.FOREIGN_IDS and lost):
+            return await _recover(known, organization, ports)
+        if not lost:
+            return organization
+        finding = of_foreign_ids(organization, mailbox, probes=ports.probes)
+    elif finding.state is FindingState.UNKNOWN or finding.responsible is Responsible.US:
+        await _look_at_unsure(known, refused, ports)
+        return organization
+    if known is not None and not await _is_concerned(mailbox, finding, upcoming, ports):
         return await _forget(known, organization, ports)
     try:
         known = known or await ports.lost.save(
@@ -121,15 +116,63 @@ async def _look(
     # Scheduled first: without its item a lost mailbox would never be looked at again.
     await _look_later([known], now + LOOK_INTERVAL, ports)
     organization = await _tell(known, finding, organization, ports)
-    await _mark([*upcoming, *refused], is_lost=True, ports=ports)
+    await _mark(lost, is_lost=True, ports=ports)
     return organization
+
+
+async def _diagnose(
+    mailbox: Mailbox,
+    known: LostMailbox | None,
+    organized: Sequence[Session],
+    organization: Organization,
+    ports: LookPorts,
+) -> Finding:
+    """Return whether *mailbox* can be read; if it organizes nothing, whether its account is there.
+
+    *organized*: the upcoming sessions that it organizes, and those that it refused.
+    """
+    issue = known.issue if known else ""
+    if not organized and (known is None or issue in ACCOUNT_ISSUES):
+        return await diagnose_account(mailbox, organization, ports=ports)
+    explain = not _is_told(known, organization)
+    finding = await diagnose_reading(organization, mailbox, probes=ports.probes, explain=explain)
+    if finding.state is FindingState.FAILS and {finding.issue, issue} & ACCOUNT_ISSUES:
+        account = await diagnose_account(mailbox, organization, ports=ports)
+        return account if account.issue is Issue.ACCOUNT_RECREATED else finding
+    return finding
+
+
+async def _look_at_unsure(
+    known: LostMailbox | None, refused: Sequence[Session], ports: LookPorts
+) -> None:
+    """Have a mailbox looked at again that gave no answer; an account, by the reconciliation."""
+    if known is not None:
+        await _look_later([known], ports.sessions.clock.now() + LOOK_INTERVAL, ports)
+    elif refused:
+        await ports.sessions.jobs.put(look_job(refused), delay=_UNSURE_AGAIN)
+
+
+async def _is_concerned(
+    mailbox: Mailbox, finding: Finding, upcoming: Sequence[Session], ports: LookPorts
+) -> bool:
+    """Return whether *finding* concerns a session: one of *upcoming*, which the mailbox organizes.
+
+    An account that is gone also concerns those that it attends.
+    """
+    if upcoming or finding.issue not in ACCOUNT_ISSUES:
+        return bool(upcoming)
+    return await has_upcoming(mailbox, ports=ports)
 
 
 async def _tell(
     known: LostMailbox, finding: Finding, organization: Organization, ports: LookPorts
 ) -> Organization:
-    """Append the trouble to the feed, unless the mailbox's or the tenant's entry is there."""
-    if _is_told(known, organization):
+    """Append the trouble to the feed, unless the mailbox's or the tenant's entry is there.
+
+    That an account was created anew is told as well of one that was told to be gone.
+    """
+    is_news = finding.issue is Issue.ACCOUNT_RECREATED and known.issue != finding.issue
+    if _is_told(known, organization) and not is_news:
         return organization
     if finding.capability is Capability.TOKEN or (
         finding.issue in DENIALS and await _are_all_denied(known.mailbox, organization, ports)
@@ -141,7 +184,9 @@ async def _tell(
         known = replace(known, told=Told.MAILBOX)
     known = replace(known, issue=finding.issue or "")
     now = ports.sessions.clock.now()
-    await ports.changes.append([_change(known, organization, now, remedy=finding.remedy or "")])
+    await ports.changes.append(
+        [change_of_mailbox(known, organization, now, remedy=finding.remedy or "")]
+    )
     await ports.lost.save(known)
     log_event("mailbox.lost", object_id=known.mailbox.object_id, reason=known.issue)
     return organization
@@ -168,7 +213,7 @@ async def _recover(
     """Have everything of the mailbox read, and say that it can be read again."""
     mailbox, following, now = known.mailbox, ports.subscriptions, ports.sessions.clock.now()
     if known.told is Told.MAILBOX or organization.denied_since is not None:
-        await ports.changes.append([_change(known, organization, now)])
+        await ports.changes.append([change_of_mailbox(known, organization, now)])
     if known.told is Told.TENANT and organization.denied_since is not None:
         async for page in ports.lost.of_tenant(mailbox.tenant_id):
             await _look_later(page, now, ports)
@@ -188,28 +233,34 @@ async def _recover(
 
 async def _read_again(
     mailbox: Mailbox, refused: Sequence[Session], organization: Organization, ports: LookPorts
-) -> None:
-    """Read the *refused* sessions of a mailbox that can be read: one event alone may be refused."""
-    await _mark(refused, is_lost=False, ports=ports)
+) -> list[Session]:
+    """Read the *refused* sessions of a mailbox that can be read: one event alone may be refused.
+
+    Return those whose ids Exchange takes for ids of another mailbox.
+    """
     events = [(mailbox, session.event_id) for session in refused if session.event_id]
     try:
         answers = await ports.sessions.calendar.read_many(events) if events else []
     except UNREADABLE as error:  # of the whole batch
         answers = [error for _ in events]
     asked = [session for session in refused if session.event_id]
+    answered = list(zip(asked, answers, strict=True))
+    foreign = [session for session, answer in answered if isinstance(answer, ForeignId)]
+    await _mark((s for s in refused if s not in foreign), is_lost=False, ports=ports)
     troubles = [
-        _change_of_session(session, answer)
-        for session, answer in zip(asked, answers, strict=True)
-        if isinstance(answer, UNREADABLE)
+        change_of_session(session, answer)
+        for session, answer in answered
+        if isinstance(answer, UNREADABLE) and session not in foreign
     ]
     await ports.changes.append(troubles)
-    told = {change.session_id for change in troubles}
+    told = {change.session_id for change in troubles} | {session.id for session in foreign}
     # No others: of a mailbox that refuses now and then all would be read again each time.
     readable = tuple(session.id for session in refused if session.id not in told)
     if readable:
         organizers = (mailbox,) * len(readable)
         job = Job(JobKind.RECONCILE, organization.id, organizers, readable)
         await ports.sessions.jobs.put(job)
+    return foreign
 
 
 async def _are_all_denied(mailbox: Mailbox, organization: Organization, ports: LookPorts) -> bool:
@@ -292,43 +343,4 @@ async def _load(
 async def _look_later(lost: Iterable[LostMailbox], at: datetime, ports: LookPorts) -> None:
     await ports.sessions.due.put(
         DueItem(at, DueKind.LOOK, each.organization_id, each.mailbox) for each in lost
-    )
-
-
-def _change(
-    lost: LostMailbox, organization: Organization, now: datetime, *, remedy: str = ""
-) -> Change:
-    """Return the entry about *lost*: of trouble if there is a *remedy*, else that it is over."""
-    object_id: ObjectId | None = lost.mailbox.object_id
-    id_ = f"{object_id};{lost.lost_since.isoformat()}"
-    if lost.told is Told.TENANT and organization.denied_since is not None:
-        # The same for every mailbox of the tenant, so that the feed has it once.
-        object_id, id_ = None, f"tenant;{organization.denied_since.isoformat()}"
-    kind = ChangeKind.TROUBLE if remedy else ChangeKind.RECOVERED
-    return Change(
-        organization.id,
-        now,
-        kind,
-        Cause.RECONCILIATION,
-        detail=lost.issue,
-        object_id=object_id,
-        remedy=remedy,
-        id=f"{id_};{kind}",
-    )
-
-
-def _change_of_session(session: Session, error: Exception) -> Change:
-    """Return the entry about one session that alone cannot be read, the same for every attempt."""
-    word, remedy = trouble_of(error)
-    since = session.unreadable_since or session.changed_at
-    return Change(
-        session.organization_id,
-        session.changed_at,
-        ChangeKind.TROUBLE,
-        Cause.RECONCILIATION,
-        session.pairing_id,
-        session.id,
-        detail=word,
-        remedy=remedy,
-        id=f"{session.id};unreadable;{since.isoformat()}",
     )

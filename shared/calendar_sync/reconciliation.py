@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from shared.calendar_sync.accounts import look_at_gone_accounts
 from shared.calendar_sync.applying import sync_attendee_mailboxes
 from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.sync import apply_found, sync_session
@@ -100,6 +101,7 @@ async def reconcile_batch(
     await _list_again(tried, organization, ports)
     done.refused += await _put_off_lost(lost, due=ports.due, clock=ports.clock)
     await look_at_mailboxes(done.refused, jobs=ports.jobs)
+    await look_at_gone_accounts(readable, organization, calendar=ports.calendar, jobs=ports.jobs)
     await _postpone(done.late, done.wait_seconds, due=ports.due, clock=ports.clock)
     log_event(
         "reconciliation.ran",

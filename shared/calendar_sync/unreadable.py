@@ -16,6 +16,7 @@ from shared.errors import (
     CalendarRefused,
     ConsentMissing,
     EventUnreadable,
+    ForeignId,
     MailboxUnusable,
     StaleRow,
 )
@@ -25,8 +26,8 @@ from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.outbox import Origin
 from shared.sessions.ports import SessionPorts
 
-OF_MAILBOX: Final = (MailboxUnusable, ConsentMissing)
-"""Errors about the mailbox or the whole tenant."""
+OF_MAILBOX: Final = (MailboxUnusable, ConsentMissing, ForeignId)
+"""Errors about the mailbox or the whole tenant: a wrong id is seldom the only one."""
 UNREADABLE: Final = (EventUnreadable, CalendarRefused, *OF_MAILBOX)
 """Errors of reading an event that say nothing about the event: it may be there or not."""
 PARTLY_UNREADABLE: Final = (

@@ -50,6 +50,24 @@ MAILBOX_REMEDIES: Final[Mapping[Issue, Remedy]] = {
         _USER,
         "Your account was not found. Ask your administrator.",
     ),
+    Issue.ACCOUNT_RECREATED: Remedy(
+        "The account was deleted, and its address belongs to another account now.",
+        Responsible.PLATFORM,
+        "If both are the same person, register the pairings of {object_id} again, with the object "
+        "id of the new account. The sessions of the old account stay as they are, and the new one "
+        "does not see them: book them again. If the old account was deleted by mistake, restore it "
+        "within 30 days: Restore-MgDirectoryDeletedItem -DirectoryObjectId {object_id}.",
+        "At once for new sessions. A restored mailbox: up to an hour.",
+        _USER,
+        "Your account is a new one, which your mentoring platform does not know yet. Ask them.",
+    ),
+    Issue.FOREIGN_IDS: Remedy(
+        "Exchange says that the stored ids of this mailbox's events belong to another mailbox.",
+        Responsible.US,
+        "Report it to the operator of this service, with the object id {object_id}. The sessions "
+        "stay as they are meanwhile, and are followed again as soon as their events can be read.",
+        "With the next look, within an hour.",
+    ),
     Issue.ACCOUNT_DISABLED: Remedy(
         "The account is blocked from signing in.",
         Responsible.ENTRA_ADMIN,

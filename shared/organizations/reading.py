@@ -42,6 +42,12 @@ async def is_denied(mailbox: Mailbox, *, probes: Probes) -> bool | None:
     return True if evidence.status == 403 else None
 
 
+def of_foreign_ids(organization: Organization, mailbox: Mailbox, *, probes: Probes) -> Finding:
+    """Return the finding about *mailbox*, which can be read, but not by the ids of its events."""
+    subject = Subject(organization, mailbox, probes.app)
+    return subject.failure(Capability.READ_EVENTS, Issue.FOREIGN_IDS)
+
+
 def of_whole_tenant(finding: Finding, organization: Organization, *, probes: Probes) -> Finding:
     """Return the finding about the tenant, for *finding* about each mailbox of it."""
     if finding.issue is not Issue.OUT_OF_SCOPE:

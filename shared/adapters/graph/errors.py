@@ -21,6 +21,7 @@ from shared.errors import (
     CalendarUnavailable,
     ConsentMissing,
     EventGone,
+    ForeignId,
     MailboxUnusable,
     SchedulingError,
     SignInAgain,
@@ -37,6 +38,7 @@ class GraphErrorKind(Enum):
     THROTTLED = auto()
     UNAVAILABLE = auto()
     REFUSED = auto()
+    FOREIGN = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +127,9 @@ CODES: Final[Mapping[str, GraphErrorKind]] = {
             "ErrorExceededMessageLimit",
             "ErrorSubmissionQuotaExceeded",
             "ErrorCalendarIsNotOrganizer",
-            # An id of another mailbox, or of another kind: a mistake of the app's.
             "ErrorInvalidIdMalformed",
-            "ErrorInvalidMailboxItemId",
         ),
+        GraphErrorKind.FOREIGN: ("ErrorInvalidMailboxItemId",),
     }.items()
     for code in codes
 }
@@ -231,6 +232,7 @@ _CALENDAR_ERRORS: Final = {
     GraphErrorKind.THROTTLED: (CalendarThrottled, "Graph asks to wait."),
     GraphErrorKind.UNAVAILABLE: (CalendarUnavailable, "The calendar did not answer."),
     GraphErrorKind.REFUSED: (CalendarRefused, "Graph refused the request."),
+    GraphErrorKind.FOREIGN: (ForeignId, "The id is not of this mailbox."),
 }
 
 

@@ -23,6 +23,7 @@ from shared.errors import (
     CalendarUnavailable,
     ConsentMissing,
     EventGone,
+    ForeignId,
     MailboxUnusable,
     SchedulingError,
     SignInAgain,
@@ -209,7 +210,7 @@ async def test_tokens_go_to_graph_alone(graph: Graph) -> None:
 
 ROWS: list[tuple[int, str, type[SchedulingError]]] = [
     (400, "ErrorInvalidIdMalformed", CalendarRefused),
-    (404, "ErrorInvalidMailboxItemId", CalendarRefused),
+    (404, "ErrorInvalidMailboxItemId", ForeignId),
     (404, "UnknownError", CalendarUnavailable),
     (400, "ErrorPropertyValidationFailure", CalendarRefused),
     (400, "ErrorInvalidRequest", CalendarRefused),
