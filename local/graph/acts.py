@@ -18,6 +18,7 @@ ACTS: Final[Mapping[str, Callable[..., Event | None]]] = {
     "move": Outlook.move,
     "all-day": Outlook.all_day,
     "timed": Outlook.timed,
+    "split": Outlook.split,
     "cancel": Outlook.cancel,
     "delete": Outlook.delete,
     "restore": Outlook.restore,
@@ -44,6 +45,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "hard": bool,
     "decline": bool,
     "recurrence": dict,
+    "changes": dict,
 }
 """How members are read that are no texts."""
 

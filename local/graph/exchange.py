@@ -254,8 +254,8 @@ class Exchange:
         join link of its own and without answers. Whether it copies extended properties is open.
         """
         recurrence = series.details.recurrence
-        if recurrence is None or on not in series.dates()[1:]:
-            raise bad_request("A series is split at a date after its first one.")
+        if recurrence is None or on not in series.dates():
+            raise bad_request("A series is split at one of its dates.")
         first = series.occurrence(on).details.copy()
         new = self._blank(mailbox, series.calendar)
         details = replace(

@@ -135,9 +135,11 @@ class Outlook:
     ) -> Event:
         """Edit "this and all following" dates as organizer: by hours, or by PATCH *changes*.
 
-        Returns the new series, which *which* does not name.
+        Returns the new series, which *which* does not name. From its first date on a series is
+        edited as it is.
         """
-        series = self.find(who, which)
+        found = self.find(who, which)
+        series = found.master or found
         first = self.find(who, series.ical_uid, on=on)
         zone = first.details.start.zone
         starts_at = start or first.start_at
@@ -147,8 +149,10 @@ class Outlook:
                 zone
             ),
         }
-        mailbox = self.backend.store.mailbox_of(series)
-        return self.backend.exchange.split(mailbox, series, on, times | (changes or {}))
+        mailbox, edited = self.backend.store.mailbox_of(series), times | (changes or {})
+        if on == series.dates()[0]:
+            return self.backend.exchange.update(mailbox, series, edited)
+        return self.backend.exchange.split(mailbox, series, on, edited)
 
     def all_day(
         self,

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, Route, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from local.graph.acts import ACTS
 from local.graph.mailbox import Event
@@ -240,26 +240,21 @@ async def test_a_person_is_added_to_one_date_of_a_series(series: Desk) -> None:
 
 
 async def test_a_date_and_those_that_follow_are_changed(series: Desk) -> None:
-    asked: list[Any] = []
-
-    async def split(route: Route) -> None:
-        asked.append(route.request.post_data_json)
-        await route.fulfill(json={})
-
-    day = f"{next_monday():%Y-%m-%d}"
+    second = next_monday() + timedelta(days=1)
     async with series.page("ada") as page:
-        await page.route("**/_control/people/ada/acts/split", split)
-        dialog = await opened(page)
+        await page.get_by_role("button", name="Mentoring").nth(1).click()
+        dialog = page.get_by_role("dialog", name="Mentoring")
         following = dialog.get_by_role("group", name="This and following")
-        await following.get_by_label("Starts").fill(f"{day}T15:00")
-        await following.get_by_label("Ends").fill(f"{day}T15:30")
+        await following.get_by_label("Starts").fill(f"{second:%Y-%m-%d}T15:00")
+        await following.get_by_label("Ends").fill(f"{second:%Y-%m-%d}T15:30")
         await following.get_by_role("button", name="Change this and following").click()
         await expect(dialog).to_have_count(0)
-    (body,) = asked
-    assert body["on"] == day
-    assert body["session"] == series.event().id(immutable=True)
-    for name, hours in (("start", 15), ("end", 15.5)):
-        assert datetime.fromisoformat(body[name]) == next_monday() + timedelta(hours=hours)
+    assert series.event().dates() == [next_monday().date()]
+    week = series.graph.outlook.events("ada", next_monday(), next_monday() + timedelta(days=5))
+    found = [each for each in week if each.details.subject == "Mentoring"]
+    assert [each.start_at for each in found[1:]] == [
+        second + timedelta(days=n, hours=15) for n in (0, 1)
+    ]
     async with series.page("ben") as page:
         dialog = await opened(page)
         await expect(dialog.get_by_role("group", name="This and following")).to_have_count(0)
