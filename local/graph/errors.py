@@ -68,6 +68,28 @@ def item_not_found() -> GraphError:
     return GraphError(404, "ErrorItemNotFound", "The specified object was not found in the store.")
 
 
+def foreign_item(item_id: str, address: str) -> GraphError:
+    """404 of an id that belongs to another mailbox."""
+    return GraphError(
+        404,
+        "ErrorInvalidMailboxItemId",
+        f"Item '{item_id}' doesn't belong to the targeted mailbox '{address}'.",
+    )
+
+
+def already_deleted() -> GraphError:
+    """403 of a second DELETE by immutable id: the item lies in Deleted Items."""
+    return GraphError(403, "ErrorCannotDeleteObject", "Object cannot be deleted.")
+
+
+def invalid_recipients() -> GraphError:
+    """400 of a new event with an unknown recipient. The event is there all the same.
+
+    Source: https://github.com/microsoftgraph/msgraph-sdk-php/issues/280
+    """
+    return GraphError(400, "ErrorInvalidRecipients", "At least one recipient isn't valid.")
+
+
 def access_denied() -> GraphError:
     """403 of an Outlook call."""
     return GraphError(

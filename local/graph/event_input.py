@@ -94,6 +94,7 @@ SENT_TO_ATTENDEES: Final = frozenset(
         "importance",
         "hideAttendees",
         "allowNewTimeProposals",
+        "responseRequested",
     ]
 )
 """A change of these sends an update to every attendee."""

@@ -10,13 +10,16 @@ from local.graph.errors import (
     GraphError,
     Json,
     access_denied,
+    already_deleted,
     bad_request,
     invalid_property,
+    invalid_recipients,
     item_not_found,
 )
 from local.graph.event_input import add_extension, check_names, read_proposal, read_recipients
 from local.graph.filters import expansion, ordered, page_bounds, predicate, select_names
 from local.graph.http import GraphReply, GraphRequest
+from local.graph.ids import parse_item_id
 from local.graph.mailbox import CALENDAR, Event
 from local.graph.permissions import reads_bodies
 from local.graph.rendering import EXTENSION_PREFIX, EventView, event_json, extension_json
@@ -40,21 +43,22 @@ async def create_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     body = call.json()
     check_names(body)
     event = backend.exchange.create(call.box, body, _calendar(call) or CALENDAR)
+    unknown = {address.casefold() for address in backend.switches.invalid_recipients}
+    if any(attendee.address.casefold() in unknown for attendee in event.details.attendees):
+        raise invalid_recipients()
     return GraphReply(201, _entity(call, event, _requested_view(backend, call, plain=True)))
 
 
 async def show_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET one event."""
     look = _requested_view(backend, call)
-    event = call.box.find(
-        call.parameters["event"], deleted_too=backend.switches.deleted_items_readable
-    )
+    event = _event(backend, call, deleted_too=backend.switches.deleted_items_readable)
     return GraphReply(200, _entity(call, event, look))
 
 
 async def update_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """PATCH one event."""
-    event = _event(call)
+    event = _event(backend, call)
     _check_match(backend, call, event)
     body = call.json()
     check_names(body)
@@ -66,7 +70,9 @@ async def update_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
 
 async def delete_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """DELETE one event."""
-    event = _event(call)
+    event = _event(backend, call, deleted_too=True)
+    if event.is_deleted:
+        raise already_deleted()
     _check_match(backend, call, event)
     backend.exchange.delete(event)
     return GraphReply(204)
@@ -76,7 +82,7 @@ async def cancel_event(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST cancel."""
     body = call.json()
     _only(body, "comment")
-    backend.exchange.cancel(_event(call), str(body.get("comment") or ""))
+    backend.exchange.cancel(_event(backend, call), str(body.get("comment") or ""))
     return GraphReply(202)
 
 
@@ -100,7 +106,7 @@ async def forward_event(backend: GraphBackend, call: GraphRequest) -> GraphReply
     body = call.json()
     _only(body, "comment", "toRecipients")
     recipients = read_recipients(body.get("toRecipients"), "toRecipients")
-    backend.exchange.forward(_event(call), recipients, str(body.get("comment") or ""))
+    backend.exchange.forward(_event(backend, call), recipients, str(body.get("comment") or ""))
     return GraphReply(202)
 
 
@@ -108,7 +114,7 @@ async def list_instances(backend: GraphBackend, call: GraphRequest) -> GraphRepl
     """GET the occurrences of one series."""
     look = _requested_view(backend, call)
     start, end = _window(call)
-    master = _event(call)
+    master = _event(backend, call)
     if master.details.recurrence is None:
         raise bad_request("Only a series has instances.", "ErrorInvalidRequest")
     found = sorted(master.occurrences(start, end), key=lambda event: event.start_at)
@@ -150,24 +156,24 @@ async def list_changes(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     return GraphReply(200, body)
 
 
-async def list_extensions(_: GraphBackend, call: GraphRequest) -> GraphReply:
+async def list_extensions(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET the open extensions of an event."""
-    event = _event(call)
+    event = _event(backend, call)
     found = [extension_json(name, one) for name, one in event.extensions.items()]
     return GraphReply(200, {"value": found})
 
 
 async def create_extension(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """POST an open extension."""
-    event = _event(call)
+    event = _event(backend, call)
     name = add_extension(event, call.json())
     backend.store.changed(event, "updated")
     return GraphReply(201, extension_json(name, event.extensions[name]))
 
 
-async def show_extension(_: GraphBackend, call: GraphRequest) -> GraphReply:
+async def show_extension(backend: GraphBackend, call: GraphRequest) -> GraphReply:
     """GET one open extension."""
-    event = _event(call)
+    event = _event(backend, call)
     name = call.parameters["extension"].removeprefix(EXTENSION_PREFIX)
     if name not in event.extensions:
         raise item_not_found()
@@ -207,8 +213,17 @@ def _calendar(call: GraphRequest) -> str | None:
     return names[wanted]
 
 
-def _event(call: GraphRequest) -> Event:
-    return call.box.find(call.parameters["event"])
+def _event(backend: GraphBackend, call: GraphRequest, *, deleted_too: bool = False) -> Event:
+    """Return the event that the path names, as Graph finds it by its id at the moment."""
+    identifier, switches = call.parameters["event"], backend.switches
+    is_foreign = parse_item_id(identifier, call.box.id) is None
+    if is_foreign and switches.foreign_id_code == "ErrorItemNotFound":
+        raise item_not_found()
+    event = call.box.find(identifier, deleted_too=deleted_too)
+    age = backend.clock.now() - event.created_at
+    if age < timedelta(seconds=switches.new_events_hidden_seconds):
+        raise item_not_found()
+    return event
 
 
 def _entity(call: GraphRequest, event: Event, look: EventView) -> Json:
@@ -240,7 +255,7 @@ def _respond(backend: GraphBackend, call: GraphRequest, action: str) -> GraphRep
     send = body.get("sendResponse")
     proposed = body.get("proposedNewTime")
     backend.exchange.respond(
-        _event(call),
+        _event(backend, call),
         action,
         send=str(send).lower() != "false",
         comment=str(body.get("comment") or ""),

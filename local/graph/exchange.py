@@ -52,6 +52,12 @@ def x500_address(address: str) -> str:
     )
 
 
+def _crosses(one: Details, following: Details, zone: str) -> bool:
+    """Whether *one* is not before the day of the *following* occurrence, as *zone* has days."""
+    days = [Moment.at(each.start.instant, zone).wall.date() for each in (one, following)]
+    return days[0] >= days[1] or one.end.instant > following.start.instant
+
+
 class Exchange:
     """Acts on events. Every act is by the owner of the mailbox the event is in."""
 
@@ -329,15 +335,18 @@ class Exchange:
         )
 
     def _refuse_collision(self, event: Event, details: Details) -> None:
+        """Refuse *details* that bring an occurrence to the day of a neighbour, or beyond.
+
+        Source: https://learn.microsoft.com/graph/api/event-update
+        """
         if not event.master or event.occurrence_on is None:
             return
-        master = event.master
-        days = master.dates()
-        spans = []
-        for day in days:
-            one = details if day == event.occurrence_on else master.occurrence(day).details
-            spans.append((one.start.instant, one.end.instant))
-        if any(earlier[1] > later[0] for earlier, later in pairwise(spans)):
+        master, days = event.master, event.master.dates()
+        place = days.index(event.occurrence_on)
+        before = [master.occurrence(day).details for day in days[:place][-1:]]
+        after = [master.occurrence(day).details for day in days[place + 1 :][:1]]
+        zone = master.details.start.zone
+        if any(_crosses(one, other, zone) for one, other in pairwise([*before, details, *after])):
             raise GraphError(
                 400,
                 "ErrorOccurrenceCrossingBoundary",
@@ -402,6 +411,8 @@ class Exchange:
         comment: str = "",
         proposed: tuple[Moment, Moment] | None = None,
     ) -> None:
+        if not event.details.response_requested:
+            return  # no client sends one: MS-OXOCAL 3.1.4.8.4
         message = self._message(event, "response", event.details.organizer_address, comment=comment)
         sender = message.sender
         if self._switches.answers_from == "x500":

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Final
 
 from local.clock import CloudClock
-from local.graph.errors import Json, item_not_found
+from local.graph.errors import Json, foreign_item, item_not_found
 from local.graph.ids import calendar_id, change_key, item_id, parse_item_id
 from local.graph.people import People
 from local.graph.series import Recurrence
@@ -230,8 +230,10 @@ class Mailbox:
             GraphError: 404 if it is gone, or of another mailbox; 400 if *text* is no id.
         """
         parsed = parse_item_id(text, self.id)
-        event = self.events.get(parsed.item) if parsed else None
-        if parsed is None or event is None:
+        if parsed is None:
+            raise foreign_item(text, self.person.address)
+        event = self.events.get(parsed.item)
+        if event is None:
             raise item_not_found()
         if not parsed.is_immutable and parsed.moves != event.moves:
             raise item_not_found()

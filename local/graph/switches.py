@@ -28,6 +28,15 @@ class BehaviorFlags:
     """A mailbox's events are those of its default calendar alone."""
     show_main_address: bool = True
     """Events show the main address of an attendee who was invited by an alias."""
+    foreign_id_code: Literal["ErrorInvalidMailboxItemId", "ErrorItemNotFound"] = (
+        "ErrorInvalidMailboxItemId"
+    )
+    """The code of the 404 for an id that belongs to another mailbox."""
+    new_events_hidden_seconds: float = 0.0
+    """For so long after its creation no id of an event is found; lists and filters show it."""
+    invalid_recipients: list[str] = field(default_factory=list)
+    """Addresses that cannot be resolved: creating an event with one of them creates it, and
+    answers 400 ``ErrorInvalidRecipients``."""
     answers_from: Literal["address", "x500"] = "address"
     """The sender of answers: an X.500 address is matched with no attendee, and adds one."""
     organizer_hears_of_deletion: bool = False

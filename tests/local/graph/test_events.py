@@ -111,7 +111,7 @@ async def test_invitees_get_a_copy_with_an_own_id_after_a_delay(graph: Graph) ->
     assert (copy["isOrganizer"], copy["showAs"]) == (False, "tentative")
     assert copy["responseStatus"]["response"] == "notResponded"
     status, body, _ = await graph.call("GET", f"/me/events/{event['id']}", who="bob")
-    assert (status, body["error"]["code"]) == (404, "ErrorItemNotFound")
+    assert (status, body["error"]["code"]) == (404, "ErrorInvalidMailboxItemId")
     assert graph.simulator.outlook.find("zoe", "s-1").ical_uid == event["iCalUId"]
     assert [m.recipient for m in graph.simulator.mail] == ["bob@contoso.test", "zoe@fabrikam.test"]
 

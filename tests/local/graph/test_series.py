@@ -144,16 +144,49 @@ async def test_moving_one_occurrence_makes_an_exception_in_both(graph: Graph) ->
     assert [one["id"] for one in shown["exceptionOccurrences"]] == [second["id"]]
 
 
-async def test_an_occurrence_cannot_cross_its_neighbour(graph: Graph) -> None:
+@pytest.mark.parametrize(
+    ("start", "end", "status"),
+    [
+        ("2026-03-18T12:00", "2026-03-18T13:00", 400),  # beyond the next date
+        ("2026-03-17T05:00", "2026-03-17T06:00", 400),  # on its day, before it
+        ("2026-03-16T23:10", "2026-03-16T23:40", 400),  # on its day in Berlin
+        ("2026-03-16T22:10", "2026-03-16T22:40", 200),
+        ("2026-03-16T22:30", "2026-03-17T10:00", 400),  # into it
+        ("2026-03-03T20:00", "2026-03-03T21:00", 400),  # on the day of the one before
+        ("2026-03-03T23:10", "2026-03-03T23:40", 200),  # a day later in Berlin
+    ],
+)
+async def test_an_occurrence_cannot_come_to_the_day_of_its_neighbour(
+    graph: Graph, start: str, end: str, status: int
+) -> None:
     master = await a_series(graph)
     second = (await instances(graph, master))[1]
     times = {
-        "start": {"dateTime": "2026-03-18T12:00:00", "timeZone": "UTC"},
-        "end": {"dateTime": "2026-03-18T13:00:00", "timeZone": "UTC"},
+        "start": {"dateTime": f"{start}:00", "timeZone": "UTC"},
+        "end": {"dateTime": f"{end}:00", "timeZone": "UTC"},
     }
-    status, body, _ = await graph.call("PATCH", f"/me/events/{second['id']}", times)
-    assert (status, body["error"]["code"]) == (400, "ErrorOccurrenceCrossingBoundary")
-    assert (await graph.get("ada", second["id"]))["type"] == "occurrence"
+    answered, body, _ = await graph.call("PATCH", f"/me/events/{second['id']}", times)
+    assert answered == status
+    if status == 400:
+        assert body["error"]["code"] == "ErrorOccurrenceCrossingBoundary"
+        assert (await graph.get("ada", second["id"]))["type"] == "occurrence"
+
+
+async def test_an_occurrence_may_come_to_the_day_of_a_cancelled_one(graph: Graph) -> None:
+    master = await a_series(graph)
+    outlook, uid = graph.simulator.outlook, master["iCalUId"]
+    outlook.cancel("ada", uid, on=DAY[2])
+    outlook.move("ada", uid, outlook.find("ada", uid).start_at + timedelta(weeks=2), on=DAY[1])
+    moved = (await instances(graph, master))[1]
+    assert moved["start"]["dateTime"] == "2026-03-17T09:00:00.0000000"
+    assert moved["originalStart"] == "2026-03-10T09:00:00Z"
+
+
+async def test_only_a_series_has_instances(graph: Graph) -> None:
+    master = await a_series(graph)
+    for event in (await graph.book(), (await instances(graph, master))[1]):
+        status, _, _ = await graph.call("GET", f"/me/events/{event['id']}/instances?{ALL}")
+        assert status == 400
 
 
 async def test_cancelling_one_occurrence(graph: Graph) -> None:
