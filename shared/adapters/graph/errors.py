@@ -111,6 +111,9 @@ CODES: Final[Mapping[str, GraphErrorKind]] = {
             "GatewayTimeout",
             "ErrorTimeoutExpired",
             "UnknownError",
+            # An event that was created all the same has been seen with it.
+            # Source: https://github.com/microsoftgraph/msgraph-sdk-php/issues/280
+            "ErrorInvalidRecipients",
         ),
         GraphErrorKind.REFUSED: (
             "ErrorPropertyValidationFailure",
@@ -151,6 +154,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "errorexceededmessagelimit": "The mailbox has sent too much today: try again tomorrow.",
     "errorsubmissionquotaexceeded": "The mailbox has sent too much: try again later.",
     "erroroccurrencecrossingboundary": "Pick a time between its neighbours.",
+    "errorinvalidrecipients": "Check the attendees' addresses: Outlook does not know one of them.",
     "timezonenotsupportedexception": "Use an IANA or Windows time zone name.",
     "errorinvaliduser": "Check the person's object id: there is no such mailbox in the tenant.",
     "request_resourcenotfound": "Check the person's object id: the tenant has no such user.",

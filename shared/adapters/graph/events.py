@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 from msgraph.generated.models.event import Event
 from msgraph.generated.users.item.events.events_request_builder import EventsRequestBuilder
@@ -12,6 +13,7 @@ from msgraph.generated.users.item.events.item.event_item_request_builder import 
 
 from shared.adapters.graph.batch import error_or_none, send_batch, send_in_batches
 from shared.adapters.graph.client import GraphClient, GraphSession
+from shared.adapters.graph.errors import REMEDIES
 from shared.adapters.graph.event_parsing import parse_event
 from shared.adapters.graph.event_requests import (
     batched_read_request,
@@ -55,6 +57,9 @@ from shared.sessions.recurrence import Pattern
 from shared.sessions.series import Occurrence, Series
 from shared.timespan import TimeSpan
 
+_IS_CREATED: Final = frozenset({"errorduplicatetransactionid", "errorinvalidrecipients"})
+"""The codes of refusals after which the event of a booking is there."""
+
 
 class GraphCalendar:
     """The `Calendar` port on Microsoft Graph. Each method raises what the port's does."""
@@ -70,11 +75,11 @@ class GraphCalendar:
         """Create the event in the acting mailbox and invite the attendees.
 
         Idempotent per session: Graph refuses a second event with the same ``transactionId``, and
-        the first one is then found and returned.
+        the first one is then found and returned. So is one with a recipient whom Outlook does not
+        know, which Graph creates and refuses.
 
         Raises:
-            CalendarUnavailable: also when Graph refuses the duplicate but does not show the first
-                event (yet).
+            CalendarUnavailable: also when Graph refuses so, but does not show the event (yet).
 
         Source: https://learn.microsoft.com/graph/api/user-post-events
         """
@@ -86,9 +91,9 @@ class GraphCalendar:
                 builder.to_post_request_information(to_graph_event(draft)), repeatable=True
             )
         except GraphCallFailed as failed:
-            if failed.refusal.code.lower() != "errorduplicatetransactionid":
+            if failed.refusal.code.lower() not in _IS_CREATED:
                 raise graph.error(failed.refusal) from None
-            return await self._find_duplicate(graph, failed, draft.session_id)
+            return await self._find_created(graph, failed, draft.session_id)
         return parse_event(answer.json(), session_id=draft.session_id)
 
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> Occurrence | None:
@@ -278,12 +283,13 @@ class GraphCalendar:
         """Return the online meetings that the acting mailbox's calendar allows; cached an hour."""
         return await self._offers.of(acting)
 
-    async def _find_duplicate(
+    async def _find_created(
         self, graph: GraphSession, failed: GraphCallFailed, session_id: SessionId
     ) -> CalendarEvent:
-        """Return the first event of a session whose second one Graph refused as a duplicate.
+        """Return the event of a session that is there, by the code of Graph's refusal.
 
-        The error may have the first event's id in an annotation; Graph does not always add it.
+        That of a duplicate may have the first event's id in an annotation, which Graph does not
+        always add.
         """
         error = failed.refusal.error or {}
         existing = error.get("@event.existingEventId")
@@ -302,6 +308,7 @@ class GraphCalendar:
                 code=failed.refusal.code,
                 status=failed.refusal.status,
                 request_id=failed.refusal.request_id,
+                remedy=REMEDIES.get(failed.refusal.code.lower()),
             )
         return event
 

@@ -212,6 +212,7 @@ ROWS: list[tuple[int, str, type[SchedulingError]]] = [
     (400, "ErrorInvalidIdMalformed", CalendarRefused),
     (404, "ErrorInvalidMailboxItemId", ForeignId),
     (404, "UnknownError", CalendarUnavailable),
+    (400, "ErrorInvalidRecipients", CalendarUnavailable),
     (400, "ErrorPropertyValidationFailure", CalendarRefused),
     (400, "ErrorInvalidRequest", CalendarRefused),
     (400, "BadRequest", CalendarRefused),

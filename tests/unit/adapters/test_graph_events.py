@@ -215,10 +215,16 @@ async def test_a_named_event_that_is_gone_is_looked_for_by_our_tag(graph: Graph)
     assert (await GraphCalendar(graph.client).create(AS_USER, draft())).event_id == EVENT
 
 
-async def test_a_duplicate_of_nothing_is_worth_trying_again(graph: Graph) -> None:
+async def test_an_event_with_an_unknown_recipient_is_looked_for(graph: Graph) -> None:
     graph.respond_with(
-        refused(409, "ErrorDuplicateTransactionId"), httpx.Response(200, json={"value": []})
+        refused(400, "ErrorInvalidRecipients"), httpx.Response(200, json={"value": [event()]})
     )
+    assert (await GraphCalendar(graph.client).create(AS_USER, draft())).event_id == EVENT
+
+
+@pytest.mark.parametrize("code", ["ErrorDuplicateTransactionId", "ErrorInvalidRecipients"])
+async def test_a_duplicate_of_nothing_is_worth_trying_again(graph: Graph, code: str) -> None:
+    graph.respond_with(refused(400, code), httpx.Response(200, json={"value": []}))
     with pytest.raises(CalendarUnavailable):
         await GraphCalendar(graph.client).create(AS_USER, draft())
 
