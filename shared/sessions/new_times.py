@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
+from typing import Final
 
 from shared.availability.model import Buffers
 from shared.availability.working_hours import zone_of
@@ -11,8 +12,9 @@ from shared.sessions.model import Session, SessionState
 from shared.sessions.recurrence import Frequency, follows_pattern, shift_like
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.scopes import ScopedSessions
-from shared.sessions.series import Series
 from shared.timespan import TimeSpan
+
+_NO_GAP: Final = timedelta()
 
 
 def target_spans(
@@ -41,37 +43,51 @@ def require_order(
     moving: Sequence[Session],
     spans: Mapping[int, TimeSpan],
     buffers: Buffers,
+    *,
+    by_day: bool,
 ) -> None:
     """Raise Invalid if a session would pass another one's present or new time, with *buffers*.
 
-    Exchange refuses an occurrence that crosses its neighbour (`ErrorOccurrenceCrossingBoundary`).
+    *by_day*: the dates are moved each by itself, and none may come to the day of another one. For
+    Exchange refuses an occurrence on or beyond its neighbour's day
+    (`ErrorOccurrenceCrossingBoundary`).
 
     Source: https://learn.microsoft.com/graph/api/event-update
     """
     if scoped.series is None:
         return  # for a single date Outlook refuses the move itself
+    zone = zone_of(scoped.series.time_zone)
+
+    def passes(one: TimeSpan, other: TimeSpan, gap: timedelta = _NO_GAP) -> bool:
+        days = (one.start.astimezone(zone).date(), other.start.astimezone(zone).date())
+        return one.end + gap > other.start or (by_day and days[0] >= days[1])
+
     first = moving[0].occurrence
     alive = [s for s in scoped.known if s.state is not SessionState.CANCELLED]
     before = [s.span for s in alive if s.occurrence < first]
     timeline = [*before[-1:], *(spans[s.occurrence] for s in moving)]
-    passes_new = any(one.end > other.start for one, other in pairwise(timeline))
+    passes_new = any(passes(one, other) for one, other in pairwise(timeline))
     # Dates are moved one after the other: a date may not meet the old time of its neighbour either.
     gap = max(buffers.before, buffers.after)
     passes_old = any(
-        spans[s.occurrence].end + gap > t.span.start or s.span.end + gap > spans[t.occurrence].start
+        passes(spans[s.occurrence], t.span, gap) or passes(s.span, spans[t.occurrence], gap)
         for s, t in pairwise(moving)
     )
     if passes_new or passes_old:
         raise Invalid(
             "body.start",
-            "Sessions of a series are moved by less than the time to the next one.",
+            "Sessions of a series are moved by less than the time to the next one, and to no day "
+            "of another one.",
         )
 
 
 def preserves_pattern(
-    scoped: ScopedSessions, series: Series, moving: Sequence[Session], time_zone: str
+    scoped: ScopedSessions,
+    moving: Sequence[Session],
+    spans: Mapping[int, TimeSpan],
+    time_zone: str,
 ) -> bool:
-    """Return whether moving the series itself leads to exactly the new times of *moving*.
+    """Return whether moving the series itself leads to exactly the new *spans* of *moving*.
 
     Three conditions: *moving* has every date of the series, because a new pattern removes the
     exceptions and so restores cancelled dates; the new dates follow the same pattern, which monthly
@@ -80,17 +96,19 @@ def preserves_pattern(
 
     Source: https://learn.microsoft.com/graph/api/event-update
     """
+    series = scoped.series
+    if series is None:
+        return False
     is_whole = len(moving) == len(series.recurring_dates) and scoped.is_whole_series(moving)
     by_number = {p.number: p for p in series.planned}
     zone = zone_of(moving[0].time_zone)
 
     def days(session: Session) -> timedelta:
-        to = session.pending_span or session.span
         since = by_number[session.occurrence].span.start.astimezone(zone).date()
-        return to.start.astimezone(zone).date() - since
+        return spans[session.occurrence].start.astimezone(zone).date() - since
 
     keeps_days = series.frequency is not Frequency.MONTHLY or not any(days(s) for s in moving)
     to_zone = zone_of(time_zone)
-    spans = [s.pending_span or s.span for s in moving]
-    wall = spans[0].start.astimezone(to_zone).time()
-    return is_whole and keeps_days and all(follows_pattern(s, wall, to_zone) for s in spans)
+    to = [spans[s.occurrence] for s in moving]
+    wall = to[0].start.astimezone(to_zone).time()
+    return is_whole and keeps_days and all(follows_pattern(span, wall, to_zone) for span in to)

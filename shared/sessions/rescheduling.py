@@ -106,15 +106,14 @@ async def _reschedule(
             remedy="Invite an attendee to the meeting in Outlook, or cancel it and book a new one.",
         )
     terms = _terms(caller, pairing, request, spans, now)
-    require_order(scoped, changeable, spans, terms.rules.buffers)
+    moves_series = preserves_pattern(scoped, changeable, spans, request.time_zone)
+    require_order(scoped, changeable, spans, terms.rules.buffers, by_day=not moves_series)
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     if scoped.series is None and (not changeable or scoped.named.event_id is None):
         raise _event_missing(scoped.named)
     moving = await _hold(caller, pairing, scoped, changeable, spans, terms, ports)
-    if scoped.series is not None and preserves_pattern(
-        scoped, scoped.series, moving, request.time_zone
-    ):
+    if scoped.series is not None and moves_series:
         return await move_series(caller, scoped.series, moving, request, ports)
     return await move_each(caller, scoped, moving, request, ports)
 
