@@ -14,6 +14,7 @@ from shared.logs import log_event
 from shared.organizations.model import Caller
 from shared.sessions import lifecycle
 from shared.sessions.calendar_errors import raise_first_error
+from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.lifecycle import Action
 from shared.sessions.missing import SECOND_LOOK, Absence, find_missing
 from shared.sessions.model import Cause, Session
@@ -114,14 +115,17 @@ async def _cancel_missing(
     if found is Absence.GONE:
         log_event("session.gone", session_id=session.id)
         return session.id, EventGone("It is not in the calendar any more.")
-    if found is Absence.SUSPECTED:
-        return session.id, CalendarUnavailable(
-            "Outlook does not find the meeting at the moment.",
-            retry_after_seconds=SECOND_LOOK.total_seconds(),
-            remedy="Repeat the request in a minute; a job looks again as well.",
-        )
-    (error,) = await _cancel_events(caller, [found.event_id], comment, calendar=ports.calendar)
-    return session.id, error
+    if isinstance(found, CalendarEvent):
+        wanted = [found.event_id]
+        (error,) = await _cancel_events(caller, wanted, comment, calendar=ports.calendar)
+        if not isinstance(error, EventGone):
+            return session.id, error
+        # The search has it: an id that is not found proves nothing against that.
+    return session.id, CalendarUnavailable(
+        "Outlook does not find the meeting at the moment.",
+        retry_after_seconds=SECOND_LOOK.total_seconds(),
+        remedy="Repeat the request in a minute; a job looks again as well.",
+    )
 
 
 async def _cancel_events(

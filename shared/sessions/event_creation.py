@@ -56,7 +56,7 @@ async def apply_exceptions(
     """
     if all(p.outcome is Outcome.BOOKED for p in series.recurring_dates) and not series.irregular:
         return {}
-    instances = await list_instances(series, calendar=calendar)
+    instances = await list_instances(series, calendar=calendar, is_there=True)
     found = dict(match_occurrences(series, [], instances))
     skipped = [p.number for p in series.planned if p.booked is None and p.number in found]
     if skipped:

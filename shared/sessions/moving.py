@@ -54,7 +54,7 @@ async def move_series(
         await release_new_times(moving, sessions=ports.sessions)
         raise_refusal(refused)
     # Occurrences of a moved series have new ids.
-    instances = await list_instances(moved, calendar=ports.calendar)
+    instances = await list_instances(moved, calendar=ports.calendar, is_there=True)
     found = match_occurrences(moved, [], instances)
     recorded = await gather_limited(
         save_rescheduled(s, event, request.time_zone, ports=ports)

@@ -1,12 +1,11 @@
 """The sessions of a series, and the occurrences in Outlook that show them."""
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, EventUnreadable, NotFound, StaleRow
+from shared.errors import CalendarUnavailable, EventGone, EventUnreadable, NotFound, StaleRow
 from shared.ids import Mailbox, SessionId
 from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
@@ -33,19 +32,29 @@ async def load_sessions(series: Series, *, sessions: SessionStore) -> list[Sessi
     return [session for session in found if session is not None]
 
 
-async def list_instances(series: Series, *, calendar: Calendar) -> list[Occurrence]:
+async def list_instances(
+    series: Series, *, calendar: Calendar, is_there: bool = False
+) -> list[Occurrence]:
     """Return the occurrences of *series* in Outlook; an empty list if the series is gone.
 
     Each has the id of the master by which it was listed.
+
+    *is_there*: Outlook has just shown the series, so it is not gone if its id is not found. Raises
+    CalendarUnavailable then.
     """
     window = TimeSpan(
         series.planned[0].span.start - _SEARCH_MARGIN, series.planned[-1].span.end + _SEARCH_MARGIN
     )
     found: list[Occurrence] = []
     for master_id in series.master_ids:
-        with suppress(EventGone):
+        try:
             listed = await calendar.instances(series.organizer, master_id, window)
-            found += [replace(each, series_master_id=master_id) for each in listed]
+        except EventGone as gone:
+            if is_there:
+                text = "Outlook does not show the series at the moment."
+                raise CalendarUnavailable(text) from gone
+            continue
+        found += [replace(each, series_master_id=master_id) for each in listed]
     return found
 
 

@@ -123,7 +123,8 @@ async def _recover_series_booking(
         # Rows are stored before the event is created: a concurrent attempt is running right now.
         log_warning("series.finished", session_id=series.id, count=0)
         return
-    found = match_occurrences(series, known, await list_instances(series, calendar=ports.calendar))
+    instances = await list_instances(series, calendar=ports.calendar, is_there=True)
+    found = match_occurrences(series, known, instances)
     readable = {n: event for n, event in found.items() if isinstance(event, CalendarEvent)}
     rows = {session.occurrence: session for session in known}
     for number in readable.keys() - rows.keys():

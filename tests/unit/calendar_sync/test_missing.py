@@ -149,6 +149,25 @@ async def test_cancelling_what_was_deleted_is_a_cancellation_after_the_second_lo
     assert cancelled.state is SessionState.CANCELLED
 
 
+async def test_cancelling_what_is_found_by_the_search_alone_is_no_cancellation(
+    env: BookingEnv,
+) -> None:
+    session = await a_session(env)
+    event = env.outlook.events[0]
+    env.outlook.hidden.add(event.seen.event_id)
+    caller = env.acting(env.mentee)
+    for _ in range(3):
+        stored = await env.sessions.get(env.mentee, session.id)
+        with pytest.raises(CalendarUnavailable, match="does not find"):
+            await cancel(caller, stored, "", ports=env.ports)
+        env.clock.advance(SECOND_LOOK)
+    assert (await env.sessions.get(env.mentee, session.id)).state is SessionState.SCHEDULED
+    env.outlook.hidden.clear()
+    stored = await env.sessions.get(env.mentee, session.id)
+    (cancelled,) = await cancel(caller, stored, "", ports=env.ports)
+    assert (cancelled.state, event.is_gone) == (SessionState.CANCELLED, True)
+
+
 async def test_a_series_that_ended_before_its_dates_were_known_ends_as_well(
     env: BookingEnv,
 ) -> None:
