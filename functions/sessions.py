@@ -203,7 +203,8 @@ async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
 async def answer_session(req: func.HttpRequest) -> func.HttpResponse:
     """Answer in the caller's own mailbox. Idempotent.
 
-    The session shows the answer as soon as the organizer's copy of the event has it.
+    The session shows the answer as soon as the organizer's copy of the event has it; never, if
+    `response_requested` is false.
     """
     from shared.sessions.responding import respond
 

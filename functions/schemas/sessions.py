@@ -73,6 +73,17 @@ class ResponseSummary(Reply):
     declined: int
     pending: int
 
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """Return the summary of *session*."""
+        states = [a.response.state for a in session.attendees if a.invited]
+        return cls(
+            accepted=states.count(ResponseState.ACCEPTED),
+            tentative=states.count(ResponseState.TENTATIVE),
+            declined=states.count(ResponseState.DECLINED),
+            pending=states.count(ResponseState.PENDING),
+        )
+
 
 _REASONS = {
     OnlineMeetingReason.NOT_OFFERED: "The organizer's calendar offers no online meetings.",
@@ -119,6 +130,9 @@ class SessionBody(Reply):
     """Whether the caller is the organizer."""
     attendees: list[AttendeeBody]
     responses: ResponseSummary
+    response_requested: bool
+    """False: in Outlook the organizer asks for no responses. Outlook sends none then, and every
+    attendee stays `pending`; who answers sees it in their own calendar alone."""
     online_meeting: OnlineMeetingBody
     unknown_for: list[str]
     """Addresses of the attendees whose availability was unknown at the time of booking."""
@@ -136,7 +150,6 @@ class SessionBody(Reply):
     @classmethod
     def of(cls, session: Session, me: str) -> Self:
         """Return the body of *session* as *me* (an object id) sees it."""
-        states = [a.response.state for a in session.attendees if a.invited]
         online = session.online_meeting
         return cls(
             id=session.id,
@@ -151,12 +164,8 @@ class SessionBody(Reply):
             organizer_id=session.organizer.object_id,
             is_organizer=session.organizer.object_id == me,
             attendees=[AttendeeBody.of(a, me) for a in session.attendees],
-            responses=ResponseSummary(
-                accepted=states.count(ResponseState.ACCEPTED),
-                tentative=states.count(ResponseState.TENTATIVE),
-                declined=states.count(ResponseState.DECLINED),
-                pending=states.count(ResponseState.PENDING),
-            ),
+            responses=ResponseSummary.of(session),
+            response_requested=session.response_requested,
             online_meeting=OnlineMeetingBody(
                 wanted=online.wanted,
                 state=online.state,

@@ -17,7 +17,8 @@ from shared.sessions.online_meeting import ANOTHER_PROVIDER, OnlineMeeting, Onli
 def merge(session: Session, event: CalendarEvent) -> Session:
     """Return *session* with *event* merged into it.
 
-    Compares times, cancellation, attendees with their answers and the join link, and nothing else.
+    Compares times, cancellation, attendees with their answers, whether these are requested, and the
+    join link, and nothing else.
     """
     if session.may_return:
         session = replace(session, state=SessionState.SCHEDULED)
@@ -29,7 +30,12 @@ def merge(session: Session, event: CalendarEvent) -> Session:
     if _is_older(event, session):
         return session
     span = event.span_in(session.time_zone)
-    merged = replace(_with_event_version(session, event), span=span, dates=event.dates)
+    merged = replace(
+        _with_event_version(session, event),
+        span=span,
+        dates=event.dates,
+        response_requested=event.response_requested,
+    )
     # An event that becomes all-day is moved, also if it lasted from midnight to midnight before.
     is_moved = (merged.span, merged.dates) != (session.span, session.dates)
     if is_moved:

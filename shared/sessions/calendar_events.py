@@ -86,6 +86,11 @@ class CalendarEvent:
     is_zone_known: bool = True
     """Whether Graph names the organizer's zone. If not, the *span* of an all-day event is every
     instant that its *dates* can mean."""
+    response_requested: bool = True
+    """False: the organizer asks for no responses, so Outlook sends none.
+
+    Source: https://learn.microsoft.com/graph/api/resources/event, MS-OXOCAL 3.1.4.8.4
+    """
 
     def span_in(self, time_zone: str) -> TimeSpan:
         """Return the event's span for a session whose organizer's zone is *time_zone*.

@@ -161,6 +161,8 @@ class Session:
     """The expiry of an unconfirmed hold (state requested, or *pending_span*)."""
     dates: DateSpan | None = None
     """The dates of a session that was made all-day in Outlook; *span* has their instants."""
+    response_requested: bool = True
+    """False: in Outlook the organizer asks for no responses, so none ever reaches the event."""
     outbox: tuple[Change, ...] = ()
     """The changes that are not in the change feed yet, oldest first."""
     version: str = ""

@@ -91,6 +91,7 @@ async def save_rescheduled(
             ical_uid=event.ical_uid,
             event_etag=event.etag,
             event_modified_at=event.modified_at,
+            response_requested=event.response_requested,
             conflicts_with=(),
             changed_at=session.next_changed_at(ports.clock.now()),
         )
@@ -209,6 +210,7 @@ async def _save_confirmed(
                     ical_uid=event.ical_uid,
                     event_etag=event.etag,
                     event_modified_at=event.modified_at,
+                    response_requested=event.response_requested,
                 )
         elif occurrence is not None:
             confirmed = replace(

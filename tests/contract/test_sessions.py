@@ -245,6 +245,7 @@ async def test_an_opened_session_is_read_back_whole(sessions: SessionStore) -> N
         pending_span=a_span(at(11, day=2)),
         pending_base_version="an-etag",
         dates=DateSpan(date(2026, 3, 29), date(2026, 3, 31)),
+        response_requested=False,
     )
     opened = await reservations.create(sessions, session, NOW)
     assert opened.version

@@ -220,7 +220,9 @@ function Meeting() {
         <AnswerDialog
           session={doing.session}
           onClose={() => setDoing(null)}
-          onAnswered={(session) => changed(session, t("respond.done"))}
+          onAnswered={(session) =>
+            changed(session, t(session.response_requested ? "respond.done" : "respond.unsent"))
+          }
         />
       )}
     </div>

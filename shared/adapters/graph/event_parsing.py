@@ -80,9 +80,8 @@ def parse_event(
     is_cancelled = notes.member(payload, "isCancelled", bool) or False
     is_online = notes.member(payload, "isOnlineMeeting", bool) or False
     meeting: Mapping[str, Any] = notes.member(payload, "onlineMeeting", dict) or {}
-    join_url = notes.member(meeting, "joinUrl", str) or None
+    response_requested = notes.member(payload, "responseRequested", bool) is not False
     master_id = notes.member(payload, "seriesMasterId", str)
-    original_start = _instant(payload, "originalStart", notes)
     dates, zone = _dates(payload), _zone(payload)
     return CalendarEvent(
         event_id=EventId(_text(payload, "id")),
@@ -92,17 +91,18 @@ def parse_event(
         is_cancelled=is_cancelled,
         attendees=attendees,
         is_online_meeting=is_online,
-        join_url=join_url,
+        join_url=notes.member(meeting, "joinUrl", str) or None,
         modified_at=_modified_at(payload),
         # The provider's name can outlive the online meeting.
         provider=_provider(payload) if is_online else None,
         session_id=session_id,
         series_master_id=EventId(master_id) if master_id else None,
-        original_start=original_start,
+        original_start=_instant(payload, "originalStart", notes),
         has_all_attendees=notes.has_all_attendees,
         is_whole=notes.is_whole,
         dates=dates,
         is_zone_known=zone is not None,
+        response_requested=response_requested,
     )
 
 

@@ -67,6 +67,7 @@ SELECT: Final = [
     "onlineMeetingProvider",
     "lastModifiedDateTime",
     "seriesMasterId",
+    "responseRequested",
 ]
 """The properties read of an event: no subject, no body, only what `Calendars.ReadBasic` allows."""
 

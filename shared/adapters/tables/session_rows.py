@@ -83,6 +83,7 @@ def session_values(session: Session) -> dict[str, Any]:
                 "unreadable_since": optional_instant(session.unreadable_since),
                 "missing_since": optional_instant(session.missing_since),
                 "mailbox_lost": session.is_mailbox_lost or None,
+                "no_response": not session.response_requested or None,
             }
         )
         | long_texts(
@@ -129,6 +130,7 @@ def session_of(values: Mapping[str, Any], organizer: Mailbox, version: str) -> S
         missing_since=optional_moment(values.get("missing_since")),
         is_mailbox_lost=bool(values.get("mailbox_lost")),
         dates=optional_dates(values.get("dates")),
+        response_requested=not values.get("no_response"),
         version=version,
     )
 

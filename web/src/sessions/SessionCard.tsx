@@ -85,6 +85,7 @@ export function SessionCard({ session, organizer, isShown, onAct, onChanged }: P
           {t(`session.odd.${session.odd_time}`)}
         </p>
       )}
+      {!session.response_requested && isOpen && <p class="state">{t("session.unanswered")}</p>}
       {session.unknown_for.length > 0 && isOpen && (
         <p class="state">
           {t("session.unknown", {
