@@ -152,15 +152,22 @@ async def test_finding_an_unbooked_session_returns_none(
 
 
 async def test_many_in_one_request(microsoft: Microsoft, wired: Wiring) -> None:
-    seen = await wired.calendar.create(microsoft.acting("ada"), a_draft(microsoft))
-    ada = microsoft.mailbox("ada")
+    acting, ada = microsoft.acting("ada"), microsoft.mailbox("ada")
+    seen = await wired.calendar.create(acting, a_draft(microsoft))
+    other = await wired.calendar.create(acting, a_draft(microsoft))
+    await wired.calendar.cancel(acting, other.event_id, "")
     microsoft.graph.requests.reset()
-    first, gone = await wired.calendar.read_many(
-        [(ada, seen.event_id), (microsoft.mailbox("ben"), seen.event_id)]
+    first, gone, foreign = await wired.calendar.read_many(
+        [
+            (ada, seen.event_id),
+            (ada, other.event_id),
+            (microsoft.mailbox("ben"), seen.event_id),
+        ]
     )
     assert isinstance(first, CalendarEvent)
     assert first.event_id == seen.event_id
     assert isinstance(gone, EventGone)
+    assert isinstance(foreign, CalendarRefused)
     assert len([r for r in microsoft.graph.requests.entries if not r.in_batch]) == 1
 
 
