@@ -22,6 +22,8 @@ from tests.sync_testbed import (
 FaultInjector = Callable[[SyncTestbed], None]
 _STRANGERS = 12
 """Pairs of people besides the seeded ones, so that a few hundred sessions find room."""
+_SERIES = 0.1
+"""The share of bookings that are series."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ async def run(fault: str, *, sessions: int, acts: int, seed: int, folder: Path) 
     rng = random.Random(seed)
     with logged_exceptions() as logged:
         async with a_rig(folder, seed, strangers=_STRANGERS) as rig:
-            await rig.book(sessions, rng)
+            await rig.book(sessions, rng, series=_SERIES)
             await rig.pass_time(timedelta(minutes=3))
             rig.cloud.graph.requests.reset()
             await _act(rig, FAULTS[fault], acts, rng)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from functions import jobs, notifications, reconciliation, subscriptions
 from local.clock import CloudClock
 from local.cloud import LocalCloud
 from local.graph.errors import GraphError
+from local.graph.mailbox import Event
 from local.graph.outlook import NoSuchEvent
 from local.host.configuration import read_options
 from local.seed import (
@@ -54,7 +55,8 @@ from shared.organizations.model import (
 )
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.sessions.booking import book
-from shared.sessions.model import Cause, ResponseState, Session, SessionState
+from shared.sessions.model import Cause, Session, SessionState
+from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.requests import BookingRequest
 from shared.settings import Settings
 from shared.timespan import TimeSpan
@@ -69,6 +71,8 @@ from tests.fakes import (
     InMemorySubscriptions,
 )
 from tests.feed import assert_feed_matches
+from tests.outlook_acts import OutlookActs
+from tests.outlook_oracle import differences_of, read_event
 
 MONDAY = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 RECONCILED_WITHIN = timedelta(hours=6, minutes=10)
@@ -280,8 +284,11 @@ class SyncTestbed:
 
     # --- the platform's side
 
-    async def book(self, count: int, rng: random.Random) -> None:
-        """Book *count* sessions at free times of the next two weeks."""
+    async def book(self, count: int, rng: random.Random, *, series: float = 0.0) -> None:
+        """Book *count* sessions at free times of the next two weeks.
+
+        *series*: the share of bookings that are series, of three weekly dates each.
+        """
         number = 0
         while len(self.booked) < count:
             number += 1
@@ -298,6 +305,7 @@ class SyncTestbed:
                 start=start,
                 duration=timedelta(minutes=30),
                 time_zone="UTC",
+                repeat=Repeat(Frequency.WEEKLY, count=3) if rng.random() < series else None,
             )
             try:
                 booked = await book(
@@ -310,85 +318,37 @@ class SyncTestbed:
                 if number > count * 30:
                     raise AssertionError("no room for so many sessions") from error
                 continue
-            self.booked.append((booked.sessions[0], mentee, mentor))
+            self.booked += [(session, mentee, mentor) for session in booked.sessions]
 
     # --- Outlook's side
 
     def act(self, rng: random.Random) -> None:
         """Perform a random act of a person in Outlook on one of the sessions, if it is possible."""
         session, mentee, mentor = rng.choice(self.booked)
-        outlook, which = self.cloud.graph.outlook, session.id
-        start = MONDAY + timedelta(days=rng.randint(13, 20), minutes=30 * rng.randint(4, 20))
-        stranger = self.cloud.world.person(self.pairs[rng.randrange(len(self.pairs))][1]).address
-
-        def move() -> None:
-            outlook.move(mentee, which, start)
-
-        def accept() -> None:
-            outlook.accept(mentor, which)
-
-        def onto_another() -> None:
-            theirs = self._sharing_people(session, rng)
-            outlook.move(mentee, which, theirs + timedelta(minutes=rng.choice((0, 15))))
-
-        acts: dict[str, tuple[int, Sequence[Callable[[], Any]]]] = {
-            "accepted": (10, [accept]),
-            "declined": (2, [lambda: outlook.decline(mentor, which)]),
-            "tentative": (3, [lambda: outlook.tentative(mentor, which)]),
-            "proposed": (3, [lambda: outlook.propose(mentor, which, start)]),
-            "accepted twice": (2, [accept, accept]),
-            "two devices": (3, [accept, lambda: outlook.tentative(mentor, which)]),
-            "moved": (5, [move]),
-            "moved onto another": (4, [onto_another]),
-            "moved and answered": (2, [move, accept]),
-            "answered and moved": (2, [accept, move]),
-            "moved twice": (1, [onto_another, move]),
-            "edited": (2, [lambda: outlook.edit(mentee, which, subject="Other words")]),
-            "forwarded": (2, [lambda: outlook.forward(mentor, which, stranger)]),
-            "other calendar": (1, [lambda: outlook.move_to(mentee, which, "Mentoring")]),
-            "cancelled": (1, [lambda: outlook.cancel(mentee, which)]),
-            "deleted": (1, [lambda: outlook.delete(mentee, which)]),
-            "wiped out": (1, [lambda: outlook.delete(mentee, which, hard=True)]),
-            "copy deleted": (1, [lambda: outlook.delete(mentor, which)]),
-            **self._odd_acts(which, mentee, mentor, start),
-        }
-        name = rng.choices(list(acts), weights=[weight for weight, _ in acts.values()])[0]
+        which, on = self.where(session)
+        stranger = self.cloud.world.person(rng.choice(self.pairs)[1]).address
+        acts = OutlookActs(self.cloud, mentee, mentor, stranger, which, on, MONDAY, rng)
+        name, steps = acts.draw(lambda: self._sharing_people(session, rng))
         try:
-            for step in acts[name][1]:
+            for step in steps:
                 step()
         except (GraphError, NoSuchEvent) as error:  # a declined copy is gone, a cancelled event too
             logging.getLogger(__name__).debug("not possible: %r", error)
         else:
             self.acted[name] += 1
 
-    def _odd_acts(
-        self, which: str, mentee: str, mentor: str, start: datetime
-    ) -> dict[str, tuple[int, Sequence[Callable[[], Any]]]]:
-        """Return what people do less often, with its weight."""
-        outlook = self.cloud.graph.outlook
-        address = self.cloud.world.person(mentor).address
+    def where(self, session: Session) -> tuple[str, date | None]:
+        """Return what names the event of *session* in Outlook, and its date by the pattern."""
+        if session.series_id is None:
+            return session.id, None
+        series = self.sessions.ledgers[session.organizer].series[session.series_id]
+        planned = {each.number: each.span.start for each in series.planned}
+        return session.series_id, planned[session.occurrence].date()
 
-        def attend(kind: str | None) -> Callable[[], None]:
-            return lambda: outlook.attend(mentee, which, address, kind)
-
-        def delete() -> None:
-            outlook.delete(mentee, which, send=False)
-
-        def restore() -> None:
-            outlook.restore(mentee, which)
-
-        return {
-            "removed": (2, [attend(None)]),
-            "put back": (2, [attend("required")]),
-            "removed and put back": (2, [attend(None), attend("required")]),
-            "made optional": (2, [attend("optional")]),
-            "all day": (2, [lambda: outlook.all_day(mentee, which)]),
-            "timed": (2, [lambda: outlook.timed(mentee, which)]),
-            "no length": (1, [lambda: outlook.move(mentee, which, start, start)]),
-            "deleted silently": (1, [delete]),
-            "deleted and restored": (1, [delete, restore]),
-            "restored": (2, [restore]),
-        }
+    def find(self, who: str, session: Session) -> Event:
+        """Return a person's copy of the event of *session*. Raises NoSuchEvent."""
+        which, on = self.where(session)
+        return self.cloud.graph.outlook.find(who, which, on=on)
 
     def _sharing_people(self, session: Session, rng: random.Random) -> datetime:
         """Return when another session with one of *session*'s people starts in Outlook."""
@@ -400,7 +360,7 @@ class SyncTestbed:
         if not theirs:
             raise NoSuchEvent("these people have one session only")
         other, mentee = rng.choice(theirs)
-        return self.cloud.graph.outlook.find(mentee, other.id).start_at
+        return self.find(mentee, other).start_at
 
     # --- time
 
@@ -464,28 +424,27 @@ class SyncTestbed:
     async def differences(self) -> list[str]:
         """Return every difference between a session and the organizer's calendar."""
         found = [*await self._wrong_holds(), *self._wrong_conflicts(), *await self._wrong_feed()]
-        for session, mentee, _ in self.booked:
+        for session, mentee, mentor in self.booked:
             stored = self.sessions.find(session.organizer, session.id)
             assert stored is not None
             try:
-                event = self.cloud.graph.outlook.find(mentee, session.id)
-                shown = self.cloud.graph.outlook.get(event)
+                event = self.find(mentee, session)
             except NoSuchEvent:
-                shown = None
-            if shown is None or shown.get("isCancelled"):
+                event = None
+            if event is None or event.is_cancelled:
                 if stored.state is not SessionState.CANCELLED:
                     found.append(f"{session.id}: gone in Outlook, {stored.state} here")
                 continue
-            if stored.state is SessionState.CANCELLED and self._is_cancelled_for(session):
+            if stored.state is SessionState.CANCELLED and self._is_cancelled_for(mentor, session):
                 continue  # restored for the organizer alone
-            found += [f"{session.id}: {each}" for each in _compare(stored, shown, event.start_at)]
+            shown = read_event(event, session, self.cloud)
+            found += [f"{session.id}: {each}" for each in differences_of(stored, shown)]
         return found
 
-    def _is_cancelled_for(self, session: Session) -> bool:
-        """Return whether the mentor's copy of *session* is cancelled."""
-        (mentor,) = (mentor for each, _, mentor in self.booked if each.id == session.id)
+    def _is_cancelled_for(self, who: str, session: Session) -> bool:
+        """Return whether a person's copy of *session* is cancelled."""
         try:
-            return self.cloud.graph.outlook.find(mentor, session.id).is_cancelled
+            return self.find(who, session).is_cancelled
         except NoSuchEvent:
             return False
 
@@ -557,37 +516,6 @@ def _lags(changes: Sequence[Change]) -> tuple[float, float]:
     """Return the median and the 99th percentile in seconds, of changes with a lag."""
     lags = sorted(c.lag_ms / 1000 for c in changes if c.lag_ms is not None)
     return (lags[len(lags) // 2], lags[int(len(lags) * 0.99)]) if lags else (0.0, 0.0)
-
-
-def _compare(stored: Session, shown: dict[str, Any], start: datetime) -> Iterator[str]:
-    """Yield each difference from an event as its owner sees it; *start*: its first instant."""
-    if stored.state is not SessionState.SCHEDULED:
-        yield f"in the calendar, {stored.state} here"
-    if shown["isAllDay"] is not (stored.dates is not None):
-        yield f"all day {shown['isAllDay']} in Outlook, {stored.dates} here"
-    elif stored.dates and f"{stored.dates.first_on}" != shown["start"]["dateTime"][:10]:
-        yield f"on {shown['start']['dateTime']} in Outlook, {stored.dates} here"
-    elif not stored.dates and stored.span.start != start:
-        yield f"starts {start} in Outlook, {stored.span.start} here"
-    words = {
-        "accepted": ResponseState.ACCEPTED,
-        "tentativelyAccepted": ResponseState.TENTATIVE,
-        "declined": ResponseState.DECLINED,
-    }
-    names = {name: a.address for a in stored.attendees for name in (a.address, *a.known_as)}
-    answers = {
-        names.get(address, address): words.get(a["status"]["response"], ResponseState.PENDING)
-        for a in shown["attendees"]
-        for address in [a["emailAddress"]["address"].lower()]
-    }
-    invited = [attendee for attendee in stored.attendees if attendee.invited]
-    if answers.keys() != {attendee.address for attendee in invited}:
-        yield f"{sorted(answers)} in Outlook, {sorted(a.address for a in invited)} here"
-    for attendee in invited:
-        if answers.get(attendee.address) is not attendee.response.state:
-            yield f"{answers.get(attendee.address)} in Outlook, {attendee.response.state} here"
-    if stored.pending_span is not None:
-        yield "a move is pending"
 
 
 async def _lived(work: Awaitable[None]) -> BaseException | None:
