@@ -75,7 +75,7 @@ _SELECTED: Final = ",".join(SELECT)
 
 _INSTANCE_SELECT: Final = [*SELECT, "originalStart"]
 
-_IDS: Final = ["id", "iCalUId", "isCancelled", "seriesMasterId"]
+IDS: Final = ["id", "iCalUId", "isCancelled", "seriesMasterId"]
 
 _PAGE: Final = 100
 
@@ -167,7 +167,7 @@ def list_copies_request(
 
 
 def calendar_view_request(
-    graph: GraphSession, window: TimeSpan, select: list[str] = _IDS
+    graph: GraphSession, window: TimeSpan, select: list[str] = IDS
 ) -> RequestInformation:
     """Return the request for the events and occurrences in *window*, 100 a page.
 

@@ -3,13 +3,15 @@
 Each search reads until it finds, or to the end. ListingEndless: there may be one or not.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
 from shared.adapters.graph.client import GraphSession
 from shared.adapters.graph.event_parsing import parse_event, parse_listed
 from shared.adapters.graph.event_requests import (
+    IDS,
     SELECT,
     calendar_view_request,
     find_events_request,
@@ -18,7 +20,7 @@ from shared.adapters.graph.event_requests import (
 )
 from shared.adapters.graph.event_serialization import PROPERTY_ID
 from shared.adapters.graph.listings import list_items
-from shared.errors import EventGone, EventUnreadable
+from shared.errors import CalendarUnavailable, EventGone, EventUnreadable
 from shared.ids import EventId, ICalUid, SessionId
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.model import Session
@@ -30,6 +32,23 @@ ANY_DAY: Final = timedelta(days=180)
 MOMENT: Final = timedelta(minutes=1)
 """Around an event of zero minutes, as no time is no window."""
 _DAY: Final = timedelta(days=1)
+
+
+@contextmanager
+def searching() -> Iterator[None]:
+    """Raise CalendarUnavailable for a 404 within a search: something listed a moment ago is gone.
+
+    It proves nothing about the event. The retry does not find what is really gone.
+    """
+    try:
+        yield
+    except EventGone as gone:
+        raise CalendarUnavailable(
+            "A calendar or a series went away while it was searched.",
+            code=gone.code,
+            status=gone.status,
+            request_id=gone.request_id,
+        ) from gone
 
 
 async def find_tagged(
@@ -137,9 +156,19 @@ async def is_copy_cancelled(graph: GraphSession, session: Session) -> bool | Non
     return None
 
 
-async def list_copies(graph: GraphSession, session: Session) -> AsyncIterator[Mapping[str, Any]]:
+async def find_in_view(graph: GraphSession, session: Session) -> CalendarEvent | None:
+    """Find the event of *session* in the organizer's calendar view, by its time and iCalUId."""
+    async for event in list_copies(graph, session, SELECT):
+        return parse_event(event)
+    return None
+
+
+async def list_copies(
+    graph: GraphSession, session: Session, select: list[str] = IDS
+) -> AsyncIterator[Mapping[str, Any]]:
     """Yield the events at the time of *session* that have its iCalUId."""
-    async for event in list_items(graph, calendar_view_request(graph, _search_window(session))):
+    request = calendar_view_request(graph, _search_window(session), select)
+    async for event in list_items(graph, request):
         has_uid = isinstance(event, dict) and event.get("iCalUId") == session.ical_uid
         if has_uid and session.ical_uid is not None:
             yield event

@@ -27,9 +27,11 @@ from shared.adapters.graph.event_search import (
     date_of,
     find_attendee_copy,
     find_by_uid,
+    find_in_view,
     find_occurrence_copy,
     find_tagged,
     is_copy_cancelled,
+    searching,
 )
 from shared.adapters.graph.event_serialization import (
     to_graph_event,
@@ -98,7 +100,9 @@ class GraphCalendar:
 
     async def find(self, mailbox: Mailbox, session_id: SessionId) -> Occurrence | None:
         """Find the event of *session_id* by our extended property, by the app's own identity."""
-        return await find_tagged(self._client.app(mailbox.tenant_id, mailbox.object_id), session_id)
+        with searching():
+            graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
+            return await find_tagged(graph, session_id)
 
     async def read(self, mailbox: Mailbox, event_id: EventId) -> CalendarEvent:
         """Read one event by the app's own identity. Raises EventGone."""
@@ -126,28 +130,37 @@ class GraphCalendar:
             event = await self.read(mailbox, event_id)
         except EventGone:
             return False
-        return await find_by_uid(graph, event.ical_uid) is not None
+        with searching():
+            return await find_by_uid(graph, event.ical_uid) is not None
 
     async def find_continuations(self, series: Series, missing: Sequence[Session]) -> list[EventId]:
         """Find the series that may go on with the *missing* dates, by the app's own identity."""
         mailbox = series.organizer
         graph = self._client.app(mailbox.tenant_id, mailbox.object_id)
-        return await find_continuations(graph, series, missing)
+        with searching():
+            return await find_continuations(graph, series, missing)
 
     async def search(
         self, session: Session, further: Sequence[EventId] = ()
     ) -> CalendarEvent | None:
         """Search by iCalUId, then by our property; for a date of a series, by its masters."""
+        with searching():
+            return await self._search(session, further)
+
+    async def _search(self, session: Session, further: Sequence[EventId]) -> CalendarEvent | None:
         graph = self._client.app(session.tenant_id, session.organizer.object_id)
         if session.series_id is None:
             by_uid = await find_by_uid(graph, session.ical_uid) if session.ical_uid else None
             return by_uid or _readable(await find_tagged(graph, session.id))
         master = await find_tagged(graph, SessionId(session.series_id))
         window, dates = session.span.widened(ANY_DAY, ANY_DAY), list[Occurrence]()
-        for master_id in dict.fromkeys([*([master.event_id] if master else []), *further]):
+        if master:
+            dates += await list_instances(graph, master.event_id, window)
+        for master_id in further:
             with suppress(EventGone):
-                dates += await self.instances(session.organizer, master_id, window)
-        return date_of(session, dates)
+                dates += await list_instances(graph, master_id, window)
+        # A master that its id does not find is not gone: its dates may be in the calendar.
+        return date_of(session, dates) or await find_in_view(graph, session)
 
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]

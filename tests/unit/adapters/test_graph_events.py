@@ -28,7 +28,16 @@ from shared.errors import (
     EventUnreadable,
     MailboxUnusable,
 )
-from shared.ids import EventId, ICalUid, Mailbox, ObjectId, OrganizationId, PairingId, SessionId
+from shared.ids import (
+    EventId,
+    ICalUid,
+    Mailbox,
+    ObjectId,
+    OrganizationId,
+    PairingId,
+    SeriesId,
+    SessionId,
+)
 from shared.ids import TenantId as Tenant
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarEvent, EventDraft, UnreadableEvent
@@ -247,6 +256,22 @@ async def test_reading_what_is_gone(graph: Graph) -> None:
     graph.respond_with(refused(404, "ErrorItemNotFound"))
     with pytest.raises(EventGone):
         await GraphCalendar(graph.client).read(MAILBOX, EVENT)
+
+
+async def test_a_404_within_a_search_proves_nothing(graph: Graph) -> None:
+    date = a_session(series_id=SeriesId("series"))
+    empty = httpx.Response(200, json={"value": []})
+    another = httpx.Response(200, json={"value": [{"id": "shared", "isDefaultCalendar": False}]})
+    calendar, gone = GraphCalendar(graph.client), refused(404, "ErrorItemNotFound")
+    # The series is there, and its dates are not found.
+    graph.respond_with(httpx.Response(200, json={"value": [event()]}), gone)
+    with pytest.raises(CalendarUnavailable):
+        await calendar.search(date)
+    # A calendar is listed, and is not found.
+    for search in (calendar.search(date), calendar.find(MAILBOX, SESSION)):
+        graph.respond_with(empty, another, gone)
+        with pytest.raises(CalendarUnavailable):
+            await search
 
 
 async def test_many_are_read_in_one_request(graph: Graph) -> None:
