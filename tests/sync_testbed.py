@@ -289,7 +289,7 @@ class SyncTestbed:
 
         *series*: the share of bookings that are series, of three weekly dates each.
         """
-        number = 0
+        number, weekly = 0, Repeat(Frequency.WEEKLY, count=3)
         while len(self.booked) < count:
             number += 1
             pairing, mentee, mentor = rng.choice(self.pairs)
@@ -305,7 +305,7 @@ class SyncTestbed:
                 start=start,
                 duration=timedelta(minutes=30),
                 time_zone="UTC",
-                repeat=Repeat(Frequency.WEEKLY, count=3) if rng.random() < series else None,
+                repeat=weekly if series and rng.random() < series else None,
             )
             try:
                 booked = await book(
