@@ -8,6 +8,7 @@ from typing import Any
 
 from local.cloud import LocalCloud
 from local.graph.exchange import x500_address
+from local.graph.mailbox import Event
 from local.graph.outlook import Outlook
 from local.world import Person
 
@@ -33,6 +34,8 @@ class OutlookActs:
     begins: datetime
     """When the days of the sessions begin, on the first of them."""
     rng: random.Random
+    split_off: Callable[[Event], None]
+    """Is told of a series that begins at the date."""
 
     def draw(self, start_of_another: Callable[[], datetime]) -> tuple[str, Steps]:
         """Draw an act; return its name and what is done, step by step.
@@ -189,10 +192,7 @@ class OutlookActs:
         }
 
     def _of_series(self) -> Weighted:
-        """Return the acts on all dates of a series.
-
-        The act `split`, "this and following", belongs here.
-        """
+        """Return the acts on several dates of a series."""
         outlook, mentee, mentor, which = self._outlook, self.mentee, self.mentor, self.which
 
         def move_all() -> None:
@@ -200,10 +200,21 @@ class OutlookActs:
             hour = self.rng.randint(8, 16)
             outlook.move(mentee, which, start.replace(hour=hour))
 
+        def split(**changes: Any) -> None:
+            assert self.on
+            self.split_off(outlook.split(mentee, which, self.on, **changes))
+
+        def split_to_another_hour() -> None:
+            assert self.on
+            start = outlook.find(mentee, which, on=self.on).start_at
+            split(start=start.replace(hour=self.rng.randint(8, 16)))
+
         return {
             "series accepted": (3, [lambda: outlook.accept(mentor, which)]),
             "series declined": (1, [lambda: outlook.decline(mentor, which)]),
             "series moved": (1, [move_all]),
             "series deleted silently": (1, [lambda: outlook.delete(mentee, which, send=False)]),
+            "this and following": (2, [lambda: split(changes={"subject": "Other words"})]),
+            "this and following moved": (2, [split_to_another_hour]),
             "series cancelled": (1, [lambda: outlook.cancel(mentee, which)]),
         }

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import logging
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -258,6 +258,8 @@ class SyncTestbed:
     twice: bool = False
     """Whether two workers handle every message at once."""
     booked: list[tuple[Session, str, str]] = field(default_factory=list)
+    parts: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
+    """By series: the iCalUId of what a split made of the dates from a number on."""
     _wirings: list[Wiring] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     """Exceptions that reached the host, by kind."""
@@ -327,7 +329,12 @@ class SyncTestbed:
         session, mentee, mentor = rng.choice(self.booked)
         which, on = self.where(session)
         stranger = self.cloud.world.person(rng.choice(self.pairs)[1]).address
-        acts = OutlookActs(self.cloud, mentee, mentor, stranger, which, on, MONDAY, rng)
+
+        def split_off(new: Event) -> None:
+            if session.series_id and session.occurrence:
+                self.parts[session.series_id][session.occurrence] = new.ical_uid
+
+        acts = OutlookActs(self.cloud, mentee, mentor, stranger, which, on, MONDAY, rng, split_off)
         name, steps = acts.draw(lambda: self._sharing_people(session, rng))
         try:
             for step in steps:
@@ -343,7 +350,9 @@ class SyncTestbed:
             return session.id, None
         series = self.sessions.ledgers[session.organizer].series[session.series_id]
         planned = {each.number: each.span.start for each in series.planned}
-        return session.series_id, planned[session.occurrence].date()
+        parts = {0: session.series_id} | self.parts[session.series_id]
+        begins = max(number for number in parts if number <= session.occurrence)
+        return parts[begins], planned[session.occurrence].date()
 
     def find(self, who: str, session: Session) -> Event:
         """Return a person's copy of the event of *session*. Raises NoSuchEvent."""
@@ -595,6 +604,8 @@ async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIter
         for module in (shared.wiring, jobs, reconciliation, subscriptions):
             patched.setattr(module, "wiring", lambda: _process.get(None) or rig.wiring)
         cloud.graph.switches.endpoint_states = False
+        # Without it a later edit can leave no mark by which the series belong together.
+        cloud.graph.switches.split_copies_properties = True
         await rig.organizations.create(rig.organization)
         for pairing, _, _ in rig.pairs:
             await rig.pairings.put(pairing)

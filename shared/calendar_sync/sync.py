@@ -14,7 +14,7 @@ from shared.calendar_sync.unreadable import (
 from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.errors import EventGone, EventUnreadable, StaleRow
-from shared.ids import EventId, Mailbox, SessionId
+from shared.ids import EventId, Mailbox
 from shared.organizations.model import Organization
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
 from shared.sessions.missing import Absence, find_missing, is_cancelled_for_attendees
@@ -183,11 +183,9 @@ async def _confirmed(
     """
     listed = {
         master_id
-        for master_id in series.continued_by
+        for master_id in series.master_ids
         if await calendar.is_listed(series.organizer, master_id)
     }
-    if await calendar.find(series.organizer, SessionId(series.id)) and series.event_id:
-        listed.add(series.event_id)
     return [each for each in instances if each.series_master_id in listed]
 
 

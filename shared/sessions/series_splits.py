@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.errors import EventUnreadable
+from shared.errors import EventUnreadable, StaleRow
 from shared.ids import EventId
 from shared.logs import log_event
 from shared.sessions import reservations
 from shared.sessions.model import Session, SessionState
 from shared.sessions.occurrences import list_instances, load_sessions
-from shared.sessions.ports import SessionPorts
+from shared.sessions.ports import SessionPorts, SessionStore
 from shared.sessions.series import Occurrence, Series, match_occurrences
 
 
@@ -63,13 +63,24 @@ async def follow_split(series: Series, split: Split, *, ports: SessionPorts) -> 
     """Store the new series of a clear *split* as a master of *series*.
 
     Raises:
-        StaleRow: another worker has just written the series' row.
+        StaleRow: other workers write the series' row at the same time.
     """
-    stored = await reservations.put_series(
-        ports.sessions, replace(series, continued_by=(*series.continued_by, *split.masters))
-    )
+    try:
+        stored = await _with_masters(series, split.masters, sessions=ports.sessions)
+    except StaleRow:
+        fresh = await ports.sessions.get_series(series.organizer, series.id)
+        if fresh is None or set(split.masters) <= set(fresh.continued_by):
+            return fresh or series
+        stored = await _with_masters(fresh, split.masters, sessions=ports.sessions)
     log_event("series.split", session_id=series.id, count=len(split.torn))
     return stored
+
+
+async def _with_masters(
+    series: Series, masters: Sequence[EventId], *, sessions: SessionStore
+) -> Series:
+    continued = replace(series, continued_by=(*series.continued_by, *masters))
+    return await reservations.put_series(sessions, continued)
 
 
 def unclear_split() -> EventUnreadable:

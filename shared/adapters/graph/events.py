@@ -31,6 +31,7 @@ from shared.adapters.graph.event_search import (
     find_occurrence_copy,
     find_tagged,
     is_copy_cancelled,
+    list_tagged,
     searching,
 )
 from shared.adapters.graph.event_serialization import (
@@ -152,11 +153,11 @@ class GraphCalendar:
         if session.series_id is None:
             by_uid = await find_by_uid(graph, session.ical_uid) if session.ical_uid else None
             return by_uid or _readable(await find_tagged(graph, session.id))
-        master = await find_tagged(graph, SessionId(session.series_id))
         window, dates = session.span.widened(ANY_DAY, ANY_DAY), list[Occurrence]()
-        if master:
-            dates += await list_instances(graph, master.event_id, window)
-        for master_id in further:
+        tagged = {each.event_id async for each in list_tagged(graph, SessionId(session.series_id))}
+        for master_id in tagged:
+            dates += await list_instances(graph, master_id, window)
+        for master_id in {*further} - tagged:
             with suppress(EventGone):
                 dates += await list_instances(graph, master_id, window)
         # A master that its id does not find is not gone: its dates may be in the calendar.

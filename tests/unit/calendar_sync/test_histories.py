@@ -213,7 +213,9 @@ class _HeldUpCalendar(FakeCalendar):
         event = await self._held_up(self._by_id())
         return [event or EventGone("not there", code="ErrorItemNotFound", status=404)]
 
-    async def search(self, session: Session) -> CalendarEvent | None:
+    async def search(
+        self, session: Session, further: Sequence[EventId] = ()
+    ) -> CalendarEvent | None:
         return await self._held_up(self._world.state.event())
 
     async def is_copy_cancelled(self, session: Session, mailbox: Mailbox) -> bool | None:
