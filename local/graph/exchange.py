@@ -291,6 +291,11 @@ class Exchange:
         event.moves += 1
         self._store.changed(event, "created")
 
+    def restore_date(self, series: Event, on: date) -> None:
+        """Put a deleted date back into its series, as the pattern has it."""
+        series.cancelled_on.discard(on)
+        self._store.changed(series, "updated")
+
     def _end_before(self, series: Event, on: date, recurrence: Recurrence) -> None:
         series.details.recurrence = recurrence.ending_before(on)
         series.exceptions = {day: one for day, one in series.exceptions.items() if day < on}

@@ -198,8 +198,17 @@ class Outlook:
         """Delete; *hard* leaves nothing in Deleted Items; without *send* nothing is sent."""
         self.backend.exchange.delete(self.find(who, which, on=on), hard=hard, send=send)
 
-    def restore(self, who: str, which: str) -> None:
-        """Move an event back from Deleted Items. NoSuchEvent if it is not there."""
+    def restore(self, who: str, which: str, *, on: date | None = None) -> None:
+        """Move an event back from Deleted Items, or one date of a series into the series.
+
+        NoSuchEvent: it is not there.
+        """
+        if on:
+            series = self.find(who, which)
+            if on not in series.cancelled_on:
+                raise NoSuchEvent(f"{who} has not deleted {on} of {which}")
+            self.backend.exchange.restore_date(series, on)
+            return
         uid = self._uid(which)
         for event in self._mailbox(who).deleted():
             if event.ical_uid == uid or _is_called(event, which):

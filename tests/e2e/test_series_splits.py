@@ -184,6 +184,16 @@ async def test_a_series_made_into_one_meeting(stage: AppUnderTest) -> None:
     assert list(await scheduled(stage, series)) == ids(series)[:1]
 
 
+async def test_a_date_that_is_deleted_and_restored(stage: AppUnderTest) -> None:
+    series = await a_series(stage)
+    outlook, third = stage.cloud.graph.outlook, local_date(evening(2))
+    outlook.delete("ben", series["id"], on=third, send=False)
+    one, two, gone, four = ids(series)
+    assert list(await scheduled(stage, series)) == [one, two, four]
+    outlook.restore("ben", series["id"], on=third)
+    assert list(await scheduled(stage, series)) == [one, two, gone, four]
+
+
 def ending_on(outlook: Outlook, series_id: str, at: datetime) -> Any:
     """Return the recurrence of a series with the day of *at* as its end."""
     recurrence = outlook.get(outlook.find("ben", series_id))["recurrence"]
