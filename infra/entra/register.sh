@@ -2,6 +2,8 @@
 # The app registration without the Microsoft Graph Bicep extension: the same as main.bicep beside it.
 #   [PAGE_URL=https://…/] infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]
 # PAGE_URL is where the booking page is. Safe to run again. Needs: az login, and the right to register applications.
+# It changes the registration APP_CLIENT_ID, else the one that its first run made and noted in APP_ID_FILE. It never takes one by its name,
+# nor one with owners other than you and APP_OWNERS (object ids): whoever owns a registration can act as the app in every customer's tenant.
 set -euo pipefail
 
 host=${1:?usage: infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]}
@@ -38,11 +40,36 @@ access=$(
 )
 required="[{\"resourceAppId\":\"$graph\",\"resourceAccess\":[$(paste -sd, <<<"$access")]}]"
 
-app=$(az ad app list --display-name "$name" --query '[0].appId' --output tsv)
-if [ -z "$app" ]; then
+fail() {
+  printf '%s\n' "$@" >&2
+  exit 1
+}
+
+id_file=${APP_ID_FILE:-$(dirname "$0")/app-client-id}
+app=${APP_CLIENT_ID:-$(cat "$id_file" 2>/dev/null || true)}
+if [ -n "$app" ]; then
+  az ad app show --id "$app" --output none || fail "There is no registration $app here." \
+    "Check APP_CLIENT_ID and the tenant of az login. To make a new one, unset APP_CLIENT_ID and remove $id_file."
+  me=$(az ad signed-in-user show --query id --output tsv 2>/dev/null) ||
+    me=$(az ad sp show --id "$(az account show --query user.name --output tsv)" --query id --output tsv)
+  for owner in $(az ad app owner list --id "$app" --query '[].id' --output tsv); do
+    case " $me ${APP_OWNERS:-} " in
+      *" $owner "*) ;;
+      *) fail "The registration $app is also owned by $owner, who can act as the app." \
+        "If you know the owner, run again with APP_OWNERS=\"${APP_OWNERS:+$APP_OWNERS }$owner\"." \
+        "Otherwise: az ad app owner remove --id $app --owner-object-id $owner, and look at its credentials:" \
+        "az ad app credential list --id $app; az ad app credential list --id $app --cert; az ad app federated-credential list --id $app" ;;
+    esac
+  done
+else
+  found=$(az ad app list --filter "displayName eq '$name'" --query '[].appId' --output tsv)
+  [ -z "$found" ] || fail "There are registrations with the name $name:" "$found" \
+    "If one of them is yours, run again with APP_CLIENT_ID. Anybody who may register applications can make one of this name: if" \
+    "none is, delete them or rename them first."
   app=$(az ad app create --display-name "$name" --sign-in-audience AzureADMultipleOrgs \
     --requested-access-token-version 2 --query appId --output tsv)
 fi
+echo "$app" >"$id_file"
 az ad app update --id "$app" --identifier-uris "api://$app" \
   --web-redirect-uris "https://$host/api/consent/callback" \
   --required-resource-accesses "$required"
@@ -67,11 +94,13 @@ az ad sp show --id "$app" >/dev/null 2>&1 || az ad sp create --id "$app" >/dev/n
 
 if [ -n "$principal" ]; then
   tenant=$(az account show --query tenantId --output tsv)
-  known=$(az ad app federated-credential list --id "$app" --query "[?name=='function-app-identity'] | length(@)" --output tsv)
-  if [ "$known" = 0 ]; then
-    az ad app federated-credential create --id "$app" --parameters "{
-      \"name\": \"function-app-identity\", \"audiences\": [\"api://AzureADTokenExchange\"], \"subject\": \"$principal\",
-      \"issuer\": \"https://login.microsoftonline.com/$tenant/v2.0\"}" >/dev/null
+  credential="{\"name\": \"function-app-identity\", \"audiences\": [\"api://AzureADTokenExchange\"], \"subject\": \"$principal\",
+    \"issuer\": \"https://login.microsoftonline.com/$tenant/v2.0\"}"
+  known=$(az ad app federated-credential list --id "$app" --query "[?name=='function-app-identity'].subject" --output tsv)
+  if [ -z "$known" ]; then
+    az ad app federated-credential create --id "$app" --parameters "$credential" --output none
+  elif [ "$known" != "$principal" ]; then # the identity was made anew
+    az ad app federated-credential update --id "$app" --federated-credential-id function-app-identity --parameters "$credential" --output none
   fi
 fi
 
