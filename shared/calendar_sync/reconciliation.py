@@ -247,12 +247,12 @@ async def _list_again(
     sessions: Sequence[Session], organization: Organization, ports: SessionPorts
 ) -> None:
     """Have the series read of which a date's event is not known (yet), or was missing."""
-    unlisted = [
-        s
-        for s in sessions
-        if s.series_id and ((not s.event_id and s.state is SessionState.SCHEDULED) or s.may_return)
-    ]
-    for organizer, series_id in dict.fromkeys((s.organizer, s.series_id) for s in unlisted):
+    of_series = [session for session in sessions if session.series_id]
+    unlisted = [s for s in of_series if not s.event_id and s.state is SessionState.SCHEDULED]
+    missing = [session for session in of_series if session.may_return]
+    for organizer, series_id in dict.fromkeys(
+        (s.organizer, s.series_id) for s in unlisted + missing
+    ):
         key = SessionId(series_id or "")
         await ports.jobs.put(Job(JobKind.FOLLOW_SERIES, organization.id, (organizer,), (key,)))
     for session in unlisted:
