@@ -5,6 +5,7 @@ Outlook checks no holds.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -33,11 +34,8 @@ async def update_conflicts(
         await save(overlapping[other_id], _add(session.id))
     over = before - overlapping.keys()
     for other_id in over:
-        try:
-            other = await sessions.get(session.organizer, other_id)
-        except NotFound:
-            continue  # purged, or only the attendees' mailboxes have it
-        await save(other, _remove(session.id))
+        if other := await _find_other(session, other_id, sessions=sessions):
+            await save(other, _remove(session.id))
     log_event("session.conflicts", session_id=session.id, count=len(overlapping))
     return await save(
         session, lambda row: tuple(sorted(({*row.conflicts_with} | overlapping.keys()) - over))
@@ -68,6 +66,16 @@ async def _overlapping(
             if is_on and other.span.overlaps(session.span):
                 found[other.id] = other
     return found
+
+
+async def _find_other(
+    session: Session, other_id: SessionId, *, sessions: SessionStore
+) -> Session | None:
+    """Return a session that shares a participant with *session*; None if it was purged."""
+    for mailbox in session.mailboxes:
+        with suppress(NotFound):
+            return await sessions.get(mailbox, other_id)
+    return None
 
 
 def _add(session_id: SessionId) -> Callable[[Session], tuple[SessionId, ...]]:

@@ -189,12 +189,17 @@ async def _retry_failed(
 
 
 async def _load(job: Job, *, sessions: SessionStore) -> list[Session]:
-    """Return the stored sessions of *job*; a purged one is left out."""
-    return [
-        session
-        for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True)
-        if (session := await find_session(mailbox, session_id, sessions=sessions)) is not None
-    ]
+    """Return the stored sessions of *job*, each once.
+
+    One that is purged, or that a mailbox has no part in, is left out.
+    """
+    found: dict[SessionId, Session] = {}
+    for mailbox, session_id in zip(job.mailboxes, job.session_ids, strict=True):
+        if session_id not in found:
+            session = await find_session(mailbox, session_id, sessions=sessions)
+            if session is not None:
+                found[session_id] = session
+    return [*found.values()]
 
 
 async def _reconcile_one(

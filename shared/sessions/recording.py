@@ -243,13 +243,12 @@ async def _enqueue_conflict_recheck(
 ) -> None:
     """Enqueue a reconciliation of the sessions that *session* overlapped, to clear the conflict.
 
-    If the job is lost, the periodic reconciliation clears it.
+    Each shares a participant with it, who need not be its organizer. If a job is lost, the periodic
+    reconciliation clears it.
     """
-    if former_conflicts:
-        organizers = (session.organizer,) * len(former_conflicts)
-        await jobs.put(
-            Job(JobKind.RECONCILE, session.organization_id, organizers, tuple(former_conflicts))
-        )
+    for other in former_conflicts:
+        keys = (other,) * len(session.mailboxes)
+        await jobs.put(Job(JobKind.RECONCILE, session.organization_id, session.mailboxes, keys))
 
 
 async def _reload_or_hold_again(

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.calendar_sync.conflicts import update_conflicts
 from shared.calendar_sync.merge import merge
 from shared.calendar_sync.reconciliation import (
     enqueue_reconciliations,
@@ -24,7 +25,7 @@ from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
 from shared.sessions.retention import purge_batch
 from shared.timespan import TimeSpan
-from tests.builders import a_mailbox, a_pairing, a_span, at
+from tests.builders import a_mailbox, a_pairing, a_session, a_span, at
 from tests.fake_outlook import FakeCalendar
 from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, book_one
 
@@ -138,6 +139,47 @@ async def test_ending_an_overlap_clears_both_conflicts(*, is_cancelled: bool) ->
     (job,) = [job for job, _ in env.jobs.put_jobs if job.kind is JobKind.RECONCILE]
     await reconcile_batch(job, env.organization, ports=env.ports)
     assert (await env.sessions.get(env.mentee, first.id)).conflicts_with == ()
+
+
+async def _overlapping_of_another_pair(env: BookingEnv) -> tuple[Session, Session]:
+    """Return a session of mentor and mentee, and one of the mentor with somebody else."""
+    first = await _booked(env)
+    theirs = a_session(
+        env.mentor,
+        organizer=a_mailbox(env.mentee.tenant_id),
+        organization_id=env.organization.id,
+        span=first.span,
+        state=SessionState.SCHEDULED,
+        event_id="theirs",
+    )
+    theirs = await reservations.create(env.sessions, theirs, env.clock.now(), ignore_holds=True)
+    await reservations.sync_mailbox(env.sessions, env.mentor, theirs)
+    await update_conflicts(first, Cause.OUTLOOK, sessions=env.sessions, clock=env.clock)
+    first = await env.sessions.get(env.mentee, first.id)
+    assert first.conflicts_with == (theirs.id,)
+    assert (await env.sessions.get(env.mentor, theirs.id)).conflicts_with == (first.id,)
+    return first, theirs
+
+
+async def test_an_overlap_with_a_session_of_another_organizer_ends_for_both() -> None:
+    env = a_booking_env()
+    first, theirs = await _overlapping_of_another_pair(env)
+    assert first.event_id
+    env.clock.advance(timedelta(minutes=1))
+    seen = env.calendar.moved(env.outlook.events[0], a_span(at(16, day=1)))
+    await sync_event(env.mentee, first.event_id, seen.etag, env.organization, ports=env.ports)
+    assert (await env.sessions.get(env.mentor, theirs.id)).conflicts_with == ()
+
+
+async def test_a_cancelled_session_overlaps_none_of_another_organizer() -> None:
+    env = a_booking_env()
+    first, theirs = await _overlapping_of_another_pair(env)
+    env.jobs.put_jobs.clear()
+    await cancel(env.acting(env.mentee), first, "", ports=env.ports)
+    for job, _ in [*env.jobs.put_jobs]:
+        if job.kind is JobKind.RECONCILE:
+            await reconcile_batch(job, env.organization, ports=env.ports)
+    assert (await env.sessions.get(env.mentor, theirs.id)).conflicts_with == ()
 
 
 async def test_reconciliation_mends_what_a_dead_worker_left() -> None:
