@@ -30,7 +30,7 @@ from shared.sessions.recurrence import (
     Repeat,
     occurrence_dates,
 )
-from shared.sessions.series import Occurrence, Series
+from shared.sessions.series import Continuation, Occurrence, Series
 from shared.timespan import DateSpan, TimeSpan
 from tests.fakes import FakeClock
 
@@ -323,7 +323,9 @@ class FakeCalendar:
             event.seen.event_id == event_id and not event.is_gone for event in self.outlook.events
         )
 
-    async def find_continuations(self, series: Series, missing: Sequence[Session]) -> list[EventId]:
+    async def find_continuations(
+        self, series: Series, missing: Sequence[Session]
+    ) -> list[Continuation]:
         """Return nothing: nobody splits a series here."""
         self.outlook.calls.append("find_continuations")
         return []

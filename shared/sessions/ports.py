@@ -16,7 +16,7 @@ from shared.sessions.holds import Hold
 from shared.sessions.ledger import Decide, LedgerChange, SeriesKey
 from shared.sessions.model import ResponseState, Session
 from shared.sessions.recurrence import Pattern
-from shared.sessions.series import Occurrence, Series
+from shared.sessions.series import Continuation, Occurrence, Series
 from shared.timespan import TimeSpan
 
 
@@ -148,8 +148,10 @@ class Calendar(Protocol):
         """Return whether the calendar lists the event: an id may be good for a deleted one too."""
         ...
 
-    async def find_continuations(self, series: Series, missing: Sequence[Session]) -> list[EventId]:
-        """Return the masters of series that may go on with the *missing* dates of a split one."""
+    async def find_continuations(
+        self, series: Series, missing: Sequence[Session]
+    ) -> list[Continuation]:
+        """Return the series that may go on with the *missing* dates of a split one."""
         ...
 
     async def read_many(

@@ -152,6 +152,15 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Continuation:
+    """A series in Outlook that may go on where another one ends."""
+
+    master_id: EventId
+    span: TimeSpan
+    """From its first date to its last one, as far as they were read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Booking:
     """The result of one booking: a session, or a series with a session for each booked date."""
 

@@ -7,6 +7,7 @@ two belong together. The sessions stay the same: the new series is stored as a f
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 from shared.errors import EventUnreadable, StaleRow
 from shared.ids import EventId
@@ -15,21 +16,26 @@ from shared.sessions import reservations
 from shared.sessions.model import Session, SessionState
 from shared.sessions.occurrences import list_instances, load_sessions
 from shared.sessions.ports import SessionPorts, SessionStore
-from shared.sessions.series import Occurrence, Series, match_occurrences
+from shared.sessions.series import Continuation, Occurrence, Series, match_occurrences
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Dates that a series does not list any more, and the new series that may have them."""
+    """Dates that a series does not list any more, and the new ones that may have them."""
 
     torn: tuple[Session, ...]
-    masters: tuple[EventId, ...]
-    """One or more."""
+    continuations: tuple[Continuation, ...]
+    """One or more, by time."""
+
+    @property
+    def masters(self) -> tuple[EventId, ...]:
+        """Return the ids of their masters."""
+        return tuple(each.master_id for each in self.continuations)
 
     @property
     def is_clear(self) -> bool:
-        """Return whether one series alone may have the dates."""
-        return len(self.masters) == 1
+        """Return whether each date may be of one of them alone: a series can be split twice."""
+        return all(a.span.end <= b.span.start for a, b in pairwise(self.continuations))
 
 
 async def find_split(
@@ -44,19 +50,18 @@ async def find_split(
     A series with sessions of the app is no part of another one. Raises EventUnreadable, and the
     errors of every method of `Calendar`.
     """
-    found = match_occurrences(series, known, instances)
-    torn = _torn_off(known, found, ports.clock.now())
+    matched = match_occurrences(series, known, instances)
+    torn = _torn_off(known, matched, ports.clock.now())
     if not torn:
         return None
-    masters = await ports.calendar.find_continuations(series, torn)
-    strange = tuple(
-        [
-            master_id
-            for master_id in masters
-            if await ports.sessions.find_by_event(series.organizer, master_id) is None
-        ]
-    )
-    return Split(tuple(torn), strange) if strange else None
+    found = await ports.calendar.find_continuations(series, torn)
+    strange = [
+        each
+        for each in found
+        if await ports.sessions.find_by_event(series.organizer, each.master_id) is None
+    ]
+    in_turn = sorted(strange, key=lambda each: (each.span.start, each.span.end))
+    return Split(tuple(torn), tuple(in_turn)) if strange else None
 
 
 async def follow_split(series: Series, split: Split, *, ports: SessionPorts) -> Series:

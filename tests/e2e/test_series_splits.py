@@ -131,6 +131,37 @@ async def test_a_series_is_split_twice(stage: AppUnderTest) -> None:
     ]
 
 
+@pytest.mark.parametrize("copies", [True, False], ids=["with property", "without property"])
+@pytest.mark.parametrize("weeks", [2, 4])
+async def test_the_later_dates_are_put_off_by_some_weeks(
+    stage: AppUnderTest, weeks: int, *, copies: bool
+) -> None:
+    stage.cloud.graph.switches.split_copies_properties = copies
+    series = await a_series(stage)
+    stage.cloud.graph.outlook.split(
+        "ben", series["id"], local_date(evening(2)), evening(2 + weeks, hour=20)
+    )
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    later = [evening(n + weeks, hour=20) for n in (2, 3)]
+    assert starts([*found.values()]) == [evening(0), evening(1), *later]
+
+
+@pytest.mark.parametrize("copies", [True, False], ids=["with property", "without property"])
+async def test_a_series_is_split_twice_before_it_is_read(
+    stage: AppUnderTest, *, copies: bool
+) -> None:
+    stage.cloud.graph.switches.split_copies_properties = copies
+    series = await a_series(stage)
+    outlook = stage.cloud.graph.outlook
+    new = outlook.split("ben", series["id"], local_date(evening(1)), evening(1, hour=20))
+    outlook.split("ben", new.ical_uid, local_date(evening(2)), evening(2, hour=19))
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    times = [(0, 21), (1, 20), (2, 19), (3, 19)]
+    assert starts([*found.values()]) == [evening(n, hour=hour) for n, hour in times]
+
+
 async def test_the_later_dates_get_another_title_and_another_attendee(
     stage: AppUnderTest,
 ) -> None:

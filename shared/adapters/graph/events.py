@@ -57,7 +57,7 @@ from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarEvent, EventDraft
 from shared.sessions.model import ResponseState, Session
 from shared.sessions.recurrence import Pattern
-from shared.sessions.series import Occurrence, Series
+from shared.sessions.series import Continuation, Occurrence, Series
 from shared.timespan import TimeSpan
 
 _IS_CREATED: Final = frozenset({"errorduplicatetransactionid", "errorinvalidrecipients"})
@@ -134,7 +134,9 @@ class GraphCalendar:
         with searching():
             return await find_by_uid(graph, event.ical_uid) is not None
 
-    async def find_continuations(self, series: Series, missing: Sequence[Session]) -> list[EventId]:
+    async def find_continuations(
+        self, series: Series, missing: Sequence[Session]
+    ) -> list[Continuation]:
         """Find the series that may go on with the *missing* dates, by the app's own identity."""
         mailbox = series.organizer
         graph = self._client.app(mailbox.tenant_id, mailbox.object_id)

@@ -3,7 +3,7 @@
 The new series says nothing of the old one, unless Outlook copied the app's property. Without it the
 new one is of the same organizer, with at least one participant, not older than the loss of the
 dates, and has dates near them. Of three marks it needs two: the same times, the same attendees, and
-that it was made when the old one was ended.
+that it was made when the old one was ended. A series that was split twice goes on in several.
 
 No document describes what Outlook does. (To settle it: split a tagged series in Outlook on the web,
 and read both.)
@@ -23,7 +23,7 @@ from shared.adapters.graph.event_requests import (
     calendar_view_request,
     read_event_request,
 )
-from shared.adapters.graph.event_search import list_tagged
+from shared.adapters.graph.event_search import ANY_DAY, list_tagged
 from shared.adapters.graph.instances import list_instances
 from shared.adapters.graph.listings import list_items
 from shared.adapters.graph.times import read_instant
@@ -31,13 +31,15 @@ from shared.errors import CalendarUnavailable, EventGone
 from shared.ids import EventId, SessionId
 from shared.sessions.calendar_events import CalendarEvent
 from shared.sessions.model import Session
-from shared.sessions.series import Series
+from shared.sessions.series import Continuation, Series
 from shared.timespan import TimeSpan
 
 _SAME_ACT: Final = timedelta(minutes=2)
 """Between the end of the old series and the beginning of the new one, which are one act."""
 _MARKS_NEEDED: Final = 2
 _DAY: Final = timedelta(days=1)
+_PAUSE: Final = timedelta(days=35)
+"""How far the dates of a new series may be put off that does not have the app's property."""
 _VIEW_SELECT: Final = [*SELECT, "isOrganizer", "createdDateTime"]
 
 
@@ -48,46 +50,60 @@ class _Candidate:
     created_at: datetime
     people: frozenset[str]
     """The addresses of its attendees; of a participant the one that the session has."""
-    starts: set[datetime] = field(default_factory=set)
+    spans: list[TimeSpan] = field(default_factory=list)
 
 
 async def find_continuations(
     graph: GraphSession, series: Series, missing: Sequence[Session]
-) -> list[EventId]:
-    """Return the masters of series that may go on with the *missing* dates of *series*."""
+) -> list[Continuation]:
+    """Return the series that may go on with the *missing* dates of *series*."""
     near = _near(series, missing)
+    whole = TimeSpan(near.start, max(session.span.end for session in missing) + ANY_DAY)
     tagged = [event.event_id async for event in list_tagged(graph, SessionId(series.id))]
     new = [each for each in dict.fromkeys(tagged) if each not in series.master_ids]
-    if by_property := [each for each in new if await _has_dates(graph, each, near)]:
+    spans = {each: await _spans(graph, each, whole) for each in new}
+    if by_property := [_continuation(each, spans[each]) for each in new if spans[each]]:
         return by_property
     candidates = await _list_candidates(graph, series, missing, near)
     if not candidates:
         return []
     ended = await _ended_at(graph, series)
-    return [master for master, each in candidates.items() if _goes_on(each, missing, ended)]
+    return [
+        _continuation(master_id, each.spans)
+        for master_id, each in candidates.items()
+        if _goes_on(each, missing, ended)
+    ]
+
+
+def _continuation(master_id: EventId, spans: Sequence[TimeSpan]) -> Continuation:
+    begins, ends = min(span.start for span in spans), max(span.end for span in spans)
+    return Continuation(master_id, TimeSpan(begins, ends))
 
 
 def _goes_on(candidate: _Candidate, missing: Sequence[Session], ended: Sequence[datetime]) -> bool:
     """Return whether *candidate* has two of the three marks."""
-    has_times = candidate.starts <= {session.span.start for session in missing}
+    starts = {span.start for span in candidate.spans}
+    has_times = starts <= {session.span.start for session in missing}
     has_people = candidate.people in {_invited(session) for session in missing}
     is_same_act = any(abs(candidate.created_at - at) <= _SAME_ACT for at in ended)
     return has_times + has_people + is_same_act >= _MARKS_NEEDED
 
 
 def _near(series: Series, missing: Sequence[Session]) -> TimeSpan:
-    """Return the time in which the new series begins: as far as the next date around the first."""
+    """Return the time in which the new series begins: around the first date, or after a pause."""
     first = min((session.span for session in missing), key=lambda span: span.start)
     starts = sorted(planned.span.start for planned in series.planned)
     gap = max(min((b - a for a, b in pairwise(starts)), default=_DAY), _DAY)
-    return first.widened(gap, gap)
+    return first.widened(gap, max(gap, _PAUSE))
 
 
-async def _has_dates(graph: GraphSession, master_id: EventId, window: TimeSpan) -> bool:
+async def _spans(graph: GraphSession, master_id: EventId, window: TimeSpan) -> list[TimeSpan]:
+    """Return the times of the dates that can be read; none of a series that is gone."""
     try:
-        return bool(await list_instances(graph, master_id, window))
+        found = await list_instances(graph, master_id, window)
     except EventGone:
-        return False
+        return []
+    return [each.span for each in found if isinstance(each, CalendarEvent)]
 
 
 async def _list_candidates(
@@ -109,7 +125,7 @@ async def _list_candidates(
             continue
         master_id = EventId(event.series_master_id or "")
         candidate = found.setdefault(master_id, _Candidate(created_at, people))
-        candidate.starts.add(event.span.start)
+        candidate.spans.append(event.span)
     return found
 
 
