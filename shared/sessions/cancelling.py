@@ -29,6 +29,7 @@ from shared.sessions.scopes import (
     with_event_id,
 )
 from shared.sessions.series import Scope
+from shared.sessions.series_splits import refuse_unheard_split
 
 
 async def cancel(
@@ -52,9 +53,9 @@ async def cancel(
     scoped = await load_scope(session, scope, sessions=ports.sessions)
     if scoped.series is None:
         lifecycle.after(session.state, Action.CANCEL)
-    now = ports.clock.now()
-    if not scoped.changeable(now):
+    if not scoped.changeable(now := ports.clock.now()):
         return scoped.in_scope
+    await refuse_unheard_split(scoped.series, scoped.known, ports=ports)
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     await enqueue_recovery(scoped, jobs=ports.jobs)

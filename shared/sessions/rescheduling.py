@@ -37,6 +37,7 @@ from shared.sessions.requests import (
 )
 from shared.sessions.scopes import ScopedSessions, enqueue_recovery, load_scope, with_event_id
 from shared.sessions.series import PlannedDate, Scope
+from shared.sessions.series_splits import refuse_unheard_split
 from shared.sessions.snapshots import check_with_alternatives, read_snapshots, with_holds
 from shared.timespan import TimeSpan
 
@@ -108,6 +109,7 @@ async def _reschedule(
     terms = _terms(caller, pairing, request, spans, now)
     moves_series = preserves_pattern(scoped, changeable, spans, request.time_zone)
     require_order(scoped, changeable, spans, terms.rules.buffers, by_day=not moves_series)
+    await refuse_unheard_split(scoped.series, scoped.known, ports=ports)
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     if scoped.series is None and (not changeable or scoped.named.event_id is None):

@@ -31,6 +31,7 @@ from shared.sessions.requests import InvitationResponse, RescheduleRequest, requ
 from shared.sessions.rescheduling import describe_state, reschedule
 from shared.sessions.scopes import ScopedSessions, load_scope
 from shared.sessions.series import Scope, Series, match_occurrences
+from shared.sessions.series_splits import refuse_unheard_split
 
 _ANSWER_TAKES: Final = timedelta(seconds=20)
 """About how long Exchange takes to carry an answer into the organizer's copy."""
@@ -106,6 +107,7 @@ async def _respond_to_series(
     dates = [s for s in scoped.changeable(now) if _is_invited(me, s)]
     if not dates:
         return scoped.in_scope
+    await refuse_unheard_split(series, scoped.known, ports=ports)
     # The named date first, by which the attendee's copy of the series is found.
     dates.sort(key=lambda session: session.id != scoped.named.id)
     dates = await _with_uids(series, dates, calendar=ports.calendar)

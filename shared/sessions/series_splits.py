@@ -6,17 +6,29 @@ two belong together. The sessions stay the same: the new series is stored as a f
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Final
 
-from shared.errors import EventUnreadable, StaleRow
+from shared.errors import (
+    CalendarRefused,
+    CalendarUnavailable,
+    ConsentMissing,
+    EventUnreadable,
+    MailboxUnusable,
+    StaleRow,
+)
 from shared.ids import EventId
+from shared.jobs import JobKind
 from shared.logs import log_event
 from shared.sessions import reservations
 from shared.sessions.model import Session, SessionState
 from shared.sessions.occurrences import list_instances, load_sessions
 from shared.sessions.ports import SessionPorts, SessionStore
+from shared.sessions.recording import series_job
 from shared.sessions.series import Continuation, Occurrence, Series, match_occurrences
+
+_FOLLOWED_IN: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,38 @@ def unclear_split() -> EventUnreadable:
     return EventUnreadable(
         "Several series in Outlook may go on with this one.",
         remedy="The organizer keeps one of these series in Outlook and cancels the others.",
+    )
+
+
+async def refuse_unheard_split(
+    series: Series | None, known: Sequence[Session], *, ports: SessionPorts
+) -> None:
+    """Refuse a change of several dates of *series*, if Outlook has split it and nobody has heard.
+
+    None: the change is of one date alone, so it is not refused.
+
+    A change of the old series would not reach the dates of the new one, and is a later change of it
+    by which the two would not be recognised. If the app may not read the calendar, the caller still
+    may change it. Enqueues the job that follows the split.
+
+    Raises:
+        CalendarUnavailable: a retry finds the split followed.
+        CalendarThrottled: a retry may succeed.
+    """
+    if series is None:
+        return
+    try:
+        instances = await list_instances(series, calendar=ports.calendar)
+        split = await find_split(series, known, instances, ports=ports)
+    except (CalendarRefused, ConsentMissing, MailboxUnusable, EventUnreadable):
+        return
+    if split is None:
+        return
+    await ports.jobs.put(series_job(JobKind.FOLLOW_SERIES, series))
+    raise CalendarUnavailable(
+        "Somebody has just edited a part of the series in Outlook.",
+        retry_after_seconds=_FOLLOWED_IN.total_seconds(),
+        remedy="Read the series again in a moment, and repeat the request.",
     )
 
 

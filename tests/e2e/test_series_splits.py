@@ -115,6 +115,43 @@ async def test_a_split_series_is_answered_moved_and_cancelled_as_one(stage: AppU
     assert standing(stage) == before
 
 
+@pytest.mark.parametrize("act", ["cancel", "move", "answer"])
+async def test_a_change_of_a_series_that_was_split_unheard_is_refused_and_then_done(
+    stage: AppUnderTest, act: str
+) -> None:
+    series, switches = await a_series(stage), stage.cloud.graph.switches
+    switches.set("drop_share", 1.0)
+    switches.set("tell_missed", value=False)
+    stage.cloud.graph.outlook.split(
+        "ben", series["id"], local_date(evening(2)), evening(2, hour=20)
+    )
+    await stage.settled()
+    switches.set("drop_share", 0.0)
+    refused = await change_all(stage, series, act)
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/calendar-unavailable")
+    await stage.settled()
+    done = await change_all(stage, series, act)
+    assert done.status_code in {200, 202}, done.text
+    found = await scheduled(stage, series)
+    assert len(found) == (0 if act == "cancel" else 4)
+    if act == "move":
+        assert starts([*found.values()]) == [evening(n, hour=19) for n in range(4)]
+    if act == "answer":
+        assert [s["attendees"][0]["response"] for s in found.values()] == ["accepted"] * 4
+
+
+async def change_all(stage: AppUnderTest, series: Any, act: str) -> Any:
+    """Cancel, move or answer all dates of *series* through the API."""
+    path, scope = f"sessions/{ids(series)[0]}", {"scope": "all"}
+    if act == "cancel":
+        return await stage.call("ben", "POST", f"{path}/cancel", json=scope)
+    if act == "answer":
+        body = scope | {"response": "accepted"}
+        return await stage.call("ada", "POST", f"{path}/response", json=body)
+    body = scope | {"start": evening(0, hour=19).isoformat()}
+    return await stage.call("ben", "PATCH", path, json=body, headers={"if-match": "*"})
+
+
 async def test_a_series_is_split_twice(stage: AppUnderTest) -> None:
     series = await a_series(stage)
     outlook = stage.cloud.graph.outlook
