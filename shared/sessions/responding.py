@@ -107,6 +107,8 @@ async def _respond_to_series(
     dates = [s for s in scoped.changeable(now) if _is_invited(me, s)]
     if not dates:
         return scoped.in_scope
+    if len(dates) == 1:  # it may be all that is left: a series that was made into one meeting
+        return [await _respond_to_one(caller, dates[0], answer, ports)]
     await refuse_unheard_split(series, scoped.known, ports=ports)
     # The named date first, by which the attendee's copy of the series is found.
     dates.sort(key=lambda session: session.id != scoped.named.id)

@@ -262,6 +262,33 @@ async def test_a_date_that_is_deleted_and_restored(stage: AppUnderTest) -> None:
     assert list(await scheduled(stage, series)) == [one, two, gone, four]
 
 
+async def test_an_answer_to_all_reaches_the_new_series_after_declined_dates(
+    stage: AppUnderTest,
+) -> None:
+    series = (await book(stage, repeat={"frequency": "weekly", "count": 6}))["series"]
+    await stage.settled()
+    stage.cloud.graph.outlook.split(
+        "ben", series["id"], local_date(evening(4)), evening(4, hour=20)
+    )
+    await scheduled(stage, series)
+    for session in series["sessions"][1:4]:
+        await answer(stage, session, response="declined")
+    await stage.settled()
+    await answer(stage, series["sessions"][0], response="accepted", scope="all")
+    found = await scheduled(stage, series)
+    answers = [session["attendees"][0]["response"] for session in found.values()]
+    assert answers == ["accepted", *["declined"] * 3, *["accepted"] * 2]
+
+
+async def test_all_of_a_series_that_became_one_meeting_is_answered(stage: AppUnderTest) -> None:
+    series = await a_series(stage)
+    stage.cloud.graph.outlook.patch("ben", series["id"], {"recurrence": None})
+    await scheduled(stage, series)
+    await answer(stage, series["sessions"][0], response="accepted", scope="all")
+    (found,) = (await scheduled(stage, series)).values()
+    assert found["attendees"][0]["response"] == "accepted"
+
+
 def ending_on(outlook: Outlook, series_id: str, at: datetime) -> Any:
     """Return the recurrence of a series with the day of *at* as its end."""
     recurrence = outlook.get(outlook.find("ben", series_id))["recurrence"]

@@ -1,6 +1,7 @@
 """Answers the invitation to a series, in the attendee's own calendar."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from shared.adapters.graph.batch import error_or_none, send_in_batches
@@ -44,19 +45,18 @@ async def respond_to_series(
     left, masters = [*sessions], set[EventId]()
     errors: dict[SessionId, Exception | None] = {}
     while left:
-        try:
-            master_id = await _find_master(graph, left)
-        except EventGone:
-            if not masters:
-                raise
-            break
-        if master_id in masters:
+        # Dates before those of a further copy may have been declined, and so have no copy.
+        asked = left if masters else left[:_DATES_ASKED]
+        master_id = await _find_master(graph, asked, masters)
+        if master_id is None:
             break
         masters.add(master_id)
         errors |= await _respond_to_copy(
             graph, mailbox, master_id, left, answer, comment, whole=whole
         )
         left = [session for session in left if session.id not in errors]
+    if not masters:
+        raise _no_copy()
     nothing = None if whole else _no_copy()
     return [errors.get(session.id, nothing) for session in sessions]
 
@@ -81,13 +81,16 @@ async def _respond_to_copy(
     return {key: errors.get(str(copy["id"])) for key, copy in own.items()}
 
 
-async def _find_master(graph: GraphSession, sessions: Sequence[Session]) -> EventId:
-    """Return the id of the attendee's copy of the series: each copy of a date has it."""
-    for session in sessions[:_DATES_ASKED]:
+async def _find_master(
+    graph: GraphSession, sessions: Sequence[Session], known: AbstractSet[EventId]
+) -> EventId | None:
+    """Return the id of a copy of the series that is not *known*: each copy of a date has it."""
+    for session in sessions:
         async for event in list_copies(graph, session):
-            if isinstance(master_id := event.get("seriesMasterId"), str):
+            master_id = event.get("seriesMasterId")
+            if isinstance(master_id, str) and master_id not in known:
                 return EventId(master_id)
-    raise _no_copy()
+    return None
 
 
 async def _list_copies(
