@@ -1,6 +1,6 @@
 """Syncing sessions with their events in Outlook, after a notification or by reconciliation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,7 +17,12 @@ from shared.errors import EventGone, EventUnreadable, StaleRow
 from shared.ids import EventId, Mailbox
 from shared.organizations.model import Organization
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
-from shared.sessions.missing import Absence, find_missing, is_cancelled_for_attendees
+from shared.sessions.missing import (
+    Absence,
+    enqueue_looks,
+    find_missing,
+    is_cancelled_for_attendees,
+)
 from shared.sessions.model import Cause, Session, SessionState
 from shared.sessions.occurrences import (
     find_occurrence,
@@ -158,9 +163,10 @@ async def sync_series(
     if split and not split.is_clear:
         await mark_refused(split.torn, unclear_split(), cause, ports=ports)
         known = [session for session in known if session not in split.torn]
+    found = match_occurrences(series, known, instances)
+    await _enqueue_looks(known, found, ports=ports)
     if ahead and not instances and await _is_series_suspected(ahead, cause, ports=ports):
         return
-    found = match_occurrences(series, known, instances)
     await gather_limited(
         _sync_date(
             session,
@@ -172,6 +178,24 @@ async def sync_series(
         )
         for session in known
     )
+
+
+async def _enqueue_looks(
+    known: Sequence[Session], found: Mapping[int, Occurrence], *, ports: SessionPorts
+) -> None:
+    """Enqueue the next looks, one for all dates of *known*, if one is missing for the first time.
+
+    They read the whole series: one for each of its dates would read each date for every other one.
+    """
+    new = [
+        session
+        for session in _ahead(known, clock=ports.clock)
+        if session.occurrence not in found
+        and session.missing_since is None
+        and (session.event_id is not None or not found)
+    ]
+    if new:
+        await enqueue_looks(new[0], jobs=ports.jobs)
 
 
 async def _confirmed(

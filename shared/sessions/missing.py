@@ -16,7 +16,7 @@ from typing import Final
 
 from shared.errors import Conflict, SchedulingError, StaleRow
 from shared.ids import SessionId
-from shared.jobs import Job, JobKind
+from shared.jobs import Job, JobKind, JobQueue
 from shared.logs import log_event
 from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent
@@ -46,8 +46,8 @@ async def find_missing(
 ) -> CalendarEvent | Absence:
     """Return the event of *session* under another id, or what its absence means.
 
-    *series_is_read*: the caller has followed the series, and so a split of it. The first look is
-    noted in the row, and enqueues the next ones.
+    *series_is_read*: the caller has followed the series, and so a split of it, and enqueues the
+    next looks, once for all its dates. The first look is noted in the row, and else enqueues them.
 
     Raises:
         CalendarThrottled, CalendarUnavailable: passing.
@@ -60,13 +60,19 @@ async def find_missing(
     if session.missing_since is None:
         with suppress(StaleRow):  # another worker has just written the row
             await reservations.save(ports.sessions, replace(session, missing_since=now))
-        for delay in _LOOK_DELAYS:
-            await ports.jobs.put(_job(session), delay=delay)
+        if not series_is_read:
+            await enqueue_looks(session, jobs=ports.jobs)
         log_event("session.missing", session_id=session.id)
         return Absence.SUSPECTED
     if now < session.missing_since + SECOND_LOOK:
         return Absence.SUSPECTED
     return await _search(session, ports, series_is_read=series_is_read)
+
+
+async def enqueue_looks(session: Session, *, jobs: JobQueue) -> None:
+    """Enqueue the next looks for *session*, or for all dates of its series."""
+    for delay in _LOOK_DELAYS:
+        await jobs.put(_job(session), delay=delay)
 
 
 async def _search(

@@ -356,3 +356,17 @@ async def test_a_date_that_a_series_does_not_list_is_looked_for_twice(env: Booki
         states = [(await env.sessions.get(env.mentee, s.id)).state for s in booked.sessions]
         assert states == [SessionState.SCHEDULED, state, SessionState.SCHEDULED]
         env.clock.advance(SECOND_LOOK)
+
+
+async def test_all_missing_dates_of_a_series_are_looked_for_by_two_jobs(env: BookingEnv) -> None:
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=6), time_zone="UTC")
+    booked = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
+    series, kept = the_series(booked), booked.sessions[0].span
+    await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+    for event in env.outlook.events:
+        event.is_gone = event.seen.span != kept
+    env.jobs.put_jobs.clear()
+    for _ in range(2):
+        await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
+        looks = [job for job, _ in env.jobs.put_jobs if job.kind is JobKind.FOLLOW_SERIES]
+        assert len(looks) == 2
