@@ -83,6 +83,7 @@ class Control:
         router.add_post("/_control/errors", _checked(self._fail))
         router.add_delete("/_control/errors", self._heal)
         router.add_post("/_control/keys/roll", self._roll)
+        router.add_post("/_control/keys/withdraw", self._withdraw_key)
         router.add_post("/_control/tokens", _checked(self._token))
 
     async def _show(self, _: web.Request) -> web.Response:
@@ -148,6 +149,10 @@ class Control:
 
     async def _roll(self, request: web.Request) -> web.Response:
         self._entra.roll_keys()
+        return await self._show(request)
+
+    async def _withdraw_key(self, request: web.Request) -> web.Response:
+        self._entra.withdraw_key()
         return await self._show(request)
 
     async def _token(self, request: web.Request) -> web.Response:

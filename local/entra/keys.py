@@ -67,6 +67,11 @@ class KeyRing:
         self._next += 1
         return self.current
 
+    def withdraw(self) -> SigningKey:
+        """Sign with a new key, and publish no earlier one any more. Returns the new key."""
+        self.roll()
+        return self.roll()
+
     def public_keys(self) -> Mapping[str, rsa.RSAPublicKey]:
         """Return the keys of work accounts by key id."""
         return {key.key_id: key.public for key in self._signing}

@@ -36,6 +36,8 @@ class IdentityEndpoint:
     mint: TokenMint
     header: str = field(default_factory=lambda: secrets.token_hex(16))
     is_down: bool = False
+    given: list[str] = field(default_factory=list)
+    """The resource of every token that was given, in order."""
 
     def app(self) -> web.Application:
         """Return the application. Serve it by plain http, on this machine alone."""
@@ -57,6 +59,7 @@ class IdentityEndpoint:
         resource = request.query.get("resource", "").rstrip("/")
         if resource not in RESOURCES:
             return _refusal(400, "InvalidResource", f"AADSTS500011: {resource} was not found.")
+        self.given.append(resource)
         token = self.mint.for_identity(self.identity.principal_id, client_id, resource)
         expires_on = int((datetime.now(UTC) + self.mint.life).timestamp())
         return web.json_response(

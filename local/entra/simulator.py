@@ -80,6 +80,10 @@ class EntraSimulator:
         """Sign with a new key from now on, and stop publishing the oldest."""
         return self.keys.roll()
 
+    def withdraw_key(self) -> SigningKey:
+        """Withdraw the signing key, as after a theft: all that it signed is refused at once."""
+        return self.keys.withdraw()
+
     def identity_endpoint(self, identity: ManagedIdentity) -> IdentityEndpoint:
         """Return the managed identity endpoint of an app that runs as *identity*."""
         return IdentityEndpoint(identity, self.mint)

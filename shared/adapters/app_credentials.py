@@ -1,8 +1,8 @@
 """Gets the app's tokens from Entra, as the app or on behalf of a user, in each customer's tenant.
 
 The app's client credential is, best first: the managed identity as federated credential (there is
-no secret), a certificate, or a client secret. Certificate and secret come from Key Vault. They are
-re-read when Entra refuses them, so that a rotation loses no request.
+no secret), a certificate, or a client secret. Certificate and secret come from Key Vault. Each is
+got anew when Entra refuses it, so that a rotation or a withdrawn key loses no request.
 
 Source: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-on-behalf-of-flow
 """
@@ -18,11 +18,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from shared.adapters.entra_errors import STALE_CREDENTIAL, entra_error, read_sdk_error
+from shared.adapters.entra_errors import (
+    STALE_CREDENTIAL,
+    EntraErrorBody,
+    entra_error,
+    read_sdk_error,
+)
 from shared.adapters.http_pool import HttpPool
 from shared.adapters.key_vault import KeyVaultSecrets, Secret
-from shared.errors import CalendarUnavailable, Misconfigured
+from shared.adapters.managed_identity import RENEW_SECONDS, IdentityAssertion
+from shared.errors import Misconfigured, SchedulingError
 from shared.ids import ObjectId, TenantId
+from shared.logs import log_event
 from shared.organizations.ports import CredentialInfo
 from shared.settings import AppCredential, Settings
 
@@ -35,8 +42,6 @@ if TYPE_CHECKING:
 
 KEEP_IDENTITIES = 1_000
 """Limit of cached identities with their tokens; the least recently used one is evicted."""
-RENEW_SECONDS = 300
-"""A cached token is used only if it lives longer than this."""
 
 _POLICIES = {
     # A user waits, so there is one quick retry. The Graph client bounds the total time.
@@ -119,7 +124,7 @@ class Identity:
     async def _new_token(
         self, scopes: tuple[str, ...], claims: str | None, *, enable_cae: bool
     ) -> "AccessToken":
-        """Request a token; retry once if Entra refuses a credential that Key Vault has replaced."""
+        """Request a token; retry once if Entra refuses a credential that a newer one replaces."""
         from azure.core.exceptions import AzureError
 
         client_credential = await self._app.client_credential()
@@ -127,15 +132,30 @@ class Identity:
             return await self._request(client_credential, scopes, claims, enable_cae=enable_cae)
         except AzureError as error:
             refusal = read_sdk_error(error)
-            if refusal.aadsts not in STALE_CREDENTIAL:
-                raise entra_error(refusal) from error
+        newer = client_credential
+        if refusal.aadsts in STALE_CREDENTIAL:
             newer = await self._app.client_credential(fresh=True)
-            if newer.version == client_credential.version:
-                raise entra_error(refusal) from error
+        if newer.version == client_credential.version:
+            raise self._refused(refusal)
         try:
             return await self._request(newer, scopes, claims, enable_cae=enable_cae)
         except AzureError as error:
-            raise entra_error(read_sdk_error(error)) from error
+            refusal = read_sdk_error(error)
+        raise self._refused(refusal)
+
+    def _refused(self, refusal: EntraErrorBody) -> SchedulingError:
+        """Log and return the error of *refusal*. Raised outside of the SDK's, whose text it hides.
+
+        Entra's `error_description` names people and tenants; the trace id is what support asks for.
+        """
+        error = entra_error(refusal, is_user=self.is_user)
+        log_event(
+            "entra.refused",
+            reason=type(error).__name__,
+            code=refusal.code,
+            request_id=refusal.trace_id,
+        )
+        return error
 
     async def _request(
         self,
@@ -163,8 +183,9 @@ class AppCredentials:
         self._secrets = secrets
         self._http_pool = http_pool
         self._identities: OrderedDict[Hashable, Identity] = OrderedDict()
-        self._assertion: AccessToken | None = None
-        self._assertion_lock = asyncio.Lock()
+        self._assertion = IdentityAssertion(
+            f"{settings.cloud.token_exchange_audience}/.default", self._new_managed_identity
+        )
         self._retired: set[asyncio.Task[None]] = set()
 
     def app(self, tenant_id: TenantId) -> Identity:
@@ -180,7 +201,10 @@ class AppCredentials:
 
     @cached_property
     def managed_identity(self) -> "ManagedIdentityCredential":
-        """The app's managed identity, for storage, Key Vault and the federated credential."""
+        """The app's managed identity, for storage and Key Vault."""
+        return self._new_managed_identity()
+
+    def _new_managed_identity(self) -> "ManagedIdentityCredential":
         from azure.identity.aio import ManagedIdentityCredential
 
         return ManagedIdentityCredential(
@@ -200,13 +224,14 @@ class AppCredentials:
         self._identities.clear()
         if self._retired:
             await asyncio.gather(*self._retired)
+        await self._assertion.aclose()
         if "managed_identity" in self.__dict__:
             await self.managed_identity.close()
         if "_session" in self.__dict__:
             await self._session.close()
 
     async def client_credential(self, *, fresh: bool = False) -> _ClientCredential:
-        """Return the app's client credential; *fresh*: re-read it, past the cache.
+        """Return the app's client credential; *fresh*: got anew, past the cache.
 
         Raises:
             Misconfigured: Key Vault has no such secret, or it is not a certificate.
@@ -215,11 +240,9 @@ class AppCredentials:
         """
         match self._settings.app_credential:
             case AppCredential.MANAGED_IDENTITY:
-                await self._refresh_assertion()
-                # The version never changes: the SDK calls the function for the newest assertion.
-                # Source: https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity
+                await self._assertion.refresh(refused=fresh)
                 return _ClientCredential(
-                    "federated", {"client_assertion_func": self._assertion_text}
+                    self._assertion.version, {"client_assertion_func": self._assertion.text}
                 )
             case AppCredential.CERTIFICATE:
                 secret = await self._secrets.get(self._settings.app_certificate_name, fresh=fresh)
@@ -293,33 +316,6 @@ class AppCredentials:
             # azure-core decompresses by itself.
             auto_decompress=False,
         )
-
-    def _assertion_text(self) -> str:
-        if self._assertion is None:
-            raise Misconfigured("The managed identity's assertion was never requested.")
-        return self._assertion.token
-
-    async def _refresh_assertion(self) -> None:
-        """Renew the cached assertion if it expires soon; the SDK reads it synchronously.
-
-        Raises Misconfigured for a refused identity, CalendarUnavailable if there is no answer.
-        """
-        from azure.core.exceptions import AzureError, ClientAuthenticationError
-
-        async with self._assertion_lock:
-            cached = self._assertion
-            if cached is not None and cached.expires_on - time.time() > RENEW_SECONDS:
-                return
-            scope = f"{self._settings.cloud.token_exchange_audience}/.default"
-            try:
-                self._assertion = await self.managed_identity.get_token(scope)
-            except ClientAuthenticationError as error:
-                raise Misconfigured(
-                    "The app's managed identity gives no token.",
-                    remedy="Assign the identity to the app and check MANAGED_IDENTITY_CLIENT_ID.",
-                ) from error
-            except AzureError as error:
-                raise CalendarUnavailable("The app's managed identity does not answer.") from error
 
     def _identity(self, key: Hashable, make: Callable[[], Identity]) -> Identity:
         identity = self._identities.get(key)

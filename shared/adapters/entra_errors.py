@@ -163,8 +163,11 @@ MEANINGS: Final[Mapping[int, EntraErrorMapping]] = {
     ),
 }
 
-STALE_CREDENTIAL: Final = frozenset({7000215, 7000222, 700027})
-"""AADSTS numbers that a credential re-read from Key Vault may cure, after a rotation."""
+STALE_CREDENTIAL: Final = frozenset({7000215, 7000222, 700027, 50013, 700024})
+"""AADSTS numbers that a credential got anew may cure, after a rotation or a withdrawn key.
+
+50013: of a managed identity's assertion, or of a user's token. Both are assertions to Entra.
+"""
 
 _BY_ERROR: Final[Mapping[str, EntraResponsible]] = {
     "consent_required": EntraResponsible.ADMIN,
@@ -202,6 +205,11 @@ class EntraErrorBody:
     trace_id: str = ""
     correlation_id: str = ""
     retry_after: str | None = None
+
+    @property
+    def code(self) -> str:
+        """`AADSTS` and the number, else the word of `error`."""
+        return f"AADSTS{self.aadsts}" if self.aadsts else self.error
 
 
 def read_refusal(status: int, body: bytes | str, retry_after: str | None = None) -> EntraErrorBody:
@@ -241,12 +249,15 @@ def read_sdk_error(error: "AzureError") -> EntraErrorBody:
     )
 
 
-def entra_error(refusal: EntraErrorBody) -> SchedulingError:
-    """Return the error to raise for *refusal*."""
+def entra_error(refusal: EntraErrorBody, *, is_user: bool = True) -> SchedulingError:
+    """Return the error to raise for *refusal*; *is_user*: a user's token was part of the request.
+
+    Without one no client can cure it: the assertion that Entra refused is the app's own.
+    """
     if refusal.status == 429:
         return CalendarThrottled(
             "Entra asks to wait.",
-            code=_code(refusal),
+            code=refusal.code,
             status=429,
             request_id=refusal.trace_id,
             retry_after_seconds=retry_after_seconds(refusal.retry_after),
@@ -254,7 +265,7 @@ def entra_error(refusal: EntraErrorBody) -> SchedulingError:
     if refusal.status >= 500 or refusal.error in _PASSING or not refusal.error:
         return CalendarUnavailable(
             "Entra gave no token.",
-            code=_code(refusal),
+            code=refusal.code,
             status=refusal.status,
             request_id=refusal.trace_id,
             retry_after_seconds=retry_after_seconds(refusal.retry_after),
@@ -263,6 +274,8 @@ def entra_error(refusal: EntraErrorBody) -> SchedulingError:
     who = _who(refusal, meaning)
     if who is None:
         return _unknown(refusal)
+    if who is EntraResponsible.CLIENT and not is_user:
+        who, meaning = EntraResponsible.OPERATOR, None
     if meaning:
         return _raised(who, meaning.message, meaning.remedy, refusal)
     message, remedy = _FALLBACK[who]
@@ -288,14 +301,14 @@ def _raised(
     if who is EntraResponsible.ADMIN:
         return ConsentMissing(message, aadsts=refusal.aadsts, remedy=remedy)
     if who is EntraResponsible.OPERATOR:
-        return Misconfigured(f"{message} ({_code(refusal)})", remedy=remedy)
+        return Misconfigured(f"{message} ({refusal.code})", remedy=remedy)
     return NotAuthenticated(message, remedy=remedy)
 
 
 def _unknown(refusal: EntraErrorBody) -> CalendarRefused:
     return CalendarRefused(
-        f"Entra refused: {_code(refusal)}.",
-        code=_code(refusal),
+        f"Entra refused: {refusal.code}.",
+        code=refusal.code,
         status=refusal.status,
         request_id=refusal.trace_id,
         remedy=_for_support(refusal),
@@ -304,10 +317,6 @@ def _unknown(refusal: EntraErrorBody) -> CalendarRefused:
 
 def _for_support(refusal: EntraErrorBody) -> str:
     return (
-        f"Microsoft's support wants {_code(refusal)}, trace id {refusal.trace_id} "
+        f"Microsoft's support wants {refusal.code}, trace id {refusal.trace_id} "
         f"and correlation id {refusal.correlation_id}."
     )
-
-
-def _code(refusal: EntraErrorBody) -> str:
-    return f"AADSTS{refusal.aadsts}" if refusal.aadsts else refusal.error

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
+from local.clock import CloudClock
 from local.entra.directory import Flow
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, NORTHWIND_ID
@@ -366,7 +367,6 @@ async def test_no_forgery_passes(microsoft: Microsoft, wired: Wiring, forgery: F
 async def test_rolled_keys_are_found(microsoft: Microsoft, wired: Wiring) -> None:
     await wired.tokens.verify(microsoft.entra.platform_token())
     microsoft.entra.roll_keys()
-    wired.tokens._keys._look_at = None  # five minutes later
     found = await wired.tokens.verify(microsoft.entra.platform_token())
     assert found.kind is CallerKind.PLATFORM
 
@@ -378,3 +378,55 @@ async def test_an_assertion_that_is_garbage_is_not_believed(
         await GraphDirectory(wired.graph).probe_own_mailbox(
             ActingUser(microsoft.mailbox("ada"), "garbage")
         )
+
+
+async def test_a_refused_assertion_is_renewed_once(
+    microsoft: Microsoft, wire: Callable[[str], Wiring]
+) -> None:
+    wired = wire("managed-identity")
+    await reaches_graph(wired, microsoft)
+    microsoft.entra.withdraw_key()
+    await wired.credentials.app(TenantId(CONTOSO_ID)).forget()
+    microsoft.identity.given.clear()
+    await reaches_graph(wired, microsoft)
+    assert microsoft.identity.given == ["api://AzureADTokenExchange"]
+
+
+async def test_an_assertion_that_stays_refused_is_the_operators_trouble_and_not_a_persons(
+    microsoft: Microsoft, wire: Callable[[str], Wiring]
+) -> None:
+    wired = wire("managed-identity")
+    await reaches_graph(wired, microsoft)
+    microsoft.entra.inject_error(50013, flow=Flow.APP, times=None)
+    microsoft.identity.given.clear()
+    for _ in range(3):
+        await wired.credentials.app(TenantId(CONTOSO_ID)).forget()
+        with pytest.raises(Misconfigured):
+            await GraphDirectory(wired.graph).probe_mailbox(microsoft.mailbox("ada"))
+    # A newer one, got a moment ago, was refused as well.
+    assert microsoft.identity.given == ["api://AzureADTokenExchange"]
+
+
+async def test_a_withdrawn_key_stops_within_an_hour(microsoft: Microsoft) -> None:
+    clock = CloudClock()
+    wired = Wiring(microsoft.wiring().settings, clock)
+    old = microsoft.entra.platform_token()
+    await wired.tokens.verify(old)
+    microsoft.entra.withdraw_key()
+    clock.advance(timedelta(minutes=59))
+    with pytest.raises(NotAuthenticated):
+        await wired.tokens.verify(old)
+    await wired.aclose()
+
+
+async def test_a_key_published_after_a_made_up_one_was_looked_for_is_found_at_once(
+    microsoft: Microsoft, wired: Wiring
+) -> None:
+    await wired.tokens.verify(microsoft.entra.platform_token())
+    with pytest.raises(NotAuthenticated):
+        await wired.tokens.verify(
+            microsoft.entra.token_for(microsoft.person("ada"), forgery=Forgery.UNKNOWN_KEY)
+        )
+    microsoft.entra.roll_keys()
+    found = await wired.tokens.verify(microsoft.entra.platform_token())
+    assert found.kind is CallerKind.PLATFORM
