@@ -30,13 +30,21 @@ PERSONAL_TENANT: Final = "9188040d-6c67-4c5b-b112-36a304b66dad"
 LEEWAY: Final = timedelta(minutes=1)
 """Tolerated clock skew between Entra and this app."""
 MAX_TOKEN_LENGTH: Final = 16_384
-KEYS_LIVE: Final = timedelta(hours=24)
-"""Lifetime of cached keys: Entra rotates keys without notice and asks for a daily refresh.
+KEYS_LIVE: Final = timedelta(minutes=55)
+"""Lifetime of cached keys, so that a key which Entra withdraws stops within an hour."""
+KEYS_KEPT: Final = timedelta(hours=24)
+"""How long keys count that cannot be fetched again: Entra asks for a refresh once a day.
 
 Source: https://learn.microsoft.com/entra/identity-platform/access-tokens
 """
-LOOK_AGAIN_AFTER: Final = timedelta(minutes=5)
-"""Shortest interval between two fetches caused by unknown key ids."""
+LOOKS: Final = 5
+"""Fetches caused by unknown key ids that may follow each other at once.
+
+Anybody can name a key that does not exist. A few of them must not hide a key that Entra publishes
+just afterwards, and many of them must not become many requests to Entra.
+"""
+LOOK_EVERY: Final = timedelta(seconds=10)
+"""Interval between such fetches after that: how long many unknown ids can hide a new key."""
 TRY_AGAIN_AFTER: Final = timedelta(seconds=15)
 """Shortest interval between a failed fetch and the next one."""
 
@@ -55,7 +63,7 @@ class SigningKey:
 
 
 class SigningKeys:
-    """Entra's current keys by id, fetched on first use and cached for a day.
+    """Entra's current keys by id, fetched on first use and cached for less than an hour.
 
     PyJWT's own client is not used: its blocking call would stop all other requests.
     """
@@ -67,8 +75,10 @@ class SigningKeys:
         self._clock = clock
         self._keys: Mapping[str, SigningKey] = {}
         self._fetched_at: datetime | None = None
-        self._look_at: datetime | None = None
-        self._failed = False
+        self._try_at: datetime | None = None
+        """After a failed fetch: when the next one may be tried."""
+        self._looks_until: datetime | None = None
+        """When the looks for unknown key ids are all available again."""
         self._lock = asyncio.Lock()
 
     async def find(self, key_id: str) -> SigningKey | None:
@@ -77,27 +87,45 @@ class SigningKeys:
         Raises:
             CalendarUnavailable: no cached key has the id, and the last fetch failed.
         """
-        known = self._keys.get(key_id)
-        if known is not None and not self._is_stale():
+        known = self._known(key_id)
+        if known is not None and not self._is_older_than(KEYS_LIVE):
             return known
         if known is not None and self._lock.locked():
             return known  # another caller fetches the keys; the cached one stays valid
         async with self._lock:
             # A caller that waited for the lock finds the keys that the previous one fetched.
-            if self._may_look() and (self._is_stale() or key_id not in self._keys):
+            if self._may_look(key_id):
                 await self._look()
-        if key_id not in self._keys and self._failed:
+        known = self._known(key_id)
+        if known is None and self._try_at is not None:
             raise CalendarUnavailable(
                 "Entra's signing keys cannot be had right now.",
                 retry_after_seconds=TRY_AGAIN_AFTER.total_seconds(),
             )
-        return self._keys.get(key_id)
+        return known
 
-    def _is_stale(self) -> bool:
-        return self._fetched_at is None or self._clock.now() - self._fetched_at > KEYS_LIVE
+    async def ping(self) -> None:
+        """Return if there are keys, fetched now if they are old. Raises as `find` does."""
+        await self.find(next(iter(self._keys), ""))
 
-    def _may_look(self) -> bool:
-        return self._look_at is None or self._clock.now() >= self._look_at
+    def _known(self, key_id: str) -> SigningKey | None:
+        return None if self._is_older_than(KEYS_KEPT) else self._keys.get(key_id)
+
+    def _is_older_than(self, age: timedelta) -> bool:
+        return self._fetched_at is None or self._clock.now() - self._fetched_at >= age
+
+    def _may_look(self, key_id: str) -> bool:
+        """Return whether to fetch the keys: they are old, or *key_id* is not among them."""
+        now = self._clock.now()
+        if self._try_at is not None and now < self._try_at:
+            return False
+        if self._is_older_than(KEYS_LIVE):
+            return True
+        until = max(self._looks_until or now, now)
+        if key_id in self._keys or until - now > (LOOKS - 1) * LOOK_EVERY:
+            return False
+        self._looks_until = until + LOOK_EVERY
+        return True
 
     async def _look(self) -> None:
         """Fetch the keys. If that fails, the cached ones stay."""
@@ -109,12 +137,10 @@ class SigningKeys:
             self._keys = _keys_of(answer.json(), self._issuer)
         except (httpx.HTTPError, ValueError, TypeError, AttributeError, KeyError):
             log_warning("entra.keys_unavailable", count=len(self._keys))
-            self._failed = True
-            self._look_at = self._clock.now() + TRY_AGAIN_AFTER
+            self._try_at = self._clock.now() + TRY_AGAIN_AFTER
         else:
-            self._failed = False
+            self._try_at = None
             self._fetched_at = self._clock.now()
-            self._look_at = self._fetched_at + LOOK_AGAIN_AFTER
 
 
 class EntraTokenVerifier:
@@ -127,7 +153,7 @@ class EntraTokenVerifier:
 
     async def ping(self) -> None:
         """Return if signing keys are cached or can be fetched, else raise CalendarUnavailable."""
-        await self._keys.find("")
+        await self._keys.ping()
 
     async def verify(self, raw: str) -> VerifiedToken:
         """Verify the bearer token *raw*; return the caller's kind, tenant and object id.
