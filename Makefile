@@ -124,8 +124,8 @@ e2e-sources: setup ## End-to-end tests that run the use cases in their own proce
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks
 
-bench-long: setup ## Print figures that take many minutes: load, renewals, faults, races, chaos, trouble
-	@for each in webhook renewals fault_matrix races chaos trouble; do echo "== $$each"; $(RUN) -m benchmarks.$$each; done
+bench-long: setup ## Print figures that take many minutes: load, hostile bodies, renewals, faults, races, chaos, trouble
+	@for each in webhook hostile_bodies renewals fault_matrix races chaos trouble; do echo "== $$each"; $(RUN) -m benchmarks.$$each; done
 
 openapi: setup ## Write functions/openapi.json from the models
 	@$(RUN) -m functions._openapi > build-openapi.tmp && mv build-openapi.tmp functions/openapi.json

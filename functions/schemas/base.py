@@ -74,8 +74,9 @@ ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
 
 _LONGEST_LINE = 255
 _INVISIBLE = frozenset({"Cf", "Zs"})
-_NO_CHARACTERS = frozenset("\ufffe\uffff")
-"""XML, in which Exchange keeps texts, cannot have them."""
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
+"""Control characters but tabs and line ends, and two that XML cannot have: Exchange uses it."""
+_BREAKS = re.compile("[\n\r\t\x85\u2028\u2029]")
 _REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Embeddings, overrides and isolates: they show a text in another order than it has, so that it may
 look like another one. The marks U+200E, U+200F and U+061C only set the direction of their
@@ -86,27 +87,28 @@ Source: https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing
 
 
 def _clean(text: str) -> str:
-    controls = {c for c in text if unicodedata.category(c) == "Cc"} - {"\n", "\t"}
-    if controls or not _NO_CHARACTERS.isdisjoint(text):
+    if _CONTROLS.search(text):
         raise ValueError("must not contain control characters")
     return text
 
 
 def _line(text: str) -> str:
-    if any(c in "\n\r\t\x85\u2028\u2029" for c in text):
+    line = text.strip()
+    # First of all: the checks of each character are for a text of modest length.
+    if (units := len(line.encode("utf-16-le")) // 2) > _LONGEST_LINE:
+        raise ValueError(
+            f"must have at most {_LONGEST_LINE} UTF-16 units, as Outlook counts, and has {units}:"
+            " most characters count as one, and an emoji as two or more"
+        )
+    if _BREAKS.search(text):
         raise ValueError("must be a single line")
-    line = _clean(text).strip()
+    _clean(text)
     if all(unicodedata.category(c) in _INVISIBLE for c in line):
         raise ValueError("must have at least 1 character that shows")
     if _REORDERING.search(line):
         raise ValueError(
             "must not contain characters that reorder text (U+202A to U+202E, U+2066 to U+2069):"
             " remove them, or use the marks U+200E, U+200F and U+061C instead"
-        )
-    if (units := len(line.encode("utf-16-le")) // 2) > _LONGEST_LINE:
-        raise ValueError(
-            f"must have at most {_LONGEST_LINE} UTF-16 units, as Outlook counts, and has {units}:"
-            " most characters count as one, and an emoji as two or more"
         )
     return line
 

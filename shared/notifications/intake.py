@@ -1,13 +1,21 @@
 """Webhook intake: verifies client states, groups notifications by mailbox, enqueues them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from shared.ids import Mailbox, SubscriptionId
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.notifications.ports import NotificationQueue
 from shared.notifications.rate_limiting import NotificationLimiter
 from shared.subscriptions.ports import ClientStateSigner
+
+MAX_UNPROVEN: Final = 50
+"""Notifications without a proof after which the rest of a delivery is dropped unseen.
+
+Graph sends back the client state that it was given. So a delivery with so many others is not
+Graph's, and checking a signature costs more than sending one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +35,13 @@ class IntakeResult:
     """The counts of one delivery."""
 
     accepted: int
-    dropped: int
     messages: int
     put_off: int = 0
     """The accepted ones of mailboxes over their limit, which are read as a whole a minute later."""
 
 
 async def accept_notifications(
-    notices: Sequence[RawNotification],
+    notices: Iterable[RawNotification | None],
     received_at: str,
     *,
     states: ClientStateSigner,
@@ -43,27 +50,45 @@ async def accept_notifications(
 ) -> IntakeResult:
     """Queue the *notices* with a valid client state, grouped by mailbox; drop the others.
 
+    *notices*: None for a malformed one. They are taken one by one, up to `MAX_UNPROVEN`.
+
     A mailbox over the limit of *limiter* is queued once, to be reconciled as a whole when the
     minute is over. That costs one read per session, however many other events changed.
 
     Raises:
         StoreUnavailable: the webhook must not acknowledge the delivery.
     """
-    grouped: dict[tuple[Mailbox, SubscriptionId], list[RawNotification]] = {}
-    owners: dict[tuple[tuple[str, ...], str], Mailbox | None] = {}
-    for notice in notices:
-        proof = (notice.tenant_ids, notice.client_state)
-        if proof not in owners:
-            owners[proof] = await _owner(notice, states)
-        if (mailbox := owners[proof]) is not None:
-            grouped.setdefault((mailbox, notice.subscription_id), []).append(notice)
+    grouped = await _by_mailbox(notices, states)
     changes = [_mailbox_changes(*source, group) for source, group in grouped.items()]
     now, later = _split_by_limit(changes, limiter)
     messages = await queue.put(now, received_at) if now else 0
     messages += await _postpone(later, received_at, queue, limiter)
     accepted = sum(len(group) for group in grouped.values())
     put_off = sum(len(change.events) for change in later)
-    return IntakeResult(accepted, len(notices) - accepted, messages, put_off)
+    return IntakeResult(accepted, messages, put_off)
+
+
+async def _by_mailbox(
+    notices: Iterable[RawNotification | None], states: ClientStateSigner
+) -> dict[tuple[Mailbox, SubscriptionId], list[RawNotification]]:
+    """Return the *notices* that are proven, by mailbox and subscription."""
+    grouped: dict[tuple[Mailbox, SubscriptionId], list[RawNotification]] = {}
+    owners: dict[tuple[tuple[str, ...], str], Mailbox | None] = {}
+    unproven = 0
+    for notice in notices:
+        mailbox = None
+        if notice is not None:
+            proof = (notice.tenant_ids, notice.client_state)
+            if proof not in owners:
+                owners[proof] = await _owner(notice, states)
+            mailbox = owners[proof]
+        if notice is not None and mailbox is not None:
+            grouped.setdefault((mailbox, notice.subscription_id), []).append(notice)
+            continue
+        unproven += 1
+        if unproven >= MAX_UNPROVEN:
+            break
+    return grouped
 
 
 def _split_by_limit(

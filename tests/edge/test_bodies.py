@@ -39,8 +39,8 @@ async def posted(api: Api, content: bytes, *, media: str = "application/json") -
         b'{"title": "\\ud800"}',
         b'{"\\udfff": 1}',
         b'{"duration_minutes": Infinity',
-        b"[" * 60_000,
-        b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+        b"[" * 400,
+        b'{"a":' * 250 + b"1" + b"}" * 250,
         b'{"start": "x"} trailing',
     ],
     ids=lambda content: repr(content[:16]),
@@ -49,6 +49,28 @@ async def test_body_that_is_not_json_is_400(api: Api, content: bytes) -> None:
     response = await posted(api, content)
     assert response.status_code == 400
     assert body_of(response)["type"] == "/problems/not-json"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 60_000,
+        b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+        b'{"start":[0' + b",0" * 501 + b"]}",
+        b"{" + b'"start":0,' * 501 + b'"start":0}',
+        b'{"start":[' + b'"\\\\",' * 1001 + b"0]}",
+    ],
+    ids=lambda content: repr(content[:16]),
+)
+async def test_more_values_than_any_body_needs_are_refused(api: Api, content: bytes) -> None:
+    response = await posted(api, content)
+    assert response.status_code == 422
+    assert [error["field"] for error in body_of(response)["errors"]] == ["body"]
+
+
+async def test_what_is_in_a_text_is_not_counted(api: Api) -> None:
+    agenda = ',:[{"\\' * 1000
+    assert (await posted(api, encoded({**GOOD, "agenda": agenda}))).status_code == 201
 
 
 @pytest.mark.parametrize("content", [b"null", b"[]", b'"text"', b"1", b"NaN", b"true"])

@@ -6,7 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
+from functions._deliveries import MAX_BODY_BYTES, MAX_NOTIFICATIONS
 from shared.errors import StoreUnavailable
+from shared.notifications.intake import MAX_UNPROVEN
 from tests.builders import a_uuid
 from tests.edge.api import Api, encoded
 from tests.fakes import InMemoryNotificationQueue
@@ -159,7 +161,7 @@ async def test_a_change_needs_only_its_tenant_its_proof_and_its_event(api: Api) 
         b"",
         b"{",
         b"\xff",
-        b"[" * 100_000,
+        b"[" * 10_000,
         b'{"value": ' + b"9" * 5000 + b"}",
         [],
         None,
@@ -214,10 +216,31 @@ async def test_an_event_is_found_in_the_resource_too(api: Api) -> None:
     assert [(e.event_id, e.etag) for e in changes.events] == [("AAMk", None)]
 
 
-async def test_more_than_graph_ever_sends_is_not_parsed(api: Api) -> None:
-    body = json.dumps({"value": [a_notification(api)]}).encode().ljust(1024 * 1024 + 1)
-    assert await delivered(api, body) == 413
+@pytest.mark.parametrize(
+    "rest",
+    [b" " * MAX_BODY_BYTES, b",0" * 20_000, b",{}" * 10_000, b"," + b"[" * 20_000],
+    ids=lambda rest: repr(rest[:8]),
+)
+async def test_more_than_graph_ever_sends_is_not_parsed(api: Api, rest: bytes) -> None:
+    first = json.dumps({"value": [a_notification(api)]}).encode()
+    assert await delivered(api, first[:-2] + rest + b"]}") == 413
     assert outbox(api).put_changes == []
+
+
+async def test_as_many_as_graph_may_send_are_accepted(api: Api) -> None:
+    known = a_notification(api)
+    many = [known | {"resourceData": {"id": f"AAMk{n}"}} for n in range(MAX_NOTIFICATIONS)]
+    assert await delivered(api, {"value": many}) == 202
+    assert sum(len(c.events) for c, _ in outbox(api).put_changes) == MAX_NOTIFICATIONS
+
+
+async def test_after_many_forged_ones_the_rest_is_not_looked_at(api: Api) -> None:
+    forged = [a_notification(api, clientState=f"v1.x.{n}.wrong") for n in range(MAX_UNPROVEN)]
+    good = a_notification(api)
+    assert await delivered(api, {"value": [*forged[1:], good]}) == 202
+    assert len(outbox(api).put_changes) == 1
+    assert await delivered(api, {"value": [*forged, good]}) == 202
+    assert len(outbox(api).put_changes) == 1
 
 
 async def test_nothing_is_acknowledged_while_the_queue_is_down(api: Api) -> None:

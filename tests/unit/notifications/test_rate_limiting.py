@@ -61,7 +61,7 @@ async def test_beyond_its_budget_a_mailbox_is_read_whole_once_a_minute_later() -
 async def test_another_mailbox_notices_nothing() -> None:
     webhook, loud, quiet = Webhook(), a_mailbox(), a_mailbox()
     await flood(webhook, loud)
-    assert await webhook.told(quiet, 0, 1) == IntakeResult(1, 0, 1)
+    assert await webhook.told(quiet, 0, 1) == IntakeResult(1, 1)
     change, _ = webhook.outbox.put_changes[-1]
     assert (change.mailbox, webhook.outbox.delays[-1]) == (quiet, timedelta())
 
