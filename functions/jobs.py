@@ -5,9 +5,10 @@ from typing import Final
 
 import azure.functions as func
 
+from functions._background import background
 from shared.errors import CalendarThrottled, Invalid, NotFound
 from shared.logs import log_event, log_warning
-from shared.tracing import Span, traced
+from shared.tracing import Span
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -21,7 +22,7 @@ async def do_job(msg: func.QueueMessage) -> None:
     """Run one job."""
     from shared.adapters.queues import trace_of
 
-    with traced("do_job", parent=trace_of(msg.get_body())) as span:
+    with background("do_job", parent=trace_of(msg.get_body())) as span:
         await _do_job(msg, span)
 
 

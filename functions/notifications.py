@@ -6,6 +6,7 @@ from typing import Final
 
 import azure.functions as func
 
+from functions._background import background
 from shared.logs import log_event, log_warning
 from shared.tracing import traced
 
@@ -39,7 +40,7 @@ async def follow_outlook(msg: func.QueueMessage) -> None:
     """Handle the notifications of one message."""
     from shared.adapters.queues import trace_of
 
-    with traced("follow_outlook", parent=trace_of(msg.get_body())):
+    with background("follow_outlook", parent=trace_of(msg.get_body())):
         await _handle(msg)
 
 

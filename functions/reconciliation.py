@@ -2,8 +2,8 @@
 
 import azure.functions as func
 
+from functions._background import background
 from shared.logs import log_event
-from shared.tracing import traced
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -16,7 +16,7 @@ async def reconcile_sessions(timer: func.TimerRequest) -> None:
     Also log the length of the poison queues, because the platform's own metrics come too late for
     an alert.
     """
-    with traced("reconcile_sessions"):
+    with background("reconcile_sessions"):
         await _reconcile_sessions(timer)
 
 

@@ -2,8 +2,8 @@
 
 import azure.functions as func
 
+from functions._background import background
 from shared.logs import log_event
-from shared.tracing import traced
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -15,7 +15,7 @@ async def renew_subscriptions(timer: func.TimerRequest) -> None:
 
     Also log the days until the app's own credential expires.
     """
-    with traced("renew_subscriptions"):
+    with background("renew_subscriptions"):
         await _renew_subscriptions(timer)
 
 

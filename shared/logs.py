@@ -1,12 +1,19 @@
 """One log line per event, with fields that cannot hold personal data."""
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import TypedDict, Unpack
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypedDict, Unpack
 
 from shared.tracing import trace_id
 
 _LOGGER = logging.getLogger("mentor_calendar")
+_CODES: Final = ("code", "status", "aadsts", "request_id")
+"""Attributes of errors that a log line may have."""
+_CODE: Final = re.compile(r"[\w.\-]{1,64}", re.ASCII)
 
 
 class LogFields(TypedDict, total=False):
@@ -69,10 +76,38 @@ def log_event(event: str, **facts: Unpack[LogFields]) -> None:
 
 
 def log_warning(event: str, **facts: Unpack[LogFields]) -> None:
-    """Write one warning line, with the traceback of the exception being handled, if any."""
-    import sys
+    """Write one warning line, and below it the origin of the exception being handled, if any."""
+    lines = [_line(event, facts), *_origins(sys.exception())]
+    _LOGGER.warning("%s", "\n".join(lines))
 
-    _LOGGER.warning("%s", _line(event, facts), exc_info=sys.exc_info()[0] is not None)
+
+def _origins(error: BaseException | None) -> Iterator[str]:
+    """Yield class, codes and place of *error* and of those it came from, and no text of any.
+
+    Entra's, Graph's and the SDKs' messages name people, tenants and addresses.
+    """
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        error = waiting.pop(0)
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{'/'.join(Path(f.filename).parts[-2:])}:{f.lineno} {f.name}" for f in frames]
+        yield " ".join([type(error).__name__, *_codes(error), "at", ", ".join(places)])
+        if isinstance(error, BaseExceptionGroup):
+            waiting.extend(error.exceptions)
+        waiting.append(
+            error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        )
+
+
+def _codes(error: BaseException) -> Iterator[str]:
+    for name in _CODES:
+        value = str(getattr(error, name, None) or "")
+        if _CODE.fullmatch(value):
+            yield f"{name}={value}"
 
 
 def _line(event: str, facts: LogFields) -> str:

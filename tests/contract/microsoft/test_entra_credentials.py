@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import logging
+import re
+import traceback
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -28,6 +30,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.ids import TenantId
+from shared.logs import log_warning
 from shared.organizations.model import ActingUser
 from shared.organizations.ports import CallerKind
 from shared.wiring import Wiring
@@ -430,3 +433,23 @@ async def test_a_key_published_after_a_made_up_one_was_looked_for_is_found_at_on
     microsoft.entra.roll_keys()
     found = await wired.tokens.verify(microsoft.entra.platform_token())
     assert found.kind is CallerKind.PLATFORM
+
+
+async def test_a_refusal_of_entra_brings_none_of_its_text_into_logs_and_errors(
+    microsoft: Microsoft, wired: Wiring, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    microsoft.entra.inject_error(50020, flow=Flow.ON_BEHALF_OF)
+    try:
+        await GraphDirectory(wired.graph).probe_own_mailbox(microsoft.acting("ada"))
+    except NotAuthenticated as error:
+        log_warning("http.failed")
+        printed = "".join(traceback.format_exception(error))
+    for text in (caplog.text, printed):
+        assert "error_description" not in text
+        assert "User account" not in text
+        assert "Timestamp" not in text
+    (line,) = [each for each in caplog.messages if each.startswith("entra.refused")]
+    assert re.fullmatch(
+        r"entra\.refused reason=NotAuthenticated code=AADSTS50020 request_id=[0-9a-f-]{36}\b.*", line
+    )
