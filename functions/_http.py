@@ -96,7 +96,7 @@ def http_endpoint(operation: Operation) -> Callable[[Handler], Handler]:
         @functools.wraps(handler)
         async def endpoint(req: func.HttpRequest) -> func.HttpResponse:
             started = time.perf_counter()
-            with traced(handler.__name__, parent=req.headers.get("traceparent")) as span:
+            with traced(handler.__name__, linked=req.headers.get("traceparent")) as span:
                 response = await _run_handler(handler, req, operation)
                 response.headers["x-trace-id"] = span.trace_id
                 response.headers["x-content-type-options"] = "nosniff"

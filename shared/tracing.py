@@ -45,6 +45,8 @@ class Span:
     ended_ns: int = 0
     is_ok: bool = True
     facts: dict[str, Value] = field(default_factory=dict)
+    links: tuple[tuple[str, str], ...] = ()
+    """Spans of other traces that this one is about, by trace id and span id."""
 
 
 Recorder = Callable[[Span], None]
@@ -73,15 +75,24 @@ def traceparent() -> str | None:
 
 @contextmanager
 def traced(
-    name: str, kind: SpanKind = SpanKind.INTERNAL, *, parent: str | None = None
+    name: str,
+    kind: SpanKind = SpanKind.INTERNAL,
+    *,
+    parent: str | None = None,
+    linked: str | None = None,
 ) -> Iterator[Span]:
     """Run the block as a span: a child of the current span, else of *parent*, else a root span.
 
-    *parent*: a traceparent; an invalid one is ignored. A span whose block raises is not ok. The
-    block adds further fields to `Span.facts`.
+    *parent*: a traceparent of this app. *linked*: one of somebody else, who must not choose the id
+    of our trace: it could be another person's, or one for all. An invalid one is ignored. A span
+    whose block raises is not ok. The block adds further fields to `Span.facts`.
     """
-    trace, above = _belongs_to(parent)
-    span = Span(trace, secrets.token_hex(8), above, name, kind, time.time_ns())
+    current = _current.get()
+    above = (current.trace_id, current.span_id) if current else _ids_in(parent)
+    trace, parent_id = above or (secrets.token_hex(16), None)
+    other = _ids_in(linked)
+    links = (other,) if other else ()
+    span = Span(trace, secrets.token_hex(8), parent_id, name, kind, time.time_ns(), links=links)
     token = _current.set(span)
     try:
         yield span
@@ -96,10 +107,9 @@ def traced(
                 record(span)
 
 
-def _belongs_to(parent: str | None) -> tuple[str, str | None]:
-    if (current := _current.get()) is not None:
-        return current.trace_id, current.span_id
-    found = _TRACEPARENT.fullmatch(parent or "")
+def _ids_in(traceparent: str | None) -> tuple[str, str] | None:
+    """Return the trace id and the span id of a valid *traceparent*."""
+    found = _TRACEPARENT.fullmatch(traceparent or "")
     if found and found[1] != _NO_TRACE and found[2] != _NO_SPAN:
         return found[1], found[2]
-    return secrets.token_hex(16), None
+    return None

@@ -229,13 +229,14 @@ class _Exporter:
 
     def _readable(self, span: Span) -> "ReadableSpan":
         from opentelemetry.sdk.trace import ReadableSpan
-        from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
+        from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
         from opentelemetry.trace import SpanKind as Kind
 
-        def context(span_id: str) -> SpanContext:
+        def context(span_id: str, trace_id: str = span.trace_id) -> SpanContext:
             flags = TraceFlags(TraceFlags.SAMPLED)
+            is_remote = trace_id != span.trace_id
             return SpanContext(
-                int(span.trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=flags
+                int(trace_id, 16), int(span_id, 16), is_remote=is_remote, trace_flags=flags
             )
 
         is_client = span.kind is SpanKind.CLIENT
@@ -246,6 +247,7 @@ class _Exporter:
             resource=self._resource,
             # No http.* attributes: the exporter would replace the span's name by parts of the URL.
             attributes={**span.facts, **({"peer.service": self._graph_host} if is_client else {})},
+            links=[Link(context(span_id, trace_id)) for trace_id, span_id in span.links],
             # Not SERVER or CONSUMER: the Functions host already reports each invocation.
             kind=Kind.CLIENT if is_client else Kind.INTERNAL,
             status=Status(StatusCode.OK if span.is_ok else StatusCode.ERROR),

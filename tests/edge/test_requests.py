@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from shared.tracing import Span, add_span_recorder
 from tests.builders import at
 from tests.edge.api import Api, body_of
 
@@ -153,8 +154,16 @@ async def test_an_odd_acting_participant_is_refused(api: Api, named: str) -> Non
     assert [e["field"] for e in body_of(response)["errors"]] == ["header.Acting-Participant"]
 
 
-async def test_a_trace_goes_on_and_a_strange_one_is_replaced(api: Api) -> None:
-    known = "4bf92f3577b34da6a3ce929d0e0e4736"
-    for given, follows in ((f"00-{known}-00f067aa0ba902b7-01", True), (f"00-{known}", False)):
+async def test_a_callers_trace_is_linked_and_does_not_name_ours(api: Api) -> None:
+    known, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    spans: list[Span] = []
+    forget = add_span_recorder(spans.append)
+    seen = []
+    for given in (f"00-{known}-{span}-01", f"00-{known}-{span}-01", f"00-{known}", ""):
         response = await api.call("GET", "pairings", headers={"traceparent": given})
-        assert (response.headers["x-trace-id"] == known) is follows
+        seen.append(response.headers["x-trace-id"])
+    forget()
+    assert len({known, *seen}) == 5
+    assert [each.links for each in spans] == [((known, span),)] * 2 + [()] * 2
+    assert [each.trace_id for each in spans] == seen
+    assert [each.parent_id for each in spans] == [None] * 4

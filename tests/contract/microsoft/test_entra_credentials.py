@@ -451,5 +451,6 @@ async def test_a_refusal_of_entra_brings_none_of_its_text_into_logs_and_errors(
         assert "Timestamp" not in text
     (line,) = [each for each in caplog.messages if each.startswith("entra.refused")]
     assert re.fullmatch(
-        r"entra\.refused reason=NotAuthenticated code=AADSTS50020 request_id=[0-9a-f-]{36}\b.*", line
+        r"entra\.refused reason=NotAuthenticated code=AADSTS50020 request_id=[0-9a-f-]{36}\b.*",
+        line,
     )
