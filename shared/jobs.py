@@ -105,6 +105,10 @@ class DueStore(Protocol):
         """Remove *items*; an absent item is no error."""
         ...
 
+    def of_organization(self, organization_id: OrganizationId) -> AsyncIterator[list[DueItem]]:
+        """Yield all items of an organization, due or not, in pages; reads every item there is."""
+        ...
+
     async def oldest(self, kind: DueKind) -> DueItem | None:
         """Return the earliest item of *kind*, due or not, for health figures."""
         ...

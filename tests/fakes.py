@@ -375,6 +375,14 @@ class InMemoryDue:
         await _turn()
         self._items -= set(items)
 
+    async def of_organization(
+        self, organization_id: OrganizationId
+    ) -> AsyncIterator[list[DueItem]]:
+        await _turn()
+        found = sorted(item for item in self._items if item.organization_id == organization_id)
+        for start in range(0, len(found), 1_000):
+            yield found[start : start + 1_000]
+
     async def oldest(self, kind: DueKind) -> DueItem | None:
         await _turn()
         return min((item for item in self._items if item.kind is kind), default=None)

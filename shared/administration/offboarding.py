@@ -22,16 +22,14 @@ from shared.errors import (
     NotFound,
 )
 from shared.ids import Mailbox, OrganizationId, TenantId
-from shared.jobs import DueItem, DueKind, DueStore
+from shared.jobs import DueStore
 from shared.logs import log_event
 from shared.organizations.model import AccessMode, ActingUser, Organization
 from shared.organizations.ports import OrganizationStore
 from shared.pairings.ports import PairingStore
 from shared.sessions.model import Session, SessionState
 from shared.sessions.ports import Calendar, SessionStore
-from shared.sessions.reconciliation_schedule import purge_due_item
 from shared.subscriptions.ports import GraphSubscriptions, SubscriptionStore
-from shared.subscriptions.renewal import renewal_due_at
 
 TIME_BUDGET: Final = timedelta(seconds=100)
 """How long one request works: Azure's load balancer ends a request after 230 seconds.
@@ -127,6 +125,8 @@ async def offboard(
         return _log_removal(organization_id, removal)
     if not await _remove_pairings(organization_id, removal, ends_at, ports):
         return _log_removal(organization_id, removal)
+    if not await _remove_due(organization_id, removal, ends_at, ports):
+        return _log_removal(organization_id, removal)
     removal.changes = await ports.changes.delete(organization_id)
     await ports.organizations.delete(organization_id)
     removal.organizations = 1
@@ -160,28 +160,24 @@ async def _remove_mailboxes(
         several.append(mailbox)
         if len(several) < _MAX_CONCURRENCY:
             continue
-        await _remove_batch(several, organization, removal, ports, cancel=cancel)
+        await _remove_batch(several, removal, ports, cancel=cancel)
         several = []
         # Checked only after a batch, so that every run makes progress.
         if ports.clock.now() >= ends_at:
             return False
-    await _remove_batch(several, organization, removal, ports, cancel=cancel)
+    await _remove_batch(several, removal, ports, cancel=cancel)
     return True
 
 
 async def _remove_batch(
     mailboxes: Sequence[Mailbox],
-    organization: Organization,
     removal: Removal,
     ports: OffboardingPorts,
     *,
     cancel: bool,
 ) -> None:
     outcomes = await asyncio.gather(
-        *(
-            _remove_mailbox(mailbox, organization, removal, ports, cancel=cancel)
-            for mailbox in mailboxes
-        ),
+        *(_remove_mailbox(mailbox, removal, ports, cancel=cancel) for mailbox in mailboxes),
         return_exceptions=True,
     )
     for outcome in outcomes:
@@ -191,41 +187,32 @@ async def _remove_batch(
 
 async def _remove_mailbox(
     mailbox: Mailbox,
-    organization: Organization,
     removal: Removal,
     ports: OffboardingPorts,
     *,
     cancel: bool,
 ) -> None:
     """Remove one mailbox: first its subscription and meetings at Graph, then its rows."""
-    reminders = await _end_subscription(mailbox, organization, removal, ports)
+    await _end_subscription(mailbox, removal, ports)
     async for session in _organized(mailbox, ports):
         removal.sessions += 1
-        reminders.append(purge_due_item(session, organization.settings))
         if cancel and _is_upcoming(session, ports.clock.now()):
             await _cancel(session, removal, ports)
-    await ports.due.remove(reminders)
-    removal.due += len(reminders)
     removal.rows.update(await ports.rows.delete_rows(mailbox))
     removal.mailboxes += 1
 
 
-async def _end_subscription(
-    mailbox: Mailbox, organization: Organization, removal: Removal, ports: OffboardingPorts
-) -> list[DueItem]:
-    """Delete the mailbox's subscription at Graph; return its due item, if it has one."""
+async def _end_subscription(mailbox: Mailbox, removal: Removal, ports: OffboardingPorts) -> None:
+    """Delete the mailbox's subscription at Graph, if it has one."""
     subscription = await ports.subscriptions.get(mailbox)
-    if subscription is None:
-        return []
-    if subscription.id is not None:
-        try:
-            await ports.graph.delete(mailbox.tenant_id, subscription.id)
-            removal.subscriptions += 1
-        except (ConsentMissing, CalendarRefused, MailboxUnusable):
-            # Access is revoked, so Graph refuses to delete the subscription; it expires unrenewed.
-            removal.subscriptions_left += 1
-    due_at = renewal_due_at(subscription)
-    return [DueItem(due_at, DueKind.RENEWAL, organization.id, mailbox)] if due_at else []
+    if subscription is None or subscription.id is None:
+        return
+    try:
+        await ports.graph.delete(mailbox.tenant_id, subscription.id)
+        removal.subscriptions += 1
+    except (ConsentMissing, CalendarRefused, MailboxUnusable):
+        # Access is revoked, so Graph refuses to delete the subscription; it expires unrenewed.
+        removal.subscriptions_left += 1
 
 
 async def _organized(mailbox: Mailbox, ports: OffboardingPorts) -> AsyncIterator[Session]:
@@ -272,3 +259,22 @@ async def _remove_pairings(
             removal.pairings += 1
         if ports.clock.now() >= ends_at:
             return False
+
+
+async def _remove_due(
+    organization_id: OrganizationId, removal: Removal, ends_at: datetime, ports: OffboardingPorts
+) -> bool:
+    """Remove all due items, whenever and for whatever they were put; return whether none is left.
+
+    Their times cannot be computed from what is left of the organization: sessions were moved,
+    settings changed, work was postponed. Last, when no work of the organization puts new ones.
+    """
+    is_first = True
+    async for items in ports.due.of_organization(organization_id):
+        # Checked only after a page, so that every run makes progress.
+        if not is_first and ports.clock.now() >= ends_at:
+            return False
+        is_first = False
+        await ports.due.remove(items)
+        removal.due += len(items)
+    return True

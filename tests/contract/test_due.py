@@ -1,5 +1,6 @@
 """The contract of `DueStore`."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.jobs import DueItem, DueKind, DueStore
@@ -92,3 +93,13 @@ async def test_the_oldest_is_told_due_or_not(due: DueStore) -> None:
     await due.put([later, a_due_item(kind=DueKind.PURGE), future])
     assert await due.oldest(DueKind.RENEWAL) == future
     assert await due.oldest(DueKind.RECONCILIATION) is None
+
+
+async def test_an_organizations_items_are_found_of_every_kind_due_or_not(due: DueStore) -> None:
+    ours = [
+        a_due_item(NOW + timedelta(days=days), kind=kind) for kind in DueKind for days in (-40, 400)
+    ]
+    ours = [replace(item, organization_id=ours[0].organization_id) for item in ours]
+    await due.put([*ours, a_due_item(NOW)])
+    pages = [page async for page in due.of_organization(ours[0].organization_id)]
+    assert sorted(item for page in pages for item in page) == sorted(ours)

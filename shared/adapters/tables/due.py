@@ -5,7 +5,7 @@ The timer reads the past hours and the past part of the current hour, and no fut
 
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from shared.adapters.tables import keys
 from shared.adapters.tables.client import Put, Remove, Row, Tables, Write, transactions
@@ -14,6 +14,8 @@ from shared.adapters.tables.values import instant, moment, present
 from shared.errors import StaleRow
 from shared.ids import Mailbox, ObjectId, OrganizationId, TenantId
 from shared.jobs import DueItem, DueKind
+
+_PAGE: Final = 1_000
 
 
 class TableDue:
@@ -47,6 +49,18 @@ class TableDue:
         removals = [Remove(key) for key in dict.fromkeys(map(keys.due, items))]
         for transaction in transactions(removals):
             await self._remove(transaction)
+
+    async def of_organization(
+        self, organization_id: OrganizationId
+    ) -> AsyncIterator[list[DueItem]]:
+        """Yield all items of an organization, in pages.
+
+        The service scans the whole table: items lie by time. Only offboarding does this.
+        """
+        query = "organization_id eq @organization"
+        parameters = {"organization": organization_id}
+        async for rows in self._tables.pages(DUE, query, parameters, size=_PAGE):
+            yield [_item(keys.kind_of_due(row.key), row) for row in rows]
 
     async def oldest(self, kind: DueKind) -> DueItem | None:
         """Return the earliest item of *kind*, due or not."""

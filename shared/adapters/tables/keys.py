@@ -205,6 +205,11 @@ def due_bucket(kind: DueKind, at: datetime) -> str:
     return f"{kind};{at.astimezone(UTC):%Y-%m-%dT%H}"
 
 
+def kind_of_due(key: Key) -> DueKind:
+    """Return the kind of the due item with *key*."""
+    return DueKind(key.partition.partition(";")[0])
+
+
 def due_until(kind: DueKind, now: datetime) -> DueUntil:
     """Return the ranges of the items of *kind* that are due at *now*."""
     return DueUntil(f"{kind};", due_bucket(kind, now), f"{instant(now)};{_END}")
