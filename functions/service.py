@@ -4,13 +4,13 @@ import json
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import azure.functions as func
 
-from functions._http import Operation, http_endpoint, json_response
-from functions.schemas.service import HealthBody
-from shared.health import check_health
+from functions._http import Operation, authorize_platform, http_endpoint, json_response
+from functions.schemas.service import HealthBody, HealthDetailsBody
+from shared.health import check_health, is_all_well
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -23,12 +23,28 @@ _DOCUMENT: Final = Path(__file__).parent / "openapi.json"
     Operation("Whether this deployment works", "public", reply=HealthBody, also_returns=(503,))
 )
 async def show_health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
+    """Return whether the services that this deployment depends on answer; 503 if one does not."""
+    is_well = await wiring().health.is_well()
+    return json_response(HealthBody(status=_status(is_well)), status=200 if is_well else 503)
+
+
+@bp.route("health/details", methods=["GET"])
+@http_endpoint(
+    Operation(
+        "What of this deployment works",
+        "platform",
+        reply=HealthDetailsBody,
+        also_returns=(503,),
+    )
+)
+async def show_health_details(req: func.HttpRequest) -> func.HttpResponse:
     """Check the services that this deployment depends on; 503 if one of them does not answer."""
+    await authorize_platform(req)
     checks = await check_health(wiring().dependencies)
-    is_well = all(state == "ok" for state in checks.values())
+    is_well = is_all_well(checks)
     return json_response(
-        HealthBody(
-            status="ok" if is_well else "degraded",
+        HealthDetailsBody(
+            status=_status(is_well),
             version=_version(),
             time=datetime.now(UTC),
             checks=checks,
@@ -56,6 +72,10 @@ async def show_docs(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
     text, policy = _docs()
     headers = {"content-security-policy": policy, "cache-control": "max-age=300"}
     return func.HttpResponse(text, mimetype="text/html", charset="utf-8", headers=headers)
+
+
+def _status(is_well: bool) -> Literal["ok", "degraded"]:  # noqa: FBT001  # the one argument
+    return "ok" if is_well else "degraded"
 
 
 @cache

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from shared.availability.ports import Schedules
     from shared.changes.delivery import DeliveryPorts
     from shared.changes.ports import ChangeStore, DeliveryStore
-    from shared.health import HealthCheck
+    from shared.health import HealthCheck, PublicHealth
     from shared.ids import TenantId
     from shared.jobs import DueStore, JobQueue
     from shared.notifications.ports import NotificationQueue
@@ -414,6 +414,13 @@ class Wiring:
             "key_vault": self.client_states.ping,
             "entra": self.tokens.ping,
         }
+
+    @cached_property
+    def health(self) -> "PublicHealth":
+        """The health of this deployment that anybody may know."""
+        from shared.health import PublicHealth
+
+        return PublicHealth(lambda: self.dependencies, self.clock)
 
     @cached_property
     def telemetry(self) -> "Telemetry":

@@ -27,9 +27,14 @@ class ProblemBody(Reply):
 
 
 class HealthBody(Reply):
-    """Whether this deployment works."""
+    """Whether this deployment works, for anybody. Checked at most once in some seconds."""
 
     status: Literal["ok", "degraded"]
+
+
+class HealthDetailsBody(HealthBody):
+    """Whether this deployment works, and what of it does not."""
+
     version: str
     time: ResponseInstant
     checks: dict[str, str]

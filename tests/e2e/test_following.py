@@ -187,7 +187,9 @@ async def test_the_first_session_subscribes_and_the_second_does_not(stage: AppUn
 
 
 async def test_health_says_that_every_part_answers(stage: AppUnderTest) -> None:
-    reply = await stage.http.get("/api/health")
+    anybodys = await stage.http.get("/api/health")
+    assert (anybodys.status_code, anybodys.json()) == (200, {"status": "ok"})
+    reply = await stage.call("platform", "GET", "health/details")
     assert reply.status_code == 200, reply.text
     assert set(reply.json()["checks"].values()) == {"ok"}
     assert set(reply.json()["poison"].values()) == {0}

@@ -66,7 +66,7 @@ async def test_a_change_while_access_is_lost_names_the_remedy_and_loses_nothing(
     after = (await stage.call("platform", "GET", path, headers=as_ben)).json()
     assert (after["state"], after["start"]) == ("scheduled", before["start"])
     assert not [line for line in stage.lines if "Failed" in line]
-    health = (await stage.http.get("/api/health")).json()
+    health = (await stage.call("platform", "GET", "health/details")).json()
     assert set(health["poison"].values()) == {0}
 
 
