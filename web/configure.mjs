@@ -76,6 +76,8 @@ write("staticwebapp.config.json", {
     "Content-Security-Policy": Object.entries(policy)
       .map(([name, sources]) => [name, ...sources].join(" "))
       .join("; "),
+    // Browsers come back by https alone, for a year.
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",

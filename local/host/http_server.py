@@ -65,12 +65,15 @@ class HttpServer:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         preflight = self.cors.preflight(request)
-        if preflight is not None:
-            return preflight
-        response = await self._routed(request)
-        for name, value in self.options.custom_headers:
-            response.headers[name] = value
-        self.cors.mark(request, response)
+        response = preflight or await self._routed(request)
+        # The pages are another service's in the cloud, with headers of their own.
+        if not isinstance(response, web.FileResponse):
+            for name, value in self.options.custom_headers:
+                response.headers.setdefault(name, value)
+        # A browser would keep it for all that runs on any port of this machine.
+        response.headers.popall(hdrs.STRICT_TRANSPORT_SECURITY, None)
+        if preflight is None:
+            self.cors.mark(request, response)
         return response
 
     async def _routed(self, request: web.Request) -> web.StreamResponse:

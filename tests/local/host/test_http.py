@@ -111,6 +111,22 @@ async def test_the_route_prefix_and_headers_come_from_host_json(tmp_path: Path) 
     async with serving(tmp_path, code, host) as client:
         reply = await client.get("/it")
         assert (reply.status, reply.headers["X-Frame-Options"]) == (200, "DENY")
+        missing = await client.get("/other")
+        assert (missing.status, missing.headers["X-Frame-Options"]) == (404, "DENY")
+
+
+async def test_a_header_of_the_function_stays(tmp_path: Path) -> None:
+    http = {"customHeaders": {"X-Frame-Options": "DENY", "X-Other": "host"}}
+    host = {**HOST_JSON, "extensions": {"http": http}}
+    code = """
+@app.route('it')
+def it(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse('ok', headers={'x-frame-options': 'SAMEORIGIN'})
+"""
+    async with serving(tmp_path, code, host) as client:
+        reply = await client.get("/api/it")
+        assert reply.headers.getall("X-Frame-Options") == ["SAMEORIGIN"]
+        assert reply.headers["X-Other"] == "host"
 
 
 @pytest.mark.parametrize(

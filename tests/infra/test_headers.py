@@ -1,0 +1,51 @@
+"""The headers that browsers honour, on all that the Functions host answers and on the page."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMON = {
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def test_every_answer_of_the_host_has_them() -> None:
+    host = json.loads((ROOT / "host.json").read_text())
+    headers = host["extensions"]["http"]["customHeaders"]
+    assert headers.items() >= COMMON.items()
+    assert headers["X-Frame-Options"] == "DENY"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> dict[str, str]:
+    """Return the headers of a page configured for one host."""
+    (tmp_path / "page").mkdir()
+    command = ["node", str(ROOT / "web" / "configure.mjs"), "--page", str(tmp_path / "page")]
+    command += [
+        "--out",
+        str(tmp_path / "site"),
+        "--client-id",
+        "c",
+        "--api",
+        "https://app.test/api",
+    ]
+    subprocess.run(command, check=True)
+    site = json.loads((tmp_path / "site" / "staticwebapp.config.json").read_text())
+    headers: dict[str, str] = site["globalHeaders"]
+    return headers
+
+
+def test_the_page_has_them(page: dict[str, str]) -> None:
+    assert page.items() >= COMMON.items()
+    policy = dict(each.strip().split(" ", 1) for each in page["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["frame-ancestors"] == "'self'"
+    assert policy["connect-src"].split()[-1] == "https://app.test"
