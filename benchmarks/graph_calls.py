@@ -56,7 +56,12 @@ PEOPLE = [f"person-{n}@contoso.example" for n in range(20)]
 
 def settings() -> Settings:
     names = ("STORAGE_TABLES_URL", "STORAGE_QUEUES_URL", "KEY_VAULT_URL", "PUBLIC_URL")
-    ids = ("MANAGED_IDENTITY_CLIENT_ID", "APP_CLIENT_ID", "PLATFORM_TENANT_ID")
+    ids = (
+        "MANAGED_IDENTITY_CLIENT_ID",
+        "APP_CLIENT_ID",
+        "PLATFORM_TENANT_ID",
+        "PLATFORM_CLIENT_IDS",
+    )
     return Settings.from_environment(dict.fromkeys(names, "https://x") | dict.fromkeys(ids, TENANT))
 
 

@@ -4,7 +4,7 @@ using 'main.bicep'
 param environmentName = 'dev'
 param appClientId = readEnvironmentVariable('APP_CLIENT_ID')
 param platformTenantId = readEnvironmentVariable('PLATFORM_TENANT_ID')
-param platformClientIds = readEnvironmentVariable('PLATFORM_CLIENT_IDS', '')
+param platformClientIds = readEnvironmentVariable('PLATFORM_CLIENT_IDS')
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
 param instanceMemoryMB = 512
 param maximumInstanceCount = 40

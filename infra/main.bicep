@@ -26,8 +26,9 @@ param appClientId string
 @maxLength(36)
 param platformTenantId string
 
-@description('Optional. Client ids that may hold Platform.Manage, separated by commas. Empty: every app with the role.')
-param platformClientIds string = ''
+@description('Required. Client ids of the apps that may use Platform.Manage, separated by commas.')
+@minLength(36)
+param platformClientIds string
 
 @description('Optional. How the app proves itself to Entra. managed-identity needs no secret.')
 @allowed(['managed-identity', 'certificate', 'secret'])

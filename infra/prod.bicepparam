@@ -3,7 +3,7 @@ using 'main.bicep'
 param environmentName = 'prod'
 param appClientId = readEnvironmentVariable('APP_CLIENT_ID')
 param platformTenantId = readEnvironmentVariable('PLATFORM_TENANT_ID')
-param platformClientIds = readEnvironmentVariable('PLATFORM_CLIENT_IDS', '')
+param platformClientIds = readEnvironmentVariable('PLATFORM_CLIENT_IDS')
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
 param instanceMemoryMB = 2048
 param maximumInstanceCount = 100

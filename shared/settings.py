@@ -71,7 +71,7 @@ class Settings:
     platform_tenant_id: str
     """The mentoring platform's own tenant."""
     platform_client_ids: frozenset[str]
-    """Apps that may use `Platform.Manage`; empty: every app with that role."""
+    """Apps that may use `Platform.Manage`: at least one."""
     public_url: str
     """The URL of this app for Graph and browsers: `https://host`, without a slash at the end."""
     cloud: Cloud
@@ -102,11 +102,7 @@ class Settings:
             managed_identity_client_id=needed("MANAGED_IDENTITY_CLIENT_ID"),
             app_client_id=needed("APP_CLIENT_ID").lower(),
             platform_tenant_id=needed("PLATFORM_TENANT_ID").lower(),
-            platform_client_ids=frozenset(
-                part.strip().lower()
-                for part in environment.get("PLATFORM_CLIENT_IDS", "").split(",")
-                if part.strip()
-            ),
+            platform_client_ids=_client_ids(needed("PLATFORM_CLIENT_IDS")),
             public_url=needed("PUBLIC_URL").rstrip("/"),
             cloud=_cloud(environment),
             app_credential=_one_of("APP_CREDENTIAL", environment, AppCredential.MANAGED_IDENTITY),
@@ -119,6 +115,13 @@ class Settings:
             if _telemetry(environment)
             else "",
         )
+
+
+def _client_ids(names: str) -> frozenset[str]:
+    found = frozenset(part.strip().lower() for part in names.split(",") if part.strip())
+    if not found:
+        raise Misconfigured("The setting PLATFORM_CLIENT_IDS names no client.")
+    return found
 
 
 def _webhook_url(environment: Mapping[str, str]) -> str:

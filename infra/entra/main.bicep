@@ -64,6 +64,8 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
       }
     ]
   }
+  // The app's tokens say that no user is in them.
+  optionalClaims: { accessToken: [{ name: 'idtyp' }] }
   appRoles: [
     {
       id: guid(uniqueName, 'Platform.Manage')

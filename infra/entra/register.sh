@@ -84,6 +84,7 @@ az rest --method PATCH --url "https://graph.microsoft.com/v1.0/applications/$obj
     \"adminConsentDescription\": \"See when people who may meet are free, and book their mentoring sessions in their own name.\",
     \"userConsentDisplayName\": \"Book mentoring sessions for you\",
     \"userConsentDescription\": \"See when you are free, and book your mentoring sessions in your own name.\"}]},
+  \"optionalClaims\": {\"accessToken\": [{\"name\": \"idtyp\"}]},
   \"appRoles\": [{
     \"id\": \"${role:-$(uuidgen)}\", \"value\": \"Platform.Manage\", \"isEnabled\": true, \"allowedMemberTypes\": [\"Application\"],
     \"displayName\": \"Manage organizations and pairings\",

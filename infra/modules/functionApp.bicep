@@ -72,7 +72,7 @@ param appCredential string
 @description('Required. Tenant of the platform.')
 param platformTenantId string
 
-@description('Required. Apps that may hold Platform.Manage, separated by commas.')
+@description('Required. Apps that may use Platform.Manage, separated by commas.')
 param platformClientIds string
 
 @description('Required. The Microsoft cloud.')

@@ -197,11 +197,14 @@ class EntraTokenVerifier:
             raise NotAuthenticated("The token is not valid yet.")
 
     def _kind(self, claims: Mapping[str, Any], tenant_id: str) -> CallerKind:
-        """Return whether a user or the platform calls. An app-only token never counts as a user's.
+        """Return whether a user or the platform calls.
+
+        An app-only token never counts as a user's, and no other one as the platform's: a user or
+        an ID token may carry the role as well.
 
         Raises:
             NotAuthenticated: the token has neither our scope nor our role, or has the role in
-                another tenant or for another client.
+                another tenant, for another client, or for a user.
         """
         if "scp" in claims:
             scopes = claims["scp"]
@@ -217,8 +220,9 @@ class EntraTokenVerifier:
             )
         if tenant_id != self._settings.platform_tenant_id:
             raise NotAuthenticated("The role counts only in the platform's own tenant.")
-        clients = self._settings.platform_client_ids
-        if clients and str(claims.get("azp", "")).lower() not in clients:
+        if not _is_app_only(claims):
+            raise NotAuthenticated("The role counts only in the token of an app by itself.")
+        if str(claims.get("azp", "")).lower() not in self._settings.platform_client_ids:
             raise NotAuthenticated("The token was issued to a client that is not the platform's.")
         return CallerKind.PLATFORM
 
@@ -261,6 +265,18 @@ def _guid(claims: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not _GUID.fullmatch(value):
         raise NotAuthenticated(f"The token's {name} is not an id.")
     return value
+
+
+def _is_app_only(claims: Mapping[str, Any]) -> bool:
+    """Return whether an app got the token by itself, without a user.
+
+    `idtyp` is optional: the registration asks for it. Without it, the subject of an app's token is
+    the app's own object, and a user's subject is pairwise.
+    Source: https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference
+    """
+    if "idtyp" in claims:
+        return bool(claims["idtyp"] == "app")
+    return claims.get("sub") == claims.get("oid")
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float:

@@ -26,6 +26,7 @@ _SETTINGS = {
     "MANAGED_IDENTITY_CLIENT_ID": "identity",
     "APP_CLIENT_ID": "app",
     "PLATFORM_TENANT_ID": "tenant",
+    "PLATFORM_CLIENT_IDS": "platform",
     "PUBLIC_URL": _NOWHERE,
     "LOGIN_URL": _NOWHERE,
     "GRAPH_URL": _NOWHERE,

@@ -54,7 +54,7 @@ SETTINGS: Final = Settings(
     managed_identity_client_id="22222222-aaaa-4aaa-8aaa-aaaaaaaaaaaa",
     app_client_id="11111111-aaaa-4aaa-8aaa-aaaaaaaaaaaa",
     platform_tenant_id="33333333-aaaa-4aaa-8aaa-aaaaaaaaaaaa",
-    platform_client_ids=frozenset(),
+    platform_client_ids=frozenset({"44444444-aaaa-4aaa-8aaa-aaaaaaaaaaaa"}),
     public_url="https://app.test",
     cloud=CLOUDS["global"],
 )

@@ -12,6 +12,7 @@ NEEDED = {
     "MANAGED_IDENTITY_CLIENT_ID": "identity",
     "APP_CLIENT_ID": "APP",
     "PLATFORM_TENANT_ID": "TENANT",
+    "PLATFORM_CLIENT_IDS": "PLATFORM, Second,",
     "PUBLIC_URL": "https://app.test/",
 }
 
@@ -57,3 +58,13 @@ def test_a_missing_setting_is_named(name: str) -> None:
 def test_an_odd_credential_is_named() -> None:
     with pytest.raises(Misconfigured, match="APP_CREDENTIAL"):
         Settings.from_environment(NEEDED | {"APP_CREDENTIAL": "password"})
+
+
+def test_the_platforms_clients_are_a_list() -> None:
+    settings = Settings.from_environment(NEEDED)
+    assert settings.platform_client_ids == {"platform", "second"}
+
+
+def test_a_list_that_names_no_client_is_missing() -> None:
+    with pytest.raises(Misconfigured, match="PLATFORM_CLIENT_IDS"):
+        Settings.from_environment(NEEDED | {"PLATFORM_CLIENT_IDS": " , "})

@@ -100,6 +100,7 @@ def platform_claims(**changes: Any) -> dict[str, Any]:
     return user_claims(
         **{
             "tid": PLATFORM_TENANT,
+            "sub": USER,
             "scp": None,
             "roles": ["Platform.Manage"],
             "azp": PLATFORM_CLIENT,

@@ -137,12 +137,29 @@ async def test_a_user_with_the_platforms_role_is_a_user(entra: Entra) -> None:
     assert (await entra.tokens.verify(signed(claims))).kind is CallerKind.USER
 
 
-async def test_every_client_counts_where_none_is_named() -> None:
-    entra = Entra()
-    settings = some_settings(PLATFORM_CLIENT_IDS="")
-    tokens = EntraTokenVerifier(settings, HttpPool(entra.answers.transport), entra.clock)
-    token = await tokens.verify(signed(platform_claims(azp="anything")))
-    assert token.kind is CallerKind.PLATFORM
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sub": "pairwise", "azp": None},  # an ID token: no client and no scope
+        {"sub": "pairwise"},
+        {"sub": None},
+        {"idtyp": "user"},
+        {"idtyp": "user", "sub": USER},
+        {"idtyp": "", "sub": USER},
+        {"idtyp": True, "sub": USER},
+    ],
+    ids=str,
+)
+async def test_the_role_in_a_token_that_is_no_apps_is_refused(
+    entra: Entra, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(NotAuthenticated):
+        await entra.tokens.verify(signed(platform_claims(**changes)))
+
+
+async def test_an_apps_token_has_the_type_or_is_its_own_subject(entra: Entra) -> None:
+    for claims in (platform_claims(sub=USER), platform_claims(idtyp="app", sub="another")):
+        assert (await entra.tokens.verify(signed(claims))).kind is CallerKind.PLATFORM
 
 
 async def test_a_little_difference_of_clocks_is_forgiven(entra: Entra) -> None:
