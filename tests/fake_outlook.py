@@ -61,6 +61,8 @@ class FakeOutlook:
     busy: dict[str, list[TimeSpan]] = field(default_factory=dict)
     unknown: dict[str, Unknown] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+    """The addresses whose free/busy was read."""
     gives_links: bool = True
     offers: frozenset[OnlineMeetingChoice] = frozenset({OnlineMeetingChoice.TEAMS})
     delivers: bool = True
@@ -93,6 +95,7 @@ class FakeOutlook:
         """Return views with busy time and every existing event."""
         assert window.duration <= MAX_WINDOW
         self.calls.append("getSchedule")
+        self.asked.update(addresses)
         return [self._schedule(address, window) for address in addresses]
 
     def _schedule(self, address: str, window: TimeSpan) -> Schedule:

@@ -89,13 +89,14 @@ def request_rules(
 
 
 def find_availability(
+    pairing: Pairing,
     snapshot: AvailabilitySnapshot,
     request: AvailabilityRequest,
     rules: SlotRules,
     *,
     held: HeldSpans = NO_HOLDS,
 ) -> Availability:
-    """Find the slots of the pairing in *snapshot*, which *held* does not take.
+    """Find the slots of *pairing* in the *snapshot* of its people, which *held* does not take.
 
     *held*: the spans that sessions hold in the window and its buffers.
     """
@@ -106,9 +107,8 @@ def find_availability(
     unavailable = (
         _unavailable_starts(snapshot, request, rules, quorum, held) if request.explain else None
     )
-    return Availability(
-        window, rules, tuple(slots), _participants(snapshot, window, rules), unavailable
-    )
+    participants = _participants(pairing, snapshot, window, rules)
+    return Availability(window, rules, tuple(slots), participants, unavailable)
 
 
 def rules_for(
@@ -191,7 +191,7 @@ def _unavailable_starts(
 
 
 def _participants(
-    snapshot: AvailabilitySnapshot, window: TimeSpan, rules: SlotRules
+    pairing: Pairing, snapshot: AvailabilitySnapshot, window: TimeSpan, rules: SlotRules
 ) -> tuple[ParticipantAvailability, ...]:
     assumed = assumed_zone(snapshot.schedules, rules.zone)
     unknown = {person.address: person for person in snapshot.unknown_people()}
@@ -212,8 +212,6 @@ def _participants(
             is_zone_assumed=hours is not None and hours.zone is None,
             unknown=unknown.get(participant.address),
         )
-        for participant, schedule in zip(
-            snapshot.pairing.participants, snapshot.schedules, strict=True
-        )
+        for participant, schedule in zip(pairing.participants, snapshot.schedules, strict=True)
         for hours in [schedule.hours]
     )

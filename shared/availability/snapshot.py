@@ -27,7 +27,7 @@ from shared.concurrency import gather_both
 from shared.errors import SlotTaken, SlotUnknown
 from shared.ids import Mailbox
 from shared.organizations.model import Caller, OrganizationSettings
-from shared.pairings.model import Pairing, Participant
+from shared.pairings.model import Invitee
 from shared.timespan import TimeSpan
 
 _MESSAGES: Final = {
@@ -46,38 +46,36 @@ _MESSAGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class AvailabilitySnapshot:
-    """The schedules of all participants of a pairing, read once for *window*."""
+    """The schedules of the people of a meeting, read once for *window*."""
 
     window: TimeSpan
     """The window that was read: the requested one with its buffers, on the grid."""
-    pairing: Pairing
+    people: tuple[Invitee, ...]
     caller: Mailbox
     schedules: tuple[Schedule, ...]
-    """One for each participant, in the pairing's order."""
+    """One for each of *people*, in their order."""
 
     @property
     def mailboxes(self) -> dict[str, Mailbox]:
-        """Return the mailboxes of the participants in the tenant, by address."""
-        known = ((p.address, self.pairing.mailbox(p)) for p in self.pairing.participants)
-        return {address: mailbox for address, mailbox in known if mailbox}
+        """Return the mailboxes of the people in the tenant, by address."""
+        tenant_id = self.caller.tenant_id
+        return {p.address: Mailbox(tenant_id, p.object_id) for p in self.people if p.object_id}
 
     @property
     def required_addresses(self) -> frozenset[str]:
-        """Return the addresses of the required participants; the caller always is one."""
+        """Return the addresses of the required people; the caller always is one."""
         return frozenset(
-            p.address
-            for p in self.pairing.participants
-            if p.required or p.object_id == self.caller.object_id
+            p.address for p in self.people if p.required or p.object_id == self.caller.object_id
         )
 
     @property
     def organizer_address(self) -> frozenset[str]:
         """Return the address of the caller, who would be the organizer."""
         me = self.caller.object_id
-        return frozenset(p.address for p in self.pairing.participants if p.object_id == me)
+        return frozenset(p.address for p in self.people if p.object_id == me)
 
     def unknown_people(self) -> list[UnknownAvailability]:
-        """Return the participants whose availability is unknown, with the reasons."""
+        """Return the people whose availability is unknown, with the reasons."""
         reasons = ((s.address, why_unknown(s, self.window)) for s in self.schedules)
         return [UnknownAvailability(address, unknown) for address, unknown in reasons if unknown]
 
@@ -192,30 +190,32 @@ class AvailabilitySnapshot:
         """
         if len(addresses) > 1:
             return f"{len(addresses)} participants", False
-        one = next(p for p in self.pairing.participants if p.address == addresses[0])
+        one = next(p for p in self.people if p.address == addresses[0])
         if one.object_id == self.caller.object_id:
             return "you", False
-        same = [p for p in self.pairing.participants if p.role is one.role]
+        if one.role is None:
+            return "an attendee", True
+        same = [p for p in self.people if p.role is one.role]
         return f"{'the' if len(same) == 1 else 'a'} {one.role.value}", True
 
 
 async def read_schedules(
-    caller: Caller, pairing: Pairing, window: TimeSpan, *, schedules: Schedules
+    caller: Caller, people: Sequence[Invitee], window: TimeSpan, *, schedules: Schedules
 ) -> AvailabilitySnapshot:
-    """Read the schedules of all participants for *window* and the buffers around it.
+    """Read the schedules of *people* for *window* and the buffers around it.
 
-    Participants outside the tenant are left out of the call: Exchange has no mailbox of theirs.
+    People outside the tenant are left out of the call: Exchange has no mailbox of theirs.
     """
     read = _with_buffers(window, caller.organization.settings)
-    known = [p.address for p in pairing.participants if p.object_id]
+    known = [p.address for p in people if p.object_id]
     by_address = await _read(caller, known, read, schedules=schedules) if known else {}
     return AvailabilitySnapshot(
         window=read,
-        pairing=pairing,
+        people=tuple(people),
         caller=caller.mailbox,
         schedules=tuple(
             by_address.get(p.address) or Schedule(p.address, unknown=_no_schedule(p))
-            for p in pairing.participants
+            for p in people
         ),
     )
 
@@ -241,8 +241,8 @@ async def _read(
     }
 
 
-def _no_schedule(participant: Participant) -> Unknown:
-    is_outside = participant.object_id is None
+def _no_schedule(person: Invitee) -> Unknown:
+    is_outside = person.object_id is None
     return Unknown(UnknownReason.OUTSIDE_TENANT if is_outside else UnknownReason.NO_ANSWER)
 
 

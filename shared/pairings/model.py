@@ -28,6 +28,17 @@ class Participant:
 
 
 @dataclass(frozen=True, slots=True)
+class Invitee:
+    """Somebody whose time a meeting needs."""
+
+    address: str
+    object_id: ObjectId | None
+    required: bool
+    role: ParticipantRole | None
+    """None: no participant of the pairing, or not any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pairing:
     """A mentor and a mentee, or a group of up to 20."""
 
@@ -43,6 +54,11 @@ class Pairing:
             raise ValueError(f"a pairing has 2 to {MAX_PARTICIPANTS} participants")
         if len({p.address for p in self.participants}) < len(self.participants):
             raise ValueError("a participant is named twice")
+
+    @property
+    def people(self) -> tuple[Invitee, ...]:
+        """Return the people whose time a new meeting needs: the participants, in their order."""
+        return tuple(Invitee(p.address, p.object_id, p.required, p.role) for p in self.participants)
 
     def participant(self, object_id: ObjectId) -> Participant | None:
         """Return the participant with *object_id*, or None."""

@@ -39,7 +39,7 @@ async def offer_slots(
     # Holds this far outside the window matter as well.
     window = request.window.widened(2 * MAX_BUFFER, 2 * MAX_BUFFER)
     snapshot, held = await gather_both(
-        read_schedules(caller, pairing, request.window, schedules=schedules),
+        read_schedules(caller, pairing.people, request.window, schedules=schedules),
         held_spans_by_address(mailboxes, window, sessions=sessions, clock=clock),
     )
-    return find_availability(snapshot, request, rules, held=held)
+    return find_availability(pairing, snapshot, request, rules, held=held)

@@ -200,7 +200,7 @@ async def _reserve(
     spans = requested_spans(request, terms)
     own = frozenset({key, *(occurrence_id(SeriesId(key), number) for number in spans)})
     snapshots = await read_snapshots(
-        caller, pairing, [*spans.values()], terms, schedules=ports.schedules
+        caller, pairing.people, [*spans.values()], terms, schedules=ports.schedules
     )
     for _ in range(_MAX_PLANS):
         checked, snapshots = await check_with_alternatives(
@@ -231,7 +231,7 @@ def _terms(caller: Caller, pairing: Pairing, request: BookingRequest, now: datet
     settings, zone = caller.organization.settings, zone_of(request.time_zone)
     rules = rules_for(settings, duration=request.duration, now=now, zone=zone)
     validate_start(request.span, rules)
-    validate_quorum_size(pairing, request.at_least)
+    validate_quorum_size(pairing.people, request.at_least)
     return Terms(rules, request.accept_unknown, request.at_least)
 
 

@@ -1,6 +1,7 @@
 """The requests of callers, and their validation before any calendar is read."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,7 +11,7 @@ from shared.availability.model import MAX_DURATION, MIN_DURATION, SlotRules
 from shared.errors import Invalid, NotAllowed
 from shared.ids import PairingId, SessionId
 from shared.organizations.model import Caller, OnlineMeetingChoice
-from shared.pairings.model import Pairing
+from shared.pairings.model import Invitee
 from shared.sessions.model import ResponseState, Session
 from shared.sessions.recurrence import Repeat
 from shared.sessions.series import OnConflict
@@ -96,12 +97,10 @@ def validate_start(span: TimeSpan, rules: SlotRules) -> None:
         raise Invalid("body.start", "The session would start beyond the horizon.")
 
 
-def validate_quorum_size(pairing: Pairing, at_least: int | None) -> None:
-    """Raise Invalid if *pairing* has fewer than *at_least* participants."""
-    if at_least is not None and at_least > len(pairing.participants):
-        raise Invalid(
-            "body.at_least", f"The pairing has only {len(pairing.participants)} participants."
-        )
+def validate_quorum_size(people: Sequence[Invitee], at_least: int | None) -> None:
+    """Raise Invalid if *people*, the organizer among them, are fewer than *at_least*."""
+    if at_least is not None and at_least > len(people):
+        raise Invalid("body.at_least", f"Only {len(people)} people are to meet.")
 
 
 def validate_duration(span: TimeSpan) -> None:

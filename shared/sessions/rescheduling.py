@@ -17,7 +17,7 @@ from shared.availability.working_hours import zone_of
 from shared.clock import Clock
 from shared.errors import Conflict, NotFound, SlotTaken, StaleRow
 from shared.organizations.model import Caller
-from shared.pairings.model import Pairing
+from shared.pairings.model import Invitee, Pairing
 from shared.pairings.ports import PairingStore
 from shared.sessions import lifecycle
 from shared.sessions.checking import Terms, slot_error, slot_taken_after_race
@@ -26,6 +26,7 @@ from shared.sessions.lifecycle import Action
 from shared.sessions.model import HOLD_TTL, Session, SessionState
 from shared.sessions.moving import move_each, move_series
 from shared.sessions.new_times import preserves_pattern, require_order, target_spans
+from shared.sessions.people import people_to_meet, require_member
 from shared.sessions.ports import SessionPorts, SessionStore
 from shared.sessions.recovering import recover_change
 from shared.sessions.requests import (
@@ -57,9 +58,10 @@ async def reschedule(
     """Move *session* and the dates of its series in *scope*; attendees' answers are reset.
 
     Returns the sessions in scope. Idempotent: sessions that are at the new times already stay.
+    The people of the sessions themselves must be free. *pairing* is the one as it is today.
 
     Raises:
-        NotAllowed: the caller is not the organizer.
+        NotAllowed: the caller is not the organizer, or is not in the pairing any more.
         SlotTaken, SlotUnknown: with alternatives; nothing has changed.
         Invalid: the time breaks a rule, the scope needs a series, or a date would pass a neighbour.
         Conflict: the session's state does not allow it.
@@ -89,6 +91,7 @@ async def _reschedule(
 ) -> list[Session]:
     """Try once. Raises StaleRow: a concurrent attempt or another request wrote the row first."""
     require_organizer(caller, session)
+    require_member(caller, pairing)
     session = _with_accepted_proposal(session, request)
     scoped = await load_scope(session, scope, sessions=ports.sessions)
     scoped = await _recover_pending(caller, scoped, request, ports)
@@ -106,7 +109,8 @@ async def _reschedule(
             "The session has no attendees any more.",
             remedy="Invite an attendee to the meeting in Outlook, or cancel it and book a new one.",
         )
-    terms = _terms(caller, pairing, request, spans, now)
+    people = people_to_meet(caller, pairing, changeable)
+    terms = _terms(caller, people, request, spans, now)
     moves_series = preserves_pattern(scoped, changeable, spans, request.time_zone)
     require_order(scoped, changeable, spans, terms.rules.buffers, by_day=not moves_series)
     await refuse_unheard_split(scoped.series, scoped.known, ports=ports)
@@ -114,7 +118,7 @@ async def _reschedule(
     changeable = scoped.changeable(now)
     if scoped.series is None and (not changeable or scoped.named.event_id is None):
         raise _event_missing(scoped.named)
-    moving = await _hold(caller, pairing, scoped, changeable, spans, terms, ports)
+    moving = await _hold(caller, people, scoped, changeable, spans, terms, ports)
     if scoped.series is not None and moves_series:
         return await move_series(caller, scoped.series, moving, request, ports)
     return await move_each(caller, scoped, moving, request, ports)
@@ -153,7 +157,7 @@ def _with_accepted_proposal(session: Session, request: RescheduleRequest) -> Ses
 
 def _terms(
     caller: Caller,
-    pairing: Pairing,
+    people: Sequence[Invitee],
     request: RescheduleRequest,
     spans: Mapping[int, TimeSpan],
     now: datetime,
@@ -168,7 +172,7 @@ def _terms(
     )
     for span in spans.values():
         validate_start(span, rules)
-    validate_quorum_size(pairing, request.at_least)
+    validate_quorum_size(people, request.at_least)
     return Terms(rules, request.accept_unknown, request.at_least)
 
 
@@ -183,7 +187,7 @@ def _event_missing(session: Session) -> Conflict:
 
 async def _hold(
     caller: Caller,
-    pairing: Pairing,
+    people: Sequence[Invitee],
     scoped: ScopedSessions,
     changeable: Sequence[Session],
     spans: Mapping[int, TimeSpan],
@@ -195,7 +199,7 @@ async def _hold(
     targets = {s.occurrence: round_out_to_grid(spans[s.occurrence]) for s in changeable}
     asked = [*targets.values()]
     snapshots = await read_snapshots(
-        caller, pairing, asked, terms, freed=changeable, schedules=ports.schedules
+        caller, people, asked, terms, freed=changeable, schedules=ports.schedules
     )
     checked, snapshots = await check_with_alternatives(
         targets, snapshots, terms, own, sessions=ports.sessions, clock=ports.clock
@@ -293,7 +297,7 @@ def describe_state(session: Session) -> str:
 
 
 async def pairing_for_reschedule(session: Session, *, pairings: PairingStore) -> Pairing:
-    """Return the pairing whose calendars are read to move *session*.
+    """Return the pairing of *session*, whose present participants may move it.
 
     Raises Conflict: the pairing was ended. Sessions outlive their pairing: they can still be
     answered and cancelled.

@@ -12,7 +12,7 @@ from shared.clock import Clock
 from shared.concurrency import gather_limited
 from shared.ids import Mailbox, SessionId
 from shared.organizations.model import MAX_BUFFER, Caller
-from shared.pairings.model import Pairing
+from shared.pairings.model import Invitee
 from shared.sessions.checking import (
     CheckedDate,
     Terms,
@@ -34,20 +34,20 @@ Source: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limi
 
 async def read_snapshots(
     caller: Caller,
-    pairing: Pairing,
+    people: Sequence[Invitee],
     spans: Sequence[TimeSpan],
     terms: Terms,
     *,
     freed: Sequence[Session] = (),
     schedules: Schedules,
 ) -> list[WindowSnapshot]:
-    """Read the participants' free/busy around *spans* in as few calls as possible, by start.
+    """Read the free/busy of *people* around *spans* in as few calls as possible, by start.
 
     *freed*: sessions that are being moved; their present time is taken as free.
     """
 
     async def one(window: TimeSpan) -> WindowSnapshot:
-        availability = await read_schedules(caller, pairing, window, schedules=schedules)
+        availability = await read_schedules(caller, people, window, schedules=schedules)
         for session in freed:
             availability = availability.ignoring(
                 session.span,

@@ -196,6 +196,14 @@ class Api:
     def clock(self) -> FakeClock:
         return self.env.clock
 
+    def admit(self, who: str, mailbox: Mailbox, kind: CallerKind = CallerKind.USER) -> None:
+        """Give *who* a token."""
+        raw = f"token-of-{who}"
+        self.tokens[who] = raw
+        self.adapters.tokens.known[raw] = VerifiedToken(  # type: ignore[attr-defined]  # the fake's
+            kind, mailbox.tenant_id, mailbox.object_id, raw
+        )
+
     async def call(
         self,
         method: str,
@@ -251,11 +259,7 @@ async def an_api() -> Api:
         ("stranger", stranger, CallerKind.USER),
         ("platform", stranger, CallerKind.PLATFORM),
     ):
-        raw = f"token-of-{who}"
-        api.tokens[who] = raw
-        adapters.tokens.known[raw] = VerifiedToken(  # type: ignore[attr-defined]  # the fake's
-            kind, mailbox.tenant_id, mailbox.object_id, raw
-        )
+        api.admit(who, mailbox, kind)
     return api
 
 

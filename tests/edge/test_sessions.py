@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 import functions._http
-from shared.ids import SessionId
+from shared.ids import Mailbox, SessionId
 from shared.sessions import reservations
 from shared.sessions.booking import book
 from shared.sessions.model import HOLD_TTL, Session, SessionState
-from tests.builders import a_session, at
+from tests.builders import a_mailbox, a_participant, a_session, at
 from tests.edge.api import Api, body_of
 from tests.unit.sessions.conftest import a_request
 
@@ -305,3 +305,45 @@ async def test_a_session_without_attendees_is_not_moved(api: Api) -> None:
     )
     assert moved.status_code == 409
     assert "no attendees" in body_of(moved)["detail"]
+
+
+async def test_a_former_member_answers_and_cancels_and_moves_nothing(api: Api) -> None:
+    _, body = await post(api)
+    path = f"sessions/{body['id']}"
+    newcomer = await _replace_people(api, api.env.mentor)
+    moved = await api.call(
+        "PATCH", path, body={"start": at(14, day=1).isoformat()}, headers={"if-match": "*"}
+    )
+    assert moved.status_code == 403
+    assert "ancel" in body_of(moved)["remedy"]
+    assert (await api.call("GET", path)).status_code == 200
+    # The newcomer learns nothing of the session, and is in none of its bodies.
+    api.admit("newcomer", newcomer)
+    for answered in (
+        await api.call("GET", path, who="newcomer"),
+        await api.call("PATCH", path, who="newcomer", body={"start": at(14, day=1).isoformat()}),
+        await api.call("POST", f"{path}/cancel", who="newcomer", body={}),
+    ):
+        assert answered.status_code == 404
+    assert body_of(await api.call("GET", "sessions", who="newcomer"))["items"] == []
+    cancelled = await api.call("POST", f"{path}/cancel", body={})
+    assert (cancelled.status_code, body_of(cancelled)["state"]) == (200, "cancelled")
+    assert newcomer.object_id not in cancelled.get_body().decode()
+
+
+async def test_a_former_attendee_answers_still(api: Api) -> None:
+    _, body = await post(api)
+    await _replace_people(api, api.env.mentee)
+    answered = await api.call(
+        "POST", f"sessions/{body['id']}/response", who="mentor", body={"response": "declined"}
+    )
+    assert answered.status_code == 202
+
+
+async def _replace_people(api: Api, staying: Mailbox) -> Mailbox:
+    """Put the pairing anew: of its people only *staying*, with somebody new, who is returned."""
+    known, newcomer = api.env.pairing, a_mailbox(staying.tenant_id)
+    stays = known.participant(staying.object_id)
+    assert stays is not None
+    await api.adapters.pairings.put(replace(known, participants=(stays, a_participant(newcomer))))
+    return newcomer

@@ -114,8 +114,8 @@ async def available(
 ) -> Availability:
     """Ask as `offer_slots` does, with *held* instead of a store."""
     rules = request_rules(caller.organization.settings, pairing, request, clock.now())
-    snapshot = await read_schedules(caller, pairing, request.window, schedules=schedules)
-    return find_availability(snapshot, request, rules, held=held or {})
+    snapshot = await read_schedules(caller, pairing.people, request.window, schedules=schedules)
+    return find_availability(pairing, snapshot, request, rules, held=held or {})
 
 
 # --- asking
@@ -260,7 +260,7 @@ async def test_an_answer_that_leaves_somebody_out_leaves_them_unknown() -> None:
         ) -> list[Schedule]:
             return (await super().read(acting, addresses, window))[1:]
 
-    snapshot = await read_schedules(a_caller(), PAIR, TODAY, schedules=Forgetful())
+    snapshot = await read_schedules(a_caller(), PAIR.people, TODAY, schedules=Forgetful())
     (unknown,) = snapshot.unknown_people()
     assert (unknown.address, unknown.reason) == ("mentor@contoso.com", UnknownReason.NO_ANSWER)
 
@@ -284,7 +284,7 @@ async def an_occasion(
 ) -> tuple[AvailabilitySnapshot, SlotRules]:
     caller = a_caller(step_minutes=60)
     day = TimeSpan.lasting(at("2026-03-02T00:00"), timedelta(days=1))
-    snapshot = await read_schedules(caller, pairing, day, schedules=CannedSchedules(**told))
+    snapshot = await read_schedules(caller, pairing.people, day, schedules=CannedSchedules(**told))
     return snapshot, some_rules(caller)
 
 
