@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable
 
 # Long ones run by themselves: python -m benchmarks.fault_matrix
-MODULES = ("startup", "first_call", "edge", "graph_calls", "slots", "booking_cpu")
+MODULES = ("startup", "first_call", "edge", "graph_calls", "slots", "booking_cpu", "limits")
 
 
 async def _awaited(outcome: Awaitable[None]) -> None:

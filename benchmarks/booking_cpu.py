@@ -28,7 +28,7 @@ import httpx
 
 from benchmarks.graph_calls import Credentials, event, schedule
 from benchmarks.shared_world import SharedTables, World
-from local.cloud import LocalCloud
+from local.cloud import NO_LIMITS, LocalCloud
 from local.seed_storage import enrol
 from shared.ids import OrganizationId, PairingId
 
@@ -42,7 +42,7 @@ _A_DAY: Final = 4
 async def main(arguments: tuple[str, ...] = ()) -> None:
     """Print the median and the goal of each operation."""
     with tempfile.TemporaryDirectory() as folder:
-        async with LocalCloud(folder=Path(folder)) as cloud:
+        async with LocalCloud(folder=Path(folder), settings=NO_LIMITS) as cloud:
             await _enrolled(cloud)
             whole = await _app(cloud, arguments)
             alone = await _app(cloud, ("--alone", *arguments))

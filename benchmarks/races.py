@@ -46,10 +46,13 @@ from local.certificate import ensure_certificate
 from shared.adapters.tables.changes import TableChanges
 from shared.adapters.tables.client import Tables, table_service
 from shared.adapters.tables.sessions import TableSessions
+from shared.adapters.tables.usages import TableUsages
 from shared.administration.job_runner import run_job
 from shared.errors import Conflict, SlotTaken, StaleRow, StoreUnavailable
 from shared.ids import Mailbox, ObjectId, OrganizationId, PairingId, SessionId, TenantId
 from shared.jobs import JobKind
+from shared.limits.limiter import CallLimiter
+from shared.limits.model import Limits
 from shared.organizations.model import (
     ActingUser,
     Caller,
@@ -229,6 +232,7 @@ async def open_session_ports(
                 sessions=TableSessions(tables, TableChanges(tables)),
                 jobs=SharedJobs(client),
                 due=InMemoryDue(),
+                limiter=CallLimiter(Limits(), TableUsages(tables), OffsetClock(ahead)),
                 clock=OffsetClock(ahead),
             ),
         )

@@ -34,6 +34,7 @@ _ERRORS: Final = {
     "413": f"The body has more than {MAX_BODY_BYTES} bytes.",
     "415": "The body is not `application/json`.",
     "422": "Fields are wrong: `errors` names each.",
+    "429": "A limit is reached; `detail` says which. Go on after `Retry-After`.",
     "500": "An error of ours.",
     "502": "Outlook refused.",
     "503": "Try again after `Retry-After`.",

@@ -15,6 +15,7 @@ from shared.errors import (
     EventGone,
     Invalid,
     KeyReused,
+    LimitReached,
     MailboxUnusable,
     Misconfigured,
     NotAllowed,
@@ -59,6 +60,7 @@ PROBLEMS: Final[Mapping[type[SchedulingError], ProblemType]] = {
     Conflict: ProblemType(409, "/problems/conflict", "The state does not allow this"),
     PreconditionFailed: ProblemType(412, "/problems/precondition-failed", "It changed meanwhile"),
     KeyReused: ProblemType(422, "/problems/key-reused", "The Idempotency-Key was used before"),
+    LimitReached: ProblemType(429, "/problems/limit-reached", "Too much at a time"),
     ConsentMissing: ProblemType(
         403, "/problems/consent-missing", "The tenant's approval is missing"
     ),
@@ -139,7 +141,7 @@ def problem_headers(error: SchedulingError, authorization_url: str) -> dict[str,
     status = problem_of(error).status
     if status == 401:
         return {"WWW-Authenticate": _challenge(error, authorization_url)}
-    if status == 503:
+    if status in {429, 503}:
         seconds = getattr(error, "retry_after_seconds", None) or _RETRY_SECONDS
         return {"Retry-After": str(max(1, round(seconds + 0.499)))}
     return {}

@@ -45,6 +45,9 @@ param webhookUrl string = ''
 @allowed(['logs', 'traces'])
 param telemetry string = 'traces'
 
+@description('Optional. How much callers may do, where it differs from the defaults (docs/limits.md): changesPerMinute, changesPerDay, unansweredDates, readsPerMinute, organizationChangesPerMinute, organizationChangesPerDay, organizationReadsPerMinute. 0: any amount.')
+param limits object = {}
+
 @description('Optional. Python version of the app.')
 @allowed(['3.12', '3.13', '3.14'])
 param pythonVersion string = '3.13'
@@ -204,6 +207,7 @@ module functionApp 'modules/functionApp.bicep' = {
     appCredential: appCredential
     platformTenantId: platformTenantId
     platformClientIds: platformClientIds
+    limits: limits
     cloud: cloud
     webhookUrl: webhookUrl
     telemetry: telemetry

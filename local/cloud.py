@@ -7,7 +7,7 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,6 +48,21 @@ PLATFORM_SECRET: Final = "platform-secret"
 _CERTIFICATE_LIFE: Final = timedelta(days=365)
 
 
+NO_LIMITS: Final = {
+    f"LIMIT_{name}": "0"
+    for name in (
+        "CHANGES_PER_MINUTE",
+        "CHANGES_PER_DAY",
+        "UNANSWERED_DATES",
+        "READS_PER_MINUTE",
+        "ORGANIZATION_CHANGES_PER_MINUTE",
+        "ORGANIZATION_CHANGES_PER_DAY",
+        "ORGANIZATION_READS_PER_MINUTE",
+    )
+}
+"""Settings for tests and benchmarks in which one person does in a minute the work of weeks."""
+
+
 class LocalCloud:
     """The services that the app needs, while the ``async with`` block runs.
 
@@ -82,6 +97,7 @@ class LocalCloud:
         telemetry: bool = False,
         webhook_url: str = "",
         storage: Azurite | None = None,
+        settings: Mapping[str, str] | None = None,
         on_exchange: Callable[[LoggedRequest], None] | None = None,
     ) -> None:
         """Only store.
@@ -91,8 +107,8 @@ class LocalCloud:
         calendars. *keep*: tables, queues and secrets outlive the cloud. *background*: Graph
         processes due items by itself, see `GraphSimulator`. *telemetry*: the app sends spans and
         metrics. *webhook_url*: the platform's webhook for changes. *storage*: a running Azurite,
-        with a certificate of the same authority. *on_exchange*: receives every request to Graph
-        with its answer.
+        with a certificate of the same authority. *settings*: further ones of the app.
+        *on_exchange*: receives every request to Graph with its answer.
         """
         self.world = world or seeded_world()
         self.public_url = public_url
@@ -104,6 +120,7 @@ class LocalCloud:
         self._telemetry = telemetry
         self._webhook_url = webhook_url
         self._storage = storage
+        self._settings = settings or {}
         self._on_exchange = on_exchange
         self._stack = AsyncExitStack()
 
@@ -153,6 +170,7 @@ class LocalCloud:
             "IDENTITY_HEADER": self.identity.header,
             **self._connection("STORAGE"),
             **self._connection("AzureWebJobsStorage"),
+            **self._settings,
         }
 
     def _connection(self, name: str) -> dict[str, str]:

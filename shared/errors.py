@@ -13,6 +13,7 @@ SchedulingError
 │   └── MailboxUnusable           the person has no calendar that Graph can reach
 ├── PreconditionFailed            If-Match names another version
 ├── KeyReused                     the Idempotency-Key belongs to another request
+├── LimitReached                  the caller, or their organization, does too much at a time
 ├── ConsentMissing                the tenant has not granted what the call needs
 ├── CalendarError                 Graph or Entra did not do it
 │   ├── CalendarThrottled         Graph asked to wait
@@ -126,6 +127,14 @@ class KeyReused(SchedulingError):
     """The same Idempotency-Key came with another request."""
 
     remedy = "Use a new key for a new booking; repeat a key only with the same body."
+
+
+class LimitReached(SchedulingError):
+    """The caller, or their organization, has done as much as is allowed for now."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ConsentMissing(SchedulingError):

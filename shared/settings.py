@@ -58,6 +58,23 @@ CLOUDS: Mapping[str, Cloud] = {
 
 
 @dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How much callers may do; 0: any amount. docs/limits.md has the reasons for the figures."""
+
+    changes_per_minute: int = 60
+    """Dates that a participant may book, move or answer."""
+    changes_per_day: int = 300
+    unanswered_dates: int = 1_000
+    """Dates ahead to which a participant has invited, without an answer yet."""
+    reads_per_minute: int = 60
+    """Reads of the calendars of a pairing, by a participant."""
+    organization_changes_per_minute: int = 600
+    """The same of all participants of an organization."""
+    organization_changes_per_day: int = 20_000
+    organization_reads_per_minute: int = 3_000
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings that differ between deployments. Secrets are in Key Vault, never here."""
 
@@ -82,6 +99,7 @@ class Settings:
     """False only if the vault's host is no subdomain of the resource in its challenge."""
     webhook_url: str = ""
     """The platform's webhook for changes, `https://…`; empty: the platform polls the feed."""
+    limits: CallLimits = CallLimits()
     telemetry_connection_string: str = ""
     """Azure Monitor's connection string for spans and metrics; empty: none are sent."""
 
@@ -111,6 +129,7 @@ class Settings:
             verify_key_vault_challenge=environment.get("KEY_VAULT_VERIFY_CHALLENGE", "true").lower()
             != "false",
             webhook_url=_webhook_url(environment),
+            limits=_limits(environment),
             telemetry_connection_string=needed("APPLICATIONINSIGHTS_CONNECTION_STRING")
             if _telemetry(environment)
             else "",
@@ -129,6 +148,26 @@ def _webhook_url(environment: Mapping[str, str]) -> str:
     if url and not url.startswith("https://"):
         raise Misconfigured("The setting WEBHOOK_URL begins with https://, or is empty.")
     return url
+
+
+def _limits(environment: Mapping[str, str]) -> CallLimits:
+    known = CallLimits()
+
+    def number(name: str, default: int) -> int:
+        text = environment.get(name, "").strip()
+        if text and not (text.isascii() and text.isdecimal()):
+            raise Misconfigured(f"The setting {name} is a number, 0 or more.")
+        return int(text) if text else default
+
+    return CallLimits(
+        number("LIMIT_CHANGES_PER_MINUTE", known.changes_per_minute),
+        number("LIMIT_CHANGES_PER_DAY", known.changes_per_day),
+        number("LIMIT_UNANSWERED_DATES", known.unanswered_dates),
+        number("LIMIT_READS_PER_MINUTE", known.reads_per_minute),
+        number("LIMIT_ORGANIZATION_CHANGES_PER_MINUTE", known.organization_changes_per_minute),
+        number("LIMIT_ORGANIZATION_CHANGES_PER_DAY", known.organization_changes_per_day),
+        number("LIMIT_ORGANIZATION_READS_PER_MINUTE", known.organization_reads_per_minute),
+    )
 
 
 def _telemetry(environment: Mapping[str, str]) -> bool:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shared.health import HealthCheck, PublicHealth
     from shared.ids import TenantId
     from shared.jobs import DueStore, JobQueue
+    from shared.limits.limiter import CallLimiter
     from shared.notifications.ports import NotificationQueue
     from shared.notifications.rate_limiting import (
         MailboxLimiter,
@@ -326,6 +327,29 @@ class Wiring:
 
         return PushSeenThrottle()
 
+    @cached_property
+    def limiter(self) -> "CallLimiter":
+        """The limits of what callers and organizations do."""
+        from shared.adapters.tables.usages import TableUsages
+        from shared.limits.limiter import CallLimiter
+        from shared.limits.model import Budget, Limits, Spending
+
+        known = self.settings.limits
+        limits = Limits(
+            participant={
+                Spending.CHANGES: Budget(known.changes_per_minute, known.changes_per_day),
+                Spending.READS: Budget(known.reads_per_minute),
+            },
+            organization={
+                Spending.CHANGES: Budget(
+                    known.organization_changes_per_minute, known.organization_changes_per_day
+                ),
+                Spending.READS: Budget(known.organization_reads_per_minute),
+            },
+            unanswered=known.unanswered_dates,
+        )
+        return CallLimiter(limits, TableUsages(self.tables), self.clock)
+
     # --- the ports of each use-case
 
     @cached_property
@@ -339,6 +363,7 @@ class Wiring:
             sessions=self.sessions,
             jobs=self.jobs,
             due=self.due,
+            limiter=self.limiter,
             clock=self.clock,
         )
 

@@ -6,7 +6,7 @@ transaction of the real stores is atomic here too.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -16,7 +16,7 @@ from shared.adapters.tables.values import cursor as opaque
 from shared.adapters.tables.values import read_cursor
 from shared.changes.model import Change
 from shared.changes.ports import ChangeStore, Delivery
-from shared.errors import Conflict, Invalid, NotFound, StaleRow
+from shared.errors import Conflict, Invalid, NotFound, StaleRow, StoreUnavailable
 from shared.ids import (
     EventId,
     Mailbox,
@@ -28,6 +28,7 @@ from shared.ids import (
     TenantId,
 )
 from shared.jobs import DueItem, DueKind, Job
+from shared.limits.model import Spender, Usage
 from shared.notifications.model import MailboxChanges
 from shared.organizations.lost_mailboxes import LostMailbox
 from shared.organizations.model import Organization
@@ -351,6 +352,26 @@ class InMemoryLostMailboxes:
         found = [lost for box, lost in sorted(self._lost.items()) if box.tenant_id == tenant_id]
         if found:
             yield found
+
+
+class InMemoryUsages:
+    """A `UsageStore`."""
+
+    def __init__(self) -> None:
+        self.stored: dict[Spender, Usage] = {}
+        self.is_down = False
+        self.updates = 0
+
+    async def update(self, spender: Spender, change: Callable[[Usage], Usage]) -> Usage:
+        self.updates += 1
+        await _turn()
+        if self.is_down:
+            raise StoreUnavailable("The tables do not answer.")
+        known = self.stored.get(spender, Usage())
+        changed = change(known)
+        if changed != known:
+            self.stored[spender] = changed
+        return changed
 
 
 class InMemoryDue:

@@ -26,7 +26,7 @@ from aiohttp import web
 import shared.wiring
 from functions import jobs, notifications, reconciliation, subscriptions
 from local.clock import CloudClock
-from local.cloud import LocalCloud
+from local.cloud import NO_LIMITS, LocalCloud
 from local.graph.errors import GraphError
 from local.graph.mailbox import Event
 from local.graph.outlook import NoSuchEvent
@@ -584,7 +584,7 @@ async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIter
         )
 
     async with AsyncExitStack() as stack:
-        cloud = LocalCloud(folder=folder, world=world, background=False)
+        cloud = LocalCloud(folder=folder, world=world, background=False, settings=NO_LIMITS)
         address = take_address()
         port = address.taken.getsockname()[1]
         address.taken.close()

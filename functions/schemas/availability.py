@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -11,6 +11,9 @@ from shared.availability.finding import Availability, AvailabilityRequest, Parti
 from shared.availability.model import Obstacle, UnknownReason, WorkingHours
 from shared.pairings.model import ParticipantRole
 from shared.timespan import TimeSpan
+
+_MAX_EXPLAINED: Final = timedelta(days=8)
+"""A week, also one with a change of the clocks: each start takes some 20 bytes for each person."""
 
 
 class AvailabilityQuery(Body):
@@ -31,7 +34,8 @@ class AvailabilityQuery(Body):
     at_least: int | None = Field(default=None, ge=1, le=20)
     """Offer slots that suit at least this many participants, instead of all required ones."""
     explain: bool = False
-    """List for every start that is not offered its obstacles."""
+    """List for every start that is not offered its obstacles; *to* is then at most 8 days after
+    *from*."""
 
     @field_validator("step_minutes", mode="before")
     @classmethod
@@ -44,6 +48,8 @@ class AvailabilityQuery(Body):
             raise ValueError("to must be after from")
         if self.to - self.from_ > timedelta(days=42):
             raise ValueError("to may be at most 42 days after from")
+        if self.explain and self.to - self.from_ > _MAX_EXPLAINED:
+            raise ValueError("with explain, to may be at most 8 days after from: ask in parts")
         return self
 
     def to_request(self) -> AvailabilityRequest:

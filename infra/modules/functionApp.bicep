@@ -84,6 +84,9 @@ param webhookUrl string
 @description('Required. What the app sends to Application Insights beside its log lines: logs (nothing) or traces.')
 param telemetry string
 
+@description('Required. How much callers may do. What is not named has the default of the code.')
+param limits object
+
 // docs/settings.md explains each; a test compares this list with it and with the code.
 var settings = {
   AzureWebJobsStorage__blobServiceUri: blobEndpoint
@@ -108,6 +111,13 @@ var settings = {
   CLOUD: cloud
   WEBHOOK_URL: webhookUrl
   TELEMETRY: telemetry
+  LIMIT_CHANGES_PER_MINUTE: string(limits.?changesPerMinute ?? '')
+  LIMIT_CHANGES_PER_DAY: string(limits.?changesPerDay ?? '')
+  LIMIT_UNANSWERED_DATES: string(limits.?unansweredDates ?? '')
+  LIMIT_READS_PER_MINUTE: string(limits.?readsPerMinute ?? '')
+  LIMIT_ORGANIZATION_CHANGES_PER_MINUTE: string(limits.?organizationChangesPerMinute ?? '')
+  LIMIT_ORGANIZATION_CHANGES_PER_DAY: string(limits.?organizationChangesPerDay ?? '')
+  LIMIT_ORGANIZATION_READS_PER_MINUTE: string(limits.?organizationReadsPerMinute ?? '')
   APPLICATIONINSIGHTS_CONNECTION_STRING: componentConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   // The exporter would otherwise tell its makers how it does, and take orders from them.

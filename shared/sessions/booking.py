@@ -14,6 +14,7 @@ Outlook is authoritative: the recovery job stores a session for every date that 
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from shared.availability.finding import rules_for
@@ -48,6 +49,7 @@ from shared.sessions.holding import (
     roll_back_series,
     wait_for_concurrent_attempt,
 )
+from shared.sessions.listing import count_unanswered
 from shared.sessions.model import RECOVERY_DELAY, Session, SessionState
 from shared.sessions.occurrences import load_sessions
 from shared.sessions.ports import SessionPorts, SessionStore
@@ -77,6 +79,7 @@ async def book(
         SlotTaken, SlotUnknown: with alternatives; of a series for each date that is not free and
             that the request does not allow to be skipped or moved. All holds are released.
         Invalid: the time breaks a rule of the organization.
+        LimitReached: the caller or the organization has done too much; nothing has changed.
         CalendarUnavailable, CalendarThrottled, StoreUnavailable: the outcome is unknown. A retry
             with the same key continues; without one the recovery job finishes or undoes the
             booking.
@@ -198,6 +201,7 @@ async def _reserve(
     now = ports.clock.now()
     terms = _terms(caller, pairing, request, now)
     spans = requested_spans(request, terms)
+    await _admit(caller, request, key, len(spans), ports)
     own = frozenset({key, *(occurrence_id(SeriesId(key), number) for number in spans)})
     snapshots = await read_snapshots(
         caller, pairing.people, [*spans.values()], terms, schedules=ports.schedules
@@ -224,6 +228,21 @@ async def _reserve(
                 snapshots, own, again=True, sessions=ports.sessions, clock=ports.clock
             )
     raise slot_taken_after_race(spans, snapshots, terms)
+
+
+async def _admit(
+    caller: Caller, request: BookingRequest, key: SessionId, dates: int, ports: SessionPorts
+) -> None:
+    """Count the booking once for all its attempts, and each attempt as a read of calendars."""
+    await ports.limiter.admit_read(caller)
+    await ports.limiter.admit_change(
+        caller,
+        dates,
+        key=f"{key} {request.fingerprint}",
+        count_unanswered=partial(
+            count_unanswered, caller.mailbox, sessions=ports.sessions, clock=ports.clock
+        ),
+    )
 
 
 def _terms(caller: Caller, pairing: Pairing, request: BookingRequest, now: datetime) -> Terms:

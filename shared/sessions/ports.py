@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from shared.availability.ports import Schedules
 from shared.clock import Clock
@@ -18,6 +18,9 @@ from shared.sessions.model import ResponseState, Session
 from shared.sessions.recurrence import Pattern
 from shared.sessions.series import Continuation, Occurrence, Series
 from shared.timespan import TimeSpan
+
+if TYPE_CHECKING:  # a cold start for the webhook needs no limits
+    from shared.limits.limiter import CallLimiter
 
 
 class SessionStore(Protocol):
@@ -258,6 +261,7 @@ class SessionPorts:
     sessions: SessionStore
     jobs: JobQueue
     due: DueStore
+    limiter: "CallLimiter"
     clock: Clock
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     """Waits for a number of seconds; replaced in tests."""

@@ -65,6 +65,7 @@ async def reschedule(
         SlotTaken, SlotUnknown: with alternatives; nothing has changed.
         Invalid: the time breaks a rule, the scope needs a series, or a date would pass a neighbour.
         Conflict: the session's state does not allow it.
+        LimitReached: the caller or the organization has done too much; nothing has changed.
         StaleRow: another request changed the session first.
         CalendarUnavailable, CalendarThrottled: the outcome is unknown; the recovery job reads it.
     """
@@ -104,16 +105,13 @@ async def _reschedule(
     is_there = all(s.is_at(spans[s.occurrence]) for s in changeable)
     if is_there and not request.span.is_empty:
         return changeable
-    if not any(attendee.invited for attendee in scoped.named.attendees):
-        raise Conflict(
-            "The session has no attendees any more.",
-            remedy="Invite an attendee to the meeting in Outlook, or cancel it and book a new one.",
-        )
+    _require_attendees(scoped.named)
     people = people_to_meet(caller, pairing, changeable)
     terms = _terms(caller, people, request, spans, now)
     moves_series = preserves_pattern(scoped, changeable, spans, request.time_zone)
     require_order(scoped, changeable, spans, terms.rules.buffers, by_day=not moves_series)
     await refuse_unheard_split(scoped.series, scoped.known, ports=ports)
+    await _admit(caller, scoped.named, request, len(changeable), ports)
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     if scoped.series is None and (not changeable or scoped.named.event_id is None):
@@ -152,6 +150,25 @@ def _with_accepted_proposal(session: Session, request: RescheduleRequest) -> Ses
             replace(a, taken=request.span) if a.address == request.proposed_by else a
             for a in session.attendees
         ),
+    )
+
+
+def _require_attendees(session: Session) -> None:
+    if not any(attendee.invited for attendee in session.attendees):
+        raise Conflict(
+            "The session has no attendees any more.",
+            remedy="Invite an attendee to the meeting in Outlook, or cancel it and book a new one.",
+        )
+
+
+async def _admit(
+    caller: Caller, session: Session, request: RescheduleRequest, dates: int, ports: SessionPorts
+) -> None:
+    """Count the move once for all its attempts, and each attempt as a read of calendars."""
+    base = acceptable_revisions(session, request)[-1]
+    await ports.limiter.admit_read(caller)
+    await ports.limiter.admit_change(
+        caller, dates, key=f"{session.id} {base} {request.span.start} {request.span.end}"
     )
 
 

@@ -56,6 +56,7 @@ async def respond(
         NotAllowed, NotFound: the caller is the organizer, or not invited.
         Invalid: another time is proposed with an acceptance, or for more than one date; the scope
             needs a series.
+        LimitReached: the caller or the organization has done too much; nothing has changed.
         Conflict: the session's state does not allow it, the meeting was cancelled in Outlook, or
             the attendee's copy is missing.
     """
@@ -76,6 +77,7 @@ async def _respond_to_one(
     session = await ensure_event_id(session, calendar=calendar, sessions=ports.sessions)
     if answer.proposed is not None and answer.state is ResponseState.ACCEPTED:
         raise Invalid("body.proposed", "Another time goes with tentative or declined only.")
+    await ports.limiter.admit_change(caller, 1)
     try:
         await calendar.respond(
             caller.acting, session, answer.state, answer.comment, answer.proposed
@@ -110,6 +112,7 @@ async def _respond_to_series(
     if len(dates) == 1:  # it may be all that is left: a series that was made into one meeting
         return [await _respond_to_one(caller, dates[0], answer, ports)]
     await refuse_unheard_split(series, scoped.known, ports=ports)
+    await ports.limiter.admit_change(caller, len(dates))
     # The named date first, by which the attendee's copy of the series is found.
     dates.sort(key=lambda session: session.id != scoped.named.id)
     dates = await _with_uids(series, dates, calendar=ports.calendar)

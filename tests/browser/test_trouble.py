@@ -43,6 +43,7 @@ async def refuse(page: Page, status: int, kind: str, **headers: str) -> None:
     ("status", "kind", "said"),
     [
         (429, "", "Too many requests at once."),
+        (429, "limit-reached", "You have reached the limit for now."),
         (503, "calendar-throttled", "Outlook asks for a little patience."),
         (503, "", "The service is not available at the moment."),
         (502, "calendar-refused", "Outlook refused."),

@@ -28,8 +28,10 @@ from shared.adapters.tables.organizations import TableOrganizations
 from shared.adapters.tables.pairings import TablePairings
 from shared.adapters.tables.sessions import TableSessions
 from shared.adapters.tables.subscriptions import TableSubscriptions
+from shared.adapters.tables.usages import TableUsages
 from shared.changes.ports import ChangeStore, DeliveryStore
 from shared.jobs import DueStore
+from shared.limits.ports import UsageStore
 from shared.organizations.lost_mailboxes import LostMailboxStore
 from shared.organizations.ports import OrganizationStore
 from shared.pairings.ports import PairingStore
@@ -44,6 +46,7 @@ from tests.fakes import (
     InMemoryPairings,
     InMemorySessions,
     InMemorySubscriptions,
+    InMemoryUsages,
 )
 
 # The emulator's account and key are public, the same everywhere:
@@ -126,6 +129,11 @@ def subscriptions(on_storage: Tables | None) -> SubscriptionStore:
 @pytest.fixture
 def lost_mailboxes(on_storage: Tables | None) -> LostMailboxStore:
     return TableLostMailboxes(on_storage) if on_storage else InMemoryLostMailboxes()
+
+
+@pytest.fixture
+def usages(on_storage: Tables | None) -> UsageStore:
+    return TableUsages(on_storage) if on_storage else InMemoryUsages()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from anyio.from_thread import start_blocking_portal
 
 from local.azurite import Azurite, azurite
 from local.certificate import LocalCertificate, ensure_certificate
-from local.cloud import LocalCloud
+from local.cloud import NO_LIMITS, LocalCloud
 from local.host.host import DevelopmentHost
 from local.seed_storage import enrol
 from local.serving import take_address
@@ -202,6 +202,7 @@ async def a_stage(
         webhook_url=webhook_url,
         credential=credential,
         storage=STORAGE.take(),
+        settings=NO_LIMITS,
         on_exchange=lambda exchange: problems.extend(contract.problems(exchange)),
     ) as cloud:
         environment = cloud.environment

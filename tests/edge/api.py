@@ -149,6 +149,7 @@ class FakeWiring(Wiring):
             "sessions": env.sessions,
             "subscriptions": InMemorySubscriptions(),
             "due": env.due,
+            "limiter": env.limiter,
             "changes": env.changes,
             "jobs": env.jobs,
             "notification_queue": InMemoryNotificationQueue(),

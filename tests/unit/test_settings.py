@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import Misconfigured
-from shared.settings import CLOUDS, Settings
+from shared.settings import CLOUDS, CallLimits, Settings
 
 NEEDED = {
     "STORAGE_TABLES_URL": "https://tables.test/",
@@ -68,3 +68,17 @@ def test_the_platforms_clients_are_a_list() -> None:
 def test_a_list_that_names_no_client_is_missing() -> None:
     with pytest.raises(Misconfigured, match="PLATFORM_CLIENT_IDS"):
         Settings.from_environment(NEEDED | {"PLATFORM_CLIENT_IDS": " , "})
+
+
+def test_limits_are_numbers_with_defaults() -> None:
+    assert Settings.from_environment(NEEDED).limits == CallLimits()
+    limits = Settings.from_environment(
+        NEEDED | {"LIMIT_CHANGES_PER_MINUTE": "5", "LIMIT_UNANSWERED_DATES": "0"}
+    ).limits
+    assert (limits.changes_per_minute, limits.unanswered_dates) == (5, 0)
+
+
+@pytest.mark.parametrize("value", ["-1", "many", "1e3", "1.5"])
+def test_a_limit_that_is_no_number_is_named(value: str) -> None:
+    with pytest.raises(Misconfigured, match="LIMIT_CHANGES_PER_DAY"):
+        Settings.from_environment(NEEDED | {"LIMIT_CHANGES_PER_DAY": value})

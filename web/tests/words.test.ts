@@ -79,6 +79,12 @@ describe("what went wrong", () => {
       action: "try",
       waitSeconds: 7,
     });
+    expect(tell(problem(429, "limit-reached", { detail: "x" }, 700), true)).toMatchObject({
+      key: "problem.limit-reached",
+      detail: "x",
+      action: "try",
+      waitSeconds: 700,
+    });
     expect(tell(problem(500, "", { trace_id: "abc" }), true)).toMatchObject({
       key: "problem.unexpected",
       reference: "abc",

@@ -169,6 +169,16 @@ def lost_mailbox(box: Mailbox) -> Key:
     return Key(mailbox(box), "lost")
 
 
+def usage(box: Mailbox, spending: str) -> Key:
+    """Return the key of the row with what the owner of *box* has spent of one kind."""
+    return Key(mailbox(box), f"usage;{_safe(spending)}")
+
+
+def usage_of_organization(organization_id: OrganizationId, spending: str) -> Key:
+    """Return the key of the row with what a whole organization has spent of one kind."""
+    return Key(_safe(organization_id), f"usage;{_safe(spending)}")
+
+
 def due(item: DueItem) -> Key:
     """Return the key of a due item; equal items have the same key."""
     row = ";".join(

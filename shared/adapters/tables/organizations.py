@@ -28,6 +28,7 @@ from shared.adapters.tables.values import (
 )
 from shared.errors import Conflict, NotFound, StaleRow
 from shared.ids import OrganizationId, TenantId
+from shared.limits.model import Spending
 from shared.organizations.model import (
     AccessMode,
     ConsentState,
@@ -87,12 +88,15 @@ class TableOrganizations:
         )
 
     async def delete(self, organization_id: OrganizationId) -> None:
-        """Remove the organization and its claim on the tenant. Idempotent."""
+        """Remove the organization, its usage and its claim on the tenant. Idempotent."""
         found = await self._find(organization_id)
         if found is None:
             return
         # The claim last: a claim without an organization is harmless, while an organization
         # without its claim would let a second organization have the same tenant.
+        for spending in Spending:
+            usage = keys.usage_of_organization(organization_id, spending)
+            await self._tables.remove(ORGANIZATIONS, usage)
         await self._tables.remove(ORGANIZATIONS, keys.organization(organization_id))
         if found.tenant_id:
             await self._give_up(found.tenant_id, organization_id)

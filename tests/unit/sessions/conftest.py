@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 
 from shared.ids import Mailbox
+from shared.limits.limiter import CallLimiter
+from shared.limits.model import Limits
 from shared.organizations.model import (
     ActingUser,
     Caller,
@@ -27,6 +29,7 @@ from tests.fakes import (
     InMemoryDue,
     InMemoryJobs,
     InMemorySessions,
+    InMemoryUsages,
 )
 
 
@@ -45,6 +48,7 @@ class BookingEnv:
     jobs: InMemoryJobs
     changes: InMemoryChanges
     due: InMemoryDue
+    limiter: CallLimiter
 
     @property
     def ports(self) -> SessionPorts:
@@ -55,6 +59,7 @@ class BookingEnv:
             sessions=self.sessions,
             jobs=self.jobs,
             due=self.due,
+            limiter=self.limiter,
             clock=self.clock,
             pause=self.clock.pause,
         )
@@ -97,6 +102,7 @@ def a_booking_env() -> BookingEnv:
         InMemoryJobs(),
         changes,
         InMemoryDue(),
+        CallLimiter(Limits(), InMemoryUsages(), clock),
     )
 
 

@@ -3,6 +3,9 @@ import { ApiProblem } from "../api/problems";
 import { usePage } from "../page";
 import { tell } from "./telling";
 
+/** From here on minutes are shown. */
+const LONG_SECONDS = 120;
+
 interface Props {
   error: unknown;
   onRetry?: (() => void) | undefined;
@@ -10,7 +13,7 @@ interface Props {
 
 /** An error in words, with the remedy. */
 export function Trouble({ error, onRetry }: Props) {
-  const { t, signIn } = usePage();
+  const { t, format, signIn } = usePage();
   const isOnline = useOnline();
   const told = tell(error, isOnline);
   const left = useCountdown(told.waitSeconds, error);
@@ -29,7 +32,13 @@ export function Trouble({ error, onRetry }: Props) {
       {told.detail && <p lang="en">{told.detail}</p>}
       {told.remedy && <p lang="en">{told.remedy}</p>}
       {told.reference && <p>{t("problem.reference", { id: told.reference })}</p>}
-      {left > 0 && <p>{t("problem.wait", { seconds: left })}</p>}
+      {left > 0 && (
+        <p>
+          {left > LONG_SECONDS
+            ? t("problem.waitLong", { time: format.minutes(Math.ceil(left / 60)) })
+            : t("problem.wait", { seconds: left })}
+        </p>
+      )}
       {told.action === "try" && onRetry && (
         <button type="button" onClick={onRetry} disabled={left > 0}>
           {t("try")}

@@ -1,0 +1,1 @@
+"""Limits: how much a caller, and a whole organization, may do in a minute and in a day."""
