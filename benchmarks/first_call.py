@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from local.cloud import LocalCloud
+from local.cloud import NO_LIMITS, LocalCloud
 from tests.e2e.packaged import APP_DIR, python
 
 _RUNS = 5
@@ -51,7 +51,7 @@ print(json.dumps({"ms": took, "modules": len(sys.modules), "models": len(models)
 async def main() -> None:
     """Print the medians and the goals of a cold start."""
     with tempfile.TemporaryDirectory() as folder:
-        async with LocalCloud(folder=Path(folder)) as cloud:
+        async with LocalCloud(folder=Path(folder), settings=NO_LIMITS) as cloud:
             ada = cloud.world.person("ada")
             runs = [
                 await _run(cloud, ada.tenant_id, ada.object_id, ada.address)

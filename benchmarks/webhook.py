@@ -27,7 +27,7 @@ from typing import Any, Final
 
 import httpx
 
-from local.cloud import ROOT, LocalCloud
+from local.cloud import NO_LIMITS, ROOT, LocalCloud
 from local.seed_storage import enrol
 from local.serving import take_address
 from shared.administration.sync_health import percentile
@@ -142,7 +142,10 @@ async def run(seconds: float, per_second: int, flood: int = 0) -> Outcome:
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as folder:
         async with LocalCloud(
-            folder=Path(folder), public_url=f"https://localhost:{port}", weeks=1
+            folder=Path(folder),
+            public_url=f"https://localhost:{port}",
+            weeks=1,
+            settings=NO_LIMITS,
         ) as cloud:
             with environment_of(cloud):
                 await enrol(cloud.environment)

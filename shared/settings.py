@@ -66,7 +66,7 @@ class CallLimits:
     changes_per_day: int = 300
     unanswered_dates: int = 1_000
     """Dates ahead to which a participant has invited, without an answer yet."""
-    reads_per_minute: int = 60
+    reads_per_minute: int = 120
     """Reads of the calendars of a pairing, by a participant."""
     organization_changes_per_minute: int = 600
     """The same of all participants of an organization."""

@@ -57,11 +57,17 @@ class CallLimiter:
         self._clock = clock
         self._tallies: dict[Spender, _Tally] = {}
 
-    async def admit_read(self, caller: Caller, amount: int = 1) -> None:
+    async def admit_read(self, caller: Caller, amount: int = 1, *, before: str = "") -> None:
         """Count *amount* reads of *caller*. Raises LimitReached.
+
+        *before*: the key of the change that the read is for. If nothing is left for changes, as
+        far as this instance knows, nothing is read for one.
 
         If the store does not answer, the read is admitted: what it reads is in Outlook.
         """
+        if before and not self._is_counted(caller, before):
+            for spender in _spenders(caller, Spending.CHANGES):
+                self._refuse_if_known_full(spender)
         own, whole = _spenders(caller, Spending.READS)
         try:
             await self._count_in_parts((own, whole), amount)
@@ -86,16 +92,20 @@ class CallLimiter:
             StoreUnavailable: a change could not be stored either.
         """
         own, whole = _spenders(caller, Spending.CHANGES)
-        short = hashlib.sha256(key.encode()).hexdigest()[:12] if key else ""
-        if short and short in self._tally(own).usage.keys:
+        if key and self._is_counted(caller, key):
             return
         await self._count_in_parts((whole,), amount)
         is_new = False
         try:
-            is_new = await self._charge(own, amount, short, count_unanswered)
+            is_new = await self._charge(own, amount, _short(key), count_unanswered)
         finally:
             if not is_new:
                 self._tally(whole).pending -= amount
+
+    def _is_counted(self, caller: Caller, key: str) -> bool:
+        """Return whether this instance knows that the change of *key* is counted already."""
+        own, _ = _spenders(caller, Spending.CHANGES)
+        return _short(key) in self._tally(own).usage.keys
 
     # --- counted exactly
 
@@ -223,6 +233,11 @@ class CallLimiter:
         if spender not in self._tallies and len(self._tallies) >= _TALLIES:
             self._tallies.clear()
         return self._tallies.setdefault(spender, _Tally())
+
+
+def _short(key: str) -> str:
+    """Return *key* as it is stored: many are kept in a row."""
+    return hashlib.sha256(key.encode()).hexdigest()[:12] if key else ""
 
 
 def _spenders(caller: Caller, spending: Spending) -> tuple[Spender, Spender]:

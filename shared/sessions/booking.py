@@ -12,6 +12,7 @@ rescheduled, as exceptions of the event. If that is interrupted and the caller d
 Outlook is authoritative: the recovery job stores a session for every date that Outlook has.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -60,7 +61,7 @@ from shared.sessions.requests import (
     validate_quorum_size,
     validate_start,
 )
-from shared.sessions.series import Booking, occurrence_id
+from shared.sessions.series import Booking, PlannedDate, occurrence_id
 from shared.sessions.snapshots import check_with_alternatives, read_snapshots, with_holds
 
 _MAX_ATTEMPTS: Final = 5
@@ -201,7 +202,8 @@ async def _reserve(
     now = ports.clock.now()
     terms = _terms(caller, pairing, request, now)
     spans = requested_spans(request, terms)
-    await _admit(caller, request, key, len(spans), ports)
+    attempt = f"{key} {request.fingerprint}"
+    await ports.limiter.admit_read(caller, before=attempt)
     own = frozenset({key, *(occurrence_id(SeriesId(key), number) for number in spans)})
     snapshots = await read_snapshots(
         caller, pairing.people, [*spans.values()], terms, schedules=ports.schedules
@@ -215,6 +217,7 @@ async def _reserve(
         booking = Booking(tuple(sessions))
         if request.repeat is not None:
             booking = replace(booking, series=new_series(caller, pairing, request, planned))
+        await _admit(caller, planned, attempt, ports)
         await ports.jobs.put(_recovery_job(booking), delay=RECOVERY_DELAY)
         if booking.series is not None:
             series = await reservations.put_series(ports.sessions, booking.series)
@@ -231,18 +234,12 @@ async def _reserve(
 
 
 async def _admit(
-    caller: Caller, request: BookingRequest, key: SessionId, dates: int, ports: SessionPorts
+    caller: Caller, planned: Sequence[PlannedDate], attempt: str, ports: SessionPorts
 ) -> None:
-    """Count the booking once for all its attempts, and each attempt as a read of calendars."""
-    await ports.limiter.admit_read(caller)
-    await ports.limiter.admit_change(
-        caller,
-        dates,
-        key=f"{key} {request.fingerprint}",
-        count_unanswered=partial(
-            count_unanswered, caller.mailbox, sessions=ports.sessions, clock=ports.clock
-        ),
-    )
+    """Count the dates that are to be booked, once for all attempts of the request."""
+    dates = sum(date.booked is not None for date in planned)
+    count = partial(count_unanswered, caller.mailbox, sessions=ports.sessions, clock=ports.clock)
+    await ports.limiter.admit_change(caller, dates, key=attempt, count_unanswered=count)
 
 
 def _terms(caller: Caller, pairing: Pairing, request: BookingRequest, now: datetime) -> Terms:

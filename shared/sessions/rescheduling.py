@@ -110,13 +110,14 @@ async def _reschedule(
     terms = _terms(caller, people, request, spans, now)
     moves_series = preserves_pattern(scoped, changeable, spans, request.time_zone)
     require_order(scoped, changeable, spans, terms.rules.buffers, by_day=not moves_series)
+    attempt = _attempt(scoped.named, request)
+    await ports.limiter.admit_read(caller, before=attempt)
     await refuse_unheard_split(scoped.series, scoped.known, ports=ports)
-    await _admit(caller, scoped.named, request, len(changeable), ports)
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
     changeable = scoped.changeable(now)
     if scoped.series is None and (not changeable or scoped.named.event_id is None):
         raise _event_missing(scoped.named)
-    moving = await _hold(caller, people, scoped, changeable, spans, terms, ports)
+    moving = await _hold(caller, people, scoped, changeable, spans, terms, attempt, ports)
     if scoped.series is not None and moves_series:
         return await move_series(caller, scoped.series, moving, request, ports)
     return await move_each(caller, scoped, moving, request, ports)
@@ -161,15 +162,10 @@ def _require_attendees(session: Session) -> None:
         )
 
 
-async def _admit(
-    caller: Caller, session: Session, request: RescheduleRequest, dates: int, ports: SessionPorts
-) -> None:
-    """Count the move once for all its attempts, and each attempt as a read of calendars."""
+def _attempt(session: Session, request: RescheduleRequest) -> str:
+    """Return a text that is the same for each retry of a request, and for no other one."""
     base = acceptable_revisions(session, request)[-1]
-    await ports.limiter.admit_read(caller)
-    await ports.limiter.admit_change(
-        caller, dates, key=f"{session.id} {base} {request.span.start} {request.span.end}"
-    )
+    return f"{session.id} {base} {request.span.start} {request.span.end}"
 
 
 def _terms(
@@ -209,6 +205,7 @@ async def _hold(
     changeable: Sequence[Session],
     spans: Mapping[int, TimeSpan],
     terms: Terms,
+    attempt: str,
     ports: SessionPorts,
 ) -> list[Session]:
     """Check that every new time is free, and hold it beside the session's present time."""
@@ -229,6 +226,7 @@ async def _hold(
         _with_pending_move(s, spans[s.occurrence], dates[s.occurrence], terms, until)
         for s in changeable
     ]
+    await ports.limiter.admit_change(caller, len(moving), key=attempt)
     await enqueue_recovery(scoped, jobs=ports.jobs)
     try:
         return await hold_new_times(

@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from local.cloud import ROOT, LocalCloud
+from local.cloud import NO_LIMITS, ROOT, LocalCloud
 from local.graph.outlook import NoSuchEvent
 from local.host.host import DevelopmentHost
 from local.host.static import StaticSite
@@ -220,7 +220,7 @@ async def a_stage(folder: Path) -> AsyncIterator[AppUnderTest]:
         pytest.fail("The page is not built: make web")
     address = take_address()
     url = f"https://localhost:{address.port}"
-    async with LocalCloud(folder=folder, public_url=url, weeks=4) as cloud:
+    async with LocalCloud(folder=folder, public_url=url, weeks=4, settings=NO_LIMITS) as cloud:
         with settings_in_process(cloud.environment):
             await enrol(cloud.environment)
         parent = take_address(cloud.certificate.server_context())

@@ -188,6 +188,7 @@ async def a_stage(
     telemetry: bool = False,
     credential: str = "managed-identity",
     webhook_url: str = "",
+    settings: Mapping[str, str] = NO_LIMITS,
 ) -> AsyncIterator[AppUnderTest]:
     """Run cloud and app until the block ends."""
     contract, problems = graph_contract(), list[str]()
@@ -202,7 +203,7 @@ async def a_stage(
         webhook_url=webhook_url,
         credential=credential,
         storage=STORAGE.take(),
-        settings=NO_LIMITS,
+        settings=settings,
         on_exchange=lambda exchange: problems.extend(contract.problems(exchange)),
     ) as cloud:
         environment = cloud.environment

@@ -61,13 +61,14 @@ async def test_four_requests_do_not_fill_a_calendar(api: Api) -> None:
     assert (await post(api, "k2", 2)).status_code == 201
 
 
-async def test_a_retry_of_a_refused_time_is_counted_once(api: Api) -> None:
+async def test_what_is_not_booked_is_not_counted(api: Api) -> None:
     limit(api, Limits({Spending.CHANGES: Budget(2)}))
-    api.env.outlook.busy[api.env.address(api.env.mentor)] = []
     assert (await post(api, "first")).status_code == 201
-    for _ in range(5):
-        assert (await post(api, "second")).status_code == 409  # the first one has this time
-    assert (await post(api, "third", 2)).status_code == 429
+    for number in range(5):
+        # The first one has this time.
+        assert (await post(api, f"taken-{number}")).status_code == 409
+    assert (await post(api, "second", 2)).status_code == 201
+    assert (await post(api, "third", 3)).status_code == 429
 
 
 async def test_moves_and_answers_count_and_cancelling_does_not(api: Api) -> None:

@@ -44,10 +44,9 @@ async def test_only_what_is_ahead_and_unanswered_counts(env: BookingEnv) -> None
 async def test_unanswered_invitations_end_the_booking(env: BookingEnv) -> None:
     env.limiter = CallLimiter(Limits(unanswered=2), InMemoryUsages(), env.clock)
     sessions = [await book(env, hour) for hour in (10, 12)]
-    calls = list(env.outlook.calls)
     with pytest.raises(LimitReached, match="2 or more of your invitations"):
         await book(env, 14)
-    assert env.outlook.calls == calls
+    assert len(env.outlook.events) == 2
     await reservations.save(env.sessions, replace(sessions[0], state=SessionState.CANCELLED))
     env.clock.advance(timedelta(minutes=10))
     await book(env, 14)
