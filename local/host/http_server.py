@@ -59,7 +59,8 @@ class HttpServer:
     def app(self) -> web.Application:
         """Return the application to serve."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_route("*", "/{path:.*}", self._answer)
+        # Any path, also with a line feed in it: ASP.NET Core matches those too.
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._answer)
         app.on_response_prepare.append(_without_server)
         return app
 

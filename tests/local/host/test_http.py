@@ -44,6 +44,12 @@ async def serving(
             yield client
 
 
+async def test_a_parameter_of_a_route_may_have_a_line_feed(tmp_path: Path) -> None:
+    async with serving(tmp_path, ECHO) as client:
+        reply = await client.get("/api/echo/one%0Atwo")
+        assert (await reply.json())["route"] == {"id": "one\ntwo"}
+
+
 async def test_a_function_sees_the_same_request_as_in_the_real_worker(tmp_path: Path) -> None:
     async with serving(tmp_path, ECHO) as client:
         reply = await client.post(
