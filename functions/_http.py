@@ -47,9 +47,9 @@ _SERVER_ERROR: Final = 500
 _MAX_ERRORS: Final = 50
 """The most wrong fields that one reply lists."""
 _ACTING_HEADER: Final = "acting-participant"
-_ACTING: Final = re.compile(
-    r"([\w.\-]{1,64})/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})", re.ASCII
-)
+ACTING: Final = "([A-Za-z0-9_.-]{1,64})/([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
+"""The form of `Acting-Participant`, as regular expressions of Python and of JSON Schema have it."""
+_ACTING: Final = re.compile(ACTING)
 _ID: Final = re.compile(r"[\w.\-]{1,64}", re.ASCII)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 

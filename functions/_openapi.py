@@ -20,7 +20,7 @@ import azure.functions as func
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from functions._http import MAX_BODY_BYTES, Operation
+from functions._http import ACTING, MAX_BODY_BYTES, Operation
 from functions.schemas.service import ProblemBody
 
 _SCHEMAS: Final = "#/components/schemas/"
@@ -57,7 +57,11 @@ _HEADERS: Final = {
     " acts: with its own token, in application mode only.",
 }
 _REQUIRED: Final = {"Idempotency-Key", "If-Match"}
-_FORMS: Final = {"Idempotency-Key": {"pattern": "^[!-~]{1,128}$"}}
+_FORMS: Final = {
+    "Idempotency-Key": {"pattern": "^[!-~]{1,128}$"},
+    "Acting-Participant": {"pattern": f"^{ACTING}$"},
+}
+_NO_CONTENT: Final = 204
 _CALLERS: Final[dict[str, list[dict[str, list[str]]]]] = {
     "participant": [{"participant": []}, {"platform": []}],
     "platform": [{"platform": []}],
@@ -242,12 +246,9 @@ def _query(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 def _responses(path: str, operation: Operation) -> dict[str, Any]:
     ok: dict[str, Any] = {"description": operation.summary}
-    if operation.reply:
-        ok["content"] = {
-            operation.media_type: {"schema": {"$ref": _SCHEMAS + operation.reply.__name__}}
-        }
-    else:
-        ok["content"] = {operation.media_type: {"schema": {}}}
+    if operation.status != _NO_CONTENT:
+        shape = {"$ref": _SCHEMAS + operation.reply.__name__} if operation.reply else {}
+        ok["content"] = {operation.media_type: {"schema": shape}}
     responses = {str(operation.status): ok}
     if operation.supports_conditional_get:
         responses["304"] = {"description": "The caller has this version already."}

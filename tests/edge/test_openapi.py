@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.edge.api import Api, endpoints
@@ -63,6 +64,27 @@ async def test_the_pages_style_is_what_its_policy_allows(api: Api) -> None:
     (style,) = re.findall(r"<style>(.*?)</style>", response.get_body().decode(), re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in response.headers["content-security-policy"]
+
+
+def test_a_reply_without_a_body_has_no_media_type() -> None:
+    for path, methods in OpenApi.committed().document["paths"].items():
+        for method, operation in methods.items():
+            for status, response in operation["responses"].items():
+                assert ("content" in response) is (status not in {"204", "304"}), (path, method)
+
+
+@pytest.mark.parametrize("named", ["", "x", "/", "a/", "é/b", "a/b", "x" * 65])
+def test_the_documented_form_of_acting_participant_is_the_checked_one(named: str) -> None:
+    (header,) = [
+        parameter
+        for parameter in OpenApi.committed().operation("GET", "me")["parameters"]
+        if parameter["name"] == "Acting-Participant"
+    ]
+    form = header["schema"]["pattern"]
+    object_id = "0f0f0f0f-0000-4000-8000-00000000000A"
+    assert re.search(form, f"{'x' * 64}/{object_id}")
+    assert not re.search(form, named)
+    assert not re.search(form, f"{named}/{object_id}/")
 
 
 def test_every_operation_lists_its_problems() -> None:
