@@ -1,7 +1,5 @@
 """The life of an organization: consent, narrowing, faults, withdrawal, offboarding."""
 
-import json
-import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,7 +10,6 @@ from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, FABRIKAM_ID, NORTHWIND_ID
 from shared.adapters.tables.keys import TABLES
 from tests.e2e.conftest import AppUnderTest, wiring_of
-from tests.e2e.packaged import ROOT
 
 ORGANIZATION = "contoso"
 
@@ -261,73 +258,6 @@ async def test_a_demand_for_another_factor_comes_back_as_a_challenge(stage: AppU
         assert challenged.status_code == 401, challenged.text
         assert 'error="insufficient_claims"' in challenged.headers["www-authenticate"]
         assert 'claims="' in challenged.headers["www-authenticate"]
-
-
-async def test_no_route_shows_another_organizations_things(
-    stage: AppUnderTest, platform: Platform
-) -> None:
-    """Every participant's route of the document, called by Fabrikam for resources of Contoso."""
-    session = await stage.book()
-    ada = stage.cloud.world.person("ada")
-    values = {
-        "pairing_id": "ada-ben",
-        "session_id": session["id"],
-        "attendee": ada.object_id,
-        "organization_id": ORGANIZATION,
-    }
-    document = json.loads((ROOT / "functions" / "openapi.json").read_text())
-    asked = 0
-    for template, methods in document["paths"].items():
-        for method, operation in methods.items():
-            if not operation["security"]:
-                continue
-            path = re.sub(r"{(\w+)}", lambda m: values.get(m[1], session["id"]), template)
-            body = _example(operation, session)
-            answer = await stage.call(
-                "faye",
-                method.upper(),
-                path.removeprefix("/"),
-                json=body,
-                params=_query(operation, session),
-                headers={"idempotency-key": "one", "if-match": "*"},
-            )
-            is_platforms = operation["security"] == [{"platform": []}]
-            expected = {401} if is_platforms else {404} if "{" in template else {200}
-            assert answer.status_code in expected, (method, template, answer.text)
-            assert session["id"] not in answer.text.replace(path, ""), (method, template)
-            assert ada.object_id not in answer.text, (method, template)
-            asked += 1
-    assert asked > 20
-    unchanged = (await stage.call("ben", "GET", f"sessions/{session['id']}")).json()
-    assert unchanged["state"] == "scheduled"
-    as_faye = {"acting-participant": f"fabrikam/{ada.object_id}"}
-    assert (await platform.call("GET", "pairings", headers=as_faye)).status_code == 404
-
-
-def _query(operation: dict[str, Any], session: dict[str, Any]) -> dict[str, str]:
-    """Return a query that the operation accepts."""
-    known = {"from": session["start"], "to": session["end"], "duration_minutes": "30"}
-    return {
-        parameter["name"]: known[parameter["name"]]
-        for parameter in operation["parameters"]
-        if parameter["in"] == "query" and parameter["required"]
-    }
-
-
-def _example(operation: dict[str, Any], session: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a body that the operation accepts, so that no other reason refuses it."""
-    if "requestBody" not in operation:
-        return None
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-    span = {"start": session["start"], "duration_minutes": 30, "time_zone": "Europe/Berlin"}
-    bodies: dict[str, dict[str, Any]] = {
-        "BookingBody": span,
-        "RescheduleBody": {"start": session["start"]},
-        "CancelBody": {},
-        "AnswerBody": {"response": "accepted"},
-    }
-    name = schema.rpartition("/")[2]
-    return bodies.get(name, {})
 
 
 async def test_health_shows_how_changes_were_found(stage: AppUnderTest, platform: Platform) -> None:

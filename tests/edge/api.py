@@ -5,10 +5,9 @@ edge a `FakeWiring` instead. It is the production class with its cached properti
 beforehand. So production code still composes ports, and no adapter leaves this process.
 """
 
-import functools
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -18,9 +17,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import azure.functions as func
 import pytest
 
-import function_app
-from functions._http import Operation
-from local.host.templates import RouteTemplate, split_path
+from local.host.templates import split_path
 from shared.administration.offboarding import OffboardingPorts
 from shared.errors import NotAuthenticated
 from shared.ids import Mailbox, ObjectId
@@ -28,6 +25,7 @@ from shared.organizations.ports import CallerKind, VerifiedToken
 from shared.settings import CLOUDS, Settings
 from shared.wiring import Wiring
 from tests.builders import a_tenant, a_uuid
+from tests.endpoints import Endpoint, endpoints
 from tests.fake_probes import (
     FakeCredential,
     FakeDirectory,
@@ -58,40 +56,6 @@ SETTINGS: Final = Settings(
     public_url="https://app.test",
     cloud=CLOUDS["global"],
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One HTTP function."""
-
-    name: str
-    methods: frozenset[str]
-    template: RouteTemplate
-    handler: Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
-    operation: Operation | None
-    """None: Graph's webhook, which is not part of the API."""
-
-
-@functools.cache
-def endpoints() -> tuple[Endpoint, ...]:
-    """Return every HTTP function of the app, in the order in which the host tries them."""
-    found = []
-    for function in function_app.app.get_functions():
-        trigger = function.get_trigger()
-        if trigger is None or trigger.type != "httpTrigger":
-            continue
-        binding = trigger.get_dict_repr()
-        handler = function.get_user_function()
-        found.append(
-            Endpoint(
-                str(function.get_function_name()),
-                frozenset(str(getattr(m, "value", m)) for m in binding["methods"]),
-                RouteTemplate.parse(str(binding["route"])),
-                handler,
-                getattr(handler, "operation", None),
-            )
-        )
-    return tuple(sorted(found, key=lambda each: each.name.lower()))
 
 
 class FakeTokens:

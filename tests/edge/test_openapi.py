@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.edge.api import Api, endpoints
+from tests.edge.api import Api
+from tests.endpoints import endpoints
 from tests.openapi import COMMITTED, OpenApi
 
 

@@ -41,33 +41,6 @@ async def connected(api: Api, **changes: Any) -> Organization:
     )
 
 
-# --- authorization
-
-
-@pytest.mark.parametrize("who", [None, "mentee", "stranger"])
-async def test_only_the_platform_gets_in(api: Api, who: str | None) -> None:
-    organization = api.env.organization
-    for method, path in (
-        ("GET", "organizations"),
-        ("POST", "organizations"),
-        ("GET", f"organizations/{organization.id}"),
-        ("PATCH", f"organizations/{organization.id}"),
-        ("DELETE", f"organizations/{organization.id}"),
-        ("POST", f"organizations/{organization.id}/consent-link"),
-        ("GET", f"organizations/{organization.id}/diagnostics"),
-        ("GET", f"organizations/{organization.id}/health"),
-        ("GET", f"organizations/{organization.id}/changes"),
-        ("GET", f"organizations/{organization.id}/pairings"),
-        ("PUT", f"organizations/{organization.id}/pairings/one"),
-        ("GET", f"organizations/{organization.id}/pairings/{api.env.pairing.id}"),
-        ("DELETE", f"organizations/{organization.id}/pairings/{api.env.pairing.id}"),
-    ):
-        refused = await api.call(method, path, who=who, body={})
-        assert refused.status_code == 401, path
-        assert refused.headers["WWW-Authenticate"].startswith("Bearer ")
-    assert await api.adapters.pairings.get(organization.id, api.env.pairing.id)
-
-
 async def test_an_organization_that_is_not_there_is_not_found(
     api: Api, people: FakeDirectory
 ) -> None:
