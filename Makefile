@@ -71,7 +71,7 @@ test: setup ## Run all that CI runs
 	@echo "Running the whole app's tests, and the booking page's in Chromium: some minutes more ..."
 	@BUILT_PACKAGE=build/package $(MAKE) -j3 $(WHOLE) e2e-package e2e-sources browser
 
-check: setup ## Format, lint, types, imports, OpenAPI, workflows
+check: setup ## Format, lint, types, imports, OpenAPI, workflows, licences
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy
@@ -79,6 +79,7 @@ check: setup ## Format, lint, types, imports, OpenAPI, workflows
 	@$(VENV)/bin/zizmor --offline --quiet --no-progress --persona auditor .github
 	@$(VENV)/bin/jactionlint --no-online --profile pedantic --strict-exit --shellcheck= --pyflakes= .github/workflows/*.yml .github/dependabot.yml
 	@$(RUN) -m functions._openapi | diff -q - functions/openapi.json >/dev/null || { echo "functions/openapi.json is old. Run: make openapi"; exit 1; }
+	@$(RUN) -m deployment.licences
 	@npm run --silent --prefix web check
 
 unit: setup ## Tests without the whole app: unit, edge, contract, simulators, infrastructure

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deployment.archive import LIMITS
 from deployment.dependencies import NoInterpreter, version_of
+from deployment.licences import NotAccepted
 from deployment.package import DEFAULT_PYTHON, ROOT, build, unpack
 
 
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     python = options.python or (interpreter and version_of(interpreter)) or DEFAULT_PYTHON
     try:
         package = build(options.out, python=python, interpreter=interpreter)
-    except NoInterpreter as error:
+    except (NoInterpreter, NotAccepted) as error:
         print(error, file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:

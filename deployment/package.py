@@ -12,6 +12,7 @@ from deployment.archive import Figures, write_archive
 from deployment.bill_of_materials import bill_of_materials
 from deployment.dependencies import compile_sources, find_interpreter, install, prune
 from deployment.ignoring import app_files
+from deployment.licences import check_bill
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DEFAULT_PYTHON: Final = "3.13"
@@ -44,6 +45,7 @@ def build(
 
     Raises:
         NoInterpreter: this machine has none of that version.
+        NotAccepted: a library is not pinned, or has a licence that we do not accept.
         subprocess.CalledProcessError: a tool failed, and printed the reason.
     """
     compiler = interpreter or find_interpreter(python)
@@ -55,6 +57,7 @@ def build(
         install(root / "requirements.txt", site, python)
         prune(site, sources)
         bill = bill_of_materials(site, root / "requirements.txt", name=NAME, version=_version(root))
+        check_bill(bill)
         (folder / BILL).write_text(bill, encoding="utf-8")
         compile_sources(folder, site, compiler)
         archive = out / f"{NAME}.zip"
