@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
 
-.PHONY: help setup web chromium browser tour start cloud test check unit e2e test-dates test-dates-all faketime bench bench-long package build-package e2e-package e2e-sources openapi lock format clean checkov az-check
+.PHONY: help setup web chromium browser tour start cloud test check unit e2e test-dates test-dates-all faketime bench bench-long package build-package e2e-package e2e-sources fuzz openapi lock format clean checkov az-check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -33,7 +33,7 @@ $(READY): requirements-dev.txt
 	@test "$$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(VERSION)" || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV) >/dev/null; } || \
 	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: sudo apt-get install python$(VERSION)-venv"; exit 1; }
 	@rm -f $(VENV)/.ready*
-	@echo "Installing some 110 Python packages for Python $(VERSION) ..."
+	@echo "Installing some 120 Python packages for Python $(VERSION) ..."
 	@sed -n '/^uv==/,/# via/p' requirements-dev.txt > $(VENV)/uv.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	@index=$$($(RUN) -m pip config list | sed -n "s/^.*\.index-url='\(.*\)'/\1/p" | tail -n 1); \
@@ -121,6 +121,10 @@ e2e-package: setup $(if $(BUILT_PACKAGE),,build-package) ## Tests of the whole a
 
 e2e-sources: setup ## End-to-end tests that run the use cases in their own process, so of the sources alone
 	@$(RUN) -m pytest -q $(PARALLEL) tests/e2e/test_fault_matrix.py tests/e2e/test_renewal.py tests/e2e/test_throughput.py
+
+fuzz: setup ## Fuzz the whole app from its OpenAPI document, long and with a new seed (FUZZ_SECONDS, FUZZ_SEED)
+	@seed=$${FUZZ_SEED:-$$RANDOM}; echo "The seed is $$seed. To repeat it: make fuzz FUZZ_SEED=$$seed"; \
+	  FUZZ_SECONDS=$${FUZZ_SECONDS:-1200} FUZZ_SEED=$$seed $(RUN) -m pytest -q --numprocesses 3 tests/e2e/test_fuzz.py $(ARGS)
 
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks

@@ -31,14 +31,12 @@ from local.serving import take_address
 from shared.settings import Settings
 from shared.wiring import Wiring
 from tests.e2e.packaged import APP_DIR, ROOT, link_local, packaged_host
+from tests.e2e.slow_machine import is_slow_machine
 from tests.graph_contract import graph_contract
 
 # These run the use-cases in this process, on simulated time, or start a host of the sources.
 _SOURCES = ["test_fault_matrix.py", "test_renewal.py", "test_throughput.py"]
 collect_ignore = _SOURCES if APP_DIR else []
-
-
-TOOK_TOO_LONG: Final = "/problems/took-too-long"
 
 
 class SharedStorage:
@@ -112,7 +110,8 @@ class AppUnderTest:
         headers = {"authorization": f"Bearer {self.token(who)}"} | options.pop("headers", {})
         for _ in range(5):
             reply = await self.http.request(method, f"/api/{path}", headers=headers, **options)
-            if reply.status_code != 503 or reply.json().get("type") != TOOK_TOO_LONG:
+            retry_after = reply.headers.get("retry-after", "")
+            if not is_slow_machine(reply.status_code, retry_after, reply.content):
                 break
         return reply
 

@@ -17,7 +17,7 @@ import pytest
 
 from local.azurite import HERE
 from local.seed import CONTOSO_ID, seeded_world
-from tests.e2e.conftest import TOOK_TOO_LONG
+from tests.e2e.slow_machine import TOOK_TOO_LONG
 
 LAST_LINE = "Ctrl-C stops it"
 
