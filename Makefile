@@ -17,9 +17,12 @@ WHOLE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 PARALLEL := --numprocesses auto --maxprocesses 4
 export PYTHONDONTWRITEBYTECODE :=
 
+# Vulnerabilities that were looked at and do not reach us, each with the reason: CONTRIBUTING.md#dependencies.
+KNOWN :=
+
 PAGE_FILES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts)
 
-.PHONY: help setup web chromium browser tour start cloud test check unit e2e test-dates test-dates-all faketime bench bench-long package build-package e2e-package e2e-sources fuzz openapi lock format clean checkov az-check
+.PHONY: help setup web chromium browser tour start cloud test check unit e2e test-dates test-dates-all faketime bench bench-long package build-package e2e-package e2e-sources fuzz audit openapi lock format clean checkov az-check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -33,7 +36,7 @@ $(READY): requirements-dev.txt
 	@test "$$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(VERSION)" || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV) >/dev/null; } || \
 	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: sudo apt-get install python$(VERSION)-venv"; exit 1; }
 	@rm -f $(VENV)/.ready*
-	@echo "Installing some 120 Python packages for Python $(VERSION) ..."
+	@echo "Installing some 130 Python packages for Python $(VERSION) ..."
 	@sed -n '/^uv==/,/# via/p' requirements-dev.txt > $(VENV)/uv.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	@index=$$($(RUN) -m pip config list | sed -n "s/^.*\.index-url='\(.*\)'/\1/p" | tail -n 1); \
@@ -125,6 +128,14 @@ e2e-sources: setup ## End-to-end tests that run the use cases in their own proce
 fuzz: setup ## Fuzz the whole app from its OpenAPI document, long and with a new seed (FUZZ_SECONDS, FUZZ_SEED)
 	@seed=$${FUZZ_SEED:-$$RANDOM}; echo "The seed is $$seed. To repeat it: make fuzz FUZZ_SEED=$$seed"; \
 	  FUZZ_SECONDS=$${FUZZ_SECONDS:-1200} FUZZ_SEED=$$seed $(RUN) -m pytest -q --numprocesses 3 tests/e2e/test_fuzz.py $(ARGS)
+
+audit: setup ## Look for known vulnerabilities in the dependencies (asks the registries)
+	@status=0; \
+	  $(VENV)/bin/pip-audit --requirement requirements.txt --requirement requirements-dev.txt --disable-pip --require-hashes --strict \
+	    --progress-spinner off $(KNOWN:%=--ignore-vuln %) $(ARGS) || status=1; \
+	  npm audit --prefix web --package-lock-only --omit dev || status=1; \
+	  for tools in web local .github/page-deployment; do npm audit --prefix "$$tools" --package-lock-only --audit-level high || status=1; done; \
+	  exit $$status
 
 bench: setup ## Print figures and ratios
 	@$(RUN) -m benchmarks

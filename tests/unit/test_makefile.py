@@ -1,7 +1,9 @@
 """The Makefile on a machine that has nothing yet: what it installs, and what it says is missing."""
 
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,28 @@ def test_unsuitable_python_is_refused_in_one_line(
     assert line.startswith("Python 3.11 to 3.14 is needed")
     assert says in line
     assert line.endswith("Name one: make setup PYTHON=python3.13")
+
+
+def test_the_audit_looks_at_every_lock_file(tools: Path) -> None:
+    log = tools / "log"
+    put(tools, "npm", f'echo "$@" >> {log}')
+    # pip-audit itself reads the arguments and the pins, and asks nobody.
+    done = make(
+        tools, "-o", "setup", "audit", f"VENV={sys.prefix}", "ARGS=--dry-run", "KNOWN=CVE-1"
+    )
+    assert done.returncode == 0, done.stderr
+    pins = (ROOT / "requirements.txt").read_text() + (ROOT / "requirements-dev.txt").read_text()
+    found = re.search(r"would have audited (\d+) packages", done.stderr)
+    assert found
+    assert 100 < int(found[1]) <= len(set(re.findall(r"^(\S+)==", pins, re.MULTILINE)))
+    page, *others = log.read_text().splitlines()
+    assert page == "audit --prefix web --package-lock-only --omit dev"
+    locks = {str(f.parent.relative_to(ROOT)) for f in ROOT.glob("*/package-lock.json")}
+    locks |= {str(f.parent.relative_to(ROOT)) for f in ROOT.glob(".github/*/package-lock.json")}
+    assert {each.split()[2] for each in others} == locks
+
+
+def test_the_audit_fails_with_any_of_its_parts(tools: Path) -> None:
+    put(tools, "npm", '[[ "$*" != *local* ]]')
+    done = make(tools, "-o", "setup", "audit", f"VENV={sys.prefix}", "ARGS=--dry-run")
+    assert done.returncode != 0
