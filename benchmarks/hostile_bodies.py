@@ -30,7 +30,8 @@ from local.serving import take_address
 from shared.adapters.client_states import HmacClientStateSigner
 from shared.administration.sync_health import percentile
 from tests.builders import a_tenant, a_uuid
-from tests.edge.api import Api, Endpoint, an_api, endpoints, on_fakes
+from tests.edge.api import Api, an_api, on_fakes
+from tests.endpoints import Endpoint, endpoints
 from tests.unit.adapters.test_key_vault_client_states import FakeSecrets
 
 KIB: Final = 1024

@@ -5,7 +5,8 @@ import pytest
 from benchmarks.hostile_bodies import SIZES, costs_of, hostile_api, routes
 from functions._deliveries import MAX_BODY_BYTES as MAX_DELIVERY
 from functions._http import MAX_BODY_BYTES
-from tests.edge.api import Endpoint, on_fakes
+from tests.edge.api import on_fakes
+from tests.endpoints import Endpoint
 
 FEW = 10
 """CPU time by CPU time: a slow machine is slow in both. Before the bounds it was some hundreds."""
