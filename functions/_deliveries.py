@@ -1,6 +1,6 @@
-"""Parses deliveries of Graph's webhook, to which any client can post.
+"""Parses deliveries of Graph's webhook, to which clients without a token can post.
 
-A body costs at most a few times as much as reading the longest one, whatever is in it: it is
+A body costs at most a few times as much as reading the longest one, for every content: it is
 measured before it is parsed, and its notifications are read one by one, as long as they are wanted.
 """
 

@@ -10,7 +10,7 @@ from shared.errors import SchedulingError
 
 _TIMEOUT_SECONDS: Final = 5.0
 _KEPT: Final = timedelta(seconds=10)
-"""How long an outcome is shown to anybody, so that anybody's requests cost no calls."""
+"""The lifetime of an outcome for callers without a token: their requests cost no calls."""
 
 HealthCheck = Callable[[], Awaitable[None]]
 

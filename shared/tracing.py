@@ -83,8 +83,8 @@ def traced(
 ) -> Iterator[Span]:
     """Run the block as a span: a child of the current span, else of *parent*, else a root span.
 
-    *parent*: a traceparent of this app. *linked*: one of somebody else, who must not choose the id
-    of our trace: it could be another person's, or one for all. An invalid one is ignored. A span
+    *parent*: a traceparent of this app. *linked*: the caller's own, which must not become the id
+    of our trace: it could be that of another request. An invalid one is ignored. A span
     whose block raises is not ok. The block adds further fields to `Span.facts`.
     """
     current = _current.get()

@@ -442,7 +442,7 @@ class Wiring:
 
     @cached_property
     def health(self) -> "PublicHealth":
-        """The health of this deployment that anybody may know."""
+        """The health of this deployment, for callers without a token."""
         from shared.health import PublicHealth
 
         return PublicHealth(lambda: self.dependencies, self.clock)

@@ -40,7 +40,7 @@ Source: https://learn.microsoft.com/entra/identity-platform/access-tokens
 LOOKS: Final = 5
 """Fetches caused by unknown key ids that may follow each other at once.
 
-Anybody can name a key that does not exist. A few of them must not hide a key that Entra publishes
+A caller can name a key that does not exist. A few of them must not hide a key that Entra publishes
 just afterwards, and many of them must not become many requests to Entra.
 """
 LOOK_EVERY: Final = timedelta(seconds=10)

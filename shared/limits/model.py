@@ -23,7 +23,7 @@ class Spending(StrEnum):
     """What is limited."""
 
     CHANGES = "changes"
-    """Dates that are booked, moved or answered: each puts something into somebody's mailbox."""
+    """Dates that are booked, moved or answered: each changes a mailbox."""
     READS = "reads"
     """Reads of the calendars of all people of a meeting."""
 

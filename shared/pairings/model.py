@@ -29,7 +29,7 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Invitee:
-    """Somebody whose time a meeting needs."""
+    """A person whose time a meeting needs."""
 
     address: str
     object_id: ObjectId | None

@@ -23,10 +23,10 @@ def require_member(caller: Caller, pairing: Pairing) -> None:
 def people_to_meet(
     caller: Caller, pairing: Pairing, sessions: Sequence[Session]
 ) -> tuple[Invitee, ...]:
-    """Return who must be free for *sessions* to be moved: the caller, and who is invited to any.
+    """Return the people who must be free for a move: the caller, and the attendees of *sessions*.
 
-    Not whoever came to the pairing since: they are not in the meeting. Not whom somebody forwarded
-    the invitation to: they never agreed to be looked up.
+    A person who came to the pairing since is not in the meeting. A person to whom the invitation
+    was forwarded never agreed to be looked up.
     """
     me = caller.mailbox.object_id
     people = [p for p in pairing.people if p.object_id == me]
