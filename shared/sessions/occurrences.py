@@ -81,9 +81,10 @@ async def ensure_event_id(
     series = await sessions.get_series(session.organizer, session.series_id)
     if series is None:
         return session
-    event = match_occurrences(
-        series, [session], await list_instances(series, calendar=calendar)
-    ).get(session.occurrence)
+    # With its siblings: dates at other hours than the pattern's are matched in turn.
+    known = await load_sessions(series, sessions=sessions)
+    instances = await list_instances(series, calendar=calendar)
+    event = match_occurrences(series, known, instances).get(session.occurrence)
     if event is None:
         return session
     # Without the etag: this version's answers are not merged, so a later sync must not skip it.

@@ -115,7 +115,7 @@ async def _respond_to_series(
     await ports.limiter.admit_change(caller, len(dates))
     # The named date first, by which the attendee's copy of the series is found.
     dates.sort(key=lambda session: session.id != scoped.named.id)
-    dates = await _with_uids(series, dates, calendar=ports.calendar)
+    dates = await _with_uids(series, scoped.known, dates, calendar=ports.calendar)
     whole = len(dates) == len(replace(scoped, scope=Scope.ALL).changeable(now))
     try:
         errors: Sequence[Exception | None] = await ports.calendar.respond_many(
@@ -139,11 +139,13 @@ async def _respond_to_series(
     return sorted(answered, key=lambda session: session.occurrence)
 
 
-async def _with_uids(series: Series, dates: list[Session], *, calendar: Calendar) -> list[Session]:
-    """Return *dates* with their events' ids, which are read after the booking."""
+async def _with_uids(
+    series: Series, known: Sequence[Session], dates: list[Session], *, calendar: Calendar
+) -> list[Session]:
+    """Return *dates*, of the *known* sessions, with their events' ids, read after the booking."""
     if all(session.ical_uid for session in dates):
         return dates
-    found = match_occurrences(series, dates, await list_instances(series, calendar=calendar))
+    found = match_occurrences(series, known, await list_instances(series, calendar=calendar))
     return [
         replace(session, event_id=event.event_id, ical_uid=event.ical_uid)
         if isinstance(event := found.get(session.occurrence), CalendarEvent)

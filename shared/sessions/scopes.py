@@ -87,7 +87,7 @@ async def event_ids(
     if len(known) == len(sessions) or scoped.series is None:
         return known
     instances = await list_instances(scoped.series, calendar=calendar)
-    found = match_occurrences(scoped.series, sessions, instances)
+    found = match_occurrences(scoped.series, scoped.known, instances)
     return {number: event.event_id for number, event in found.items()} | known
 
 

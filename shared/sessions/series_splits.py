@@ -166,7 +166,7 @@ def _torn_off(
 
 def _is_expected(session: Session, now: datetime) -> bool:
     is_alive = session.state is SessionState.SCHEDULED or session.may_return
-    return is_alive and session.event_id is not None and session.span.end > now
+    return is_alive and session.span.end > now
 
 
 def _is_between(number: int, found: Mapping[int, Occurrence]) -> bool:

@@ -110,10 +110,7 @@ async def _list_candidates(
     graph: GraphSession, series: Series, missing: Sequence[Session], window: TimeSpan
 ) -> dict[EventId, _Candidate]:
     """Return the series of the organizer with dates in *window* that may be the new one, by id."""
-    versions = [s.event_modified_at for s in missing if s.event_modified_at]
-    if not versions:
-        return {}
-    since = max(versions) - _SAME_ACT
+    since = max(s.event_modified_at or s.created_at for s in missing) - _SAME_ACT
     found: dict[EventId, _Candidate] = {}
     async for payload in list_items(graph, calendar_view_request(graph, window, _VIEW_SELECT)):
         event = parse_listed(payload)

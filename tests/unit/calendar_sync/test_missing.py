@@ -1,5 +1,6 @@
 """An event that is not found by its id: one look ends no session."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,6 +19,8 @@ from shared.sessions.model import Cause, ResponseState, Session, SessionState
 from shared.sessions.recurrence import Frequency, Repeat
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import reschedule
+from shared.sessions.series import Continuation, Series
+from shared.sessions.series_splits import find_split
 from tests.builders import a_span, at
 from tests.unit.sessions.conftest import BookingEnv, a_booking_env, a_request, book_one, the_series
 
@@ -370,3 +373,22 @@ async def test_all_missing_dates_of_a_series_are_looked_for_by_two_jobs(env: Boo
         await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
         looks = [job for job, _ in env.jobs.put_jobs if job.kind is JobKind.FOLLOW_SERIES]
         assert len(looks) == 2
+
+
+async def test_dates_whose_events_were_never_known_may_be_of_a_new_series(
+    env: BookingEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = a_request(repeat=Repeat(Frequency.WEEKLY, count=3), time_zone="UTC")
+    booked = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
+    asked: list[int] = []
+
+    async def find(_: Series, missing: Sequence[Session]) -> list[Continuation]:
+        asked.extend(session.occurrence for session in missing)
+        return []
+
+    monkeypatch.setattr(env.ports.calendar, "find_continuations", find)
+    known = [replace(session, event_id=None) for session in booked.sessions]
+    span = booked.sessions[0].span
+    first = next(e.seen for e in env.outlook.events if e.seen.span == span)
+    await find_split(the_series(booked), known, [first], ports=env.ports)
+    assert asked == [1, 2]
