@@ -108,6 +108,7 @@ async def _accept(req: func.HttpRequest) -> func.HttpResponse:
             raw_notifications(items or []),
             datetime.now(UTC).isoformat(),
             states=adapters.client_states,
+            subscriptions=adapters.subscriptions,
             queue=adapters.notification_queue,
             limiter=adapters.notification_limiter,
         )

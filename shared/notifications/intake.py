@@ -8,7 +8,8 @@ from shared.ids import Mailbox, SubscriptionId
 from shared.notifications.model import ChangedEvent, MailboxChanges
 from shared.notifications.ports import NotificationQueue
 from shared.notifications.rate_limiting import NotificationLimiter
-from shared.subscriptions.ports import ClientStateSigner
+from shared.subscriptions.model import Subscription, nonce_of
+from shared.subscriptions.ports import ClientStateSigner, SubscriptionStore
 
 MAX_UNPROVEN: Final = 50
 """Notifications without a proof after which the rest of a delivery is dropped unseen.
@@ -45,6 +46,7 @@ async def accept_notifications(
     received_at: str,
     *,
     states: ClientStateSigner,
+    subscriptions: SubscriptionStore,
     queue: NotificationQueue,
     limiter: NotificationLimiter,
 ) -> IntakeResult:
@@ -58,7 +60,7 @@ async def accept_notifications(
     Raises:
         StoreUnavailable: the webhook must not acknowledge the delivery.
     """
-    grouped = await _by_mailbox(notices, states)
+    grouped = await _by_mailbox(notices, states, subscriptions)
     changes = [_mailbox_changes(*source, group) for source, group in grouped.items()]
     now, later = _split_by_limit(changes, limiter)
     messages = await queue.put(now, received_at) if now else 0
@@ -69,19 +71,16 @@ async def accept_notifications(
 
 
 async def _by_mailbox(
-    notices: Iterable[RawNotification | None], states: ClientStateSigner
+    notices: Iterable[RawNotification | None],
+    states: ClientStateSigner,
+    subscriptions: SubscriptionStore,
 ) -> dict[tuple[Mailbox, SubscriptionId], list[RawNotification]]:
     """Return the *notices* that are proven, by mailbox and subscription."""
     grouped: dict[tuple[Mailbox, SubscriptionId], list[RawNotification]] = {}
-    owners: dict[tuple[tuple[str, ...], str], Mailbox | None] = {}
+    proofs = _Proofs(states, subscriptions)
     unproven = 0
     for notice in notices:
-        mailbox = None
-        if notice is not None:
-            proof = (notice.tenant_ids, notice.client_state)
-            if proof not in owners:
-                owners[proof] = await _owner(notice, states)
-            mailbox = owners[proof]
+        mailbox = None if notice is None else await proofs.owner(notice)
         if notice is not None and mailbox is not None:
             grouped.setdefault((mailbox, notice.subscription_id), []).append(notice)
             continue
@@ -89,6 +88,47 @@ async def _by_mailbox(
         if unproven >= MAX_UNPROVEN:
             break
     return grouped
+
+
+class _Proofs:
+    """The proofs of one delivery. A client state belongs to one subscription, and is checked once.
+
+    Graph names a subscription only after it was given the client state, so no signature can cover
+    its id. Our row has both.
+    """
+
+    def __init__(self, states: ClientStateSigner, subscriptions: SubscriptionStore) -> None:
+        self._states = states
+        self._subscriptions = subscriptions
+        self._owners: dict[tuple[tuple[str, ...], str], tuple[Mailbox | None, SubscriptionId]] = {}
+        self._rows: dict[Mailbox, Subscription | None] = {}
+
+    async def owner(self, notice: RawNotification) -> Mailbox | None:
+        """Return the mailbox that *notice* is about, None if it does not prove one."""
+        proof = (notice.tenant_ids, notice.client_state)
+        if proof not in self._owners:
+            found = await _owner(notice, self._states)
+            self._owners[proof] = (found, notice.subscription_id)
+        mailbox, subscription_id = self._owners[proof]
+        if mailbox is None or notice.subscription_id != subscription_id:
+            return None
+        if notice.lifecycle and not await self._is_of_subscription(notice, mailbox):
+            return None
+        return mailbox
+
+    async def _is_of_subscription(self, notice: RawNotification, mailbox: Mailbox) -> bool:
+        """Return whether a lifecycle notification has its own subscription's client state.
+
+        It ends or renews the subscription that it names, and is rare. A change is a hint to read an
+        event, and costs no read of a row.
+        """
+        if mailbox not in self._rows:
+            self._rows[mailbox] = await self._subscriptions.get(mailbox)
+        row = self._rows[mailbox]
+        if row is None or row.id is None:
+            return True
+        is_its_id = row.id.lower() == notice.subscription_id.lower()
+        return is_its_id == (nonce_of(notice.client_state) == row.nonce)
 
 
 def _split_by_limit(

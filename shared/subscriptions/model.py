@@ -39,3 +39,8 @@ class Subscription:
     failure: str = ""
     """Graph's error code, if it refused the subscription."""
     version: str = ""
+
+
+def nonce_of(client_state: str) -> str:
+    """Return the nonce in a client state of ours, ``v1.{object id}.{nonce}.{mac}``."""
+    return client_state.split(".")[2]

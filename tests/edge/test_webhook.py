@@ -9,7 +9,7 @@ import pytest
 from functions._deliveries import MAX_BODY_BYTES, MAX_NOTIFICATIONS
 from shared.errors import StoreUnavailable
 from shared.notifications.intake import MAX_UNPROVEN
-from tests.builders import a_uuid
+from tests.builders import a_subscription, a_uuid
 from tests.edge.api import Api, encoded
 from tests.fakes import InMemoryNotificationQueue
 
@@ -118,6 +118,48 @@ async def test_a_lifecycle_notification_names_the_tenant_as_organization(
     ((queued, _),) = outbox(api).put_changes
     assert (queued.mailbox, queued.lifecycle, queued.events) == (api.env.mentee, (event,), ())
     assert queued.subscription_id == notice["subscriptionId"]
+
+
+@pytest.mark.parametrize(
+    ("nonce", "is_ours", "accepted"),
+    [("present", True, 1), ("older", True, 0), ("present", False, 0), ("older", False, 1)],
+    ids=["ours", "an older state, our id", "our state, another id", "an older subscription"],
+)
+async def test_the_client_state_of_a_lifecycle_notification_belongs_to_its_subscription(
+    api: Api, nonce: str, *, is_ours: bool, accepted: int
+) -> None:
+    mentee = api.env.mentee
+    row = a_subscription(mailbox=mentee, nonce="present")
+    await api.adapters.subscriptions.save(row)
+    state = f"v1.{mentee.object_id}.{nonce}.{mentee.tenant_id}"
+    subscription = row.id if is_ours else a_uuid()
+    notice = a_lifecycle_notification(
+        api, "subscriptionRemoved", clientState=state, subscriptionId=subscription
+    )
+    assert await delivered(api, {"value": [notice]}, ROUTES[1]) == 202
+    assert len(outbox(api).put_changes) == accepted
+
+
+async def test_a_client_state_counts_for_one_subscription_of_a_delivery(api: Api) -> None:
+    known = a_notification(api)
+    others = [a_notification(api, resourceData={"id": f"other{n}"}) for n in range(5)]
+    assert await delivered(api, {"value": [known, *others, known]}) == 202
+    ((queued, _),) = outbox(api).put_changes
+    assert queued.subscription_id == known["subscriptionId"]
+    assert [event.event_id for event in queued.events] == ["AAMk"]
+
+
+async def test_a_lifecycle_notification_is_not_acknowledged_while_the_tables_are_down(
+    api: Api,
+) -> None:
+    class DownSubscriptions:
+        async def get(self, _: object) -> None:
+            raise StoreUnavailable("down")
+
+    api.adapters.__dict__["subscriptions"] = DownSubscriptions()
+    assert await delivered(api, {"value": [a_notification(api)]}) == 202
+    missed = a_lifecycle_notification(api, "missed")
+    assert await delivered(api, {"value": [missed]}, ROUTES[1]) == 503
 
 
 async def test_a_lifecycle_notification_names_its_subscription_in_the_resource_too(

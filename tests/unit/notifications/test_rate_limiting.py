@@ -10,7 +10,12 @@ from shared.notifications.intake import IntakeResult, RawNotification, accept_no
 from shared.notifications.model import ChangedEvent
 from shared.notifications.rate_limiting import MAX_EVENTS_PER_MINUTE, NotificationLimiter
 from tests.builders import a_mailbox
-from tests.fakes import FakeClientStates, FakeClock, InMemoryNotificationQueue
+from tests.fakes import (
+    FakeClientStates,
+    FakeClock,
+    InMemoryNotificationQueue,
+    InMemorySubscriptions,
+)
 
 
 class Webhook:
@@ -34,7 +39,12 @@ class Webhook:
         if lifecycle:
             notices.append(RawNotification(*about, lifecycle=lifecycle))
         return await accept_notifications(
-            notices, "now", states=self._states, queue=self.outbox, limiter=self.budget
+            notices,
+            "now",
+            states=self._states,
+            subscriptions=InMemorySubscriptions(),
+            queue=self.outbox,
+            limiter=self.budget,
         )
 
     @property
