@@ -27,7 +27,7 @@ class ProblemBody(Reply):
 
 
 class HealthBody(Reply):
-    """Whether this deployment works, for callers without a token. Checked at most once in some seconds."""
+    """Whether this deployment works. Checked at most once in some seconds."""
 
     status: Literal["ok", "degraded"]
 
