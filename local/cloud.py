@@ -241,6 +241,7 @@ class LocalCloud:
     def _set_up_directory(self) -> None:
         """Register the identity with the app, and consent for the tenants that have consented."""
         issuer = f"{self.entra.root_url}/{self.world.home_tenant_id}/v2.0"
+        self.entra.registration.web_redirect_uris.add(f"{self.public_url}/api/consent/callback")
         self.entra.registration.federated += [
             FederatedCredential(issuer, IDENTITY.principal_id, audience)
             for audience in sorted(EXCHANGE_AUDIENCES)

@@ -15,7 +15,7 @@ from tzlocal.windows_tz import win_tz
 
 from local.clock import CloudClock
 from local.entra.managed_identity import ManagedIdentity
-from local.world import CustomZone, MailboxKind, Person, Tenant, WorkingHours, World
+from local.world import CustomZone, DirectoryRole, MailboxKind, Person, Tenant, WorkingHours, World
 
 _NAMESPACE: Final = uuid.UUID("6b8f1f0e-5d0a-4c55-9b5e-3f0a6a2d7c11")
 
@@ -47,6 +47,8 @@ def seeded_world(clock: CloudClock | None = None) -> World:
         platform_client_id=PLATFORM_CLIENT_ID,
     )
 
+
+_ADMIN: Final = frozenset({DirectoryRole.GLOBAL_ADMINISTRATOR})
 
 CONSENTED: Final = (CONTOSO_ID, FABRIKAM_ID)
 """Tenants whose admin has approved the app already. The third tenant is for onboarding."""
@@ -100,7 +102,13 @@ def _contoso() -> Tenant:
         in_scope=False,
         about="guest from outside",
     )
-    add("ines", "Inês Carvalho", zone="GMT Standard Time", admin=True, about="administrator")
+    add(
+        "ines",
+        "Inês Carvalho",
+        zone="GMT Standard Time",
+        directory_roles=_ADMIN,
+        about="administrator",
+    )
     return tenant
 
 
@@ -109,7 +117,7 @@ def _fabrikam() -> Tenant:
     add = _adder(tenant, zone="Pacific Standard Time")
     add("faye", "Faye Donovan", about="mentor at another customer")
     add("hugo", "Hugo Marsh", about="mentee at another customer")
-    add("rosa", "Rosa Delgado", admin=True, about="administrator of another customer")
+    add("rosa", "Rosa Delgado", directory_roles=_ADMIN, about="administrator of another customer")
     return tenant
 
 
@@ -118,7 +126,12 @@ def _northwind() -> Tenant:
     add = _adder(tenant, zone="Romance Standard Time")
     add("nils", "Nils Ekberg", about="mentor; his company has not approved the app")
     add("noor", "Noor Haddad", about="mentee of the same company")
-    add("vera", "Vera Lang", admin=True, about="administrator who has not approved the app")
+    add(
+        "vera",
+        "Vera Lang",
+        directory_roles=_ADMIN,
+        about="administrator who has not approved the app",
+    )
     return tenant
 
 

@@ -6,8 +6,28 @@ The simulators of Entra and Graph share one `World`. Each keeps its own state (t
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from local.clock import CloudClock
+
+
+class DirectoryRole(StrEnum):
+    """Entra's directory roles, by the ids of their templates, as tokens name them in `wids`.
+
+    Source: https://learn.microsoft.com/entra/identity/role-based-access-control/permissions-reference
+    """
+
+    GLOBAL_ADMINISTRATOR = "62e90394-69f5-4237-9190-012177145e10"
+    PRIVILEGED_ROLE_ADMINISTRATOR = "e8611ab8-c189-46e8-94e1-60213ab1f814"
+    APPLICATION_ADMINISTRATOR = "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3"
+    USER = "b79fbf4d-3ef9-4689-8143-76b194e85509"
+    """The role of every user."""
+
+
+CONSENTING_ROLES: Final = frozenset(
+    {DirectoryRole.GLOBAL_ADMINISTRATOR, DirectoryRole.PRIVILEGED_ROLE_ADMINISTRATOR}
+)
+"""The roles that may grant application permissions of Graph."""
 
 
 class MailboxKind(StrEnum):
@@ -72,8 +92,12 @@ class Person:
     """Inside the Exchange scope (RBAC) or access policy of the app; matters for app-only calls."""
     about: str = ""
     """Their peculiarity, in a line."""
-    admin: bool = False
-    """May approve apps for the whole tenant."""
+    directory_roles: frozenset[DirectoryRole] = frozenset()
+
+    @property
+    def admin(self) -> bool:
+        """May approve this app for the whole tenant."""
+        return bool(self.directory_roles & CONSENTING_ROLES)
 
 
 @dataclass(slots=True)

@@ -65,6 +65,7 @@ class ConditionsRequest(_Body):
     is_down: bool | None = None
     delay_seconds: float | None = None
     issues_v1_tokens: bool | None = None
+    emits_directory_roles: bool | None = None
 
 
 class Control:
@@ -103,6 +104,7 @@ class Control:
                 "is_down": self._entra.is_down,
                 "delay_seconds": self._entra.delay.total_seconds(),
                 "issues_v1_tokens": registration.issues_v1_tokens,
+                "emits_directory_roles": registration.emits_directory_roles,
                 "certificates": len(registration.certificates),
                 "secrets": len(registration.secrets),
             }
@@ -116,6 +118,8 @@ class Control:
             self._entra.delay = timedelta(seconds=asked.delay_seconds)
         if asked.issues_v1_tokens is not None:
             self._entra.registration.issues_v1_tokens = asked.issues_v1_tokens
+        if asked.emits_directory_roles is not None:
+            self._entra.registration.emits_directory_roles = asked.emits_directory_roles
         return await self._show(request)
 
     async def _change(self, request: web.Request) -> web.Response:

@@ -72,7 +72,7 @@ class Pages:
         own = self._directory.tenant(person.tenant_id)
         self._directory.raise_forced(Flow.SIGN_IN, own.tenant_id)
         app = self._directory.app(own.tenant_id)
-        if not app.exists and app.users_may_consent:
+        if not app.exists and (app.users_may_consent or person.admin):
             self._directory.grant(own.tenant_id, delegated=(), application=())
         if not app.exists:
             raise EntraError(90094, tenant=own.name)
@@ -215,7 +215,10 @@ class Pages:
             raise EntraError(50011, detail=target, app=client_id)
 
     def _may_go_to(self, target: str) -> bool:
-        known = self._directory.registration.redirect_uris
+        registration = self._directory.registration
+        if target in registration.web_redirect_uris:
+            return True
+        known = registration.redirect_uris
         return target in known if known else urlsplit(target).hostname in _LOOPBACK
 
     def _trouble(self, error: EntraError, query: Mapping[str, str] | None) -> web.Response:

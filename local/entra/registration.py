@@ -38,7 +38,12 @@ class Registration:
     certificates: list[x509.Certificate] = field(default_factory=list)
     federated: list[FederatedCredential] = field(default_factory=list)
     redirect_uris: set[str] = field(default_factory=set)
-    """Allowed redirect addresses. Empty: any on this machine."""
+    """Allowed redirect addresses of a single-page app. Empty: any on this machine."""
+    web_redirect_uris: set[str] = field(default_factory=set)
+    """Allowed redirect addresses of the platform "web": a code that went there is redeemed with the
+    app's credential, never by a browser."""
+    emits_directory_roles: bool = True
+    """`groupMembershipClaims` is `DirectoryRole`: tokens of users have `wids`."""
     issues_v1_tokens: bool = False
     """`requestedAccessTokenVersion` was never set to 2, the most frequent mistake."""
 

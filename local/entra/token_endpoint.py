@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from local.entra.client_authentication import ClientAuthentication
-from local.entra.directory import Directory, Flow
+from local.entra.directory import ANY_TENANT, Directory, Flow
 from local.entra.errors import EntraError
 from local.entra.registration import OPEN_ID, USER_SCOPE
 from local.entra.tokens import TokenMint, client_info
@@ -98,7 +98,7 @@ class TokenEndpoint:
             case "client_credentials":
                 return self._client_credentials(tenant_name, form, token_url)
             case "authorization_code":
-                return self._authorization_code(form)
+                return self._authorization_code(tenant_name, form, token_url)
             case "refresh_token":
                 return self._refresh(form)
             case grant if grant == ON_BEHALF_OF:
@@ -199,9 +199,9 @@ class TokenEndpoint:
             body["refresh_token"] = secrets.token_urlsafe(48)
         return body
 
-    # --- the browser
+    # --- a person who signed in
 
-    def _authorization_code(self, form: Form) -> dict[str, Any]:
+    def _authorization_code(self, tenant_name: str, form: Form, token_url: str) -> dict[str, Any]:
         code = self.sessions.codes.get(form.get("code", ""))
         if code is None or code.client_id != form["client_id"].lower():
             raise EntraError(70008)
@@ -212,10 +212,28 @@ class TokenEndpoint:
             raise EntraError(70008)
         if form.get("redirect_uri") != code.redirect_uri:
             raise EntraError(50011, detail=form.get("redirect_uri", ""), app=code.client_id)
+        is_web = code.redirect_uri in self._registration.web_redirect_uris
+        if is_web:
+            self._authentication.check(code.client_id, form, token_url)
+        self._ensure_at_home(code.person, tenant_name)
         _check_verifier(code.challenge, form.get("code_verifier"))
         code.redeemed = True
         scope = form.get("scope") or code.scope
+        if is_web and OPEN_ID.issuperset(scope.split()):
+            return self._for_web_app(code, scope)
         return self._for_browser(code.person, scope, code.met_claims, code.nonce)
+
+    def _ensure_at_home(self, person: Person, tenant_name: str) -> None:
+        if tenant_name not in ANY_TENANT:
+            tenant = self._directory.tenant(tenant_name)
+            if tenant.tenant_id != person.tenant_id:
+                raise EntraError(50020, tenant=tenant.name, app=self._registration.client_id)
+
+    def _for_web_app(self, code: AuthorizationCode, scope: str) -> dict[str, Any]:
+        """Return the answer to a sign-in alone: it needs no permission of Graph."""
+        token = self._mint.for_graph_as_user(code.person, self._graph_name(), scope.split())
+        id_token = {"id_token": self._mint.id_token(code.person, code.nonce)}
+        return self._bearer(token, scope=scope) | (id_token if "openid" in scope.split() else {})
 
     def _refresh(self, form: Form) -> dict[str, Any]:
         kept = self.sessions.refresh_tokens.get(form.get("refresh_token", ""))

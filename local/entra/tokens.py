@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, hmac, serialization
 from local.entra.errors import EntraError
 from local.entra.keys import KeyRing, SigningKey
 from local.entra.registration import PLATFORM_ROLE, USER_SCOPE, Registration
-from local.world import Person, World
+from local.world import DirectoryRole, Person, World
 
 LIFE: Final = timedelta(seconds=3599)
 EXCHANGE_AUDIENCES: Final = frozenset(
@@ -133,7 +133,7 @@ class TokenMint:
         return self._for_app(tenant_id, audience, client_id, roles, slack=self.graph_slack)
 
     def id_token(self, person: Person, nonce: str | None) -> str:
-        """Return the id token of the signed-in user, for the frontend."""
+        """Return the id token of the signed-in user."""
         claims = self._common(person.tenant_id, self._registration.client_id) | self._about(person)
         return self.sign(claims | ({"nonce": nonce} if nonce else {}))
 
@@ -289,7 +289,9 @@ class TokenMint:
 
     def _about(self, person: Person) -> dict[str, Any]:
         pairwise = f"{person.object_id}:{self._registration.client_id}".encode()
+        wids = sorted(person.directory_roles | {DirectoryRole.USER})
         return {
+            **({"wids": wids} if self._registration.emits_directory_roles else {}),
             "oid": person.object_id,
             "sub": base64.urlsafe_b64encode(hashlib.sha256(pairwise).digest()).decode().rstrip("="),
             "name": person.name,

@@ -23,6 +23,7 @@ from local.entra.directory import Flow
 from local.entra.simulator import CHALLENGE
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, FABRIKAM_ID, NORTHWIND_ID
+from local.world import DirectoryRole
 from tests.local.conftest import GRAPH, Cloud
 
 BACK = "https://localhost:7071/"
@@ -219,6 +220,59 @@ async def test_a_code_is_redeemed_once_and_with_its_verifier(cloud: Cloud) -> No
     assert (await redeem(cloud, code, code_verifier="other"))[1]["error_codes"] == [501481]
     assert (await redeem(cloud, code))[0] == 200
     assert (await redeem(cloud, code))[1]["error_codes"] == [54005]
+
+
+WEB = "https://localhost:7071/api/consent/callback"
+
+
+async def web_code(cloud: Cloud, person: str, tenant: str = "organizations") -> str:
+    """Sign in to the web app, for nothing but the person; return the code."""
+    cloud.entra.registration.web_redirect_uris.add(WEB)
+    url = f"{cloud.entra.root_url}/{tenant}/oauth2/v2.0/authorize"
+    query = {
+        "client_id": cloud.world.client_id,
+        "response_type": "code",
+        "response_mode": "query",
+        "redirect_uri": WEB,
+        "scope": "openid profile",
+        "nonce": "once",
+        "code_challenge": CHALLENGE_OF_VERIFIER,
+        "code_challenge_method": "S256",
+        "person": person,
+    }
+    async with cloud.browser.get(url, params=query, allow_redirects=False) as answer:
+        assert answer.status == 302, await answer.text()
+        return parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
+
+
+async def test_a_web_apps_code_is_redeemed_with_the_apps_credential(cloud: Cloud) -> None:
+    code = await web_code(cloud, "ines")
+    web = {"redirect_uri": WEB, "scope": "openid profile"}
+    assert (await redeem(cloud, code, **web))[1]["error_codes"] == [7000218]
+    web["client_secret"] = "wrong"
+    assert (await redeem(cloud, code, **web))[1]["error_codes"] == [7000215]
+    web["client_secret"] = "right"
+    assert (await redeem(cloud, code, **web, code_verifier="x"))[1]["error_codes"] == [501481]
+    status, body = await redeem(cloud, code, **web)
+    assert (status, "refresh_token" in body) == (200, False)
+    claims = claims_of(body["id_token"])
+    assert (claims["tid"], claims["nonce"]) == (CONTOSO_ID, "once")
+    assert DirectoryRole.GLOBAL_ADMINISTRATOR in claims["wids"]
+    assert (await redeem(cloud, code, **web))[1]["error_codes"] == [54005]
+
+
+async def test_an_admin_signs_in_where_nobody_has_consented(cloud: Cloud) -> None:
+    code = await web_code(cloud, "vera", NORTHWIND_ID)
+    web = {"redirect_uri": WEB, "scope": "openid profile", "client_secret": "right"}
+    assert (await redeem(cloud, code, **web))[0] == 200
+    assert not cloud.entra.app_in(NORTHWIND_ID).application
+
+
+async def test_roles_are_in_tokens_if_the_registration_asks_for_them(cloud: Cloud) -> None:
+    ben = cloud.world.person("ben")
+    assert claims_of(cloud.entra.token_for(ben))["wids"] == [DirectoryRole.USER]
+    cloud.entra.registration.emits_directory_roles = False
+    assert "wids" not in claims_of(cloud.entra.token_for(ben))
 
 
 async def test_a_code_grows_old(cloud: Cloud) -> None:
