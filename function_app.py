@@ -4,6 +4,7 @@ import azure.functions as func
 
 from functions import (
     availability,
+    consent,
     jobs,
     notifications,
     organizations,
@@ -17,6 +18,7 @@ from functions import (
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 for module in (
     availability,
+    consent,
     jobs,
     notifications,
     organizations,

@@ -1,4 +1,4 @@
-"""The page that an administrator sees after Entra's consent page: text, no scripts."""
+"""The pages that an administrator sees before and after those of Entra: text, no scripts."""
 
 import base64
 import hashlib
@@ -9,8 +9,8 @@ from typing import Final
 
 import azure.functions as func
 
-from shared.organizations.consent import ConsentOutcome, ConsentResult
-from shared.organizations.model import ConsentState
+from shared.organizations.consent_model import ConsentOutcome, ConsentResult, ConsentStart
+from shared.organizations.model import AccessMode, ConsentState
 
 _STYLE: Final = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:12vh auto;padding:0 1rem;"
@@ -25,9 +25,10 @@ _PAGE: Final = Template(
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">'
     "<title>$title</title><style>$style</style></head>\n"
-    "<body><h1>$title</h1>\n<p>$happened</p>\n<p>$next</p>$code</body></html>\n"
+    "<body><h1>$title</h1>\n<p>$happened</p>\n<p>$next</p>$more</body></html>\n"
 )
 RELOAD_SECONDS: Final = 20
+_RELOADS: Final = {"refresh": str(RELOAD_SECONDS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,37 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
         "The approval could not be given because of an error at Microsoft's sign-in.",
         "Please pass on the code below to the person who sent you the link.",
     ),
+    ConsentOutcome.NOT_SIGNED_IN: ConsentPageText(
+        400,
+        "You are not signed in yet",
+        "The approval was given, but Microsoft's sign-in afterwards was not completed. Without it "
+        "we do not know for which organization you approved, so nothing was connected.",
+        "Open the link from the original message again and go through both pages. If it happens "
+        "once more, pass on the code below to the person who sent you the link.",
+    ),
+    ConsentOutcome.NOT_ADMIN: ConsentPageText(
+        403,
+        "An administrator must do this",
+        "You are signed in with an account that is neither Global Administrator nor Privileged "
+        "Role Administrator at present, so nothing was connected.",
+        "Activate the role, or use the account that has it, and open the link again; or forward "
+        "the link to an administrator of your organization.",
+    ),
+    ConsentOutcome.ROLE_UNKNOWN: ConsentPageText(
+        409,
+        "Your role could not be checked",
+        "Microsoft's sign-in did not say which administrator role you have, so nothing was "
+        "connected. This is a fault in the app's registration, not in your organization.",
+        "Please tell the person who sent you the link: the registration must emit directory roles.",
+    ),
     ConsentOutcome.WRONG_TENANT: ConsentPageText(
         409,
         "This is another organization",
-        "The link was made for one organization, and you approved the app for another one: "
-        "probably you were signed in with an account of that one.",
-        "Sign out, open the link again and sign in as an administrator of the organization it was "
-        "made for. In the other one you can delete the app under Enterprise applications.",
+        "The link, the approval and your sign-in are not of the same organization: probably you "
+        "are signed in with an account of another one. Nothing was connected.",
+        "Sign out, or take a private window, open the link again and use an administrator's "
+        "account of the organization it was made for, on both pages. In the other one you can "
+        "delete the app under Enterprise applications.",
     ),
     ConsentOutcome.TENANT_TAKEN: ConsentPageText(
         409,
@@ -93,7 +118,7 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
     ConsentOutcome.USED: ConsentPageText(
         200,
         "This link is no longer valid",
-        "The link has been used, or a newer one was made in its place.",
+        "The link has been used or a newer one was made in its place.",
         "If your organization is not connected yet, ask for a new link.",
     ),
     ConsentOutcome.EXPIRED: ConsentPageText(
@@ -101,6 +126,19 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
         "This link has expired",
         "The link was valid for a week.",
         "Please ask the person who sent it to you for a new one.",
+    ),
+    ConsentOutcome.TOO_SLOW: ConsentPageText(
+        400,
+        "This took too long",
+        "More than an hour has passed since you opened the link. Nothing was connected.",
+        "The link itself is still valid: open it again.",
+    ),
+    ConsentOutcome.OTHER_BROWSER: ConsentPageText(
+        400,
+        "Please start from your own link",
+        "This step was begun in another browser, or cookies are blocked. Nothing was connected.",
+        "Open the link from the original message in this browser and go through both pages of "
+        "Microsoft. If somebody sent you the address of this page, do not use it.",
     ),
     ConsentOutcome.TAMPERED: ConsentPageText(
         400,
@@ -117,8 +155,41 @@ _UNAVAILABLE: Final = ConsentPageText(
 )
 
 
+_MODES: Final = {
+    AccessMode.DELEGATED: "Sessions are written into a calendar only with the sign-in of its "
+    "owner. The app itself reads calendars, to notice answers and moves.",
+    AccessMode.APPLICATION: "The app writes sessions into any calendar by itself, for participants "
+    "whom the mentoring platform names, without their sign-in. It also reads calendars.",
+}
+
+
+def start_page(start: ConsentStart, cookie: str) -> func.HttpResponse:
+    """Return the page of an opened link: what is asked for, and the way to Microsoft."""
+    organization = start.organization
+    wanted = organization.settings
+    words = ConsentPageText(
+        200,
+        "Approve a change" if organization.is_connected else "Connect your organization",
+        "A mentoring platform asks you to approve this app for your organization. "
+        f"{_MODES[wanted.access_mode]} Ended sessions are kept for {wanted.retention.days} days.",
+        "You need the role Global Administrator or Privileged Role Administrator. Microsoft shows "
+        "you the permissions; then it signs you in, so that no other organization than yours is "
+        "connected. If you did not expect this, close the page.",
+    )
+    more = f'\n<p><a id="go" href="{escape(start.url)}">Continue to Microsoft</a></p>'
+    reference = f"\n<p><code>{escape(organization.id)}</code></p>"
+    return _page(words, words.happened, words.next, more + reference, {"set-cookie": cookie})
+
+
+def redirect_to(url: str) -> func.HttpResponse:
+    """Return a redirect to the next step."""
+    return func.HttpResponse(
+        status_code=302, headers={"location": url, "referrer-policy": "no-referrer"}
+    )
+
+
 def consent_page(conclusion: ConsentResult) -> func.HttpResponse:
-    """Return the page about the outcome of a consent callback."""
+    """Return the page about the outcome of a step."""
     words = PAGES[conclusion.outcome]
     happened, advice = words.happened, words.next
     if conclusion.finding is not None:
@@ -132,32 +203,33 @@ def consent_page(conclusion: ConsentResult) -> func.HttpResponse:
     ):
         advice = "Your organization is connected: there is nothing more to do."
     waits = conclusion.outcome is ConsentOutcome.SPREADING
-    return _page(words, happened, advice, conclusion.code, reloads=waits)
+    code = f"\n<p><code>{escape(conclusion.code)}</code></p>" if conclusion.code else ""
+    return _page(words, happened, advice, code, _RELOADS if waits else {})
 
 
 def unavailable_page() -> func.HttpResponse:
-    """Return the page for a failure of our own storage or configuration."""
-    return _page(_UNAVAILABLE, _UNAVAILABLE.happened, _UNAVAILABLE.next, None, reloads=True)
+    """Return the page for a failure of ours, or of Entra, that may pass."""
+    return _page(_UNAVAILABLE, _UNAVAILABLE.happened, _UNAVAILABLE.next, "", _RELOADS)
 
 
 def _page(
-    words: ConsentPageText, happened: str, advice: str, code: str | None, *, reloads: bool
+    words: ConsentPageText, happened: str, advice: str, more: str, headers: dict[str, str]
 ) -> func.HttpResponse:
+    """Return a page. *more*: markup after the texts, which are escaped here."""
     text = _PAGE.substitute(
         title=escape(words.title),
         style=_STYLE,
         happened=escape(happened),
         next=escape(advice),
-        code=f"\n<p><code>{escape(code)}</code></p>" if code else "",
+        more=more,
     )
-    headers = {
+    sent = {
         "content-security-policy": _CSP,
         # The URL has the signed state, which must not leak to other sites.
         "referrer-policy": "no-referrer",
         "cache-control": "no-store",
+        **headers,
     }
-    if reloads:
-        headers["refresh"] = str(RELOAD_SECONDS)
     return func.HttpResponse(
-        text, status_code=words.status, headers=headers, mimetype="text/html", charset="utf-8"
+        text, status_code=words.status, headers=sent, mimetype="text/html", charset="utf-8"
     )

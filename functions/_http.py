@@ -79,6 +79,8 @@ class Operation:
     also_returns: tuple[int, ...] = field(default=())
     """Other statuses with the body of the reply."""
     media_type: str = "application/json"
+    redirects: bool = False
+    """Also answers with 302, without a body."""
 
     @property
     def is_awaited(self) -> bool:

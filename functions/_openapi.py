@@ -252,6 +252,8 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
     responses = {str(operation.status): ok}
     if operation.supports_conditional_get:
         responses["304"] = {"description": "The caller has this version already."}
+    if operation.redirects:
+        responses["302"] = {"description": "The next step, in `Location`."}
     statuses = {500, *operation.problems}
     if operation.query:
         statuses.add(422)

@@ -20,10 +20,9 @@ from functions._http import (
 )
 from functions.schemas.base import PageQuery
 from functions.schemas.changes import ChangeList, ChangesQuery
+from functions.schemas.consent import ConsentLinkBody
 from functions.schemas.organization_health import OrganizationHealthBody
 from functions.schemas.organizations import (
-    ConsentLinkBody,
-    ConsentQuery,
     DiagnosticsBody,
     DiagnosticsQuery,
     NewOrganization,
@@ -34,9 +33,8 @@ from functions.schemas.organizations import (
     RemovalQuery,
 )
 from functions.schemas.pairings import OrganizationPairingList, PairingBody, PairingInput
-from shared.errors import Invalid, Misconfigured, StoreUnavailable
+from shared.errors import Invalid
 from shared.ids import OrganizationId, PairingId
-from shared.logs import log_warning
 from shared.organizations.model import Organization, OrganizationSettings
 from shared.wiring import wiring
 
@@ -154,7 +152,7 @@ async def remove_organization(req: func.HttpRequest) -> func.HttpResponse:
 async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
     """Make the organization's consent link; earlier links become invalid."""
     # Imported here, as in the routes below: administration is rare, a cold start does not load it.
-    from shared.organizations.consent import make_consent_link
+    from shared.organizations.consent_links import make_consent_link
 
     organization = await _organization(req)
     link = await make_consent_link(
@@ -165,30 +163,6 @@ async def make_organization_link(req: func.HttpRequest) -> func.HttpResponse:
         clock=wiring().clock,
     )
     return json_response(ConsentLinkBody.of(link))
-
-
-@bp.route("consent/callback", methods=["GET"])
-@http_endpoint(
-    Operation(
-        "Entra's redirect after the administrator's consent",
-        "public",
-        query=ConsentQuery,
-        media_type="text/html",
-        problems=(400, 409, 422, 503),
-    )
-)
-async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
-    """Verify the administrator's consent, and show the outcome as a page."""
-    from functions._consent_page import consent_page, unavailable_page
-    from shared.organizations.consent import complete_consent
-
-    answer = parse_query(req, ConsentQuery).to_answer()
-    try:
-        return consent_page(await complete_consent(answer, ports=wiring().consent_ports))
-    except (StoreUnavailable, Misconfigured):
-        # A person reads this reply, so it is a page and not a problem document.
-        log_warning("consent.not_concluded")
-        return unavailable_page()
 
 
 @bp.route("organizations/{organization_id}/diagnostics", methods=["GET"])

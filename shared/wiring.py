@@ -39,9 +39,15 @@ if TYPE_CHECKING:
         NotificationLimiter,
         PushSeenThrottle,
     )
-    from shared.organizations.consent import ConsentPorts
+    from shared.organizations.consent_model import ConsentPorts
     from shared.organizations.lost_mailboxes import LostMailboxStore
-    from shared.organizations.ports import AppRegistration, OrganizationStore, Probes, Signer
+    from shared.organizations.ports import (
+        AppRegistration,
+        OrganizationStore,
+        Probes,
+        Signer,
+        SignIn,
+    )
     from shared.pairings.ports import Directory, PairingStore
     from shared.sessions.ports import Calendar, SessionPorts, SessionStore
     from shared.subscriptions.maintenance import SubscriptionPorts
@@ -124,6 +130,13 @@ class Wiring:
         from shared.adapters.signing import HmacSigner
 
         return HmacSigner(self.secrets, "consent-state-key")
+
+    @cached_property
+    def sign_in(self) -> "SignIn":
+        """The sign-in of administrators at Entra, which proves their tenant."""
+        from shared.adapters.entra_sign_in import EntraSignIn
+
+        return EntraSignIn(self.settings, self.credentials, self.tokens, self.http_pool)
 
     @cached_property
     def graph(self) -> "GraphClient":
@@ -401,14 +414,16 @@ class Wiring:
     @cached_property
     def consent_ports(self) -> "ConsentPorts":
         """The ports of consent."""
-        from shared.organizations.consent import ConsentPorts
+        from shared.organizations.consent_model import ConsentPorts
 
         return ConsentPorts(
+            app=self.app,
             organizations=self.organizations,
             signer=self.consent_signer,
+            sign_in=self.sign_in,
             probes=self.probes,
             clock=self.clock,
-            on_regained=self.consent_monitor.on_regained,
+            on_granted=self.consent_monitor.on_granted,
         )
 
     @cached_property

@@ -20,7 +20,7 @@ from shared.ids import (
     TenantId,
 )
 from shared.jobs import DueItem, DueKind
-from shared.organizations.model import Organization
+from shared.organizations.model import ConsentState, Organization
 from shared.pairings.model import Pairing, Participant, ParticipantRole
 from shared.sessions.holds import Hold
 from shared.sessions.model import HOLD_TTL, Attendee, Session, SessionState
@@ -146,12 +146,13 @@ def a_hold(span: TimeSpan | None = None, **changes: Any) -> Hold:
 
 
 def an_organization(**changes: Any) -> Organization:
-    """Return an organization whose tenant is known."""
+    """Return an organization whose tenant has consented."""
     return Organization(
         **{
             "id": OrganizationId(a_uuid()),
             "tenant_id": a_tenant(),
             "created_at": NOW,
+            "consent": ConsentState.GRANTED,
             **changes,
         }
     )

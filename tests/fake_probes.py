@@ -3,15 +3,25 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from urllib.parse import quote
 
 from shared.ids import Mailbox, ObjectId, SubscriptionId, TenantId
 from shared.organizations.model import ActingUser
-from shared.organizations.ports import AppRegistration, Capability, CredentialInfo, ProbeResult
+from shared.organizations.ports import (
+    AppRegistration,
+    Capability,
+    CredentialInfo,
+    ProbeResult,
+    SignedInPerson,
+    SignInRefused,
+    SignInRequest,
+)
 from shared.pairings.ports import Person
 from shared.sessions.ledger import MailboxLedger
 from tests.builders import NOW, a_uuid
 from tests.fakes import InMemorySessions, InMemorySubscriptions
 
+GLOBAL_ADMINISTRATOR = "62e90394-69f5-4237-9190-012177145e10"
 APP = AppRegistration(
     client_id="11111111-aaaa-4aaa-8aaa-aaaaaaaaaaaa",
     login_url="https://login.test",
@@ -64,6 +74,37 @@ class FakeSigner:
 
     async def verify(self, sealed: str) -> str | None:
         return sealed.removeprefix("sealed.") if sealed.startswith("sealed.") else None
+
+
+@dataclass
+class FakeSignIn:
+    """Signs in one person at Entra, whose codes are good for once and for one request."""
+
+    person: SignedInPerson | None = None
+    """None: an administrator of the tenant that is asked for."""
+    error: Exception | None = None
+    requests: list[SignInRequest] = field(default_factory=list)
+    codes: dict[str, SignInRequest] = field(default_factory=dict)
+
+    def url(self, request: SignInRequest) -> str:
+        self.requests.append(request)
+        code = f"code-{len(self.requests)}"
+        self.codes[code] = request
+        return (
+            f"https://login.test/{request.tenant}/authorize?state={quote(request.state)}&as={code}"
+        )
+
+    async def redeem(self, code: str, request: SignInRequest) -> SignedInPerson:
+        if self.error:
+            raise self.error
+        if self.codes.pop(code, None) != request:
+            raise SignInRefused("invalid_grant (AADSTS54005)")
+        return self.person or an_administrator(TenantId(request.tenant))
+
+
+def an_administrator(tenant_id: TenantId, *roles: str) -> SignedInPerson:
+    """Return a person with *roles*, or a Global Administrator."""
+    return SignedInPerson(tenant_id, ObjectId(a_uuid()), frozenset(roles or {GLOBAL_ADMINISTRATOR}))
 
 
 class RecordedSleeps:

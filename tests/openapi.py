@@ -11,7 +11,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 COMMITTED: Final = Path(__file__).parents[1] / "functions" / "openapi.json"
-_BODILESS: Final = {204, 304}
+_BODILESS: Final = {204, 302, 304}
 
 
 class OpenApi:

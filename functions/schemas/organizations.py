@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from functions.schemas.base import (
     _ADDRESS,
@@ -31,7 +31,6 @@ from shared.organizations.model import (
 if TYPE_CHECKING:
     from shared.administration.diagnosis import DiagnosisReport
     from shared.administration.offboarding import Removal
-    from shared.organizations.consent import ConsentAnswer, ConsentLink
 
 
 class OrganizationBrief(Reply):
@@ -272,42 +271,6 @@ class RemovalBody(Reply):
             reminders=removal.due,
             changes=removal.changes,
             organizations=removal.organizations,
-        )
-
-
-class ConsentLinkBody(Reply):
-    """The link for the customer's administrator. Earlier links become invalid."""
-
-    url: str
-    expires_at: ResponseInstant
-
-    @classmethod
-    def of(cls, link: "ConsentLink") -> Self:
-        """Return the body of *link*."""
-        return cls(url=link.url, expires_at=link.expires_at)
-
-
-class ConsentQuery(Body):
-    """The parameters of Entra's redirect after consent. Entra may add others, which are ignored."""
-
-    model_config = ConfigDict(extra="ignore", defer_build=True, frozen=True)
-
-    state: str | None = None
-    tenant: str | None = None
-    admin_consent: str | None = None
-    error: str | None = None
-    error_description: str | None = None
-
-    def to_answer(self) -> "ConsentAnswer":
-        """Return the answer for the use-case."""
-        from shared.organizations.consent import ConsentAnswer
-
-        return ConsentAnswer(
-            state=self.state,
-            tenant=self.tenant,
-            admin_consent=self.admin_consent,
-            error=self.error,
-            error_description=self.error_description,
         )
 
 

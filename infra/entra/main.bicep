@@ -76,6 +76,8 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
       isEnabled: true
     }
   ]
+  // An administrator's sign-in after the consent shows whether they may consent (wids).
+  groupMembershipClaims: 'DirectoryRole'
   requiredResourceAccess: [
     {
       resourceAppId: graphAppId

@@ -89,6 +89,7 @@ az rest --method PATCH --url "https://graph.microsoft.com/v1.0/applications/$obj
     \"id\": \"${role:-$(uuidgen)}\", \"value\": \"Platform.Manage\", \"isEnabled\": true, \"allowedMemberTypes\": [\"Application\"],
     \"displayName\": \"Manage organizations and pairings\",
     \"description\": \"For the mentoring platform's own backend.\"}],
+  \"groupMembershipClaims\": \"DirectoryRole\",
   \"servicePrincipalLockConfiguration\": {\"isEnabled\": true, \"allProperties\": true}$spa}"
 
 az ad sp show --id "$app" >/dev/null 2>&1 || az ad sp create --id "$app" >/dev/null

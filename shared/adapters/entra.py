@@ -165,6 +165,18 @@ class EntraTokenVerifier:
             NotAuthenticated: signature, issuer, audience, times, version, scope or role is wrong.
             CalendarUnavailable: the signing keys cannot be fetched right now.
         """
+        claims = await self.verified_claims(raw)
+        tenant_id = claims["tid"]
+        kind = self._kind(claims, tenant_id)
+        return VerifiedToken(kind, TenantId(tenant_id), ObjectId(_guid(claims, "oid")), raw)
+
+    async def verified_claims(self, raw: str) -> Mapping[str, Any]:
+        """Return the claims of *raw*, a token for this app from its own tenant's v2.0 endpoint.
+
+        Raises:
+            NotAuthenticated: signature, issuer, audience, times, version or tenant is wrong.
+            CalendarUnavailable: the signing keys cannot be fetched right now.
+        """
         key = await self._keys.find(_key_id(raw))
         if key is None:
             raise NotAuthenticated("The token is signed with a key that Entra does not have.")
@@ -173,8 +185,7 @@ class EntraTokenVerifier:
         self._check_issuer(claims, tenant_id, key)
         self._check_audience_and_version(claims)
         self._check_times(claims)
-        kind = self._kind(claims, tenant_id)
-        return VerifiedToken(kind, TenantId(tenant_id), ObjectId(_guid(claims, "oid")), raw)
+        return claims
 
     def _check_issuer(self, claims: Mapping[str, Any], tenant_id: str, key: SigningKey) -> None:
         issuer = f"{self._settings.cloud.login_url}/{tenant_id}/v2.0"

@@ -14,7 +14,7 @@ from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.ids import TenantId
 from shared.logs import log_warning
-from shared.organizations.consent import recheck_tenant
+from shared.organizations.consent_state import recheck_tenant
 from shared.organizations.diagnosis import Subject
 from shared.organizations.issues import Issue
 from shared.organizations.model import ConsentState, Organization
@@ -78,9 +78,10 @@ class ConsentMonitor:
             log_warning("consent.not_looked_at", tenant_id=tenant_id)
             return organization
 
-    async def on_regained(self, organization: Organization) -> None:
-        """Append to the feed that *organization* has granted its consent again."""
-        await self._changes().append([consent_change(organization, self._probes().app)])
+    async def on_granted(self, before: Organization, organization: Organization) -> None:
+        """Append to the feed that *organization* has consented again."""
+        if before.consent is ConsentState.WITHDRAWN:
+            await self._changes().append([consent_change(organization, self._probes().app)])
 
     def _is_turn(self, tenant_id: TenantId, interval_seconds: float) -> bool:
         """Return whether *interval_seconds* have passed since the last check, and note this one."""

@@ -8,10 +8,11 @@ from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.errors import Invalid, SchedulingError
 from shared.ids import Mailbox, ObjectId
-from shared.organizations.consent import record_consent
-from shared.organizations.diagnosis import Finding, diagnose
-from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import OrganizationStore, Probes
+from shared.organizations.consent_state import record_consent
+from shared.organizations.diagnosis import Finding, Subject, diagnose, needed
+from shared.organizations.issues import Issue
+from shared.organizations.model import Organization
+from shared.organizations.ports import Capability, OrganizationStore, Probes
 from shared.pairings.ports import Directory
 
 
@@ -36,18 +37,31 @@ async def run_diagnosis(
 ) -> DiagnosisReport:
     """Diagnose *organization*'s tenant and the person *named* by object id or address, if any.
 
-    Stores the consent state if the findings show another one: granted again, or withdrawn.
+    Stores the consent state if the findings show another one: granted again, or withdrawn. The
+    tenant of an organization that is not connected yet is not touched.
 
     Raises:
         Invalid: the tenant has no user with that address.
     """
+    if organization.tenant_id is not None and not organization.is_connected:
+        return DiagnosisReport(organization, None, _not_connected(organization, probes))
     mailbox = await _mailbox(organization, named, directory) if named else None
     findings = await diagnose(organization, mailbox, probes=probes)
     known = await record_consent(organization, findings, organizations=organizations, clock=clock)
-    was_known = organization.consent in {ConsentState.GRANTED, ConsentState.WITHDRAWN}
-    if was_known and known.consent is not organization.consent:
+    if known.consent is not organization.consent:
         await changes.append([consent_change(known, probes.app)])
     return DiagnosisReport(known, mailbox, findings)
+
+
+def _not_connected(organization: Organization, probes: Probes) -> list[Finding]:
+    subject = Subject(organization, None, probes.app)
+    return [
+        subject.failure(
+            capability,
+            Issue.CONSENT_MISSING if capability is Capability.TOKEN else Issue.NOT_TRIED,
+        )
+        for capability in needed(organization)
+    ]
 
 
 async def _mailbox(organization: Organization, named: str, directory: Directory) -> Mailbox | None:

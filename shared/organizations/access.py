@@ -24,21 +24,23 @@ async def authenticate_platform(bearer: str | None, *, tokens: TokenVerifier) ->
 
 
 def is_suspended(organization: Organization) -> bool:
-    """Return whether *organization* is leaving, or withdrew or declined consent.
+    """Return whether *organization* is leaving, or has no consent.
 
     No call to Graph is made for a suspended organization.
     """
-    return organization.is_closing or organization.consent in {
-        ConsentState.WITHDRAWN,
-        ConsentState.DECLINED,
-    }
+    return organization.is_closing or organization.consent is not ConsentState.GRANTED
 
 
 def ensure_usable(organization: Organization) -> None:
-    """Raise NotAllowed if *organization* is leaving, or withdrew or declined consent."""
+    """Raise NotAllowed if *organization* is leaving, or has no consent."""
     if organization.is_closing:
         raise NotAllowed("Your organization is leaving this service: its sessions are removed.")
-    if organization.consent in {ConsentState.WITHDRAWN, ConsentState.DECLINED}:
+    if not organization.is_connected:
+        raise NotAllowed(
+            "No administrator of your organization has approved this app yet.",
+            remedy="An administrator approves the app through the organization's link.",
+        )
+    if organization.consent is ConsentState.WITHDRAWN:
         raise NotAllowed(
             "An administrator of your organization has taken back the approval of this app.",
             remedy="An administrator approves the app again through the organization's link.",

@@ -1,264 +1,170 @@
-"""Consent: makes the organization's link, handles the callback, and proves the grant.
+"""Consent: leads an administrator from the link to the proof of tenant and grant.
 
-The callback's parameters prove nothing: any browser can call it with any tenant. The proof is a
-token of the app's own for that tenant, and a call to Graph with it.
+Four steps, each with a ticket of its own as `state`: our page, Entra's consent page, Entra's
+sign-in, our callback. The callback's parameters prove nothing: any browser can call it with any
+tenant. The tenant is that of the ID token which Entra's token endpoint gives this service, for an
+administrator who signs in. Only then is anything of that tenant touched: the grant is proven by a
+token of the app's own for it, and a call to Graph.
 
 Source: https://learn.microsoft.com/entra/identity-platform/v2-admin-consent
 """
 
-import asyncio
-import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlencode
 
-from shared.clock import Clock
-from shared.errors import Conflict, NotFound, StaleRow
-from shared.ids import OrganizationId, TenantId
+from shared.errors import NotFound, StaleRow
+from shared.ids import TenantId
 from shared.logs import log_event
-from shared.organizations.diagnosis import Finding, FindingState, diagnose_tenant
-from shared.organizations.issues import LOST_CONSENT, Issue
-from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import (
-    AppRegistration,
-    Capability,
-    OrganizationStore,
-    Probes,
-    Signer,
+from shared.organizations.consent_links import consent_url
+from shared.organizations.consent_model import (
+    ConsentAnswer,
+    ConsentOutcome,
+    ConsentPorts,
+    ConsentRedirect,
+    ConsentResult,
+    ConsentStart,
 )
+from shared.organizations.consent_proof import verify_grant
+from shared.organizations.consent_tickets import (
+    ConsentStep,
+    ConsentTicket,
+    browser_digest,
+    derive,
+    is_from,
+    known_browser,
+    seal,
+    unseal,
+)
+from shared.organizations.model import ConsentState, Organization
+from shared.organizations.ports import SignedInPerson, SignInRefused, SignInRequest
 
-LINK_LIFE: Final = timedelta(days=7)
-"""How long a consent link may be used."""
-PAUSES: Final = (0.5, 1.5, 2.5)
-"""Seconds between the attempts to prove a grant in one request: Entra spreads it with a delay."""
+CONSENTING_ROLES: Final = frozenset(
+    {
+        "62e90394-69f5-4237-9190-012177145e10",  # Global Administrator
+        "e8611ab8-c189-46e8-94e1-60213ab1f814",  # Privileged Role Administrator
+    }
+)
+"""The directory roles that may grant application permissions of Graph, by template id.
+
+Source: https://learn.microsoft.com/entra/identity/enterprise-apps/grant-admin-consent
+Source: https://learn.microsoft.com/entra/identity/role-based-access-control/permissions-reference
+"""
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DECLINED: Final = frozenset({"access_denied", "permission_denied", "consent_declined"})
-_SPREADING: Final = frozenset(
-    {
-        Issue.CONSENT_MISSING,
-        Issue.CONSENT_WITHDRAWN,
-        Issue.APP_GONE,
-        Issue.PERMISSION_MISSING,
-        Issue.NO_ANSWER,
-        Issue.THROTTLED,
-    }
-)
-"""Issues that may pass shortly after the administrator has approved."""
 
 
-class ConsentOutcome(StrEnum):
-    """The outcome of a call to the callback."""
-
-    GRANTED = "granted"
-    SPREADING = "spreading"
-    """Approved, but Entra does not show it yet: the administrator repeats the same link."""
-    UNPROVEN = "unproven"
-    """Approved, but the app is still blocked, for the reason in *finding*."""
-    DECLINED = "declined"
-    REFUSED = "refused"
-    """Entra failed before it asked the administrator; *code* is the reason."""
-    WRONG_TENANT = "wrong_tenant"
-    TENANT_TAKEN = "tenant_taken"
-    USED = "used"
-    EXPIRED = "expired"
-    TAMPERED = "tampered"
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentLink:
-    """The link for the customer's administrator."""
-
-    url: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentAnswer:
-    """The callback's parameters, none of them trusted."""
-
-    state: str | None
-    tenant: str | None
-    admin_consent: str | None
-    error: str | None
-    error_description: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentResult:
-    """The outcome of a callback, and its organization."""
-
-    outcome: ConsentOutcome
-    organization: Organization | None = None
-    finding: Finding | None = None
-    code: str | None = None
-    """Entra's `error`, with the AADSTS number where there is one; nothing else of its text."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentPorts:
-    """The ports of consent."""
-
-    organizations: OrganizationStore
-    signer: Signer
-    probes: Probes
-    clock: Clock
-    on_regained: Callable[[Organization], Awaitable[None]]
-    """Called with an organization that had withdrawn its consent and has granted it again."""
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-
-async def make_consent_link(
-    organization: Organization,
-    *,
-    app: AppRegistration,
-    organizations: OrganizationStore,
-    signer: Signer,
-    clock: Clock,
-) -> ConsentLink:
-    """Make a new link for *organization*'s administrator; earlier links become invalid.
+async def open_consent_link(
+    state: str | None, browser: str | None, *, ports: ConsentPorts
+) -> ConsentStart | ConsentResult:
+    """Return the start of an attempt from a link's *state*, in the browser with that secret.
 
     Raises:
-        StaleRow: the organization is being changed right now.
-        StoreUnavailable, Misconfigured: the key in Key Vault cannot be had.
+        StoreUnavailable, Misconfigured: nothing was begun.
     """
-    nonce = secrets.token_urlsafe(16)
-    expires_at = (clock.now() + LINK_LIFE).replace(microsecond=0)
-    state = await signer.sign(json.dumps([organization.id, nonce, int(expires_at.timestamp())]))
-    await organizations.save(replace(organization, consent_nonce=nonce))
-    query = urlencode(
-        {
-            "client_id": app.client_id,
-            # `.default` asks for all permissions of the registration, and is the only scope that
-            # covers application permissions.
-            "scope": f"{app.graph_url}/.default",
-            "redirect_uri": f"{app.public_url}/api/consent/callback",
-            "state": state,
-        }
-    )
-    tenant = organization.tenant_id or "organizations"
-    log_event("consent.link_made", organization_id=organization.id)
-    return ConsentLink(f"{app.login_url}/{tenant}/v2.0/adminconsent?{query}", expires_at)
+    opened = await _open(state, {ConsentStep.LINK}, ports)
+    if isinstance(opened, ConsentResult):
+        return opened
+    ticket, organization = opened
+    secret = known_browser(browser)
+    asked = ticket.next(ConsentStep.APPROVAL, ports.clock.now(), browser=browser_digest(secret))
+    url = consent_url(organization, await seal(asked, ports.signer), ports.app)
+    return ConsentStart(organization, url, secret)
 
 
-async def complete_consent(answer: ConsentAnswer, *, ports: ConsentPorts) -> ConsentResult:
-    """Prove the claims of *answer*, store the consent and return the outcome.
+async def continue_consent(
+    answer: ConsentAnswer, *, ports: ConsentPorts
+) -> ConsentRedirect | ConsentResult:
+    """Take the next step from *answer*; at the last one prove the grant and store the consent.
 
-    Only a proven grant uses up the link: an administrator who declined, or whose consent has not
-    spread yet, may open it again until it expires.
+    Only a proven grant uses up the link: an administrator who declined, chose a wrong account, or
+    whose consent has not spread yet, may open it again until it expires.
 
     Raises:
         StoreUnavailable, Misconfigured: no outcome was stored.
+        CalendarUnavailable, CalendarThrottled: Entra does not answer right now.
     """
-    conclusion = await _completed(answer, ports)
-    log_event(
-        "consent.concluded",
-        state=conclusion.outcome,
-        organization_id=conclusion.organization.id if conclusion.organization else "",
-        code=conclusion.code or "",
-    )
-    return conclusion
+    reached = await _continued(answer, ports)
+    if isinstance(reached, ConsentResult):
+        log_event(
+            "consent.concluded",
+            state=reached.outcome,
+            organization_id=reached.organization.id if reached.organization else "",
+            code=reached.code or "",
+        )
+    return reached
 
 
-async def recheck_tenant(
-    organization: Organization, *, organizations: OrganizationStore, probes: Probes, clock: Clock
-) -> Organization:
-    """Probe the tenant's consent and return *organization* with the present state, stored."""
-    findings = await diagnose_tenant(organization, probes=probes)
-    return await record_consent(organization, findings, organizations=organizations, clock=clock)
+_CALLBACK_STEPS: Final = frozenset({ConsentStep.APPROVAL, ConsentStep.SIGN_IN, ConsentStep.PROVEN})
 
 
-async def record_consent(
-    organization: Organization,
-    findings: Iterable[Finding],
-    *,
-    organizations: OrganizationStore,
-    clock: Clock,
-) -> Organization:
-    """Store the consent state that *findings* show: granted or withdrawn.
-
-    Findings about one person or mailbox leave it unchanged.
-    """
-    shown = consent_state_of(findings)
-    if shown is None or shown is organization.consent:
-        return organization
-    if shown is ConsentState.WITHDRAWN and organization.consent is not ConsentState.GRANTED:
-        return organization
-    changed = replace(organization, consent=shown, consent_changed_at=clock.now())
-    try:
-        saved = await organizations.save(changed)
-    except StaleRow:
-        return organization  # ETag conflict with another change: the next check stores the state
-    log_event("consent.changed", organization_id=organization.id, state=shown)
-    return saved
-
-
-def consent_state_of(findings: Iterable[Finding]) -> ConsentState | None:
-    """Return the consent state that token and directory show; None if they prove neither."""
-    own = {
-        finding.capability: finding
-        for finding in findings
-        if finding.capability in {Capability.TOKEN, Capability.PROFILES}
-    }
-    if any(finding.issue in _LOST for finding in own.values()):
-        return ConsentState.WITHDRAWN
-    works = {c for c, finding in own.items() if finding.state is FindingState.WORKS}
-    return ConsentState.GRANTED if len(works) == 2 else None
-
-
-_LOST: Final = LOST_CONSENT | {Issue.CONSENT_WITHDRAWN}
-
-
-async def _completed(answer: ConsentAnswer, ports: ConsentPorts) -> ConsentResult:
-    opened = await _parse_state(answer.state, ports)
+async def _continued(answer: ConsentAnswer, ports: ConsentPorts) -> ConsentRedirect | ConsentResult:
+    opened = await _open(answer.state, _CALLBACK_STEPS, ports)
     if isinstance(opened, ConsentResult):
         return opened
-    organization = opened
+    ticket, organization = opened
+    if not is_from(ticket.browser, answer.browser):
+        return ConsentResult(ConsentOutcome.OTHER_BROWSER, organization)
+    match ticket.step:
+        case ConsentStep.APPROVAL:
+            return await _after_approval(ticket, organization, answer, ports)
+        case ConsentStep.SIGN_IN:
+            return await _after_sign_in(ticket, organization, answer, ports)
+        case _:
+            return await verify_grant(organization, TenantId(ticket.tenant_id), ports)
+
+
+async def _open(
+    state: str | None, steps: Iterable[ConsentStep], ports: ConsentPorts
+) -> tuple[ConsentTicket, Organization] | ConsentResult:
+    """Return the ticket with its organization, or the result for one that is not valid."""
+    ticket = await unseal(state, ports.signer)
+    if ticket is None or ticket.step not in steps:
+        return ConsentResult(ConsentOutcome.TAMPERED)
+    try:
+        organization = await ports.organizations.get(ticket.organization_id)
+    except NotFound:
+        return ConsentResult(ConsentOutcome.EXPIRED)
+    known = organization.consent_nonce
+    if known is None or not secrets.compare_digest(known, ticket.link):
+        return ConsentResult(ConsentOutcome.USED, organization)
+    if ticket.expired(ports.clock.now()):
+        is_link = ticket.step is ConsentStep.LINK
+        late = ConsentOutcome.EXPIRED if is_link else ConsentOutcome.TOO_SLOW
+        return ConsentResult(late, organization)
+    return ticket, organization
+
+
+# --- after Entra's consent page
+
+
+async def _after_approval(
+    ticket: ConsentTicket, organization: Organization, answer: ConsentAnswer, ports: ConsentPorts
+) -> ConsentRedirect | ConsentResult:
+    """Send the administrator to sign in to the tenant that the browser names."""
     # Checked first, because a refusal has `admin_consent=True` as well.
     if answer.error:
         return await _handle_refusal(organization, answer, ports)
     tenant = (answer.tenant or "").lower()
     if not _GUID.fullmatch(tenant) or (answer.admin_consent or "").lower() != "true":
         return ConsentResult(ConsentOutcome.TAMPERED)
-    tenant_id = TenantId(tenant)
-    if organization.tenant_id not in {None, tenant_id}:
+    if organization.tenant_id not in {None, tenant}:
         return ConsentResult(ConsentOutcome.WRONG_TENANT, organization)
-    other = await ports.organizations.of_tenant(tenant_id)
-    if other is not None and other.id != organization.id:
-        return ConsentResult(ConsentOutcome.TENANT_TAKEN, organization)
-    return await _verify_grant(organization, tenant_id, ports)
-
-
-async def _parse_state(state: str | None, ports: ConsentPorts) -> Organization | ConsentResult:
-    """Return the organization of the link, or the result for a link that is not valid."""
-    text = await ports.signer.verify(state) if state else None
-    if text is None:
-        return ConsentResult(ConsentOutcome.TAMPERED)
-    organization_id, nonce, expires = json.loads(text)
-    try:
-        organization = await ports.organizations.get(OrganizationId(organization_id))
-    except NotFound:
-        return ConsentResult(ConsentOutcome.EXPIRED)
-    if ports.clock.now().timestamp() >= expires:
-        return ConsentResult(ConsentOutcome.EXPIRED, organization)
-    if organization.consent_nonce is None or not secrets.compare_digest(
-        organization.consent_nonce, nonce
-    ):
-        return ConsentResult(ConsentOutcome.USED, organization)
-    return organization
+    asked = ticket.next(ConsentStep.SIGN_IN, ports.clock.now(), tenant_id=tenant)
+    state = await seal(asked, ports.signer)
+    request = _sign_in_request(asked, state, answer.browser or "")
+    return ConsentRedirect(ports.sign_in.url(request))
 
 
 async def _handle_refusal(
     organization: Organization, answer: ConsentAnswer, ports: ConsentPorts
 ) -> ConsentResult:
-    error = (answer.error or "").lower()
-    code = _code(error, answer.error_description or "")
-    if error not in _DECLINED and "65004" not in code:
+    code = _code(answer)
+    if (answer.error or "").lower() not in _DECLINED and "65004" not in code:
         return ConsentResult(ConsentOutcome.REFUSED, organization, code=code)
     # A granted consent stays valid when an administrator declines to grant it once more.
     if organization.consent is ConsentState.PENDING:
@@ -274,49 +180,65 @@ async def _handle_refusal(
     return ConsentResult(ConsentOutcome.DECLINED, organization, code=code)
 
 
-async def _verify_grant(
-    organization: Organization, tenant_id: TenantId, ports: ConsentPorts
-) -> ConsentResult:
-    claimed = replace(organization, tenant_id=tenant_id)
-    findings = await diagnose_tenant(claimed, probes=ports.probes)
-    for pause in PAUSES:
-        if not _is_propagating(findings):
-            break
-        await ports.pause(pause)
-        findings = await diagnose_tenant(claimed, probes=ports.probes)
-    if consent_state_of(findings) is ConsentState.GRANTED:
-        return await _save_grant(claimed, ports)
-    if _is_propagating(findings):
-        return ConsentResult(ConsentOutcome.SPREADING, organization)
-    wrong = next(f for f in findings if f.state is not FindingState.WORKS)
-    return ConsentResult(ConsentOutcome.UNPROVEN, organization, finding=wrong, code=wrong.code)
+# --- after Entra's sign-in
 
 
-async def _save_grant(claimed: Organization, ports: ConsentPorts) -> ConsentResult:
-    granted = replace(
-        claimed,
-        consent=ConsentState.GRANTED,
-        consent_changed_at=ports.clock.now(),
-        consent_nonce=None,
-    )
+async def _after_sign_in(
+    ticket: ConsentTicket, organization: Organization, answer: ConsentAnswer, ports: ConsentPorts
+) -> ConsentRedirect | ConsentResult:
+    """Prove the tenant and the role of the person who signed in."""
+    if answer.error:
+        return ConsentResult(ConsentOutcome.NOT_SIGNED_IN, organization, code=_code(answer))
+    if not answer.code or answer.state is None:
+        return ConsentResult(ConsentOutcome.TAMPERED)
+    request = _sign_in_request(ticket, answer.state, answer.browser or "")
     try:
-        saved = await ports.organizations.save(granted)
-    except StaleRow:
-        # ETag conflict: a concurrent reload of the page, or a change by the platform, was first.
-        return ConsentResult(ConsentOutcome.SPREADING, claimed)
-    except Conflict:
-        return ConsentResult(ConsentOutcome.TENANT_TAKEN, claimed)
-    if claimed.consent is ConsentState.WITHDRAWN:
-        await ports.on_regained(saved)
-    return ConsentResult(ConsentOutcome.GRANTED, saved)
+        person = await ports.sign_in.redeem(answer.code, request)
+    except SignInRefused as error:
+        return ConsentResult(ConsentOutcome.NOT_SIGNED_IN, organization, code=error.code)
+    if (problem := await _problem_of(person, ticket, organization, ports)) is not None:
+        return ConsentResult(problem, organization)
+    log_event(
+        "consent.signed_in",
+        organization_id=organization.id,
+        tenant_id=person.tenant_id,
+        object_id=person.object_id,
+    )
+    # A step of its own, which may be repeated: a code is good for once, and consent spreads slowly.
+    proven = ticket.next(ConsentStep.PROVEN, ports.clock.now(), tenant_id=person.tenant_id)
+    query = urlencode({"state": await seal(proven, ports.signer)})
+    return ConsentRedirect(f"{ports.app.public_url}/api/consent/callback?{query}")
 
 
-def _is_propagating(findings: Iterable[Finding]) -> bool:
-    return any(finding.issue in _SPREADING for finding in findings)
+async def _problem_of(
+    person: SignedInPerson, ticket: ConsentTicket, organization: Organization, ports: ConsentPorts
+) -> ConsentOutcome | None:
+    """Return why *person* does not connect their tenant; None if they do."""
+    is_named = organization.tenant_id in {None, person.tenant_id}
+    if not is_named or person.tenant_id != ticket.tenant_id:
+        return ConsentOutcome.WRONG_TENANT
+    if person.roles is None:
+        return ConsentOutcome.ROLE_UNKNOWN
+    if person.roles.isdisjoint(CONSENTING_ROLES):
+        return ConsentOutcome.NOT_ADMIN
+    other = await ports.organizations.of_tenant(person.tenant_id)
+    if other is not None and other.id != organization.id:
+        return ConsentOutcome.TENANT_TAKEN
+    return None
 
 
-def _code(error: str, description: str) -> str:
+def _sign_in_request(ticket: ConsentTicket, state: str, browser: str) -> SignInRequest:
+    return SignInRequest(
+        tenant=ticket.tenant_id,
+        state=state,
+        verifier=derive(browser, "verifier", state),
+        nonce=derive(browser, "nonce", state),
+    )
+
+
+def _code(answer: ConsentAnswer) -> str:
     """Return Entra's error code, cleaned: the text comes from the URL, so any caller can set it."""
+    error = (answer.error or "").lower()
     known = error if re.fullmatch(r"[a-z_]{1,40}", error) else "error"
-    number = re.search(r"AADSTS(\d{4,8})", description)
+    number = re.search(r"AADSTS(\d{4,8})", answer.error_description or "")
     return f"{known} (AADSTS{number[1]})" if number else known

@@ -120,10 +120,10 @@ async def diagnose_participant(caller: Caller, *, probes: Probes) -> list[Findin
     organization, acting = caller.organization, caller.acting
     subject = Subject(organization, caller.mailbox, probes.app, is_person=True)
     writing = Capability.WRITE_AS_USER if acting.assertion is not None else Capability.WRITE_AS_APP
-    if organization.consent in {ConsentState.WITHDRAWN, ConsentState.DECLINED}:
+    if organization.consent is not ConsentState.GRANTED:
+        lost = Issue.CONSENT_WITHDRAWN if organization.is_connected else Issue.CONSENT_MISSING
         return [
-            subject.failure(capability, Issue.CONSENT_WITHDRAWN)
-            for capability in (Capability.READ_EVENTS, writing)
+            subject.failure(capability, lost) for capability in (Capability.READ_EVENTS, writing)
         ]
     seen = dict(
         await _gather_evidence(

@@ -99,6 +99,14 @@ class Organization:
     version: str = ""
     """The stored row's etag; empty before it is stored."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Return whether an administrator of the tenant has once proven to be one, and consented.
+
+        The tenant of any other organization is only named: nothing of it is touched.
+        """
+        return self.consent in {ConsentState.GRANTED, ConsentState.WITHDRAWN}
+
 
 @dataclass(frozen=True, slots=True)
 class ActingUser:

@@ -93,6 +93,54 @@ class Signer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SignInRequest:
+    """One sign-in at Entra, by authorization code."""
+
+    tenant: str
+    """The tenant whose sign-in page is asked for; what is proven is the token's."""
+    state: str
+    verifier: str = field(repr=False)
+    """PKCE's."""
+    nonce: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInPerson:
+    """A person who has just signed in, by the ID token from Entra's own token endpoint."""
+
+    tenant_id: TenantId
+    object_id: ObjectId
+    roles: frozenset[str] | None
+    """The template ids of their directory roles; None: the token does not have them."""
+
+
+class SignInRefused(Exception):
+    """Entra gave no valid ID token. *code*: its error code, nothing of its text."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class SignIn(Protocol):
+    """Signs people in at Entra, to prove their tenant."""
+
+    def url(self, request: SignInRequest) -> str:
+        """Return the address of Entra's sign-in page; it leads back to the consent callback."""
+        ...
+
+    async def redeem(self, code: str, request: SignInRequest) -> SignedInPerson:
+        """Exchange *code* for an ID token and validate it.
+
+        Raises:
+            SignInRefused: the code was used, expired or not for *request*, or the token is invalid.
+            Misconfigured, StoreUnavailable: the app's credential fails or cannot be had.
+            CalendarUnavailable, CalendarThrottled: Entra does not answer right now.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialInfo:
     """The credential that the app uses at present."""
 

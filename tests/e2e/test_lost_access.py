@@ -9,22 +9,18 @@ from local.seed import CONTOSO_ID
 from local.world import MailboxKind
 from shared.jobs import DueKind
 from tests.e2e.conftest import AppUnderTest
+from tests.e2e.platform import Platform
 from tests.e2e.test_following import read_again
 
 
 @pytest.fixture
 async def as_ben(stage: AppUnderTest) -> dict[str, str]:
     """Let the app act as itself; return the headers that name Ben."""
-    reply = await stage.call(
-        "platform",
-        "PATCH",
-        "organizations/contoso",
-        json={"settings": {"access_mode": "application"}},
-        headers={"if-match": "*"},
-    )
-    assert reply.status_code == 200, reply.text
+    platform = Platform(stage)
     stage.cloud.entra.registration.application.add("Calendars.ReadWrite")
-    stage.cloud.entra.grant(CONTOSO_ID)
+    await platform.change("contoso", access_mode="application")
+    page = await platform.visit(await platform.link("contoso"), "grant", "ines")
+    assert page.status_code == 200, page.text
     ben = stage.cloud.world.person("ben")
     return {"acting-participant": f"contoso/{ben.object_id}"}
 

@@ -32,6 +32,7 @@ from tests.fake_probes import (
     FakeGraphSubscriptions,
     FakeProbes,
     FakeSigner,
+    FakeSignIn,
     InMemoryTenantRows,
 )
 from tests.fakes import (
@@ -103,6 +104,7 @@ class FakeWiring(Wiring):
             "tokens": FakeTokens(),
             "client_states": FakeClientStates(),
             "consent_signer": FakeSigner(),
+            "sign_in": FakeSignIn(),
             "schedules": env.outlook,
             "calendar": env.calendar,
             "graph_subscriptions": FakeGraphSubscriptions(),

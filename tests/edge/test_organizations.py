@@ -1,14 +1,16 @@
 """The platform's routes: organizations, consent, pairings, diagnostics, health, removal."""
 
+import html
+import re
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from shared.errors import ConsentMissing
-from shared.ids import Mailbox, ObjectId
-from shared.organizations.consent import ConsentOutcome
+from shared.errors import CalendarUnavailable, ConsentMissing
+from shared.ids import Mailbox, ObjectId, OrganizationId
+from shared.organizations.consent_model import ConsentOutcome
 from shared.organizations.model import ConsentState, Organization
 from shared.organizations.ports import Capability, ProbeResult
 from tests.builders import NOW, a_change, a_subscription, a_tenant, a_uuid
@@ -173,16 +175,46 @@ async def test_matching_if_none_match_is_304(api: Api) -> None:
 # --- consent
 
 
-async def visit(api: Api, organization_id: str, **query: str) -> Any:
-    """Make a consent link and call its callback with *query*."""
+def query_of(url: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+async def open_link(api: Api, organization_id: str) -> tuple[str, dict[str, str]]:
+    """Make a consent link and open it; return Entra's address and the cookie for later steps."""
     link = await api.call("POST", f"organizations/{organization_id}/consent-link", who="platform")
     assert link.status_code == 200
-    state = parse_qs(urlsplit(body_of(link)["url"]).query)["state"][0]
-    return await back(api, state=state, **query)
+    url = str(body_of(link)["url"]).partition("/api/")[2]
+    page = await api.call("GET", url, who=None)
+    assert page.status_code == 200, page.get_body()
+    (target,) = re.findall(r'href="([^"]+)"', page.get_body().decode())
+    cookie = str(page.headers["set-cookie"])
+    assert cookie.startswith("__Host-consent=")
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+    return html.unescape(target), {"cookie": f"other=1; {cookie.partition(';')[0]}"}
 
 
-async def back(api: Api, **query: str) -> Any:
-    return await api.call("GET", "consent/callback", who=None, query=list(query.items()))
+async def visit(api: Api, organization_id: str, **query: str) -> Any:
+    """Open a new link, come back from Entra with *query*, and go on; return the last page.
+
+    Without *query* an administrator of the organization's tenant approves.
+    """
+    target, cookie = await open_link(api, organization_id)
+    stored = await api.adapters.organizations.get(OrganizationId(organization_id))
+    query = query or {"tenant": str(stored.tenant_id), "admin_consent": "True"}
+    page = await back(api, cookie, state=query_of(target)["state"], **query)
+    if page.status_code == 302:
+        at_entra = query_of(page.headers["location"])
+        assert page.headers["location"].startswith("https://login.test/")
+        page = await back(api, cookie, state=at_entra["state"], code=at_entra["as"])
+    if page.status_code == 302:
+        page = await back(api, cookie, **query_of(page.headers["location"]))
+    return page
+
+
+async def back(api: Api, headers: dict[str, str], **query: str) -> Any:
+    return await api.call(
+        "GET", "consent/callback", who=None, query=list(query.items()), headers=headers
+    )
 
 
 async def test_an_administrator_approves_and_reads_the_result(api: Api) -> None:
@@ -195,14 +227,25 @@ async def test_an_administrator_approves_and_reads_the_result(api: Api) -> None:
     assert (now["consent"], now["tenant_id"]) == ("granted", tenant)
 
 
-async def test_the_page_runs_nothing_and_is_kept_nowhere(api: Api) -> None:
-    page = await back(api, state="nonsense")
+async def test_without_the_browsers_cookie_nothing_goes_on(api: Api) -> None:
+    shown = await created(api)
+    target, _ = await open_link(api, shown["id"])
+    page = await back(
+        api, {}, state=query_of(target)["state"], tenant=a_tenant(), admin_consent="True"
+    )
     assert page.status_code == 400
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert "unsafe" not in page.headers["content-security-policy"]
-    assert page.headers["cache-control"] == "no-store"
-    assert page.headers["referrer-policy"] == "no-referrer"
-    assert "<script" not in page.get_body().decode()
+    assert "own link" in page.get_body().decode()
+
+
+async def test_the_pages_run_nothing_and_are_kept_nowhere(api: Api) -> None:
+    for path in ("consent/callback?state=nonsense", "consent/start?state=nonsense"):
+        page = await api.call("GET", path, who=None)
+        assert page.status_code == 400
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "unsafe" not in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+        assert page.headers["referrer-policy"] == "no-referrer"
+        assert "<script" not in page.get_body().decode()
 
 
 async def test_consent_page_never_echoes_the_query(api: Api) -> None:
@@ -217,12 +260,19 @@ async def test_consent_page_never_echoes_the_query(api: Api) -> None:
 async def test_an_approval_that_spreads_slowly_makes_the_page_come_back(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.organizations.consent.PAUSES", ())
+    monkeypatch.setattr("shared.organizations.consent_proof.PAUSES", ())
     api.adapters.probes.ill[Capability.TOKEN] = GONE  # type: ignore[attr-defined]  # the fake's
     shown = await created(api)
     page = await visit(api, shown["id"], tenant=a_tenant(), admin_consent="True")
     assert page.status_code == 200
     assert page.headers["refresh"] == "20"
+
+
+async def test_an_entra_that_does_not_answer_makes_the_page_come_back(api: Api) -> None:
+    api.adapters.sign_in.error = CalendarUnavailable("Entra is down.")  # type: ignore[attr-defined]
+    shown = await created(api)
+    page = await visit(api, shown["id"], tenant=a_tenant(), admin_consent="True")
+    assert (page.status_code, page.headers["refresh"]) == (503, "20")
 
 
 async def test_a_tenant_that_still_blocks_the_app_is_reported_with_the_reason(api: Api) -> None:

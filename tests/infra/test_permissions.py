@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from local.entra import registration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,3 +37,11 @@ def test_every_application_permission_is_explained() -> None:
 def test_the_simulated_registration_asks_for_no_more() -> None:
     assert registered("delegated") >= registration.DELEGATED
     assert registered("reading") | registered("application") >= registration.APPLICATION
+
+
+@pytest.mark.parametrize("name", ["main.bicep", "register.sh"])
+def test_the_administrators_sign_in_leads_back_and_shows_their_roles(name: str) -> None:
+    """Both ways to register set what consent needs."""
+    text = (ROOT / "infra" / "entra" / name).read_text().replace('\\"', '"')
+    assert re.search(r"https://\$\{?\w+\}?/api/consent/callback", text)
+    assert re.search(r"""groupMembershipClaims"?: ["']DirectoryRole["']""", text)

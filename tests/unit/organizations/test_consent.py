@@ -1,4 +1,4 @@
-"""The consent link and every way in which a browser can come back from it."""
+"""The consent link, its steps, and every way in which a browser can come back from Entra."""
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -7,24 +7,37 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from shared.errors import StaleRow
+from shared.errors import CalendarUnavailable, StaleRow
 from shared.ids import OrganizationId, TenantId
-from shared.organizations.consent import (
-    LINK_LIFE,
-    PAUSES,
+from shared.organizations.consent import continue_consent, open_consent_link
+from shared.organizations.consent_links import ConsentLink, make_consent_link
+from shared.organizations.consent_model import (
     ConsentAnswer,
-    ConsentLink,
     ConsentOutcome,
     ConsentPorts,
+    ConsentRedirect,
     ConsentResult,
-    complete_consent,
-    make_consent_link,
-    recheck_tenant,
+    ConsentStart,
 )
+from shared.organizations.consent_proof import PAUSES
+from shared.organizations.consent_state import recheck_tenant
+from shared.organizations.consent_tickets import ATTEMPT_LIFE, LINK_LIFE
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import Capability, ProbeResult
+from shared.organizations.ports import (
+    Capability,
+    ProbeResult,
+    SignedInPerson,
+    SignInRefused,
+)
 from tests.builders import a_tenant, an_organization
-from tests.fake_probes import APP, FakeProbes, FakeSigner, RecordedSleeps
+from tests.fake_probes import (
+    APP,
+    FakeProbes,
+    FakeSigner,
+    FakeSignIn,
+    RecordedSleeps,
+    an_administrator,
+)
 from tests.fakes import FakeClock, InMemoryOrganizations
 
 GONE = ProbeResult(Capability.TOKEN, ok=False, status=400, aadsts=700016)
@@ -34,6 +47,10 @@ NO_ROLES = ProbeResult(
     Capability.PROFILES, ok=False, status=403, code="Authorization_RequestDenied"
 )
 UNAVAILABLE = ProbeResult(Capability.TOKEN, ok=None, status=503)
+APPLICATION_ADMINISTRATOR = "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3"
+PRIVILEGED_ROLE_ADMINISTRATOR = "e8611ab8-c189-46e8-94e1-60213ab1f814"
+USER = "b79fbf4d-3ef9-4689-8143-76b194e85509"
+OTHER_BROWSER = "b" * 43
 
 
 @dataclass
@@ -41,16 +58,18 @@ class ConsentEnv:
     """An organization with a link, and all that its consent needs."""
 
     probes: FakeProbes = field(default_factory=FakeProbes)
+    sign_in: FakeSignIn = field(default_factory=FakeSignIn)
     organizations: InMemoryOrganizations = field(default_factory=InMemoryOrganizations)
     clock: FakeClock = field(default_factory=FakeClock)
     pauses: RecordedSleeps = field(default_factory=RecordedSleeps)
-    regained: list[Organization] = field(default_factory=list)
+    granted: list[tuple[Organization, Organization]] = field(default_factory=list)
 
-    async def regain(self, organization: Organization) -> None:
-        self.regained.append(organization)
+    async def on_granted(self, before: Organization, organization: Organization) -> None:
+        self.granted.append((before, organization))
 
     async def opened(self, **changes: Any) -> Organization:
-        return await self.organizations.create(an_organization(**changes))
+        made = an_organization(**{"consent": ConsentState.PENDING} | changes)
+        return await self.organizations.create(made)
 
     async def link(self, organization: Organization) -> ConsentLink:
         current = await self.organizations.get(organization.id)
@@ -62,33 +81,72 @@ class ConsentEnv:
             clock=self.clock,
         )
 
-    async def returns(
-        self, link: ConsentLink | None, tenant: str | None, /, **changes: str | None
-    ) -> ConsentResult:
-        """Come back from *link* with an admin of *tenant* having approved."""
+    async def start(self, link: ConsentLink, browser: str | None = None) -> ConsentStart:
+        """Open *link* in a browser."""
+        start = await open_consent_link(query_of(link.url)["state"], browser, ports=self.ports)
+        assert isinstance(start, ConsentStart), start
+        return start
+
+    async def approve(
+        self, start: ConsentStart, tenant: str | None, /, **changes: str | None
+    ) -> ConsentRedirect | ConsentResult:
+        """Come back from Entra's consent page, where an admin of *tenant* has approved."""
         answer = ConsentAnswer(
-            state=query_of(link)["state"] if link else None,
+            state=query_of(start.url)["state"],
             tenant=tenant,
             admin_consent="True",
-            error=None,
-            error_description=None,
+            browser=start.browser,
         )
-        return await complete_consent(replace(answer, **changes), ports=self.ports)
+        return await continue_consent(replace(answer, **changes), ports=self.ports)
+
+    async def signs_in(
+        self, start: ConsentStart, to_sign_in: ConsentRedirect, **changes: str | None
+    ) -> ConsentRedirect | ConsentResult:
+        """Come back from Entra's sign-in."""
+        query = query_of(to_sign_in.url)
+        answer = ConsentAnswer(state=query["state"], code=query["as"], browser=start.browser)
+        return await continue_consent(replace(answer, **changes), ports=self.ports)
+
+    async def proves(self, start: ConsentStart, proven: ConsentRedirect) -> ConsentResult:
+        """Load the last page."""
+        answer = ConsentAnswer(state=query_of(proven.url)["state"], browser=start.browser)
+        shown = await continue_consent(answer, ports=self.ports)
+        assert isinstance(shown, ConsentResult)
+        return shown
+
+    async def returns(
+        self, link: ConsentLink, tenant: str | None, /, **changes: str | None
+    ) -> ConsentResult:
+        """Go through all steps of *link* as an admin of *tenant*, or until one leads no further.
+
+        *changes*: of the parameters with which the consent page leads back.
+        """
+        opened = await open_consent_link(query_of(link.url)["state"], None, ports=self.ports)
+        if isinstance(opened, ConsentResult):
+            return opened
+        reached = await self.approve(opened, tenant, **changes)
+        if isinstance(reached, ConsentRedirect):
+            reached = await self.signs_in(opened, reached)
+        if isinstance(reached, ConsentRedirect):
+            reached = await self.proves(opened, reached)
+        return reached
 
     @property
     def ports(self) -> ConsentPorts:
         return ConsentPorts(
+            APP,
             self.organizations,
             FakeSigner(),
+            self.sign_in,
             self.probes,
             self.clock,
-            self.regain,
+            self.on_granted,
             self.pauses,
         )
 
 
-def query_of(link: ConsentLink) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(link.url).query).items()}
+def query_of(url: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
 
 @pytest.fixture
@@ -96,20 +154,68 @@ def env() -> ConsentEnv:
     return ConsentEnv()
 
 
-async def test_the_link_leads_to_the_tenants_own_consent_page(env: ConsentEnv) -> None:
+async def is_untouched(env: ConsentEnv, organization: Organization) -> bool:
+    """Return whether nothing was asked of any tenant, and nothing was claimed."""
+    stored = await env.organizations.get(organization.id)
+    same = (stored.tenant_id, stored.consent) == (organization.tenant_id, organization.consent)
+    return same and not env.probes.tried
+
+
+# --- the link and its first page
+
+
+async def test_the_link_leads_to_our_page_and_that_to_the_tenants_own_consent_page(
+    env: ConsentEnv,
+) -> None:
     organization = await env.opened()
     link = await env.link(organization)
-    query = query_of(link)
-    assert link.url.startswith(f"https://login.test/{organization.tenant_id}/v2.0/adminconsent?")
+    assert link.url.startswith("https://app.test/api/consent/start?state=")
+    assert link.expires_at == env.clock.now() + LINK_LIFE
+    start = await env.start(link)
+    query = query_of(start.url)
+    assert start.url.startswith(f"https://login.test/{organization.tenant_id}/v2.0/adminconsent?")
     assert query["client_id"] == APP.client_id
     assert query["scope"] == "https://graph.test/.default"
     assert query["redirect_uri"] == "https://app.test/api/consent/callback"
-    assert link.expires_at == env.clock.now() + LINK_LIFE
 
 
 async def test_without_a_known_tenant_any_work_tenant_may_answer(env: ConsentEnv) -> None:
-    link = await env.link(await env.opened(tenant_id=None))
-    assert link.url.startswith("https://login.test/organizations/v2.0/adminconsent?")
+    start = await env.start(await env.link(await env.opened(tenant_id=None)))
+    assert start.url.startswith("https://login.test/organizations/v2.0/adminconsent?")
+
+
+async def test_a_browser_keeps_its_secret_if_it_is_one_of_ours(env: ConsentEnv) -> None:
+    link = await env.link(await env.opened())
+    first = await env.start(link)
+    again = await env.start(link, first.browser)
+    chosen = await env.start(link, "chosen")
+    assert first.browser == again.browser
+    assert first.url != again.url
+    assert len(chosen.browser) == len(first.browser)
+
+
+@pytest.mark.parametrize("state", [None, "", "sealed", "forged.state", 'sealed.["old",1,2]'])
+async def test_a_state_that_is_not_ours_leads_nowhere(env: ConsentEnv, state: str | None) -> None:
+    tampered = ConsentResult(ConsentOutcome.TAMPERED)
+    assert await open_consent_link(state, None, ports=env.ports) == tampered
+    answer = ConsentAnswer(state=state, tenant=a_tenant(), admin_consent="True")
+    assert await continue_consent(answer, ports=env.ports) == tampered
+
+
+async def test_the_state_of_one_step_is_none_for_another(env: ConsentEnv) -> None:
+    organization = await env.opened(tenant_id=None)
+    link = await env.link(organization)
+    start = await env.start(link)
+    for state, code in ((query_of(link.url)["state"], None), (query_of(start.url)["state"], "one")):
+        answer = ConsentAnswer(state=state, code=code, browser=start.browser)
+        reached = await continue_consent(answer, ports=env.ports)
+        assert reached == ConsentResult(ConsentOutcome.TAMPERED)
+    opened = await open_consent_link(query_of(start.url)["state"], None, ports=env.ports)
+    assert opened == ConsentResult(ConsentOutcome.TAMPERED)
+    assert await is_untouched(env, organization)
+
+
+# --- a grant
 
 
 async def test_a_proven_grant_is_remembered_with_its_tenant(env: ConsentEnv) -> None:
@@ -126,15 +232,22 @@ async def test_a_proven_grant_is_remembered_with_its_tenant(env: ConsentEnv) -> 
     ]
 
 
-@pytest.mark.parametrize(
-    ("before", "tells"), [(ConsentState.WITHDRAWN, True), (ConsentState.PENDING, False)]
-)
-async def test_a_consent_that_was_withdrawn_is_said_to_be_back(
-    env: ConsentEnv, before: ConsentState, *, tells: bool
-) -> None:
-    organization = await env.opened(consent=before)
+async def test_a_grant_is_reported_with_the_state_before(env: ConsentEnv) -> None:
+    organization = await env.opened(consent=ConsentState.WITHDRAWN)
     await env.returns(await env.link(organization), organization.tenant_id)
-    assert [each.consent for each in env.regained] == [ConsentState.GRANTED] * tells
+    ((before, after),) = env.granted
+    assert (before.consent, after.consent) == (ConsentState.WITHDRAWN, ConsentState.GRANTED)
+
+
+async def test_every_sign_in_has_its_own_verifier_and_nonce(env: ConsentEnv) -> None:
+    link = await env.link(await env.opened(tenant_id=None))
+    start = await env.start(link)
+    tenant = a_tenant()
+    for _ in range(2):
+        await env.approve(start, tenant)
+    secrets = [each for r in env.sign_in.requests for each in (r.verifier, r.nonce, r.state)]
+    assert len(set(secrets)) == 6
+    assert not {start.browser} & set(secrets)
 
 
 async def test_the_link_works_once(env: ConsentEnv) -> None:
@@ -142,6 +255,37 @@ async def test_the_link_works_once(env: ConsentEnv) -> None:
     link = await env.link(organization)
     await env.returns(link, organization.tenant_id)
     again = await env.returns(link, organization.tenant_id)
+    assert again.outcome is ConsentOutcome.USED
+    assert again.organization
+    assert again.organization.consent is ConsentState.GRANTED
+
+
+async def test_a_link_that_is_open_in_two_windows_is_finished_in_either(env: ConsentEnv) -> None:
+    organization = await env.opened()
+    link = await env.link(organization)
+    first = await env.start(link)
+    second = await env.start(link, first.browser)
+    to_sign_in = await env.approve(first, organization.tenant_id)
+    assert isinstance(to_sign_in, ConsentRedirect)
+    proven = await env.signs_in(first, to_sign_in)
+    assert isinstance(proven, ConsentRedirect)
+    also = await env.approve(second, organization.tenant_id)
+    assert isinstance(also, ConsentRedirect)
+    assert (await env.proves(first, proven)).outcome is ConsentOutcome.GRANTED
+    late = await env.signs_in(second, also)
+    assert isinstance(late, ConsentResult)
+    assert late.outcome is ConsentOutcome.USED
+
+
+async def test_the_last_page_may_be_loaded_again_after_a_lost_answer(env: ConsentEnv) -> None:
+    organization = await env.opened()
+    start = await env.start(await env.link(organization))
+    to_sign_in = await env.approve(start, organization.tenant_id)
+    assert isinstance(to_sign_in, ConsentRedirect)
+    proven = await env.signs_in(start, to_sign_in)
+    assert isinstance(proven, ConsentRedirect)
+    assert (await env.proves(start, proven)).outcome is ConsentOutcome.GRANTED
+    again = await env.proves(start, proven)
     assert again.outcome is ConsentOutcome.USED
     assert again.organization
     assert again.organization.consent is ConsentState.GRANTED
@@ -164,11 +308,27 @@ async def test_a_link_expires(env: ConsentEnv) -> None:
     assert not env.probes.tried
 
 
-@pytest.mark.parametrize("state", [None, "", "sealed", "forged.state"])
-async def test_a_state_that_is_not_ours_leads_nowhere(env: ConsentEnv, state: str | None) -> None:
+async def test_an_attempt_that_takes_too_long_is_begun_anew(env: ConsentEnv) -> None:
     organization = await env.opened()
-    conclusion = await env.returns(None, organization.tenant_id, state=state)
-    assert conclusion == ConsentResult(ConsentOutcome.TAMPERED)
+    link = await env.link(organization)
+    start = await env.start(link)
+    env.clock.advance(ATTEMPT_LIFE)
+    late = await env.approve(start, organization.tenant_id)
+    assert isinstance(late, ConsentResult)
+    assert late.outcome is ConsentOutcome.TOO_SLOW
+    again = await env.returns(link, organization.tenant_id)
+    assert again.outcome is ConsentOutcome.GRANTED
+
+
+async def test_no_step_outlives_the_link(env: ConsentEnv) -> None:
+    organization = await env.opened()
+    link = await env.link(organization)
+    env.clock.advance(LINK_LIFE - timedelta(minutes=1))
+    start = await env.start(link)
+    env.clock.advance(timedelta(minutes=1))
+    late = await env.approve(start, organization.tenant_id)
+    assert isinstance(late, ConsentResult)
+    assert late.outcome is ConsentOutcome.TOO_SLOW
 
 
 @pytest.mark.parametrize(
@@ -188,7 +348,7 @@ async def test_an_answer_in_the_wrong_shape_is_not_believed(
     link = await env.link(organization)
     conclusion = await env.returns(link, organization.tenant_id, **changes)
     assert conclusion.outcome is ConsentOutcome.TAMPERED
-    assert not env.probes.tried
+    assert not env.sign_in.requests
 
 
 async def test_the_link_of_an_organization_that_is_gone_has_expired(env: ConsentEnv) -> None:
@@ -197,6 +357,123 @@ async def test_the_link_of_an_organization_that_is_gone_has_expired(env: Consent
     await env.organizations.delete(organization.id)
     conclusion = await env.returns(link, organization.tenant_id)
     assert conclusion.outcome is ConsentOutcome.EXPIRED
+
+
+# --- the sign-in proves the tenant
+
+
+async def test_the_tenant_is_the_one_of_the_person_who_signed_in(env: ConsentEnv) -> None:
+    organization = await env.opened(tenant_id=None)
+    env.sign_in.person = an_administrator(a_tenant())
+    conclusion = await env.returns(await env.link(organization), a_tenant())
+    assert conclusion.outcome is ConsentOutcome.WRONG_TENANT
+    assert await is_untouched(env, organization)
+
+
+async def test_a_sign_in_of_another_tenant_than_the_named_one_is_refused(env: ConsentEnv) -> None:
+    organization = await env.opened()
+    env.sign_in.person = an_administrator(a_tenant())
+    conclusion = await env.returns(await env.link(organization), organization.tenant_id)
+    assert conclusion.outcome is ConsentOutcome.WRONG_TENANT
+    assert await is_untouched(env, organization)
+
+
+@pytest.mark.parametrize(
+    ("roles", "outcome"),
+    [
+        (frozenset({USER}), ConsentOutcome.NOT_ADMIN),
+        (frozenset({USER, APPLICATION_ADMINISTRATOR}), ConsentOutcome.NOT_ADMIN),
+        (frozenset({USER, PRIVILEGED_ROLE_ADMINISTRATOR}), ConsentOutcome.GRANTED),
+        (None, ConsentOutcome.ROLE_UNKNOWN),
+    ],
+)
+async def test_only_who_may_consent_for_the_tenant_connects_it(
+    env: ConsentEnv, roles: frozenset[str] | None, outcome: ConsentOutcome
+) -> None:
+    organization = await env.opened(tenant_id=None)
+    admin = an_administrator(a_tenant())
+    env.sign_in.person = SignedInPerson(admin.tenant_id, admin.object_id, roles)
+    conclusion = await env.returns(await env.link(organization), admin.tenant_id)
+    assert conclusion.outcome is outcome
+    assert (outcome is ConsentOutcome.GRANTED) or await is_untouched(env, organization)
+
+
+async def test_a_step_that_another_browser_began_is_not_finished(env: ConsentEnv) -> None:
+    """An attacker sends an administrator the address of a later step."""
+    organization = await env.opened(tenant_id=None)
+    start = await env.start(await env.link(organization))
+    tenant = a_tenant()
+    for browser in (None, "", OTHER_BROWSER):
+        stranger = replace(start, browser=browser)  # type: ignore[arg-type]
+        refused = await env.approve(stranger, tenant)
+        assert isinstance(refused, ConsentResult)
+        assert refused.outcome is ConsentOutcome.OTHER_BROWSER
+    to_sign_in = await env.approve(start, tenant)
+    assert isinstance(to_sign_in, ConsentRedirect)
+    for browser in (None, OTHER_BROWSER):
+        refused = await env.signs_in(start, to_sign_in, browser=browser)
+        assert isinstance(refused, ConsentResult)
+        assert refused.outcome is ConsentOutcome.OTHER_BROWSER
+    proven = await env.signs_in(start, to_sign_in)
+    assert isinstance(proven, ConsentRedirect)
+    refused = await env.proves(replace(start, browser=OTHER_BROWSER), proven)
+    assert refused.outcome is ConsentOutcome.OTHER_BROWSER
+    assert await is_untouched(env, organization)
+
+
+async def test_a_code_is_good_for_once_and_for_the_step_that_asked_for_it(env: ConsentEnv) -> None:
+    organization = await env.opened(tenant_id=None)
+    start = await env.start(await env.link(organization))
+    tenant = a_tenant()
+    one, two = [await env.approve(start, tenant) for _ in range(2)]
+    assert isinstance(one, ConsentRedirect)
+    assert isinstance(two, ConsentRedirect)
+    swapped = await env.signs_in(start, one, code=query_of(two.url)["as"])
+    assert isinstance(swapped, ConsentResult)
+    assert swapped.outcome is ConsentOutcome.NOT_SIGNED_IN
+    assert isinstance(await env.signs_in(start, one), ConsentRedirect)
+    replayed = await env.signs_in(start, one)
+    assert replayed == ConsentResult(
+        ConsentOutcome.NOT_SIGNED_IN,
+        await env.organizations.get(organization.id),
+        code="invalid_grant (AADSTS54005)",
+    )
+
+
+async def test_a_sign_in_that_is_abandoned_leaves_the_link_valid(env: ConsentEnv) -> None:
+    organization = await env.opened(tenant_id=None)
+    link, tenant = await env.link(organization), a_tenant()
+    start = await env.start(link)
+    to_sign_in = await env.approve(start, tenant)
+    assert isinstance(to_sign_in, ConsentRedirect)
+    cancelled = await env.signs_in(
+        start,
+        to_sign_in,
+        code=None,
+        error="access_denied",
+        error_description="AADSTS65004: <b>declined",
+    )
+    assert isinstance(cancelled, ConsentResult)
+    assert cancelled.outcome is ConsentOutcome.NOT_SIGNED_IN
+    assert cancelled.code == "access_denied (AADSTS65004)"
+    assert await is_untouched(env, organization)
+    assert (await env.returns(link, tenant)).outcome is ConsentOutcome.GRANTED
+
+
+async def test_a_token_that_is_refused_or_an_entra_that_is_down_connects_nothing(
+    env: ConsentEnv,
+) -> None:
+    organization = await env.opened(tenant_id=None)
+    link, tenant = await env.link(organization), a_tenant()
+    env.sign_in.error = SignInRefused("nonce")
+    assert (await env.returns(link, tenant)).outcome is ConsentOutcome.NOT_SIGNED_IN
+    env.sign_in.error = CalendarUnavailable("Entra does not answer.")
+    with pytest.raises(CalendarUnavailable):
+        await env.returns(link, tenant)
+    assert await is_untouched(env, organization)
+
+
+# --- refusals
 
 
 async def test_an_error_counts_before_the_consent_it_comes_with(env: ConsentEnv) -> None:
@@ -255,6 +532,7 @@ async def test_a_tenant_of_another_organization_is_refused(env: ConsentEnv) -> N
     conclusion = await env.returns(await env.link(mine), theirs.tenant_id)
     assert conclusion.outcome is ConsentOutcome.TENANT_TAKEN
     assert (await env.organizations.get(mine.id)).tenant_id is None
+    assert not env.probes.tried
 
 
 async def test_a_tenant_that_is_claimed_during_the_proof_is_refused(env: ConsentEnv) -> None:
@@ -355,10 +633,17 @@ async def test_a_tenant_that_never_approved_has_not_withdrawn(env: ConsentEnv) -
     assert await examined(env, organization) is ConsentState.PENDING
 
 
-@pytest.mark.parametrize("before", [ConsentState.WITHDRAWN, ConsentState.PENDING])
-async def test_a_later_proof_restores_the_consent(env: ConsentEnv, before: ConsentState) -> None:
-    organization = await env.opened(consent=before)
+async def test_a_later_proof_restores_the_consent(env: ConsentEnv) -> None:
+    organization = await env.opened(consent=ConsentState.WITHDRAWN)
     assert await examined(env, organization) is ConsentState.GRANTED
+
+
+@pytest.mark.parametrize("before", [ConsentState.PENDING, ConsentState.DECLINED])
+async def test_what_works_in_a_tenant_connects_nobody(
+    env: ConsentEnv, before: ConsentState
+) -> None:
+    organization = await env.opened(consent=before)
+    assert await examined(env, organization) is before
 
 
 async def test_a_link_is_not_made_over_a_change_in_between(env: ConsentEnv) -> None:
