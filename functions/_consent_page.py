@@ -11,6 +11,7 @@ import azure.functions as func
 
 from shared.organizations.consent_model import ConsentOutcome, ConsentResult, ConsentStart
 from shared.organizations.model import AccessMode, ConsentState
+from shared.organizations.protection import wanted_settings
 
 _STYLE: Final = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:12vh auto;padding:0 1rem;"
@@ -118,7 +119,7 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
     ConsentOutcome.USED: ConsentPageText(
         200,
         "This link is no longer valid",
-        "The link has been used or a newer one was made in its place.",
+        "The link has been used, a newer one was made in its place, or more was asked for since.",
         "If your organization is not connected yet, ask for a new link.",
     ),
     ConsentOutcome.EXPIRED: ConsentPageText(
@@ -166,7 +167,7 @@ _MODES: Final = {
 def start_page(start: ConsentStart, cookie: str) -> func.HttpResponse:
     """Return the page of an opened link: what is asked for, and the way to Microsoft."""
     organization = start.organization
-    wanted = organization.settings
+    wanted = wanted_settings(organization)
     words = ConsentPageText(
         200,
         "Approve a change" if organization.is_connected else "Connect your organization",
@@ -202,6 +203,10 @@ def consent_page(conclusion: ConsentResult) -> func.HttpResponse:
         and organization.consent is ConsentState.GRANTED
     ):
         advice = "Your organization is connected: there is nothing more to do."
+        if organization.pending:
+            advice = (
+                "Your organization is connected. To approve what is pending, ask for a new link."
+            )
     waits = conclusion.outcome is ConsentOutcome.SPREADING
     code = f"\n<p><code>{escape(conclusion.code)}</code></p>" if conclusion.code else ""
     return _page(words, happened, advice, code, _RELOADS if waits else {})

@@ -2,7 +2,6 @@
 
 import re
 import uuid
-from dataclasses import replace
 from typing import Final
 
 import azure.functions as func
@@ -35,7 +34,8 @@ from functions.schemas.organizations import (
 from functions.schemas.pairings import OrganizationPairingList, PairingBody, PairingInput
 from shared.errors import Invalid
 from shared.ids import OrganizationId, PairingId
-from shared.organizations.model import Organization, OrganizationSettings
+from shared.organizations.model import Organization
+from shared.organizations.protection import ask_for, wanted_settings
 from shared.wiring import wiring
 
 bp = func.Blueprint()
@@ -56,16 +56,19 @@ _BODY: Final = (400, 413, 415, 422)
     )
 )
 async def create_organization(req: func.HttpRequest) -> func.HttpResponse:
-    """Create an organization, whose administrator must then approve the app."""
+    """Create an organization, whose administrator must then approve the app.
+
+    Settings that weaken the customer's protection are pending until then.
+    """
     await authorize_platform(req)
     body = parse_body(req, NewOrganization)
     organization = Organization(
         id=OrganizationId(str(uuid.uuid4())),
         tenant_id=body.tenant,
         created_at=wiring().clock.now(),
-        settings=body.settings.applied_to(OrganizationSettings()),
     )
-    created = await wiring().organizations.create(organization)
+    asked = ask_for(organization, body.settings.applied_to(organization.settings))
+    created = await wiring().organizations.create(asked)
     return _organization_response(created, status=201)
 
 
@@ -104,12 +107,25 @@ async def show_organization(req: func.HttpRequest) -> func.HttpResponse:
     )
 )
 async def change_organization(req: func.HttpRequest) -> func.HttpResponse:
-    """Change settings; absent fields stay as they are."""
-    organization = await _organization(req)
+    """Change settings; absent fields stay as they are.
+
+    A setting that weakens the customer's protection is pending until an administrator of the
+    tenant approves it through a new consent link; earlier links become invalid. The opposite
+    begins at once.
+    """
+    from shared.administration.settings_changes import change_settings
+
+    organization, adapters = await _organization(req), wiring()
     ensure_match(req, etag_of(organization.version))
     body = parse_body(req, OrganizationChange)
-    changed = replace(organization, settings=body.settings.applied_to(organization.settings))
-    return _organization_response(await wiring().organizations.save(changed))
+    changed = await change_settings(
+        organization,
+        body.settings.applied_to(wanted_settings(organization)),
+        organizations=adapters.organizations,
+        changes=adapters.changes,
+        clock=adapters.clock,
+    )
+    return _organization_response(changed)
 
 
 @bp.route("organizations/{organization_id}", methods=["DELETE"])

@@ -25,6 +25,7 @@ from shared.organizations.model import (
     OnlineMeetingChoice,
     Organization,
     OrganizationSettings,
+    PendingSettings,
     SyncMode,
 )
 
@@ -94,7 +95,7 @@ class SettingsChange(Body):
 
     access_mode: AccessMode | None = None
     """`delegated` (default): calendars are written with the participant's own sign-in.
-    `application`: with the app's rights."""
+    `application`: with the app's rights; pending until an administrator approves it."""
     sync_mode: SyncMode | None = None
     """`push` (default): Graph notifies of changes. `poll`: calendars are read every 5 minutes."""
     tentative_is_busy: bool | None = None
@@ -112,7 +113,8 @@ class SettingsChange(Body):
     online_meeting: OnlineMeetingChoice | None = None
     """The online meeting of a booking that names none; default `auto`."""
     retention_days: int | None = Field(default=None, ge=1, le=365)
-    """How long an ended session is kept; default 30."""
+    """How long an ended session is kept; default 30. More is pending until an administrator
+    approves it."""
     owner_address: Address | None = None
     """The contact in changes that report trouble; default none. null removes it."""
 
@@ -173,6 +175,22 @@ class SettingsBody(Reply):
         )
 
 
+class PendingSettingsBody(Reply):
+    """Settings that begin when an administrator approves them through a consent link made later."""
+
+    access_mode: AccessMode | None
+    """null: it stays as it is."""
+    retention_days: int | None
+
+    @classmethod
+    def of(cls, pending: PendingSettings) -> Self | None:
+        """Return the body of *pending*; None if nothing is."""
+        if not pending:
+            return None
+        days = pending.retention // _DAY if pending.retention else None
+        return cls(access_mode=pending.access_mode, retention_days=days)
+
+
 class NewOrganization(Body):
     """A new customer."""
 
@@ -204,6 +222,9 @@ class OrganizationBody(Reply):
     """Whether its removal has begun."""
     created_at: ResponseInstant
     settings: SettingsBody
+    """In force."""
+    pending_settings: PendingSettingsBody | None
+    """null: none are pending."""
 
     @classmethod
     def of(cls, organization: Organization) -> Self:
@@ -216,6 +237,7 @@ class OrganizationBody(Reply):
             is_closing=organization.is_closing,
             created_at=organization.created_at,
             settings=SettingsBody.of(organization.settings),
+            pending_settings=PendingSettingsBody.of(organization.pending),
         )
 
 

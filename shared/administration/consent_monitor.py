@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from shared.administration.settings_changes import approved_changes
 from shared.changes.model import Change, ChangeKind
 from shared.changes.ports import ChangeStore
 from shared.clock import Clock
@@ -79,9 +80,12 @@ class ConsentMonitor:
             return organization
 
     async def on_granted(self, before: Organization, organization: Organization) -> None:
-        """Append to the feed that *organization* has consented again."""
+        """Append to the feed that *organization* has consented again, or to pending settings."""
+        changes = approved_changes(before, organization)
         if before.consent is ConsentState.WITHDRAWN:
-            await self._changes().append([consent_change(organization, self._probes().app)])
+            changes.append(consent_change(organization, self._probes().app))
+        if changes:
+            await self._changes().append(changes)
 
     def _is_turn(self, tenant_id: TenantId, interval_seconds: float) -> bool:
         """Return whether *interval_seconds* have passed since the last check, and note this one."""

@@ -139,19 +139,24 @@ async def _postpone(
     return wait
 
 
+_FOR_OWNERS: Final = frozenset(
+    {ChangeKind.TROUBLE, ChangeKind.SETTING_REQUESTED, ChangeKind.SETTING_APPROVED}
+)
+
+
 def message(
     organization: Organization, changes: Sequence[Change], cursor: str, now: datetime
 ) -> Mapping[str, Any]:
     """Return the message to the webhook: JSON values with ids and states only.
 
-    If a change reports trouble, the message also has the address of the organization's owner.
+    If a change is one for the organization's owner, the message also has their address.
     """
     data: dict[str, Any] = {
         "organization_id": organization.id,
         "changes": [change.as_values() for change in changes],
         "cursor": cursor,
     }
-    if any(change.kind is ChangeKind.TROUBLE for change in changes):
+    if any(change.kind in _FOR_OWNERS for change in changes):
         data["owner_address"] = organization.settings.owner_address
     return {"type": "changes", "timestamp": rfc3339(now), "data": data}
 

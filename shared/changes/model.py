@@ -25,6 +25,9 @@ class ChangeKind(StrEnum):
     CONFLICT = "session.conflict"
     TROUBLE = "organization.trouble"
     RECOVERED = "organization.recovered"
+    SETTING_REQUESTED = "organization.setting_requested"
+    """A setting that weakens the customer's protection waits for its administrator's consent."""
+    SETTING_APPROVED = "organization.setting_approved"
 
 
 class Attendance(StrEnum):

@@ -11,6 +11,7 @@ from shared.organizations.consent_state import consent_state_of
 from shared.organizations.diagnosis import Finding, FindingState, diagnose_tenant
 from shared.organizations.issues import Issue
 from shared.organizations.model import ConsentState, Organization
+from shared.organizations.protection import approved
 
 PAUSES: Final = (0.5, 1.5, 2.5)
 """Seconds between the attempts to prove a grant in one request: Entra spreads it with a delay."""
@@ -50,7 +51,7 @@ async def _save_grant(
     before: Organization, claimed: Organization, ports: ConsentPorts
 ) -> ConsentResult:
     granted = replace(
-        claimed,
+        approved(claimed),
         consent=ConsentState.GRANTED,
         consent_changed_at=ports.clock.now(),
         consent_nonce=None,

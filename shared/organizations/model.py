@@ -80,6 +80,17 @@ class OrganizationSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingSettings:
+    """Settings that wait for the administrator's consent. None: not asked for."""
+
+    access_mode: AccessMode | None = None
+    retention: timedelta | None = None
+
+    def __bool__(self) -> bool:
+        return self != PendingSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class Organization:
     """A customer: one tenant, one consent, one set of settings."""
 
@@ -90,8 +101,10 @@ class Organization:
     consent: ConsentState = ConsentState.PENDING
     consent_changed_at: datetime | None = None
     settings: OrganizationSettings = field(default_factory=OrganizationSettings)
+    """The settings in force."""
+    pending: PendingSettings = PendingSettings()
     consent_nonce: str | None = field(default=None, repr=False)
-    """The nonce of the only valid consent link; None after it was used."""
+    """The nonce of the only valid consent link; None after it was used, or more was asked for."""
     denied_since: datetime | None = None
     """Since when every mailbox of the tenant refuses the app; None: some can be read."""
     is_closing: bool = False

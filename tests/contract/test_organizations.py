@@ -13,6 +13,7 @@ from shared.organizations.model import (
     OnlineMeetingChoice,
     Organization,
     OrganizationSettings,
+    PendingSettings,
     SyncMode,
 )
 from shared.organizations.ports import OrganizationStore
@@ -39,6 +40,7 @@ async def test_an_organization_is_read_back_whole(organizations: OrganizationSto
             retention=timedelta(days=7),
             owner_address="owner@contoso.example",
         ),
+        pending=PendingSettings(AccessMode.APPLICATION, timedelta(days=90)),
     )
     created = await organizations.create(organization)
     assert created.version

@@ -152,7 +152,17 @@ async def test_a_replayed_code_connects_nothing_and_the_approval_may_come_later(
     assert (shown["consent"], shown["tenant_id"]) == ("granted", NORTHWIND_ID)
 
 
-async def test_an_organization_that_is_created_anew_touches_nothing(
+async def test_a_backend_that_is_taken_over_does_not_widen_the_access(
+    stage: AppUnderTest, platform: Platform
+) -> None:
+    ben = stage.cloud.world.person("ben")
+    as_ben = {"acting-participant": f"contoso/{ben.object_id}"}
+    await platform.change("contoso", access_mode="application")
+    assert (await platform.call("GET", "me", headers=as_ben)).status_code == 403
+    assert (await platform.call("GET", "pairings", headers=as_ben)).status_code == 403
+
+
+async def test_an_organization_that_is_created_anew_has_no_wider_access(
     stage: AppUnderTest, platform: Platform
 ) -> None:
     """The tenant has approved the app; the customer's organization is removed and made again."""
@@ -165,9 +175,10 @@ async def test_an_organization_that_is_created_anew_touches_nothing(
     await platform.call("GET", f"organizations/{made['id']}/diagnostics")
     await _pair(platform, made["id"], ben, ada)
     as_ben = {"acting-participant": f"{made['id']}/{ben.object_id}"}
-    assert (await platform.call("GET", "pairings", headers=as_ben)).status_code == 403
+    for path in ("me", "pairings"):
+        assert (await platform.call("GET", path, headers=as_ben)).status_code == 403
     shown = await platform.answer("GET", f"organizations/{made['id']}")
-    assert shown["consent"] == "pending"
+    assert (shown["consent"], shown["settings"]["access_mode"]) == ("pending", "delegated")
     assert not asked_of(stage, CONTOSO_ID)
 
 

@@ -140,7 +140,9 @@ async def test_in_application_mode_the_platform_names_the_acting_participant(
     as_ben = {"acting-participant": f"{ORGANIZATION}/{ben.object_id}"}
     assert (await platform.call("GET", "pairings", headers=as_ben)).status_code == 403
     stage.cloud.entra.registration.application.add("Calendars.ReadWrite")
-    await platform.change(ORGANIZATION, access_mode="application")
+    asked = await platform.change(ORGANIZATION, access_mode="application")
+    assert asked["pending_settings"]["access_mode"] == "application"
+    assert (await platform.call("GET", "pairings", headers=as_ben)).status_code == 403
     page = await platform.visit(await platform.link(ORGANIZATION), "grant", "ines")
     assert "Your organization is connected" in page.text
     listed = await platform.answer("GET", "pairings", headers=as_ben)

@@ -2,7 +2,7 @@
 
 import html
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,8 +11,15 @@ import pytest
 from shared.errors import CalendarUnavailable, ConsentMissing
 from shared.ids import Mailbox, ObjectId, OrganizationId
 from shared.organizations.consent_model import ConsentOutcome
-from shared.organizations.model import ConsentState, Organization
+from shared.organizations.model import (
+    AccessMode,
+    ConsentState,
+    Organization,
+    OrganizationSettings,
+    PendingSettings,
+)
 from shared.organizations.ports import Capability, ProbeResult
+from shared.organizations.protection import WEAKENING
 from tests.builders import NOW, a_change, a_subscription, a_tenant, a_uuid
 from tests.edge.api import Api, body_of
 from tests.fake_probes import FakeDirectory
@@ -86,7 +93,7 @@ async def test_a_new_organization_has_the_documented_defaults(api: Api) -> None:
 
 async def test_every_setting_can_be_set_and_read_back(api: Api) -> None:
     wanted = {
-        "access_mode": "application",
+        "access_mode": "delegated",
         "sync_mode": "poll",
         "tentative_is_busy": False,
         "minimum_notice_minutes": 30,
@@ -172,6 +179,81 @@ async def test_matching_if_none_match_is_304(api: Api) -> None:
     assert again.status_code == 304
 
 
+# --- settings that weaken the customer's protection
+
+
+async def patch(api: Api, organization_id: str, **settings: Any) -> Any:
+    answer = await api.call(
+        "PATCH",
+        f"organizations/{organization_id}",
+        who="platform",
+        body={"settings": settings},
+        headers={"if-match": "*"},
+    )
+    assert answer.status_code == 200
+    return body_of(answer)
+
+
+async def test_a_wider_setting_is_pending_and_narrowing_is_immediate(api: Api) -> None:
+    organization = await connected(api)
+    asked = await patch(api, organization.id, access_mode="application", retention_days=90)
+    assert (asked["settings"]["access_mode"], asked["settings"]["retention_days"]) == (
+        "delegated",
+        30,
+    )
+    assert asked["pending_settings"] == {"access_mode": "application", "retention_days": 90}
+    other = await patch(api, organization.id, horizon_days=10, retention_days=7)
+    assert (other["settings"]["horizon_days"], other["settings"]["retention_days"]) == (10, 7)
+    assert other["pending_settings"] == {"access_mode": "application", "retention_days": None}
+    assert (await patch(api, organization.id, access_mode="delegated"))["pending_settings"] is None
+
+
+async def test_an_access_that_is_narrowed_is_narrow_at_once(api: Api) -> None:
+    wide = OrganizationSettings(access_mode=AccessMode.APPLICATION)
+    organization = await connected(api, settings=wide)
+    shown = await patch(api, organization.id, access_mode="delegated")
+    assert shown["settings"]["access_mode"] == "delegated"
+    again = await patch(api, organization.id, access_mode="application")
+    assert again["settings"]["access_mode"] == "delegated"
+
+
+async def test_a_wider_setting_is_in_the_feed_when_it_is_asked_for_and_when_it_begins(
+    api: Api,
+) -> None:
+    organization = await connected(api)
+    for _ in range(2):
+        await patch(api, organization.id, access_mode="application")
+    page = await visit(api, organization.id)
+    assert page.status_code == 200
+    feed = body_of(
+        await api.call("GET", f"organizations/{organization.id}/changes", who="platform")
+    )
+    assert [(c["kind"], c["detail"]) for c in feed["items"]] == [
+        ("organization.setting_requested", "access_mode"),
+        ("organization.setting_approved", "access_mode"),
+    ]
+    assert "consent link" in feed["items"][0]["remedy"]
+    now = body_of(await api.call("GET", f"organizations/{organization.id}", who="platform"))
+    assert (now["settings"]["access_mode"], now["pending_settings"]) == ("application", None)
+
+
+def test_every_setting_is_weighed() -> None:
+    """A new setting must be put on one of the lists, in docs/security.md as well."""
+    harmless = {
+        "sync_mode",
+        "tentative_is_busy",
+        "minimum_notice",
+        "horizon",
+        "buffer_before",
+        "buffer_after",
+        "step_minutes",
+        "online_meeting",
+        "owner_address",
+    }
+    assert {each.name for each in fields(OrganizationSettings)} == harmless | WEAKENING.keys()
+    assert {each.name for each in fields(PendingSettings)} == WEAKENING.keys()
+
+
 # --- consent
 
 
@@ -235,6 +317,18 @@ async def test_without_the_browsers_cookie_nothing_goes_on(api: Api) -> None:
     )
     assert page.status_code == 400
     assert "own link" in page.get_body().decode()
+
+
+async def test_the_first_page_says_what_is_asked_for(api: Api) -> None:
+    organization = await connected(api)
+    await patch(api, organization.id, access_mode="application", retention_days=90)
+    link = await api.call("POST", f"organizations/{organization.id}/consent-link", who="platform")
+    page = await api.call("GET", body_of(link)["url"].partition("/api/")[2], who=None)
+    text = page.get_body().decode()
+    assert "Approve a change" in text
+    assert "without their sign-in" in text
+    assert "90 days" in text
+    assert page.headers["referrer-policy"] == "no-referrer"
 
 
 async def test_the_pages_run_nothing_and_are_kept_nowhere(api: Api) -> None:

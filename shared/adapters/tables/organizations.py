@@ -35,6 +35,7 @@ from shared.organizations.model import (
     OnlineMeetingChoice,
     Organization,
     OrganizationSettings,
+    PendingSettings,
     SyncMode,
 )
 
@@ -170,6 +171,7 @@ class TableOrganizations:
 
 def _values(organization: Organization) -> dict[str, Any]:
     settings, changed_at = organization.settings, organization.consent_changed_at
+    pending = organization.pending
     return present(
         {
             "organization_id": organization.id,
@@ -188,6 +190,8 @@ def _values(organization: Organization) -> dict[str, Any]:
             "online_meeting": settings.online_meeting.value,
             "retention_seconds": _seconds(settings.retention),
             "owner_address": settings.owner_address,
+            "pending_access_mode": pending.access_mode.value if pending.access_mode else None,
+            "pending_retention_seconds": _seconds(pending.retention) if pending.retention else None,
             "consent_nonce": organization.consent_nonce,
             "denied_since": optional_instant(organization.denied_since),
             "is_closing": organization.is_closing or None,
@@ -205,6 +209,7 @@ def _organization(row: Row) -> Organization:
         consent=ConsentState(values["consent"]),
         consent_changed_at=moment(changed_at) if changed_at else None,
         settings=_settings(values),
+        pending=_pending(values),
         consent_nonce=values.get("consent_nonce"),
         denied_since=optional_moment(values.get("denied_since")),
         is_closing=values.get("is_closing", False),
@@ -225,6 +230,14 @@ def _settings(values: Mapping[str, Any]) -> OrganizationSettings:
         online_meeting=OnlineMeetingChoice(values["online_meeting"]),
         retention=timedelta(seconds=values["retention_seconds"]),
         owner_address=values.get("owner_address"),
+    )
+
+
+def _pending(values: Mapping[str, Any]) -> PendingSettings:
+    mode, seconds = values.get("pending_access_mode"), values.get("pending_retention_seconds")
+    return PendingSettings(
+        access_mode=AccessMode(mode) if mode else None,
+        retention=timedelta(seconds=seconds) if seconds else None,
     )
 
 

@@ -22,13 +22,20 @@ from shared.organizations.consent_model import (
 from shared.organizations.consent_proof import PAUSES
 from shared.organizations.consent_state import recheck_tenant
 from shared.organizations.consent_tickets import ATTEMPT_LIFE, LINK_LIFE
-from shared.organizations.model import ConsentState, Organization
+from shared.organizations.model import (
+    AccessMode,
+    ConsentState,
+    Organization,
+    OrganizationSettings,
+    PendingSettings,
+)
 from shared.organizations.ports import (
     Capability,
     ProbeResult,
     SignedInPerson,
     SignInRefused,
 )
+from shared.organizations.protection import ask_for
 from tests.builders import a_tenant, an_organization
 from tests.fake_probes import (
     APP,
@@ -471,6 +478,44 @@ async def test_a_token_that_is_refused_or_an_entra_that_is_down_connects_nothing
     with pytest.raises(CalendarUnavailable):
         await env.returns(link, tenant)
     assert await is_untouched(env, organization)
+
+
+# --- a wider access
+
+
+async def asks_for_more(env: ConsentEnv, organization: Organization, **wanted: Any) -> Organization:
+    current = await env.organizations.get(organization.id)
+    return await env.organizations.save(ask_for(current, OrganizationSettings(**wanted)))
+
+
+async def test_a_link_approves_what_was_asked_for_when_it_was_made(env: ConsentEnv) -> None:
+    organization = await env.opened(consent=ConsentState.GRANTED)
+    early = await env.link(organization)
+    begun = await env.start(early)
+    await asks_for_more(env, organization, access_mode=AccessMode.APPLICATION)
+    late = await env.approve(begun, organization.tenant_id)
+    assert isinstance(late, ConsentResult)
+    assert late.outcome is ConsentOutcome.USED
+    assert (await env.returns(early, organization.tenant_id)).outcome is ConsentOutcome.USED
+    stored = await env.organizations.get(organization.id)
+    assert stored.settings.access_mode is AccessMode.DELEGATED
+    await env.returns(await env.link(organization), organization.tenant_id)
+    stored = await env.organizations.get(organization.id)
+    assert stored.settings.access_mode is AccessMode.APPLICATION
+    assert stored.pending == PendingSettings()
+
+
+async def test_what_is_asked_for_on_the_last_page_is_not_approved_by_it(env: ConsentEnv) -> None:
+    organization = await env.opened(consent=ConsentState.GRANTED)
+    start = await env.start(await env.link(organization))
+    to_sign_in = await env.approve(start, organization.tenant_id)
+    assert isinstance(to_sign_in, ConsentRedirect)
+    proven = await env.signs_in(start, to_sign_in)
+    assert isinstance(proven, ConsentRedirect)
+    await asks_for_more(env, organization, retention=timedelta(days=365))
+    assert (await env.proves(start, proven)).outcome is ConsentOutcome.USED
+    stored = await env.organizations.get(organization.id)
+    assert stored.settings.retention == timedelta(days=30)
 
 
 # --- refusals

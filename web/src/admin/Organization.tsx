@@ -34,11 +34,24 @@ export function Organization({ api, organization, onChanged }: Props) {
           ? t("admin.tenant", { id: organization.tenant_id })
           : t("admin.tenant.none")}
       </p>
+      <Pending pending={organization.pending_settings} />
       <ConsentLink api={api} path={path} />
       <Diagnostics api={api} path={path} onChanged={onChanged} />
       <Health api={api} organizationId={organization.id} />
     </li>
   );
+}
+
+/** Settings that begin when the customer's administrator approves them. */
+function Pending({ pending }: { pending: Schemas["PendingSettingsBody"] | null }) {
+  const { t } = usePage();
+  if (!pending) return null;
+  const days = pending.retention_days;
+  const what = [
+    ...(pending.access_mode ? [t("admin.pending.access_mode")] : []),
+    ...(days === null ? [] : [t("admin.pending.retention_days", { days: String(days) })]),
+  ];
+  return <p class="state pending">{t("admin.pending", { what: what.join(", ") })}</p>;
 }
 
 interface PartProps {
