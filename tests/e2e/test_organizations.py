@@ -1,6 +1,5 @@
 """The life of an organization: consent, narrowing, faults, withdrawal, offboarding."""
 
-
 import pytest
 
 from local.entra.tokens import Forgery
