@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from shared.adapters.entra_errors import (
     STALE_CREDENTIAL,
     EntraErrorBody,
+    EntraRefused,
     entra_error,
     read_sdk_error,
 )
@@ -136,18 +137,15 @@ class Identity:
         if refusal.aadsts in STALE_CREDENTIAL:
             newer = await self._app.client_credential(fresh=True)
         if newer.version == client_credential.version:
-            raise self._refused(refusal)
+            raise self._refused(refusal) from EntraRefused(refusal)
         try:
             return await self._request(newer, scopes, claims, enable_cae=enable_cae)
         except AzureError as error:
             refusal = read_sdk_error(error)
-        raise self._refused(refusal)
+        raise self._refused(refusal) from EntraRefused(refusal)
 
     def _refused(self, refusal: EntraErrorBody) -> SchedulingError:
-        """Log and return the error of *refusal*. Raised outside of the SDK's, whose text it hides.
-
-        Entra's `error_description` names people and tenants; the trace id is what support asks for.
-        """
+        """Log and return the error of *refusal*, to be raised without the SDK's and its text."""
         error = entra_error(refusal, is_user=self.is_user)
         log_event(
             "entra.refused",

@@ -212,6 +212,20 @@ class EntraErrorBody:
         return f"AADSTS{self.aadsts}" if self.aadsts else self.error
 
 
+class EntraRefused(Exception):
+    """The cause of an error that Entra's token endpoint led to, without the endpoint's text.
+
+    Its `error_description` names people and tenants. The code and the trace id are what Microsoft's
+    support asks for.
+    """
+
+    def __init__(self, refusal: EntraErrorBody) -> None:
+        super().__init__(f"{refusal.code or 'no answer'}, trace id {refusal.trace_id or 'none'}")
+        self.refusal = refusal
+        self.code = refusal.code
+        self.request_id = refusal.trace_id
+
+
 def read_refusal(status: int, body: bytes | str, retry_after: str | None = None) -> EntraErrorBody:
     """Parse *body*; if it is not a JSON object, every field but the status is empty."""
     try:

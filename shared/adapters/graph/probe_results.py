@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from azure.core.exceptions import AzureError
-
-from shared.adapters.entra_errors import read_sdk_error
+from shared.adapters.entra_errors import EntraRefused
 from shared.adapters.graph.errors import GraphErrorBody
 from shared.adapters.graph.responses import GraphCallFailed, GraphResponse
 from shared.errors import (
@@ -32,8 +30,8 @@ def failed_result(
     if isinstance(error, GraphCallFailed):
         return _refused_result(capability, error.refusal, as_user=as_user)
     _raise_for_sign_in(error, as_user=as_user)
-    if isinstance(error.__cause__, AzureError):
-        refusal = read_sdk_error(error.__cause__)
+    if isinstance(error.__cause__, EntraRefused):
+        refusal = error.__cause__.refusal
         if refusal.aadsts is not None or refusal.error in _TOKEN_ERRORS:
             return ProbeResult(
                 capability,
