@@ -508,7 +508,13 @@ class SharedCalendar:
             return True
         return False
 
-    async def search(self, session: Session) -> CalendarEvent | None:
+    async def addresses_of(self, mailbox: Mailbox) -> frozenset[str]:
+        """Return an address: every account is there."""
+        return frozenset({f"{mailbox.object_id}@contoso.example"})
+
+    async def search(
+        self, session: Session, further: Sequence[EventId] = ()
+    ) -> CalendarEvent | None:
         """Return the event; it keeps its id."""
         try:
             found: CalendarEvent = await self._world.call("event", session.event_id)
