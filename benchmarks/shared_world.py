@@ -512,9 +512,7 @@ class SharedCalendar:
         """Return an address: every account is there."""
         return frozenset({f"{mailbox.object_id}@contoso.example"})
 
-    async def search(
-        self, session: Session, further: Sequence[EventId] = ()
-    ) -> CalendarEvent | None:
+    async def search(self, session: Session, _: Sequence[EventId] = ()) -> CalendarEvent | None:
         """Return the event; it keeps its id."""
         try:
             found: CalendarEvent = await self._world.call("event", session.event_id)
