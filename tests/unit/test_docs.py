@@ -60,3 +60,12 @@ def test_how_often_a_message_is_tried_is_what_the_host_does(page: str) -> None:
     assert said, page
     assert queues.max_dequeue_count == 5
     assert queues.visibility_timeout.total_seconds() == int(said[1])
+
+
+def test_every_test_that_the_assurance_names_is_there() -> None:
+    sources = (each.read_text(encoding="utf-8") for each in (ROOT / "tests").rglob("test_*.py"))
+    tests = {name for source in sources for name in re.findall(r"def (test_\w+)", source)}
+    page = (ROOT / "docs" / "assurance.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert named
+    assert named <= tests, named - tests
