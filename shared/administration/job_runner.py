@@ -12,7 +12,7 @@ from shared.calendar_sync.sync import sync_series
 from shared.calendar_sync.unreadable import OF_MAILBOX
 from shared.changes.delivery import DeliveryPorts, deliver
 from shared.clock import Clock
-from shared.errors import CalendarRefused
+from shared.errors import CalendarRefused, CalendarUnavailable
 from shared.ids import SeriesId
 from shared.jobs import DueKind, DueStore, Job, JobKind, JobQueue, due_items, postpone
 from shared.logs import log_event
@@ -46,6 +46,10 @@ _DUE_KIND_OF: Final = {
     JobKind.PURGE: DueKind.PURGE,
 }
 _RESUME_AFTER: Final = timedelta(hours=1)
+_SERIES_WAIT: Final = timedelta(seconds=30)
+"""The wait after the first attempt at a series; each later one is twice as long."""
+_SERIES_ATTEMPTS: Final = 7
+"""The attempts at a series, over about an hour, before a failure counts as one."""
 
 
 async def run_job(
@@ -141,9 +145,20 @@ async def _deliver(
 
 
 async def _sync_series_job(job: Job, organization: Organization, ports: SessionPorts) -> None:
+    """Sync a series; if Graph does not answer, later again.
+
+    A series takes several calls, any of which may fail, so the five attempts of a message are few.
+    """
     series = await ports.sessions.get_series(job.mailboxes[0], SeriesId(job.session_ids[0]))
     if series is not None and series.event_id is not None:
-        await sync_series(series, organization, Cause.RECONCILIATION, ports=ports)
+        try:
+            await sync_series(series, organization, Cause.RECONCILIATION, ports=ports)
+        except CalendarUnavailable:
+            if job.attempt >= _SERIES_ATTEMPTS:
+                raise
+            wait = _SERIES_WAIT * 2**job.attempt
+            await ports.jobs.put(replace(job, attempt=job.attempt + 1), delay=wait)
+            log_event("job.put_back", job=job.kind, reason="CalendarUnavailable")
 
 
 async def discard_job(job: Job, *, due: DueStore) -> None:

@@ -32,8 +32,8 @@ def _loaded(code: str) -> tuple[list[str], int]:
 
 def test_importing_the_app_loads_no_sdk() -> None:
     modules, megabytes = _loaded("import function_app")
-    # The newest Python brings five modules more of its own than 3.13 does.
-    assert len(modules) <= (470 if sys.version_info < (3, 14) else 475)
+    # Almost a hundred are the app's own. The newest Python brings five more than 3.13 does.
+    assert len(modules) <= (480 if sys.version_info < (3, 14) else 485)
     # The bound is that of 3.13 and older; on 3.14 the import took 52 MB before there was one.
     assert megabytes <= (50 if sys.version_info < (3, 14) else 54)
     heavy = ("msgraph", "azure.identity", "aiohttp", "azure.data", "azure.storage", "httpx")

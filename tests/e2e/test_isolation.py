@@ -68,8 +68,10 @@ def own_data() -> Statuses:
 ROUTES: Final[Mapping[str, Statuses]] = {
     # In this order: first what only shows, then what changes and removes.
     "GET health": public(200),
+    "GET health/details": platforms(200),
     "GET docs": public(200),
     "GET openapi.json": public(200),
+    "GET consent/start": public(400),
     "GET consent/callback": public(400),  # proves nothing without a state that we signed
     "POST graph/notifications": public(202),  # accepted and dropped: see the client state
     "POST graph/lifecycle": public(202),
@@ -152,6 +154,7 @@ class _Probe:
     async def of(cls, stage: AppUnderTest) -> "_Probe":
         """Book the session."""
         session = await stage.book()
+        await stage.settled()  # the attendee has the invitation
         slots = await stage.slots()
         return cls(stage, session, next(s["start"] for s in slots if s["start"] > session["end"]))
 
