@@ -146,9 +146,20 @@ def _out_of_scope(rig: SyncTestbed) -> None:
 def _renamed(rig: SyncTestbed) -> None:
     for number, (_, _, mentor) in enumerate(rig.pairs):
         person = rig.cloud.world.person(mentor)
-        if not person.aliases:
+        # Internal addresses of a former name are known by aliases alone, as in `OutlookActs`.
+        if not person.aliases and not _is_shown_internally(rig):
             name, _, domain = person.address.partition("@")
             rig.cloud.graph.outlook.rename(mentor, f"{name}.{number}@{domain}")
+
+
+def _is_shown_internally(rig: SyncTestbed) -> bool:
+    return any(
+        row.address.startswith("/o=")
+        for mailbox in rig.cloud.graph.backend.store.all()
+        for event in mailbox.events.values()
+        for each in (event, *event.exceptions.values())
+        for row in each.details.attendees
+    )
 
 
 def _spoilt(rig: SyncTestbed) -> None:

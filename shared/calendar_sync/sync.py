@@ -187,13 +187,10 @@ async def _enqueue_looks(
 
     They read the whole series: one for each of its dates would read each date for every other one.
     """
-    new = [
-        session
-        for session in _ahead(known, clock=ports.clock)
-        if session.occurrence not in found
-        and session.missing_since is None
-        and (session.event_id is not None or not found)
-    ]
+    ahead = _ahead(known, clock=ports.clock)
+    # Of a series without any date the first one ahead stands for all: it alone notes the look.
+    asked = [s for s in ahead if s.occurrence not in found and s.event_id] if found else ahead[:1]
+    new = [session for session in asked if session.missing_since is None]
     if new:
         await enqueue_looks(new[0], jobs=ports.jobs)
 

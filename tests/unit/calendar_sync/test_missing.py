@@ -361,13 +361,16 @@ async def test_a_date_that_a_series_does_not_list_is_looked_for_twice(env: Booki
         env.clock.advance(SECOND_LOOK)
 
 
-async def test_all_missing_dates_of_a_series_are_looked_for_by_two_jobs(env: BookingEnv) -> None:
+@pytest.mark.parametrize("is_all", [False, True], ids=["all but one", "all"])
+async def test_all_missing_dates_of_a_series_are_looked_for_by_two_jobs(
+    env: BookingEnv, *, is_all: bool
+) -> None:
     request = a_request(repeat=Repeat(Frequency.WEEKLY, count=6), time_zone="UTC")
     booked = await book(env.acting(env.mentee), env.pairing, request, ports=env.ports)
     series, kept = the_series(booked), booked.sessions[0].span
     await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
     for event in env.outlook.events:
-        event.is_gone = event.seen.span != kept
+        event.is_gone = is_all or event.seen.span != kept
     env.jobs.put_jobs.clear()
     for _ in range(2):
         await sync_series(series, env.organization, Cause.OUTLOOK, ports=env.ports)
