@@ -506,6 +506,27 @@ async def test_the_rows_of_a_series_go_when_its_last_session_goes(env: BookingEn
     assert not any(each.row_count for each in env.sessions.ledgers.values())
 
 
+async def test_the_rows_of_a_series_stay_while_one_of_its_sessions_stays(env: BookingEnv) -> None:
+    booked = await a_booked_series(env)
+    stored = await env.sessions.get(env.mentee, booked.sessions[1].id)
+    await reservations.save(env.sessions, replace(stored, span=a_span(at(10, day=70))))
+    series_id, purged = the_series(booked).id, []
+    for days in (60, 50):
+        env.clock.advance(timedelta(days=days))
+        items = [i async for page in env.due.due(DueKind.PURGE, env.clock.now()) for i in page]
+        await purge_batch(
+            job_for_batch(JobKind.PURGE, items[::-1]),
+            env.organization,
+            sessions=env.sessions,
+            due=env.due,
+            clock=env.clock,
+        )
+        purged.append(await env.sessions.get_series(env.mentee, series_id) is None)
+    assert purged == [False, True]
+    assert not any(each.row_count for each in env.sessions.ledgers.values())
+    assert [i for i in env.due._items if i.kind is DueKind.PURGE] == []
+
+
 # --- groups: attendees that the meeting does not need, on each date
 
 
