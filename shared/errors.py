@@ -19,7 +19,8 @@ SchedulingError
 │   ├── CalendarThrottled         Graph asked to wait
 │   ├── CalendarUnavailable       a later retry may succeed
 │   │   └── EventUnreadable       the answer about an event cannot be read
-│   │       └── ListingEndless    a listing does not end
+│   │       ├── ListingEndless    a listing does not end
+│   │       └── SplitUnclear      several series may have a date
 │   ├── CalendarRefused           a definite no, with Graph's code
 │   │   └── ForeignId             the id is that of another mailbox's item
 │   └── EventGone                 the event is not there any more
@@ -185,6 +186,15 @@ class EventUnreadable(CalendarUnavailable):
 
 class ListingEndless(EventUnreadable):
     """A listing of Graph does not end: whether it has an item that was not seen is unknown."""
+
+
+class SplitUnclear(EventUnreadable):
+    """Several series in Outlook may go on with one: the event of a date is unknown."""
+
+    remedy = "The organizer keeps one of these series in Outlook and cancels the others."
+
+    def __init__(self) -> None:
+        super().__init__("Several series in Outlook may go on with this one.")
 
 
 class CalendarRefused(CalendarError):

@@ -329,9 +329,21 @@ class FakeCalendar:
     async def find_continuations(
         self, series: Series, missing: Sequence[Session]
     ) -> list[Continuation]:
-        """Return nothing: nobody splits a series here."""
+        """Return the further masters with the app's tag that have dates."""
         self.outlook.calls.append("find_continuations")
-        return []
+        masters = [
+            event
+            for event in self.outlook.events
+            if event.pattern is not None
+            and event.session_id == SessionId(series.id)
+            and event.seen.event_id not in series.master_ids
+        ]
+        found = []
+        for master in masters:
+            spans = [e.seen.span for e in self.outlook.events if e.master is master]
+            window = TimeSpan(min(s.start for s in spans), max(s.end for s in spans))
+            found.append(Continuation(master.seen.event_id, window))
+        return found
 
     async def search(
         self, session: Session, further: Sequence[EventId] = ()

@@ -30,7 +30,7 @@ async def apply_event(
     ports: SessionPorts,
 ) -> Session:
     """Merge *event* (None: the event is gone) into *session* and save it. Raises StaleRow."""
-    if session.state is SessionState.CANCELLED and not session.may_return:
+    if not session.may_have_event:
         return session
     now = ports.clock.now()
     if event is None:

@@ -13,7 +13,7 @@ from shared.calendar_sync.unreadable import (
 )
 from shared.clock import Clock
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, EventUnreadable, StaleRow
+from shared.errors import EventGone, EventUnreadable, SplitUnclear, StaleRow
 from shared.ids import EventId, Mailbox
 from shared.organizations.model import Organization
 from shared.sessions.calendar_events import CalendarEvent, UnreadableEvent
@@ -32,7 +32,7 @@ from shared.sessions.occurrences import (
 )
 from shared.sessions.ports import Calendar, SessionPorts, SessionStore
 from shared.sessions.series import Occurrence, Series, match_occurrences
-from shared.sessions.series_splits import find_split, follow_split, unclear_split
+from shared.sessions.series_splits import find_split, follow_split
 
 _ATTEMPTS: Final = 5
 """The number of attempts of a sync that meets ETag conflicts."""
@@ -60,7 +60,7 @@ async def sync_event(
         confirm = etag is None
         await sync_series(session, organization, Cause.OUTLOOK, ports=ports, confirm=confirm)
         return session
-    if session is None or (session.state is SessionState.CANCELLED and not session.may_return):
+    if session is None or not session.may_have_event:
         return None
     if etag is not None and etag == session.event_etag and not session.may_return:
         return session  # the notification of the app's own write, or a duplicate
@@ -161,7 +161,7 @@ async def sync_series(
             await mark_refused(ahead, refused, cause, ports=ports)
         return
     if split and not split.is_clear:
-        await mark_refused(split.torn, unclear_split(), cause, ports=ports)
+        await mark_refused(split.torn, SplitUnclear(), cause, ports=ports)
         known = [session for session in known if session not in split.torn]
     found = match_occurrences(series, known, instances)
     await _enqueue_looks(known, found, ports=ports)

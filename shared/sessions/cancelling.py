@@ -8,7 +8,7 @@ others stay as they are.
 from collections.abc import Sequence
 
 from shared.concurrency import gather_limited
-from shared.errors import CalendarUnavailable, EventGone, SchedulingError
+from shared.errors import CalendarUnavailable, EventGone, SchedulingError, SplitUnclear
 from shared.ids import EventId, SessionId
 from shared.logs import log_event
 from shared.organizations.model import Caller
@@ -29,7 +29,7 @@ from shared.sessions.scopes import (
     with_event_id,
 )
 from shared.sessions.series import Scope
-from shared.sessions.series_splits import refuse_unheard_split
+from shared.sessions.series_splits import refuse_unheard_split, unclear_for_caller
 
 
 async def cancel(
@@ -112,7 +112,10 @@ async def _cancel_missing(
     caller: Caller, session: Session, comment: str, *, ports: SessionPorts
 ) -> tuple[SessionId, Exception | None]:
     """Cancel the event of *session* under another id; return None or the error, as above."""
-    found = await find_missing(session, ports=ports)
+    try:
+        found = await find_missing(session, ports=ports)
+    except SplitUnclear:
+        return session.id, unclear_for_caller()
     if found is Absence.GONE:
         log_event("session.gone", session_id=session.id)
         return session.id, EventGone("It is not in the calendar any more.")

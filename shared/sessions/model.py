@@ -209,6 +209,11 @@ class Session:
         return self.state is SessionState.CANCELLED and self.missing_since is not None
 
     @property
+    def may_have_event(self) -> bool:
+        """Return whether there may be an event in Outlook: it is not cancelled for good."""
+        return self.state is not SessionState.CANCELLED or self.may_return
+
+    @property
     def revision(self) -> str:
         """Return *changed_at* as text: the same as long as no reader sees a difference."""
         return self.changed_at.isoformat()

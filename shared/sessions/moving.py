@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from shared.availability.working_hours import zone_of
 from shared.concurrency import gather_limited
-from shared.errors import Conflict, EventGone, SchedulingError
+from shared.errors import Conflict, EventGone, SchedulingError, SplitUnclear
 from shared.ids import EventId
 from shared.jobs import Job, JobKind
 from shared.logs import log_event
@@ -23,6 +23,7 @@ from shared.sessions.recurrence import shift_like
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.scopes import ScopedSessions, event_ids
 from shared.sessions.series import Outcome, Series, match_occurrences
+from shared.sessions.series_splits import unclear_for_caller
 from shared.timespan import TimeSpan
 
 
@@ -147,11 +148,16 @@ async def _record_answer(
     """Record Outlook's *answer* for one date, None if Outlook does not show it.
 
     Returns the session as it is stored then; None if it was refused or the outcome is unknown.
+    Raises Conflict: one of several new series in Outlook may have it.
     """
     if isinstance(answer, CalendarEvent):
         return await save_rescheduled(session, answer, time_zone, ports=ports)
     if answer is None or isinstance(answer, EventGone):
-        absent = await find_missing(session, ports=ports)
+        try:
+            absent = await find_missing(session, ports=ports)
+        except SplitUnclear as unclear:
+            await release_new_times([session], sessions=ports.sessions)
+            raise unclear_for_caller() from unclear
         if absent is Absence.GONE:
             return await save_cancelled(session, Cause.API, ports=ports, is_missing=True)
         if absent is not Absence.SUSPECTED:  # it has another id, which reconciliation stores

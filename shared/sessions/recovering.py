@@ -42,6 +42,7 @@ from shared.sessions.series import (
     match_occurrences,
     occurrence_id,
 )
+from shared.sessions.series_splits import find_split
 from shared.timespan import TimeSpan
 
 
@@ -124,6 +125,10 @@ async def _recover_series_booking(
         log_warning("series.finished", session_id=series.id, count=0)
         return
     instances = await list_instances(series, calendar=ports.calendar, is_there=True)
+    split = await find_split(series, known, instances, ports=ports)
+    if split and split.is_clear:
+        series = split.continued(series)
+        instances = await list_instances(series, calendar=ports.calendar, is_there=True)
     found = match_occurrences(series, known, instances)
     readable = {n: event for n, event in found.items() if isinstance(event, CalendarEvent)}
     rows = {session.occurrence: session for session in known}
@@ -174,7 +179,10 @@ async def _recover_one(
     if session.state is not SessionState.SCHEDULED:
         return session
     if event is None:
-        absent = await find_missing(session, ports=ports)
+        try:
+            absent = await find_missing(session, ports=ports)
+        except EventUnreadable:
+            return session  # reconciliation reports it
         if absent is Absence.SUSPECTED:
             return session
         if absent is Absence.GONE:

@@ -186,28 +186,44 @@ def match_occurrences(
 
     Matched by event id first, then by the original start in the pattern; an irregular date and an
     all-day event by the day. The remaining events, as after a move of the whole series, are matched
-    in the order of time.
+    in the order of time. So are all without a known id, if dates would change places otherwise: a
+    series moved by a week begins at times of its former pattern.
     """
     left = {event.event_id: event for event in sorted(instances, key=_begins)}
-    found: dict[int, Occurrence] = {}
+    by_id: dict[int, Occurrence] = {}
     for session in sessions:
         if session.event_id in left:
-            found[session.occurrence] = left.pop(session.event_id)
+            by_id[session.occurrence] = left.pop(session.event_id)
     number_of = _numbers(series)
-    for event in list(left.values()):
+    by_start: dict[int, Occurrence] = {}
+    for event in left.values():
         number = number_of(event)
-        if number is not None and number not in found:
-            found[number] = left.pop(event.event_id)
-    missing = {
-        s.occurrence: s.span.start
-        for s in sessions
-        if s.occurrence not in found and (s.state is not SessionState.CANCELLED or s.may_return)
-    }
+        if number is not None and number not in by_id:
+            by_start.setdefault(number, event)
+    matched = by_start | _match_in_turn(series, sessions, left, by_id | by_start)
+    gone = {session.occurrence for session in sessions if not session.may_have_event}
+    begins = [_begins(matched[number]) for number in sorted(matched.keys() - gone)]
+    in_turn = [at for at in begins if at != _UNKNOWN]
+    if in_turn != sorted(in_turn):
+        matched = _match_in_turn(series, sessions, left, by_id)
+    return by_id | matched
+
+
+def _match_in_turn(
+    series: Series,
+    sessions: Sequence[Session],
+    events: Mapping[EventId, Occurrence],
+    found: Mapping[int, Occurrence],
+) -> dict[int, Occurrence]:
+    """Return the numbers of those of *events* that are not *found*, in the order of time."""
+    known = {event.event_id for event in found.values()}
+    left = [event for event in events.values() if event.event_id not in known]
+    missing = {s.occurrence: s.span.start for s in sessions if s.may_have_event}
     every = [p.number for p in series.recurring_dates if p.number not in found]
     if len(left) == len(every):
         # A new pattern restores the dates that were cancelled.
-        return found | dict(zip(every, left.values(), strict=True))
-    return found | _in_order(missing, [*left.values()])
+        return dict(zip(every, left, strict=True))
+    return _in_order({n: at for n, at in missing.items() if n not in found}, left)
 
 
 def _in_order(

@@ -13,18 +13,20 @@ from typing import Final
 from shared.errors import (
     CalendarRefused,
     CalendarUnavailable,
+    Conflict,
     ConsentMissing,
     EventUnreadable,
     MailboxUnusable,
+    SplitUnclear,
     StaleRow,
 )
 from shared.ids import EventId
 from shared.jobs import JobKind
 from shared.logs import log_event
 from shared.sessions import reservations
-from shared.sessions.model import Session, SessionState
+from shared.sessions.model import Session
 from shared.sessions.occurrences import list_instances, load_sessions
-from shared.sessions.ports import SessionPorts, SessionStore
+from shared.sessions.ports import SessionPorts
 from shared.sessions.recording import series_job
 from shared.sessions.series import Continuation, Occurrence, Series, match_occurrences
 
@@ -48,6 +50,10 @@ class Split:
     def is_clear(self) -> bool:
         """Return whether each date may be of one of them alone: a series can be split twice."""
         return all(a.span.end <= b.span.start for a, b in pairwise(self.continuations))
+
+    def continued(self, series: Series) -> Series:
+        """Return *series* with the new ones as further masters."""
+        return replace(series, continued_by=(*series.continued_by, *self.masters))
 
 
 async def find_split(
@@ -83,29 +89,20 @@ async def follow_split(series: Series, split: Split, *, ports: SessionPorts) -> 
         StaleRow: other workers write the series' row at the same time.
     """
     try:
-        stored = await _with_masters(series, split.masters, sessions=ports.sessions)
+        stored = await reservations.put_series(ports.sessions, split.continued(series))
     except StaleRow:
         fresh = await ports.sessions.get_series(series.organizer, series.id)
         if fresh is None or set(split.masters) <= set(fresh.continued_by):
             return fresh or series
-        stored = await _with_masters(fresh, split.masters, sessions=ports.sessions)
+        stored = await reservations.put_series(ports.sessions, split.continued(fresh))
     log_event("series.split", session_id=series.id, count=len(split.torn))
     return stored
 
 
-async def _with_masters(
-    series: Series, masters: Sequence[EventId], *, sessions: SessionStore
-) -> Series:
-    continued = replace(series, continued_by=(*series.continued_by, *masters))
-    return await reservations.put_series(sessions, continued)
-
-
-def unclear_split() -> EventUnreadable:
-    """Return the error of the dates that several new series may have."""
-    return EventUnreadable(
-        "Several series in Outlook may go on with this one.",
-        remedy="The organizer keeps one of these series in Outlook and cancels the others.",
-    )
+def unclear_for_caller() -> Conflict:
+    """Return the answer to who changes a date that several new series may have."""
+    unclear = SplitUnclear()
+    return Conflict(str(unclear), remedy=f"{unclear.remedy} Then repeat the request.")
 
 
 async def refuse_unheard_split(
@@ -120,6 +117,7 @@ async def refuse_unheard_split(
     may change it. Enqueues the job that follows the split.
 
     Raises:
+        Conflict: several series may be the other half; a person has to act in Outlook.
         CalendarUnavailable: a retry finds the split followed.
         CalendarThrottled: a retry may succeed.
     """
@@ -133,6 +131,8 @@ async def refuse_unheard_split(
     if split is None:
         return
     await ports.jobs.put(series_job(JobKind.FOLLOW_SERIES, series))
+    if not split.is_clear:
+        raise unclear_for_caller()
     raise CalendarUnavailable(
         "Somebody has just edited a part of the series in Outlook.",
         retry_after_seconds=_FOLLOWED_IN.total_seconds(),
@@ -141,7 +141,10 @@ async def refuse_unheard_split(
 
 
 async def is_split_off(session: Session, *, ports: SessionPorts) -> bool:
-    """Return whether a new series in Outlook may have the date of *session*."""
+    """Return whether a new series in Outlook has the date of *session*.
+
+    Raises SplitUnclear: one of several may have it.
+    """
     if session.series_id is None:
         return False
     series = await ports.sessions.get_series(session.organizer, session.series_id)
@@ -150,7 +153,11 @@ async def is_split_off(session: Session, *, ports: SessionPorts) -> bool:
     known = await load_sessions(series, sessions=ports.sessions)
     instances = await list_instances(series, calendar=ports.calendar)
     split = await find_split(series, known, instances, ports=ports)
-    return split is not None and session.id in {each.id for each in split.torn}
+    if split is None or session.id not in {each.id for each in split.torn}:
+        return False
+    if not split.is_clear:
+        raise SplitUnclear
+    return True
 
 
 def _torn_off(
@@ -160,13 +167,9 @@ def _torn_off(
 
     A date between two dates of the same series in Outlook was cancelled by itself.
     """
-    missing = [s for s in sessions if s.occurrence not in found and _is_expected(s, now)]
-    return [s for s in missing if not _is_between(s.occurrence, found)]
-
-
-def _is_expected(session: Session, now: datetime) -> bool:
-    is_alive = session.state is SessionState.SCHEDULED or session.may_return
-    return is_alive and session.span.end > now
+    ahead = [session for session in sessions if session.may_have_event and session.span.end > now]
+    missing = [session for session in ahead if session.occurrence not in found]
+    return [session for session in missing if not _is_between(session.occurrence, found)]
 
 
 def _is_between(number: int, found: Mapping[int, Occurrence]) -> bool:

@@ -169,19 +169,36 @@ async def test_a_series_is_split_twice(stage: AppUnderTest) -> None:
 
 
 @pytest.mark.parametrize("copies", [True, False], ids=["with property", "without property"])
-@pytest.mark.parametrize("weeks", [2, 4])
+@pytest.mark.parametrize(("weeks", "hour"), [(1, 21), (2, 20), (4, 20)])
 async def test_the_later_dates_are_put_off_by_some_weeks(
-    stage: AppUnderTest, weeks: int, *, copies: bool
+    stage: AppUnderTest, weeks: int, hour: int, *, copies: bool
 ) -> None:
     stage.cloud.graph.switches.split_copies_properties = copies
     series = await a_series(stage)
     stage.cloud.graph.outlook.split(
-        "ben", series["id"], local_date(evening(2)), evening(2 + weeks, hour=20)
+        "ben", series["id"], local_date(evening(2)), evening(2 + weeks, hour=hour)
     )
     found = await scheduled(stage, series)
     assert list(found) == ids(series)
-    later = [evening(n + weeks, hour=20) for n in (2, 3)]
+    later = [evening(n + weeks, hour=hour) for n in (2, 3)]
     assert starts([*found.values()]) == [evening(0), evening(1), *later]
+
+
+async def test_a_split_that_is_heard_of_after_a_later_change_of_the_old_series(
+    stage: AppUnderTest,
+) -> None:
+    series, switches = await a_series(stage), stage.cloud.graph.switches
+    switches.split_copies_properties = False
+    switches.set("drop_share", 1.0)
+    switches.set("tell_missed", value=False)
+    outlook = stage.cloud.graph.outlook
+    outlook.split("ben", series["id"], local_date(evening(2)), evening(2, hour=20))
+    outlook.find("ben", series["id"]).modified_at += timedelta(minutes=5)
+    await stage.settled()
+    switches.set("drop_share", 0.0)
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    assert starts([*found.values()])[2:] == [evening(2, hour=20), evening(3, hour=20)]
 
 
 @pytest.mark.parametrize("copies", [True, False], ids=["with property", "without property"])
@@ -218,12 +235,18 @@ async def test_the_later_dates_get_another_title_and_another_attendee(
     assert [len(addresses) for addresses in forwarded] == [1, 1, 2, 2]
 
 
-async def test_another_series_of_the_same_people_is_not_taken(stage: AppUnderTest) -> None:
+@pytest.mark.parametrize("is_older", [True, False], ids=["made before", "made since"])
+async def test_another_series_of_the_same_people_is_not_taken(
+    stage: AppUnderTest, *, is_older: bool
+) -> None:
     series = await a_series(stage)
     other = (await book(stage, start=evening(0, hour=18).isoformat()))["series"]
     outlook = stage.cloud.graph.outlook
     private = invited(outlook, evening(0, hour=19), "ada")
-    private.created_at -= timedelta(days=1)
+    if is_older:
+        private.created_at -= timedelta(days=1)
+    else:
+        private.created_at += timedelta(minutes=5)
     await stage.settled()
     outlook.patch("ben", series["id"], {"recurrence": ending_on(outlook, series["id"], evening(1))})
     assert set(await scheduled(stage, series)) == {*ids(series)[:2], *ids(other)}
@@ -233,7 +256,7 @@ async def test_of_two_new_series_none_is_taken_and_it_is_said(stage: AppUnderTes
     series = await a_series(stage)
     outlook = stage.cloud.graph.outlook
     outlook.split("ben", series["id"], local_date(evening(2)))
-    invited(outlook, evening(2), "ada")
+    other = invited(outlook, evening(2), "ada")
     found = await scheduled(stage, series)
     assert list(found) == ids(series)
     assert [bool(s.get("unreadable_since")) for s in found.values()] == [False, False, True, True]
@@ -242,8 +265,24 @@ async def test_of_two_new_series_none_is_taken_and_it_is_said(stage: AppUnderTes
     assert len(told) == 1
     assert "cancels the others" in told[0]["remedy"]
     # A read of one date by its id does not end it either.
-    await look_again(stage, series, JobKind.RECONCILE, ids(series)[2:])
-    assert [session["id"] for session in await listed(stage)] == ids(series)
+    for _ in range(2):
+        await look_again(stage, series, JobKind.RECONCILE, ids(series)[2:])
+        assert [session["id"] for session in await listed(stage)] == ids(series)
+    # Nobody can change a date of which nobody knows the meeting, until a person has chosen.
+    path = f"sessions/{ids(series)[2]}"
+    wish = {"start": evening(2, hour=19).isoformat()}
+    moved = await stage.call("ben", "PATCH", path, json=wish, headers={"if-match": "*"})
+    cancelled = await stage.call("ben", "POST", f"{path}/cancel", json={})
+    every = await change_all(stage, series, "cancel")
+    for refused in (moved, cancelled, every):
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/conflict")
+        assert "cancels the others" in refused.json()["remedy"]
+    outlook.cancel("ben", other.ical_uid)
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    assert [bool(s.get("unreadable_since")) for s in found.values()] == [False] * 4
+    assert (await change_all(stage, series, "cancel")).status_code == 200
+    assert await scheduled(stage, series) == {}
 
 
 async def test_a_series_made_into_one_meeting(stage: AppUnderTest) -> None:

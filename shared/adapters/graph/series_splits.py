@@ -2,7 +2,7 @@
 
 The new series says nothing of the old one, unless Outlook copied the app's property. Without it the
 new one is of the same organizer, with at least one participant, not older than the loss of the
-dates, and has dates near them. Of three marks it needs two: the same times, the same attendees, and
+dates, and has dates near them. Of three marks it needs two: the same days, the same attendees, and
 that it was made when the old one was ended. A series that was split twice goes on in several.
 
 No document describes what Outlook does. (To settle it: split a tagged series in Outlook on the web,
@@ -12,7 +12,7 @@ and read both.)
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from shared.adapters.graph.event_search import ANY_DAY, list_tagged
 from shared.adapters.graph.instances import list_instances
 from shared.adapters.graph.listings import list_items
 from shared.adapters.graph.times import read_instant
+from shared.availability.working_hours import zone_of
 from shared.errors import CalendarUnavailable, EventGone
 from shared.ids import EventId, SessionId
 from shared.sessions.calendar_events import CalendarEvent
@@ -82,11 +83,16 @@ def _continuation(master_id: EventId, spans: Sequence[TimeSpan]) -> Continuation
 
 def _goes_on(candidate: _Candidate, missing: Sequence[Session], ended: Sequence[datetime]) -> bool:
     """Return whether *candidate* has two of the three marks."""
-    starts = {span.start for span in candidate.spans}
-    has_times = starts <= {session.span.start for session in missing}
+    has_days = {_day(span, missing[0]) for span in candidate.spans} <= {
+        _day(session.span, session) for session in missing
+    }
     has_people = candidate.people in {_invited(session) for session in missing}
     is_same_act = any(abs(candidate.created_at - at) <= _SAME_ACT for at in ended)
-    return has_times + has_people + is_same_act >= _MARKS_NEEDED
+    return has_days + has_people + is_same_act >= _MARKS_NEEDED
+
+
+def _day(span: TimeSpan, session: Session) -> date:
+    return span.start.astimezone(zone_of(session.time_zone)).date()
 
 
 def _near(series: Series, missing: Sequence[Session]) -> TimeSpan:
@@ -94,7 +100,8 @@ def _near(series: Series, missing: Sequence[Session]) -> TimeSpan:
     first = min((session.span for session in missing), key=lambda span: span.start)
     starts = sorted(planned.span.start for planned in series.planned)
     gap = max(min((b - a for a, b in pairwise(starts)), default=_DAY), _DAY)
-    return first.widened(gap, max(gap, _PAUSE))
+    # A day more shows a date of the new series a gap before, at whatever hour.
+    return first.widened(gap + _DAY, max(gap, _PAUSE))
 
 
 async def _spans(graph: GraphSession, master_id: EventId, window: TimeSpan) -> list[TimeSpan]:

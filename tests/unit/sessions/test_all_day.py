@@ -165,6 +165,24 @@ def test_of_fewer_events_each_is_that_of_the_nearest_date() -> None:
     assert match_occurrences(series, sessions, [event]) == {1: event}
 
 
+def test_dates_of_a_series_moved_by_a_week_keep_their_order() -> None:
+    series = a_series()
+    sessions = [a_session(occurrence=p.number, series_id=series.id) for p in series.planned]
+    spans = [a_span(at(10, day=8 + 7 * week)) for week in range(3)]
+    events = [
+        replace(
+            a_date_of(days(span.start.date())),
+            event_id=EventId(f"{span.start}"),
+            span=span,
+            dates=None,
+            original_start=span.start,
+        )
+        for span in spans
+    ]
+    found = match_occurrences(series, sessions, [*reversed(events)])
+    assert [found[n] for n in sorted(found)] == events
+
+
 def a_date_of(dates: DateSpan) -> CalendarEvent:
     span = dates.span_in(ZoneInfo(BERLIN))
     return CalendarEvent(

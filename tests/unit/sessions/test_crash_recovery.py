@@ -10,7 +10,7 @@ import pytest
 from shared.administration.job_runner import run_job
 from shared.calendar_sync.merge import merge
 from shared.errors import SchedulingError, StoreUnavailable
-from shared.ids import SeriesId, SessionId
+from shared.ids import EventId, SeriesId, SessionId
 from shared.jobs import JobKind
 from shared.sessions import reservations
 from shared.sessions.booking import book
@@ -353,6 +353,30 @@ async def test_a_crash_leaves_it_done_or_undone(name: str, *, is_after: bool) ->
         except AssertionError as error:
             when = "after" if is_after else "before"
             raise AssertionError(f"died {when} {effect} ({number})") from error
+
+
+async def test_a_series_that_was_split_before_its_booking_is_recovered() -> None:
+    name = "book, 4"
+    effects = await _effects(name)
+    env = await _desk(name)
+    await _dies(env, name, effects.index("FakeCalendar.create"), is_after=True)
+    _split(env, 2, timedelta(hours=1))
+    await time_passes(env)
+    sessions = [await _nth(env, number) for number in range(4)]
+    assert [s.state for s in sessions] == [SessionState.SCHEDULED] * 4
+    assert [s.span.start.hour for s in sessions] == [10, 10, 11, 11]
+
+
+def _split(env: BookingEnv, number: int, later: timedelta) -> None:
+    """Make the dates from *number* on another series, *later*, as Outlook does."""
+    master = env.outlook.events[0]
+    new = replace(master, seen=replace(master.seen, event_id=EventId("second half")))
+    dates = [event for event in env.outlook.events if event.master is master]
+    for position, event in enumerate(dates[number:]):
+        span = TimeSpan(event.seen.span.start + later, event.seen.span.end + later)
+        event.seen = replace(event.seen, event_id=EventId(f"new {position}"), span=span)
+        event.master = new
+    env.outlook.events.append(new)
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
