@@ -23,10 +23,16 @@ bp = func.Blueprint()
 
 
 @bp.route("me", methods=["GET"])
-@http_endpoint(Operation("Who I am, and whether my mailbox is usable", "participant", reply=MeBody))
+@http_endpoint(
+    Operation(
+        "Who I am, and whether my mailbox is usable", "participant", reply=MeBody, problems=(429,)
+    )
+)
 async def show_me(req: func.HttpRequest) -> func.HttpResponse:
     """Return the caller, and the findings about their mailbox."""
     caller = await authorize(req)
+    # Everybody of the tenant may ask, and each answer takes live calls to Graph.
+    await wiring().limiter.admit_read(caller, of_organization=False)
     findings = await diagnose_participant(caller, probes=wiring().probes)
     return json_response(me_body(caller, findings))
 

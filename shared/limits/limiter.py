@@ -57,22 +57,35 @@ class CallLimiter:
         self._clock = clock
         self._tallies: dict[Spender, _Tally] = {}
 
-    async def admit_read(self, caller: Caller, amount: int = 1, *, before: str = "") -> None:
+    async def admit_read(
+        self,
+        caller: Caller,
+        amount: int = 1,
+        *,
+        before: str | None = None,
+        of_organization: bool = True,
+    ) -> None:
         """Count *amount* reads of *caller*. Raises LimitReached.
 
-        *before*: the key of the change that the read is for. If nothing is left for changes, as
-        far as this instance knows, nothing is read for one.
+        *before*: the key of the change that the read is for, empty if it has none. If nothing is
+        left for changes, as far as this instance knows, nothing is read for one.
+        *of_organization*: False if the caller may be in no pairing: a stranger spends nothing of
+        what participants have.
 
         If the store does not answer, the read is admitted: what it reads is in Outlook.
         """
-        if before and not self._is_counted(caller, before):
+        if before is not None and not self._is_counted(caller, before):
             for spender in _spenders(caller, Spending.CHANGES):
                 self._refuse_if_known_full(spender)
         own, whole = _spenders(caller, Spending.READS)
+        spenders = (own, whole) if of_organization else (own,)
         try:
-            await self._count_in_parts((own, whole), amount)
+            await self._refuse_if_full_by_parts(spenders)
         except StoreUnavailable:
             log_warning("limit.unknown", operation=Spending.READS)
+            return
+        for spender in spenders:
+            self._tally(spender).pending += amount
 
     async def admit_change(
         self,
@@ -84,7 +97,8 @@ class CallLimiter:
     ) -> None:
         """Count *amount* dates that *caller* books, moves or answers.
 
-        *key*: the same for each retry of a request, which is counted once.
+        *key*: the same for each retry of a request, which is counted once; a retry with more dates
+        counts those that are more.
         *count_unanswered*: given if these dates are new invitations.
 
         Raises:
@@ -92,30 +106,28 @@ class CallLimiter:
             StoreUnavailable: a change could not be stored either.
         """
         own, whole = _spenders(caller, Spending.CHANGES)
-        if key and self._is_counted(caller, key):
+        if self._is_counted(caller, key, amount):
             return
-        await self._count_in_parts((whole,), amount)
-        is_new = False
-        try:
-            is_new = await self._charge(own, amount, _short(key), count_unanswered)
-        finally:
-            if not is_new:
-                self._tally(whole).pending -= amount
+        await self._refuse_if_full_by_parts((whole,))
+        # The organization spends what its participant was admitted for, and nothing that was not:
+        # one who is refused again and again must not use up what others have.
+        charged = await self._charge(own, amount, _short(key), count_unanswered)
+        self._tally(whole).pending += charged
 
-    def _is_counted(self, caller: Caller, key: str) -> bool:
+    def _is_counted(self, caller: Caller, key: str, amount: int = 1) -> bool:
         """Return whether this instance knows that the change of *key* is counted already."""
         own, _ = _spenders(caller, Spending.CHANGES)
-        return _short(key) in self._tally(own).usage.keys
+        return bool(key) and self._tally(own).usage.admitted.get(_short(key), 0) >= amount
 
     # --- counted exactly
 
     async def _charge(
         self, own: Spender, amount: int, key: str, count: CountUnanswered | None
-    ) -> bool:
-        """Store that *own* spends *amount*; return whether it did not before."""
+    ) -> int:
+        """Store that *own* spends *amount*; return how much of it was not stored before."""
         budget, most = self._limits.budget_of(own), self._limits.unanswered
         if budget.is_unlimited and not (count and most):
-            return True
+            return amount
         tally = self._tally(own)
         self._refuse_if_known_full(own)
         # One at a time: requests of one caller would else only wait for each other's ETags.
@@ -135,26 +147,27 @@ class CallLimiter:
         count: CountUnanswered | None,
         *,
         counted: int | None,
-    ) -> bool:
+    ) -> int:
         budget, most = self._limits.budget_of(own), self._limits.unanswered
-        is_new = False
+        charged = 0
 
         def change(stored: Usage) -> Usage:
-            nonlocal is_new
-            is_new = not (key and key in stored.keys)
-            usage = stored.at(self._clock.now())
-            if not is_new:
+            nonlocal charged
+            charged = max(0, amount - stored.admitted.get(key, 0))
+            if not charged:
                 return stored
+            # Known from now on, also if it is full: the next refusal asks nobody.
+            tally.usage = usage = stored.at(self._clock.now())
             self._refuse_if_full(own, usage, budget)
             if count and most:
                 known = usage.unanswered if counted is None else counted
                 if known >= most:
                     raise _Uncounted
-                usage = replace(usage, unanswered=known + amount)
-            return usage.with_spent(amount, key)
+                usage = replace(usage, unanswered=known + charged)
+            return usage.with_spent(charged, key)
 
         tally.usage, tally.is_known = await self._usages.update(own, change), True
-        return is_new
+        return charged
 
     async def _count(self, own: Spender, tally: _Tally, count: CountUnanswered | None) -> int:
         """Return the number of unanswered dates ahead. Raises LimitReached: they are too many."""
@@ -173,15 +186,15 @@ class CallLimiter:
 
     # --- counted in parts
 
-    async def _count_in_parts(self, spenders: Sequence[Spender], amount: int) -> None:
-        """Count that *spenders* spend *amount*. Raises LimitReached: one has nothing left."""
+    async def _refuse_if_full_by_parts(self, spenders: Sequence[Spender]) -> None:
+        """Raise LimitReached if one of *spenders* has nothing left.
+
+        Nothing is awaited after it was looked at: who counts at once is seen by the next request.
+        """
         while stale := [s for s in spenders if not self._is_fresh(s)]:
             await gather_limited(self._refresh(s) for s in stale)
-        # Nothing is awaited from here on: requests at once see what each other has spent.
         for spender in spenders:
             self._refuse_if_known_full(spender)
-        for spender in spenders:
-            self._tally(spender).pending += amount
 
     def _is_fresh(self, spender: Spender) -> bool:
         """Return whether the stored usage is known for this window, and less than a part pends."""
@@ -236,8 +249,11 @@ class CallLimiter:
 
 
 def _short(key: str) -> str:
-    """Return *key* as it is stored: many are kept in a row."""
-    return hashlib.sha256(key.encode()).hexdigest()[:12] if key else ""
+    """Return *key* as it is stored: many are kept in a row.
+
+    128 bits: nobody can search for a second key of the same text.
+    """
+    return hashlib.sha256(key.encode()).hexdigest()[:32] if key else ""
 
 
 def _spenders(caller: Caller, spending: Spending) -> tuple[Spender, Spender]:

@@ -87,10 +87,13 @@ class Usage:
 
     minute: Window = Window()
     day: Window = Window()
-    keys: tuple[str, ...] = ()
-    """The keys of the last requests: a retry is not counted again."""
+    admitted: Mapping[str, int] = field(default_factory=dict)
+    """What was spent by each of the last requests, by key: a retry is not counted again."""
     unanswered: int = 0
-    """No fewer than the dates ahead that are not answered; counted anew once it is too many."""
+    """The dates ahead that were not answered, by what was booked; counted anew once it is too many.
+
+    A move takes answers back, and adds nothing here.
+    """
 
     def at(self, now: datetime) -> "Usage":
         """Return the usage in the windows of *now*."""
@@ -100,11 +103,14 @@ class Usage:
 
     def with_spent(self, amount: int, key: str = "") -> "Usage":
         """Return the usage with *amount* more, spent by the request *key*."""
+        admitted = dict(self.admitted)
+        if key:
+            admitted[key] = admitted.pop(key, 0) + amount  # the last one now
         return replace(
             self,
             minute=replace(self.minute, spent=self.minute.spent + amount),
             day=replace(self.day, spent=self.day.spent + amount),
-            keys=(*self.keys, key)[-_REMEMBERED:] if key else self.keys,
+            admitted=dict([*admitted.items()][-_REMEMBERED:]),
         )
 
     def is_day_full(self, budget: Budget) -> bool:

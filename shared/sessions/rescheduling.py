@@ -110,7 +110,7 @@ async def _reschedule(
     terms = _terms(caller, people, request, spans, now)
     moves_series = preserves_pattern(scoped, changeable, spans, request.time_zone)
     require_order(scoped, changeable, spans, terms.rules.buffers, by_day=not moves_series)
-    attempt = _attempt(scoped.named, request)
+    attempt = _attempt(scoped, request)
     await ports.limiter.admit_read(caller, before=attempt)
     await refuse_unheard_split(scoped.series, scoped.known, ports=ports)
     scoped = await with_event_id(scoped, calendar=ports.calendar, sessions=ports.sessions)
@@ -162,10 +162,10 @@ def _require_attendees(session: Session) -> None:
         )
 
 
-def _attempt(session: Session, request: RescheduleRequest) -> str:
+def _attempt(scoped: ScopedSessions, request: RescheduleRequest) -> str:
     """Return a text that is the same for each retry of a request, and for no other one."""
-    base = acceptable_revisions(session, request)[-1]
-    return f"{session.id} {base} {request.span.start} {request.span.end}"
+    session, base = scoped.named, acceptable_revisions(scoped.named, request)[-1]
+    return f"{session.id} {scoped.scope} {base} {request.span.start} {request.span.end}"
 
 
 def _terms(

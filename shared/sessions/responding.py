@@ -66,6 +66,8 @@ async def respond(
         return [await _respond_to_one(caller, session, answer, ports)]
     if answer.proposed is not None:
         raise Invalid("body.proposed", "Another time goes with one date only.")
+    # The series is read in the organizer's calendar, which answers only so many requests.
+    await ports.limiter.admit_read(caller, before="")
     return await _respond_to_series(caller, scoped, scoped.series, answer, ports)
 
 
@@ -74,7 +76,10 @@ async def _respond_to_one(
 ) -> Session:
     calendar, jobs = ports.calendar, ports.jobs
     lifecycle.after(session.state, Action.RESPOND)
-    session = await ensure_event_id(session, calendar=calendar, sessions=ports.sessions)
+    if session.event_id is None:
+        # It is read in the organizer's calendar, which answers only so many requests.
+        await ports.limiter.admit_read(caller, before="")
+        session = await ensure_event_id(session, calendar=calendar, sessions=ports.sessions)
     if answer.proposed is not None and answer.state is ResponseState.ACCEPTED:
         raise Invalid("body.proposed", "Another time goes with tentative or declined only.")
     await ports.limiter.admit_change(caller, 1)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import azure.functions as func
 import pytest
 
+from shared.errors import SlotTaken
 from shared.limits.limiter import CallLimiter
 from shared.limits.model import Budget, Limits, Spending
 from shared.settings import CallLimits
@@ -108,6 +109,51 @@ async def test_bookings_that_are_refused_are_reads_too(api: Api) -> None:
     await post(api, "first")
     replies = [(await post(api, "second")).status_code for _ in range(4)]
     assert replies == [409, 409, 429, 429]
+
+
+async def test_whoever_is_refused_reads_nothing_in_the_organizers_calendar(api: Api) -> None:
+    limit(api, Limits({Spending.CHANGES: Budget(4)}))
+    repeat = {"frequency": "weekly", "count": 4}
+    first, *_ = body_of(await post(api, "k", repeat=repeat))["series"]["sessions"]
+
+    async def answer(scope: str) -> int:
+        path, body = f"sessions/{first['id']}/response", {"response": "accepted", "scope": scope}
+        return int((await api.call("POST", path, who="mentor", body=body)).status_code)
+
+    assert await answer("all") == 202
+    calls = list(api.env.outlook.calls)
+    assert [await answer(scope) for scope in ("all", "one", "all", "one")] == [429] * 4
+    assert api.env.outlook.calls == calls
+
+
+async def test_everybody_of_a_tenant_asks_for_their_own_state_so_often(api: Api) -> None:
+    limit(api, Limits({Spending.READS: Budget(3)}, {Spending.READS: Budget(4)}))
+    who = [(await api.call("GET", "me", who="mentor")).status_code for _ in range(4)]
+    assert who == [200, 200, 200, 429]
+    # Who may be in no pairing spends nothing of what the others have.
+    assert [(await find_times(api)).status_code for _ in range(3)] == [200] * 3
+
+
+async def test_a_move_of_more_dates_is_another_request(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(api, Limits({Spending.CHANGES: Budget(6)}))
+    repeat = {"frequency": "weekly", "count": 4}
+    first, *_ = body_of(await post(api, "k", repeat=repeat))["series"]["sessions"]
+
+    async def move(scope: str, hour: int = 14) -> int:
+        body = {"start": at(hour, day=1).isoformat(), "scope": scope}
+        path, headers = f"sessions/{first['id']}", {"if-match": "*"}
+        return int((await api.call("PATCH", path, body=body, headers=headers)).status_code)
+
+    async def lose(*_: object, **__: object) -> None:
+        raise SlotTaken("Somebody was faster.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.sessions.rescheduling.hold_new_times", lose)
+        assert await move("one") == 409
+    assert await move("all") == 200
+    assert await move("one", hour=16) == 429
 
 
 async def test_an_organization_has_its_own_limit(api: Api) -> None:

@@ -4,7 +4,7 @@ There is one row for each spender and kind of spending, which is written over: n
 cleaned up. It is removed with the rows around it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from shared.adapters.tables import keys
@@ -53,7 +53,7 @@ def _values(usage: Usage) -> dict[str, Any]:
             "minute_spent": usage.minute.spent,
             "day_at": instant(usage.day.began_at),
             "day_spent": usage.day.spent,
-            "keys": " ".join(usage.keys) or None,
+            "keys": " ".join(f"{key}:{spent}" for key, spent in usage.admitted.items()) or None,
             "unanswered": usage.unanswered,
         }
     )
@@ -64,6 +64,13 @@ def _usage(row: Row) -> Usage:
     return Usage(
         minute=Window(moment(values["minute_at"]), values["minute_spent"]),
         day=Window(moment(values["day_at"]), values["day_spent"]),
-        keys=tuple(values.get("keys", "").split()),
+        admitted=dict(_admitted(values.get("keys", ""))),
         unanswered=values["unanswered"],
     )
+
+
+def _admitted(text: str) -> Iterator[tuple[str, int]]:
+    for entry in text.split():
+        key, _, spent = entry.partition(":")
+        if spent:  # an older release stored keys alone
+            yield key, int(spent)

@@ -130,6 +130,50 @@ async def test_all_of_an_organization_make_so_many_changes() -> None:
     assert reached.retry_after_seconds == 60
 
 
+async def test_who_is_refused_uses_up_nothing_of_the_others() -> None:
+    deployment = Deployment(2)
+    first, second = deployment.instances
+    await first.admit_change(deployment.me, 10)
+    for _ in range(2):
+        burst = [second.admit_change(deployment.me, 52) for _ in range(40)]
+        refused = await asyncio.gather(*burst, return_exceptions=True)
+        assert {type(each) for each in refused} == {LimitReached}
+    for limiter in (first, second):
+        for _ in range(10):
+            await limiter.admit_change(deployment.somebody(), 1)
+    deployment.clock.advance(MINUTE)
+    admitted = 0
+    while admitted < 60:
+        made, reached = await changes_until_refused(deployment, deployment.somebody())
+        admitted += made
+        if "organization" in str(reached):
+            break
+    # Nothing is given back that was never spent; each instance reports every two dates.
+    assert 40 - 2 * 2 <= admitted <= 40 + 2 * 2
+
+
+async def test_an_instance_that_has_refused_somebody_knows_it() -> None:
+    deployment = Deployment(2)
+    first, second = deployment.instances
+    await first.admit_change(deployment.me, 10)
+    with pytest.raises(LimitReached):
+        await second.admit_change(deployment.me, 1)
+    known = deployment.usages.updates
+    with pytest.raises(LimitReached):
+        await second.admit_read(deployment.me, before="a change")
+    assert deployment.usages.updates == known
+
+
+async def test_a_retry_with_more_dates_counts_what_is_more() -> None:
+    deployment = Deployment()
+    await deployment.one.admit_change(deployment.me, 2, key="k", count_unanswered=deployment.count)
+    await deployment.one.admit_change(deployment.me, 8, key="k", count_unanswered=deployment.count)
+    await deployment.one.admit_change(deployment.me, 3, key="k", count_unanswered=deployment.count)
+    await deployment.one.admit_change(deployment.me, 2, key="another")
+    with pytest.raises(LimitReached):
+        await deployment.one.admit_change(deployment.me, 9, key="k")
+
+
 async def test_reads_are_counted_in_parts_on_every_instance() -> None:
     deployment = Deployment(5)
     for turn in range(20):
