@@ -154,6 +154,13 @@ _UNAVAILABLE: Final = ConsentPageText(
     "We could not finish just now. Nothing is lost.",
     "This page tries again by itself every 20 seconds.",
 )
+_INTERRUPTED: Final = ConsentPageText(
+    503,
+    "Please open the link again",
+    "Your sign-in was interrupted by a failure of this service or of Microsoft's, so nothing is "
+    "connected yet.",
+    "Open the link that you got once more in a minute. What you have approved stays approved.",
+)
 
 
 _MODES: Final = {
@@ -212,8 +219,13 @@ def consent_page(conclusion: ConsentResult) -> func.HttpResponse:
     return _page(words, happened, advice, code, _RELOADS if waits else {})
 
 
-def unavailable_page() -> func.HttpResponse:
-    """Return the page for a failure of ours, or of Entra, that may pass."""
+def unavailable_page(*, is_signed_in: bool = False) -> func.HttpResponse:
+    """Return the page for a failure of ours, or of Entra, that may pass.
+
+    *is_signed_in*: the failed request has a code of Entra's, which is good for one request alone.
+    """
+    if is_signed_in:
+        return _page(_INTERRUPTED, _INTERRUPTED.happened, _INTERRUPTED.next, "", {})
     return _page(_UNAVAILABLE, _UNAVAILABLE.happened, _UNAVAILABLE.next, "", _RELOADS)
 
 

@@ -75,7 +75,7 @@ async def return_from_consent(req: func.HttpRequest) -> func.HttpResponse:
         reached = await continue_consent(answer, ports=wiring().consent_ports)
     except _PASSING:
         log_warning("consent.not_concluded")
-        return unavailable_page()
+        return unavailable_page(is_signed_in=answer.code is not None)
     if isinstance(reached, ConsentRedirect):
         return redirect_to(reached.url)
     return consent_page(reached)

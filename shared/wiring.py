@@ -423,7 +423,7 @@ class Wiring:
             sign_in=self.sign_in,
             probes=self.probes,
             clock=self.clock,
-            on_granted=self.consent_monitor.on_granted,
+            on_granting=self.consent_monitor.on_granting,
         )
 
     @cached_property

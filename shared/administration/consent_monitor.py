@@ -15,8 +15,8 @@ from shared.changes.ports import ChangeStore
 from shared.clock import Clock
 from shared.ids import TenantId
 from shared.logs import log_warning
-from shared.organizations.consent_state import recheck_tenant
-from shared.organizations.diagnosis import Subject
+from shared.organizations.consent_state import record_consent
+from shared.organizations.diagnosis import Subject, diagnose_tenant
 from shared.organizations.issues import Issue
 from shared.organizations.model import ConsentState, Organization
 from shared.organizations.ports import AppRegistration, Capability, OrganizationStore, Probes
@@ -79,11 +79,11 @@ class ConsentMonitor:
             log_warning("consent.not_looked_at", tenant_id=tenant_id)
             return organization
 
-    async def on_granted(self, before: Organization, organization: Organization) -> None:
-        """Append to the feed that *organization* has consented again, or to pending settings."""
-        changes = approved_changes(before, organization)
+    async def on_granting(self, before: Organization, granted: Organization) -> None:
+        """Append to the feed what *granted*, about to be saved, consents to again or newly."""
+        changes = approved_changes(before, granted)
         if before.consent is ConsentState.WITHDRAWN:
-            changes.append(consent_change(organization, self._probes().app))
+            changes.append(consent_change(granted, self._probes().app))
         if changes:
             await self._changes().append(changes)
 
@@ -101,16 +101,24 @@ class ConsentMonitor:
     async def _recheck(self, organization: Organization) -> Organization:
         """Check the consent of *organization*; append a change of it to the feed."""
         probes = self._probes()
-        found = await recheck_tenant(
-            organization, organizations=self._organizations(), probes=probes, clock=self._clock
+
+        async def report(changed: Organization) -> None:
+            await self._changes().append([consent_change(changed, probes.app)])
+
+        return await record_consent(
+            organization,
+            await diagnose_tenant(organization, probes=probes),
+            organizations=self._organizations(),
+            report=report,
+            clock=self._clock,
         )
-        if found.consent is not organization.consent:
-            await self._changes().append([consent_change(found, probes.app)])
-        return found
 
 
 def consent_change(organization: Organization, app: AppRegistration) -> Change:
-    """Return the change that reports *organization*'s new consent: granted again or withdrawn."""
+    """Return the change that reports *organization*'s new consent: granted again or withdrawn.
+
+    Its id is that of the stored row that changes: one change, however often it is tried.
+    """
     is_lost = organization.consent is ConsentState.WITHDRAWN
     at = organization.consent_changed_at or organization.created_at
     subject = Subject(organization, None, app)
@@ -122,5 +130,5 @@ def consent_change(organization: Organization, app: AppRegistration) -> Change:
         "api",
         detail=Issue.CONSENT_WITHDRAWN,
         remedy=(finding.remedy or "") if is_lost else "",
-        id=f"consent;{at.isoformat()};{organization.consent}",
+        id=f"consent;{organization.version};{organization.consent}",
     )

@@ -47,9 +47,13 @@ async def run_diagnosis(
         return DiagnosisReport(organization, None, _not_connected(organization, probes))
     mailbox = await _mailbox(organization, named, directory) if named else None
     findings = await diagnose(organization, mailbox, probes=probes)
-    known = await record_consent(organization, findings, organizations=organizations, clock=clock)
-    if known.consent is not organization.consent:
-        await changes.append([consent_change(known, probes.app)])
+
+    async def report(changed: Organization) -> None:
+        await changes.append([consent_change(changed, probes.app)])
+
+    known = await record_consent(
+        organization, findings, organizations=organizations, report=report, clock=clock
+    )
     return DiagnosisReport(known, mailbox, findings)
 
 

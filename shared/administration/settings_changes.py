@@ -47,7 +47,7 @@ async def change_settings(
 def approved_changes(before: Organization, organization: Organization) -> list[Change]:
     """Return the changes that report the settings of *before* that are not pending any more."""
     at = organization.consent_changed_at or organization.created_at
-    known = f"approved;{at.isoformat()}"
+    known = f"approved;{before.version}"
     return _changes(organization, before.pending, ChangeKind.SETTING_APPROVED, at, known)
 
 

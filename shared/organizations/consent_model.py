@@ -96,6 +96,6 @@ class ConsentPorts:
     sign_in: SignIn
     probes: Probes
     clock: Clock
-    on_granted: Callable[[Organization, Organization], Awaitable[None]]
-    """Called with an organization before and after its consent."""
+    on_granting: Callable[[Organization, Organization], Awaitable[None]]
+    """Called with an organization before and after its consent, before that is saved."""
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -56,6 +56,8 @@ async def _save_grant(
         consent_changed_at=ports.clock.now(),
         consent_nonce=None,
     )
+    # Reported before it is saved: a crash in between reports too much, never too little.
+    await ports.on_granting(before, granted)
     try:
         saved = await ports.organizations.save(granted)
     except StaleRow:
@@ -63,7 +65,6 @@ async def _save_grant(
         return ConsentResult(ConsentOutcome.SPREADING, claimed)
     except Conflict:
         return ConsentResult(ConsentOutcome.TENANT_TAKEN, claimed)
-    await ports.on_granted(before, saved)
     return ConsentResult(ConsentOutcome.GRANTED, saved)
 
 

@@ -1,24 +1,16 @@
 """The consent state that live calls show: granted or withdrawn."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
 from shared.clock import Clock
 from shared.errors import StaleRow
 from shared.logs import log_event
-from shared.organizations.diagnosis import Finding, FindingState, diagnose_tenant
+from shared.organizations.diagnosis import Finding, FindingState
 from shared.organizations.issues import LOST_CONSENT, Issue
 from shared.organizations.model import ConsentState, Organization
-from shared.organizations.ports import Capability, OrganizationStore, Probes
-
-
-async def recheck_tenant(
-    organization: Organization, *, organizations: OrganizationStore, probes: Probes, clock: Clock
-) -> Organization:
-    """Probe the tenant's consent and return *organization* with the present state, stored."""
-    findings = await diagnose_tenant(organization, probes=probes)
-    return await record_consent(organization, findings, organizations=organizations, clock=clock)
+from shared.organizations.ports import Capability, OrganizationStore
 
 
 async def record_consent(
@@ -26,9 +18,13 @@ async def record_consent(
     findings: Iterable[Finding],
     *,
     organizations: OrganizationStore,
+    report: Callable[[Organization], Awaitable[None]],
     clock: Clock,
 ) -> Organization:
     """Store the consent state that *findings* show: granted or withdrawn.
+
+    *report* is called with the changed organization before it is saved: a crash in between reports
+    too much, never too little.
 
     Findings about one person or mailbox leave it unchanged. An organization that was never
     connected stays so: what the app can do in a tenant does not prove whose tenant it is.
@@ -37,6 +33,7 @@ async def record_consent(
     if shown is None or shown is organization.consent or not organization.is_connected:
         return organization
     changed = replace(organization, consent=shown, consent_changed_at=clock.now())
+    await report(changed)
     try:
         saved = await organizations.save(changed)
     except StaleRow:

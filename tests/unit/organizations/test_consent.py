@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from shared.errors import CalendarUnavailable, StaleRow
+from shared.errors import CalendarUnavailable, StaleRow, StoreUnavailable
 from shared.ids import OrganizationId, TenantId
 from shared.organizations.consent import continue_consent, open_consent_link
 from shared.organizations.consent_links import ConsentLink, make_consent_link
@@ -20,8 +20,9 @@ from shared.organizations.consent_model import (
     ConsentStart,
 )
 from shared.organizations.consent_proof import PAUSES
-from shared.organizations.consent_state import recheck_tenant
+from shared.organizations.consent_state import record_consent
 from shared.organizations.consent_tickets import ATTEMPT_LIFE, LINK_LIFE
+from shared.organizations.diagnosis import diagnose_tenant
 from shared.organizations.model import (
     AccessMode,
     ConsentState,
@@ -70,9 +71,13 @@ class ConsentEnv:
     clock: FakeClock = field(default_factory=FakeClock)
     pauses: RecordedSleeps = field(default_factory=RecordedSleeps)
     granted: list[tuple[Organization, Organization]] = field(default_factory=list)
+    feed_is_down: bool = False
 
-    async def on_granted(self, before: Organization, organization: Organization) -> None:
-        self.granted.append((before, organization))
+    async def on_granting(self, before: Organization, granted: Organization) -> None:
+        assert (await self.organizations.get(before.id)).version == before.version
+        if self.feed_is_down:
+            raise StoreUnavailable("The tables do not answer.")
+        self.granted.append((before, granted))
 
     async def opened(self, **changes: Any) -> Organization:
         made = an_organization(**{"consent": ConsentState.PENDING} | changes)
@@ -147,7 +152,7 @@ class ConsentEnv:
             self.sign_in,
             self.probes,
             self.clock,
-            self.on_granted,
+            self.on_granting,
             self.pauses,
         )
 
@@ -244,6 +249,26 @@ async def test_a_grant_is_reported_with_the_state_before(env: ConsentEnv) -> Non
     await env.returns(await env.link(organization), organization.tenant_id)
     ((before, after),) = env.granted
     assert (before.consent, after.consent) == (ConsentState.WITHDRAWN, ConsentState.GRANTED)
+
+
+async def test_a_grant_that_cannot_be_reported_is_not_stored_and_the_page_tries_again(
+    env: ConsentEnv,
+) -> None:
+    organization = await env.opened(consent=ConsentState.WITHDRAWN)
+    link = await env.link(organization)
+    start = await env.start(link)
+    to_sign_in = await env.approve(start, organization.tenant_id)
+    assert isinstance(to_sign_in, ConsentRedirect)
+    proven = await env.signs_in(start, to_sign_in)
+    assert isinstance(proven, ConsentRedirect)
+    env.feed_is_down = True
+    with pytest.raises(StoreUnavailable):
+        await env.proves(start, proven)
+    assert (await env.organizations.get(organization.id)).consent is ConsentState.WITHDRAWN
+    env.feed_is_down = False
+    again = await env.proves(start, proven)
+    assert again.outcome is ConsentOutcome.GRANTED
+    assert len(env.granted) == 1
 
 
 async def test_every_sign_in_has_its_own_verifier_and_nonce(env: ConsentEnv) -> None:
@@ -643,10 +668,14 @@ async def test_a_tenant_that_keeps_the_app_out_otherwise_is_told_why(env: Consen
 
 
 async def examined(env: ConsentEnv, organization: Organization) -> ConsentState:
-    found = await recheck_tenant(
+    async def report(changed: Organization) -> None:
+        assert changed.consent is not organization.consent
+
+    found = await record_consent(
         organization,
+        await diagnose_tenant(organization, probes=env.probes),
         organizations=env.organizations,
-        probes=env.probes,
+        report=report,
         clock=env.clock,
     )
     stored = await env.organizations.get(organization.id)
