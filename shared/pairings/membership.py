@@ -77,8 +77,14 @@ async def _member(
     organization: Organization, object_id: ObjectId, pairings: PairingStore
 ) -> Mailbox:
     if organization.tenant_id is not None:
-        mailbox = Mailbox(organization.tenant_id, object_id)
-        own, _ = await pairings.list_by_mailbox(organization.id, mailbox, after=None, limit=1)
-        if own:
-            return mailbox
+        mailbox, after = Mailbox(organization.tenant_id, object_id), None
+        while True:
+            # A page may be empty and not the last: rows of pairings that were left are read over.
+            own, after = await pairings.list_by_mailbox(
+                organization.id, mailbox, after=after, limit=1
+            )
+            if own:
+                return mailbox
+            if after is None:
+                break
     raise NotFound("There is no such participant.")

@@ -1,10 +1,12 @@
 """Headers, paths and callers: odd ones get a 4xx, and ids of others reveal nothing."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from shared.organizations.model import AccessMode
 from shared.tracing import Span, add_span_recorder
 from tests.builders import at
 from tests.edge.api import Api, body_of
@@ -148,6 +150,24 @@ async def test_an_odd_acting_participant_is_refused(api: Api, named: str) -> Non
     response = await api.call("GET", "pairings", who="platform", headers=headers)
     assert response.status_code == 422
     assert [e["field"] for e in body_of(response)["errors"]] == ["header.Acting-Participant"]
+
+
+async def test_a_participant_with_rows_of_pairings_that_were_left_may_be_named(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organization = await api.adapters.organizations.get(api.env.organization.id)
+    wide = replace(organization.settings, access_mode=AccessMode.APPLICATION)
+    await api.adapters.organizations.save(replace(organization, settings=wide))
+    whole = api.adapters.pairings.list_by_mailbox
+
+    async def read_over_the_first(*args: Any, after: str | None, limit: int) -> Any:
+        return await whole(*args, after=None, limit=limit) if after else ([], "the first")
+
+    monkeypatch.setattr(api.adapters.pairings, "list_by_mailbox", read_over_the_first)
+    named = f"{api.env.organization.id}/{api.env.mentor.object_id}"
+    headers = {"acting-participant": named}
+    response = await api.call("GET", "me", who="platform", headers=headers)
+    assert response.status_code == 200
 
 
 async def test_a_callers_trace_is_linked_and_does_not_name_ours(api: Api) -> None:
