@@ -27,6 +27,12 @@ class Cloud:
     key_vault_scope: str = "https://vault.azure.net/.default"
     portal_url: str = "https://entra.microsoft.com"
     """The Entra admin center, for links in remedies."""
+    issuer_url: str = ""
+    """The root of tokens' issuers, where it is not *login_url*."""
+
+    def issuer_of(self, tenant_id: str) -> str:
+        """Return the issuer of a tenant's tokens of version 2.0."""
+        return f"{self.issuer_url or self.login_url}/{tenant_id}/v2.0"
 
 
 # Source of the roots and audiences: https://learn.microsoft.com/graph/deployments
@@ -53,6 +59,8 @@ CLOUDS: Mapping[str, Cloud] = {
         "https://microsoftgraph.chinacloudapi.cn",
         "api://AzureADTokenExchangeChina",
         portal_url="https://entra.microsoftonline.cn",
+        # Source: Microsoft's own client libraries (MSAL), which know the metadata of each cloud.
+        issuer_url="https://login.partner.microsoftonline.cn",
     ),
 }
 
@@ -182,9 +190,11 @@ def _cloud(environment: Mapping[str, str]) -> Cloud:
     if name not in CLOUDS:
         raise Misconfigured(f"The setting CLOUD is one of {', '.join(CLOUDS)}.")
     known = CLOUDS[name]
+    login_url = environment.get("LOGIN_URL")
     return replace(
         known,
-        login_url=(environment.get("LOGIN_URL") or known.login_url).rstrip("/"),
+        login_url=(login_url or known.login_url).rstrip("/"),
+        issuer_url="" if login_url else known.issuer_url,
         graph_url=(environment.get("GRAPH_URL") or known.graph_url).rstrip("/"),
     )
 

@@ -17,7 +17,7 @@ from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.ids import ObjectId, TenantId
 from shared.logs import log_warning
 from shared.organizations.ports import CallerKind, VerifiedToken
-from shared.settings import Settings
+from shared.settings import Cloud, Settings
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -68,9 +68,9 @@ class SigningKeys:
     PyJWT's own client is not used: its blocking call would stop all other requests.
     """
 
-    def __init__(self, login_url: str, http_pool: HttpPool, clock: Clock) -> None:
-        self._url = f"{login_url}/common/discovery/v2.0/keys"
-        self._issuer = f"{login_url}/{{tenantid}}/v2.0"
+    def __init__(self, cloud: Cloud, http_pool: HttpPool, clock: Clock) -> None:
+        self._url = f"{cloud.login_url}/common/discovery/v2.0/keys"
+        self._issuer = cloud.issuer_of("{tenantid}")
         self._http_pool = http_pool
         self._clock = clock
         self._keys: Mapping[str, SigningKey] = {}
@@ -149,7 +149,7 @@ class EntraTokenVerifier:
     def __init__(self, settings: Settings, http_pool: HttpPool, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._keys = SigningKeys(settings.cloud.login_url, http_pool, clock)
+        self._keys = SigningKeys(settings.cloud, http_pool, clock)
 
     async def ping(self) -> None:
         """Return if signing keys are cached or can be fetched, else raise CalendarUnavailable."""
@@ -188,7 +188,7 @@ class EntraTokenVerifier:
         return claims
 
     def _check_issuer(self, claims: Mapping[str, Any], tenant_id: str, key: SigningKey) -> None:
-        issuer = f"{self._settings.cloud.login_url}/{tenant_id}/v2.0"
+        issuer = self._settings.cloud.issuer_of(tenant_id)
         if claims.get("iss") != issuer or key.issuer.replace("{tenantid}", tenant_id) != issuer:
             raise NotAuthenticated("The token's issuer is not its own tenant's v2.0 endpoint.")
         if tenant_id == PERSONAL_TENANT:

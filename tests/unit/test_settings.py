@@ -32,6 +32,8 @@ def test_one_setting_chooses_the_cloud(name: str, login: str, graph: str, audien
     assert cloud.graph_url == f"https://{graph}"
     assert cloud.token_exchange_audience == f"api://AzureADTokenExchange{audience}"
     assert cloud.portal_url.startswith("https://entra.")
+    issuer = "login.partner.microsoftonline.cn" if name == "china" else login
+    assert cloud.issuer_of("a") == f"https://{issuer}/a/v2.0"
 
 
 def test_no_cloud_means_the_global_one() -> None:
@@ -39,9 +41,11 @@ def test_no_cloud_means_the_global_one() -> None:
 
 
 def test_roots_can_be_replaced_one_by_one() -> None:
-    cloud = Settings.from_environment(NEEDED | {"LOGIN_URL": "https://localhost:1/"}).cloud
+    replaced = NEEDED | {"CLOUD": "china", "LOGIN_URL": "https://localhost:1/"}
+    cloud = Settings.from_environment(replaced).cloud
     assert cloud.login_url == "https://localhost:1"
-    assert cloud.graph_url == CLOUDS["global"].graph_url
+    assert cloud.issuer_of("a") == "https://localhost:1/a/v2.0"
+    assert cloud.graph_url == CLOUDS["china"].graph_url
 
 
 def test_an_unknown_cloud_is_named() -> None:
