@@ -54,3 +54,17 @@ def ask_for(organization: Organization, wanted: OrganizationSettings) -> Organiz
 def approved(organization: Organization) -> Organization:
     """Return *organization* with its pending settings in force."""
     return replace(organization, settings=wanted_settings(organization), pending=PendingSettings())
+
+
+def with_consent_of(before: Organization, organization: Organization) -> Organization:
+    """Return *organization* with the tenant, the consent and what it protects as *before*."""
+    kept = {name: getattr(before.settings, name) for name in WEAKENING}
+    return replace(
+        organization,
+        tenant_id=before.tenant_id,
+        consent=before.consent,
+        consent_changed_at=before.consent_changed_at,
+        consent_nonce=before.consent_nonce,
+        pending=before.pending,
+        settings=replace(organization.settings, **kept),
+    )

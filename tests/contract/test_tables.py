@@ -221,9 +221,12 @@ async def test_the_same_organization_goes_on_from_its_claim(tables: Tables) -> N
 class SlowTables(Tables):
     """Runs another writer just before an organization's row is written."""
 
-    def __init__(self, service: TableServiceClient, rival: TableOrganizations) -> None:
+    def __init__(
+        self, service: TableServiceClient, rival: TableOrganizations, *, is_changed: bool
+    ) -> None:
         super().__init__(service)
         self._rival = rival
+        self._is_changed = is_changed
         self.other: Organization | None = None
 
     async def put(self, table: str, change: Put) -> str:
@@ -231,15 +234,20 @@ class SlowTables(Tables):
             self.other = await self._rival.create(
                 an_organization(tenant_id=change.values["tenant_id"])
             )
+            version = await super().put(table, change)
+            if self._is_changed:
+                await super().put(table, replace(change, etag=version))  # by somebody else
+            return version
         return await super().put(table, change)
 
 
+@pytest.mark.parametrize("is_changed", [False, True], ids=["alone", "changed meanwhile"])
 @pytest.mark.parametrize("is_new", [True, False])
 async def test_slow_writer_undoes_its_rows(
-    tables: Tables, service: TableServiceClient, *, is_new: bool
+    tables: Tables, service: TableServiceClient, *, is_new: bool, is_changed: bool
 ) -> None:
     rival = TableOrganizations(tables)
-    slow = SlowTables(service, rival)
+    slow = SlowTables(service, rival, is_changed=is_changed)
     wanted = an_organization()
     before = None if is_new else await rival.create(replace(wanted, tenant_id=None))
     act = TableOrganizations(slow)

@@ -15,7 +15,7 @@ from typing import Any
 
 from shared.adapters.tables import keys
 from shared.adapters.tables.client import Put, Row, Tables
-from shared.adapters.tables.keys import ORGANIZATIONS
+from shared.adapters.tables.keys import ORGANIZATIONS, Key
 from shared.adapters.tables.retry import as_retryable, retry_on_conflict
 from shared.adapters.tables.values import (
     cursor,
@@ -38,6 +38,7 @@ from shared.organizations.model import (
     PendingSettings,
     SyncMode,
 )
+from shared.organizations.protection import with_consent_of
 
 
 class TableOrganizations:
@@ -123,7 +124,7 @@ class TableOrganizations:
             try:
                 await self._tables.put(ORGANIZATIONS, claim)
             except StaleRow as error:
-                await self._take_back(Row(key, {}, version), before)
+                await retry_on_conflict(lambda _: self._take_back(key, tenant_id, before))
                 raise Conflict("The tenant belongs to another organization.") from error
         return replace(organization, version=version)
 
@@ -146,11 +147,23 @@ class TableOrganizations:
             )
         return Put(key, values, etag)
 
-    async def _take_back(self, written: Row, before: Organization | None) -> None:
-        if before is None:
-            await self._tables.remove(ORGANIZATIONS, written.key, written.etag)
-        else:
-            await self._tables.put(ORGANIZATIONS, Put(written.key, _values(before), written.etag))
+    async def _take_back(
+        self, key: Key, tenant_id: TenantId | None, before: Organization | None
+    ) -> None:
+        """Take the tenant from the row again, with what came with it.
+
+        What another writer has changed in the row meanwhile stays.
+        """
+        row = await self._tables.get(ORGANIZATIONS, key)
+        known = _organization(row) if row else None
+        if row is None or known is None or known.tenant_id != tenant_id:
+            return
+        with as_retryable():
+            if before is None:
+                await self._tables.remove(ORGANIZATIONS, key, row.etag)
+                return
+            freed = with_consent_of(before, known)
+            await self._tables.put(ORGANIZATIONS, Put(key, _values(freed), row.etag))
 
     async def _give_up(self, tenant_id: TenantId, organization_id: OrganizationId) -> None:
         claim = await self._tables.get(ORGANIZATIONS, keys.tenant_claim(tenant_id))
