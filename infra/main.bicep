@@ -30,6 +30,9 @@ param platformTenantId string
 @minLength(36)
 param platformClientIds string
 
+@description('Optional. Client ids, beside the app\'s own, of the apps in which people sign in and that act for them, separated by commas.')
+param userClientIds string = ''
+
 @description('Optional. How the app proves itself to Entra. managed-identity needs no secret.')
 @allowed(['managed-identity', 'certificate', 'secret'])
 param appCredential string = 'managed-identity'
@@ -207,6 +210,7 @@ module functionApp 'modules/functionApp.bicep' = {
     appCredential: appCredential
     platformTenantId: platformTenantId
     platformClientIds: platformClientIds
+    userClientIds: empty(userClientIds) ? appClientId : '${appClientId},${userClientIds}'
     limits: limits
     cloud: cloud
     webhookUrl: webhookUrl

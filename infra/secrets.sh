@@ -1,20 +1,58 @@
 #!/usr/bin/env bash
-# Makes the signing keys the app needs, once, straight into Key Vault: no secret is in any file or template.
+# Makes the signing keys the app needs, straight into Key Vault: no secret is in any file or template.
 # Whoever runs it needs "Key Vault Secrets Officer" on the vault.
-#   infra/secrets.sh VAULT_NAME          make what is missing
-#   infra/secrets.sh VAULT_NAME rotate   add a new version; the one before stays good until the next rotation
+#   infra/secrets.sh VAULT_NAME                make what is missing
+#   infra/secrets.sh VAULT_NAME rotate         add a new version of each; the one before stays good until the next rotation
+#   infra/secrets.sh VAULT_NAME withdraw KEY   after a leak of KEY: add a new version and disable all earlier ones
 set -euo pipefail
 
-vault=${1:?usage: infra/secrets.sh VAULT_NAME [rotate]}
+usage='usage: infra/secrets.sh VAULT_NAME [rotate | withdraw KEY]'
+vault=${1:?$usage}
 mode=${2:-}
+keys=(client-state-key consent-state-key webhook-key)
 
-for name in client-state-key consent-state-key webhook-key; do
-  if [ "$mode" != rotate ] && az keyvault secret show --vault-name "$vault" --name "$name" --query id --output tsv >/dev/null 2>&1; then
-    echo "$name is there."
-    continue
-  fi
+fail() {
+  printf '%s\n' "$@" >&2
+  exit 1
+}
+
+make() {
   # Through a pipe and a descriptor: the value is never an argument that other users can see.
-  az keyvault secret set --vault-name "$vault" --name "$name" --encoding utf-8 \
-    --file <(openssl rand -base64 32 | tr -d '\n') --query id --output tsv >/dev/null
-  echo "$name is made."
-done
+  az keyvault secret set --vault-name "$vault" --name "$1" --encoding utf-8 \
+    --file <(openssl rand -base64 32 | tr -d '\n') --query id --output tsv
+}
+
+case $mode in
+  '')
+    for name in "${keys[@]}"; do
+      if az keyvault secret show --vault-name "$vault" --name "$name" --query id --output tsv >/dev/null 2>&1; then
+        echo "$name is there."
+      else
+        make "$name" >/dev/null
+        echo "$name is made."
+      fi
+    done
+    ;;
+  rotate)
+    for name in "${keys[@]}"; do
+      make "$name" >/dev/null
+      echo "$name is made."
+    done
+    ;;
+  withdraw)
+    name=${3:?$usage}
+    [[ " ${keys[*]} " == *" $name "* ]] || fail "There is no key $name, but: ${keys[*]}."
+    new=$(make "$name")
+    earlier=$(az keyvault secret list-versions --vault-name "$vault" --name "$name" --query '[?attributes.enabled].id' --output tsv)
+    for id in $earlier; do
+      [ "$id" = "$new" ] || az keyvault secret set-attributes --id "$id" --enabled false --output none
+    done
+    echo "$name is made anew, and nothing that an earlier version signed is good in five minutes."
+    case $name in
+      consent-state-key) echo "Then make new consent links: those that are open do not work any more." ;;
+      webhook-key) echo "Give the new key to the platform's backend: it refuses deliveries until it has it." ;;
+      client-state-key) echo "Notifications are dropped until the subscriptions are renewed; reconciliation finds what they would have told." ;;
+    esac
+    ;;
+  *) fail "$usage" ;;
+esac

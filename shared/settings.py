@@ -105,6 +105,8 @@ class Settings:
     app_secret_name: str = "app-secret"
     verify_key_vault_challenge: bool = True
     """False only if the vault's host is no subdomain of the resource in its challenge."""
+    user_client_ids: frozenset[str] = frozenset()
+    """Apps whose users' tokens count; none: of any app that Entra gives one."""
     webhook_url: str = ""
     """The platform's webhook for changes, `https://…`; empty: the platform polls the feed."""
     limits: CallLimits = CallLimits()
@@ -136,6 +138,7 @@ class Settings:
             app_secret_name=environment.get("APP_SECRET_NAME") or "app-secret",
             verify_key_vault_challenge=environment.get("KEY_VAULT_VERIFY_CHALLENGE", "true").lower()
             != "false",
+            user_client_ids=_listed(environment.get("USER_CLIENT_IDS", "")),
             webhook_url=_webhook_url(environment),
             limits=_limits(environment),
             telemetry_connection_string=needed("APPLICATIONINSIGHTS_CONNECTION_STRING")
@@ -145,10 +148,14 @@ class Settings:
 
 
 def _client_ids(names: str) -> frozenset[str]:
-    found = frozenset(part.strip().lower() for part in names.split(",") if part.strip())
+    found = _listed(names)
     if not found:
         raise Misconfigured("The setting PLATFORM_CLIENT_IDS names no client.")
     return found
+
+
+def _listed(names: str) -> frozenset[str]:
+    return frozenset(part.strip().lower() for part in names.split(",") if part.strip())
 
 
 def _webhook_url(environment: Mapping[str, str]) -> str:

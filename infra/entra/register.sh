@@ -3,7 +3,8 @@
 #   [PAGE_URL=https://…/] infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]
 # PAGE_URL is where the booking page is. Safe to run again. Needs: az login, and the right to register applications.
 # It changes the registration APP_CLIENT_ID, else the one that its first run made and noted in APP_ID_FILE. It never takes one by its name,
-# nor one with owners other than you and APP_OWNERS (object ids): whoever owns a registration can act as the app in every customer's tenant.
+# nor one with owners other than you and APP_OWNERS (object ids), nor, unless its first run made it, with credentials other than
+# APP_CREDENTIALS (key ids, and names of federated ones): whoever owns it, or has a credential, can act as the app in every customer's tenant.
 set -euo pipefail
 
 host=${1:?usage: infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]}
@@ -52,7 +53,8 @@ if [ -n "$app" ]; then
     "Check APP_CLIENT_ID and the tenant of az login. To make a new one, unset APP_CLIENT_ID and remove $id_file."
   me=$(az ad signed-in-user show --query id --output tsv 2>/dev/null) ||
     me=$(az ad sp show --id "$(az account show --query user.name --output tsv)" --query id --output tsv)
-  for owner in $(az ad app owner list --id "$app" --query '[].id' --output tsv); do
+  owners=$(az ad app owner list --id "$app" --query '[].id' --output tsv) # alone: a list that fails in `for` would be an empty one
+  for owner in $owners; do
     case " $me ${APP_OWNERS:-} " in
       *" $owner "*) ;;
       *) fail "The registration $app is also owned by $owner, who can act as the app." \
@@ -61,6 +63,20 @@ if [ -n "$app" ]; then
         "az ad app credential list --id $app; az ad app credential list --id $app --cert; az ad app federated-credential list --id $app" ;;
     esac
   done
+  if [ "$app" != "$(cat "$id_file" 2>/dev/null || true)" ]; then
+    secrets=$(az ad app credential list --id "$app" --query '[].keyId' --output tsv)
+    certificates=$(az ad app credential list --id "$app" --cert --query '[].keyId' --output tsv)
+    federated=$(az ad app federated-credential list --id "$app" --query "[?name!='function-app-identity' || subject!='$principal'].name" --output tsv)
+    for credential in $secrets $certificates $federated; do
+      case " ${APP_CREDENTIALS:-} " in
+        *" $credential "*) ;;
+        *) fail "The registration $app has the credential $credential: whoever has it can act as the app." \
+          "If it is yours, run again with APP_CREDENTIALS=\"${APP_CREDENTIALS:+$APP_CREDENTIALS }$credential\"." \
+          "Otherwise: az ad app credential delete --id $app --key-id $credential, or" \
+          "az ad app federated-credential delete --id $app --federated-credential-id $credential" ;;
+      esac
+    done
+  fi
 else
   found=$(az ad app list --filter "displayName eq '$name'" --query '[].appId' --output tsv)
   [ -z "$found" ] || fail "There are registrations with the name $name:" "$found" \

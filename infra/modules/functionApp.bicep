@@ -75,6 +75,9 @@ param platformTenantId string
 @description('Required. Apps that may use Platform.Manage, separated by commas.')
 param platformClientIds string
 
+@description('Required. Apps whose users\' tokens count, separated by commas.')
+param userClientIds string
+
 @description('Required. The Microsoft cloud.')
 param cloud string
 
@@ -107,6 +110,7 @@ var settings = {
   APP_SECRET_NAME: 'app-secret'
   PLATFORM_TENANT_ID: platformTenantId
   PLATFORM_CLIENT_IDS: platformClientIds
+  USER_CLIENT_IDS: userClientIds
   PUBLIC_URL: 'https://${appName}.azurewebsites.net'
   CLOUD: cloud
   WEBHOOK_URL: webhookUrl

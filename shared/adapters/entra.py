@@ -214,8 +214,9 @@ class EntraTokenVerifier:
         an ID token may carry the role as well.
 
         Raises:
-            NotAuthenticated: the token has neither our scope nor our role, or has the role in
-                another tenant, for another client, or for a user.
+            NotAuthenticated: the token has neither our scope nor our role, has the scope for a
+                client that may not act for people, or has the role in another tenant, for another
+                client, or for a user.
         """
         if "scp" in claims:
             scopes = claims["scp"]
@@ -223,6 +224,12 @@ class EntraTokenVerifier:
                 raise NotAuthenticated("The token is neither a user's nor an app's.")
             if USER_SCOPE not in scopes.split():
                 raise NotAuthenticated(f"The token lacks the scope {USER_SCOPE}.")
+            clients = self._settings.user_client_ids
+            if clients and str(claims.get("azp", "")).lower() not in clients:
+                raise NotAuthenticated(
+                    "The token was given to an app that may not act for people here.",
+                    remedy="Whoever runs this service adds the app's client id to USER_CLIENT_IDS.",
+                )
             return CallerKind.USER
         roles = claims.get("roles")
         if not isinstance(roles, list) or PLATFORM_ROLE not in roles:

@@ -41,9 +41,15 @@ elif command == "account show":
 elif app is None and command.startswith(("ad app", "ad sp")):
     sys.exit("Resource does not exist")
 elif command == "ad app owner list":
+    app.get("deaf") and sys.exit("Insufficient privileges")
     print(query(app["owners"]))
+elif command == "ad app credential list":
+    print(query(app.get("certificates" if "--cert" in flags else "secrets", [])))
 elif command == "ad app federated-credential list":
-    print(app["subject"])
+    asked = flags["--query"]
+    ours = bool(app["subject"]) and "subject!='" + app["subject"] + "'" not in asked
+    names = app.get("federated", []) + (["function-app-identity"] if ours else [])
+    print(query(names) if "name!=" in asked else app["subject"])
 elif command.startswith("ad app federated-credential"):
     app["subject"] = json.loads(flags["--parameters"])["subject"]
 elif command == "ad app update":
@@ -125,6 +131,35 @@ def test_unknown_owners_are_refused_until_they_are_named(run: Run, tmp_path: Pat
     assert "owner remove" in refused.stderr
     assert changed(tmp_path) == []
     assert run(APP_CLIENT_ID="ours", APP_OWNERS=COLLEAGUE).stdout.strip() == "APP_CLIENT_ID=ours"
+
+
+def test_owners_that_cannot_be_listed_are_not_none(run: Run, tmp_path: Path) -> None:
+    done = run(apps={"ours": an_app(ME) | {"deaf": True}}, APP_CLIENT_ID="ours")
+    assert done.returncode != 0
+    assert changed(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["secrets", "certificates", "federated"])
+def test_credentials_of_a_registration_that_it_did_not_make_are_refused_until_they_are_named(
+    run: Run, tmp_path: Path, kind: str
+) -> None:
+    apps = {"ours": an_app(ME) | {kind: ["planted"]}}
+    refused = run(apps=apps, APP_CLIENT_ID="ours")
+    assert refused.returncode == 1
+    assert "has the credential planted" in refused.stderr
+    assert changed(tmp_path) == []
+    assert run(APP_CLIENT_ID="ours", APP_CREDENTIALS="planted").returncode == 0
+    # From then on it is noted as the one of this deployment.
+    assert run().returncode == 0
+
+
+def test_its_own_federated_credential_is_known(run: Run, tmp_path: Path) -> None:
+    apps = {"ours": an_app(ME) | {"subject": "identity"}}
+    assert run("identity", apps=apps, APP_CLIENT_ID="ours").returncode == 0
+    (tmp_path / "app-client-id").unlink()
+    refused = run("another", apps=apps, APP_CLIENT_ID="ours")
+    assert refused.returncode == 1
+    assert "function-app-identity" in refused.stderr
 
 
 def test_a_registration_that_is_not_there_is_not_made(run: Run, tmp_path: Path) -> None:

@@ -69,6 +69,12 @@ def test_the_platforms_clients_are_a_list() -> None:
     assert settings.platform_client_ids == {"platform", "second"}
 
 
+def test_the_apps_of_people_are_a_list_that_may_be_empty() -> None:
+    assert Settings.from_environment(NEEDED).user_client_ids == frozenset()
+    settings = Settings.from_environment(NEEDED | {"USER_CLIENT_IDS": "A, b,"})
+    assert settings.user_client_ids == {"a", "b"}
+
+
 def test_a_list_that_names_no_client_is_missing() -> None:
     with pytest.raises(Misconfigured, match="PLATFORM_CLIENT_IDS"):
         Settings.from_environment(NEEDED | {"PLATFORM_CLIENT_IDS": " , "})

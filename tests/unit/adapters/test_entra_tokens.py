@@ -16,8 +16,10 @@ from shared.adapters.http_pool import HttpPool
 from shared.errors import CalendarUnavailable, NotAuthenticated
 from shared.organizations.ports import CallerKind
 from tests.unit.adapters.entra_fixtures import (
+    APP,
     NOW,
     OTHER_TENANT,
+    PLATFORM_CLIENT,
     PLATFORM_TENANT,
     TENANT,
     USER,
@@ -272,6 +274,38 @@ async def test_many_made_up_keys_cost_few_fetches_and_hide_a_new_key_for_seconds
     entra.keys.append(public_jwk("third", WORK))
     entra.clock.advance(timedelta(seconds=10))
     await entra.tokens.verify(signed(user_claims(), key="third"))
+
+
+async def test_a_minute_of_made_up_keys_costs_eleven_fetches_and_the_next_one_six(
+    entra: Entra,
+) -> None:
+    await entra.tokens.verify(signed(user_claims()))
+    fetches = []
+    for _ in range(2):
+        for second in range(60):
+            with pytest.raises(NotAuthenticated):
+                await entra.tokens.verify(signed(user_claims(), kid=f"made-up-{second}"))
+            entra.clock.advance(timedelta(seconds=1))
+        fetches.append(entra.fetches)
+    assert fetches == [11, 17]
+
+
+@pytest.mark.parametrize(
+    ("azp", "is_taken"), [(APP, True), (APP.upper(), True), (PLATFORM_CLIENT, False), (None, False)]
+)
+async def test_a_users_token_counts_only_from_known_apps(
+    entra: Entra, azp: str | None, *, is_taken: bool
+) -> None:
+    """An app to which a person was lured to consent has a token for this API as well."""
+    settings = some_settings(USER_CLIENT_IDS=f"{APP}, another")
+    tokens = EntraTokenVerifier(settings, HttpPool(entra.answers.transport), entra.clock)
+    raw = signed(user_claims(azp=azp))
+    if is_taken:
+        assert (await tokens.verify(raw)).kind is CallerKind.USER
+    else:
+        with pytest.raises(NotAuthenticated, match="may not act for people"):
+            await tokens.verify(raw)
+    assert (await tokens.verify(signed(platform_claims()))).kind is CallerKind.PLATFORM
 
 
 async def test_without_any_keys_nobody_is_accused(entra: Entra) -> None:

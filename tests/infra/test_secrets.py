@@ -1,0 +1,115 @@
+"""The script that makes the signing keys, with a stand-in for the Azure CLI and its vault."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+SCRIPT: Final = Path(__file__).parents[2] / "infra/secrets.sh"
+KEYS: Final = ("client-state-key", "consent-state-key", "webhook-key")
+_AZ: Final = f"""#!{sys.executable}
+import json, sys
+from pathlib import Path
+
+state = Path(__file__).with_name("vault.json")
+vault = json.loads(state.read_text())
+given = sys.argv[1:]
+flags = {{f: v for f, v in zip(given, [*given[1:], ""]) if f[0] == "-"}}
+command = " ".join(given[:3])
+name = flags.get("--name", "")
+
+if command == "keyvault secret show":
+    name in vault or sys.exit("SecretNotFound")
+elif command == "keyvault secret set":
+    versions = vault.setdefault(name, {{}})
+    version = f"https://vault/secrets/{{name}}/{{len(versions)}}"
+    versions[version] = [Path(flags["--file"]).read_text(), True]
+    print(version)
+elif command == "keyvault secret list-versions":
+    # As the real one: only of whoever may list, and here it may fail.
+    Path(__file__).with_name("deaf").exists() and sys.exit("Forbidden")
+    print("\\n".join(v for v, (_, enabled) in vault[name].items() if enabled))
+elif command == "keyvault secret set-attributes":
+    for versions in vault.values():
+        if flags["--id"] in versions:
+            versions[flags["--id"]][1] = flags["--enabled"] == "true"
+else:
+    sys.exit(f"unknown: {{command}}")
+state.write_text(json.dumps(vault))
+"""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Provide a run of the script."""
+    az = tmp_path / "az"
+    az.write_text(_AZ)
+    az.chmod(0o755)
+    (tmp_path / "vault.json").write_text("{}")
+
+    def run_it(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", SCRIPT, "vault", *arguments],
+            env={"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run_it
+
+
+def good(tmp_path: Path, name: str) -> list[str]:
+    """Return the values of the versions of the secret *name* that are enabled, oldest first."""
+    vault = json.loads((tmp_path / "vault.json").read_text())
+    return [value for value, enabled in vault.get(name, {}).values() if enabled]
+
+
+def test_what_is_missing_is_made_once(run: Run, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run().returncode == 0
+    values = [good(tmp_path, name) for name in KEYS]
+    assert [len(each) for each in values] == [1, 1, 1]
+    assert len({value for each in values for value in each}) == 3
+    assert {len(value) for each in values for value in each} == {44}
+
+
+def test_a_rotation_keeps_the_version_before(run: Run, tmp_path: Path) -> None:
+    for mode in ((), ("rotate",)):
+        assert run(*mode).returncode == 0
+    assert [len(good(tmp_path, name)) for name in KEYS] == [2, 2, 2]
+
+
+def test_a_key_that_leaked_is_good_for_nothing(run: Run, tmp_path: Path) -> None:
+    for mode in ((), ("rotate",), ("rotate",)):
+        run(*mode)
+    before = good(tmp_path, "consent-state-key")
+    done = run("withdraw", "consent-state-key")
+    assert done.returncode == 0, done.stderr
+    assert "make new consent links" in done.stdout
+    (new,) = good(tmp_path, "consent-state-key")
+    assert new not in before
+    assert len(good(tmp_path, "webhook-key")) == 3
+
+
+def test_a_withdrawal_that_is_not_done_is_said(run: Run, tmp_path: Path) -> None:
+    run()
+    (tmp_path / "deaf").touch()
+    done = run("withdraw", "webhook-key")
+    assert done.returncode != 0
+    assert "made anew" not in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("withdraw",), ("withdraw", "other"), ("turn",)])
+def test_what_it_does_not_know_is_refused(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    assert run(*arguments).returncode == 1
+    assert (tmp_path / "vault.json").read_text() == "{}"
