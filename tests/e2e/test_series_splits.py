@@ -16,6 +16,7 @@ from tests.e2e.test_following import backdate_missing
 from tests.e2e.test_series import answer, book, evening, listed, local_date, starts
 
 HOUR = timedelta(hours=1)
+CONTOSO = "organizations/contoso"
 
 
 async def a_series(stage: AppUnderTest) -> Any:
@@ -216,6 +217,24 @@ async def test_a_series_is_split_twice_before_it_is_read(
     assert starts([*found.values()]) == [evening(n, hour=hour) for n, hour in times]
 
 
+async def test_a_series_that_is_split_goes_on_over_a_change_of_the_clocks(
+    stage: AppUnderTest,
+) -> None:
+    farther = {"settings": {"horizon_days": 365}}
+    anything = {"if-match": "*"}
+    await stage.call("platform", "PATCH", CONTOSO, json=farther, headers=anything)
+    # Within 27 weeks the clocks of Berlin change, whatever day it is.
+    series = (await book(stage, repeat={"frequency": "weekly", "count": 28}))["series"]
+    await stage.settled()
+    stage.cloud.graph.outlook.split(
+        "ben", series["id"], local_date(evening(1)), evening(1, hour=20)
+    )
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    later = [evening(number, hour=20) for number in range(1, 28)]
+    assert starts([*found.values()]) == [evening(0), *later]
+
+
 async def test_the_later_dates_get_another_title_and_another_attendee(
     stage: AppUnderTest,
 ) -> None:
@@ -260,7 +279,7 @@ async def test_of_two_new_series_none_is_taken_and_it_is_said(stage: AppUnderTes
     found = await scheduled(stage, series)
     assert list(found) == ids(series)
     assert [bool(s.get("unreadable_since")) for s in found.values()] == [False, False, True, True]
-    feed = (await stage.call("platform", "GET", "organizations/contoso/changes")).json()["items"]
+    feed = (await stage.call("platform", "GET", f"{CONTOSO}/changes")).json()["items"]
     told = [entry for entry in feed if entry["kind"] == "organization.trouble"]
     assert len(told) == 1
     assert "cancels the others" in told[0]["remedy"]
