@@ -1,5 +1,7 @@
 """Builds the deployment package: the app's files, and beside them the packages they need."""
 
+import hashlib
+import json
 import shutil
 import tempfile
 import tomllib
@@ -20,6 +22,9 @@ NAME: Final = "mentor-calendar"
 SITE: Final = Path(".python_packages/lib/site-packages")
 """The folder in which the Functions host looks for packages."""
 BILL: Final = "sbom.cdx.json"
+BUILD: Final = "build.json"
+"""Says what the package is: `GET health/details` shows it, so that a deployment can be checked."""
+_REQUIREMENTS: Final = "requirements.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +59,31 @@ def build(
         folder = Path(temporary)
         sources = _copy_app(root, folder)
         site = folder / SITE
-        install(root / "requirements.txt", site, python)
+        install(root / _REQUIREMENTS, site, python)
+        # Not in the package: Azure, told to build it anew, finds nothing to install instead of
+        # packages for another Python.
+        (folder / _REQUIREMENTS).unlink()
         prune(site, sources)
-        bill = bill_of_materials(site, root / "requirements.txt", name=NAME, version=_version(root))
+        bill = bill_of_materials(site, root / _REQUIREMENTS, name=NAME, version=_version(root))
         check_bill(bill)
         (folder / BILL).write_text(bill, encoding="utf-8")
         compile_sources(folder, site, compiler)
+        build_of = {"package": digest(folder), "python": python}
+        (folder / BUILD).write_text(json.dumps(build_of), encoding="utf-8")
         archive = out / f"{NAME}.zip"
         write_archive(folder, archive)
     kept = out / BILL
     kept.write_text(bill, encoding="utf-8")
     return Package(archive, kept, Figures.of(archive))
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 of the names and contents of the files in *folder*."""
+    whole = hashlib.sha256()
+    for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+        own = hashlib.sha256(file.read_bytes()).hexdigest()
+        whole.update(f"{own}  {file.relative_to(folder).as_posix()}\n".encode())
+    return whole.hexdigest()
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """HTTP: health of this deployment, and the description of its API."""
 
 import json
+import platform
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,8 @@ from shared.wiring import wiring
 bp = func.Blueprint()
 
 _DOCUMENT: Final = Path(__file__).parent / "openapi.json"
+_BUILD: Final = Path(__file__).parents[1] / "build.json"
+"""Written into the package when it is built; not among the sources."""
 
 
 @bp.route("health", methods=["GET"])
@@ -46,6 +49,8 @@ async def show_health_details(req: func.HttpRequest) -> func.HttpResponse:
         HealthDetailsBody(
             status=_status(is_well),
             version=_version(),
+            python=platform.python_version(),
+            package=_package(),
             time=datetime.now(UTC),
             checks=checks,
             poison=await wiring().queues.poisoned() if checks["queues"] == "ok" else {},
@@ -82,6 +87,14 @@ def _status(is_well: bool) -> Literal["ok", "degraded"]:  # noqa: FBT001  # the 
 def _version() -> str:
     """Return the app's version from the document, because pyproject.toml is not deployed."""
     return str(json.loads(_DOCUMENT.read_bytes())["info"]["version"])
+
+
+@cache
+def _package() -> str | None:
+    """Return the digest of the package that runs; None if the app runs from its sources."""
+    if not _BUILD.exists():
+        return None
+    return str(json.loads(_BUILD.read_bytes())["package"])
 
 
 @cache

@@ -36,6 +36,10 @@ class HealthDetailsBody(HealthBody):
     """Whether this deployment works, and what of it does not."""
 
     version: str
+    python: str
+    """The version of Python that runs it."""
+    package: str | None
+    """The digest of the built package (`build.json` in it); null from the sources."""
     time: ResponseInstant
     checks: dict[str, str]
     """By service: `ok`, or the error."""

@@ -1,11 +1,18 @@
 """The life of an organization: consent, narrowing, faults, withdrawal, offboarding."""
 
+import asyncio
+import json
+import os
+import re
+
 import pytest
 
+from local.cloud import PLATFORM_SECRET
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, NORTHWIND_ID
 from shared.adapters.tables.keys import TABLES
 from tests.e2e.conftest import AppUnderTest, wiring_of
+from tests.e2e.packaged import ROOT
 from tests.e2e.platform import Platform
 from tests.e2e.test_series import book, evening, local_date
 
@@ -167,6 +174,28 @@ async def test_in_application_mode_the_platform_names_the_acting_participant(
 
 
 FORGERIES = [forgery for forgery in Forgery if forgery is not Forgery.NONE]
+
+
+async def test_the_documented_request_gets_a_token_for_the_platform(stage: AppUnderTest) -> None:
+    document = (ROOT / "docs/deploy.md").read_text()
+    (command,) = re.findall(r"```sh\n(curl [^`]*client_credentials[^`]*)```", document)
+    cloud = stage.cloud
+    environment = {
+        "PATH": os.environ["PATH"],
+        "CURL_CA_BUNDLE": str(cloud.certificate.trust),
+        "LOGIN_URL": cloud.entra.root_url,
+        "PLATFORM_TENANT_ID": cloud.world.home_tenant_id,
+        "BACKEND_CLIENT_ID": cloud.world.platform_client_id,
+        "BACKEND_SECRET": PLATFORM_SECRET,
+        "APP_CLIENT_ID": cloud.entra.registration.client_id,
+    }
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", command, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    answer, _ = await process.communicate()
+    assert process.returncode == 0
+    bearer = {"authorization": f"Bearer {json.loads(answer)['access_token']}"}
+    assert (await stage.http.get("/api/organizations", headers=bearer)).status_code == 200
 
 
 async def test_no_forged_token_opens_anything(stage: AppUnderTest) -> None:

@@ -1,5 +1,6 @@
 """Health: anybody learns whether the deployment is up, the platform what is wrong with it."""
 
+import platform
 import tomllib
 from collections.abc import Callable
 from datetime import timedelta
@@ -64,6 +65,7 @@ async def test_the_platform_learns_the_version_in_pyproject_and_the_poison(api: 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     shown = body_of(await api.call("GET", "health/details", who="platform"))
     assert (shown["version"], shown["poison"]) == (project["version"], {})
+    assert (shown["python"], shown["package"]) == (platform.python_version(), None)
 
 
 @pytest.mark.parametrize("who", [None, "mentee"])

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from deployment.archive import LIMITS
-from deployment.package import ROOT, SITE, build
+from deployment.package import BUILD, ROOT, SITE, build, digest
 from tests.e2e.packaged import python
 from tests.package.conftest import HERE, Built
 
@@ -38,6 +39,19 @@ def test_a_second_build_gives_the_same_bytes(built: Built, tmp_path: Path) -> No
     again = build(tmp_path, python=HERE)
     assert again.archive.read_bytes() == built.package.archive.read_bytes()
     assert again.bill.read_bytes() == built.package.bill.read_bytes()
+
+
+def test_it_says_what_it_is_and_has_nothing_to_install(built: Built, tmp_path: Path) -> None:
+    said = json.loads((built.app / BUILD).read_text())
+    copy = tmp_path / "app"
+    shutil.copytree(built.app, copy)
+    (copy / BUILD).unlink()
+    assert said == {"package": digest(copy), "python": HERE}
+    (copy / "host.json").write_text("{}")
+    assert digest(copy) != said["package"]
+    assert not (built.app / "requirements.txt").exists()
+    shown = run(built, "from functions.service import _package; print(_package())")
+    assert shown.strip() == said["package"]
 
 
 def test_the_app_loads_from_it_and_from_nowhere_else(offered: Built) -> None:
