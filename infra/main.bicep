@@ -37,6 +37,12 @@ param userClientIds string = ''
 @allowed(['managed-identity', 'certificate', 'secret'])
 param appCredential string = 'managed-identity'
 
+@description('Optional. Where Graph and browsers reach the app, https://HOST, if not by its default name (docs/deploy.md, host names).')
+param publicUrl string = ''
+
+@description('Optional. Object id of who writes the first secrets into the vault; empty: nobody gets the right.')
+param secretsOfficerId string = deployer().objectId
+
 @description('Optional. The Microsoft cloud whose Entra and Graph are used.')
 @allowed(['global', 'us-gov-l4', 'us-gov-l5', 'china'])
 param cloud string = 'global'
@@ -74,8 +80,12 @@ param httpConcurrency int = 16
 @maxValue(20)
 param alwaysReadyHttp int = 0
 
-@description('Optional. Spread app and storage over availability zones, where the region has them.')
+@description('Optional. Spread the app over availability zones, where the region has them. Two always-ready instances are then paid for each group of functions.')
 param zoneRedundant bool = false
+
+@description('Optional. Copies of the storage: in one place, or in three zones.')
+@allowed(['Standard_LRS', 'Standard_ZRS'])
+param storageSku string = 'Standard_LRS'
 
 @description('Optional. Reach storage and Key Vault through private endpoints only. The webhook stays public: Graph must reach it.')
 param privateEndpoints bool = false
@@ -102,14 +112,14 @@ param logRetentionDays int = 30
 
 // Stable for the same group, environment and region, so that deploying twice changes nothing.
 var resourceToken = take(uniqueString(subscription().id, resourceGroup().id, environmentName, location), 8)
-var suffix = '${environmentName}-${resourceToken}'
+// A vault's name may not have two hyphens in a row.
+var suffix = replace('${environmentName}-${resourceToken}', '--', '-')
 var compactSuffix = toLower(replace('${environmentName}${resourceToken}', '-', ''))
 var allTags = union(tags, { 'azd-env-name': environmentName })
 
 // ----------------------------------------------------------------------------------------- resources
 
 module identity 'modules/identity.bicep' = {
-  name: 'identity'
   params: {
     name: 'id-mentorcal-${suffix}'
     location: location
@@ -118,7 +128,6 @@ module identity 'modules/identity.bicep' = {
 }
 
 module monitoring 'modules/monitoring.bicep' = {
-  name: 'monitoring'
   params: {
     workspaceName: 'log-mentorcal-${suffix}'
     componentName: 'appi-mentorcal-${suffix}'
@@ -129,19 +138,17 @@ module monitoring 'modules/monitoring.bicep' = {
 }
 
 module storage 'modules/storage.bicep' = {
-  name: 'storage'
   params: {
     name: take('stmc${compactSuffix}', 24)
     location: location
     tags: allTags
-    zoneRedundant: zoneRedundant
+    skuName: storageSku
     privateOnly: privateEndpoints
     workspaceId: monitoring.outputs.workspaceId
   }
 }
 
 module keyVault 'modules/keyVault.bicep' = {
-  name: 'keyVault'
   params: {
     name: take('kv-mc-${suffix}', 24)
     location: location
@@ -152,7 +159,6 @@ module keyVault 'modules/keyVault.bicep' = {
 }
 
 module network 'modules/network.bicep' = if (privateEndpoints) {
-  name: 'network'
   params: {
     suffix: suffix
     location: location
@@ -164,17 +170,16 @@ module network 'modules/network.bicep' = if (privateEndpoints) {
 
 // Before the app: it needs its rights at the first start.
 module roles 'modules/roles.bicep' = {
-  name: 'roles'
   params: {
     principalId: identity.outputs.principalId
     storageName: storage.outputs.name
     keyVaultName: keyVault.outputs.name
     componentName: monitoring.outputs.componentName
+    secretsOfficerId: secretsOfficerId
   }
 }
 
 module page 'modules/bookingPage.bicep' = if (bookingPage) {
-  name: 'bookingPage'
   params: {
     name: 'stapp-mentorcal-${suffix}'
     location: bookingPageLocation
@@ -183,7 +188,6 @@ module page 'modules/bookingPage.bicep' = if (bookingPage) {
 }
 
 module functionApp 'modules/functionApp.bicep' = {
-  name: 'functionApp'
   params: {
     planName: 'plan-mentorcal-${suffix}'
     appName: 'func-mentorcal-${suffix}'
@@ -211,6 +215,7 @@ module functionApp 'modules/functionApp.bicep' = {
     platformTenantId: platformTenantId
     platformClientIds: platformClientIds
     userClientIds: empty(userClientIds) ? appClientId : '${appClientId},${userClientIds}'
+    publicUrl: publicUrl
     limits: limits
     cloud: cloud
     webhookUrl: webhookUrl
@@ -220,7 +225,6 @@ module functionApp 'modules/functionApp.bicep' = {
 }
 
 module alerts 'modules/alerts.bicep' = {
-  name: 'alerts'
   params: {
     suffix: suffix
     location: location

@@ -13,4 +13,5 @@ param alwaysReadyHttp = 2
 param logRetentionDays = 90
 // By choice: zones where the region has them, private endpoints for storage and vault.
 param zoneRedundant = false
+param storageSku = 'Standard_ZRS' // Standard_LRS where the region has no zones
 param privateEndpoints = false

@@ -41,7 +41,7 @@ resource group 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email))
   }
 }
 
-resource queries 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+resource queries 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   for rule in rules: {
     name: 'alert-mentorcal-${rule.name}-${suffix}'
     location: location
@@ -78,7 +78,7 @@ resource queries 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
   }
 ]
 
-resource capReached 'Microsoft.Insights/metricAlerts@2018-03-01' = {
+resource capReached 'Microsoft.Insights/metricAlerts@2026-01-01' = {
   name: 'alert-mentorcal-cap-${suffix}'
   location: 'global'
   tags: tags

@@ -78,6 +78,9 @@ param platformClientIds string
 @description('Required. Apps whose users\' tokens count, separated by commas.')
 param userClientIds string
 
+@description('Required. Where Graph and browsers reach the app; empty: by its default name.')
+param publicUrl string
+
 @description('Required. The Microsoft cloud.')
 param cloud string
 
@@ -89,6 +92,8 @@ param telemetry string
 
 @description('Required. How much callers may do. What is not named has the default of the code.')
 param limits object
+
+var address = empty(publicUrl) ? 'https://${appName}.azurewebsites.net' : publicUrl
 
 // docs/settings.md explains each; a test compares this list with it and with the code.
 var settings = {
@@ -111,7 +116,7 @@ var settings = {
   PLATFORM_TENANT_ID: platformTenantId
   PLATFORM_CLIENT_IDS: platformClientIds
   USER_CLIENT_IDS: userClientIds
-  PUBLIC_URL: 'https://${appName}.azurewebsites.net'
+  PUBLIC_URL: address
   CLOUD: cloud
   WEBHOOK_URL: webhookUrl
   TELEMETRY: telemetry
@@ -162,6 +167,9 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     publicNetworkAccess: 'Enabled' // Graph's webhook, browsers and the platform come from outside
     clientAffinityEnabled: false
     keyVaultReferenceIdentity: identityId
+    // Only at the creation of an app: without it a host name of one's own would need another app. Not in the published types.
+    #disable-next-line BCP037
+    siteScopedCertificatesEnabled: true
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     functionAppConfig: {
       deployment: {
@@ -198,13 +206,18 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   }
 }
 
-resource basicPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = [
-  for kind in ['ftp', 'scm']: {
-    parent: app
-    name: kind
-    properties: { allow: false }
-  }
-]
+// Two resources: in a loop over the names the compiler checks neither.
+resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'ftp'
+  properties: { allow: false }
+}
+
+resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'scm'
+  properties: { allow: false }
+}
 
 resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-workspace'
@@ -223,4 +236,4 @@ output id string = app.id
 output name string = app.name
 
 @description('Where the app is, without a slash at the end.')
-output url string = 'https://${app.properties.defaultHostName}'
+output url string = empty(publicUrl) ? 'https://${app.properties.defaultHostName}' : publicUrl

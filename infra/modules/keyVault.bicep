@@ -17,7 +17,7 @@ param privateOnly bool = false
 @description('Required. Workspace that hears who read what.')
 param workspaceId string
 
-resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
   // checkov:skip=CKV_AZURE_109: denied with privateEndpoints; else identities alone keep others out
   // checkov:skip=CKV_AZURE_189: the same
   name: name

@@ -12,6 +12,9 @@ param keyVaultName string
 @description('Required. Name of the Application Insights component.')
 param componentName string
 
+@description('Required. Object id of who writes the first secrets; empty: nobody gets the right.')
+param secretsOfficerId string
+
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
 var storageRoleIds = {
   // The Functions host keeps locks, keys and the package as blobs, in containers it makes itself.
@@ -20,13 +23,14 @@ var storageRoleIds = {
   tableDataContributor: '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
 }
 var keyVaultSecretsUser = '4633458b-17de-408a-b874-0445c86b69e6'
+var keyVaultSecretsOfficer = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
 var monitoringMetricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'
 
 resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: storageName
 }
 
-resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
   name: keyVaultName
 }
 
@@ -53,6 +57,16 @@ resource vaultGrant 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', keyVaultSecretsUser)
+  }
+}
+
+// Contributor and Owner write no secret: infra/secrets.sh would be refused.
+resource secretsOfficerGrant 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(secretsOfficerId)) {
+  name: guid(vault.id, secretsOfficerId, keyVaultSecretsOfficer)
+  scope: vault
+  properties: {
+    principalId: secretsOfficerId
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', keyVaultSecretsOfficer)
   }
 }
 

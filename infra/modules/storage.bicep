@@ -11,8 +11,9 @@ param location string
 @description('Optional. Tags.')
 param tags object = {}
 
-@description('Optional. Three copies in three zones.')
-param zoneRedundant bool = false
+@description('Required. Copies of the storage: in one place, or in three zones.')
+@allowed(['Standard_LRS', 'Standard_ZRS'])
+param skuName string
 
 @description('Optional. No way in but private endpoints.')
 param privateOnly bool = false
@@ -32,7 +33,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   location: location
   tags: tags
   kind: 'StorageV2'
-  sku: { name: zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS' }
+  sku: { name: skuName }
   properties: {
     allowBlobPublicAccess: false
     allowSharedKeyAccess: false // identities only: no account key, no account SAS

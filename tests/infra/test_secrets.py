@@ -22,13 +22,20 @@ given = sys.argv[1:]
 flags = {{f: v for f, v in zip(given, [*given[1:], ""]) if f[0] == "-"}}
 command = " ".join(given[:3])
 name = flags.get("--name", "")
+closed = Path(__file__).with_name("closed")
+if closed.exists():
+    reasons = closed.read_text().split()
+    reason = reasons.pop(0)
+    closed.write_text(" ".join(reasons)) if reasons else closed.unlink()
+    sys.exit(f"(Forbidden) Caller is not authorized. Inner error: {{reason}}")
 
 if command == "keyvault secret show":
-    name in vault or sys.exit("SecretNotFound")
+    name in vault or sys.exit("(SecretNotFound) A secret with (name/id) was not found")
 elif command == "keyvault secret set":
     versions = vault.setdefault(name, {{}})
     version = f"https://vault/secrets/{{name}}/{{len(versions)}}"
     versions[version] = [Path(flags["--file"]).read_text(), True]
+    print("WARNING: this command is in preview", file=sys.stderr)
     print(version)
 elif command == "keyvault secret list-versions":
     # As the real one: only of whoever may list, and here it may fail.
@@ -57,7 +64,11 @@ def run(tmp_path: Path) -> Run:
     def run_it(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", SCRIPT, "vault", *arguments],
-            env={"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+            env={
+                "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+                "TRIES": "4",
+                "PAUSE_SECONDS": "0",
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -79,6 +90,34 @@ def test_what_is_missing_is_made_once(run: Run, tmp_path: Path) -> None:
     assert [len(each) for each in values] == [1, 1, 1]
     assert len({value for each in values for value in each}) == 3
     assert {len(value) for each in values for value in each} == {44}
+
+
+def test_a_right_that_was_just_granted_is_waited_for(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "closed").write_text("ForbiddenByRbac " * 3)
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert [len(good(tmp_path, name)) for name in KEYS] == [1, 1, 1]
+    assert done.stderr.count("Waiting") == 1
+
+
+@pytest.mark.parametrize(
+    ("reasons", "says"),
+    [
+        ("ForbiddenByRbac " * 20, "Key Vault Secrets Officer"),
+        ("ForbiddenByConnection", "private vault"),
+        ("ForbiddenByFirewall", "private vault"),
+        ("Throttled", "Throttled"),
+    ],
+)
+def test_a_vault_that_cannot_be_read_is_not_empty(
+    run: Run, tmp_path: Path, reasons: str, says: str
+) -> None:
+    run()
+    (tmp_path / "closed").write_text(reasons)
+    done = run()
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert [len(good(tmp_path, name)) for name in KEYS] == [1, 1, 1]
 
 
 def test_a_rotation_keeps_the_version_before(run: Run, tmp_path: Path) -> None:
