@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match asked.command:
             case "start" | "cloud":
-                options = Options(asked.port, keep=asked.keep, credential=asked.credential)
+                options = Options(
+                    asked.port, keep=asked.keep, credential=asked.credential, cors=asked.cors or ""
+                )
                 return run(run_all if asked.command == "start" else run_cloud, options)
             case "people":
                 print(list_people())
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="where the app listens (7071, or a free one)")
     parser.add_argument("--keep", action="store_true", help="keep tables and queues in .local/")
+    parser.add_argument("--cors", help="origins, by commas, whose pages may call the app")
     parser.add_argument(
         "--credential",
         choices=("managed-identity", "certificate", "secret"),

@@ -15,10 +15,13 @@ def is_built() -> bool:
     return (BUILT / "index.html").is_file()
 
 
-def configured_page(cloud: LocalCloud, folder: Path, *, parents: Sequence[str] = ()) -> Path:
+def configured_page(
+    cloud: LocalCloud, folder: Path, *, parents: Sequence[str] = (), api: str = ""
+) -> Path:
     """Copy the built page into *folder*, configured as a deployment would be, and return it.
 
-    *parents*: origins that may embed it. The page is expected beside the API, at ``/``.
+    *parents*: origins that may embed it. *api*: the root of the API, if the page is at another
+    origin; else it is expected beside the API, at ``/``.
 
     Raises:
         subprocess.CalledProcessError: Node does not run, or refuses.
@@ -27,6 +30,8 @@ def configured_page(cloud: LocalCloud, folder: Path, *, parents: Sequence[str] =
     arguments += ["--authority", f"{cloud.entra.root_url}/organizations"]
     # In place of a platform's backend, the simulated Entra issues the platform's token.
     arguments += ["--platform-token", f"{cloud.entra.root_url}/_control/tokens"]
+    if api:
+        arguments += ["--api", api]
     for parent in parents:
         arguments += ["--parent", parent]
     subprocess.run(["node", str(ROOT / "web" / "configure.mjs"), *arguments], check=True)

@@ -33,6 +33,7 @@ class Options:
     port: int | None
     keep: bool
     credential: str
+    cors: str
 
 
 def run(work: Callable[[Options], Awaitable[None]], options: Options) -> int:
@@ -92,7 +93,7 @@ async def run_all(options: Options) -> None:
         host = await stack.enter_async_context(
             child(
                 "local.host",
-                *_host_arguments(cloud, listening, page),
+                *_host_arguments(cloud, listening, page, options.cors),
                 environment=cloud.environment,
                 inherits=[listening.fileno()],
             )
@@ -124,12 +125,16 @@ def _page(cloud: LocalCloud, stack: AsyncExitStack) -> Path | None:
     return configured_page(cloud, Path(folder))
 
 
-def _host_arguments(cloud: LocalCloud, listening: socket, page: Path | None) -> list[str]:
+def _host_arguments(
+    cloud: LocalCloud, listening: socket, page: Path | None, cors: str
+) -> list[str]:
     files = cloud.certificate
     arguments = ["--app-dir", str(ROOT), "--listening", str(listening.fileno())]
     arguments += ["--certificate", str(files.certificate), "--key", str(files.key)]
     if page:
         arguments += ["--static", f"{page}=/"]
+    if cors:
+        arguments += ["--cors", cors]
     return arguments
 
 

@@ -16,15 +16,17 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from local.cloud import NO_LIMITS, ROOT, LocalCloud
 from local.graph.outlook import NoSuchEvent
+from local.host.cors import Cors
 from local.host.host import DevelopmentHost
 from local.host.static import StaticSite
 from local.page import configured_page, is_built
 from local.seed_storage import enrol
-from local.serving import Address, take_address
+from local.serving import Address, serving, take_address
 from tests.e2e.conftest import settings_in_process
 from tests.today import today
 
@@ -73,13 +75,22 @@ class AppUnderTest:
     http: httpx.AsyncClient
     parent: Address
     """The origin that may embed the page; it serves nothing until a test does."""
+    elsewhere: str
+    """Another origin with the page."""
 
     @asynccontextmanager
     async def someone(
-        self, who: str | None = None, query: str = "", *, tries_again: bool = True, **options: Any
+        self,
+        who: str | None = None,
+        query: str = "",
+        *,
+        tries_again: bool = True,
+        origin: str | None = None,
+        **options: Any,
     ) -> AsyncIterator[Page]:
         """Open the page in a browser of its own; with *who*, signed in through Entra's pages.
 
+        *origin*: where the page is, if not beside the API.
         *tries_again*: press "Try again" where it is shown, as a person on a slow machine does.
         """
         context = await self.context(**options)
@@ -95,7 +106,7 @@ class AppUnderTest:
         if tries_again:
             again = page.get_by_role("button", name="Try again", exact=True)
             await page.add_locator_handler(again, lambda it: it.click(), no_wait_after=True)
-        await page.goto(f"{self.url}/{query}")
+        await page.goto(f"{origin or self.url}/{query}")
         if who:
             await sign_in(page, who)
         try:
@@ -213,6 +224,17 @@ async def a_browser() -> AsyncIterator[Browser]:
             await browser.close()
 
 
+def _static(site: StaticSite) -> web.Application:
+    """Return an application that has the page alone."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return site.answer(request) or web.Response(status=404)
+
+    app = web.Application()
+    app.router.add_route("*", r"/{path:.*}", answer)
+    return app
+
+
 @asynccontextmanager
 async def a_stage(folder: Path) -> AsyncIterator[AppUnderTest]:
     """Run cloud, app, page and browser until the block ends."""
@@ -224,11 +246,15 @@ async def a_stage(folder: Path) -> AsyncIterator[AppUnderTest]:
         with settings_in_process(cloud.environment):
             await enrol(cloud.environment)
         parent = take_address(cloud.certificate.server_context())
+        elsewhere = take_address(cloud.certificate.server_context())
         site = configured_page(cloud, folder / "page", parents=[parent.url])
+        far = configured_page(cloud, folder / "elsewhere", api=f"{url}/api")
         async with (
+            serving(_static(StaticSite(far, "")), elsewhere),
             DevelopmentHost(
                 ROOT,
                 cloud.environment,
+                cors=Cors([elsewhere.url]),
                 listening=address.taken,
                 certificate=cloud.certificate.certificate,
                 key=cloud.certificate.key,
@@ -244,7 +270,7 @@ async def a_stage(folder: Path) -> AsyncIterator[AppUnderTest]:
         ):
             assert host.failure is None, host.failure
             try:
-                yield AppUnderTest(cloud, host, url, browser, http, parent)
+                yield AppUnderTest(cloud, host, url, browser, http, parent, elsewhere.url)
             finally:
                 parent.taken.close()
                 app = sys.modules["shared.wiring"].wiring()

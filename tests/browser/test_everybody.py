@@ -282,3 +282,22 @@ async def test_only_allowed_parents_may_embed(stage: AppUnderTest, picture: Pict
         await expect(frame.locator(".status")).to_contain_text("Free times")
         await picture(page, "embedded")
     await page.context.close()
+
+
+async def test_a_page_of_another_origin_reads_what_the_answers_say(stage: AppUnderTest) -> None:
+    async with stage.someone("ben", "?pairing=ada-ben", origin=stage.elsewhere) as page:
+        await expect(page.locator(".status")).to_contain_text("Free times")
+        # It asks whether something is new by the ETag of the answer before.
+        async with page.expect_event("response", lambda reply: reply.status == 304):
+            pass
+        read = await page.evaluate(
+            """async ([url, token]) => {
+                const reply = await fetch(url, {headers: {authorization: token}});
+                return ["etag", "x-trace-id"].map((name) => reply.headers.get(name));
+            }""",
+            [
+                f"{stage.url}/api/pairings/ada-ben",
+                f"Bearer {stage.cloud.entra.token_for(stage.cloud.world.person('ben'))}",
+            ],
+        )
+        assert all(read), read

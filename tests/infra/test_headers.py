@@ -20,6 +20,11 @@ def test_every_answer_of_the_host_has_them() -> None:
     headers = host["extensions"]["http"]["customHeaders"]
     assert headers.items() >= COMMON.items()
     assert headers["X-Frame-Options"] == "DENY"
+    # What a page of another origin reads (tests/browser): a browser shows it nothing else.
+    assert headers["Access-Control-Expose-Headers"] == (
+        "ETag, Location, Retry-After, WWW-Authenticate, x-trace-id"
+    )
+    assert headers["Access-Control-Max-Age"] == "7200"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
 
