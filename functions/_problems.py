@@ -73,7 +73,7 @@ PROBLEMS: Final[Mapping[type[SchedulingError], ProblemType]] = {
     StoreUnavailable: ProblemType(503, "/problems/store-unavailable", "The storage did not answer"),
     TookTooLong: ProblemType(503, "/problems/took-too-long", "It took too long"),
     Misconfigured: ProblemType(
-        500, "/problems/misconfigured", "The service is not set up", speaks=False
+        503, "/problems/misconfigured", "The service is not set up", speaks=False
     ),
     SchedulingError: ProblemType(500, "/problems/unexpected", "Something went wrong", speaks=False),
 }
@@ -130,7 +130,8 @@ def problem_body(error: SchedulingError, trace_id: str) -> dict[str, Any]:
         "detail": str(error) if problem.speaks else problem.title,
         "trace_id": trace_id,
     }
-    if remedy := error.remedy or _REMEDY.get(problem.type):
+    # A remedy of an error whose text is not for callers is not for them either.
+    if remedy := (problem.speaks and error.remedy) or _REMEDY.get(problem.type):
         body["remedy"] = remedy
     body.update(_extensions(error))
     return body

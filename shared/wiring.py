@@ -453,6 +453,7 @@ class Wiring:
             "queues": self.queues.ping,
             "key_vault": self.client_states.ping,
             "entra": self.tokens.ping,
+            "app_credential": self.credentials.ping,
         }
 
     @cached_property

@@ -156,6 +156,9 @@ class FakeCredential:
     async def describe(self) -> CredentialInfo:
         return CredentialInfo("secret", NOW)
 
+    async def ping(self) -> None:
+        """Answer."""
+
 
 class FakeGraphSubscriptions:
     """Graph's side of subscriptions: records the ended ones, or denies with *error*."""

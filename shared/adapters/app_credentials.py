@@ -14,6 +14,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -28,7 +29,7 @@ from shared.adapters.entra_errors import (
 from shared.adapters.http_pool import HttpPool
 from shared.adapters.key_vault import KeyVaultSecrets, Secret
 from shared.adapters.managed_identity import RENEW_SECONDS, IdentityAssertion
-from shared.errors import Misconfigured, SchedulingError
+from shared.errors import SchedulingError
 from shared.ids import ObjectId, TenantId
 from shared.logs import log_event
 from shared.organizations.ports import CredentialInfo
@@ -232,7 +233,7 @@ class AppCredentials:
         """Return the app's client credential; *fresh*: got anew, past the cache.
 
         Raises:
-            Misconfigured: Key Vault has no such secret, or it is not a certificate.
+            Misconfigured: Key Vault has no such secret, or it is no certificate that can be used.
             StoreUnavailable: Key Vault does not answer.
             CalendarUnavailable: the managed identity gets no token right now.
         """
@@ -250,6 +251,10 @@ class AppCredentials:
             case AppCredential.SECRET:
                 secret = await self._secrets.get(self._settings.app_secret_name, fresh=fresh)
                 return _ClientCredential(secret.version, {"client_secret": secret.value})
+
+    async def ping(self) -> None:
+        """Return if there is a credential for Entra. Raises as `client_credential` does."""
+        await self.client_credential()
 
     async def describe(self) -> CredentialInfo:
         """Return kind and expiry of the client credential. Raises as `client_credential` does."""
@@ -331,13 +336,15 @@ class AppCredentials:
 
 
 def _certificate(secret: Secret) -> bytes:
-    """Return the certificate with its key as bytes: PEM as it is, PKCS#12 decoded from base64."""
-    if "-----BEGIN" in secret.value:
-        return secret.value.encode()
-    try:
-        return base64.b64decode(secret.value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Misconfigured(
-            "The app's certificate in Key Vault is neither PEM nor PKCS#12.",
-            remedy="Import the certificate with its private key.",
-        ) from error
+    """Return the certificate with its key as bytes: PEM as it is, PKCS#12 decoded from base64.
+
+    Raises Misconfigured: it cannot be used. The SDK would raise errors of its libraries.
+    """
+    from shared.adapters.client_assertion import load_certificate
+
+    certificate = secret.value.encode()
+    if b"-----BEGIN" not in certificate:
+        with suppress(binascii.Error, ValueError):
+            certificate = base64.b64decode(certificate, validate=True)
+    load_certificate(certificate)
+    return certificate

@@ -7,8 +7,15 @@ import base64
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from shared.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.x509 import Certificate
+
+_PEM: Final = b"-----BEGIN"
 _TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _LIFE_SECONDS: Final = 300
 
@@ -32,7 +39,7 @@ def _signed(certificate: bytes, client_id: str, token_url: str) -> str:
     import jwt
     from cryptography.hazmat.primitives import hashes
 
-    key, public = _loaded(certificate)
+    key, public = load_certificate(certificate)
     thumbprint = base64.urlsafe_b64encode(public.fingerprint(hashes.SHA256()))
     now = int(time.time())
     claims = {
@@ -48,12 +55,48 @@ def _signed(certificate: bytes, client_id: str, token_url: str) -> str:
     return jwt.encode(claims, key, algorithm="PS256", headers=headers)
 
 
-def _loaded(certificate: bytes) -> tuple[Any, Any]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+def load_certificate(certificate: bytes) -> "tuple[RSAPrivateKey, Certificate]":
+    """Return the private key and the certificate in *certificate*, PEM or PKCS#12.
 
-    if b"-----BEGIN" in certificate:
-        key = load_pem_private_key(certificate, password=None)
-        return key, x509.load_pem_x509_certificate(certificate)
-    packed_key, packed, _ = pkcs12.load_key_and_certificates(certificate, None)
-    return packed_key, packed
+    Raises Misconfigured, which says what is wrong with it.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    try:
+        key, public = _read_pem(certificate) if _PEM in certificate else _read_packed(certificate)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _unusable("cannot be read as PEM or PKCS#12 without a password") from error
+    if key is None:
+        raise _unusable("has no private key")
+    if public is None:
+        raise _unusable("is a key without its certificate")
+    if not isinstance(key, RSAPrivateKey):
+        raise _unusable("has a key that is no RSA key, which Entra does not take")
+    return key, public
+
+
+def _read_pem(certificate: bytes) -> "tuple[Any, Certificate | None]":
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = (
+        load_pem_private_key(certificate, password=None) if b"PRIVATE KEY" in certificate else None
+    )
+    has_public = b"BEGIN CERTIFICATE" in certificate
+    return key, x509.load_pem_x509_certificate(certificate) if has_public else None
+
+
+def _read_packed(certificate: bytes) -> "tuple[Any, Certificate | None]":
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    key, public, _ = pkcs12.load_key_and_certificates(certificate, None)
+    return key, public
+
+
+def _unusable(why: str) -> Misconfigured:
+    return Misconfigured(
+        f"The app's certificate in Key Vault {why}.",
+        remedy="Import a certificate with its RSA private key and without a password, as PEM or "
+        "PKCS#12, or have Key Vault create it; no restart is needed.",
+    )

@@ -161,12 +161,22 @@ async def _translating(
     except HttpResponseError as error:
         if error.status_code == 403:
             raise Misconfigured(
-                f"The app may not read the secret {name}, or it is disabled.",
-                remedy="Give the app's identity the role Key Vault Secrets User.",
+                f"The app may not read the secret {name}.",
+                remedy="Give the app's identity the role Key Vault Secrets User. If it has it, "
+                "look whether the secret's newest version is disabled, expired or not valid yet, "
+                "and whether the vault's network lets the app in.",
             ) from error
         raise StoreUnavailable("Key Vault did not answer.") from error
     except AzureError as error:
         raise StoreUnavailable("Key Vault did not answer.") from error
+    except ValueError as error:
+        # The SDK's, for a challenge that names another resource than the vault's host is part of.
+        raise Misconfigured(
+            "KEY_VAULT_URL has a host that the vault does not know as its own.",
+            remedy="Set it to https://NAME.vault.azure.net, also with a private endpoint: that "
+            "name leads to it. Where the vault's resource really is another one (disconnected "
+            "clouds), set KEY_VAULT_VERIFY_CHALLENGE=false.",
+        ) from error
 
 
 def _made_at(properties: "SecretProperties") -> tuple[float, str]:

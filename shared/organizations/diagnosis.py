@@ -339,6 +339,7 @@ class Subject:
         object_id = self.mailbox.object_id if self.mailbox else "<object id>"
         aadsts = evidence.aadsts if evidence else None
         return {
+            "cause": f"{evidence.cause} " if evidence and evidence.cause else "",
             "client_id": self.app.client_id,
             "organization_id": self.organization.id,
             "portal": self.app.portal_url,

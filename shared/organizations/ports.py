@@ -218,6 +218,8 @@ class ProbeResult:
     as_user: bool = False
     """Probed on-behalf-of a user."""
     hint: ProbeHint | None = None
+    cause: str = ""
+    """What is wrong with this deployment, and who mends it how: a text of ours."""
     account: Account | None = field(default=None, repr=False)
     """Only in results of `PROFILES` for a mailbox."""
 

@@ -199,8 +199,8 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
     Issue.CREDENTIAL_ABSENT: Remedy(
         "This deployment has nothing to prove itself to Entra with.",
         Responsible.US,
-        "Check APP_CREDENTIAL, the secret or certificate it names in Key Vault, and that the app's "
-        "managed identity is assigned and may read Key Vault.",
+        "{cause}Check APP_CREDENTIAL, the secret or certificate it names in Key Vault, and that "
+        "the app's managed identity is assigned and may read Key Vault.",
         "At once.",
         _REGISTRATION,
         "Nothing: the operator of this service must mend it.",

@@ -66,7 +66,7 @@ async def met(api: Api, error: Exception) -> Any:
         (ConsentMissing("no", aadsts=65001), 403),
         (StoreUnavailable("down"), 503),
         (CalendarUnavailable("down"), 503),
-        (Misconfigured("The setting X is missing."), 500),
+        (Misconfigured("The setting X is missing."), 503),
     ],
     ids=lambda error: type(error).__name__,
 )

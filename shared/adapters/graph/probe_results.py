@@ -51,10 +51,13 @@ def failed_result(
             request_id=error.request_id,
             as_user=as_user,
         )
-    hint = ProbeHint.MISCONFIGURED if isinstance(error, Misconfigured) else None
+    if isinstance(error, Misconfigured):
+        cause = f"{error} {error.remedy}" if error.remedy else str(error)
+        hint = ProbeHint.MISCONFIGURED
+        return ProbeResult(capability, ok=False, hint=hint, cause=cause, as_user=as_user)
     ok = None if isinstance(error, StoreUnavailable) else False
     aadsts = error.aadsts if isinstance(error, ConsentMissing) else None
-    return ProbeResult(capability, ok=ok, aadsts=aadsts, hint=hint, as_user=as_user)
+    return ProbeResult(capability, ok=ok, aadsts=aadsts, as_user=as_user)
 
 
 def subscribe_refused_result(failed: GraphCallFailed) -> ProbeResult:

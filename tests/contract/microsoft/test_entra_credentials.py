@@ -6,12 +6,13 @@ import logging
 import re
 import traceback
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
@@ -29,11 +30,15 @@ from shared.errors import (
     SignInAgain,
     StoreUnavailable,
 )
+from shared.health import check_health
 from shared.ids import TenantId
 from shared.logs import log_warning
+from shared.organizations.diagnosis import diagnose_tenant
+from shared.organizations.issues import Issue
 from shared.organizations.model import ActingUser
 from shared.organizations.ports import CallerKind
 from shared.wiring import Wiring
+from tests.builders import an_organization
 from tests.contract.microsoft.conftest import Microsoft
 
 FORGERIES = [
@@ -118,6 +123,88 @@ async def test_with_a_certificate(
     microsoft.entra.registration.certificates.append(certificate)
     microsoft.vault.vault.put("app-certificate", written(certificate, key))
     await reaches_graph(wire("certificate"), microsoft)
+
+
+def as_pem_without_key(certificate: x509.Certificate, _: rsa.RSAPrivateKey) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def as_key_alone(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> str:
+    return as_pem(certificate, key).partition("-----BEGIN CERTIFICATE")[0]
+
+
+def with_password(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> str:
+    secret = serialization.BestAvailableEncryption(b"secret")
+    packed = pkcs12.serialize_key_and_certificates(b"app", key, certificate, None, secret)
+    return base64.b64encode(packed).decode()
+
+
+def with_encrypted_key(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> str:
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def of_elliptic_curve(certificate: x509.Certificate, _: rsa.RSAPrivateKey) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (as_pem_without_key, "has no private key"),
+        (as_key_alone, "without its certificate"),
+        (with_password, "without a password"),
+        (with_encrypted_key, "without a password"),
+        (of_elliptic_curve, "no RSA key"),
+        (lambda *_: "a secret of another kind", "cannot be read"),
+        (lambda *_: "AAAA", "cannot be read"),
+        (lambda *_: "-----BEGIN PRIVATE KEY-----\nAAAA", "cannot be read"),
+    ],
+)
+async def test_a_certificate_that_cannot_be_used_is_said_with_its_remedy(
+    microsoft: Microsoft,
+    wire: Callable[[str], Wiring],
+    written: Callable[[x509.Certificate, rsa.RSAPrivateKey], str],
+    says: str,
+) -> None:
+    microsoft.vault.vault.put("app-certificate", written(*a_certificate()))
+    wired = wire("certificate")
+    with pytest.raises(Misconfigured, match=says):
+        await wired.credentials.app(TenantId(CONTOSO_ID)).get_token("scope")
+    organization = an_organization(tenant_id=CONTOSO_ID)
+    findings = await diagnose_tenant(organization, probes=wired.probes)
+    assert findings[0].issue is Issue.CREDENTIAL_ABSENT
+    assert f"{says}" in str(findings[0].remedy)
+    assert "RSA private key and without a password" in str(findings[0].remedy)
+    assert await health_of(wired, "app_credential") == "Misconfigured"
+
+
+async def test_a_vault_by_another_name_is_said_with_its_remedy(
+    microsoft: Microsoft, wire: Callable[[str], Wiring]
+) -> None:
+    wired = wire("secret")
+    # The simulated vault's host is no part of the resource that it names: so is a privatelink name.
+    wired.__dict__["settings"] = replace(wired.settings, verify_key_vault_challenge=True)
+    with pytest.raises(Misconfigured, match="KEY_VAULT_URL") as refused:
+        await wired.secrets.get("app-secret")
+    assert "https://NAME.vault.azure.net" in str(refused.value.remedy)
+    for name in ("app_credential", "key_vault"):
+        assert await health_of(wired, name) == "Misconfigured"
+
+
+async def health_of(wired: Wiring, name: str) -> str:
+    """Return the health of one service: there is no storage here."""
+    return (await check_health({name: wired.dependencies[name]}))[name]
 
 
 async def test_with_a_secret(microsoft: Microsoft, wired: Wiring) -> None:
