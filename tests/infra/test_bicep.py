@@ -165,6 +165,17 @@ def test_every_event_an_alert_reads_is_written_somewhere() -> None:
             assert f'"{source["event"]}"' in code, source["event"]
 
 
+def test_what_alerts_read_is_never_sampled_away() -> None:
+    logging = json.loads((ROOT / "host.json").read_text())["logging"]
+    kept = logging["applicationInsights"]["samplingSettings"]["excludedTypes"].split(";")
+    tables = {"AppTraces": "Trace", "AppRequests": "Request", "AppExceptions": "Exception"}
+    for alert in json.loads(_text("alerts/alerts.json")):
+        assert tables[alert["query"].split(" ")[0]] in kept, alert["name"]
+    levels = logging["logLevel"]
+    # The host's own SDKs write two lines at each poll of a queue; ours are of category Function.
+    assert (levels["default"], levels["Function"]) == ("Warning", "Information")
+
+
 def test_json_is_valid() -> None:
     for path in (*INFRA.rglob("*.json"), ROOT / "host.json"):
         assert json.loads(path.read_text()), path
