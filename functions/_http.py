@@ -188,8 +188,11 @@ def parse_query(req: func.HttpRequest, model: type[M]) -> M:
     """Parse the query into *model*. Raises InvalidFields."""
     if model.model_config.get("extra") == "forbid":
         _refuse_empty(req)
+    given = dict(req.params)
+    if "code" not in model.model_fields:
+        given.pop("code", None)  # the portal's links have a key of the Functions host there
     try:
-        parsed: M = _adapter(model).validate_python(dict(req.params))
+        parsed: M = _adapter(model).validate_python(given)
     except ValidationError as error:
         _raise_invalid(error, "query")
     return parsed

@@ -22,6 +22,11 @@ async def test_a_window_is_all_that_is_needed(api: Api) -> None:
     assert await asked(api, *WINDOW) == (200, set())
 
 
+async def test_a_key_of_the_functions_host_disturbs_nothing(api: Api) -> None:
+    """The portal puts it into its links, and some callers keep it."""
+    assert await asked(api, *WINDOW, ("code", "a-function-key==")) == (200, set())
+
+
 async def test_an_offset_counts_and_is_answered_in_utc(api: Api) -> None:
     response = await api.call(
         "GET",
