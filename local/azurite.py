@@ -28,7 +28,7 @@ START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
 # What Azurite prints per service once it listens, with the port the system gave it.
 _LISTENING: Final = re.compile(r"Azurite (\w+) service is successfully listening at \S+:(\d+)")
-_WANTED: Final = frozenset({"Queue", "Table"})
+_WANTED: Final = frozenset({"Blob", "Queue", "Table"})
 
 
 class AzuriteUnavailable(Exception):
@@ -46,6 +46,8 @@ class Azurite:
     Cosmos DB, unless the port is 10002, and then requests tokens of that service.
     """
     queues_url: str
+    blobs_url: str
+    """For Microsoft's host, which keeps the state of timers in blobs."""
     pid: int
 
     def of(self, account: str) -> "Azurite":
@@ -54,6 +56,7 @@ class Azurite:
             self,
             tables_url=f"{self.tables_url.rpartition('/')[0]}/{account}",
             queues_url=f"{self.queues_url.rpartition('/')[0]}/{account}",
+            blobs_url=f"{self.blobs_url.rpartition('/')[0]}/{account}",
         )
 
 
@@ -81,6 +84,7 @@ async def azurite(
         yield Azurite(
             tables_url=f"https://{HOST}:{ports['Table']}/{accounts[0]}",
             queues_url=f"https://{HOST}:{ports['Queue']}/{accounts[0]}",
+            blobs_url=f"https://{HOST}:{ports['Blob']}/{accounts[0]}",
             pid=process.pid,
         )
     finally:

@@ -176,6 +176,7 @@ class LocalCloud:
     def _connection(self, name: str) -> dict[str, str]:
         """Return a connection by identity, as the Functions host reads it."""
         return {
+            f"{name}__blobServiceUri": self.storage.blobs_url,
             f"{name}__queueServiceUri": self.storage.queues_url,
             f"{name}__tableServiceUri": self.storage.tables_url,
             f"{name}__credential": "managedidentity",

@@ -72,6 +72,8 @@ async def run_cloud(options: Options) -> None:
     """Run the cloud alone: for tests by hand, and for other hosts."""
     public_url = f"https://localhost:{options.port or PORT}"
     async with _cloud(options, public_url) as cloud:
+        async with child("local.seed_storage", environment=cloud.environment) as enrolment:
+            await _enrolled(enrolment)
         with remembered(cloud, None) as path:
             print(_services(cloud))
             print(f"The app is expected at {public_url} (--port says otherwise). Its settings:")
@@ -99,8 +101,7 @@ async def run_all(options: Options) -> None:
             )
         )
         listening.close()  # the host alone listens from here on
-        if await enrolment.wait():
-            raise ChildFailed("the seeded organizations could not be written; see above.")
+        await _enrolled(enrolment)
         announced = json.loads(await first_line(host))
         if announced.get("failure"):
             raise ChildFailed(f"the host refuses the app: {announced['failure']}")
@@ -109,6 +110,11 @@ async def run_all(options: Options) -> None:
         print(_first_steps(public_url, cloud, path, has_page=page is not None), flush=True)
         status = await host.wait()
         raise ChildFailed(f"the development host ended with {status}; see above.")
+
+
+async def _enrolled(enrolment: asyncio.subprocess.Process) -> None:
+    if await enrolment.wait():
+        raise ChildFailed("the seeded organizations could not be written; see above.")
 
 
 def _cloud(options: Options, public_url: str) -> LocalCloud:

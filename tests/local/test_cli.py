@@ -17,6 +17,8 @@ import pytest
 
 from local.azurite import HERE
 from local.seed import CONTOSO_ID, seeded_world
+from shared.settings import Settings
+from shared.wiring import Wiring
 from tests.e2e.slow_machine import TOOK_TOO_LONG
 
 LAST_LINE = "Ctrl-C stops it"
@@ -124,6 +126,22 @@ async def test_tokens_are_for_the_app_and_for_the_person(environment: dict[str, 
     assert roles == ["Platform.Manage"]
     assert "nobody" in refused
     assert "export SSL_CERT_FILE=" in lines
+
+
+async def test_a_cloud_alone_has_all_that_another_host_needs(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    async with running(environment, "cloud"):
+        settings = json.loads((tmp_path / "cloud.json").read_text())["environment"]
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in settings.items():
+                patched.setenv(name, value)
+            wiring = Wiring(Settings.from_environment(settings))
+            found, _ = await wiring.organizations.list()
+            await wiring.aclose()
+    assert "contoso" in [organization.id for organization in found]
+    # Without it Microsoft's host cannot keep the state of timers, and says that it has started.
+    assert settings["AzureWebJobsStorage__blobServiceUri"].startswith("https://")
 
 
 async def test_a_second_cloud_stands_beside_the_first(environment: dict[str, str]) -> None:
