@@ -14,6 +14,7 @@ import azure.functions as func
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from functions._problems import (
+    NO_LENGTH,
     NOT_JSON,
     TOO_LARGE,
     UNEXPECTED,
@@ -204,6 +205,9 @@ def parse_body(req: func.HttpRequest, model: type[M]) -> M:
     if media_type != "application/json":
         raise BadBody(WRONG_MEDIA, "Send the body with Content-Type: application/json.")
     body = req.get_body()
+    if not body and "chunked" in req.headers.get("transfer-encoding", "").lower():
+        # The Functions host hands over no body without a length.
+        raise BadBody(NO_LENGTH, "Send the body with Content-Length, not in chunks.")
     if len(body) > MAX_BODY_BYTES:
         raise BadBody(TOO_LARGE, f"A body has at most {MAX_BODY_BYTES} bytes.")
     _refuse_many_values(body)

@@ -32,6 +32,7 @@ _ERRORS: Final = {
     "409": "The state does not allow it; a slot that is not free comes with alternatives.",
     "412": "It changed since it was read.",
     "413": f"The body has more than {MAX_BODY_BYTES} bytes.",
+    "411": "The body came in chunks, without a `Content-Length`: Azure hands over none of it.",
     "415": "The body is not `application/json`.",
     "422": "Fields are wrong: `errors` names each.",
     "429": "A limit is reached; `detail` says which. Go on after `Retry-After`.",
@@ -168,6 +169,8 @@ def _operations(app: func.FunctionApp) -> Iterable[tuple[str, str, str, Operatio
             continue
         binding = trigger.get_dict_repr()
         for method in binding["methods"]:
+            if str(getattr(method, "value", method)) == "HEAD":
+                continue  # a GET without its body needs no description of its own
             path = "/" + re.sub(r"{(\w+)[^}]*}", r"{\1}", binding["route"])
             yield (
                 path,

@@ -79,12 +79,13 @@ PROBLEMS: Final[Mapping[type[SchedulingError], ProblemType]] = {
 }
 
 NOT_JSON: Final = ProblemType(400, "/problems/not-json", "The body is not JSON")
+NO_LENGTH: Final = ProblemType(411, "/problems/length-required", "The body must have a length")
 WRONG_MEDIA: Final = ProblemType(
     415, "/problems/wrong-media-type", "The body must be application/json"
 )
 TOO_LARGE: Final = ProblemType(413, "/problems/too-large", "The body is too large")
 UNEXPECTED: Final = PROBLEMS[SchedulingError]
-ALL: Final = (*dict.fromkeys(PROBLEMS.values()), NOT_JSON, WRONG_MEDIA, TOO_LARGE)
+ALL: Final = (*dict.fromkeys(PROBLEMS.values()), NOT_JSON, NO_LENGTH, WRONG_MEDIA, TOO_LARGE)
 
 _RETRY_SECONDS: Final = 5
 """The `Retry-After` of a 503 whose error has no time of its own."""

@@ -41,7 +41,7 @@ from shared.wiring import wiring
 bp = func.Blueprint()
 
 _PAIRING_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_BODY: Final = (400, 413, 415, 422)
+_BODY: Final = (400, 411, 413, 415, 422)
 
 
 @bp.route("organizations", methods=["POST"])

@@ -21,7 +21,7 @@ _BUILD: Final = Path(__file__).parents[1] / "build.json"
 """Written into the package when it is built; not among the sources."""
 
 
-@bp.route("health", methods=["GET"])
+@bp.route("health", methods=["GET", "HEAD"])  # monitors ask by HEAD
 @http_endpoint(
     Operation("Whether this deployment works", "public", reply=HealthBody, also_returns=(503,))
 )

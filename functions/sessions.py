@@ -49,7 +49,7 @@ bp = func.Blueprint()
         reply=BookedBody,
         status=201,
         requires_idempotency_key=True,
-        problems=(400, 403, 409, 413, 415, 422, 429, 502, 503),
+        problems=(400, 403, 409, 411, 413, 415, 422, 429, 502, 503),
     )
 )
 async def book_session(req: func.HttpRequest) -> func.HttpResponse:
@@ -121,7 +121,7 @@ async def show_my_session(req: func.HttpRequest) -> func.HttpResponse:
         body=RescheduleBody,
         reply=BookedBody,
         requires_if_match=True,
-        problems=(400, 409, 412, 413, 415, 422, 429, 502),
+        problems=(400, 409, 411, 412, 413, 415, 422, 429, 502),
     )
 )
 async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
@@ -172,7 +172,7 @@ async def reschedule_session(req: func.HttpRequest) -> func.HttpResponse:
         "participant",
         body=CancelBody,
         reply=BookedBody,
-        problems=(400, 409, 413, 415, 422, 502),
+        problems=(400, 409, 411, 413, 415, 422, 502),
     )
 )
 async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
@@ -197,7 +197,7 @@ async def cancel_session(req: func.HttpRequest) -> func.HttpResponse:
         body=AnswerBody,
         reply=BookedBody,
         status=202,
-        problems=(400, 409, 413, 415, 422, 429, 502),
+        problems=(400, 409, 411, 413, 415, 422, 429, 502),
     )
 )
 async def answer_session(req: func.HttpRequest) -> func.HttpResponse:

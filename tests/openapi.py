@@ -32,7 +32,8 @@ class OpenApi:
     def operation(self, method: str, template: str) -> dict[str, Any]:
         """Return an operation by its route, which starts without a slash. KeyError if absent."""
         path = "/" + re.sub(r"{(\w+)[^}]*}", r"{\1}", template)
-        found: dict[str, Any] = self.document["paths"][path][method.lower()]
+        described = "get" if method == "HEAD" else method.lower()
+        found: dict[str, Any] = self.document["paths"][path][described]
         return found
 
     def check(self, method: str, template: str, status: int, media: str, body: bytes) -> None:

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -115,6 +116,22 @@ async def test_malformed_request_is_refused(stage: AppUnderTest) -> None:
         assert reply.headers["content-type"].startswith("application/problem+json"), what
         assert reply.json()["detail"], what
     assert (await stage.call("ben", "GET", "sessions")).json()["items"] == []
+
+
+async def test_a_body_in_chunks_is_refused_by_its_cause(stage: AppUnderTest) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield json.dumps(good()).encode()
+
+    headers = {
+        "authorization": f"Bearer {stage.token('ben')}",
+        "content-type": "application/json",
+        "idempotency-key": "streamed",
+    }
+    path = "/api/pairings/ada-ben/sessions"
+    reply = await stage.http.post(path, content=chunks(), headers=headers)
+    problem = reply.json()
+    assert (reply.status_code, problem["type"]) == (411, "/problems/length-required")
+    assert "Content-Length" in problem["detail"]
 
 
 TEXTS = (

@@ -68,6 +68,7 @@ def own_data() -> Statuses:
 ROUTES: Final[Mapping[str, Statuses]] = {
     # In this order: first what only shows, then what changes and removes.
     "GET health": public(200),
+    "HEAD health": public(200),
     "GET health/details": platforms(200),
     "GET docs": public(200),
     "GET openapi.json": public(200),

@@ -34,6 +34,13 @@ async def test_all_is_well(api: Api) -> None:
     assert (response.status_code, body_of(response)) == (200, {"status": "ok"})
 
 
+async def test_a_monitor_may_ask_without_a_body(api: Api) -> None:
+    assert (await api.call("HEAD", "health", who=None)).status_code == 200
+    _tables(api, _refuse)
+    api.clock.advance(timedelta(seconds=10))
+    assert (await api.call("HEAD", "health", who=None)).status_code == 503
+
+
 async def test_anybody_learns_no_more_than_that_it_is_down(api: Api) -> None:
     _tables(api, _refuse)
     response = await api.call("GET", "health", who=None)
