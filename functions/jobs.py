@@ -22,7 +22,7 @@ async def do_job(msg: func.QueueMessage) -> None:
     """Run one job."""
     from shared.adapters.queues import trace_of
 
-    with background("do_job", parent=trace_of(msg.get_body())) as span:
+    async with background("do_job", parent=trace_of(msg.get_body())) as span:
         await _do_job(msg, span)
 
 

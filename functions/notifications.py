@@ -1,5 +1,6 @@
 """HTTP: Graph's webhook (validate, enqueue, 202). Queue: handle one message."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,6 +13,8 @@ from shared.tracing import traced
 
 bp = func.Blueprint()
 
+_ACCEPT_SECONDS: Final = 10.0
+"""How long a delivery is worked on. Graph takes an answer after ten seconds for none."""
 _SERVER_ERROR: Final = 500
 _WAIT_SECONDS: Final = 30
 """The wait of a message that Graph throttles without naming a time."""
@@ -40,7 +43,7 @@ async def follow_outlook(msg: func.QueueMessage) -> None:
     """Handle the notifications of one message."""
     from shared.adapters.queues import trace_of
 
-    with background("follow_outlook", parent=trace_of(msg.get_body())):
+    async with background("follow_outlook", parent=trace_of(msg.get_body())):
         await _handle(msg)
 
 
@@ -104,15 +107,16 @@ async def _accept(req: func.HttpRequest) -> func.HttpResponse:
     items = items_of(body)
     adapters = wiring()
     try:
-        taken = await accept_notifications(
-            raw_notifications(items or []),
-            datetime.now(UTC).isoformat(),
-            states=adapters.client_states,
-            subscriptions=adapters.subscriptions,
-            queue=adapters.notification_queue,
-            limiter=adapters.notification_limiter,
-        )
-    except StoreUnavailable:
+        async with asyncio.timeout(_ACCEPT_SECONDS):
+            taken = await accept_notifications(
+                raw_notifications(items or []),
+                datetime.now(UTC).isoformat(),
+                states=adapters.client_states,
+                subscriptions=adapters.subscriptions,
+                queue=adapters.notification_queue,
+                limiter=adapters.notification_limiter,
+            )
+    except (StoreUnavailable, TimeoutError):
         log_warning("webhook.refused", count=len(items or []))
         return func.HttpResponse(status_code=503, headers={"retry-after": "10"})
     log_event(

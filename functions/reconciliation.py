@@ -16,7 +16,7 @@ async def reconcile_sessions(timer: func.TimerRequest) -> None:
     Also log the length of the poison queues, because the platform's own metrics come too late for
     an alert.
     """
-    with background("reconcile_sessions"):
+    async with background("reconcile_sessions"):
         await _reconcile_sessions(timer)
 
 

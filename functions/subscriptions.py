@@ -15,7 +15,7 @@ async def renew_subscriptions(timer: func.TimerRequest) -> None:
 
     Also log the days until the app's own credential expires.
     """
-    with background("renew_subscriptions"):
+    async with background("renew_subscriptions"):
         await _renew_subscriptions(timer)
 
 
