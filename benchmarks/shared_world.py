@@ -23,14 +23,14 @@ from shared.adapters.tables.client import Put, Remove, Row, Tables, Write
 from shared.adapters.tables.keys import CHANGES, Key, Rows
 from shared.availability.model import SLOT_GRID, Schedule
 from shared.errors import CalendarUnavailable, EventGone, StaleRow, StoreUnavailable
-from shared.ids import EventId, ICalUid, Mailbox, SeriesId, SessionId
+from shared.ids import EventId, ICalUid, Mailbox, ObjectId, SeriesId, SessionId, TenantId
 from shared.jobs import Job
 from shared.organizations.model import ActingUser, OnlineMeetingChoice
 from shared.sessions.calendar_events import CalendarAttendee, CalendarEvent, EventDraft
 from shared.sessions.model import AttendeeResponse, ResponseState, Session
 from shared.sessions.online_meeting import MeetingProvider
 from shared.sessions.recurrence import Pattern
-from shared.sessions.series import occurrence_id
+from shared.sessions.series import Continuation, Occurrence, Series, occurrence_id
 from shared.timespan import TimeSpan
 
 NOW: Final = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
@@ -520,6 +520,40 @@ class SharedCalendar:
             return None
         return found
 
+    async def person_at(self, _: TenantId, __: str) -> ObjectId | None:
+        """Return nobody: no address is unknown here."""
+        return None
+
+    async def is_listed(self, _: Mailbox, event_id: EventId) -> bool:
+        """Return whether the event is there."""
+        try:
+            await self._world.call("event", event_id)
+        except EventGone:
+            return False
+        return True
+
+    async def find_continuations(self, _: Series, __: Sequence[Session]) -> list[Continuation]:
+        """Return nothing: nobody splits a series here."""
+        return []
+
+    async def respond(
+        self, _: ActingUser, __: Session, ___: ResponseState, ____: str, _____: TimeSpan | None
+    ) -> None:
+        """Not here: nobody answers."""
+        raise NotImplementedError
+
+    async def respond_many(
+        self,
+        _: ActingUser,
+        __: Sequence[Session],
+        ___: ResponseState,
+        ____: str,
+        *,
+        whole: bool,
+    ) -> list[Exception | None]:
+        """Not here: nobody answers."""
+        raise NotImplementedError
+
     async def read_many(
         self, events: Sequence[tuple[Mailbox, EventId]]
     ) -> list[CalendarEvent | Exception]:
@@ -549,9 +583,7 @@ class SharedCalendar:
         """Cancel an event."""
         await self._world.call("cancel", event_id)
 
-    async def instances(
-        self, _: Mailbox, master_id: EventId, window: TimeSpan
-    ) -> list[CalendarEvent]:
+    async def instances(self, _: Mailbox, master_id: EventId, window: TimeSpan) -> list[Occurrence]:
         """Return the occurrences of a series."""
         seen: list[CalendarEvent] = await self._world.call("instances", master_id)
         return [each for each in seen if each.span.overlaps(window)]
