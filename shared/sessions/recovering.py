@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from shared.clock import Clock
 from shared.concurrency import gather_limited
-from shared.errors import EventGone, EventUnreadable, StaleRow
+from shared.errors import EventGone, EventUnreadable, SplitUnclear, StaleRow
 from shared.ids import SeriesId, SessionId
 from shared.jobs import Job, JobKind
 from shared.logs import log_event, log_warning
@@ -136,14 +136,14 @@ async def _recover_series_booking(
         rows[number] = await _adopt_occurrence(
             known[0], number, readable[number], sessions=ports.sessions, clock=ports.clock
         )
-    for number in rows.keys() - found.keys():
+    # A person keeps one of the series that may have the later dates: nothing is lost till then.
+    unclear = split.unclear if split else frozenset[int]()
+    for number in rows.keys() - found.keys() - unclear:
         missing = rows.pop(number)
         if missing.state is SessionState.REQUESTED:
             await release_holds(missing.mailboxes, missing.id, sessions=ports.sessions)
-    planned = tuple(_plan_as_created(p, found.get(p.number)) for p in series.planned)
-    booking = Booking(
-        tuple(rows[number] for number in sorted(rows)), replace(series, planned=planned)
-    )
+    plans = (_plan_as_created(p, found.get(p.number), unclear) for p in series.planned)
+    booking = Booking(tuple(rows[n] for n in sorted(rows)), replace(series, planned=tuple(plans)))
     await confirm_booking(booking, master, readable, organization, ports=ports)
     log_event("series.finished", session_id=series.id, count=len(rows))
 
@@ -181,8 +181,8 @@ async def _recover_one(
     if event is None:
         try:
             absent = await find_missing(session, ports=ports)
-        except EventUnreadable:
-            return session  # reconciliation reports it
+        except SplitUnclear:
+            return session  # following the series reports it
         if absent is Absence.SUSPECTED:
             return session
         if absent is Absence.GONE:
@@ -252,8 +252,15 @@ async def _adopt_occurrence(
         return await sessions.get(session.organizer, session.id)
 
 
-def _plan_as_created(planned: PlannedDate, event: Occurrence | None) -> PlannedDate:
-    """Return *planned* with the outcome that Outlook shows: *event*, or None for a missing one."""
+def _plan_as_created(
+    planned: PlannedDate, event: Occurrence | None, unclear: frozenset[int]
+) -> PlannedDate:
+    """Return *planned* with the outcome that Outlook shows: *event*, or None for a missing one.
+
+    *unclear*: the numbers of dates whose event is unknown; they stay as they are.
+    """
+    if planned.number in unclear:
+        return planned
     if event is None:
         return replace(planned, outcome=Outcome.SKIPPED, moved_to=None)
     if planned.outcome is Outcome.BOOKED or event.span == planned.moved_to:

@@ -186,8 +186,9 @@ def match_occurrences(
 
     Matched by event id first, then by the original start in the pattern; an irregular date and an
     all-day event by the day. The remaining events, as after a move of the whole series, are matched
-    in the order of time. So are all without a known id, if dates would change places otherwise: a
-    series moved by a week begins at times of its former pattern.
+    in the order of time, if no date changes its place by that. So are all without a known id, if
+    every date was put off by as many days: a series moved by a week begins at times of its former
+    pattern.
     """
     left = {event.event_id: event for event in sorted(instances, key=_begins)}
     by_id: dict[int, Occurrence] = {}
@@ -200,13 +201,26 @@ def match_occurrences(
         number = number_of(event)
         if number is not None and number not in by_id:
             by_start.setdefault(number, event)
+    alive = {session.occurrence for session in sessions if session.may_have_event}
     matched = by_start | _match_in_turn(series, sessions, left, by_id | by_start)
-    gone = {session.occurrence for session in sessions if not session.may_have_event}
-    begins = [_begins(matched[number]) for number in sorted(matched.keys() - gone)]
-    in_turn = [at for at in begins if at != _UNKNOWN]
-    if in_turn != sorted(in_turn):
-        matched = _match_in_turn(series, sessions, left, by_id)
+    if not _is_in_turn({n: event for n, event in matched.items() if n in alive}):
+        put_off = _match_in_turn(series, sessions, left, by_id)
+        is_put_off = _is_put_off(series, {n: event for n, event in put_off.items() if n in alive})
+        matched = put_off if is_put_off else by_start
     return by_id | matched
+
+
+def _is_in_turn(found: Mapping[int, Occurrence]) -> bool:
+    begins = [at for n in sorted(found) if (at := _begins(found[n])) != _UNKNOWN]
+    return begins == sorted(begins)
+
+
+def _is_put_off(series: Series, found: Mapping[int, Occurrence]) -> bool:
+    """Return whether all dates of *found* are by the same number of days from the pattern's."""
+    zone, planned = zone_of(series.time_zone), {p.number: p.span.start for p in series.planned}
+    pairs = [(planned[n], at) for n in found if (at := _begins(found[n])) != _UNKNOWN]
+    days = {(at.astimezone(zone).date() - by.astimezone(zone).date()).days for by, at in pairs}
+    return len(days) == 1
 
 
 def _match_in_turn(
@@ -222,7 +236,9 @@ def _match_in_turn(
     every = [p.number for p in series.recurring_dates if p.number not in found]
     if len(left) == len(every):
         # A new pattern restores the dates that were cancelled.
-        return dict(zip(every, left, strict=True))
+        restored = dict(zip(every, left, strict=True))
+        if _is_in_turn({**found, **restored}):
+            return restored
     return _in_order({n: at for n, at in missing.items() if n not in found}, left)
 
 

@@ -51,6 +51,11 @@ class Split:
         """Return whether each date may be of one of them alone: a series can be split twice."""
         return all(a.span.end <= b.span.start for a, b in pairwise(self.continuations))
 
+    @property
+    def unclear(self) -> frozenset[int]:
+        """Return the numbers of the dates that several new ones may have; none if it is clear."""
+        return frozenset() if self.is_clear else frozenset(s.occurrence for s in self.torn)
+
     def continued(self, series: Series) -> Series:
         """Return *series* with the new ones as further masters."""
         return replace(series, continued_by=(*series.continued_by, *self.masters))

@@ -52,6 +52,7 @@ class _Candidate:
     people: frozenset[str]
     """The addresses of its attendees; of a participant the one that the session has."""
     spans: list[TimeSpan] = field(default_factory=list)
+    days: set[date] = field(default_factory=set)
 
 
 async def find_continuations(
@@ -83,16 +84,16 @@ def _continuation(master_id: EventId, spans: Sequence[TimeSpan]) -> Continuation
 
 def _goes_on(candidate: _Candidate, missing: Sequence[Session], ended: Sequence[datetime]) -> bool:
     """Return whether *candidate* has two of the three marks."""
-    has_days = {_day(span, missing[0]) for span in candidate.spans} <= {
-        _day(session.span, session) for session in missing
-    }
+    has_days = candidate.days <= {_day(session, session) for session in missing}
     has_people = candidate.people in {_invited(session) for session in missing}
     is_same_act = any(abs(candidate.created_at - at) <= _SAME_ACT for at in ended)
     return has_days + has_people + is_same_act >= _MARKS_NEEDED
 
 
-def _day(span: TimeSpan, session: Session) -> date:
-    return span.start.astimezone(zone_of(session.time_zone)).date()
+def _day(dated: CalendarEvent | Session, session: Session) -> date:
+    if dated.dates is not None:
+        return dated.dates.first_on
+    return dated.span.start.astimezone(zone_of(session.time_zone)).date()
 
 
 def _near(series: Series, missing: Sequence[Session]) -> TimeSpan:
@@ -130,6 +131,7 @@ async def _list_candidates(
         master_id = EventId(event.series_master_id or "")
         candidate = found.setdefault(master_id, _Candidate(created_at, people))
         candidate.spans.append(event.span)
+        candidate.days.add(_day(event, missing[0]))
     return found
 
 

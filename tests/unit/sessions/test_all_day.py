@@ -18,7 +18,7 @@ from shared.sessions.recording import save_rescheduled
 from shared.sessions.recovering import recover_change
 from shared.sessions.requests import RescheduleRequest
 from shared.sessions.rescheduling import describe_state, find_already_moved, reschedule
-from shared.sessions.series import Scope, match_occurrences
+from shared.sessions.series import Outcome, PlannedDate, Scope, match_occurrences
 from shared.timespan import DateSpan
 from tests.builders import a_series, a_session, a_span, at
 from tests.fake_outlook import FakeEvent
@@ -165,22 +165,55 @@ def test_of_fewer_events_each_is_that_of_the_nearest_date() -> None:
     assert match_occurrences(series, sessions, [event]) == {1: event}
 
 
-def test_dates_of_a_series_moved_by_a_week_keep_their_order() -> None:
-    series = a_series()
-    sessions = [a_session(occurrence=p.number, series_id=series.id) for p in series.planned]
-    spans = [a_span(at(10, day=8 + 7 * week)) for week in range(3)]
-    events = [
+def weekly(*weeks: int) -> list[CalendarEvent]:
+    """Return events of the pattern's hour, some weeks from its first date."""
+    spans = [a_span(at(10, day=1 + 7 * week)) for week in weeks]
+    return [
         replace(
             a_date_of(days(span.start.date())),
-            event_id=EventId(f"{span.start}"),
+            event_id=EventId(f"week {week}"),
             span=span,
             dates=None,
             original_start=span.start,
         )
-        for span in spans
+        for week, span in zip(weeks, spans, strict=True)
     ]
-    found = match_occurrences(series, sessions, [*reversed(events)])
-    assert [found[n] for n in sorted(found)] == events
+
+
+@pytest.mark.parametrize(
+    ("dates", "known", "shown", "expected"),
+    [
+        # A skipped date is not that of an event which prolongs the series.
+        ((0, 2, 3, 4, 5), 3, (0, 2, 3, 4, 5, 6), (0, 2, 3, 4, 5)),
+        ((0, 2, 3, 4, 5), 0, (0, 2, 3, 4, 5, 6), (0, 2, 3, 4, 5)),
+        # Nor is one that was deleted just now.
+        ((0, 1, 2, 3), 0, (0, 2, 3, 4), (0, None, 2, 3)),
+        # The second half is put off by a week, as is the whole.
+        ((0, 1, 2, 3), 2, (0, 1, 3, 4), (0, 1, 3, 4)),
+        ((0, 1, 2, 3), 0, (1, 2, 3, 4), (1, 2, 3, 4)),
+        ((0, 2, 3), 0, (1, 3, 4), (1, 3, 4)),
+    ],
+)
+def test_no_date_of_a_series_gets_the_event_of_another(
+    dates: tuple[int, ...],
+    known: int,
+    shown: tuple[int, ...],
+    expected: tuple[int | None, ...],
+) -> None:
+    """*known*: the ids of the events of so many weeks are stored."""
+    spans = [a_span(at(10, day=1 + 7 * week)) for week in range(max(dates) + 1)]
+    outcomes = {n: Outcome.BOOKED if n in dates else Outcome.SKIPPED for n in range(len(spans))}
+    planned = tuple(PlannedDate(n, span, outcomes[n]) for n, span in enumerate(spans))
+    series = a_series(planned=planned)
+    sessions = [
+        a_session(
+            occurrence=n, series_id=series.id, event_id=f"week {n}" if n < known else f"old {n}"
+        )
+        for n in dates
+    ]
+    found = match_occurrences(series, sessions, weekly(*shown))
+    ids = {f"week {week}": week for week in shown}
+    assert tuple(ids[found[n].event_id] if n in found else None for n in dates) == expected
 
 
 def a_date_of(dates: DateSpan) -> CalendarEvent:

@@ -367,6 +367,26 @@ async def test_a_series_that_was_split_before_its_booking_is_recovered() -> None
     assert [s.span.start.hour for s in sessions] == [10, 10, 11, 11]
 
 
+async def test_dates_that_several_series_may_have_are_not_lost_by_recovery() -> None:
+    name = "book, 4"
+    effects = await _effects(name)
+    env = await _desk(name)
+    await _dies(env, name, effects.index("FakeCalendar.create"), is_after=True)
+    _split(env, 2, timedelta(hours=1))
+    second = env.outlook.events[-1]
+    rival = replace(second, seen=replace(second.seen, event_id=EventId("rival")))
+    dates = [event for event in env.outlook.events if event.master is second]
+    copies = [
+        replace(e, master=rival, seen=replace(e.seen, event_id=EventId(f"rival {n}")))
+        for n, e in enumerate(dates)
+    ]
+    env.outlook.events += [rival, *copies]
+    await time_passes(env)
+    sessions = [await _nth(env, number) for number in range(4)]
+    assert [s.state for s in sessions] == [SessionState.SCHEDULED] * 4
+    assert [bool(s.unreadable_since) for s in sessions] == [False, False, True, True]
+
+
 def _split(env: BookingEnv, number: int, later: timedelta) -> None:
     """Make the dates from *number* on another series, *later*, as Outlook does."""
     master = env.outlook.events[0]
