@@ -4,6 +4,8 @@ param environmentName = 'prod'
 param appClientId = readEnvironmentVariable('APP_CLIENT_ID')
 param platformTenantId = readEnvironmentVariable('PLATFORM_TENANT_ID')
 param platformClientIds = readEnvironmentVariable('PLATFORM_CLIENT_IDS')
+// Who writes the first keys; empty for nobody, as in a workflow: its identity would read them for good.
+param secretsOfficerId = readEnvironmentVariable('SECRETS_OFFICER_ID', '')
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
 param instanceMemoryMB = 2048
 param maximumInstanceCount = 100

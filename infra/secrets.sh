@@ -35,8 +35,8 @@ ask() {
       *) fail "$(<"$errors")" ;;
     esac
   done
-  fail "You may not write secrets of $vault. The right is Key Vault Secrets Officer on the vault:" \
-    "az role assignment create --role 'Key Vault Secrets Officer' --assignee YOU --scope \$(az keyvault show --name $vault --query id --output tsv)"
+  fail "You may not write secrets of $vault. Deploy the templates with SECRETS_OFFICER_ID set to your object id" \
+    "(az ad signed-in-user show --query id), which gives you Key Vault Secrets Officer on the vault. Then run this again."
 }
 
 make() {

@@ -14,7 +14,7 @@ fail() {
   exit 1
 }
 
-built=$(unzip -p "$package" build.json | sed -n 's/.*"package": *"\([0-9a-f]*\)".*/\1/p')
+built=$(unzip -p "$package" build.json 2>/dev/null | sed -n 's/.*"package": *"\([0-9a-f]*\)".*/\1/p') || built=''
 [ -n "$built" ] || fail "$package does not say what it is. Make it: make package"
 
 # A first start may take minutes, since role assignments spread slowly.
@@ -24,7 +24,7 @@ curl --fail --silent --show-error --retry "${RETRIES:-20}" --retry-delay "${RETR
 token=${PLATFORM_TOKEN:-$(az account get-access-token --scope "api://$client/.default" --query accessToken --output tsv)} ||
   fail "It works, but there is no token to ask what runs. Give this identity Platform.Manage (docs/deploy.md), or set PLATFORM_TOKEN."
 for _ in $(seq 1 "${RETRIES:-20}"); do
-  details=$(curl --silent --show-error --max-time 60 --config <(printf 'header = "Authorization: Bearer %s"\n' "$token") "$url/api/health/details")
+  details=$(curl --silent --show-error --max-time 60 --config <(printf 'header = "Authorization: Bearer %s"\n' "$token") "$url/api/health/details") || details='' # an instance was just replaced
   runs=$(sed -n 's/.*"package": *"\([0-9a-f]*\)".*/\1/p' <<<"$details")
   if [ "$runs" = "$built" ]; then
     echo "What runs is what was built: $built"

@@ -40,9 +40,10 @@ esac
 
 echo "Uploaded. Deploying ..."
 for _ in $(seq 1 "${POLLS:-120}"); do
-  state=$(call "https://$scm/api/deployments/$id" | sed -n 's/.*"status": *\([0-9]*\).*/\1/p' | head -n 1)
+  state=$(call "https://$scm/api/deployments/$id" | sed -n 's/.*"status": *\(-\{0,1\}[0-9]*\).*/\1/p' | head -n 1) || state=''
   case $state in
     4) echo "Deployed." && exit 0 ;;
+    -1) fail "The deployment was cancelled. Run again." ;;
     3) fail "The deployment failed. Its log: https://$scm/api/deployments/$id/log" ;;
     5) fail "Another deployment took its place." ;;
     6) fail "It was deployed in part. Run again." ;;

@@ -170,13 +170,23 @@ async def _translating(
     except AzureError as error:
         raise StoreUnavailable("Key Vault did not answer.") from error
     except ValueError as error:
-        # The SDK's, for a challenge that names another resource than the vault's host is part of.
-        raise Misconfigured(
-            "KEY_VAULT_URL has a host that the vault does not know as its own.",
-            remedy="Set it to https://NAME.vault.azure.net, also with a private endpoint: that "
-            "name leads to it. Where the vault's resource really is another one (disconnected "
-            "clouds), set KEY_VAULT_VERIFY_CHALLENGE=false.",
-        ) from error
+        raise _challenge_error(error) from error
+
+
+def _challenge_error(error: ValueError) -> Misconfigured | StoreUnavailable:
+    """Return our error for the SDK's about a challenge.
+
+    It names another resource than the vault's host is part of. Any other ValueError is about an
+    answer that is none of the vault's.
+    """
+    if "challenge" not in str(error):
+        return StoreUnavailable("Key Vault did not answer.")
+    return Misconfigured(
+        "KEY_VAULT_URL has a host that the vault does not know as its own.",
+        remedy="Set it to https://NAME.vault.azure.net, also with a private endpoint: that name "
+        "leads to it. Where the vault's resource really is another one (disconnected clouds), set "
+        "KEY_VAULT_VERIFY_CHALLENGE=false.",
+    )
 
 
 def _made_at(properties: "SecretProperties") -> tuple[float, str]:

@@ -56,6 +56,9 @@ async def _save_grant(
         consent_changed_at=ports.clock.now(),
         consent_nonce=None,
     )
+    holder = await ports.organizations.of_tenant(claimed.tenant_id) if claimed.tenant_id else None
+    if holder is not None and holder.id != claimed.id:
+        return ConsentResult(ConsentOutcome.TENANT_TAKEN, claimed)
     # Reported before it is saved: a crash in between reports too much, never too little.
     await ports.on_granting(before, granted)
     try:
