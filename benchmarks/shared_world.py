@@ -98,7 +98,7 @@ class World:
             return error
         try:
             outcome: object = getattr(self, method)(*args)
-        except (StaleRow, EventGone) as refused:
+        except Exception as refused:  # noqa: BLE001 - whatever it is, the client waits for an answer
             outcome = refused
         return error if fails_after else outcome
 
@@ -421,11 +421,16 @@ class Client:
                 await self._reading
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        while True:
-            number, outcome, self.events_known = await _read(reader)
-            waiting = self._waiting.pop(number)
-            if not waiting.done():
-                waiting.set_result(outcome)
+        try:
+            while True:
+                number, outcome, self.events_known = await _read(reader)
+                waiting = self._waiting.pop(number)
+                if not waiting.done():
+                    waiting.set_result(outcome)
+        except Exception as error:  # noqa: BLE001 - else every call would wait for ever
+            for waiting in self._waiting.values():
+                if not waiting.done():
+                    waiting.set_exception(error)
 
 
 class SharedTables(Tables):
@@ -501,7 +506,9 @@ class SharedCalendar:
         return seen
 
     async def is_copy_cancelled(self, session: Session, _: Mailbox) -> bool | None:
-        """Return whether the event is gone."""
+        """Return whether the event is gone; None if its id is not known yet."""
+        if session.event_id is None:
+            return None
         try:
             await self._world.call("event", session.event_id)
         except EventGone:
@@ -513,7 +520,9 @@ class SharedCalendar:
         return frozenset({f"{mailbox.object_id}@contoso.example"})
 
     async def search(self, session: Session, _: Sequence[EventId] = ()) -> CalendarEvent | None:
-        """Return the event; it keeps its id."""
+        """Return the event; it keeps its id. A date whose id is not known yet has no other mark."""
+        if session.event_id is None:
+            return None
         try:
             found: CalendarEvent = await self._world.call("event", session.event_id)
         except EventGone:
