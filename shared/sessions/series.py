@@ -1,6 +1,7 @@
 """A series: a recurring booking, with the plan and the outcome of each date. Pure."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -187,8 +188,8 @@ def match_occurrences(
     Matched by event id first, then by the original start in the pattern; an irregular date and an
     all-day event by the day. The remaining events, as after a move of the whole series, are matched
     in the order of time, if no date changes its place by that. So are all without a known id, if
-    every date was put off by as many days: a series moved by a week begins at times of its former
-    pattern.
+    every date of a master was put off by as many days: a series moved by a week, or the later half
+    of one, begins at times of the former pattern.
     """
     left = {event.event_id: event for event in sorted(instances, key=_begins)}
     by_id: dict[int, Occurrence] = {}
@@ -216,11 +217,15 @@ def _is_in_turn(found: Mapping[int, Occurrence]) -> bool:
 
 
 def _is_put_off(series: Series, found: Mapping[int, Occurrence]) -> bool:
-    """Return whether all dates of *found* are by the same number of days from the pattern's."""
-    zone, planned = zone_of(series.time_zone), {p.number: p.span.start for p in series.planned}
-    pairs = [(planned[n], at) for n in found if (at := _begins(found[n])) != _UNKNOWN]
-    days = {(at.astimezone(zone).date() - by.astimezone(zone).date()).days for by, at in pairs}
-    return len(days) == 1
+    """Return whether the dates of each master are all as many days after those of the pattern."""
+    zone = zone_of(series.time_zone)
+    planned = {p.number: p.span.start.astimezone(zone).date() for p in series.planned}
+    days: dict[str | None, set[timedelta]] = defaultdict(set)
+    for number, event in found.items():
+        if (at := _begins(event)) != _UNKNOWN:
+            put_off_by = at.astimezone(zone).date() - planned[number]
+            days[event.series_master_id].add(put_off_by)
+    return all(len(each) == 1 for each in days.values())
 
 
 def _match_in_turn(

@@ -185,6 +185,14 @@ async def test_the_later_dates_are_put_off_by_some_weeks(
     assert starts([*found.values()]) == [evening(0), evening(1), *later]
 
 
+async def test_the_later_dates_are_put_off_before_any_id_is_known(stage: AppUnderTest) -> None:
+    series = (await book(stage))["series"]
+    stage.cloud.graph.outlook.split("ben", series["id"], local_date(evening(2)), evening(3))
+    found = await scheduled(stage, series)
+    assert list(found) == ids(series)
+    assert starts([*found.values()]) == [evening(n) for n in (0, 1, 3, 4)]
+
+
 async def test_a_split_that_is_heard_of_after_a_later_change_of_the_old_series(
     stage: AppUnderTest,
 ) -> None:

@@ -165,8 +165,11 @@ def test_of_fewer_events_each_is_that_of_the_nearest_date() -> None:
     assert match_occurrences(series, sessions, [event]) == {1: event}
 
 
-def weekly(*weeks: int) -> list[CalendarEvent]:
-    """Return events of the pattern's hour, some weeks from its first date."""
+def weekly(*weeks: int, split_at: int) -> list[CalendarEvent]:
+    """Return events of the pattern's hour, some weeks from its first date.
+
+    *split_at*: the week from which on they are of another master.
+    """
     spans = [a_span(at(10, day=1 + 7 * week)) for week in weeks]
     return [
         replace(
@@ -175,29 +178,32 @@ def weekly(*weeks: int) -> list[CalendarEvent]:
             span=span,
             dates=None,
             original_start=span.start,
+            series_master_id=EventId("second" if week >= split_at else "first"),
         )
         for week, span in zip(weeks, spans, strict=True)
     ]
 
 
 @pytest.mark.parametrize(
-    ("dates", "known", "shown", "expected"),
+    ("dates", "known", "shown", "split_at", "expected"),
     [
         # A skipped date is not that of an event which prolongs the series.
-        ((0, 2, 3, 4, 5), 3, (0, 2, 3, 4, 5, 6), (0, 2, 3, 4, 5)),
-        ((0, 2, 3, 4, 5), 0, (0, 2, 3, 4, 5, 6), (0, 2, 3, 4, 5)),
+        ((0, 2, 3, 4, 5), 3, (0, 2, 3, 4, 5, 6), 3, (0, 2, 3, 4, 5)),
+        ((0, 2, 3, 4, 5), 0, (0, 2, 3, 4, 5, 6), 9, (0, 2, 3, 4, 5)),
         # Nor is one that was deleted just now.
-        ((0, 1, 2, 3), 0, (0, 2, 3, 4), (0, None, 2, 3)),
-        # The second half is put off by a week, as is the whole.
-        ((0, 1, 2, 3), 2, (0, 1, 3, 4), (0, 1, 3, 4)),
-        ((0, 1, 2, 3), 0, (1, 2, 3, 4), (1, 2, 3, 4)),
-        ((0, 2, 3), 0, (1, 3, 4), (1, 3, 4)),
+        ((0, 1, 2, 3), 0, (0, 2, 3, 4), 9, (0, None, 2, 3)),
+        # The second half is put off by a week, also before any id is known, as is the whole.
+        ((0, 1, 2, 3), 2, (0, 1, 3, 4), 3, (0, 1, 3, 4)),
+        ((0, 1, 2, 3), 0, (0, 1, 3, 4), 3, (0, 1, 3, 4)),
+        ((0, 1, 2, 3), 0, (1, 2, 3, 4), 9, (1, 2, 3, 4)),
+        ((0, 2, 3), 0, (1, 3, 4), 9, (1, 3, 4)),
     ],
 )
 def test_no_date_of_a_series_gets_the_event_of_another(
     dates: tuple[int, ...],
     known: int,
     shown: tuple[int, ...],
+    split_at: int,
     expected: tuple[int | None, ...],
 ) -> None:
     """*known*: the ids of the events of so many weeks are stored."""
@@ -211,7 +217,7 @@ def test_no_date_of_a_series_gets_the_event_of_another(
         )
         for n in dates
     ]
-    found = match_occurrences(series, sessions, weekly(*shown))
+    found = match_occurrences(series, sessions, weekly(*shown, split_at=split_at))
     ids = {f"week {week}": week for week in shown}
     assert tuple(ids[found[n].event_id] if n in found else None for n in dates) == expected
 
