@@ -98,7 +98,7 @@ class World:
             return error
         try:
             outcome: object = getattr(self, method)(*args)
-        except Exception as refused:  # noqa: BLE001 - whatever it is, the client waits for an answer
+        except Exception as refused:  # noqa: BLE001 - every error is an answer: the client waits for one
             outcome = refused
         return error if fails_after else outcome
 
@@ -530,7 +530,7 @@ class SharedCalendar:
         return found
 
     async def person_at(self, _: TenantId, __: str) -> ObjectId | None:
-        """Return nobody: no address is unknown here."""
+        """Return None: every address is known here."""
         return None
 
     async def is_listed(self, _: Mailbox, event_id: EventId) -> bool:
@@ -542,13 +542,13 @@ class SharedCalendar:
         return True
 
     async def find_continuations(self, _: Series, __: Sequence[Session]) -> list[Continuation]:
-        """Return nothing: nobody splits a series here."""
+        """Return nothing: no organizer splits a series here."""
         return []
 
     async def respond(
         self, _: ActingUser, __: Session, ___: ResponseState, ____: str, _____: TimeSpan | None
     ) -> None:
-        """Not here: nobody answers."""
+        """Not here: no attendee answers."""
         raise NotImplementedError
 
     async def respond_many(
@@ -560,7 +560,7 @@ class SharedCalendar:
         *,
         whole: bool,
     ) -> list[Exception | None]:
-        """Not here: nobody answers."""
+        """Not here: no attendee answers."""
         raise NotImplementedError
 
     async def read_many(

@@ -9,7 +9,7 @@ from shared.errors import SchedulingError
 from shared.logs import log_warning
 from shared.tracing import Span, traced
 
-SECONDS: Final = 120.0
+FUNCTION_SECONDS: Final = 120.0
 """How long a function works; its message then comes back. Shorter than host.json's limit.
 
 At that limit the host kills the worker, and every other invocation of it hangs until its own limit:
@@ -33,7 +33,7 @@ async def background(name: str, *, parent: str | None = None) -> AsyncIterator[S
     """
     with traced(name, parent=parent) as span:
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(FUNCTION_SECONDS):
                 yield span
         except SchedulingError as error:
             log_warning("function.failed", function=name)

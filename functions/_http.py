@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import azure.functions as func
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from functions._background import SECONDS
+from functions._background import FUNCTION_SECONDS
 from functions._problems import (
     NO_LENGTH,
     NOT_JSON,
@@ -126,7 +126,7 @@ async def _run_handler(
 ) -> func.HttpResponse:
     """Return the response of *handler*, or its error as a problem."""
     try:
-        async with asyncio.timeout(WAIT_SECONDS if operation.is_awaited else SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS if operation.is_awaited else FUNCTION_SECONDS):
             return await handler(req)
     except TimeoutError:
         # A timeout acts like a crash of the process, which every use-case survives at any step.

@@ -14,7 +14,10 @@ from shared.tracing import traced
 bp = func.Blueprint()
 
 _ACCEPT_SECONDS: Final = 10.0
-"""How long a delivery is worked on. Graph takes an answer after ten seconds for none."""
+"""How long a delivery is worked on. Graph waits for three seconds, at a retry for ten.
+
+Source: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
+"""
 _SERVER_ERROR: Final = 500
 _WAIT_SECONDS: Final = 30
 """The wait of a message that Graph throttles without naming a time."""

@@ -7,6 +7,7 @@ import base64
 import time
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import Misconfigured
@@ -55,10 +56,12 @@ def _signed(certificate: bytes, client_id: str, token_url: str) -> str:
     return jwt.encode(claims, key, algorithm="PS256", headers=headers)
 
 
+@lru_cache(maxsize=2)
 def load_certificate(certificate: bytes) -> "tuple[RSAPrivateKey, Certificate]":
     """Return the private key and the certificate in *certificate*, PEM or PKCS#12.
 
-    Raises Misconfigured, which says what is wrong with it.
+    Kept for the next call: a key is checked for 30 ms, in which no other request goes on. Raises
+    Misconfigured, which says what is wrong with it.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

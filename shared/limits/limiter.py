@@ -80,7 +80,7 @@ class CallLimiter:
         own, whole = _spenders(caller, Spending.READS)
         spenders = (own, whole) if of_organization else (own,)
         try:
-            await self._refuse_if_full_by_parts(spenders)
+            await self._refuse_if_parts_are_full(spenders)
         except StoreUnavailable:
             log_warning("limit.unknown", operation=Spending.READS)
             return
@@ -108,7 +108,7 @@ class CallLimiter:
         own, whole = _spenders(caller, Spending.CHANGES)
         if self._is_counted(caller, key, amount):
             return
-        await self._refuse_if_full_by_parts((whole,))
+        await self._refuse_if_parts_are_full((whole,))
         # The organization spends what its participant was admitted for, and nothing that was not:
         # one who is refused again and again must not use up what others have.
         charged = await self._charge(own, amount, _short(key), count_unanswered)
@@ -186,10 +186,10 @@ class CallLimiter:
 
     # --- counted in parts
 
-    async def _refuse_if_full_by_parts(self, spenders: Sequence[Spender]) -> None:
+    async def _refuse_if_parts_are_full(self, spenders: Sequence[Spender]) -> None:
         """Raise LimitReached if one of *spenders* has nothing left.
 
-        Nothing is awaited after it was looked at: who counts at once is seen by the next request.
+        Nothing is awaited after the last look: what the caller then counts is seen by the next one.
         """
         while stale := [s for s in spenders if not self._is_fresh(s)]:
             await gather_limited(self._refresh(s) for s in stale)
@@ -251,7 +251,7 @@ class CallLimiter:
 def _short(key: str) -> str:
     """Return *key* as it is stored: many are kept in a row.
 
-    128 bits: nobody can search for a second key of the same text.
+    128 bits: a caller cannot find a new key whose text is that of one that was counted.
     """
     return hashlib.sha256(key.encode()).hexdigest()[:32] if key else ""
 

@@ -56,6 +56,7 @@ async def _save_grant(
         consent_changed_at=ports.clock.now(),
         consent_nonce=None,
     )
+    # Looked up again: minutes may have passed since the sign-in, and the feed must not tell a lie.
     holder = await ports.organizations.of_tenant(claimed.tenant_id) if claimed.tenant_id else None
     if holder is not None and holder.id != claimed.id:
         return ConsentResult(ConsentOutcome.TENANT_TAKEN, claimed)

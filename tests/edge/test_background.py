@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from functions._background import SECONDS, FunctionFailed, background
+from functions._background import FUNCTION_SECONDS, FunctionFailed, background
 from functions._http import WAIT_SECONDS
 from shared.administration.offboarding import TIME_BUDGET
 from shared.errors import CalendarUnavailable
@@ -61,7 +61,7 @@ async def test_any_other_error_is_named_by_its_class(
 async def test_what_does_not_end_in_time_is_ended_and_comes_back(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions._background.SECONDS", 0.01)
+    monkeypatch.setattr("functions._background.FUNCTION_SECONDS", 0.01)
     with pytest.raises(FunctionFailed, match="TimeoutError"):
         async with background("do_job"):
             await asyncio.Event().wait()
@@ -72,6 +72,6 @@ def test_nothing_reaches_the_limit_at_which_the_host_kills_the_worker() -> None:
     host = json.loads((Path(__file__).parents[2] / "host.json").read_text())
     hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
     limit = timedelta(hours=hours, minutes=minutes, seconds=seconds).total_seconds()
-    ends = [SECONDS, WAIT_SECONDS, TIME_BUDGET.total_seconds()]
+    ends = [FUNCTION_SECONDS, WAIT_SECONDS, TIME_BUDGET.total_seconds()]
     # What is under way at the end of a time budget takes some seconds more.
     assert max(ends) + 30 < limit <= max(ends) + 60

@@ -8,6 +8,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from tests.infra.scripts import put_program
+
 ROOT: Final = Path(__file__).parents[2]
 AZD: Final[dict[str, Any]] = yaml.safe_load((ROOT / "azure.yaml").read_text())
 CLIENT: Final = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
@@ -39,8 +41,7 @@ def test_all_that_the_environment_can_set_is_a_parameter() -> None:
 def page(tmp_path: Path) -> Any:
     """Provide a run of the page's hook; it returns what node was called with."""
     for name in ("npm", "node"):
-        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
-        (tmp_path / name).chmod(0o755)
+        put_program(tmp_path, name, f'#!/bin/sh\necho {name} "$@"\n')
 
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

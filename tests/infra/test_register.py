@@ -1,7 +1,6 @@
 """The registration script, against a stand-in for the Azure CLI that keeps a directory."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-SCRIPT: Final = Path(__file__).parents[2] / "infra/entra/register.sh"
+from tests.infra.scripts import INFRA, put_program, run_script
+
+SCRIPT: Final = INFRA / "entra/register.sh"
 ME, MALLORY, COLLEAGUE = "me", "mallory", "colleague"
 _AZ: Final = f"""#!{sys.executable}
 import json, sys
@@ -63,9 +64,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Provide a run of the script in a directory of *apps*, with settings by name."""
-    az = tmp_path / "az"
-    az.write_text(_AZ)
-    az.chmod(0o755)
+    put_program(tmp_path, "az", _AZ)
 
     def run_it(
         *arguments: str, apps: dict[str, Any] | None = None, **settings: str
@@ -73,17 +72,9 @@ def run(tmp_path: Path) -> Run:
         if apps is not None or not (tmp_path / "directory.json").exists():
             (tmp_path / "directory.json").write_text(json.dumps(apps or {}))
         (tmp_path / "calls.txt").write_text("")
-        environment = {
-            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-            "APP_ID_FILE": str(tmp_path / "app-client-id"),
-            **settings,
-        }
-        return subprocess.run(
-            ["bash", SCRIPT, "host.example", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
+        noted = {"APP_ID_FILE": str(tmp_path / "app-client-id")}
+        return run_script(
+            SCRIPT, "host.example", *arguments, programs=tmp_path, **noted, **settings
         )
 
     return run_it

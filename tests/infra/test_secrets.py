@@ -1,7 +1,6 @@
 """The script that makes the signing keys, with a stand-in for the Azure CLI and its vault."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +9,9 @@ from typing import Final
 
 import pytest
 
-SCRIPT: Final = Path(__file__).parents[2] / "infra/secrets.sh"
+from tests.infra.scripts import INFRA, put_program, run_script
+
+SCRIPT: Final = INFRA / "secrets.sh"
 KEYS: Final = ("client-state-key", "consent-state-key", "webhook-key")
 _AZ: Final = f"""#!{sys.executable}
 import json, sys
@@ -56,22 +57,12 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Provide a run of the script."""
-    az = tmp_path / "az"
-    az.write_text(_AZ)
-    az.chmod(0o755)
+    put_program(tmp_path, "az", _AZ)
     (tmp_path / "vault.json").write_text("{}")
 
     def run_it(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", SCRIPT, "vault", *arguments],
-            env={
-                "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-                "TRIES": "4",
-                "PAUSE_SECONDS": "0",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
+        return run_script(
+            SCRIPT, "vault", *arguments, programs=tmp_path, TRIES="4", PAUSE_SECONDS="0"
         )
 
     return run_it

@@ -1,7 +1,6 @@
 """Uploading the built package and checking what runs: real curl against a scripted server."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-INFRA: Final = Path(__file__).parents[2] / "infra"
+from tests.infra.scripts import INFRA, put_program, run_script
+
 DIGEST: Final = "ab" * 32
 _AZ: Final = f"""#!{sys.executable}
 import os, sys
@@ -80,27 +80,16 @@ def azure() -> Iterator[Azure]:
 @pytest.fixture
 def run(tmp_path: Path, azure: Azure) -> Run:
     """Provide a run of a script with a package at hand."""
-    for name, text in (("az", _AZ), ("curl", _CURL)):
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
+    put_program(tmp_path, "az", _AZ)
+    put_program(tmp_path, "curl", _CURL)
     with zipfile.ZipFile(tmp_path / "package.zip", "w") as package:
         package.writestr("build.json", json.dumps({"package": DIGEST, "python": "3.13"}))
+    quick = {"POLL_SECONDS": "0.01", "POLLS": "5", "RETRIES": "3", "RETRY_SECONDS": "0"}
 
     def run_it(script: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", INFRA / script, *arguments, tmp_path / "package.zip"],
-            env={
-                "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-                "SCM": azure.host,
-                "POLL_SECONDS": "0.01",
-                "POLLS": "5",
-                "RETRIES": "3",
-                "RETRY_SECONDS": "0",
-                **more,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
+        given = (*arguments, str(tmp_path / "package.zip"))
+        return run_script(
+            INFRA / script, *given, programs=tmp_path, SCM=azure.host, **quick, **more
         )
 
     return run_it

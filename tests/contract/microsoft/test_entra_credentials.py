@@ -20,6 +20,7 @@ from local.clock import CloudClock
 from local.entra.directory import Flow
 from local.entra.tokens import Forgery
 from local.seed import CONTOSO_ID, NORTHWIND_ID
+from shared.adapters.client_assertion import load_certificate
 from shared.adapters.graph.people import GraphDirectory
 from shared.adapters.key_vault import KEEP_SECONDS
 from shared.errors import (
@@ -122,7 +123,12 @@ async def test_with_a_certificate(
     certificate, key = a_certificate()
     microsoft.entra.registration.certificates.append(certificate)
     microsoft.vault.vault.put("app-certificate", written(certificate, key))
-    await reaches_graph(wire("certificate"), microsoft)
+    load_certificate.cache_clear()
+    wired = wire("certificate")
+    await reaches_graph(wired, microsoft)
+    for _ in range(3):
+        await wired.credentials.ping()
+    assert load_certificate.cache_info().misses == 1  # its key is checked once, not each time
 
 
 def as_pem_without_key(certificate: x509.Certificate, _: rsa.RSAPrivateKey) -> str:

@@ -271,6 +271,22 @@ async def test_a_grant_that_cannot_be_reported_is_not_stored_and_the_page_tries_
     assert len(env.granted) == 1
 
 
+async def test_a_tenant_that_another_organization_got_meanwhile_is_not_reported_as_granted(
+    env: ConsentEnv,
+) -> None:
+    organization = await env.opened(tenant_id=None)
+    start, tenant = await env.start(await env.link(organization)), a_tenant()
+    to_sign_in = await env.approve(start, tenant)
+    assert isinstance(to_sign_in, ConsentRedirect)
+    env.sign_in.person = an_administrator(tenant)
+    proven = await env.signs_in(start, to_sign_in)
+    assert isinstance(proven, ConsentRedirect)
+    await env.organizations.create(an_organization(tenant_id=tenant))
+    shown = await env.proves(start, proven)
+    assert shown.outcome is ConsentOutcome.TENANT_TAKEN
+    assert env.granted == []
+
+
 async def test_every_sign_in_has_its_own_verifier_and_nonce(env: ConsentEnv) -> None:
     link = await env.link(await env.opened(tenant_id=None))
     start = await env.start(link)

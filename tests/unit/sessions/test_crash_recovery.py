@@ -356,11 +356,7 @@ async def test_a_crash_leaves_it_done_or_undone(name: str, *, is_after: bool) ->
 
 
 async def test_a_series_that_was_split_before_its_booking_is_recovered() -> None:
-    name = "book, 4"
-    effects = await _effects(name)
-    env = await _desk(name)
-    await _dies(env, name, effects.index("FakeCalendar.create"), is_after=True)
-    _split(env, 2, timedelta(hours=1))
+    env = await _split_before_it_was_recovered()
     await time_passes(env)
     sessions = [await _nth(env, number) for number in range(4)]
     assert [s.state for s in sessions] == [SessionState.SCHEDULED] * 4
@@ -368,11 +364,7 @@ async def test_a_series_that_was_split_before_its_booking_is_recovered() -> None
 
 
 async def test_dates_that_several_series_may_have_are_not_lost_by_recovery() -> None:
-    name = "book, 4"
-    effects = await _effects(name)
-    env = await _desk(name)
-    await _dies(env, name, effects.index("FakeCalendar.create"), is_after=True)
-    _split(env, 2, timedelta(hours=1))
+    env = await _split_before_it_was_recovered()
     second = env.outlook.events[-1]
     rival = replace(second, seen=replace(second.seen, event_id=EventId("rival")))
     dates = [event for event in env.outlook.events if event.master is second]
@@ -385,6 +377,15 @@ async def test_dates_that_several_series_may_have_are_not_lost_by_recovery() -> 
     sessions = [await _nth(env, number) for number in range(4)]
     assert [s.state for s in sessions] == [SessionState.SCHEDULED] * 4
     assert [bool(s.unreadable_since) for s in sessions] == [False, False, True, True]
+
+
+async def _split_before_it_was_recovered() -> BookingEnv:
+    """Return a series of four whose request died after Outlook had it; two dates go on later."""
+    name = "book, 4"
+    effects, env = await _effects(name), await _desk(name)
+    await _dies(env, name, effects.index("FakeCalendar.create"), is_after=True)
+    _split(env, 2, timedelta(hours=1))
+    return env
 
 
 def _split(env: BookingEnv, number: int, later: timedelta) -> None:
