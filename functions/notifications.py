@@ -98,7 +98,7 @@ async def _receive(req: func.HttpRequest) -> func.HttpResponse:
 
 async def _accept(req: func.HttpRequest) -> func.HttpResponse:
     from functions._deliveries import is_too_long, items_of, raw_notifications
-    from shared.errors import StoreUnavailable
+    from shared.errors import Misconfigured, StoreUnavailable
     from shared.notifications.intake import accept_notifications
     from shared.wiring import wiring
 
@@ -108,8 +108,8 @@ async def _accept(req: func.HttpRequest) -> func.HttpResponse:
         log_event("webhook.too_large", count=len(body))
         return func.HttpResponse(status_code=413)
     items = items_of(body)
-    adapters = wiring()
     try:
+        adapters = wiring()
         async with asyncio.timeout(_ACCEPT_SECONDS):
             taken = await accept_notifications(
                 raw_notifications(items or []),
@@ -119,7 +119,7 @@ async def _accept(req: func.HttpRequest) -> func.HttpResponse:
                 queue=adapters.notification_queue,
                 limiter=adapters.notification_limiter,
             )
-    except (StoreUnavailable, TimeoutError):
+    except (StoreUnavailable, Misconfigured, TimeoutError):
         log_warning("webhook.refused", count=len(items or []))
         return func.HttpResponse(status_code=503, headers={"retry-after": "10"})
     log_event(

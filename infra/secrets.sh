@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the signing keys the app needs, straight into Key Vault: no secret is in any file or template.
-# Whoever runs it needs "Key Vault Secrets Officer" on the vault: the templates grant it to who deploys them.
+# Whoever runs it needs "Key Vault Secrets Officer" on the vault: the templates grant it to SECRETS_OFFICER_ID (docs/deploy.md).
 #   infra/secrets.sh VAULT_NAME                make what is missing
 #   infra/secrets.sh VAULT_NAME rotate         add a new version of each; the one before stays good until the next rotation
 #   infra/secrets.sh VAULT_NAME withdraw KEY   after a leak of KEY: add a new version and disable all earlier ones

@@ -3,8 +3,9 @@
 #   [PAGE_URL=https://…/] infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]
 # PAGE_URL is where the booking page is. Safe to run again. Needs: az login, and the right to register applications.
 # It changes the registration APP_CLIENT_ID, else the one that its first run made and noted in APP_ID_FILE. It never takes one by its name,
-# nor one with owners other than you and APP_OWNERS (object ids), nor, at the first run with a registration that it did not make, with credentials other than
-# APP_CREDENTIALS (key ids, and names of federated ones): whoever owns it, or has a credential, can act as the app in every customer's tenant.
+# nor one with owners other than you and APP_OWNERS (object ids), nor, at the first run with a registration that it did not make, with
+# credentials other than APP_CREDENTIALS (key ids, and names of federated ones): an owner, and who has a credential, can act as the app in
+# every customer's tenant.
 set -euo pipefail
 
 host=${1:?usage: infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]}

@@ -1,13 +1,15 @@
 """Graph's webhook: the handshake, and deliveries that are not trusted."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from functions._deliveries import MAX_BODY_BYTES, MAX_NOTIFICATIONS
-from shared.errors import StoreUnavailable
+from shared.errors import Misconfigured, StoreUnavailable
 from shared.notifications.intake import MAX_UNPROVEN
 from tests.builders import a_subscription, a_uuid
 from tests.edge.api import Api, encoded
@@ -285,11 +287,28 @@ async def test_after_many_forged_ones_the_rest_is_not_looked_at(api: Api) -> Non
     assert len(outbox(api).put_changes) == 1
 
 
-async def test_nothing_is_acknowledged_while_the_queue_is_down(api: Api) -> None:
+async def _is_down() -> None:
+    raise StoreUnavailable("down")
+
+
+async def _is_wrong() -> None:
+    raise Misconfigured("A setting is missing.")
+
+
+async def _hangs() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("fails", [_is_down, _is_wrong, _hangs])
+async def test_nothing_is_acknowledged_while_the_queue_does_not_take_it(
+    api: Api, fails: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class UnavailableQueue:
         async def put(self, *_: object, **__: object) -> int:
-            raise StoreUnavailable("down")
+            await fails()
+            return 1
 
+    monkeypatch.setattr("functions.notifications._ACCEPT_SECONDS", 0.05)
     api.adapters.__dict__["notification_queue"] = UnavailableQueue()
     response = await api.call(
         "POST", ROUTES[0], who=None, content=encoded({"value": [a_notification(api)]})
