@@ -27,9 +27,13 @@ def commands(text: str) -> Iterator[str]:
     joined = re.sub(r"\\\n\s*", " ", text)
     for match in re.finditer(r"(?<![\w/.'-])az (?!login\b|bicep\b|rest` )(?=[a-z])", joined):
         command = _until_it_ends(joined[match.end() :])
+        line = joined[joined.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if line.replace('\\"', "").count('"') % 2:  # in a message, which a quote ends
+            command = re.split('[";)]', joined[match.end() :], maxsplit=1)[0]
         if " -" in command:  # else a mention in a sentence
-            # This argument's JSON is read while it is parsed.
+            # These arguments' JSON is read while it is parsed.
             command = command.replace('accesses "$required"', "accesses '[]'")
+            command = command.replace('parameters "$credential"', "parameters '{}'")
             yield _VALUE.sub("VALUE", command)
 
 

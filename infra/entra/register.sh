@@ -60,8 +60,10 @@ if [ -n "$app" ]; then
       *" $owner "*) ;;
       *) fail "The registration $app is also owned by $owner, who can act as the app." \
         "If you know the owner, run again with APP_OWNERS=\"${APP_OWNERS:+$APP_OWNERS }$owner\"." \
-        "Otherwise: az ad app owner remove --id $app --owner-object-id $owner, and look at its credentials:" \
-        "az ad app credential list --id $app; az ad app credential list --id $app --cert; az ad app federated-credential list --id $app" ;;
+        "Otherwise remove the owner, and look at the credentials:" \
+        "  az ad app owner remove --id $app --owner-object-id $owner" \
+        "  az ad app credential list --id $app; az ad app credential list --id $app --cert" \
+        "  az ad app federated-credential list --id $app" ;;
     esac
   done
   if [ "$app" != "$(cat "$id_file" 2>/dev/null || true)" ]; then
@@ -73,8 +75,10 @@ if [ -n "$app" ]; then
         *" $credential "*) ;;
         *) fail "The registration $app has the credential $credential: whoever has it can act as the app." \
           "If it is yours, run again with APP_CREDENTIALS=\"${APP_CREDENTIALS:+$APP_CREDENTIALS }$credential\"." \
-          "Otherwise: az ad app credential delete --id $app --key-id $credential, or" \
-          "az ad app federated-credential delete --id $app --federated-credential-id $credential" ;;
+          "Otherwise remove it, as the kind of credential that it is:" \
+          "  az ad app credential delete --id $app --key-id $credential" \
+          "  az ad app credential delete --id $app --key-id $credential --cert" \
+          "  az ad app federated-credential delete --id $app --federated-credential-id $credential" ;;
       esac
     done
   fi
