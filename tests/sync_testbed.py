@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -585,16 +585,15 @@ async def a_rig(folder: Path, seed: int = 0, *, strangers: int = 0) -> AsyncIter
 
     async with AsyncExitStack() as stack:
         cloud = LocalCloud(folder=folder, world=world, background=False, settings=NO_LIMITS)
+        # Kept from here on: another process may take a port that is given back for a moment.
         address = take_address()
-        port = address.taken.getsockname()[1]
-        address.taken.close()
-        cloud.public_url = f"https://localhost:{port}"
+        stack.callback(address.taken.close)
+        cloud.public_url = f"https://localhost:{address.port}"
         await stack.enter_async_context(cloud)
         app = web.Application(client_max_size=10_000_000)
         app.router.add_post("/api/graph/{kind}", receive)
-        await stack.enter_async_context(
-            serving(app, take_address(cloud.certificate.server_context(), port))
-        )
+        over_tls = replace(address, tls=cloud.certificate.server_context())
+        await stack.enter_async_context(serving(app, over_tls))
         patched = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in cloud.environment.items():
             patched.setenv(name, value)
