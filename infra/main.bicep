@@ -41,7 +41,7 @@ param appCredential string = 'managed-identity'
 param publicUrl string = ''
 
 @description('Optional. Object id of who writes the first secrets into the vault; empty: nobody gets the right.')
-param secretsOfficerId string = deployer().objectId
+param secretsOfficerId string = ''
 
 @description('Optional. The Microsoft cloud whose Entra and Graph are used.')
 @allowed(['global', 'us-gov-l4', 'us-gov-l5', 'china'])
