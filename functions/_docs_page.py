@@ -1,4 +1,4 @@
-"""Renders `openapi.json` as a page for people, without a script.
+"""Renders `openapi.json`, and a problem's type, as pages for people, without a script.
 
 The usual viewers are a megabyte of JavaScript, loaded from another host or added to the package.
 """
@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Final
+
+from functions._problem_types import ProblemType
 
 _STYLE: Final = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;"
@@ -66,10 +68,30 @@ def docs_page(document: Mapping[str, Any]) -> str:
         "<h2>Models</h2>",
         *(_model(name, schema) for name, schema in schemas.items()),
     ]
+    return _page(f"{info['title']}: API", parts)
+
+
+def problem_page(problem: ProblemType) -> str:
+    """Return the page to which the `type` of *problem* leads."""
+    rows = [
+        ("Status", str(problem.status)),
+        ("When", _text(problem.when)),
+        ("What to do", _text(problem.action)),
+    ]
+    parts = [
+        f"<h1>{escape(problem.title)}</h1>",
+        f"<p>An error of this API, with the <code>type</code> <code>{problem.type}</code>.</p>",
+        _table(("", ""), rows),
+        '<p>All routes and their errors: <a href="../docs">the API as a page</a>.</p>',
+    ]
+    return _page(problem.title, parts)
+
+
+def _page(title: str, parts: Iterable[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(info['title'])}: API</title><style>{_STYLE}</style></head>\n<body>\n"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     )

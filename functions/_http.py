@@ -14,13 +14,9 @@ import azure.functions as func
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from functions._background import FUNCTION_SECONDS
+from functions._problem_types import NO_LENGTH, NOT_JSON, TOO_LARGE, UNEXPECTED, WRONG_MEDIA
 from functions._problems import (
-    NO_LENGTH,
-    NOT_JSON,
-    TOO_LARGE,
-    UNEXPECTED,
-    WRONG_MEDIA,
-    BadBody,
+    BadRequest,
     InvalidFields,
     problem_body,
     problem_headers,
@@ -201,16 +197,16 @@ def parse_query(req: func.HttpRequest, model: type[M]) -> M:
 
 
 def parse_body(req: func.HttpRequest, model: type[M]) -> M:
-    """Parse the JSON body into *model*. Raises BadBody or InvalidFields, without any value."""
+    """Parse the JSON body into *model*. Raises BadRequest or InvalidFields, without any value."""
     media_type = req.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise BadBody(WRONG_MEDIA, "Send the body with Content-Type: application/json.")
+        raise BadRequest(WRONG_MEDIA, "Send the body with Content-Type: application/json.")
     body = req.get_body()
     if not body and "chunked" in req.headers.get("transfer-encoding", "").lower():
         # The Functions host hands over no body without a length.
-        raise BadBody(NO_LENGTH, "Send the body with Content-Length, not in chunks.")
+        raise BadRequest(NO_LENGTH, "Send the body with Content-Length, not in chunks.")
     if len(body) > MAX_BODY_BYTES:
-        raise BadBody(TOO_LARGE, f"A body has at most {MAX_BODY_BYTES} bytes.")
+        raise BadRequest(TOO_LARGE, f"A body has at most {MAX_BODY_BYTES} bytes.")
     _refuse_many_values(body)
     try:
         parsed: M = _adapter(model).validate_json(body, strict=True)
@@ -285,7 +281,7 @@ def _refuse_empty(req: func.HttpRequest) -> None:
 def _raise_invalid(error: ValidationError, where: str) -> NoReturn:
     details = error.errors(include_url=False, include_input=False)
     if any(detail["type"] == "json_invalid" for detail in details):
-        raise BadBody(NOT_JSON, "The body is not valid JSON in UTF-8.") from None
+        raise BadRequest(NOT_JSON, "The body is not valid JSON in UTF-8.") from None
     raise InvalidFields(
         [
             {

@@ -168,6 +168,8 @@ def _operations(app: func.FunctionApp) -> Iterable[tuple[str, str, str, Operatio
         if operation is None or trigger is None:
             continue
         binding = trigger.get_dict_repr()
+        if "{*" in binding["route"]:
+            continue  # OpenAPI has no path that takes every other
         for method in binding["methods"]:
             if str(getattr(method, "value", method)) == "HEAD":
                 continue  # a GET without its body needs no description of its own

@@ -1,109 +1,44 @@
-"""Errors as RFC 9457 problems: the only table that maps our errors to HTTP."""
+"""Renders errors as RFC 9457 problems."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from functions._problem_types import PROBLEMS, ProblemType
 from shared.clock import rfc3339
 from shared.errors import (
     CalendarError,
-    CalendarRefused,
-    CalendarThrottled,
-    Conflict,
     ConsentMissing,
-    EventGone,
     Invalid,
-    KeyReused,
-    LimitReached,
     MailboxUnusable,
-    Misconfigured,
-    NotAllowed,
-    NotAuthenticated,
-    NotFound,
-    PreconditionFailed,
     SchedulingError,
     SignInAgain,
     SlotTaken,
     SlotUnknown,
-    StaleRow,
-    StoreUnavailable,
-    TookTooLong,
 )
 from shared.sessions.series import PlannedDate
 from shared.timespan import TimeSpan
 
-
-@dataclass(frozen=True, slots=True)
-class ProblemType:
-    """The HTTP status, type and title of one kind of error."""
-
-    status: int
-    type: str
-    title: str
-    speaks: bool = True
-    """Whether `detail` has the error's own message; if False it has *title*."""
-
-
-PROBLEMS: Final[Mapping[type[SchedulingError], ProblemType]] = {
-    Invalid: ProblemType(422, "/problems/invalid", "The request is not understood"),
-    SignInAgain: ProblemType(401, "/problems/sign-in-again", "The tenant asks for another sign-in"),
-    NotAuthenticated: ProblemType(401, "/problems/not-authenticated", "A valid token is needed"),
-    NotAllowed: ProblemType(403, "/problems/not-allowed", "Not allowed"),
-    NotFound: ProblemType(404, "/problems/not-found", "No such resource"),
-    SlotTaken: ProblemType(409, "/problems/slot-taken", "The slot is no longer free"),
-    SlotUnknown: ProblemType(409, "/problems/slot-unknown", "It is unknown whether it is free"),
-    StaleRow: ProblemType(409, "/problems/conflict", "It is being changed right now"),
-    MailboxUnusable: ProblemType(
-        409, "/problems/mailbox-unusable", "The mailbox cannot be reached"
-    ),
-    Conflict: ProblemType(409, "/problems/conflict", "The state does not allow this"),
-    PreconditionFailed: ProblemType(412, "/problems/precondition-failed", "It changed meanwhile"),
-    KeyReused: ProblemType(422, "/problems/key-reused", "The Idempotency-Key was used before"),
-    LimitReached: ProblemType(429, "/problems/limit-reached", "Too much at a time"),
-    ConsentMissing: ProblemType(
-        403, "/problems/consent-missing", "The tenant's approval is missing"
-    ),
-    EventGone: ProblemType(409, "/problems/event-gone", "The meeting is not in Outlook any more"),
-    CalendarThrottled: ProblemType(503, "/problems/calendar-throttled", "Outlook asks to wait"),
-    CalendarRefused: ProblemType(502, "/problems/calendar-refused", "Outlook refused"),
-    CalendarError: ProblemType(
-        503, "/problems/calendar-unavailable", "The calendar did not answer"
-    ),
-    StoreUnavailable: ProblemType(503, "/problems/store-unavailable", "The storage did not answer"),
-    TookTooLong: ProblemType(503, "/problems/took-too-long", "It took too long"),
-    Misconfigured: ProblemType(
-        503, "/problems/misconfigured", "The service is not set up", speaks=False
-    ),
-    SchedulingError: ProblemType(500, "/problems/unexpected", "Something went wrong", speaks=False),
-}
-
-NOT_JSON: Final = ProblemType(400, "/problems/not-json", "The body is not JSON")
-NO_LENGTH: Final = ProblemType(411, "/problems/length-required", "The body must have a length")
-WRONG_MEDIA: Final = ProblemType(
-    415, "/problems/wrong-media-type", "The body must be application/json"
-)
-TOO_LARGE: Final = ProblemType(413, "/problems/too-large", "The body is too large")
-UNEXPECTED: Final = PROBLEMS[SchedulingError]
-ALL: Final = (*dict.fromkeys(PROBLEMS.values()), NOT_JSON, NO_LENGTH, WRONG_MEDIA, TOO_LARGE)
-
 _RETRY_SECONDS: Final = 5
 """The `Retry-After` of a 503 whose error has no time of its own."""
 _REMEDY: Final = {
-    "/problems/calendar-unavailable": "Repeat the request; with the same Idempotency-Key, if any.",
-    "/problems/calendar-throttled": "Repeat it after the time in Retry-After.",
-    "/problems/store-unavailable": "Repeat the request; with the same Idempotency-Key, if any.",
-    "/problems/took-too-long": "Repeat the request; with the same Idempotency-Key, if any.",
-    "/problems/misconfigured": "Only the operator of this service can mend it.",
+    "calendar-unavailable": "Repeat the request; with the same Idempotency-Key, if any.",
+    "calendar-throttled": "Repeat it after the time in Retry-After.",
+    "store-unavailable": "Repeat the request; with the same Idempotency-Key, if any.",
+    "took-too-long": "Repeat the request; with the same Idempotency-Key, if any.",
+    "misconfigured": "Only the operator of this service can mend it.",
 }
 
 
-class BadBody(SchedulingError):
-    """The body cannot be parsed, for the reason in *problem*."""
+class BadRequest(SchedulingError):
+    """The edge refuses the request for the reason in *problem*, with *headers*."""
 
-    def __init__(self, problem: ProblemType, message: str, *, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(
+        self, problem: ProblemType, message: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
         self.problem = problem
+        self.headers = dict(headers or {})
 
 
 class InvalidFields(Invalid):
@@ -116,7 +51,7 @@ class InvalidFields(Invalid):
 
 def problem_of(error: SchedulingError) -> ProblemType:
     """Return the problem type of *error*: the entry of its class, else of its nearest base."""
-    if isinstance(error, BadBody):
+    if isinstance(error, BadRequest):
         return error.problem
     return next(PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS)
 
@@ -132,7 +67,7 @@ def problem_body(error: SchedulingError, trace_id: str) -> dict[str, Any]:
         "trace_id": trace_id,
     }
     # A remedy of an error whose text is not for callers is not for them either.
-    if remedy := (problem.speaks and error.remedy) or _REMEDY.get(problem.type):
+    if remedy := (problem.speaks and error.remedy) or _REMEDY.get(problem.name):
         body["remedy"] = remedy
     body.update(_extensions(error))
     return body
@@ -140,6 +75,8 @@ def problem_body(error: SchedulingError, trace_id: str) -> dict[str, Any]:
 
 def problem_headers(error: SchedulingError, authorization_url: str) -> dict[str, str]:
     """Return the headers that go with *error*."""
+    if isinstance(error, BadRequest):
+        return error.headers
     status = problem_of(error).status
     if status == 401:
         return {"WWW-Authenticate": _challenge(error, authorization_url)}

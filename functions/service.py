@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -9,8 +10,17 @@ from typing import Final, Literal
 
 import azure.functions as func
 
-from functions._http import Operation, authorize_platform, http_endpoint, json_response
+from functions._http import (
+    Operation,
+    authorize_platform,
+    http_endpoint,
+    json_response,
+    path_parameter,
+)
+from functions._problem_types import ALL, NO_METHOD
+from functions._problems import BadRequest
 from functions.schemas.service import HealthBody, HealthDetailsBody
+from shared.errors import NotFound
 from shared.health import check_health, is_all_well
 from shared.wiring import wiring
 
@@ -74,9 +84,34 @@ async def show_openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG
 @http_endpoint(Operation("This document as a page", "public", media_type="text/html"))
 async def show_docs(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the binding's name
     """Return the OpenAPI document as a page."""
-    text, policy = _docs()
-    headers = {"content-security-policy": policy, "cache-control": "max-age=300"}
-    return func.HttpResponse(text, mimetype="text/html", charset="utf-8", headers=headers)
+    return _html(_docs())
+
+
+@bp.route("problems/{name}", methods=["GET"])
+@http_endpoint(Operation("What an error means, as a page", "public", media_type="text/html"))
+async def show_problem(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the page to which the `type` of a problem leads."""
+    from functions._docs_page import problem_page
+
+    name = path_parameter(req, "name")
+    if (problem := next((each for each in ALL if each.name == name), None)) is None:
+        raise NotFound("No problem has this name.")
+    return _html(problem_page(problem))
+
+
+@bp.route("{*path}", methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"])
+@http_endpoint(Operation("A path that is none of ours", "public"))
+async def zz_show_no_route(req: func.HttpRequest) -> func.HttpResponse:
+    """Refuse a request that no other route takes.
+
+    The host tries routes in the order of the functions' names, so this name is the last.
+    """
+    path = "/" + str(req.route_params.get("path") or "").strip("/").lower()
+    methods = [known for pattern, known in _routes() if pattern.fullmatch(path)]
+    if methods:
+        allow = ", ".join(methods)
+        raise BadRequest(NO_METHOD, f"This path takes {allow}.", headers={"Allow": allow})
+    raise NotFound("No route has this path.", remedy="Compare it with GET docs or openapi.json.")
 
 
 def _status(is_well: bool) -> Literal["ok", "degraded"]:  # noqa: FBT001  # the one argument
@@ -98,8 +133,28 @@ def _package() -> str | None:
 
 
 @cache
-def _docs() -> tuple[str, str]:
+def _docs() -> str:
     # Imported here: few callers read the page, so a cold start of the webhook does not load it.
-    from functions._docs_page import CSP, docs_page
+    from functions._docs_page import docs_page
 
-    return docs_page(json.loads(_DOCUMENT.read_bytes())), CSP
+    return docs_page(json.loads(_DOCUMENT.read_bytes()))
+
+
+@cache
+def _routes() -> list[tuple[re.Pattern[str], str]]:
+    """Return a pattern and the methods of each path of the document."""
+    paths = json.loads(_DOCUMENT.read_bytes())["paths"]
+    return [
+        (
+            re.compile("/".join("[^/]+" if "{" in part else part for part in path.split("/"))),
+            ", ".join(sorted(method.upper() for method in methods)),
+        )
+        for path, methods in paths.items()
+    ]
+
+
+def _html(text: str) -> func.HttpResponse:
+    from functions._docs_page import CSP
+
+    headers = {"content-security-policy": CSP, "cache-control": "max-age=300"}
+    return func.HttpResponse(text, mimetype="text/html", charset="utf-8", headers=headers)

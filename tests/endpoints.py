@@ -20,7 +20,7 @@ class Endpoint:
     template: RouteTemplate
     handler: Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
     operation: Operation | None
-    """None: Graph's webhook, which is not part of the API."""
+    """None: not part of the API: Graph's webhook, and what answers on every other path."""
 
 
 @functools.cache
@@ -33,13 +33,14 @@ def endpoints() -> tuple[Endpoint, ...]:
             continue
         binding = trigger.get_dict_repr()
         handler = function.get_user_function()
+        route = str(binding["route"])
         found.append(
             Endpoint(
                 str(function.get_function_name()),
                 frozenset(str(getattr(m, "value", m)) for m in binding["methods"]),
-                RouteTemplate.parse(str(binding["route"])),
+                RouteTemplate.parse(route),
                 handler,
-                getattr(handler, "operation", None),
+                None if "{*" in route else getattr(handler, "operation", None),
             )
         )
-    return tuple(sorted(found, key=lambda each: each.name.lower()))
+    return tuple(sorted(found, key=lambda each: each.name.upper()))

@@ -28,7 +28,7 @@ async def refuse(page: Page, status: int, kind: str, **headers: str) -> None:
     """Answer the next booking with a problem, as the API or a proxy before it would."""
 
     async def answer(route: Route) -> None:
-        body = {"type": f"/problems/{kind}", "title": kind, "status": status, "detail": kind}
+        body = {"type": f"/api/problems/{kind}", "title": kind, "status": status, "detail": kind}
         await route.fulfill(
             status=status,
             content_type="application/problem+json",

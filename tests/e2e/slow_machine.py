@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-TOOK_TOO_LONG: Final = "/problems/took-too-long"
+TOOK_TOO_LONG: Final = "/api/problems/took-too-long"
 
 
 def is_slow_machine(status: int, retry_after: str, body: bytes) -> bool:

@@ -194,7 +194,7 @@ async def test_an_all_day_absence_is_busy_from_midnight_to_midnight(
             headers={"idempotency-key": os.urandom(8).hex()},
         )
         assert refused.status_code == 409, refused.text
-        assert refused.json()["type"] == "/problems/slot-taken"
+        assert refused.json()["type"] == "/api/problems/slot-taken"
     finally:
         switches.set("schedule_all_day_as_dates", value=False)
         stage.cloud.graph.backend.exchange.delete(away)

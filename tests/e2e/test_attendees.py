@@ -95,7 +95,7 @@ async def test_whoever_is_removed_and_put_back_is_invited_again(stage: AppUnderT
     answer = await stage.call(
         "ada", "POST", f"sessions/{session['id']}/response", json={"response": "accepted"}
     )
-    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/conflict")
+    assert (answer.status_code, answer.json()["type"]) == (409, "/api/problems/conflict")
     outlook.attend("ben", session["id"], ADA, "optional")
     (attendee,) = (await shown(stage, session))["attendees"]
     assert (attendee["invited"], attendee["required"]) == (True, False)

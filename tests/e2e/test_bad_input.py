@@ -130,7 +130,7 @@ async def test_a_body_in_chunks_is_refused_by_its_cause(stage: AppUnderTest) -> 
     path = "/api/pairings/ada-ben/sessions"
     reply = await stage.http.post(path, content=chunks(), headers=headers)
     problem = reply.json()
-    assert (reply.status_code, problem["type"]) == (411, "/problems/length-required")
+    assert (reply.status_code, problem["type"]) == (411, "/api/problems/length-required")
     assert "Content-Length" in problem["detail"]
 
 

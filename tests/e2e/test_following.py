@@ -103,7 +103,9 @@ async def test_answering_a_meeting_that_was_cancelled_unheard_is_a_conflict(
         assert (await stage.call("ben", "GET", path)).json()["state"] == "scheduled"
         answer = {"response": "accepted"}
         reply = await stage.call("ada", "POST", f"{path}/response", json=answer)
-        assert (reply.status_code, reply.json()["type"]) == (409, "/problems/conflict"), reply.text
+        assert (reply.status_code, reply.json()["type"]) == (409, "/api/problems/conflict"), (
+            reply.text
+        )
         assert "cancelled in Outlook" in reply.json()["detail"]
         await stage.settled()
         assert (await stage.call("ben", "GET", path)).json()["state"] == "cancelled"

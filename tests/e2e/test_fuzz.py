@@ -86,7 +86,7 @@ async def test_no_request_is_answered_against_the_document(
     [
         (503, "5", TOOK_TOO_LONG, True),
         (503, "", TOOK_TOO_LONG, False),
-        (503, "5", "/problems/store-unavailable", False),
+        (503, "5", "/api/problems/store-unavailable", False),
         (500, "5", TOOK_TOO_LONG, False),
     ],
 )

@@ -62,7 +62,7 @@ async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: AppUnderTe
 
     refused = await book(stage, "all")
     assert refused.status_code == 409, refused.text
-    assert refused.json()["type"] == "/problems/slot-taken"
+    assert refused.json()["type"] == "/api/problems/slot-taken"
     alternatives = refused.json()["alternatives"]
     busy_until = saturday(12).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert alternatives
@@ -71,7 +71,7 @@ async def test_a_group_of_twenty_meets_when_enough_of_them_can(stage: AppUnderTe
         for a in alternatives
     )
     too_many = await book(stage, "four", at_least=4)
-    assert (too_many.status_code, too_many.json()["type"]) == (409, "/problems/slot-taken")
+    assert (too_many.status_code, too_many.json()["type"]) == (409, "/api/problems/slot-taken")
 
     stage.cloud.graph.requests.reset()
     booked = await book(stage, "three", at_least=3)

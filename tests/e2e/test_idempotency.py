@@ -40,7 +40,7 @@ async def test_the_same_request_while_the_first_is_still_running(stage: AppUnder
     again = asyncio.create_task(post(stage, body))
     refused = await other
     assert not first.done()
-    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/key-reused")
+    assert (refused.status_code, refused.json()["type"]) == (422, "/api/problems/key-reused")
     answers = [await first, await again]
     assert [a.status_code for a in answers] == [201, 201], [a.text for a in answers]
     assert answers[0].json()["id"] == answers[1].json()["id"]

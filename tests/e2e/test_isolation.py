@@ -72,6 +72,8 @@ ROUTES: Final[Mapping[str, Statuses]] = {
     "GET health/details": platforms(200),
     "GET docs": public(200),
     "GET openapi.json": public(200),
+    "GET problems/{name}": public(200),
+    **{f"{m} {{*path}}": public(404) for m in ("GET", "HEAD", "DELETE", "PATCH", "POST", "PUT")},
     "GET consent/start": public(400),
     "GET consent/callback": public(400),  # proves nothing without a state that we signed
     "POST graph/notifications": public(202),  # accepted and dropped: see the client state
@@ -206,7 +208,8 @@ class _Probe:
         return {"authorization": f"Bearer {token}", **acting}
 
     def _path(self, template: str) -> str:
-        return template.format(
+        return template.replace("{*path}", "no/such/path").format(
+            name="invalid",
             organization_id="contoso",
             pairing_id="ada-ben",
             session_id=self.session["id"],

@@ -35,7 +35,7 @@ async def test_a_few_requests_do_not_fill_a_calendar(tmp_path: Path) -> None:
         replies = [await book_series(stage, f"k{n}", slot) for n, slot in enumerate(slots)]
         assert [reply.status_code for reply in replies] == [201, 201, 429, 429]
         refused = replies[2]
-        assert refused.json()["type"] == "/problems/limit-reached"
+        assert refused.json()["type"] == "/api/problems/limit-reached"
         now = datetime.now(UTC)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         left = (midnight - now).total_seconds()

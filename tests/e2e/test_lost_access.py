@@ -36,7 +36,7 @@ def lose(stage: AppUnderTest, how: str) -> None:
 
 @pytest.mark.parametrize(
     ("how", "problem"),
-    [("scope", "/problems/consent-missing"), ("mailbox", "/problems/mailbox-unusable")],
+    [("scope", "/api/problems/consent-missing"), ("mailbox", "/api/problems/mailbox-unusable")],
 )
 async def test_a_change_while_access_is_lost_names_the_remedy_and_loses_nothing(
     stage: AppUnderTest, as_ben: dict[str, str], how: str, problem: str

@@ -39,7 +39,7 @@ async def test_a_new_meeting_that_is_not_found_yet_is_no_cancelled_session(
     await graph.settle(within=timedelta(minutes=2))
     await stage.host.drain_queues()
     refused = await move(stage, session, start=z(evening()))
-    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/conflict")
+    assert (refused.status_code, refused.json()["type"]) == (409, "/api/problems/conflict")
     refused = await stage.call("ben", "POST", f"sessions/{session['id']}/cancel", json={})
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
     await read_again(stage, DueKind.RECONCILIATION)
@@ -61,7 +61,7 @@ async def test_a_date_does_not_come_to_the_day_of_its_neighbour(stage: AppUnderT
     before = await held(stage)
     for there in (tuesday(2, hour=19), tuesday(2) + DAY, tuesday(0, hour=22)):
         refused = await move(stage, sessions[1], start=z(there))
-        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/conflict")
+        assert (refused.status_code, refused.json()["type"]) == (409, "/api/problems/conflict")
         assert "between" in refused.json()["remedy"]
     assert await held(stage) == before
     await stage.settled()

@@ -83,7 +83,7 @@ async def test_a_proposal_of_zero_minutes_is_shown_and_cannot_be_accepted(
     assert seen["unreadable_since"] is None
     ada = attendee["object_id"]
     reply = await stage.call("ben", "POST", f"sessions/{session['id']}/proposals/{ada}/accept")
-    assert (reply.status_code, reply.json()["type"]) == (409, "/problems/conflict"), reply.text
+    assert (reply.status_code, reply.json()["type"]) == (409, "/api/problems/conflict"), reply.text
     assert "no length" in reply.json()["detail"]
 
 

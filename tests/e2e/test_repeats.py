@@ -118,4 +118,4 @@ async def test_an_answer(stage: AppUnderTest) -> None:
             (ada,) = (await shown(stage, session))["attendees"]
             assert ada["response"] == answer
     late = await stage.call("ada", "POST", f"{path}/response", json={"response": "accepted"})
-    assert (late.status_code, late.json()["type"]) == (409, "/problems/conflict")
+    assert (late.status_code, late.json()["type"]) == (409, "/api/problems/conflict")

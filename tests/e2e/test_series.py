@@ -107,7 +107,7 @@ async def test_dates_that_are_not_free(stage: AppUnderTest) -> None:
     busy = evening(2)
     stage.cloud.graph.outlook.busy("ada", busy, busy + timedelta(minutes=30))
     refused = await book(stage, status=409)
-    assert refused["type"] == "/problems/slot-taken"
+    assert refused["type"] == "/api/problems/slot-taken"
     (conflict,) = refused["conflicts"]
     assert datetime.fromisoformat(conflict["start"]) == busy
     assert conflict["alternatives"]
@@ -219,7 +219,7 @@ async def test_a_series_that_is_not_there_yet_is_not_answered(stage: AppUnderTes
     path = f"sessions/{booked['id']}/response"
     body = {"response": "accepted", "scope": "all"}
     reply = await stage.call("ada", "POST", path, json=body)
-    assert (reply.status_code, reply.json()["type"]) == (409, "/problems/conflict")
+    assert (reply.status_code, reply.json()["type"]) == (409, "/api/problems/conflict")
     assert "on its way" in reply.json()["remedy"]
     span = {"start": evening(1).isoformat(), "end": evening(1, hour=22).isoformat()}
     proposing = {"response": "tentative", "scope": "all", "proposed": span}

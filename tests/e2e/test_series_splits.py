@@ -129,7 +129,10 @@ async def test_a_change_of_a_series_that_was_split_unheard_is_refused_and_then_d
     await stage.settled()
     switches.set("drop_share", 0.0)
     refused = await change_all(stage, series, act)
-    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/calendar-unavailable")
+    assert (refused.status_code, refused.json()["type"]) == (
+        503,
+        "/api/problems/calendar-unavailable",
+    )
     await stage.settled()
     done = await change_all(stage, series, act)
     assert done.status_code in {200, 202}, done.text
@@ -302,7 +305,7 @@ async def test_of_two_new_series_none_is_taken_and_it_is_said(stage: AppUnderTes
     cancelled = await stage.call("ben", "POST", f"{path}/cancel", json={})
     every = await change_all(stage, series, "cancel")
     for refused in (moved, cancelled, every):
-        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/conflict")
+        assert (refused.status_code, refused.json()["type"]) == (409, "/api/problems/conflict")
         assert "cancels the others" in refused.json()["remedy"]
     outlook.cancel("ben", other.ical_uid)
     found = await scheduled(stage, series)

@@ -154,7 +154,7 @@ async def test_unknown_participant_is_booked_only_with_accept_unknown(stage: App
     }
     path, headers = "pairings/ada-gil/sessions", {"idempotency-key": "one"}
     refused = await stage.call("ada", "POST", path, json=body, headers=headers)
-    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/slot-unknown")
+    assert (refused.status_code, refused.json()["type"]) == (409, "/api/problems/slot-unknown")
     assert [u["reason"] for u in refused.json()["unknown"]] == ["outside_tenant"]
     booked = await stage.call(
         "ada",

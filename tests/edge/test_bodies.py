@@ -48,7 +48,7 @@ async def posted(api: Api, content: bytes, *, media: str = "application/json") -
 async def test_body_that_is_not_json_is_400(api: Api, content: bytes) -> None:
     response = await posted(api, content)
     assert response.status_code == 400
-    assert body_of(response)["type"] == "/problems/not-json"
+    assert body_of(response)["type"] == "/api/problems/not-json"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_a_body_that_is_no_object_is_refused(api: Api, content: bytes) -> 
 async def test_another_media_type_is_refused(api: Api, media: str) -> None:
     response = await posted(api, encoded(GOOD), media=media)
     assert response.status_code == 415
-    assert body_of(response)["type"] == "/problems/wrong-media-type"
+    assert body_of(response)["type"] == "/api/problems/wrong-media-type"
 
 
 @pytest.mark.parametrize("media", ["application/json; charset=utf-8", "Application/JSON"])
@@ -100,7 +100,7 @@ async def test_a_body_of_64_kib_is_read_and_a_byte_more_is_refused(api: Api) -> 
     assert (await posted(api, most)).status_code == 201
     response = await posted(api, most + b" ")
     assert response.status_code == 413
-    assert body_of(response)["type"] == "/problems/too-large"
+    assert body_of(response)["type"] == "/api/problems/too-large"
 
 
 NAIVE = "2026-03-03T10:00:00"

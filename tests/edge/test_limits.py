@@ -52,7 +52,7 @@ async def test_four_requests_do_not_fill_a_calendar(api: Api) -> None:
     assert [reply.status_code for reply in replies] == [201, 429, 429, 429]
     refused, calls = replies[1], list(api.env.outlook.calls)
     assert refused.headers["Retry-After"] == "60"
-    assert body_of(refused)["type"] == "/problems/limit-reached"
+    assert body_of(refused)["type"] == "/api/problems/limit-reached"
     assert "10 dates within a minute" in body_of(refused)["detail"]
     # A retry of the admitted booking is answered, and what is refused reads no calendar.
     assert (await post(api, "k1", 1, **series)).status_code == 201

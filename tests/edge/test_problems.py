@@ -2,12 +2,13 @@
 
 import logging
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from functions._problems import ALL, PROBLEMS
+from functions._problem_types import ALL, PROBLEMS
 from shared import errors
 from shared.errors import (
     CalendarRefused,
@@ -26,11 +27,22 @@ DOCUMENTED = Path(__file__).parents[2] / "docs" / "problems.md"
 
 
 def test_every_problem_is_documented_and_none_besides() -> None:
-    rows = re.findall(
-        r"^\| `(/problems/[a-z-]+)` \| (\d+) \|", DOCUMENTED.read_text(), re.MULTILINE
-    )
-    assert len(rows) == len(set(rows))
-    assert {(path, int(status)) for path, status in rows} == {(p.type, p.status) for p in ALL}
+    rows = [line for line in DOCUMENTED.read_text().splitlines() if line.startswith("| `/api/")]
+    expected = {f"| `{p.type}` | {p.status} | {p.when} | {p.action} |" for p in ALL}
+    assert set(rows) == expected
+    assert len(rows) == len({p.name for p in ALL})
+
+
+async def test_the_type_of_a_problem_leads_to_its_page(api: Api) -> None:
+    for problem in ALL:
+        reply = await api.call("GET", problem.type.removeprefix("/api/"), who=None)
+        assert reply.status_code == 200
+        assert reply.mimetype == "text/html"
+        page = reply.get_body().decode()
+        assert f"<h1>{escape(problem.title)}</h1>" in page
+        assert f"<td>{problem.status}</td>" in page
+        assert "`" not in page
+    assert (await api.call("GET", "problems/nothing")).status_code == 404
 
 
 def test_every_error_of_ours_has_a_problem() -> None:
@@ -118,7 +130,7 @@ async def test_an_unexpected_error_reveals_nothing_and_is_logged(
     with caplog.at_level(logging.INFO):
         response = await met(api, RuntimeError("secret"))
     assert response.status_code == 500
-    assert body_of(response)["type"] == "/problems/unexpected"
+    assert body_of(response)["type"] == "/api/problems/unexpected"
     assert b"secret" not in response.get_body()
     trace = response.headers["x-trace-id"]
     assert f"http.failed function=list_my_pairings trace_id={trace}" in caplog.text

@@ -42,7 +42,7 @@ async def test_a_move_again_is_the_same_answer_under_the_etag_of_before(api: Api
     assert first[0] == 200
     assert api.env.outlook.calls == calls
     status, problem = await patch(api, path, etag, start="2026-03-03T16:00:00Z")
-    assert (status, problem["type"]) == (412, "/problems/precondition-failed")
+    assert (status, problem["type"]) == (412, "/api/problems/precondition-failed")
     assert f"scheduled for {NEW}" in problem["detail"]
 
 

@@ -99,7 +99,7 @@ async def test_a_key_belongs_to_one_request(api: Api) -> None:
         body={**BODY, "duration_minutes": 45},
         headers={"idempotency-key": "one"},
     )
-    assert (other.status_code, body_of(other)["type"]) == (422, "/problems/key-reused")
+    assert (other.status_code, body_of(other)["type"]) == (422, "/api/problems/key-reused")
 
 
 @pytest.mark.parametrize("match", ['"x"', "W/", ",,,", "é", '"' * 5000, "  "])

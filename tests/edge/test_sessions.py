@@ -163,7 +163,7 @@ async def test_dates_that_are_not_free_come_with_alternatives(api: Api) -> None:
     await book(env.acting(env.mentee), env.pairing, taken, ports=env.ports)
     repeat = {"frequency": "weekly", "count": 3}
     status, problem = await post(api, "other", repeat=repeat)
-    assert (status, problem["type"]) == (409, "/problems/slot-taken")
+    assert (status, problem["type"]) == (409, "/api/problems/slot-taken")
     (date,) = problem["conflicts"]
     assert (date["occurrence"], date["start"]) == (1, "2026-03-10T10:00:00Z")
     assert len(date["alternatives"]) == 5
@@ -261,7 +261,7 @@ async def test_no_caller_waits_longer_than_ten_seconds(
     with monkeypatch.context() as hurried:
         hurried.setattr(functions._http, "WAIT_SECONDS", 0.5)  # enough to reach Outlook
         status, problem = await post(api)
-    assert (status, problem["type"]) == (503, "/problems/took-too-long")
+    assert (status, problem["type"]) == (503, "/api/problems/took-too-long")
     assert "same Idempotency-Key" in problem["remedy"]
     assert len(api.env.outlook.events) == 1
     api.env.calendar.create = create  # type: ignore[method-assign]  # the fake's
