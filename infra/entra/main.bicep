@@ -1,5 +1,5 @@
 metadata name = 'Mentor Calendar: app registration'
-metadata description = 'The one multi-tenant app registration. Apart from the Azure resources: what-if and stacks do not know Graph resources, and somebody else may be allowed to run it.'
+metadata description = 'The one multi-tenant app registration. Apart from the Azure resources: what-if and stacks do not know Graph resources, and another person may be the one who is allowed to run it. register.sh beside it makes the same registration, and checks its owners, which a template cannot.'
 
 extension microsoftGraphV1
 
@@ -24,9 +24,12 @@ param applicationMode bool = false
 @description('Optional. All organizations are polled: the app itself reads without bodies, and cannot subscribe.')
 param pollOnly bool = false
 
+// register.sh has the same two ids. One that is enabled cannot be replaced by another.
+var scopeId = '9d3b8a5e-6f0c-4b1d-8a57-2c1f0e7d4b36'
+var platformRoleId = '4e7a1c90-52d8-4f6b-9e03-b8d5a6f1c274'
 var graphAppId = '00000003-0000-0000-c000-000000000000'
 // docs/permissions.md says which call needs each; a test compares.
-var delegated = ['openid', 'profile', 'offline_access', 'User.Read', 'Calendars.ReadWrite', 'User.ReadBasic.All']
+var delegated = ['openid', 'profile', 'offline_access', 'User.Read', 'Calendars.ReadWrite']
 var reading = pollOnly ? ['Calendars.ReadBasic.All'] : ['Calendars.Read']
 var application = concat(reading, ['User.ReadBasic.All'], applicationMode ? ['Calendars.ReadWrite'] : [])
 // An application permission is granted as ReadBasic.All, and listed by that name.
@@ -53,7 +56,7 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
     requestedAccessTokenVersion: 2
     oauth2PermissionScopes: [
       {
-        id: guid(uniqueName, 'access_as_user')
+        id: scopeId
         value: 'access_as_user'
         type: 'User'
         isEnabled: true
@@ -68,7 +71,7 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
   optionalClaims: { accessToken: [{ name: 'idtyp' }] }
   appRoles: [
     {
-      id: guid(uniqueName, 'Platform.Manage')
+      id: platformRoleId
       value: 'Platform.Manage'
       displayName: 'Manage organizations and pairings'
       description: 'For the mentoring platform\'s own backend.'
@@ -95,6 +98,15 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
     audiences: ['api://AzureADTokenExchange']
     issuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
     subject: identityPrincipalId
+  }
+}
+
+// Without the identifier no token for api://CLIENT_ID/access_as_user can be had.
+module identifier 'identifier.bicep' = {
+  params: {
+    displayName: displayName
+    uniqueName: uniqueName
+    clientId: registration.appId
   }
 }
 

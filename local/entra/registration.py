@@ -8,7 +8,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-DELEGATED: Final = frozenset({"Calendars.ReadWrite", "User.ReadBasic.All"})
+DELEGATED: Final = frozenset({"Calendars.ReadWrite"})
 APPLICATION: Final = frozenset({"Calendars.Read", "User.ReadBasic.All"})
 OPEN_ID: Final = frozenset({"openid", "profile", "email", "offline_access"})
 USER_SCOPE: Final = "access_as_user"

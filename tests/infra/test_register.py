@@ -13,9 +13,13 @@ from tests.infra.scripts import INFRA, put_program, run_script
 
 SCRIPT: Final = INFRA / "entra/register.sh"
 ME, MALLORY, COLLEAGUE = "me", "mallory", "colleague"
+IDENTITY: Final = "function-app-identity"
+_UNIQUE: Final = "applications(uniqueName='mentor-calendar')"
 _AZ: Final = f"""#!{sys.executable}
 import json, sys
 from pathlib import Path
+
+import jmespath  # the CLI's own
 
 state = Path(__file__).with_name("directory.json")
 apps = json.loads(state.read_text())
@@ -23,38 +27,55 @@ given = sys.argv[1:]
 words = [w for i, w in enumerate(given) if w[0] != "-" and not (i and given[i - 1][0] == "-")]
 flags = {{f: v for f, v in zip(given, [*given[1:], ""]) if f[0] == "-"}}
 command, app = " ".join(words), apps.get(flags.get("--id", ""))
+if "broken" in apps:
+    sys.exit("Service Unavailable")
 with Path(__file__).with_name("calls.txt").open("a") as calls:
-    calls.write(f"{{command}} {{flags.get('--id', '')}}\\n")
+    calls.write(f"{{command}} {{flags.get('--id', '')}} {{flags.get('--method', '')}}\\n")
 
-def query(found):
-    return "\\n".join(found)
+def show(found):
+    if "--query" in flags:
+        found = jmespath.search(flags["--query"], found)
+    for line in found if isinstance(found, list) else [found]:
+        print("" if line is None else line)
 
-if command == "ad signed-in-user show":
-    print("me")
+if words[0] == "rest":
+    url, body = flags["--url"], json.loads(flags.get("--body", "null"))
+    assert url.startswith("https://graph.microsoft.com/v1.0/applications")
+    if "uniqueName=" in url:
+        unique = url.split("'")[1]
+        app = next((a for a in apps.values() if a.get("uniqueName") == unique), None)
+        if app is None and flags.get("--method") == "PATCH":
+            app = apps["new"] = {{"id": "object-new", "appId": "new", "uniqueName": unique}}
+            app["owners"] = ["me"]
+    else:
+        app = next((a for a in apps.values() if a["id"] == url.rpartition("/")[2]), None)
+    if app is None:
+        sys.exit('Not Found({{"error":{{"code":"Request_ResourceNotFound"}}}})')
+    app.update(body or {{}})
+    flags["--output"] == "none" or show(app)
+elif command == "ad signed-in-user show":
+    show({{"id": "me"}})
 elif command == "ad app list":
     exact = flags["--filter"].removeprefix("displayName eq '").removesuffix("'")
-    print(query(i for i, a in apps.items() if a["displayName"] == exact))
-elif command == "ad app create":
-    apps["new"] = {{"displayName": flags["--display-name"], "owners": ["me"], "subject": ""}}
-    print("new")
+    show([a for a in apps.values() if a["displayName"] == exact])
 elif command == "account show":
-    print("tenant")
+    show({{"tenantId": "tenant"}})
 elif app is None and command.startswith(("ad app", "ad sp")):
     sys.exit("Resource does not exist")
+elif command == "ad app show":
+    flags["--output"] == "none" or show(app)
 elif command == "ad app owner list":
     app.get("deaf") and sys.exit("Insufficient privileges")
-    print(query(app["owners"]))
+    show([{{"id": each}} for each in app["owners"]])
 elif command == "ad app credential list":
-    print(query(app.get("certificates" if "--cert" in flags else "secrets", [])))
+    kind = "certificates" if "--cert" in flags else "secrets"
+    show([{{"keyId": each}} for each in app.get(kind, [])])
 elif command == "ad app federated-credential list":
-    asked = flags["--query"]
-    ours = bool(app["subject"]) and "subject!='" + app["subject"] + "'" not in asked
-    names = app.get("federated", []) + (["function-app-identity"] if ours else [])
-    print(query(names) if "name!=" in asked else app["subject"])
+    show(app.get("federated", []))
 elif command.startswith("ad app federated-credential"):
-    app["subject"] = json.loads(flags["--parameters"])["subject"]
-elif command == "ad app update":
-    app["uris"] = flags["--web-redirect-uris"]
+    sent = json.loads(flags["--parameters"])
+    others = [each for each in app.get("federated", []) if each["name"] != sent["name"]]
+    app["federated"] = [*others, sent]
 state.write_text(json.dumps(apps))
 """
 
@@ -80,19 +101,44 @@ def run(tmp_path: Path) -> Run:
     return run_it
 
 
-def an_app(*owners: str, name: str = "Mentor Calendar") -> dict[str, Any]:
-    return {"displayName": name, "owners": [*owners], "subject": ""}
+def an_app(*owners: str, name: str = "Mentor Calendar", app_id: str = "ours") -> dict[str, Any]:
+    """Return a registration as Graph returns it, with its owners."""
+    return {
+        "id": f"object-{app_id}",
+        "appId": app_id,
+        "displayName": name,
+        "owners": [*owners],
+        "requiredResourceAccess": [],
+        "web": {"redirectUris": []},
+        "spa": {"redirectUris": []},
+        "identifierUris": [],
+        "api": {"oauth2PermissionScopes": []},
+        "appRoles": [],
+    }
+
+
+def directory(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "directory.json").read_text())
+    return found
+
+
+def subject(app: dict[str, Any]) -> str | None:
+    return next((f["subject"] for f in app["federated"] if f["name"] == IDENTITY), None)
 
 
 def changed(tmp_path: Path) -> list[str]:
     calls = (tmp_path / "calls.txt").read_text().splitlines()
-    return [call for call in calls if "update" in call or "create" in call or call.startswith("re")]
+    return [call for call in calls if {"update", "create", "delete", "PATCH"} & {*call.split()}]
+
+
+def permissions(app: dict[str, Any]) -> list[str]:
+    return [each["id"] for api in app["requiredResourceAccess"] for each in api["resourceAccess"]]
 
 
 @pytest.mark.parametrize("name", ["Mentor Calendar", "Mentor Calendar test"])
 def test_a_planted_registration_is_not_taken(run: Run, tmp_path: Path, name: str) -> None:
-    planted = {"planted": an_app(MALLORY, name=name)}
-    done = run(apps=planted)
+    planted = an_app(MALLORY, name=name, app_id="planted")
+    done = run(apps={"planted": planted})
     if name == "Mentor Calendar":
         assert done.returncode == 1
         assert "planted" in done.stderr
@@ -100,32 +146,109 @@ def test_a_planted_registration_is_not_taken(run: Run, tmp_path: Path, name: str
         assert changed(tmp_path) == []
     else:
         assert done.stdout.strip() == "APP_CLIENT_ID=new", done.stderr
-    assert "uris" not in json.loads((tmp_path / "directory.json").read_text())["planted"]
+    assert directory(tmp_path)["planted"] == planted
+
+
+def test_a_planted_registration_with_our_unique_name_is_not_taken(run: Run, tmp_path: Path) -> None:
+    planted = an_app(MALLORY, app_id="planted") | {"uniqueName": "mentor-calendar"}
+    done = run(apps={"planted": planted})
+    assert done.returncode == 1
+    assert f"owned by {MALLORY}" in done.stderr
+    left = planted | {"owners": [], "secrets": ["left"]}
+    done = run(apps={"planted": left})
+    assert done.returncode == 1
+    assert "has the credential left" in done.stderr
+    assert changed(tmp_path) == []
+
+
+def test_the_registration_is_made_once_by_its_unique_name(run: Run, tmp_path: Path) -> None:
+    assert run("identity").stdout.strip() == "APP_CLIENT_ID=new"
+    (tmp_path / "app-client-id").unlink()  # another machine
+    again = run("identity")
+    assert again.stdout.strip() == "APP_CLIENT_ID=new", again.stderr
+    assert again.stderr == ""  # nothing to ask for
+    app = directory(tmp_path)["new"]
+    assert app["uniqueName"] == "mentor-calendar"
+    assert app["identifierUris"] == ["api://new"]
+    template = (SCRIPT.parent / "main.bicep").read_text()
+    assert f"var scopeId = '{app['api']['oauth2PermissionScopes'][0]['id']}'" in template
+    assert f"var platformRoleId = '{app['appRoles'][0]['id']}'" in template
+    assert f"param uniqueName string = '{app['uniqueName']}'" in template
+
+
+def test_whether_there_is_a_registration_is_not_guessed(run: Run, tmp_path: Path) -> None:
+    done = run(apps={"broken": True})
+    assert done.returncode == 1
+    assert "Service Unavailable" in done.stderr
+    assert changed(tmp_path) == []
 
 
 def test_the_registration_of_the_first_run_is_changed_again(run: Run, tmp_path: Path) -> None:
     assert run().stdout.strip() == "APP_CLIENT_ID=new"
-    apps = json.loads((tmp_path / "directory.json").read_text()) | {"planted": an_app(MALLORY)}
-    again = run("identity", apps=apps)
+    apps = directory(tmp_path) | {"planted": an_app(MALLORY, app_id="planted")}
+    again = run("identity", apps=apps, YES="1")
     assert again.stdout.strip() == "APP_CLIENT_ID=new", again.stderr
-    assert json.loads((tmp_path / "directory.json").read_text())["new"]["subject"] == "identity"
-    moved = run("another")
+    assert subject(directory(tmp_path)["new"]) == "identity"
+    moved = run("another", YES="1")
     assert moved.returncode == 0, moved.stderr
-    assert json.loads((tmp_path / "directory.json").read_text())["new"]["subject"] == "another"
+    assert "takes away: identity identity" in moved.stderr
+    assert "adds:       identity another" in moved.stderr
+    assert subject(directory(tmp_path)["new"]) == "another"
+
+
+def test_what_is_taken_away_is_shown_and_asked_for(run: Run, tmp_path: Path) -> None:
+    run("identity", "application", PAGE_URL="https://page.example")
+    before = directory(tmp_path)
+    fewer = run("identity")
+    assert fewer.returncode == 1
+    assert "takes away: permission Role Calendars.ReadWrite" in fewer.stderr
+    assert "page.example" not in fewer.stderr  # without PAGE_URL it is left as it is
+    assert "YES=1" in fewer.stderr
+    assert directory(tmp_path) == before
+    assert run("identity", YES="1").returncode == 0
+    app = directory(tmp_path)["new"]
+    assert set(permissions(before["new"])) > set(permissions(app))
+    assert app["spa"] == {
+        "redirectUris": [f"https://page.example/{p}" for p in ("signed-in.html", "")]
+    }
+
+
+def test_permissions_for_another_api_are_not_taken_away_in_silence(
+    run: Run, tmp_path: Path
+) -> None:
+    run()
+    apps = directory(tmp_path)
+    other = {"resourceAppId": "other-api", "resourceAccess": [{"id": "right", "type": "Role"}]}
+    apps["new"]["requiredResourceAccess"].append(other)
+    done = run(apps=apps)
+    assert done.returncode == 1
+    assert "takes away: permission Role right" in done.stderr
+    assert "permissions of the API other-api" in done.stderr
+
+
+def test_a_registration_by_the_portal_gets_the_unique_name(run: Run, tmp_path: Path) -> None:
+    portals = an_app(ME) | {"appRoles": [{"id": "its-own", "value": "Platform.Manage"}]}
+    asked = run(apps={"ours": portals}, APP_CLIENT_ID="ours")
+    assert asked.returncode == 1
+    assert "adds:       permission Scope Calendars.ReadWrite" in asked.stderr
+    assert run(APP_CLIENT_ID="ours", YES="1").returncode == 0
+    app = directory(tmp_path)["ours"]
+    assert app["uniqueName"] == "mentor-calendar"
+    assert app["appRoles"][0]["id"] == "its-own"  # an enabled role cannot be replaced
 
 
 def test_unknown_owners_are_refused_until_they_are_named(run: Run, tmp_path: Path) -> None:
-    apps = {"ours": an_app(ME, COLLEAGUE)}
-    refused = run(apps=apps, APP_CLIENT_ID="ours")
+    refused = run(apps={"ours": an_app(ME, COLLEAGUE)}, APP_CLIENT_ID="ours", YES="1")
     assert refused.returncode == 1
     assert COLLEAGUE in refused.stderr
     assert "owner remove" in refused.stderr
     assert changed(tmp_path) == []
-    assert run(APP_CLIENT_ID="ours", APP_OWNERS=COLLEAGUE).stdout.strip() == "APP_CLIENT_ID=ours"
+    done = run(APP_CLIENT_ID="ours", APP_OWNERS=COLLEAGUE, YES="1")
+    assert done.stdout.strip() == "APP_CLIENT_ID=ours"
 
 
 def test_owners_that_cannot_be_listed_are_not_none(run: Run, tmp_path: Path) -> None:
-    done = run(apps={"ours": an_app(ME) | {"deaf": True}}, APP_CLIENT_ID="ours")
+    done = run(apps={"ours": an_app(ME) | {"deaf": True}}, APP_CLIENT_ID="ours", YES="1")
     assert done.returncode != 0
     assert changed(tmp_path) == []
 
@@ -134,23 +257,24 @@ def test_owners_that_cannot_be_listed_are_not_none(run: Run, tmp_path: Path) -> 
 def test_credentials_of_a_registration_that_it_did_not_make_are_refused_until_they_are_named(
     run: Run, tmp_path: Path, kind: str
 ) -> None:
-    apps = {"ours": an_app(ME) | {kind: ["planted"]}}
-    refused = run(apps=apps, APP_CLIENT_ID="ours")
+    planted: list[Any] = ["planted"] if kind != "federated" else [{"name": "planted"}]
+    apps = {"ours": an_app(ME) | {kind: planted}}
+    refused = run(apps=apps, APP_CLIENT_ID="ours", YES="1")
     assert refused.returncode == 1
     assert "has the credential planted" in refused.stderr
     assert changed(tmp_path) == []
-    assert run(APP_CLIENT_ID="ours", APP_CREDENTIALS="planted").returncode == 0
+    assert run(APP_CLIENT_ID="ours", APP_CREDENTIALS="planted", YES="1").returncode == 0
     # From then on it is noted as the one of this deployment.
     assert run().returncode == 0
 
 
 def test_its_own_federated_credential_is_known(run: Run, tmp_path: Path) -> None:
-    apps = {"ours": an_app(ME) | {"subject": "identity"}}
-    assert run("identity", apps=apps, APP_CLIENT_ID="ours").returncode == 0
+    apps = {"ours": an_app(ME) | {"federated": [{"name": IDENTITY, "subject": "identity"}]}}
+    assert run("identity", apps=apps, APP_CLIENT_ID="ours", YES="1").returncode == 0
     (tmp_path / "app-client-id").unlink()
-    refused = run("another", apps=apps, APP_CLIENT_ID="ours")
+    refused = run("another", apps=apps, APP_CLIENT_ID="ours", YES="1")
     assert refused.returncode == 1
-    assert "function-app-identity" in refused.stderr
+    assert IDENTITY in refused.stderr
 
 
 def test_a_registration_that_is_not_there_is_not_made(run: Run, tmp_path: Path) -> None:

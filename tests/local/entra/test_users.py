@@ -58,7 +58,7 @@ async def test_on_behalf_of_carries_the_user_and_the_granted_scopes(cloud: Cloud
     async with on_behalf_of(cloud, cloud.entra.token_for(ada)) as credential:
         claims = claims_of((await credential.get_token(f"{GRAPH}/.default")).token)
     assert (claims["oid"], claims["tid"], claims["aud"]) == (ada.object_id, CONTOSO_ID, GRAPH)
-    assert claims["scp"] == "Calendars.ReadWrite User.ReadBasic.All"
+    assert claims["scp"] == "Calendars.ReadWrite"
 
 
 @pytest.mark.parametrize(
