@@ -130,6 +130,7 @@ async def renew_batch(
             await _keep(subscription, refused, ports)
         else:
             done.removed += 1
+    await ports.due.put(_due_item(row, _next_renewal(row, ports)) for row in plan.keep)
     if not done.failed:
         await ports.due.remove(due_items(DueKind.RENEWAL, job))
     return done
@@ -306,8 +307,11 @@ async def _save_renewal(renewed: Subscription, ports: SubscriptionPorts) -> None
 
 async def _save_and_schedule(subscription: Subscription, ports: SubscriptionPorts) -> None:
     await ports.subscriptions.save(subscription)
-    due_at = renewal_due_at(subscription) or ports.clock.now() + _RETRY_INTERVAL
-    await ports.due.put([_due_item(subscription, due_at)])
+    await ports.due.put([_due_item(subscription, _next_renewal(subscription, ports))])
+
+
+def _next_renewal(subscription: Subscription, ports: SubscriptionPorts) -> datetime:
+    return renewal_due_at(subscription) or ports.clock.now() + _RETRY_INTERVAL
 
 
 def _due_item(subscription: Subscription, due_at: datetime) -> DueItem:

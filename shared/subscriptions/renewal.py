@@ -10,7 +10,7 @@ from shared.subscriptions.model import RENEWAL_INTERVAL, Subscription, Subscript
 
 @dataclass(frozen=True, slots=True)
 class RenewalPlan:
-    """The subscriptions by action, each at most once; the others stay as they are."""
+    """The subscriptions by action, each once."""
 
     renew: tuple[Subscription, ...]
     """Half of their life is over."""
@@ -18,6 +18,8 @@ class RenewalPlan:
     """Expired, or refused so far: the next attempt may succeed."""
     remove: tuple[Subscription, ...]
     """No longer needed: their organizer has no upcoming session."""
+    keep: tuple[Subscription, ...]
+    """Not due yet: the due item came early, as after a restore."""
 
 
 def plan_renewals(
@@ -30,6 +32,7 @@ def plan_renewals(
         renew=tuple(s for s in wanted if is_alive(s, now) and _is_due(s, now)),
         recreate=tuple(s for s in wanted if not is_alive(s, now)),
         remove=tuple(s for s in unique if not needed.get(s.mailbox, False)),
+        keep=tuple(s for s in wanted if is_alive(s, now) and not _is_due(s, now)),
     )
 
 

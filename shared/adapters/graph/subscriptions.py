@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from msgraph.generated.models.subscription import Subscription as SubscriptionModel
 from msgraph.generated.subscriptions.item.subscription_item_request_builder import (
@@ -69,7 +70,8 @@ class GraphSubscriptionService:
     ) -> list[datetime | Exception]:
         """Renew up to 20 subscriptions in one batch; return the new expiry or an error for each.
 
-        EventGone: Graph no longer has the subscription, or it is not ours.
+        One that notifies another host, because this app had another URL, is deleted: a PATCH cannot
+        change its lifecycle URL. EventGone: that, or Graph no longer has it, or it is not ours.
         """
         if not ids:
             return []
@@ -84,7 +86,10 @@ class GraphSubscriptionService:
             outcomes = await send_batch(graph, requests)
         except GraphCallFailed as failed:
             raise graph.error(failed.refusal) from None
-        return [_expiry_or_error(graph, outcome) for outcome in outcomes]
+        return [
+            await self._expiry_or_error(graph, id_, outcome)
+            for id_, outcome in zip(ids, outcomes, strict=True)
+        ]
 
     async def delete(self, tenant_id: TenantId, subscription_id: SubscriptionId) -> None:
         """Delete the subscription. Idempotent: an absent one is no error."""
@@ -137,6 +142,40 @@ class GraphSubscriptionService:
             await self.delete(mailbox.tenant_id, subscription_id)
         return bool(ours)
 
+    async def _expiry_or_error(
+        self,
+        graph: GraphSession,
+        id_: SubscriptionId,
+        outcome: GraphResponse | GraphCallFailed | CalendarUnavailable,
+    ) -> datetime | Exception:
+        if isinstance(outcome, CalendarUnavailable):
+            return outcome
+        if isinstance(outcome, GraphCallFailed):
+            # Unknown, expired or another app's: the caller has to create a new subscription.
+            if outcome.refusal.status in {400, 404, 410}:
+                return EventGone(
+                    "The subscription is not there any more.",
+                    code=outcome.refusal.code,
+                    status=outcome.refusal.status,
+                    request_id=outcome.refusal.request_id,
+                )
+            return graph.error(outcome.refusal)
+        try:
+            payload = outcome.json()
+            if not self._notifies_another(payload):
+                return _expiry(payload)
+            await self._delete(graph, id_)
+        except GraphCallFailed as failed:
+            return graph.error(failed.refusal)
+        except CalendarUnavailable as error:
+            return error
+        return EventGone("The subscription notified another host, and was deleted.")
+
+    def _notifies_another(self, payload: Mapping[str, Any]) -> bool:
+        """Return whether a subscription names another host. Graph may spell paths its own way."""
+        urls = (payload.get("notificationUrl"), payload.get("lifecycleNotificationUrl"))
+        return not {_host(url) for url in urls if url} <= {_host(self._notifications), None}
+
     @staticmethod
     async def _delete(graph: GraphSession, subscription_id: SubscriptionId) -> None:
         try:
@@ -163,23 +202,9 @@ def _expiry(payload: Mapping[str, Any]) -> datetime:
     return expires_at
 
 
-def _expiry_or_error(
-    graph: GraphSession, outcome: GraphResponse | GraphCallFailed | CalendarUnavailable
-) -> datetime | Exception:
-    if isinstance(outcome, CalendarUnavailable):
-        return outcome
-    if isinstance(outcome, GraphCallFailed):
-        refusal = outcome.refusal
-        # Unknown, expired or another app's: the caller has to create a new subscription.
-        if refusal.status in {400, 404, 410}:
-            return EventGone(
-                "The subscription is not there any more.",
-                code=refusal.code,
-                status=refusal.status,
-                request_id=refusal.request_id,
-            )
-        return graph.error(refusal)
+def _host(url: object) -> str | None:
+    """Return host and port of *url*; None if it has none that can be read."""
     try:
-        return _expiry(outcome.json())
-    except CalendarUnavailable as error:
-        return error
+        return urlsplit(str(url)).netloc.lower() or None
+    except ValueError:
+        return None

@@ -146,6 +146,39 @@ async def test_renewing_many_in_one_request(graph: Graph) -> None:
     assert len(graph.answers.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("answered", "is_deleted"),
+    [
+        ({}, False),
+        ({"notificationUrl": URL}, False),
+        ({"notificationUrl": URL.replace("app.example", "APP.example") + "/"}, False),
+        ({"notificationUrl": None, "lifecycleNotificationUrl": 7}, False),
+        ({"notificationUrl": "https://[x"}, False),
+        ({"notificationUrl": "https://old.example/api/graph/notifications"}, True),
+        (
+            {"notificationUrl": URL, "lifecycleNotificationUrl": "https://old.example/lifecycle"},
+            True,
+        ),
+    ],
+)
+async def test_one_that_notifies_another_host_is_deleted_when_it_is_renewed(
+    graph: Graph, answered: dict[str, Any], is_deleted: bool
+) -> None:
+    renewed = {"id": "s-1", "expirationDateTime": "2026-03-08T07:40:00Z"} | answered
+    parts = {"responses": [{"id": "0", "status": 200, "body": renewed}]}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            return httpx.Response(204)
+        parts["responses"][0]["id"] = json.loads(request.content)["requests"][0]["id"]
+        return httpx.Response(200, json=parts)
+
+    graph.respond_by(answer)
+    (outcome,) = await service(graph).renew(TenantId(TENANT), [SubscriptionId("s-1")], EXPIRES)
+    assert isinstance(outcome, EventGone) == is_deleted
+    assert [r.method for r in graph.answers.requests] == ["POST", "DELETE"][: 1 + is_deleted]
+
+
 async def test_ending_one_that_is_gone_is_no_error(graph: Graph) -> None:
     graph.respond_with(refused(404, "ResourceNotFound"))
     await service(graph).delete(TenantId(TENANT), SubscriptionId("s-1"))

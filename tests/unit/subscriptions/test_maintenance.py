@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from shared.errors import ConsentMissing
 from shared.ids import SubscriptionId, TenantId
-from shared.jobs import DueItem, DueKind, Job, JobKind
+from shared.jobs import DueItem, DueKind, Job, JobKind, job_for_batch
 from shared.sessions.model import ResponseState
-from shared.subscriptions.maintenance import enqueue_renewals, renew_if_stale
+from shared.subscriptions.maintenance import enqueue_renewals, renew_batch, renew_if_stale
 from shared.subscriptions.model import Subscription
+from shared.subscriptions.renewal import renewal_due_at
 from tests.unit.notifications.test_crash_recovery import FakeGraph, WorkerEnv, an_office
 
 
@@ -52,6 +53,20 @@ async def test_push_that_was_only_late_costs_a_renewal_an_hour_at_most() -> None
     row = await _row(env)
     assert row.id == made.id
     assert env.graph.renewals == 1
+
+
+async def test_a_due_item_that_comes_early_does_not_take_the_next_renewal_away() -> None:
+    env = await an_office()
+    row = await _row(env)
+    early = DueItem(env.bookings.clock.now(), DueKind.RENEWAL, row.organization_id, row.mailbox)
+    later = replace(early, due_at=renewal_due_at(row) or early.due_at)
+    due = env.following().due
+    await due.remove([later])
+    await due.put([early])
+    job = job_for_batch(JobKind.RENEW, [early])
+    done = await renew_batch(job, env.bookings.organization, ports=env.following())
+    assert (done.renewed, env.graph.renewals) == (0, 0)
+    assert await due.oldest(DueKind.RENEWAL) == later
 
 
 @dataclass
