@@ -22,6 +22,7 @@ from shared.errors import (
     CalendarThrottled,
     CalendarUnavailable,
     EventGone,
+    Misconfigured,
     SchedulingError,
     StaleRow,
     StoreUnavailable,
@@ -66,7 +67,7 @@ class _Outcome:
 
     changed: list[Session] = field(default_factory=list)
     late: list[Session] = field(default_factory=list)
-    """Graph throttles them, or cannot serve them now."""
+    """Graph throttles them, or cannot serve them now; or the app cannot sign in."""
     wait_seconds: float = 0.0
     refused: list[Session] = field(default_factory=list)
     """Their organizer's mailbox cannot be read."""
@@ -78,9 +79,10 @@ async def reconcile_batch(
 ) -> frozenset[Mailbox]:
     """Read up to 20 sessions in one batch; return the organizers of those that had changed.
 
-    A session that Graph throttles, or cannot serve, becomes due again after Graph's delay. One
-    that fails otherwise gets a job of its own, so that the others are not read again. A session of
-    a lost mailbox is not read. One batch has at most 20 requests.
+    A session that Graph throttles, or cannot serve, becomes due again after Graph's delay, and so
+    does one for which the app has no valid credential. One that fails otherwise gets a job of its
+    own, so that the others are not read again. A session of a lost mailbox is not read. One batch
+    has at most 20 requests.
 
     Raises:
         StoreUnavailable: a retry may succeed.
@@ -135,9 +137,11 @@ async def _handle(
         marked = await mark_unreadable(session, refused, Cause.RECONCILIATION, ports=ports)
         if isinstance(refused, OF_MAILBOX):
             done.refused.append(marked)
-    except (CalendarThrottled, CalendarUnavailable) as passing:
+    except (CalendarThrottled, CalendarUnavailable, Misconfigured) as passing:
+        # A setting or credential of ours says nothing of the session, and is mended in its time.
+        seconds = getattr(passing, "retry_after_seconds", None) or _WAIT_SECONDS
         done.late.append(session)
-        done.wait_seconds = max(done.wait_seconds, passing.retry_after_seconds or _WAIT_SECONDS)
+        done.wait_seconds = max(done.wait_seconds, seconds)
     except StoreUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - raised by `reconcile_batch`, after the others' turn
