@@ -12,13 +12,13 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import AzureError
 from azure.storage.queue.aio import QueueServiceClient
 
+from scripts.signed_in import advice, cli_credential
 from shared.adapters.queues import QUEUES
 
 _HIDDEN_SECONDS = 300
-_SCOPE = "https://storage.azure.com/.default"
 
 
 async def requeue(service: QueueServiceClient, queue: str) -> int:
@@ -34,13 +34,8 @@ async def requeue(service: QueueServiceClient, queue: str) -> int:
 
 
 async def _main(url: str, queue: str) -> int:
-    from azure.identity.aio import AzureCliCredential
-
-    async with AzureCliCredential() as credential:
-        # Asked for first: the SDK of the queues would try again for a minute and a half.
-        await credential.get_token(_SCOPE)
-        async with QueueServiceClient(url, credential) as service:
-            return await requeue(service, queue)
+    async with cli_credential() as credential, QueueServiceClient(url, credential) as service:
+        return await requeue(service, queue)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,24 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         count = asyncio.run(_main(options.url, options.queue))
     except AzureError as error:
-        sys.stderr.write(f"{_advice(error)}\n")
+        sys.stderr.write(f"{advice(error, 'queues', 'Storage Queue Data Contributor')}\n")
         return 1
     sys.stdout.write(f"{count} messages put back on {options.queue}.\n")
     return 0
-
-
-def _advice(error: AzureError) -> str:
-    if isinstance(error, ClientAuthenticationError):
-        return "Azure CLI is not installed or not signed in. Run: az login"
-    status = error.status_code if isinstance(error, HttpResponseError) else None
-    if status == 403:
-        return (
-            "You may not use the queues of this account. Get the role Storage Queue Data "
-            "Contributor on it, or run this where its network lets you in."
-        )
-    if status == 404:
-        return "There is no such queue in this account."
-    return f"The queues do not answer ({type(error).__name__}). Is the address right?"
 
 
 if __name__ == "__main__":

@@ -181,22 +181,21 @@ async def wiring_of(cloud: LocalCloud) -> AsyncIterator[Wiring]:
 
 
 @asynccontextmanager
-async def a_stage(
+async def a_cloud(
     folder: Path,
+    public_url: str,
     *,
     telemetry: bool = False,
     credential: str = "managed-identity",
     webhook_url: str = "",
     settings: Mapping[str, str] = NO_LIMITS,
-) -> AsyncIterator[AppUnderTest]:
-    """Run cloud and app until the block ends."""
+) -> AsyncIterator[LocalCloud]:
+    """Run the cloud, with the seed's people enrolled, until the block ends."""
     contract, problems = graph_contract(), list[str]()
-    address = take_address()
-    url = f"https://localhost:{address.port}"
     STORAGE.certificate(folder)
     async with LocalCloud(
         folder=folder,
-        public_url=url,
+        public_url=public_url,
         weeks=2,
         telemetry=telemetry,
         webhook_url=webhook_url,
@@ -205,22 +204,40 @@ async def a_stage(
         settings=settings,
         on_exchange=lambda exchange: problems.extend(contract.problems(exchange)),
     ) as cloud:
-        environment = cloud.environment
         # The SDKs read the identity's endpoint, and TLS its trust, from the process itself.
-        with settings_in_process(environment):
-            await enrol(environment)
-        running = _packaged if APP_DIR else _in_process
-        lines: list[str] = []
-        async with (
-            running(cloud, address.taken, folder, lines) as host,
-            httpx.AsyncClient(
-                base_url=url,
-                timeout=100,
-                verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
-            ) as http,
-        ):
-            yield AppUnderTest(cloud, host, http, lines)
+        with settings_in_process(cloud.environment):
+            await enrol(cloud.environment)
+        yield cloud
     assert not problems, "\n".join(problems[:20])
+
+
+@asynccontextmanager
+async def an_app(
+    cloud: LocalCloud, listening: socket.socket, folder: Path
+) -> AsyncIterator[AppUnderTest]:
+    """Run the app of *cloud* at the cloud's public URL, until the block ends."""
+    running = _packaged if APP_DIR else _in_process
+    lines: list[str] = []
+    async with (
+        running(cloud, listening, folder, lines) as host,
+        httpx.AsyncClient(
+            base_url=cloud.public_url,
+            timeout=100,
+            verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
+        ) as http,
+    ):
+        yield AppUnderTest(cloud, host, http, lines)
+
+
+@asynccontextmanager
+async def a_stage(folder: Path, **options: Any) -> AsyncIterator[AppUnderTest]:
+    """Run cloud and app until the block ends. *options*: those of `a_cloud`."""
+    address = take_address()
+    async with (
+        a_cloud(folder, f"https://localhost:{address.port}", **options) as cloud,
+        an_app(cloud, address.taken, folder) as app,
+    ):
+        yield app
 
 
 @asynccontextmanager

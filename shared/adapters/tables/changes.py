@@ -4,6 +4,10 @@ The transaction that writes changes also replaces a counter row, conditional on 
 number below the counter's therefore has a row, and the numbers are in the order of the writes. A
 reader that has read number 7 cannot miss a 6. No clocks are compared, and readers need no delay.
 
+The first number of a feed is the second in which it began. A feed that begins again, because its
+rows were lost, goes on above the numbers of the lost one, which had fewer than one change a second.
+So a reader's cursor stays good.
+
 The same transaction inserts a row under the id of each change. A change that is appended again is
 refused by it, whether its first transaction was answered or not.
 """
@@ -114,7 +118,7 @@ class TableChanges:
                 counter, new = None, await self._unknown(organization_id, changes)
             is_first = False
             if new:
-                counter = counter or await self._read_counter(organization_id)
+                counter = counter or await self._read_counter(organization_id, new[0].at)
                 counter = await self._write(organization_id, counter, new)
 
         await retry_on_conflict(attempt)
@@ -131,20 +135,22 @@ class TableChanges:
         known = await self._tables.get_many(CHANGES, places)
         return [c for c, key in zip(changes, places, strict=True) if key not in known]
 
-    async def _read_counter(self, organization_id: OrganizationId) -> "_Counter":
+    async def _read_counter(self, organization_id: OrganizationId, now: datetime) -> "_Counter":
         row = await self._tables.get(CHANGES, keys.change_counter(organization_id))
-        return _Counter(int(row.values["last"]), row.etag) if row else _Counter(0, None)
+        if row is None:
+            return _Counter(int(now.timestamp()), None)
+        return _Counter(int(row.values["last"]), row.etag)
 
     async def _write(
         self, organization_id: OrganizationId, counter: "_Counter", changes: Sequence[Change]
     ) -> "_Counter":
         last = counter.last + len(changes)
         key = keys.change_counter(organization_id)
-        rows = [Put(key, present({"last": last}), counter.etag)]
+        rows = [Put(key, present({"last": str(last)}), counter.etag)]
         for number, change in enumerate(changes, counter.last + 1):
             rows.append(Put(keys.change(organization_id, number), _values(change)))
             rows.append(
-                Put(keys.change_id(organization_id, change.id), present({"number": number}))
+                Put(keys.change_id(organization_id, change.id), present({"number": str(number)}))
             )
         with as_retryable():
             etags = await self._tables.transact(CHANGES, rows)

@@ -29,6 +29,10 @@ PAIRINGS: Final = "Pairings"
 MAILBOXES: Final = "Mailboxes"
 DUE: Final = "Due"
 CHANGES: Final = "Changes"
+SUBSCRIPTION: Final = "subscription"
+"""The row key of each mailbox's subscription."""
+CHANGE_COUNTER: Final = "counter"
+"""The row key of each feed's counter."""
 NUMBER_DIGITS: Final = 18
 """Digits of a change's number in its key."""
 TABLES: Final[tuple[str, ...]] = (ORGANIZATIONS, PAIRINGS, MAILBOXES, DUE, CHANGES)
@@ -161,7 +165,7 @@ def start_of(key: Key) -> datetime:
 
 def subscription(box: Mailbox) -> Key:
     """Return the key of a mailbox's subscription."""
-    return Key(mailbox(box), "subscription")
+    return Key(mailbox(box), SUBSCRIPTION)
 
 
 def lost_mailbox(box: Mailbox) -> Key:
@@ -253,7 +257,7 @@ def change_id(organization_id: OrganizationId, id_: str) -> Key:
 
 def change_counter(organization_id: OrganizationId) -> Key:
     """Return the key of the counter row, which has the last number of a feed."""
-    return Key(_safe(organization_id), "counter")
+    return Key(_safe(organization_id), CHANGE_COUNTER)
 
 
 def delivery(organization_id: OrganizationId) -> Key:

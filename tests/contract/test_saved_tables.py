@@ -1,0 +1,149 @@
+"""Saving the app's tables and putting them back, on the real emulator."""
+
+import stat
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.data.tables.aio import TableServiceClient
+
+from local.azurite import Azurite
+from scripts.tables import BadFile, main, restore, save
+from shared.adapters.tables.changes import TableChanges
+from shared.adapters.tables.client import Tables, table_service
+from shared.adapters.tables.keys import TABLES
+from shared.changes.model import Change, ChangeKind
+from shared.ids import OrganizationId
+from tests.contract.conftest import KEY
+
+NOW = datetime(2027, 3, 28, 1, 30, tzinfo=UTC)
+CONTOSO = OrganizationId("contoso")
+
+
+@pytest.fixture
+async def service(
+    storage: Azurite, transport: AioHttpTransport
+) -> AsyncIterator[TableServiceClient]:
+    """Provide an account without tables."""
+    async with table_service(storage.tables_url, KEY, transport) as tables:
+        await wiped(tables)
+        yield tables
+
+
+async def wiped(service: TableServiceClient) -> None:
+    async for table in service.list_tables():
+        await service.delete_table(table.name)
+
+
+def a_change(id_: str, at: datetime = NOW) -> Change:
+    return Change(organization_id=CONTOSO, at=at, kind=ChangeKind.SCHEDULED, cause="api", id=id_)
+
+
+async def read(changes: TableChanges, cursor: str | None) -> tuple[list[str], str | None]:
+    found, after = await changes.after(CONTOSO, cursor, 100)
+    return [change.id for change in found], after
+
+
+async def test_every_row_comes_back_as_it_was(service: TableServiceClient, tmp_path: Path) -> None:
+    file = tmp_path / "rows"
+    rows = {}
+    for table in TABLES:
+        client = await service.create_table_if_not_exists(table)
+        for number in range(30):
+            row = {
+                "PartitionKey": f"purge;{number % 3}",
+                "RowKey": f"Łódź {number} \u2028 عربي",
+                "text": "a\nb" * number,
+                "number": number,
+                "flag": number % 2 == 0,
+            }
+            await client.create_entity(row)
+            rows[table, row["RowKey"]] = row
+    assert await save(service, file) == 30 * (len(TABLES) + 1)  # the due items twice
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    await wiped(service)
+    assert await restore(service, file, NOW) == (30 * len(TABLES), 30)
+    for table in TABLES:
+        async for entity in service.get_table_client(table).list_entities():
+            assert dict(entity) == rows.pop((table, entity["RowKey"]))
+    assert not rows
+    assert await restore(service, file, NOW) == (0, 30 * (len(TABLES) + 1))
+
+
+async def test_a_row_that_was_written_since_is_kept(
+    service: TableServiceClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows"
+    client = await service.create_table_if_not_exists(TABLES[0])
+    row = {"PartitionKey": "p", "RowKey": "r", "text": "saved"}
+    await client.create_entity(row)
+    await save(service, file)
+    await client.upsert_entity(row | {"text": "newer"})
+    assert await restore(service, file, NOW) == (0, 1)
+    assert (await client.get_entity("p", "r"))["text"] == "newer"
+
+
+async def test_a_file_that_is_cut_off_restores_nothing(
+    service: TableServiceClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows"
+    client = await service.create_table_if_not_exists(TABLES[0])
+    for number in range(5):
+        await client.create_entity({"PartitionKey": "p", "RowKey": str(number)})
+    await save(service, file)
+    whole = file.read_text().splitlines(keepends=True)
+    await wiped(service)
+    for cut in (whole[:-1], whole[1:], [], ["half a li"]):
+        file.write_text("".join(cut))
+        with pytest.raises(BadFile, match="not a whole file"):
+            await restore(service, file, NOW)
+    assert [table async for table in service.list_tables()] == []
+
+
+async def test_a_value_that_a_line_cannot_carry_is_said(
+    service: TableServiceClient, tmp_path: Path
+) -> None:
+    client = await service.create_table_if_not_exists(TABLES[0])
+    await client.create_entity({"PartitionKey": "p", "RowKey": "r", "blob": b"bytes"})
+    with pytest.raises(BadFile, match="blob as bytes"):
+        await save(service, tmp_path / "rows")
+    assert not (tmp_path / "rows").exists()
+
+
+async def test_a_readers_cursor_stays_good_after_a_restore(
+    service: TableServiceClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows"
+    changes = TableChanges(Tables(service))
+    await changes.append(a_change(f"before {number}") for number in range(3))
+    await save(service, file)
+    await changes.append(a_change(f"lost {number}") for number in range(20))
+    _, cursor = await read(changes, None)
+    await wiped(service)
+    await restore(service, file, NOW + timedelta(hours=1))
+    # The same process goes on, with what it remembers; then another one.
+    await changes.append([a_change("after")])
+    await TableChanges(Tables(service)).append([a_change("later")])
+    assert (await read(changes, cursor))[0] == ["after", "later"]
+    assert (await read(changes, None))[0] == [*(f"before {n}" for n in range(3)), "after", "later"]
+
+
+async def test_a_readers_cursor_stays_good_when_the_feed_begins_again(
+    service: TableServiceClient,
+) -> None:
+    await TableChanges(Tables(service)).append(a_change(str(number)) for number in range(20))
+    _, cursor = await read(TableChanges(Tables(service)), None)
+    await wiped(service)
+    later = NOW + timedelta(minutes=5)
+    await TableChanges(Tables(service)).append([a_change("after", later)])
+    assert (await read(TableChanges(Tables(service)), cursor))[0] == ["after"]
+
+
+def test_without_a_sign_in_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["save", "https://account.table.test", str(tmp_path / "rows")]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("Run: az login")
