@@ -50,6 +50,11 @@ local/node_modules/.ready: local/package-lock.json
 	@npm ci --prefix local --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
+infra/kql/node_modules/.ready: infra/kql/package-lock.json local/node_modules/.ready
+	@echo "Installing Microsoft's language service for KQL, one npm package of 31 MB ..."
+	@npm ci --prefix infra/kql --no-audit --no-fund --no-update-notifier --loglevel=error && touch $@ || \
+	  echo "It cannot be installed: the queries of alerts, workbook and documents are not shown to Microsoft's parser."
+
 web: web/dist/index.html ## Build the booking page
 
 web/node_modules/.ready: web/package-lock.json local/node_modules/.ready
@@ -85,7 +90,7 @@ check: setup ## Format, lint, types, imports, OpenAPI, workflows, licences
 	@$(RUN) -m deployment.licences
 	@npm run --silent --prefix web check
 
-unit: setup ## Tests without the whole app: unit, edge, contract, simulators, infrastructure
+unit: setup infra/kql/node_modules/.ready ## Tests without the whole app: unit, edge, contract, simulators, infrastructure
 	@$(RUN) -m pytest -q $(PARALLEL) --dist loadfile tests --ignore tests/e2e --ignore tests/browser $(UNIT_ARGS) $(ARGS)
 
 e2e: setup ## Tests of the whole app over HTTP, from the sources
@@ -134,7 +139,7 @@ audit: setup ## Look for known vulnerabilities in the dependencies (asks the reg
 	  $(VENV)/bin/pip-audit --requirement requirements.txt --requirement requirements-dev.txt --disable-pip --require-hashes --strict \
 	    --progress-spinner off $(KNOWN:%=--ignore-vuln %) $(ARGS) || status=1; \
 	  npm audit --prefix web --package-lock-only --omit dev || status=1; \
-	  for tools in web local .github/page-deployment; do npm audit --prefix "$$tools" --package-lock-only --audit-level high || status=1; done; \
+	  for tools in web local infra/kql .github/page-deployment; do npm audit --prefix "$$tools" --package-lock-only --audit-level high || status=1; done; \
 	  exit $$status
 
 bench: setup ## Print figures and ratios
@@ -155,7 +160,7 @@ format: setup ## Format and mend what can be mended
 	@$(VENV)/bin/ruff format --quiet .
 
 clean: ## Remove what was built and installed
-	@rm -rf $(VENV) local/node_modules web/node_modules web/dist .local build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) local/node_modules infra/kql/node_modules web/node_modules web/dist .local build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 checkov: build/checkov/.ready ## Check the templates against checkov's rules (in a place of its own)
 	@BC_SKIP_MAPPING=true LOG_LEVEL=ERROR build/checkov/bin/checkov --directory infra --skip-path entra --framework bicep --compact --quiet --skip-download 2>build/checkov/log >build/checkov/said; status=$$?; tail -n 20 build/checkov/said; \

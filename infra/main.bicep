@@ -236,6 +236,15 @@ module alerts 'modules/alerts.bicep' = {
   }
 }
 
+module workbook 'modules/workbook.bicep' = {
+  params: {
+    suffix: suffix
+    location: location
+    tags: allTags
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
 // ------------------------------------------------------------------------------------------- outputs
 
 @description('Name of the function app, for deploying code.')

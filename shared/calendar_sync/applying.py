@@ -10,7 +10,7 @@ from shared.calendar_sync.merge import merge
 from shared.calendar_sync.unreadable import PARTLY_UNREADABLE
 from shared.ids import Mailbox
 from shared.jobs import DueItem
-from shared.logs import log_event
+from shared.logs import LogFields, log_event
 from shared.organizations.model import Organization
 from shared.sessions import reservations
 from shared.sessions.calendar_events import CalendarEvent
@@ -88,14 +88,16 @@ def _due(session: Session, organization: Organization, now: datetime) -> list[Du
 
 def _log_changes(before: Session, after: Session, origin: Origin) -> None:
     for difference in differences(before, after):
-        log_event(
-            "change.seen",
-            session_id=after.id,
-            action=difference.kind.rpartition(".")[2],
-            cause=origin.cause,
-            state=after.state,
-            lag_ms=origin.lag_ms or 0,
-        )
+        facts: LogFields = {
+            "session_id": after.id,
+            "action": difference.kind.rpartition(".")[2],
+            "cause": origin.cause,
+            "state": after.state,
+        }
+        # Figures of lags would be too good if a change without a time counted as one of 0 ms.
+        if origin.lag_ms is not None:
+            facts["lag_ms"] = origin.lag_ms
+        log_event("change.seen", **facts)
 
 
 def _lag_ms(event: CalendarEvent | None, now: datetime) -> int | None:

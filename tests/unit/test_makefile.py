@@ -94,7 +94,10 @@ def test_the_audit_looks_at_every_lock_file(tools: Path) -> None:
     page, *others = log.read_text().splitlines()
     assert page == "audit --prefix web --package-lock-only --omit dev"
     locks = {str(f.parent.relative_to(ROOT)) for f in ROOT.glob("*/package-lock.json")}
-    locks |= {str(f.parent.relative_to(ROOT)) for f in ROOT.glob(".github/*/package-lock.json")}
+    for below in (".github", "infra"):
+        locks |= {
+            str(f.parent.relative_to(ROOT)) for f in ROOT.glob(f"{below}/*/package-lock.json")
+        }
     assert {each.split()[2] for each in others} == locks
 
 

@@ -134,6 +134,7 @@ class GraphSession:
                 self._client.throttled[self._identity.tenant_id] += 1
                 log_event(
                     "graph.throttled",
+                    tenant_id=self._identity.tenant_id,
                     operation=operation,
                     retry_after_ms=round(1000 * (refusal.retry_after_seconds or 0)),
                 )

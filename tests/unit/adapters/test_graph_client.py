@@ -290,8 +290,12 @@ def test_an_error_without_a_body_is_read_by_its_status(body: bytes) -> None:
     assert isinstance(graph_error(read_refusal(403, {}, body)), ConsentMissing)
 
 
-async def test_being_asked_to_wait_is_counted(graph: Graph) -> None:
+async def test_being_asked_to_wait_is_counted_and_logged_by_tenant(
+    graph: Graph, caplog: pytest.LogCaptureFixture
+) -> None:
     graph.respond_with(refused(429, "TooManyRequests"))
-    with pytest.raises(CalendarThrottled):
+    with caplog.at_level("INFO", "mentor_calendar"), pytest.raises(CalendarThrottled):
         await ask(graph.client.app(TenantId(TENANT), USER))
     assert graph.client.throttled.total() == 1
+    (line,) = [line for line in caplog.messages if line.startswith("graph.throttled ")]
+    assert "tenant_id=tenant operation=" in line

@@ -92,6 +92,23 @@ async def test_a_clock_that_is_ahead_makes_no_negative_lag() -> None:
     assert changes[-1].lag_ms == 0
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_the_log_has_a_lag_only_where_outlook_has_a_time(
+    caplog: pytest.LogCaptureFixture, *, is_gone: bool
+) -> None:
+    env = a_booking_env()
+    session = await _booked(env)
+    env.clock.advance(timedelta(minutes=5))
+    env.outlook.events[0].is_gone = is_gone
+    if not is_gone:
+        env.calendar.moved(env.outlook.events[0], a_span(at(16, day=1)))
+    env.clock.advance(timedelta(seconds=2))
+    with caplog.at_level("INFO", "mentor_calendar"):
+        await sync_session(session, env.organization, Cause.OUTLOOK, ports=env.ports)
+    (seen,) = [line for line in caplog.messages if line.startswith("change.seen ")]
+    assert ("lag_ms=2000" in seen, "lag_ms" in seen) == (not is_gone, not is_gone)
+
+
 async def test_an_event_that_is_gone_cancels_and_frees_the_time() -> None:
     env = a_booking_env()
     session = await _booked(env)
