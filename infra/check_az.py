@@ -15,7 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = (
     *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "README.md",
+    *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "infra").rglob("*.sh")),
     *sorted((ROOT / ".github" / "workflows").glob("*.yml")),
 )
@@ -25,7 +25,7 @@ _VALUE = re.compile(r"\$\{\{[^}]*\}\}|\$\{[^}]*\}|\$\w+")
 def commands(text: str) -> Iterator[str]:
     """Yield every az command in *text*, with VALUE where the shell would put one."""
     joined = re.sub(r"\\\n\s*", " ", text)
-    for match in re.finditer(r"(?<![\w/.'-])az (?!login\b|bicep\b|rest` )(?=[a-z])", joined):
+    for match in re.finditer(r"(?<![\w/.'-])az (?!login(?! --)|rest` )(?=[a-z])", joined):
         command = _until_it_ends(joined[match.end() :])
         line = joined[joined.rfind("\n", 0, match.start()) + 1 : match.start()]
         if line.replace('\\"', "").count('"') % 2:  # in a message, which a quote ends
@@ -35,6 +35,11 @@ def commands(text: str) -> Iterator[str]:
             command = command.replace('accesses "$required"', "accesses '[]'")
             command = command.replace('parameters "$credential"', "parameters '{}'")
             yield _VALUE.sub("VALUE", command)
+
+
+def names(text: str) -> Iterator[str]:
+    """Yield the name of every az command that a sentence of *text* has without its options."""
+    yield from re.findall(r"`az ([a-z]+(?:[ -][a-z0-9]+)*)`", text)
 
 
 def _until_it_ends(text: str) -> str:
@@ -57,9 +62,8 @@ def _until_it_ends(text: str) -> str:
     return re.sub(r"\s\d$", "", words).strip()
 
 
-def refusal(cli: Any, command: str) -> str | None:
-    """Return why azure-cli would not take *command*, or None."""
-    arguments = shlex.split(command)
+def _invocation(cli: Any, arguments: list[str]) -> Any:
+    """Return an invocation whose loader has the commands that *arguments* begin with."""
     invocation = cli.invocation_cls(
         cli_ctx=cli,
         parser_cls=cli.parser_cls,
@@ -67,8 +71,21 @@ def refusal(cli: Any, command: str) -> str | None:
         help_cls=cli.help_cls,
     )
     cli.invocation = invocation
+    invocation.commands_loader.load_command_table(arguments)
+    return invocation
+
+
+def no_command(cli: Any, name: str) -> str | None:
+    """Return why azure-cli has no command *name*, or None."""
+    invocation = _invocation(cli, name.split())
+    return None if name in invocation.commands_loader.command_table else "no such command"
+
+
+def refusal(cli: Any, command: str) -> str | None:
+    """Return why azure-cli would not take *command*, or None."""
+    arguments = shlex.split(command)
+    invocation = _invocation(cli, arguments)
     loader = invocation.commands_loader
-    loader.load_command_table(arguments)
     name = invocation._rudimentary_get_command(arguments)
     invocation.data["command_string"] = name
     if name not in loader.command_table:
@@ -92,10 +109,12 @@ def main() -> int:
 
     refused = checked = 0
     for source in SOURCES:
-        for command in commands(source.read_text()):
+        text = source.read_text()
+        asked = [(refusal, each) for each in commands(text)]
+        for check, command in [*asked, *((no_command, each) for each in names(text))]:
             checked += 1
             try:
-                why = refusal(get_default_cli(), command)
+                why = check(get_default_cli(), command)
             except Exception as error:  # noqa: BLE001  # azure-cli refuses in many classes
                 why = f"{type(error).__name__}: {error}"
             if why:

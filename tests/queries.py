@@ -10,7 +10,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 ALERTS: Final = ROOT / "infra" / "alerts" / "alerts.json"
 WORKBOOK: Final = ROOT / "infra" / "workbook" / "workbook.json"
 _BLOCK: Final = re.compile(r"^ *```(?:kusto|kql)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_INLINE: Final = re.compile(r"`((?:App[A-Z]\w+|Usage|AzureMetrics) \|[^`]*)`")
+_INLINE: Final = re.compile(r"`((?:App[A-Z]\w+|Usage|AzureMetrics) \\?\|[^`]*)`")
 _ANY_TRACE: Final = "4f1c…"
 """Where a document has a trace id of the reader's."""
 TRACE_ID: Final = "4f1c0000000000000000000000000000"
@@ -55,4 +55,5 @@ def document_queries() -> dict[str, str]:
 def _queries_of(text: str) -> Iterator[str]:
     blocks = _BLOCK.findall(text)
     yield from (" ".join(block.split()) for block in blocks)
-    yield from _INLINE.findall(_BLOCK.sub("", text))
+    # A table's cell has its bars escaped.
+    yield from (found.replace(r"\|", "|") for found in _INLINE.findall(_BLOCK.sub("", text)))
