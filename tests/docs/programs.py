@@ -9,13 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
-from local.entra.application import entra_application
-from local.entra.simulator import EntraSimulator
-from local.seed import seeded_world
 from tests.docs.commands import PRINTED, ROOT, Command
-from tests.openapi import OpenApi
+from tests.docs.routes import UnknownOption, complaints_of, request_of
 
 Check = Callable[[Command], Iterator[str]]
 
@@ -31,12 +27,6 @@ module = sys.argv.pop(1)
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 """Runs a module until its own parser has read the arguments."""
-_CURL: Final[Mapping[str, int]] = {
-    **dict.fromkeys(("-s", "-si", "-i", "--silent", "--fail"), 0),
-    **dict.fromkeys(("-X", "-H", "-d", "-o", "-w", "--cacert", "--data", "--data-urlencode"), 1),
-}
-"""Options of curl, and how many values each has. Source: https://curl.se/docs/manpage.html"""
-_GRAPH: Final = "graph.microsoft.com"
 _OTHERS: Final[Mapping[tuple[str, ...], frozenset[str]]] = {
     # https://learn.microsoft.com/azure/storage/common/storage-use-azcopy-authorize-azure-active-directory
     ("azcopy", "login"): frozenset(),
@@ -235,77 +225,14 @@ def _az(command: Command) -> Iterator[str]:
         json.loads(command.words[command.words.index("--body") + 1])
 
 
-# --- curl
-
-
 def _curl(command: Command) -> Iterator[str]:
     """Check that the options are curl's, and that the route takes the query and the body."""
-    given: dict[str, list[str]] = {}
-    words = list(command.words[1:])
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-"):
-            given.setdefault("URL", []).append(word)
-        elif word in _CURL:
-            given.setdefault(word, []).extend(words.pop(0) for _ in range(_CURL[word]))
-        else:
-            yield f"teach the test the option {word}"
-    (url,) = given["URL"]
-    body = next(iter(given.get("-d", [])), None)
-    method = next(iter(given.get("-X", [])), "POST" if body or "--data" in given else "GET")
-    yield from _route(method, url, None if body is None else json.loads(body))
-
-
-def _route(method: str, url: str, body: Any) -> Iterator[str]:
-    parts = urlsplit(url)
-    if parts.path.startswith("/api/graph/"):  # Graph's, so not in the document for callers
-        source = (ROOT / "functions" / "notifications.py").read_text()
-        if f'@bp.route("{parts.path[5:]}", methods=["{method}"])' not in source:
-            yield f"no route {method} {parts.path}"
-    elif parts.path.startswith("/api/"):
-        yield from _our_route(method, parts.path[4:], parts.query, body)
-    elif parts.hostname == _GRAPH:
-        from tests.graph_contract import graph_contract
-
-        contract = graph_contract()
-        template = contract.template(parts.path.removeprefix("/v1.0"))
-        if template is None or method.lower() not in contract.description["paths"][template]:
-            yield f"no operation {method} {parts.path} of Graph"
-    elif not _entra_has(method, parts.path):
-        yield f"no route {method} {parts.path} of Entra"
-
-
-def _our_route(method: str, path: str, query: str, body: Any) -> Iterator[str]:
-    document = OpenApi.committed().document
-    for template, operations in document["paths"].items():
-        pattern = re.sub(r"\{[^}]+\}", "[^/]+", template)
-        if re.fullmatch(pattern, path) and method.lower() in operations:
-            operation = operations[method.lower()]
-            break
+    try:
+        request = request_of(command.words)
+    except UnknownOption as unknown:
+        yield f"teach the test the option {unknown}"
     else:
-        yield f"no route {method} {path}"
-        return
-    known = {each["name"] for each in operation["parameters"] if each["in"] == "query"}
-    for name, _ in parse_qsl(query):
-        if name not in known and name != PRINTED:
-            yield f"no parameter {name}"
-    if body is not None:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        name = schema["$ref"].rpartition("/")[2]
-        known = set(document["components"]["schemas"][name]["properties"])
-        yield from (f"no field {field}" for field in sorted(set(body) - known))
-
-
-def _entra_has(method: str, path: str) -> bool:
-    """Return whether the simulated Entra has the route: Microsoft's, or its control API's."""
-    entra = EntraSimulator(seeded_world(), root_url="https://localhost")
-    routes = entra_application(entra).router.routes()
-    patterns = (
-        (route.method, re.sub(r"\{[^}]+\}", "[^/]+", route.resource.canonical))
-        for route in routes
-        if route.resource and route.method != "OPTIONS"
-    )
-    return any(each == method and re.fullmatch(p, path) for each, p in patterns)
+        yield from complaints_of(request)
 
 
 def _printed(_: Command) -> Iterator[str]:

@@ -8,8 +8,10 @@ import ast
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from tests.docs.commands import (
     BASH_VERSION,
@@ -24,6 +26,7 @@ from tests.docs.commands import (
 )
 from tests.docs.powershell import cmdlets_of, complaints_of
 from tests.docs.programs import CHECKS, az_reader, complaints
+from tests.docs.routes import entra, is_route, request_of
 
 pytestmark = pytest.mark.skipif(
     BASH_VERSION < 4, reason="bash 4 or newer is needed to read the documents' commands"
@@ -62,6 +65,13 @@ def in_sentences(document: Path) -> list[Block]:
     programs = [re.escape(program) for program in CHECKS]
     command = re.compile(rf"(?:[A-Z_]+=\S+ )*(?:{'|'.join(programs)}) \S")
     return [block for block in inline_of(document) if command.match(block.text)]
+
+
+def routes_in(document: Path) -> list[tuple[str, str]]:
+    """Return method and path of each request that a sentence of *document* names."""
+    named = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD) (?!https:)(\S+)")
+    found = (named.fullmatch(block.text) for block in inline_of(document))
+    return [(each[1], each[2]) for each in found if each]
 
 
 def wrong(commands: Sequence[Command]) -> list[str]:
@@ -112,6 +122,35 @@ def test_every_variable_that_is_exported_is_read_somewhere(document: Path, tmp_p
 @each_with("powershell")
 def test_every_cmdlet_is_known_and_its_module_installed(document: Path) -> None:
     assert complaints_of(of(document, "powershell")) == []
+
+
+@each(document for document in DOCUMENTS if routes_in(document))
+def test_every_route_that_a_sentence_names_is_there(document: Path) -> None:
+    assert [route for route in routes_in(document) if not is_route(*route)] == []
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        ("GET", "/api/session"),
+        ("PUT", "sessions/{id}"),
+        ("POST", "…/cancelled"),
+        ("GET", "users/BEN/meetings"),
+    ],
+)
+def test_a_route_that_is_not_there_is_found(route: tuple[str, str]) -> None:
+    assert not is_route(*route)
+    assert is_route("POST", "/api/sessions/{id}/cancel")
+
+
+async def test_what_the_documents_tell_the_simulated_entra_is_taken(tmp_path: Path) -> None:
+    commands = commands_of(of(ROOT / "docs" / "local-cloud.md", "sh"), tmp_path)
+    requests = [request_of(c.words) for c in commands if c.words[0] == "curl"]
+    assert len(requests) > 1
+    async with TestClient(TestServer(entra())) as client:
+        for each in requests:
+            reply = await client.request(each.method, urlsplit(each.url).path, json=each.body)
+            assert reply.status == 200, await reply.text()
 
 
 @each_with("python")
