@@ -46,6 +46,9 @@ class FakeProbes:
     async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> ProbeResult:
         return self._of(Capability.PROFILES, tenant_id)
 
+    async def assignment(self, tenant_id: TenantId) -> ProbeResult:
+        return self._of(Capability.WRITE_AS_USER, tenant_id)
+
     async def schedule(self, acting: ActingUser) -> ProbeResult:
         return self._of(Capability.SCHEDULE, acting.mailbox.tenant_id)
 

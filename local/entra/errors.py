@@ -157,6 +157,10 @@ KINDS: Final[Mapping[int, Kind]] = {
         "can happen if the application has not been installed by the administrator of the tenant "
         "or consented to by any user in the tenant.",
     ),
+    501051: Kind(
+        "invalid_grant",
+        "Application '{app}' is not assigned to a role for the application '{app}'.",
+    ),
     501481: Kind(
         "invalid_grant",
         "The Code_Verifier does not match the code_challenge supplied in the authorization "

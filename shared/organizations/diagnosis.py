@@ -5,7 +5,7 @@ Exchange's role based access control, the token has no roles at all.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -20,14 +20,7 @@ from shared.organizations.model import (
     Organization,
     SyncMode,
 )
-from shared.organizations.ports import (
-    Account,
-    AppRegistration,
-    Capability,
-    ProbeHint,
-    ProbeResult,
-    Probes,
-)
+from shared.organizations.ports import AppRegistration, Capability, ProbeHint, ProbeResult, Probes
 
 
 class FindingState(StrEnum):
@@ -56,7 +49,7 @@ class Finding:
     request_id: str | None = None
 
 
-_MEANS: Final[Mapping[Capability, str]] = {
+_MEANS: Final[Mapping[Capability, str]] = {  # if it works
     Capability.TOKEN: "The app gets tokens for the tenant.",
     Capability.PROFILES: "The app can look people up.",
     Capability.SCHEDULE: "Free and busy times can be read.",
@@ -65,22 +58,24 @@ _MEANS: Final[Mapping[Capability, str]] = {
     Capability.WRITE_AS_APP: "Sessions can be written into the calendar by the app.",
     Capability.SUBSCRIBE: "Changes in the calendar are reported to this service.",
 }
-"""The meaning of a finding whose capability works."""
-
 _MAX_CONCURRENCY: Final = 3
 """Outlook takes four requests at a time per app and mailbox; one is left for the participant.
 Source: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits"""
 
 
 async def diagnose(
-    organization: Organization, mailbox: Mailbox | None, *, probes: Probes
+    organization: Organization,
+    mailbox: Mailbox | None,
+    *,
+    probes: Probes,
+    wanted: Sequence[Capability] = (),
 ) -> list[Finding]:
-    """Probe the capabilities of *organization*'s tenant and, if named, of one *mailbox*.
+    """Probe what *organization* needs, or the *wanted*, of the tenant and of a named *mailbox*.
 
     The token is probed first, because the other probes need it; those run concurrently. A refusal
     of Graph or Entra becomes a finding and is never raised.
     """
-    wanted = needed(organization)
+    wanted = wanted or needed(organization)
     subject = Subject(organization, mailbox, probes.app)
     if organization.tenant_id is None:
         return [subject.failure(capability, Issue.NO_TENANT) for capability in wanted]
@@ -91,24 +86,22 @@ async def diagnose(
             subject.finding(token),
             *(subject.failure(capability, Issue.NOT_TRIED) for capability in others),
         ]
-    tried = dict(
-        await _gather_evidence(
-            (c, evidence) for c in wanted if (evidence := _probe(c, organization, mailbox, probes))
-        )
+    tried = await _gather_evidence(
+        (c, evidence) for c in wanted if (evidence := _probe(c, organization, mailbox, probes))
     )
-    seen = {Capability.TOKEN: token, **tried}
+    seen = {Capability.TOKEN: token, **dict(tried)}
     return [
         subject.finding(seen[capability], seen)
-        if capability in seen
-        else subject.failure(capability, _untried(capability, seen, mailbox))
+        if capability in seen and capability is not Capability.WRITE_AS_USER
+        else _finding_of_untried(subject, capability, seen)
         for capability in wanted
     ]
 
 
 async def diagnose_tenant(organization: Organization, *, probes: Probes) -> list[Finding]:
     """Probe whether the tenant admits the app: by a token, and by one call with it."""
-    findings = await diagnose(organization, None, probes=probes)
-    return [f for f in findings if f.capability in {Capability.TOKEN, Capability.PROFILES}]
+    wanted = (Capability.TOKEN, Capability.PROFILES)
+    return await diagnose(organization, None, probes=probes, wanted=wanted)
 
 
 async def diagnose_participant(caller: Caller, *, probes: Probes) -> list[Finding]:
@@ -218,10 +211,7 @@ def _of_mailbox(found: Issue, directory: ProbeResult | None) -> Issue:
     if directory is None or directory.account is None:
         gone = directory is not None and directory.ok is False and directory.status == 404
         return Issue.ACCOUNT_GONE if gone else found
-    return _of_account(directory.account)
-
-
-def _of_account(account: Account) -> Issue:
+    account = directory.account
     if account.is_guest:
         return Issue.GUEST
     if account.is_enabled is False:
@@ -231,15 +221,19 @@ def _of_account(account: Account) -> Issue:
     return Issue.MAILBOX_NOT_HOSTED
 
 
-def _untried(
-    capability: Capability, seen: Mapping[Capability, ProbeResult], mailbox: Mailbox | None
-) -> Issue:
+def _finding_of_untried(
+    subject: "Subject", capability: Capability, seen: Mapping[Capability, ProbeResult]
+) -> Finding:
+    """Return the finding of a *capability* that the app cannot try by itself."""
     if capability is not Capability.WRITE_AS_USER:
-        return Issue.NEEDS_MAILBOX
-    directory = seen.get(Capability.PROFILES)
-    if mailbox and directory and directory.account and directory.account.is_shared:
-        return Issue.SHARED_MAILBOX
-    return Issue.NEEDS_PERSON
+        return subject.failure(capability, Issue.NEEDS_MAILBOX)
+    directory, assignment = seen.get(Capability.PROFILES), seen.get(Capability.WRITE_AS_USER)
+    account = directory.account if directory and subject.mailbox else None
+    if account and account.is_shared:
+        return subject.failure(capability, Issue.SHARED_MAILBOX)
+    if assignment and assignment.ok is False:
+        return subject.failure(capability, classify_failure(assignment), assignment, seen)
+    return subject.failure(capability, Issue.NEEDS_PERSON)
 
 
 def _probe(
@@ -247,8 +241,10 @@ def _probe(
 ) -> Awaitable[ProbeResult] | None:
     """Return the probe of *capability* by the app itself; None if the app cannot probe it."""
     tenant_id = organization.tenant_id
-    if tenant_id is None or capability in {Capability.TOKEN, Capability.WRITE_AS_USER}:
+    if tenant_id is None or capability is Capability.TOKEN:
         return None
+    if capability is Capability.WRITE_AS_USER:
+        return probes.assignment(tenant_id)
     if capability is Capability.PROFILES:
         return probes.profiles(tenant_id, mailbox)
     if mailbox is None:

@@ -37,6 +37,7 @@ class Issue(StrEnum):
     PERMISSION_MISSING = "permission_missing"
     USER_PERMISSION_MISSING = "user_permission_missing"
     NOT_ASSIGNED = "not_assigned"
+    ASSIGNMENT_REQUIRED = "assignment_required"
     CONDITIONAL_ACCESS = "conditional_access"
     SIGN_IN_AGAIN = "sign_in_again"
     TENANT_UNKNOWN = "tenant_unknown"
@@ -94,6 +95,7 @@ UNCERTAIN: Final = frozenset(
         Issue.NOT_TRIED,
         Issue.NEEDS_PERSON,
         Issue.NEEDS_MAILBOX,
+        Issue.ASSIGNMENT_REQUIRED,
     }
 )
 """Issues that leave open whether the capability works."""
@@ -107,6 +109,7 @@ BY_AADSTS: Final[Mapping[int, Issue]] = {
     700016: Issue.APP_GONE,
     7000112: Issue.APP_DISABLED,
     50105: Issue.NOT_ASSIGNED,
+    501051: Issue.ASSIGNMENT_REQUIRED,
     53003: Issue.CONDITIONAL_ACCESS,
     50173: Issue.SIGN_IN_AGAIN,
     70043: Issue.SIGN_IN_AGAIN,

@@ -259,6 +259,13 @@ class Probes(Protocol):
         """Look up *mailbox*'s owner with the whole account, or any one user without *mailbox*."""
         ...
 
+    async def assignment(self, tenant_id: TenantId) -> ProbeResult:
+        """Ask for a token of the app's own API, which Entra refuses if people must be assigned.
+
+        Not ok if they must. None if that is not known.
+        """
+        ...
+
     async def schedule(self, acting: ActingUser) -> ProbeResult:
         """Read the acting mailbox's own free/busy."""
         ...

@@ -117,6 +117,15 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
         _ASSIGNMENTS,
         "Ask your administrator to assign you to this app.",
     ),
+    Issue.ASSIGNMENT_REQUIRED: Remedy(
+        "The tenant lets only assigned people sign in; who they are, the app cannot see.",
+        Responsible.ENTRA_ADMIN,
+        "Enterprise applications > the app > Users and groups: each participant must be there, or "
+        "a group of which they are direct members (those of nested groups do not count). To let "
+        "all people in: Properties > Assignment required? > No.",
+        "Up to an hour; people then sign in again.",
+        _ASSIGNMENTS,
+    ),
     Issue.CONDITIONAL_ACCESS: Remedy(
         "A conditional access policy of the tenant blocks the app.",
         Responsible.ENTRA_ADMIN,

@@ -119,6 +119,11 @@ async def test_narrowing_by_assignment_stops_only_those_outside(
     assert ben["usable"]
     shown = await platform.answer("GET", f"organizations/{ORGANIZATION}")
     assert shown["consent"] == "granted"
+    # The organization's own view says that people must be assigned, though not who is.
+    address = stage.cloud.world.person("ruth").address
+    for named in ("", address):
+        issues = await platform.issues(ORGANIZATION, named)
+        assert issues["write_as_user"] == "assignment_required"
     assert (await stage.book())["state"] == "scheduled"
 
 

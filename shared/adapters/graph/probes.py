@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -43,6 +44,7 @@ SUBSCRIBE_SECONDS: Final = 25.0
 Source: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
 """
 
+_NOT_ASSIGNED: Final = 501051
 _BASIC: Final = "id,mail,userPrincipalName"
 _FULL: Final = "id,userType,accountEnabled,onPremisesSyncEnabled,assignedPlans"
 """Properties that `User.ReadBasic.All` does not cover; read where the tenant granted more."""
@@ -79,6 +81,23 @@ class GraphProbes:
             log_event("probe.foreign_token", tenant_id=tenant_id)
             return ProbeResult(Capability.TOKEN, ok=False, status=200, code=f"tid {named}")
         return ProbeResult(Capability.TOKEN, ok=True, status=200)
+
+    async def assignment(self, tenant_id: TenantId) -> ProbeResult:
+        """Ask for a token of the app's own API: not ok if Entra demands that people be assigned.
+
+        The app is never assigned itself, so Entra refuses it (AADSTS501051) where *Assignment
+        required?* is on. Any other refusal says nothing about it.
+        Source: https://learn.microsoft.com/entra/identity-platform/howto-restrict-your-app-to-a-set-of-users
+        """
+        identity = self._credentials.app(tenant_id)
+        try:
+            await identity.get_token(f"{self._app.client_id}/.default")
+        except SchedulingError as error:
+            refused = failed_result(Capability.WRITE_AS_USER, error, as_user=False)
+            if refused.aadsts == _NOT_ASSIGNED:
+                return replace(refused, ok=False)
+            return replace(refused, ok=None)
+        return ProbeResult(Capability.WRITE_AS_USER, ok=True, status=200)
 
     async def profiles(self, tenant_id: TenantId, mailbox: Mailbox | None) -> ProbeResult:
         """Look up one user of the tenant, or *mailbox*'s owner with all the app may read."""

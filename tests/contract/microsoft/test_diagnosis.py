@@ -173,7 +173,7 @@ def require_assignment(microsoft: Microsoft) -> None:
 
 
 def without_delegated(microsoft: Microsoft) -> None:
-    microsoft.entra.app_in(CONTOSO_ID).delegated = {"Calendars.Read", "User.ReadBasic.All"}
+    microsoft.entra.app_in(CONTOSO_ID).delegated = {"Calendars.Read"}
 
 
 def shared(microsoft: Microsoft) -> None:
@@ -241,6 +241,7 @@ CASES = [
     Case(Issue.NO_ANSWER, READ, answers(503, "/events")),
     Case(Issue.UNKNOWN_REFUSAL, READ, answers(418, "/events", "Teapot")),
     Case(Issue.NEEDS_PERSON, AS_USER, lambda _: None),
+    Case(Issue.ASSIGNMENT_REQUIRED, AS_USER, require_assignment),
     Case(Issue.PERMISSION_MISSING, Capability.WRITE_AS_APP, lambda _: None, settings=APPLICATION),
 ]
 

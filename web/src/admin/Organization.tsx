@@ -6,6 +6,7 @@ import { usePage } from "../page";
 import { Trouble } from "../parts/Trouble";
 import { useWork } from "../parts/useWork";
 import { Health } from "./Health";
+import { distinctFindings } from "./findings";
 
 const SIGNS = { works: "✓", fails: "✕", unknown: "?" } as const;
 
@@ -174,7 +175,7 @@ function Diagnostics({ api, path, onChanged }: PartProps & { onChanged: () => vo
             })}
           </p>
           <ul class="findings">
-            {found.findings.map((finding) => (
+            {distinctFindings(found.findings).map((finding) => (
               <Finding key={finding.capability} finding={finding} />
             ))}
           </ul>
