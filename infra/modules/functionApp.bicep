@@ -132,6 +132,10 @@ var settings = {
   // The exporter would otherwise tell its makers how it does, and take orders from them.
   APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL: 'true'
   APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED: 'true'
+  // `/` would answer every scanner with a page of Azure's that looks like a working app.
+  AzureWebJobsDisableHomepage: 'true'
+  // Unset, a worker has a thousand threads, or after a cold start only as many as cores. All functions are async: few do.
+  PYTHON_THREADPOOL_THREAD_COUNT: '8'
 }
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {

@@ -18,7 +18,10 @@ CHECKER = ROOT.parent / "shared" / "infra" / "check_bicep.py"
 TEMPLATES = sorted(INFRA.rglob("*.bicep"))
 
 # Read by the platform or by the telemetry library, so not by shared/settings.py.
-_OF_THE_HOST = re.compile(r"(AzureWebJobsStorage|STORAGE)__\w+|APPLICATIONINSIGHTS_\w+")
+_OF_THE_HOST = re.compile(
+    r"(AzureWebJobsStorage|STORAGE)__\w+|AzureWebJobsDisableHomepage"
+    r"|APPLICATIONINSIGHTS_\w+|PYTHON_THREADPOOL_THREAD_COUNT"
+)
 # Only for disconnected clouds and the local one, so a template for Azure does not set them.
 _NOT_IN_AZURE = {"LOGIN_URL", "GRAPH_URL", "KEY_VAULT_VERIFY_CHALLENGE"}
 
@@ -53,7 +56,7 @@ def _names_documented() -> set[str]:
         if line.startswith("| `")
     ]
     names = {name for row in rows for name in re.findall(r"`([\w]+)`", row)}
-    return {name for name in names if name.upper() == name or "__" in name}
+    return {name for name in names if name.upper() == name or _OF_THE_HOST.fullmatch(name)}
 
 
 @pytest.mark.skipif(not CHECKER.exists(), reason="the offline Bicep checker is not at hand")

@@ -1,6 +1,7 @@
 """The headers that browsers honour, on all that the Functions host answers and on the page."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def test_every_answer_of_the_host_has_them() -> None:
     assert headers["Access-Control-Max-Age"] == "7200"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+def test_the_host_takes_their_names() -> None:
+    # A name that is no token, or a line break in a value, and the host does not start.
+    host = json.loads((ROOT / "host.json").read_text())
+    for name, value in host["extensions"]["http"]["customHeaders"].items():
+        assert re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name)
+        assert re.fullmatch(r"[\x20-\x7e]+", value)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ const PATIENCE_MS = 30_000;
 /** Return a client. It calls *token* before every request; answers other than 2xx and 304 raise. */
 export function apiAt(root: string, token: () => Promise<string>): Api {
   const client = createClient<paths>({
-    baseUrl: new URL(root, document.baseURI).href.replace(/\/$/, ""),
+    baseUrl: new URL(root, document.baseURI).href.replace(/\/+$/, ""),
     fetch: async (request) => {
       try {
         return await fetch(request, {
