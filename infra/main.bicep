@@ -52,7 +52,7 @@ param webhookUrl string = ''
 
 @description('Optional. Spans and metrics beside log lines: some 5 MB of memory and a second of CPU per instance, and more to pay for ingestion.')
 @allowed(['logs', 'traces'])
-param telemetry string = 'traces'
+param telemetry string = 'logs'
 
 @description('Optional. How much callers may do, where it differs from the defaults (docs/limits.md): changesPerMinute, changesPerDay, unansweredDates, readsPerMinute, organizationChangesPerMinute, organizationChangesPerDay, organizationReadsPerMinute. 0: any amount.')
 param limits object = {}

@@ -11,6 +11,7 @@ import pytest
 
 from shared.adapters.queues import QUEUES
 from shared.adapters.tables.keys import TABLES
+from shared.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
@@ -81,6 +82,54 @@ def test_no_unread_setting_is_set() -> None:
 
 def test_every_setting_is_documented_and_no_other() -> None:
     assert _names_documented() == _names_read() | _names_set()
+
+
+PARAMETERS = {
+    "APP_CREDENTIAL": "appCredential",
+    "CLOUD": "cloud",
+    "TELEMETRY": "telemetry",
+    "WEBHOOK_URL": "webhookUrl",
+}
+"""Settings with a default that a parameter of the template sets."""
+_NEEDED = {
+    **dict.fromkeys(
+        "STORAGE_TABLES_URL STORAGE_QUEUES_URL KEY_VAULT_URL MANAGED_IDENTITY_CLIENT_ID "
+        "APP_CLIENT_ID PLATFORM_TENANT_ID PLATFORM_CLIENT_IDS PUBLIC_URL".split(),
+        "https://host.example",
+    ),
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=0",
+}
+
+
+@pytest.mark.parametrize("setting", PARAMETERS)
+def test_a_default_is_the_same_in_template_document_example_and_code(setting: str) -> None:
+    found = re.search(
+        rf"^param {PARAMETERS[setting]} string = '(.*)'$", _text("main.bicep"), re.MULTILINE
+    )
+    assert found
+    assert _documented_default(setting) == (f"`{found[1]}`" if found[1] else "empty")
+    example = json.loads((ROOT / "local.settings.example.json").read_text())["Values"]
+    assert example.get(setting, found[1]) == found[1]
+    unset, named = Settings.from_environment(_NEEDED), {**_NEEDED, setting: found[1]}
+    assert unset == Settings.from_environment(named)
+
+
+def test_telemetry_that_is_not_the_default_is_another_setting_of_the_app() -> None:
+    default = re.search(r"^param telemetry string = '(\w+)'$", _text("main.bicep"), re.MULTILINE)
+    (other,) = {"logs", "traces"} - {default[1] if default else ""}
+    unset = Settings.from_environment(_NEEDED)
+    assert unset != Settings.from_environment({**_NEEDED, "TELEMETRY": other})
+    # What a document says of production is what its parameters say.
+    assert f"\nparam telemetry = '{other}'\n" in _text("prod.bicepparam")
+    for name in ("settings.md", "operate.md"):
+        said = (ROOT / "docs" / name).read_text()
+        assert f"prod.bicepparam` asks for `{other}`" in said, name
+
+
+def _documented_default(setting: str) -> str:
+    lines = (ROOT / "docs" / "settings.md").read_text().splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| `{setting}` |")]
+    return row.split("|")[2].strip()
 
 
 def test_tables_and_queues_are_those_of_the_code() -> None:
