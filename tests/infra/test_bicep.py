@@ -92,11 +92,14 @@ PARAMETERS = {
 }
 """Settings with a default that a parameter of the template sets."""
 _NEEDED = {
-    **dict.fromkeys(
-        "STORAGE_TABLES_URL STORAGE_QUEUES_URL KEY_VAULT_URL MANAGED_IDENTITY_CLIENT_ID "
-        "APP_CLIENT_ID PLATFORM_TENANT_ID PLATFORM_CLIENT_IDS PUBLIC_URL".split(),
-        "https://host.example",
-    ),
+    "STORAGE_TABLES_URL": "https://tables.example",
+    "STORAGE_QUEUES_URL": "https://queues.example",
+    "KEY_VAULT_URL": "https://vault.example",
+    "MANAGED_IDENTITY_CLIENT_ID": "identity",
+    "APP_CLIENT_ID": "app",
+    "PLATFORM_TENANT_ID": "home",
+    "PLATFORM_CLIENT_IDS": "backend",
+    "PUBLIC_URL": "https://host.example",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=0",
 }
 
