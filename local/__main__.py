@@ -11,6 +11,7 @@ if __name__ == "__main__":
     # traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+from local.approving import approve
 from local.commands import COMMANDS, KINDS, CommandFailed, act, environment, list_people, token
 from local.entra.tokens import Forgery
 from local.running import Options, run, run_all, run_cloud
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(token(asked.person, forgery=asked.forgery, cloud=asked.cloud))
             case "environment":
                 print(environment(asked.cloud))
+            case "approve":
+                print(approve(asked.person, asked.link, decline=asked.decline, cloud=asked.cloud))
             case "act":
                 print(
                     act(
@@ -69,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--forgery", choices=[each.value for each in Forgery], default="none")
     _add_cloud(one)
     one = commands.add_parser("environment", help="print the app's settings for a shell")
+    _add_cloud(one)
+    one = commands.add_parser("approve", help="open a consent link as an administrator")
+    one.add_argument("person", help="who opens it: a person's key")
+    one.add_argument("link", help="the link, as `consent-link` answers it")
+    one.add_argument("--decline", action="store_true", help="press Cancel instead of Accept")
     _add_cloud(one)
     _add_act(commands.add_parser("act", help="do what people do in Outlook"))
     return parser

@@ -29,12 +29,35 @@ OPTIONS = {
 """How ``act`` is given what an act needs."""
 KINDS = ("required", "optional", "removed")
 """What ``attend`` makes of an attendee."""
+SIGN_IN_REMEDIES = {
+    50034: "`.venv/bin/python -m local people` lists who is there.",
+    90094: (
+        "An administrator approves the app first, through the organization's consent link: "
+        "docs/onboarding.md."
+    ),
+    50105: (
+        "Nobody outside the group may use the app. To lift that, send Entra "
+        'PATCH /_control/tenants/{tenant} with {"assignment_required": false}.'
+    ),
+    7000112: 'To enable it, send Entra PATCH /_control/tenants/{tenant} with {"enabled": true}.',
+}
+"""What to do about a refused sign-in, by AADSTS number."""
+INJECTED = "If it was injected, DELETE /_control/errors heals it: docs/local-cloud.md."
+"""The remedy for every other number."""
 ALL_DAY = "all-day"
 """Takes dates instead of times."""
 
 
 class CommandFailed(Exception):
     """The cloud refused; the message has the reason."""
+
+
+class SignInFailed(CommandFailed):
+    """Entra refused a sign-in; the message has its sentence and the remedy."""
+
+    def __init__(self, who: str, code: int, sentence: str) -> None:
+        remedy = SIGN_IN_REMEDIES.get(code, INJECTED)
+        super().__init__(f"{who} cannot sign in. Entra says: {sentence}\n{remedy}")
 
 
 def list_people() -> str:
@@ -44,7 +67,7 @@ def list_people() -> str:
     for tenant in world.tenants.values():
         if not tenant.people:
             continue
-        lines += ["", f"{tenant.name} ({tenant.domain})"]
+        lines += ["", f"{tenant.name} ({tenant.domain}), tenant {tenant.tenant_id}"]
         lines += [
             f"  {each.key:<8}{each.address:<28}{each.zone:<26}{each.name}, {each.about}"
             for each in tenant.people
@@ -62,11 +85,17 @@ def _pairings(world: World) -> list[str]:
 
 
 def token(who: str, *, forgery: str = "none", cloud: Path | None = None) -> str:
-    """Return a bearer token for the app's API: of a person, or of the platform."""
+    """Return a bearer token for the app's API: of the platform, or of a person who signs in.
+
+    Raises:
+        SignInFailed: Entra refuses the person.
+    """
     running = running_cloud(cloud)
     asked = {} if who == PLATFORM else {"person": who, "forgery": forgery}
-    answer = _post(running, f"{running.login_url}/_control/tokens", asked)
-    return str(answer["access_token"])
+    status, answer = _send(running, f"{running.login_url}/_control/tokens", asked)
+    if codes := answer.get("error_codes"):
+        raise SignInFailed(who, codes[0], answer["error_description"])
+    return str(_taken(status, answer)["access_token"])
 
 
 def act(
@@ -140,6 +169,21 @@ def _post(
     running: RunningCloud, url: str, body: dict[str, Any], *, patience: float = 0
 ) -> dict[str, Any]:
     """Post *body*; for *patience* seconds retry while the answer asks to come back."""
+    return _taken(*_send(running, url, body, patience=patience))
+
+
+def _taken(status: int, payload: dict[str, Any]) -> dict[str, Any]:
+    """Return *payload*, or raise CommandFailed with what it says if *status* is an error."""
+    if status < httpx.codes.BAD_REQUEST:
+        return payload
+    errors = payload.get("errors") or [payload.get("error") or payload]
+    raise CommandFailed("; ".join(map(str, errors)))
+
+
+def _send(
+    running: RunningCloud, url: str, body: dict[str, Any], *, patience: float = 0
+) -> tuple[int, dict[str, Any]]:
+    """Return status and body of the answer."""
     context = ssl.create_default_context(cafile=running.ca)
     give_up_at = time.monotonic() + patience
     try:
@@ -149,7 +193,4 @@ def _post(
             answer = httpx.post(url, json=body, verify=context, timeout=10, trust_env=False)
     except httpx.HTTPError as error:
         raise CommandFailed(f"the local cloud does not answer: {error}") from error
-    payload: dict[str, Any] = answer.json()
-    if answer.is_error:
-        raise CommandFailed(str(payload.get("error") or payload.get("errors") or payload))
-    return payload
+    return answer.status_code, answer.json()

@@ -132,6 +132,18 @@ def _northwind() -> Tenant:
         directory_roles=_ADMIN,
         about="administrator who has not approved the app",
     )
+    add(
+        "arne",
+        "Arne Holm",
+        directory_roles=frozenset({DirectoryRole.APPLICATION_ADMINISTRATOR}),
+        about="Application Administrator, who cannot approve the app",
+    )
+    add(
+        "cleo",
+        "Cleo Marin",
+        directory_roles=frozenset({DirectoryRole.CLOUD_APPLICATION_ADMINISTRATOR}),
+        about="Cloud Application Administrator, who cannot either",
+    )
     return tenant
 
 

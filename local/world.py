@@ -20,6 +20,7 @@ class DirectoryRole(StrEnum):
     GLOBAL_ADMINISTRATOR = "62e90394-69f5-4237-9190-012177145e10"
     PRIVILEGED_ROLE_ADMINISTRATOR = "e8611ab8-c189-46e8-94e1-60213ab1f814"
     APPLICATION_ADMINISTRATOR = "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3"
+    CLOUD_APPLICATION_ADMINISTRATOR = "158c047a-c907-4556-b7ef-446551a6b5f7"
     USER = "b79fbf4d-3ef9-4689-8143-76b194e85509"
     """The role of every user."""
 
@@ -28,6 +29,14 @@ CONSENTING_ROLES: Final = frozenset(
     {DirectoryRole.GLOBAL_ADMINISTRATOR, DirectoryRole.PRIVILEGED_ROLE_ADMINISTRATOR}
 )
 """The roles that may grant application permissions of Graph."""
+DELEGATING_ROLES: Final = CONSENTING_ROLES | {
+    DirectoryRole.APPLICATION_ADMINISTRATOR,
+    DirectoryRole.CLOUD_APPLICATION_ADMINISTRATOR,
+}
+"""The roles that may grant delegated permissions, and so sign in to an app that is new.
+
+Source: https://learn.microsoft.com/entra/identity/enterprise-apps/grant-admin-consent
+"""
 
 
 class MailboxKind(StrEnum):
@@ -98,6 +107,11 @@ class Person:
     def admin(self) -> bool:
         """May approve this app for the whole tenant."""
         return bool(self.directory_roles & CONSENTING_ROLES)
+
+    @property
+    def may_delegate(self) -> bool:
+        """May let this app act for signed-in people, as whoever signs in first does."""
+        return bool(self.directory_roles & DELEGATING_ROLES)
 
 
 @dataclass(slots=True)

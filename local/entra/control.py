@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from local.entra.directory import Flow
+from local.entra.errors import EntraError
 from local.entra.simulator import EntraSimulator
 from local.entra.tokens import Forgery
 
@@ -163,7 +164,16 @@ class Control:
         asked = TokenRequest.model_validate_json(await request.read())
         if asked.person is None:
             return web.json_response({"access_token": self._entra.platform_token()})
-        person = self._entra.world.person(asked.person)
+        try:
+            person = self._entra.world.person(asked.person)
+        except KeyError:
+            nobody = EntraError(50034, detail=asked.person, tenant="organizations")
+            return web.json_response(_refusal(nobody), status=404)
+        if asked.forgery is Forgery.NONE:  # a forger asks nobody
+            try:
+                self._entra.directory.ensure_signs_in(person)
+            except EntraError as error:
+                return web.json_response(_refusal(error), status=403)
         token = self._entra.token_for(person, forgery=asked.forgery, claims=asked.claims)
         return web.json_response({"access_token": token})
 
@@ -178,6 +188,10 @@ class Control:
             }:
                 return tenant.tenant_id
         raise KeyError(named)
+
+
+def _refusal(error: EntraError) -> dict[str, Any]:
+    return {"error": error.kind.error, "error_codes": [error.code], "error_description": error.text}
 
 
 def _checked(handler: Handler) -> Handler:

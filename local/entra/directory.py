@@ -41,6 +41,11 @@ class AppInTenant:
     """Conditional access: on-behalf-of fails with this challenge unless the user met it."""
     users_may_consent: bool = False
 
+    @property
+    def approved(self) -> bool:
+        """Whether an administrator has approved anything for the whole tenant."""
+        return bool(self.delegated or self.application)
+
     def has_spread(self, now: datetime) -> bool:
         """Return whether tokens show the consent already."""
         return self.granted_at is None or now >= self.granted_at + self.spread
@@ -125,6 +130,23 @@ class Directory:
         """Raise EntraError 50105 for people outside, where the tenant requires assignment."""
         if self.app(tenant.tenant_id).assignment_required and not person.assigned:
             raise EntraError(50105, app=self.registration.client_id)
+
+    def ensure_signs_in(self, person: Person) -> None:
+        """Raise the EntraError that *person* meets at the sign-in, if any.
+
+        The first one who may consent installs the app, as in Entra, without any permission of
+        Graph.
+        """
+        tenant = self.tenant(person.tenant_id)
+        self.raise_forced(Flow.SIGN_IN, tenant.tenant_id)
+        app = self.app(tenant.tenant_id)
+        if not app.approved:
+            if not (app.users_may_consent or person.may_delegate):
+                raise EntraError(90094)
+            if not app.exists:
+                self.grant(tenant.tenant_id, delegated=(), application=())
+        self.ensure_usable(tenant)
+        self.ensure_assigned(tenant, person)
 
     def raise_forced(self, flow: Flow, tenant_id: str) -> None:
         """Raise the injected error of a test or a person, if it applies to this request."""

@@ -114,7 +114,11 @@ KINDS: Final[Mapping[int, Kind]] = {
         "User account from identity provider does not exist in tenant '{tenant}' and cannot access "
         "the application '{app}' in that tenant.",
     ),
-    50034: Kind("invalid_grant", "The user account does not exist in the directory '{tenant}'."),
+    50034: Kind(
+        "invalid_grant",
+        "The user account {detail} does not exist in the '{tenant}' directory. To sign into this "
+        "application, the account must be added to the directory.",
+    ),
     50057: Kind("invalid_grant", "The user account is disabled."),
     50058: Kind("login_required", "A silent sign-in request was sent but no user is signed in."),
     50059: Kind("invalid_request", "No tenant-identifying information found in the request."),
@@ -200,8 +204,10 @@ KINDS: Final[Mapping[int, Kind]] = {
     90033: Kind("temporarily_unavailable", "A transient error has occurred. Try again.", 503),
     90094: Kind(
         "invalid_grant",
-        "An administrator of {tenant} has set a policy that prevents you from granting this "
-        "application the permissions it is requesting.",
+        # Source: https://learn.microsoft.com/entra/identity/enterprise-apps/application-sign-in-unexpected-user-consent-error
+        "Mentor Calendar needs permission to access resources in your organization that only an "
+        "admin can grant. Please ask an admin to grant permission to this app before you can use "
+        "it.",
         suberror="consent_required",
     ),
     90095: Kind(
@@ -234,11 +240,16 @@ class EntraError(Exception):
         self.suberror = suberror or self.kind.suberror
         self.facts = facts
 
+    @property
+    def text(self) -> str:
+        """Return the number and the sentence."""
+        facts = {"app": "", "tenant": "", "resource": "", "detail": ""} | self.facts
+        return f"AADSTS{self.code}: {self.kind.text.format_map(facts).strip()}"
+
     def description(self, now: datetime, trace: str = "", correlation: str = "") -> str:
         """Return the text of `error_description`."""
-        facts = {"app": "", "tenant": "", "resource": "", "detail": ""} | self.facts
         return (
-            f"AADSTS{self.code}: {self.kind.text.format_map(facts).strip()} "
+            f"{self.text} "
             f"Trace ID: {trace or uuid.uuid4()} Correlation ID: {correlation or uuid.uuid4()} "
             f"Timestamp: {now:%Y-%m-%d %H:%M:%SZ}"
         )

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from aiohttp import web
 
-from local.entra.directory import ANY_TENANT, Directory, Flow
+from local.entra.directory import ANY_TENANT, Directory
 from local.entra.errors import EntraError
 from local.entra.token_endpoint import CODE_LIFE, AuthorizationCode, Sessions
 from local.world import Person, Tenant
@@ -58,7 +58,7 @@ class Pages:
         try:
             return self._signed_in(self._world.person(chosen), tenant, query)
         except KeyError:
-            return self._trouble(EntraError(50034, tenant=tenant.name if tenant else ""), query)
+            return self._trouble(_nobody(chosen, tenant), query)
         except EntraError as error:
             if query.get("prompt") == "none":
                 return self._back_with_error(error, query)
@@ -69,15 +69,7 @@ class Pages:
     ) -> web.Response:
         if tenant and tenant.tenant_id != person.tenant_id:
             raise EntraError(50020, tenant=tenant.name, app=query["client_id"])
-        own = self._directory.tenant(person.tenant_id)
-        self._directory.raise_forced(Flow.SIGN_IN, own.tenant_id)
-        app = self._directory.app(own.tenant_id)
-        if not app.exists and (app.users_may_consent or person.admin):
-            self._directory.grant(own.tenant_id, delegated=(), application=())
-        if not app.exists:
-            raise EntraError(90094, tenant=own.name)
-        self._directory.ensure_usable(own)
-        self._directory.ensure_assigned(own, person)
+        self._directory.ensure_signs_in(person)
         code = secrets.token_urlsafe(32)
         self._sessions.codes[code] = AuthorizationCode(
             person=person,
@@ -145,8 +137,8 @@ class Pages:
             try:
                 return self._granted(query, tenant)
             except (KeyError, EntraError) as error:
-                known = error if isinstance(error, EntraError) else EntraError(50034)
-                return self._trouble(known, query)
+                known = error if isinstance(error, EntraError) else None
+                return self._trouble(known or _nobody(query.get("person", ""), tenant), query)
         return _page("Permissions requested", self._request_page(request, query, tenant))
 
     def _granted(self, query: Mapping[str, str], tenant: Tenant | None) -> web.Response:
@@ -154,7 +146,7 @@ class Pages:
         if tenant and tenant.tenant_id != admin.tenant_id:
             raise EntraError(50020, tenant=tenant.name, app=query["client_id"])
         if not admin.admin:
-            raise EntraError(90094, tenant=self._directory.tenant(admin.tenant_id).name)
+            raise EntraError(90094)
         scope = query.get("scope", "")
         names = [part.rpartition("/")[2] for part in scope.split()]
         if not names or ".default" in names:
@@ -191,8 +183,9 @@ class Pages:
             f'<input type="hidden" name="decision" value="grant">'
             f'<button name="person" id="grant-{html.escape(admin.key)}" '
             f'value="{html.escape(admin.key)}">Accept as {html.escape(admin.name)}<br>'
-            f"<small>{html.escape(admin.address)}</small></button></form>"
-            for admin in _admins(tenants)
+            f"<small>{html.escape(admin.address)} · {html.escape(admin.about)}</small>"
+            "</button></form>"
+            for admin in _role_holders(tenants)
         )
         return (
             "<h1>Permissions requested</h1><p>Mentor Calendar asks for your whole organization:</p>"
@@ -224,9 +217,8 @@ class Pages:
     def _trouble(self, error: EntraError, query: Mapping[str, str] | None) -> web.Response:
         """Show *error*, with a link back to the app if Entra knows one."""
         description = error.description(self._world.clock.now())
-        body = (
-            f'<h1>Sorry, but we have trouble</h1><p class="trouble">{html.escape(description)}</p>'
-        )
+        title = "Need admin approval" if error.code == 90094 else "Sorry, but we have trouble"
+        body = f'<h1>{title}</h1><p class="trouble">{html.escape(description)}</p>'
         if query and query.get("redirect_uri"):
             answer = {"error": "access_denied", "error_description": description} | _state(query)
             target = _target(query, answer)
@@ -241,8 +233,13 @@ class Pages:
         return _back(query, answer | _state(query))
 
 
-def _admins(tenants: Iterable[Tenant]) -> list[Person]:
-    return [person for tenant in tenants for person in tenant.people if person.admin]
+def _role_holders(tenants: Iterable[Tenant]) -> list[Person]:
+    """Return all who hold a role, also one that cannot approve: Entra tells them only then."""
+    return [person for tenant in tenants for person in tenant.people if person.directory_roles]
+
+
+def _nobody(named: str, tenant: Tenant | None) -> EntraError:
+    return EntraError(50034, detail=named, tenant=tenant.name if tenant else "organizations")
 
 
 async def _parameters(request: web.Request) -> dict[str, str]:
