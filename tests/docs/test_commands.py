@@ -38,6 +38,7 @@ LANGUAGES = {
     "python": "it is Python; tests of the simulators run what it shows",
     "kusto": "tests/infra/test_queries.py",
     "json": "a reply, shortened",
+    "text": "what a command prints; tests/docs/test_onboarding.py",
     "html": "a tag for another page",
     "mermaid": "a drawing",
 }

@@ -3,6 +3,7 @@ import { apiAt, body, type Schemas } from "../api/client";
 import { usePage } from "../page";
 import { Trouble } from "../parts/Trouble";
 import { SignInNeeded } from "../signIn";
+import { NewCustomer } from "./NewCustomer";
 import { Organization } from "./Organization";
 
 /** For the platform: the connection of each customer. */
@@ -76,6 +77,7 @@ export function Admin() {
       )}
       {Boolean(error) && <Trouble error={error} onRetry={() => void read()} />}
       {isReady && !organizations && !error && <p>{t("loading")}</p>}
+      {isReady && <NewCustomer api={api} onMade={() => void read()} />}
       {organizations?.length === 0 && <p>{t("admin.none")}</p>}
       <ul class="cards">
         {organizations?.map((each) => (
