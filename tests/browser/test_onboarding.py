@@ -9,18 +9,29 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from local.seed import NORTHWIND_ID
-from tests.browser.conftest import AppUnderTest, a_stage
+from tests.browser.conftest import AppUnderTest
 from tests.browser.test_booking import booked_by_hand, card, next_week
 from tests.docs.onboarding import named_steps
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def fresh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AppUnderTest]:
-    """Provide a system of its own: another test's Northwind has an organization already."""
-    async with a_stage(tmp_path_factory.mktemp("northwind")) as running:
-        yield running
+async def forget_northwind(stage: AppUnderTest) -> None:
+    """Remove the organization of Northwind's tenant, if there is one, and its approval."""
+    for each in (await stage.call("platform", "GET", "organizations"))["items"]:
+        is_left = each["tenant_id"] == NORTHWIND_ID
+        while is_left:
+            removal = await stage.call("platform", "DELETE", f"organizations/{each['id']}")
+            is_left = not removal["complete"]
+    stage.cloud.entra.withdraw(NORTHWIND_ID)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fresh(stage: AppUnderTest) -> AsyncIterator[AppUnderTest]:
+    """Provide the system as it is where nobody has taken on Northwind, and leave it so."""
+    await forget_northwind(stage)
+    yield stage
+    await forget_northwind(stage)
 
 
 @dataclass
