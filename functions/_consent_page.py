@@ -48,7 +48,7 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
         "Your organization is connected",
         "The approval was given, and we have checked that it works.",
         "Neither you nor your employees need to do anything else. You can limit the app to a "
-        "group, or remove it, under Enterprise applications in the Entra admin center.",
+        "group, or remove it, under Enterprise apps in the Entra admin center.",
     ),
     ConsentOutcome.SPREADING: ConsentPageText(
         200,
@@ -107,7 +107,7 @@ PAGES: Final[dict[ConsentOutcome, ConsentPageText]] = {
         "are signed in with an account of another one. Nothing was connected.",
         "Sign out, or take a private window, open the link again and use an administrator's "
         "account of the organization it was made for, on both pages. In the other one you can "
-        "delete the app under Enterprise applications.",
+        "delete the app under Enterprise apps.",
     ),
     ConsentOutcome.TENANT_TAKEN: ConsentPageText(
         409,

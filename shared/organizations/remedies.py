@@ -82,7 +82,7 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
     Issue.APP_DISABLED: Remedy(
         "The app is switched off in the tenant.",
         Responsible.ENTRA_ADMIN,
-        "Enterprise applications > the app > Properties > 'Enabled for users to sign-in?': Yes. "
+        "Enterprise apps > the app > Properties > 'Enabled for users to sign-in?': Yes. "
         "Or: Update-MgServicePrincipal -ServicePrincipalId (Get-MgServicePrincipal -Filter "
         "\"appId eq '{client_id}'\").Id -AccountEnabled:$true",
         "A few minutes.",
@@ -92,7 +92,7 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
     Issue.PERMISSION_MISSING: Remedy(
         "The app is in the tenant, but lacks the application permission that this needs.",
         Responsible.ENTRA_ADMIN,
-        "Enterprise applications > the app > Permissions > 'Grant admin consent'. Or: " + _NEW_LINK,
+        "Enterprise apps > the app > Permissions > 'Grant admin consent'. Or: " + _NEW_LINK,
         _SPREADS,
         _PERMISSIONS,
         _ASK_ADMIN,
@@ -100,8 +100,8 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
     Issue.USER_PERMISSION_MISSING: Remedy(
         "The app may not write into calendars on behalf of the tenant's users.",
         Responsible.ENTRA_ADMIN,
-        "Grant the delegated permission Calendars.ReadWrite to all users: Enterprise applications "
-        "> the app > Permissions > 'Grant admin consent'. Or: " + _NEW_LINK,
+        "Grant the delegated permission Calendars.ReadWrite to all users: Enterprise apps > the "
+        "app > Permissions > 'Grant admin consent'. Or: " + _NEW_LINK,
         _SPREADS,
         _PERMISSIONS,
         _ASK_ADMIN,
@@ -109,7 +109,7 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
     Issue.NOT_ASSIGNED: Remedy(
         "The tenant lets only assigned people use the app, and this person is not one of them.",
         Responsible.ENTRA_ADMIN,
-        "Enterprise applications > the app > Users and groups: add the person or their group "
+        "Enterprise apps > the app > Users and groups: add the person or their group "
         "(members of nested groups do not count). Or: New-MgUserAppRoleAssignment -UserId "
         "{object_id} -PrincipalId {object_id} -ResourceId (Get-MgServicePrincipal -Filter "
         "\"appId eq '{client_id}'\").Id -AppRoleId 00000000-0000-0000-0000-000000000000",

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from functions._consent_page import PAGES as PAGES_FOR_ADMINISTRATORS
 from local.host.configuration import read_options
+from shared.organizations.remedies import REMEDIES
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "decisions"
@@ -30,6 +32,30 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             there = found.read_text(encoding="utf-8")
             headings = {_slug(each) for each in re.findall(r"^#+ (.+)$", there, re.MULTILINE)}
             assert anchor in headings | set(re.findall(r'<a id="([^"]+)">', there)), target
+
+
+def _portal_places() -> set[str]:
+    """Return the names on the ways through the portal that pages and remedies describe."""
+    texts = [text for each in REMEDIES.values() for text in (each.remedy, each.meaning)]
+    ways = [way for text in texts for way in re.findall(r"Enterprise app\w* > [^:.]+", text)]
+    return {name.strip("' ") for way in ways for name in way.split(" > ")}
+
+
+def test_the_guide_knows_another_way_to_each_place_that_a_remedy_names() -> None:
+    guide = (ROOT / "docs" / "admin-guide.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| .+ \| .+ \| (?!If it).+ \|$", guide.split('id="portals"')[1], re.MULTILINE
+    )
+    today = " ".join(row.split(" | ")[0] for row in rows)
+    places = _portal_places() - {"the app"}
+    assert {"Enterprise apps", "Permissions", "Properties", "Users and groups"} <= places
+    assert {name for name in places if f"*{name}*" not in today} == set()
+    assert all(len(row.split(" | ")[2]) > 10 for row in rows)
+
+
+def test_pages_for_administrators_use_the_present_names() -> None:
+    for page in PAGES_FOR_ADMINISTRATORS.values():
+        assert "Enterprise applications" not in f"{page.happened} {page.next}"
 
 
 def test_every_picture_is_shown() -> None:
