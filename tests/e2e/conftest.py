@@ -25,6 +25,7 @@ from anyio.from_thread import start_blocking_portal
 from local.azurite import Azurite, azurite
 from local.certificate import LocalCertificate, ensure_certificate
 from local.cloud import NO_LIMITS, LocalCloud
+from local.host.cors import Cors
 from local.host.host import DevelopmentHost
 from local.seed_storage import enrol
 from local.serving import take_address
@@ -213,13 +214,16 @@ async def a_cloud(
 
 @asynccontextmanager
 async def an_app(
-    cloud: LocalCloud, listening: socket.socket, folder: Path
+    cloud: LocalCloud, listening: socket.socket, folder: Path, *, cors: str = ""
 ) -> AsyncIterator[AppUnderTest]:
-    """Run the app of *cloud* at the cloud's public URL, until the block ends."""
+    """Run the app of *cloud* at the cloud's public URL, until the block ends.
+
+    *cors*: an origin whose pages may call it.
+    """
     running = _packaged if APP_DIR else _in_process
     lines: list[str] = []
     async with (
-        running(cloud, listening, folder, lines) as host,
+        running(cloud, listening, folder, lines, cors) as host,
         httpx.AsyncClient(
             base_url=cloud.public_url,
             timeout=100,
@@ -230,19 +234,19 @@ async def an_app(
 
 
 @asynccontextmanager
-async def a_stage(folder: Path, **options: Any) -> AsyncIterator[AppUnderTest]:
+async def a_stage(folder: Path, *, cors: str = "", **options: Any) -> AsyncIterator[AppUnderTest]:
     """Run cloud and app until the block ends. *options*: those of `a_cloud`."""
     address = take_address()
     async with (
         a_cloud(folder, f"https://localhost:{address.port}", **options) as cloud,
-        an_app(cloud, address.taken, folder) as app,
+        an_app(cloud, address.taken, folder, cors=cors) as app,
     ):
         yield app
 
 
 @asynccontextmanager
 async def _in_process(
-    cloud: LocalCloud, listening: socket.socket, _: Path, lines: list[str]
+    cloud: LocalCloud, listening: socket.socket, _: Path, lines: list[str], cors: str
 ) -> AsyncIterator[Host]:
     handler, logger = _Keeping(lines), logging.getLogger("mentor_calendar")
     logger.addHandler(handler)
@@ -253,6 +257,7 @@ async def _in_process(
         listening=listening,
         certificate=cloud.certificate.certificate,
         key=cloud.certificate.key,
+        cors=Cors([cors] if cors else []),
         polls_queues=False,
         runs_timers=False,
     ) as host:
@@ -269,7 +274,7 @@ async def _in_process(
 
 @asynccontextmanager
 async def _packaged(
-    cloud: LocalCloud, listening: socket.socket, folder: Path, lines: list[str]
+    cloud: LocalCloud, listening: socket.socket, folder: Path, lines: list[str], cors: str
 ) -> AsyncIterator[Host]:
     assert APP_DIR is not None
     files = cloud.certificate
@@ -277,7 +282,7 @@ async def _packaged(
         APP_DIR,
         cloud.environment,
         link_local(folder / "host"),
-        *("--certificate", str(files.certificate), "--key", str(files.key)),
+        *("--certificate", str(files.certificate), "--key", str(files.key), "--cors", cors),
         listening=listening,
         lines=lines,
     ) as host:
