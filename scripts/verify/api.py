@@ -84,6 +84,8 @@ class Api:
 def described(reply: httpx.Response) -> str:
     """Return the status of *reply* with its code, problem type and trace, and no other text."""
     said = [str(reply.status_code)]
+    if reply.is_success:
+        return said[0]
     try:
         body = reply.json()
     except ValueError:

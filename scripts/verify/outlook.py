@@ -92,12 +92,16 @@ class OutlookChecks:
     # --- answers, moves, cancellations
 
     async def _follow(self, meeting: _Meeting) -> None:
-        run = self._report.run
-        await run(28, self._invited(meeting))
-        await run(14, self._accepted(meeting))
-        await run(32, self._in_feed(meeting))
-        await run(29, self._moved(meeting))
-        await run(30, self._cancelled(meeting))
+        wanted = self._report.wanted
+        for number, check, leads_to in (
+            (28, self._invited, 28),
+            (14, self._accepted, 32),
+            (32, self._in_feed, 32),
+            (29, self._moved, 29),
+            (30, self._cancelled, 30),
+        ):
+            if wanted & {number, leads_to}:
+                await self._report.run(number, check(meeting))
 
     async def _invited(self, meeting: _Meeting) -> str:
         _, passed = await self._invitation(meeting)
@@ -221,7 +225,10 @@ class OutlookChecks:
             meeting.event.id,
             headers=IMMUTABLE,
         )
-        said = f"{described(reply)}; {await self._until_cancelled(meeting)}"
+        try:
+            said = f"{described(reply)}; {await self._until_cancelled(meeting)}"
+        except CameOtherwise as late:
+            raise CameOtherwise(f"{described(reply)}; {late}") from late
         if not said.startswith("404 ErrorItemNotFound;"):
             raise CameOtherwise(said)
         return said

@@ -115,6 +115,7 @@ def test_every_variable_that_is_exported_is_read_somewhere(document: Path, tmp_p
         *(ROOT / "infra").rglob("*.sh"),
         *(ROOT / "infra").glob("*.bicepparam"),
         *(ROOT / ".github" / "workflows").glob("*.yml"),
+        *(ROOT / "scripts").rglob("*.py"),
     ]
     text = "".join(path.read_text() for path in readers)
     assert [name for name in exported if not re.search(rf"\b{name}\b", text)] == []

@@ -1,22 +1,27 @@
-"""`scripts.verify` as an operator runs it, and something in front of the app that spoils answers."""
+"""`scripts.verify` as an operator runs it, and a gateway before the app that spoils answers."""
 
 import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import httpx
 from aiohttp import web
 
 from local.seed import CLIENT_ID, CONTOSO_ID
 from local.serving import serving, take_address
-from tests.e2e.conftest import AppUnderTest, a_stage
+from shared.ids import OrganizationId
+from shared.jobs import DueKind
+from tests.e2e.conftest import AppUnderTest, a_stage, wiring_of
 from tests.e2e.packaged import ROOT
+from tests.e2e.test_following import backdate_missing
 
 PAGE: Final = "https://page.example"
 ALIAS: Final = "ada.alias@contoso.example"
@@ -101,8 +106,8 @@ class Operator:
     app: AppUnderTest
     gateway: Gateway
     tokens: dict[str, str]
-    on_line: Callable[[str], None] = lambda _: None
-    """Hears each line of the standard error at once."""
+    on_line: Callable[[str], Awaitable[None]] | None = None
+    """Is called with each line of the standard error at once."""
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start the script; only what an operator has is in its environment."""
@@ -135,8 +140,18 @@ class Operator:
         lines = []
         async for line in process.stderr:
             lines.append(line.decode())
-            self.on_line(lines[-1])
+            if self.on_line:
+                await self.on_line(lines[-1])
         return "".join(lines)
+
+    async def session_at(self, when: str) -> Any:
+        """Return Ben's session that begins at *when*, ``2026-11-30 10:00`` in Tokyo."""
+        start = datetime.fromisoformat(when).replace(tzinfo=ZoneInfo("Asia/Tokyo"))
+        reply = await self.app.call("ben", "GET", "sessions", params={"state": "scheduled"})
+        (session,) = [
+            each for each in reply.json()["items"] if datetime.fromisoformat(each["start"]) == start
+        ]
+        return session
 
     async def upcoming(self) -> list[str]:
         """Return the ids of Ben's sessions that are scheduled."""
@@ -162,6 +177,26 @@ async def an_operator(folder: Path, **options: Any) -> AsyncIterator[Operator]:
         }
         async with serving(site, address), _polled(app):
             yield Operator(app, gateway, tokens)
+
+
+async def reconcile(app: AppUnderTest, session: Any) -> None:
+    """Reconcile *session* alone as if a minute had passed since the first look for it.
+
+    The others must be found changed by what Outlook notifies, so they do not come due.
+    """
+    async with wiring_of(app.cloud) as adapters:
+        await backdate_missing(adapters, [session])
+        pages = adapters.due.of_organization(OrganizationId("contoso"))
+        items = [
+            item
+            async for page in pages
+            for item in page
+            if (item.kind, item.key) == (DueKind.RECONCILIATION, session["id"])
+        ]
+        assert items
+        await adapters.due.put([replace(items[0], due_at=datetime.now(UTC) - timedelta(minutes=1))])
+    await app.host.invoke_timer("reconcile_sessions")
+    await app.settled()
 
 
 def graph_token(app: AppUnderTest, roles: Iterable[str]) -> str:
