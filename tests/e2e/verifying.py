@@ -106,19 +106,26 @@ class Operator:
     app: AppUnderTest
     gateway: Gateway
     tokens: dict[str, str]
+    says_ca: bool = True
+    """Names the authority by `--ca`, not by SSL_CERT_FILE."""
     on_line: Callable[[str], Awaitable[None]] | None = None
     """Is called with each line of the standard error at once."""
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start the script; only what an operator has is in its environment."""
-        certificate = self.app.cloud.certificate
+        authority = str(self.app.cloud.certificate.authority)
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "scripts.verify", self.gateway.url),
             *("--client", CLIENT_ID, "--organization", "contoso", "--pairing", "ada-ben"),
             *("--page", PAGE, "--graph", self.app.cloud.graph_url),
-            *("--ca", str(certificate.authority), *arguments),
+            *(("--ca", authority) if self.says_ca else ()),
+            *arguments,
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **self.tokens},
+            env={
+                "PATH": os.environ["PATH"],
+                **({} if self.says_ca else {"SSL_CERT_FILE": authority}),
+                **self.tokens,
+            },
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
