@@ -120,7 +120,7 @@ REMEDIES: Final[Mapping[Issue, Remedy]] = {
     Issue.ASSIGNMENT_REQUIRED: Remedy(
         "The tenant lets only assigned people sign in; who they are, the app cannot see.",
         Responsible.ENTRA_ADMIN,
-        "Enterprise applications > the app > Users and groups: each participant must be there, or "
+        "Enterprise apps > the app > Users and groups: each participant must be there, or "
         "a group of which they are direct members (those of nested groups do not count). To let "
         "all people in: Properties > Assignment required? > No.",
         "Up to an hour; people then sign in again.",
