@@ -9,6 +9,7 @@ import azure.functions as func
 import function_app
 from functions._http import Operation
 from local.host.templates import RouteTemplate
+from local.host.triggers import route_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +44,4 @@ def endpoints() -> tuple[Endpoint, ...]:
                 None if "{*" in route else getattr(handler, "operation", None),
             )
         )
-    return tuple(sorted(found, key=lambda each: each.name.upper()))
+    return tuple(sorted(found, key=lambda each: route_order(each.name)))

@@ -61,9 +61,7 @@ async def _run(options: argparse.Namespace, app_dir: Path, started_in: Path) -> 
         polls_queues=not options.no_queues,
         runs_timers=not options.no_timers,
         delivers_twice=options.deliver_twice,
-        keeps_chunked_bodies=options.keep_chunked_bodies,
         grace=timedelta(seconds=options.grace),
-        on_timeout=lambda: _restart(host, started_in),
     )
     async with host:
         announce(
@@ -121,8 +119,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--control", action="store_true",
         help="do what standard input says, until it ends: see local.host.control")  # fmt: skip
     add("--deliver-twice", action="store_true", help="run each queue message again after success")
-    add("--keep-chunked-bodies", action="store_true",
-        help="hand over request bodies without Content-Length, which Azure may lose")  # fmt: skip
     add("--grace", type=float, default=GRACE.total_seconds(),
         help="seconds that running invocations get when the host stops")  # fmt: skip
     return parser

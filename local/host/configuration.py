@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from local.host.errors import AppRefused
+from local.host.errors import HostRefused
 
 DEFAULT_TIMEOUT: Final = timedelta(minutes=30)
 MAX_BATCH: Final = 32
@@ -51,17 +51,21 @@ class HostOptions:
     has_bundle: bool = False
     """Whether `extensionBundle` is set, which provides the queue bindings."""
     queues: QueueOptions = QueueOptions()
+    max_body_bytes: int = 100 * 1024 * 1024
+    has_home_page: bool = True
+    has_telemetry: bool = False
+    """Whether Application Insights is connected, which gives functions a trace context."""
 
 
 def read_options(app_dir: Path, settings: Mapping[str, str]) -> HostOptions:
     """Return the options of the app in *app_dir*.
 
     Raises:
-        AppRefused: host.json is missing, is not JSON, or has a value that the host refuses.
+        HostRefused: host.json is missing, is not JSON, or has a value that the host refuses.
     """
     document = _overridden(_read(app_dir / "host.json"), settings)
     if document.get("version") != "2.0":
-        raise AppRefused('host.json: "version" must be "2.0"')
+        raise HostRefused('host.json: "version" must be "2.0"')
     extensions = _section(document, "extensions")
     http = _section(extensions, "http")
     headers = _section(http, "customHeaders")
@@ -72,6 +76,9 @@ def read_options(app_dir: Path, settings: Mapping[str, str]) -> HostOptions:
         function_timeout=_timeout(document.get("functionTimeout")),
         has_bundle=bool(bundle.get("id")) and bool(bundle.get("version")),
         queues=_queue_options(_section(extensions, "queues")),
+        max_body_bytes=int(settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", 100 * 1024 * 1024)),
+        has_home_page=settings.get("AzureWebJobsDisableHomepage", "").lower() != "true",
+        has_telemetry=bool(settings.get("APPLICATIONINSIGHTS_CONNECTION_STRING")),
     )
 
 
@@ -97,11 +104,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise AppRefused(f"host.json is missing in {path.parent}") from None
+        return {"version": "2.0"}  # the host writes such a one
     except ValueError as error:
-        raise AppRefused(f"host.json is no JSON: {error}") from error
+        raise HostRefused(f"host.json is no JSON: {error}") from error
     if not isinstance(document, dict):
-        raise AppRefused("host.json must hold an object")
+        raise HostRefused("host.json must hold an object")
     return document
 
 
@@ -120,7 +127,7 @@ def _overridden(document: dict[str, Any], settings: Mapping[str, str]) -> dict[s
 def _section(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
     section = parent.get(name, {})
     if not isinstance(section, dict):
-        raise AppRefused(f"host.json: {name!r} must be an object")
+        raise HostRefused(f"host.json: {name!r} must be an object")
     return section
 
 
@@ -131,7 +138,7 @@ def _timeout(value: Any) -> timedelta | None:  # noqa: ANN401  # any JSON may st
         return None
     span = time_span(str(value))
     if not span:
-        raise AppRefused(f'host.json: functionTimeout {value!r} is neither "hh:mm:ss" nor "-1"')
+        raise HostRefused(f'host.json: functionTimeout {value!r} is neither "hh:mm:ss" nor "-1"')
     return span
 
 
@@ -139,7 +146,7 @@ def _queue_options(section: Mapping[str, Any]) -> QueueOptions:
     batch_size = _whole(section, "batchSize", 16, least=1, most=MAX_BATCH)
     encoding = str(section.get("messageEncoding", "base64")).lower()
     if encoding not in {"base64", "none"}:
-        raise AppRefused(f"host.json: messageEncoding {encoding!r} is neither base64 nor none")
+        raise HostRefused(f"host.json: messageEncoding {encoding!r} is neither base64 nor none")
     return QueueOptions(
         batch_size=batch_size,
         new_batch_threshold=_whole(section, "newBatchThreshold", batch_size // 2, least=0),
@@ -153,7 +160,7 @@ def _queue_options(section: Mapping[str, Any]) -> QueueOptions:
 def _polling(section: Mapping[str, Any]) -> timedelta:
     span = _span(section, "maxPollingInterval", _MAX_POLLING)
     if span < _MIN_POLLING:
-        raise AppRefused("host.json: maxPollingInterval must be at least 100 milliseconds")
+        raise HostRefused("host.json: maxPollingInterval must be at least 100 milliseconds")
     return span
 
 
@@ -163,10 +170,10 @@ def _whole(
     try:
         value = int(section.get(name, default))
     except (TypeError, ValueError):
-        raise AppRefused(f"host.json: {name} must be a whole number") from None
+        raise HostRefused(f"host.json: {name} must be a whole number") from None
     if value < least or (most is not None and value > most):
         limit = f"{least} or more" if most is None else f"between {least} and {most}"
-        raise AppRefused(f"host.json: {name} must be {limit}")
+        raise HostRefused(f"host.json: {name} must be {limit}")
     return value
 
 
@@ -177,5 +184,5 @@ def _span(section: Mapping[str, Any], name: str, default: timedelta) -> timedelt
     # Queue settings were milliseconds in the past; the host still accepts them.
     span = timedelta(milliseconds=value) if isinstance(value, int) else time_span(str(value))
     if span is None:
-        raise AppRefused(f'host.json: {name} must be "hh:mm:ss"')
+        raise HostRefused(f'host.json: {name} must be "hh:mm:ss"')
     return span

@@ -1,12 +1,14 @@
 """CORS like the platform's: it answers preflights itself and exposes no headers.
 
-Source: ASP.NET Core's CORS middleware, as the host sets it up.
+Source: ASP.NET Core's CORS middleware, as the host sets it up on Flex Consumption.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
+
+from local.host.kestrel import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,32 +19,31 @@ class Cors:
     """``*`` is every origin."""
     supports_credentials: bool = False
 
-    def preflight(self, request: web.Request) -> web.Response | None:
+    def preflight(self, request: web.BaseRequest) -> Answer | None:
         """Return the answer to a preflight request, None if *request* is none."""
         method = request.headers.get("Access-Control-Request-Method")
-        if request.method != "OPTIONS" or not self.origins or not method:
+        if request.method != "OPTIONS" or not method or "Origin" not in request.headers:
             return None
-        response = web.Response(status=204)
+        answer = Answer(204)
         if self._allowed(request):
-            self.mark(request, response)
-            response.headers["Access-Control-Allow-Methods"] = method
+            answer.headers["Access-Control-Allow-Methods"] = method
             asked = request.headers.get("Access-Control-Request-Headers")
             if asked:
-                response.headers["Access-Control-Allow-Headers"] = asked
-        return response
+                answer.headers["Access-Control-Allow-Headers"] = asked
+        return answer
 
-    def mark(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let the origin of *request* read *response*, if it is allowed."""
+    def mark(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Let the origin of *request* read *response*, whatever the function says about it."""
         origin = self._allowed(request)
         if not origin:
             return
-        response.headers.setdefault("Access-Control-Allow-Origin", origin)
-        if origin != "*":
+        response.headers["Access-Control-Allow-Origin"] = origin
+        if len(self.origins) > 1 and origin != "*":
             response.headers.add("Vary", "Origin")
         if self.supports_credentials:
-            response.headers.setdefault("Access-Control-Allow-Credentials", "true")
+            response.headers["Access-Control-Allow-Credentials"] = "true"
 
-    def _allowed(self, request: web.Request) -> str | None:
+    def _allowed(self, request: web.BaseRequest) -> str | None:
         origin = request.headers.get("Origin")
         if not origin:
             return None

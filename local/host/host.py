@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 import ssl
-import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -14,20 +13,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from aiohttp import web
-
-from local.host.configuration import read_options
+from local.host.calls import Call
+from local.host.configuration import HostOptions, read_options
 from local.host.connections import Connections
 from local.host.cors import Cors
-from local.host.errors import AppRefused
+from local.host.errors import AppRefused, HostRefused
 from local.host.http_server import HttpServer, Keys
-from local.host.importing import fresh_modules, import_app
-from local.host.indexing import IndexedFunction, QueueBinding, TimerSchedule, index
+from local.host.importing import fresh_modules
 from local.host.invoking import Invocation, Invoker
+from local.host.kestrel import KestrelServer
 from local.host.queue_client import Queue, StorageQueue
 from local.host.queue_listener import QueueListener
+from local.host.requests import by_hand
 from local.host.static import StaticSite
 from local.host.timers import TimerListener
+from local.host.triggers import AppFunction, QueueBinding, TimerSchedule, accepted
 from local.host.worker import Worker
 from local.serving import Acceptor
 
@@ -35,8 +35,6 @@ T = TypeVar("T")
 
 GRACE: Final = timedelta(seconds=5)
 """The time for running invocations to end when the host stops."""
-# Kestrel accepts 32 KiB of headers; aiohttp's default is 8.
-_MAX_HEADER_BYTES: Final = 32 * 1024
 
 _log: Final = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class DevelopmentHost:
         async with DevelopmentHost(app_dir, {"STORAGE": connection_string}) as host:
             reply = await client.get(f"{host.url}/api/health")
 
-    An app that Azure would refuse does not raise: `failure` has the reason, every URL is a 404.
+    An app that Azure would refuse does not raise: `failure` has the reason.
     """
 
     def __init__(
@@ -69,10 +67,8 @@ class DevelopmentHost:
         polls_queues: bool = True,
         runs_timers: bool = True,
         delivers_twice: bool = False,
-        keeps_chunked_bodies: bool = False,
         grace: timedelta = GRACE,
         on_invocation: Callable[[Invocation], None] | None = None,
-        on_timeout: Callable[[], None] | None = None,
         open_queue: Callable[[QueueBinding], Queue] | None = None,
     ) -> None:
         """Prepare to run the app in *app_dir*.
@@ -86,22 +82,21 @@ class DevelopmentHost:
         self.keys = Keys(
             function_key or secrets.token_urlsafe(), master_key or secrets.token_urlsafe()
         )
-        self.functions: Sequence[IndexedFunction] = ()
+        self.functions: Sequence[AppFunction] = ()
         """The loaded functions, in the order in which routes are tried."""
         self.failure: AppRefused | None = None
-        """The reason why the app does not run."""
+        """The first thing that is refused; after a `FunctionRefused` the other functions run."""
         self._app_dir = app_dir.resolve()
         self._environment = dict(environment or {})
         self._address, self._port = address, port
         self._listening = listening
         self._tls = _tls(certificate, key)
-        self._http_server = HttpServer(
-            self.keys, cors or Cors(()), sites, keeps_chunked_bodies=keeps_chunked_bodies
-        )
+        self._http_server = HttpServer(self.keys, cors or Cors(()), sites)
         self._polls_queues, self._runs_timers = polls_queues, runs_timers
         self._delivers_twice = delivers_twice
         self._grace = grace
-        self._on_invocation, self._on_timeout = on_invocation, on_timeout
+        self._on_invocation = on_invocation
+        self._options = HostOptions()
         self._open_queue = open_queue
         self._stack = AsyncExitStack()
         self._worker = Worker()
@@ -179,15 +174,22 @@ class DevelopmentHost:
     async def _load(self) -> None:
         settings = dict(os.environ)
         try:
-            options = read_options(self._app_dir, settings)
-            registered = await self._worker.run(lambda: import_app(self._app_dir))
-            self.functions = index(registered, options, settings)
-        except AppRefused as refused:
-            self.failure = refused
-            self._http_server.failure = str(refused)
-            _report(refused)
-            return
-        connections = Connections(settings)
+            self._options = read_options(self._app_dir, settings)
+            described = await self._worker.load(self._app_dir)
+            self.functions, refused = accepted(described, self._options, settings)
+            for each in refused:
+                self._refuse(each)
+        except AppRefused as error:
+            self._refuse(error)
+        self._connect(Connections(settings))
+
+    def _refuse(self, error: AppRefused) -> None:
+        _log.error("%s\nOn Azure: %s.", error, error.on_azure)
+        self.failure = self.failure or error
+        if isinstance(error, HostRefused):
+            self._http_server.admin.errors = [str(error)]
+
+    def _connect(self, connections: Connections) -> None:
         self._stack.push_async_callback(connections.close)
 
         def open_queue(binding: QueueBinding) -> Queue:
@@ -195,18 +197,14 @@ class DevelopmentHost:
 
         opener = self._open_queue or open_queue
         invoker = Invoker(
-            self._worker,
-            options,
-            open_queue=opener,
-            on_invocation=self._on_invocation,
-            on_timeout=self._on_timeout,
+            self._worker, self._options, open_queue=opener, on_invocation=self._on_invocation
         )
         for each in self.functions:
             if isinstance(each.trigger, QueueBinding):
                 self._queues[each.name] = QueueListener(
                     each,
                     each.trigger,
-                    options.queues,
+                    self._options.queues,
                     invoker,
                     open_queue=opener,
                     delivers_twice=self._delivers_twice,
@@ -214,26 +212,19 @@ class DevelopmentHost:
             elif isinstance(each.trigger, TimerSchedule):
                 self._timers[each.name] = TimerListener(each, each.trigger, invoker)
         self._invoker = self._http_server.invoker = invoker
-        self._http_server.options = options
-        self._http_server.functions = self.functions
-        self._http_server.run_by_hand = self._run_by_hand
+        self._http_server.options = self._options
+        self._http_server.functions = self._http_server.admin.functions = self.functions
+        self._http_server.admin.run_by_hand = self._run_by_hand
 
     async def _serve(self) -> None:
-        runner = web.AppRunner(
-            self._http_server.app(),
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=self._grace.total_seconds(),
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
-        )
+        server = KestrelServer(self._http_server.answer)
         if self._listening is None:
             self._listening = socket.create_server((self._address, self._port))
         self._stack.callback(self._listening.close)
-        await runner.setup()
-        self._acceptor = Acceptor(runner.server, self._listening, self._tls)
+        self._acceptor = Acceptor(server, self._listening, self._tls)
         self._stack.push_async_callback(self._acceptor.abort)
-        self._stack.push_async_callback(runner.cleanup)
+        self._stack.push_async_callback(server.shutdown, self._grace.total_seconds())
+        self._stack.callback(server.pre_shutdown)
         self._stack.callback(self._listening.close)  # new clients are refused from then on
         self._acceptor.start()
         self._port = self._listening.getsockname()[1]
@@ -244,11 +235,13 @@ class DevelopmentHost:
         if self._runs_timers:
             self._tasks += [asyncio.create_task(each.listen()) for each in self._timers.values()]
 
-    async def _run_by_hand(self, function: IndexedFunction, given: str) -> None:
+    async def _run_by_hand(self, function: AppFunction, given: str) -> None:
         if function.name in self._timers:
             await self._timers[function.name].run()
-        else:
+        elif function.name in self._queues:
             await self._queues[function.name].run_once(given)
+        elif self._invoker:
+            await self._invoker.invoke(function, Call(function.name, by_hand(given)))
 
     # --- stop
 
@@ -288,10 +281,3 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _report(refused: AppRefused) -> None:
-    """Log why no function exists, with the traceback of the app's own error if there is one."""
-    cause = refused.__cause__
-    lines = "".join(traceback.format_exception(cause)) if cause else ""
-    _log.error("No functions found: every URL is a 404.\n%s%s", lines, refused)

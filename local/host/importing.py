@@ -22,7 +22,7 @@ from typing import Final
 import azure.functions as func
 from azure.functions.decorators.function_app import Function
 
-from local.host.errors import AppRefused
+from local.host.errors import WorkerRefused
 
 SCRIPT: Final = "function_app"
 # The program that imports the app is not part of it, though it may live in the same folder.
@@ -57,25 +57,25 @@ def import_app(app_dir: Path) -> list[Function]:
     """Import `function_app.py` of *app_dir* and return its registered functions.
 
     Raises:
-        AppRefused: the worker or the host would refuse the app. An error of the app's own code is
-        its cause, with its traceback.
+        WorkerRefused: the app cannot be loaded. An error of its own code is the cause, with its
+        traceback.
     """
     if not (app_dir / f"{SCRIPT}.py").is_file():
-        raise AppRefused(f"{SCRIPT}.py is missing in {app_dir}")
+        raise WorkerRefused(f"{SCRIPT}.py is missing in {app_dir}")
     before = set(sys.modules)
     try:
         module = importlib.import_module(SCRIPT)
         functions = list(_only_app(module).get_functions())
     except SystemExit as error:
-        raise AppRefused("sys.exit at import: it kills the worker") from error
+        raise WorkerRefused("sys.exit at import: it kills the worker") from error
     except ImportError as error:
-        raise AppRefused(f"{SCRIPT}.py cannot be imported: {error}{_advice(error)}") from error
+        raise WorkerRefused(f"{SCRIPT}.py cannot be imported: {error}{_advice(error)}") from error
     except Exception as error:
-        raise AppRefused(
+        raise WorkerRefused(
             f"{SCRIPT}.py cannot be loaded: {type(error).__name__}: {error}"
         ) from error
     if not functions:
-        raise AppRefused(f"{SCRIPT}.py registers no function")
+        raise WorkerRefused(f"{SCRIPT}.py registers no function")
     _check_origins(app_dir, set(sys.modules) - before)
     return functions
 
@@ -83,9 +83,9 @@ def import_app(app_dir: Path) -> list[Function]:
 def _only_app(module: ModuleType) -> func.FunctionRegister:
     apps = [each for each in vars(module).values() if isinstance(each, func.FunctionRegister)]
     if not apps:
-        raise AppRefused(f"{SCRIPT}.py defines no FunctionApp at its top level")
+        raise WorkerRefused(f"{SCRIPT}.py defines no FunctionApp at its top level")
     if len(apps) > 1:
-        raise AppRefused(f"{SCRIPT}.py defines more than one FunctionApp at its top level")
+        raise WorkerRefused(f"{SCRIPT}.py defines more than one FunctionApp at its top level")
     return apps[0]
 
 
@@ -141,7 +141,7 @@ def _check_origins(app_dir: Path, names: set[str]) -> None:
                 owners = _owners(tuple(sys.path)) if allowed else {}
             _check_required(name, owners, allowed)
         elif not _is_in(file, app_dir):
-            raise AppRefused(
+            raise WorkerRefused(
                 f"module {name!r} comes from {file}, outside the app:"
                 " .pth files and editable installs do not work on Azure"
             )
@@ -154,7 +154,7 @@ def _check_required(
 ) -> None:
     owning = {_canonical(each) for each in owners.get(name.partition(".")[0], [])}
     if allowed and owning and not owning & (allowed | _SHIPPED):
-        raise AppRefused(
+        raise WorkerRefused(
             f"module {name!r} belongs to {', '.join(sorted(owning))},"
             " which requirements.txt does not bring"
         )
@@ -164,7 +164,7 @@ def _check_packaged(name: str, path: Path, ignored: list[str]) -> None:
     for pattern in ignored:
         wanted = pattern.strip("/")
         if fnmatch(path.as_posix(), wanted) or fnmatch(path.parts[0], wanted):
-            raise AppRefused(
+            raise WorkerRefused(
                 f"module {name!r} is left out of the package: .funcignore says {pattern!r}"
             )
 

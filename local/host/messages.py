@@ -12,19 +12,19 @@ from typing import Any, Final
 
 from azure.functions.meta import Datum
 
-from local.host.newtonsoft import as_text, looks_like_json, parse
+from local.host.newtonsoft import as_invariant_text, as_text, looks_like_json, parse
 from local.host.queue_client import MAX_MESSAGE_BYTES, TakenMessage
 
 POISON: Final = "-poison"
 
 
-def decode(content: str, *, is_base64: bool) -> str:
-    """Return the text of a stored message. ValueError if it is not encoded as expected."""
+def decode(content: str, *, is_base64: bool) -> bytes:
+    """Return the body of a stored message. ValueError if it is not encoded as expected."""
     if not is_base64:
-        return content
+        return content.encode()
     try:
         # .NET skips white space and insists on padding.
-        return base64.b64decode("".join(content.split()), validate=True).decode(errors="replace")
+        return base64.b64decode("".join(content.split()), validate=True)
     except binascii.Error as error:
         raise ValueError(f"the message is no base64: {error}") from error
 
@@ -82,7 +82,7 @@ def _properties(text: str) -> dict[str, Any]:
     if not looks_like_json(text):
         return {}
     try:
-        parsed = parse(text)
+        parsed = parse(text, rewrites_dates=False)
     except ValueError:
         return {}
     if not isinstance(parsed, dict):
@@ -97,7 +97,7 @@ def _properties(text: str) -> dict[str, Any]:
 def _property(value: Any) -> Datum:  # noqa: ANN401  # any JSON but arrays and null
     if isinstance(value, dict):
         return Datum(json.dumps(value), "json")
-    return Datum(str(value), "string")
+    return Datum(as_invariant_text(value), "string")
 
 
 def _moment(moment: datetime) -> Datum:

@@ -6,6 +6,7 @@ Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-tim
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final, Self
 
 _MONTHS: Final = [
@@ -46,6 +47,8 @@ class Ncrontab:
         if re.fullmatch(r"[\d.:]+", text) and ":" in text:
             raise ValueError("a time span works on App Service plans alone; use six fields")
         fields = text.split()
+        if len(fields) == 5:
+            fields.insert(0, "0")
         if len(fields) != 6:
             raise ValueError(f"{text!r} has {len(fields)} fields, not six (seconds first)")
         return cls(
@@ -73,6 +76,14 @@ class Ncrontab:
             else:
                 return found
         raise ValueError("the schedule never comes due")
+
+    @property
+    def is_within_a_minute(self) -> bool:
+        """Whether some of the next times are less than a minute apart."""
+        times = [self.after(datetime.now(UTC))]
+        for _ in range(4):
+            times.append(self.after(times[-1]))
+        return any(later - earlier < timedelta(minutes=1) for earlier, later in pairwise(times))
 
     def _fits_day(self, moment: datetime) -> bool:
         return (

@@ -14,6 +14,7 @@ from typing import Any, Final
 _DATE: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,7})?(Z|[+-]\d{2}:?\d{2})?", re.ASCII
 )
+_ZONES: Final = {None: "", "Z": "Z"}
 
 
 def looks_like_json(text: str) -> bool:
@@ -39,6 +40,16 @@ def as_text(value: Any) -> str:  # noqa: ANN401  # any JSON
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def as_invariant_text(value: Any) -> str:  # noqa: ANN401  # a number, a truth value or a string
+    """Return *value* as .NET converts it to a string: a date that it recognizes in its own form."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, str) and (found := _DATE.fullmatch(value)):
+        moment = _moment(found)
+        return value if moment is None else f"{moment:%m/%d/%Y %H:%M:%S}"
+    return str(value)
+
+
 def compact(value: Any) -> str:  # noqa: ANN401  # any JSON
     """Return *value* as the host's HTTP formatter prints it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
@@ -56,12 +67,19 @@ def _with_dates_rewritten(value: Any) -> Any:  # noqa: ANN401
 
 def _rewritten(found: re.Match[str]) -> str:
     """Return a date as a host in UTC prints it: its own zone, no trailing zeros."""
-    seconds, fraction, zone = found.groups()
-    digits = (fraction or "").rstrip("0").rstrip(".")
-    if zone in {None, "Z"}:
-        return f"{seconds}{digits}{zone or ''}"
-    try:
-        moment = datetime.fromisoformat(seconds + zone).astimezone(UTC)
-    except ValueError:
+    _, fraction, zone = found.groups()
+    moment = _moment(found)
+    if moment is None:
         return found[0]
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{digits}+00:00"
+    digits = (fraction or "").rstrip("0").rstrip(".")
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{digits}{_ZONES.get(zone, '+00:00')}"
+
+
+def _moment(found: re.Match[str]) -> datetime | None:
+    """Return the date in UTC, or as it stands if it has no zone; None if there is no such day."""
+    seconds, _, zone = found.groups()
+    try:
+        moment = datetime.fromisoformat(seconds + (zone or ""))
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if zone else moment

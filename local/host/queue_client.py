@@ -39,7 +39,7 @@ class Queue(Protocol):
         """Create the queue unless it exists."""
 
     async def receive(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
-        """Return up to *most* visible messages, hidden for that time; perhaps none."""
+        """Return up to *most* visible messages, hidden for that time; none without a queue."""
 
     async def extend_visibility(self, message: TakenMessage, hidden_for: timedelta) -> TakenMessage:
         """Set when *message* appears again. Return it with its new receipt."""
@@ -68,7 +68,7 @@ class StorageQueue:
             raise _failed(error) from error
 
     async def receive(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
-        """Return up to *most* visible messages, hidden for that long."""
+        """Return up to *most* visible messages, hidden for that long; none without a queue."""
         found: list[TakenMessage] = []
         try:
             messages = self._client.receive_messages(
@@ -78,6 +78,8 @@ class StorageQueue:
             )
             async for message in messages:
                 found.append(_taken(message))  # noqa: PERF401  # a failure keeps what came before
+        except ResourceNotFoundError:
+            return found
         except AzureError as error:
             if not found:
                 raise _failed(error) from error

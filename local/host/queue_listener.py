@@ -13,12 +13,12 @@ from typing import Final
 
 from azure.functions.meta import Datum
 
+from local.host.calls import Call
 from local.host.configuration import QueueOptions
-from local.host.indexing import IndexedFunction, QueueBinding
 from local.host.invoking import Invoker
 from local.host.messages import POISON, decode, metadata
 from local.host.queue_client import Queue, QueueFailed, TakenMessage
-from local.host.worker import Call
+from local.host.triggers import AppFunction, QueueBinding
 
 HIDDEN_FOR: Final = timedelta(minutes=10)
 """The lease of a message; renewed at half of it."""
@@ -32,7 +32,7 @@ class QueueListener:
 
     def __init__(
         self,
-        function: IndexedFunction,
+        function: AppFunction,
         binding: QueueBinding,
         options: QueueOptions,
         invoker: Invoker,
@@ -58,16 +58,12 @@ class QueueListener:
     async def listen(self) -> None:
         """Poll until cancelled; running invocations continue."""
         wait = _FIRST_WAIT
-        is_created = False
         while True:
             try:
-                if not is_created:
-                    await self._queue.create()
-                    is_created = True
                 found = await self._start_batch()
             except QueueFailed as error:
                 _log.warning("Queue %r cannot be polled: %s", self._name, error)
-                is_created, found = False, 0
+                found = 0
             if found:
                 wait = _FIRST_WAIT
                 await self._wait_for_room()
@@ -77,7 +73,6 @@ class QueueListener:
 
     async def drain(self) -> int:
         """Handle all visible and running messages. Return the number taken."""
-        await self._queue.create()
         total = 0
         while found := await self._start_batch():
             total += found
@@ -97,7 +92,8 @@ class QueueListener:
 
     async def run_once(self, text: str) -> None:
         """Run the function on *text* as if it were a message."""
-        await self._invoker.invoke(Call(self.function, Datum(text, "string")))
+        call = Call(self.function.name, Datum(text, "string"))
+        await self._invoker.invoke(self.function, call)
 
     async def _start_batch(self) -> int:
         messages = await self._queue.receive(self._options.batch_size, HIDDEN_FOR)
@@ -120,7 +116,7 @@ class QueueListener:
 
     async def _handled(self, message: TakenMessage) -> None:
         try:
-            text = decode(message.content, is_base64=self._options.is_base64)
+            body = decode(message.content, is_base64=self._options.is_base64)
         except ValueError as error:
             await self._to_poison(message, str(error))
             return
@@ -129,7 +125,7 @@ class QueueListener:
             return
         keeper = _VisibilityRenewer(self._queue, message)
         try:
-            succeeded = await self._runs(message, text)
+            succeeded = await self._runs(message, body)
         finally:
             message = await keeper.close()
         if succeeded:
@@ -141,20 +137,26 @@ class QueueListener:
         else:
             await self._queue.extend_visibility(message, self._options.visibility_timeout)
 
-    async def _runs(self, message: TakenMessage, text: str) -> bool:
+    async def _runs(self, message: TakenMessage, body: bytes) -> bool:
         try:
-            await self._invoker.invoke(self._call(message, text))
+            text = body.decode()
+            await self._invoker.invoke(self.function, self._call(message, text))
             if self._delivers_twice:
                 again = replace(message, dequeue_count=message.dequeue_count + 1)
                 _log.info("Message %s of queue %r is delivered twice", message.id, self._name)
-                await self._invoker.invoke(self._call(again, text))
+                await self._invoker.invoke(self.function, self._call(again, text))
+        except UnicodeDecodeError as error:
+            _log.error(
+                "%s: message %s is no text: %s", self.function.name, message.id, error
+            )  # the function did not run: there is no traceback
+            return False
         except Exception:  # noqa: BLE001  # any failure is the function's; the invoker logged it
             return False
         return True
 
     def _call(self, message: TakenMessage, text: str) -> Call:
         return Call(
-            self.function, Datum(text, "string"), metadata=metadata(message, text, self._name)
+            self.function.name, Datum(text, "string"), metadata=metadata(message, text, self._name)
         )
 
     async def _to_poison(self, message: TakenMessage, reason: str) -> None:

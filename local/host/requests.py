@@ -6,56 +6,63 @@ the values that Kestrel refuses to send.
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from azure.functions.meta import Datum
 from multidict import CIMultiDict
 
-from local.host.newtonsoft import compact, parse
+from local.host.kestrel import Answer
+from local.host.newtonsoft import as_text, compact, parse
+from local.host.urls import decoded_path, encoded_path, join_values, query_values
 
 if TYPE_CHECKING:
     from http.cookies import Morsel
 
-MAX_BODY_BYTES: Final = 100 * 1024 * 1024
-
 _log: Final = logging.getLogger(__name__)
 # A header holds visible ASCII, spaces and tabs.
 _HEADER: Final = re.compile(r"[\t\x20-\x7e]*")
-_ATTRIBUTES: Final = (("expires", "expires"), ("max-age", "max-age"), ("domain", "domain"))
-_NO_BODY: Final = frozenset({204, 304})
+_PLAIN: Final = "text/plain; charset=utf-8"
 
 
 class BadReply(Exception):
-    """The answer cannot be sent: on Azure the caller sees an empty 500."""
+    """The answer cannot be sent: the caller sees an empty 500."""
 
 
-async def to_datum(
-    request: web.Request, route_params: Mapping[str, str], *, keeps_chunked: bool
-) -> Datum:
-    """Return *request* in the worker's form.
-
-    Without *keeps_chunked* a body without Content-Length arrives empty, as it may on Azure.
-    """
+async def to_datum(request: web.BaseRequest, route_params: Mapping[str, str]) -> Datum:
+    """Return *request* in the worker's form. A body without Content-Length arrives empty."""
+    path, question_mark, query = request.raw_path.partition("?")
+    path = encoded_path(decoded_path(path))
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), []).append(value)
     return Datum(
         {
             "method": _text(request.method),
-            "url": _text(f"{request.scheme}://{request.host}{request.raw_path}"),
-            "headers": {name: _text(value) for name, value in _joined(request.headers.items())},
-            "query": {name: _text(value) for name, value in _query(request)},
+            "url": _text(f"{request.scheme}://{request.host}{path}{question_mark}{query}"),
+            "headers": {name: _text(join_values(each)) for name, each in headers.items()},
+            "query": {name: _text(value) for name, value in query_values(request.raw_path).items()},
             "params": {name: _text(value) for name, value in route_params.items()},
-            "body": Datum(await _body(request, keeps_chunked=keeps_chunked), "bytes"),
+            "body": Datum(await _body(request), "bytes"),
         },
         "http",
     )
 
 
-def to_response(returned: Datum | None) -> web.Response:
-    """Return the response for a function's result. BadReply if it cannot be sent."""
+def by_hand(body: str) -> Datum:
+    """Return the request of a function that the admin API starts."""
+    empty: dict[str, Datum] = {}
+    parts = {"method": _text("POST"), "url": _text(""), "body": Datum(body.encode(), "bytes")}
+    return Datum({**parts, "headers": empty, "query": empty, "params": empty}, "http")
+
+
+def to_answer(returned: Datum | None) -> Answer:
+    """Return the answer for a function's result. BadReply if it cannot be sent."""
     if returned is None:
-        return web.Response(status=204)
+        return _answer(200, CIMultiDict(), b"")
     if returned.type == "string":
         return _from_text(returned.value)
     value = returned.value
@@ -64,43 +71,31 @@ def to_response(returned: Datum | None) -> web.Response:
         headers[name] = str(datum.value)
     for jar in value["cookies"] or ():
         for morsel in jar.values():
-            headers.add("Set-Cookie", _cookie(morsel))
-    return _response(int(value["status_code"].value), headers, value["body"].value)
+            headers.add(hdrs.SET_COOKIE, _cookie(morsel))
+    return _answer(int(value["status_code"].value), headers, value["body"].value)
 
 
-async def _body(request: web.Request, *, keeps_chunked: bool) -> bytes:
-    body = await request.read()
-    if body and request.content_length is None and not keeps_chunked:
-        _log.warning(
-            "%s %s: a chunked body of %d bytes arrives empty, as it may on Azure",
-            request.method,
-            request.path,
-            len(body),
-        )
+async def _body(request: web.BaseRequest) -> bytes:
+    if not request.content_length:
+        if request.body_exists:
+            _log.warning(
+                "%s %s: a chunked body arrives empty; send a Content-Length",
+                request.method,
+                request.raw_path,
+            )
         return b""
-    return body
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.transport:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return await request.read()
 
 
-def _joined(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        key = name.lower()
-        found[key] = f"{found[key]},{value}" if key in found else value
-    return list(found.items())
-
-
-def _query(request: web.Request) -> list[tuple[str, str]]:
-    names = {name.lower(): name for name in reversed(list(request.query))}
-    return [(names[key], value) for key, value in _joined(request.query.items()) if value]
-
-
-def _from_text(text: str) -> web.Response:
+def _from_text(text: str) -> Answer:
     """Answer a bare ``str``: JSON is printed again, one with a "body" is a whole response."""
+    status, headers = 200, CIMultiDict({hdrs.CONTENT_TYPE: _PLAIN})
     try:
         content = parse(text) if text.strip() else None
     except ValueError:
-        return _response(200, CIMultiDict({"content-type": "text/plain; charset=utf-8"}), text)
-    status, headers = 200, CIMultiDict[str]()
+        return _answer(status, headers, text.encode())
     if isinstance(content, dict):
         parts = {name.lower(): value for name, value in content.items()}
         if "body" in parts:
@@ -108,14 +103,10 @@ def _from_text(text: str) -> web.Response:
             status = _status(parts)
             given = parts.get("headers")
             if isinstance(given, dict):
-                headers.update({name: str(value) for name, value in given.items()})
-    if content is None:
-        return _response(204 if status == 200 else status, headers, b"")
-    if isinstance(content, str):
-        headers.setdefault("content-type", "text/plain; charset=utf-8")
-        return _response(status, headers, content)
-    headers.setdefault("content-type", "application/json; charset=utf-8")
-    return _response(status, headers, compact(content))
+                headers.update({name: as_text(value) for name, value in given.items()})
+            if isinstance(content, dict | list):
+                content = compact(content)
+    return _answer(status, headers, as_text(content).encode())
 
 
 def _status(parts: Mapping[str, Any]) -> int:
@@ -126,27 +117,22 @@ def _status(parts: Mapping[str, Any]) -> int:
         return 200
 
 
-def _response(status: int, headers: CIMultiDict[str], body: str | bytes) -> web.Response:
-    content = body.encode() if isinstance(body, str) else body
-    if status in _NO_BODY and content:
-        raise BadReply(f"a response with status {status} must not have a body")
-    if not 100 <= status <= 999:
-        raise BadReply(f"{status} is no status code")
+def _answer(status: int, headers: CIMultiDict[str], body: bytes) -> Answer:
     for name, value in headers.items():
         if not _HEADER.fullmatch(name + value):
             raise BadReply(f"the response header {name!r} holds a character outside ASCII")
-    length = headers.pop("content-length", None)
-    if length is not None and length != str(len(content)):
-        raise BadReply(f"the response header content-length is {length}, the body {len(content)}")
-    headers.popall("transfer-encoding", None)
-    return web.Response(status=status, headers=headers, body=content)
+    return Answer(status, headers, body)
 
 
 def _cookie(morsel: "Morsel[str]") -> str:
-    """Return a Set-Cookie as ASP.NET Core writes it: the value percent-encoded, a path always."""
-    parts = [f"{morsel.key}={quote(morsel.value, safe='')}"]
-    parts += [f"{label}={morsel[key]}" for key, label in _ATTRIBUTES if morsel[key]]
-    parts.append(f"path={morsel['path'] or '/'}")
+    """Return a Set-Cookie as ASP.NET Core writes it: the value percent-encoded once more."""
+    parts = [f"{morsel.key}={quote(morsel.value, safe='-_.~')}"]
+    if morsel["expires"]:
+        moment = parsedate_to_datetime(morsel["expires"])
+        parts.append(f"expires={format_datetime(moment, usegmt=True)}")
+    if morsel["max-age"]:
+        parts.append(f"max-age={morsel['max-age']}")
+    parts += [f"{name}={morsel[name]}" for name in ("domain", "path")]
     if morsel["secure"]:
         parts.append("secure")
     if morsel["samesite"]:

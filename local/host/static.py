@@ -35,7 +35,7 @@ class StaticSite:
             raise ValueError(f"{folder!r} is no folder")
         return cls(Path(folder).resolve(), path.rstrip("/"))
 
-    def answer(self, request: web.Request) -> web.StreamResponse | None:
+    def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """Return the page for *request*, None if it is not for this site.
 
         A path without a file gets `index.html`, so that a page may route by itself. A path that

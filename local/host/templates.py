@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
-from urllib.parse import unquote
 
 Constraint = Callable[[str], bool]
 
@@ -17,8 +16,14 @@ _PARAMETER: Final = re.compile(
     r"(?:=(?P<default>[^?{}]*))?(?P<optional>\?)?\}"
 )
 _RULE: Final = re.compile(r":([^:()]+)(?:\(([^)]*)\))?")
-_GUID: Final = re.compile(r"\{?[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\}?", re.IGNORECASE)
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+# .NET's TryParse takes spaces around all of these.
+_DASHED: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_GUID: Final = re.compile(
+    rf"\s*(?:[0-9a-f]{{32}}|{_DASHED}|\{{{_DASHED}\}}|\({_DASHED}\))\s*", re.IGNORECASE | re.ASCII
+)
+_WHOLE: Final = re.compile(r"\s*[+-]?\d{1,20}\s*", re.ASCII)
+_DECIMAL: Final = re.compile(r"\s*[+-]?(?:\d[\d,]*\.?\d*|\.\d+)\s*", re.ASCII)
+_NUMBER: Final = re.compile(r"\s*[+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,36 +74,33 @@ class RouteTemplate:
         return cls(text, segments)
 
     def match(self, path: Sequence[str]) -> dict[str, str] | None:
-        """Return the parameters in the decoded segments of a *path*; None without a match."""
+        """Return the parameters in the segments of a *path*; None without a match.
+
+        A last segment that is empty is a slash at the end, which counts in a catch-all alone.
+        """
         values: dict[str, str] = {}
+        given = path[:-1] if path and not path[-1] else path
         for position, segment in enumerate(self.segments):
             whole = segment.whole
+            text = given[position] if position < len(given) else None
+            if text == "":
+                return None
             if whole and whole.is_catch_all:
                 rest = "/".join(path[position:]) or whole.default
                 return _with(values, whole, rest) if _all(whole, rest) else None
-            if position >= len(path):
+            if text is None:
                 if whole is None or not (whole.is_optional or whole.default is not None):
                     return None
                 values = _with(values, whole, whole.default)
                 continue
-            found = segment.pattern.fullmatch(path[position])
+            found = segment.pattern.fullmatch(text)
             if not found:
                 return None
             for parameter, value in zip(segment.parameters, found.groups(), strict=True):
                 if not _all(parameter, value):
                     return None
                 values[parameter.name] = value
-        return values if len(path) <= len(self.segments) else None
-
-
-def split_path(raw_path: str) -> list[str]:
-    """Return the segments of the path of a request, decoded. Kestrel leaves ``%2F`` as it is."""
-    path = raw_path.partition("?")[0]
-    return [
-        "%2F".join(unquote(piece) for piece in re.split("%2[fF]", part))
-        for part in path.strip("/").split("/")
-        if part
-    ]
+        return values if len(given) <= len(self.segments) else None
 
 
 def _with(values: dict[str, str], parameter: Parameter, value: str | None) -> dict[str, str]:
@@ -163,14 +165,12 @@ def _rule(name: str, argument: str) -> Constraint:
 
 def _is_whole(bits: int) -> Constraint:
     limit = 1 << (bits - 1)
-    return lambda value: (
-        bool(re.fullmatch(r"[+-]?\d{1,20}", value)) and -limit <= int(value) < limit
-    )
+    return lambda value: bool(_WHOLE.fullmatch(value)) and -limit <= int(value) < limit
 
 
 def _is_moment(value: str) -> bool:
     try:
-        datetime.fromisoformat(value)
+        datetime.fromisoformat(value.strip())
     except ValueError:
         return False
     return True
@@ -208,13 +208,15 @@ _PLAIN: Final[dict[str, Constraint]] = {
     "int": _is_whole(32),
     "long": _is_whole(64),
     "guid": lambda value: bool(_GUID.fullmatch(value)),
-    "bool": lambda value: value.lower() in {"true", "false"},
+    "bool": lambda value: value.strip().lower() in {"true", "false"},
     "alpha": lambda value: bool(re.fullmatch("[A-Za-z]*", value)),
     "datetime": _is_moment,
-    "decimal": lambda value: bool(_NUMBER.fullmatch(value)),
+    "decimal": lambda value: bool(_DECIMAL.fullmatch(value)),
     "double": lambda value: bool(_NUMBER.fullmatch(value)),
     "float": lambda value: bool(_NUMBER.fullmatch(value)),
     "required": bool,
+    "file": lambda value: "." in value.rpartition("/")[2][:-1],
+    "nonfile": lambda value: "." not in value.rpartition("/")[2][:-1],
 }
 _ONE_NUMBER: Final[dict[str, Callable[[int], Constraint]]] = {
     "min": _at_least,

@@ -8,9 +8,9 @@ from typing import Final
 
 from azure.functions.meta import Datum
 
-from local.host.indexing import IndexedFunction, TimerSchedule
+from local.host.calls import Call
 from local.host.invoking import Invoker
-from local.host.worker import Call, RetryContext
+from local.host.triggers import AppFunction, TimerSchedule
 
 _log: Final = logging.getLogger(__name__)
 # Long sleeps are split, so that a changed clock or a resumed laptop is noticed.
@@ -20,7 +20,7 @@ _LONGEST_SLEEP: Final = 30.0
 class TimerListener:
     """Serves one timer-triggered function."""
 
-    def __init__(self, function: IndexedFunction, timer: TimerSchedule, invoker: Invoker) -> None:
+    def __init__(self, function: AppFunction, timer: TimerSchedule, invoker: Invoker) -> None:
         """Serve *function* by the schedule *timer*."""
         self.function = function
         self._timer = timer
@@ -48,28 +48,13 @@ class TimerListener:
             now = datetime.now(UTC)
             request = self._request(now, past_due=past_due)
             self._last = now
-            await self._attempt(request)
+            await self._invoker.invoke(self.function, Call(self.function.name, request))
 
     async def _tick(self) -> None:
         try:
             await self.run()
         except Exception:  # noqa: BLE001  # the invoker logged it; the next tick comes all the same
             _log.debug("%s waits for its next tick", self.function.name)
-
-    async def _attempt(self, request: Datum) -> None:
-        policy, attempt = self._timer.retry, 0
-        context: RetryContext | None = None
-        while True:
-            try:
-                await self._invoker.invoke(Call(self.function, request, retry=context))
-            except Exception as error:
-                if policy is None or (policy.max_retries != -1 and attempt >= policy.max_retries):
-                    raise
-                await asyncio.sleep(policy.delay(attempt).total_seconds())
-                attempt += 1
-                context = RetryContext(attempt, policy.max_retries, error)
-            else:
-                return
 
     def _request(self, now: datetime, *, past_due: bool) -> Datum:
         last = self._last or datetime.min.replace(tzinfo=UTC)

@@ -9,52 +9,37 @@ import asyncio
 import inspect
 import logging
 import os
+import sysconfig
 import threading
-import uuid
-from collections.abc import Callable, Coroutine, Mapping
+import traceback
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, field
+from contextvars import copy_context
 from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, TypeVar
 
 import azure.functions as func
 from azure.functions.meta import Datum
 
-from local.host.indexing import GENERIC, HTTP, QUEUE, RETURN, IndexedFunction
+from local.host.calls import Call, Context, Out, Result, thread_local
+from local.host.errors import AppRefused, FunctionFailed, FunctionTimedOut
+from local.host.importing import import_app
+from local.host.indexing import GENERIC, HTTP, QUEUE, Description, LoadedFunction, index
 
 T = TypeVar("T")
 
-invocation_id: Final[ContextVar[str]] = ContextVar("invocation_id", default="")
-_thread_local: Final = threading.local()
 _STOP_SECONDS: Final = 10.0
+# Frames between the host and the app: those of this package and of the standard library.
+_OURS: Final = (
+    str(Path(__file__).parent),
+    sysconfig.get_path("stdlib") + "/asyncio",
+    sysconfig.get_path("stdlib") + "/concurrent",
+)
 _log: Final = logging.getLogger(__name__)
 _registry: Final[Callable[[], Any]] = func.get_binding_registry  # untyped
-
-
-class FunctionTimedOut(Exception):
-    """An invocation took longer than `functionTimeout`: Azure kills the worker process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The result of an invocation, in the form that the worker sends to the host."""
-
-    returned: Datum | None
-    outputs: Mapping[str, Datum]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The host's message to the worker for one invocation."""
-
-    function: IndexedFunction
-    data: Datum
-    metadata: Mapping[str, Datum] = field(default_factory=dict)
-    trace_parent: str = ""
-    trace_state: str = ""
-    retry: "RetryContext | None" = None
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+_running: Final[set[str]] = set()
 
 
 class Worker:
@@ -63,20 +48,30 @@ class Worker:
     def __init__(self) -> None:
         """Make a worker that `start` starts."""
         self._loop = asyncio.new_event_loop()
+        self._loop.set_task_factory(_new_task)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._pool = ThreadPoolExecutor(_pool_size(), thread_name_prefix="worker")
+        self._functions: dict[str, LoadedFunction] = {}
 
     def start(self) -> None:
         """Start the thread and its loop."""
         self._thread.start()
 
-    async def run(self, action: Callable[[], T]) -> T:
-        """Call *action* on the worker's loop and return its result."""
+    async def load(self, app_dir: Path) -> Sequence[Description]:
+        """Import the app in *app_dir* and describe its functions. AppRefused: it is refused."""
 
-        async def acted() -> T:
-            return action()
+        async def loaded() -> list[LoadedFunction]:
+            return index(import_app(app_dir))
 
-        return await asyncio.wrap_future(self.submit(acted()))
+        try:
+            functions = await asyncio.wrap_future(self.submit(loaded()))
+        except AppRefused as refused:
+            if refused.__cause__:
+                lines = "".join(traceback.format_exception(refused.__cause__))
+                _log.error("The app's own error:\n%s", lines)
+            raise
+        self._functions = {each.name: each for each in functions}
+        return [each.description for each in functions]
 
     async def invoke(self, call: Call, timeout: timedelta | None) -> Result:  # noqa: ASYNC109  # the host's functionTimeout, not the caller's
         """Run one invocation.
@@ -84,19 +79,15 @@ class Worker:
         Raises:
             FunctionTimedOut: *timeout* passed. The invocation continues, since Python is not
             notified.
-            Exception: the function's exception, or the worker's for its result.
+            FunctionFailed: the function raised, or the worker refuses its result.
         """
         future = asyncio.wrap_future(self.submit(self._invoked(call)))
         try:
             seconds = timeout.total_seconds() if timeout else None
             return await asyncio.wait_for(asyncio.shield(future), seconds)
         except TimeoutError:
-            if future.done():
-                return future.result()  # the function's own TimeoutError, or it ended just in time
             future.add_done_callback(_forget)
-            raise FunctionTimedOut(
-                f"Timeout value of {timeout} exceeded by function {call.function.name!r}"
-            ) from None
+            raise FunctionTimedOut(timed_out(call, timeout)) from None
 
     async def stop(self) -> None:
         """Cancel running invocations and end the thread; abandon it if the app blocks its loop."""
@@ -110,6 +101,10 @@ class Worker:
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
 
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run *work* on the app's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
@@ -119,10 +114,6 @@ class Worker:
             asyncio.set_event_loop(None)
             self._loop.close()
 
-    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run *work* on the app's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
     async def _cancelled(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
@@ -130,15 +121,22 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _invoked(self, call: Call) -> Result:
+        task = asyncio.current_task()
+        if isinstance(task, _Task):
+            task.invocation_id = call.id
+        _running.add(call.id)
         try:
             return await self._ran(call)
-        except SystemExit as error:
-            raise RuntimeError("sys.exit in a function kills the worker") from error
+        except (Exception, SystemExit) as error:
+            lines = traceback.format_exception(type(error), error, _of_the_app(error))
+            message = f"{type(error).__name__}: {error}"
+            raise FunctionFailed(message, "".join(lines)) from error
+        finally:
+            _running.discard(call.id)
 
     async def _ran(self, call: Call) -> Result:
-        invocation_id.set(call.id)
-        function = call.function
-        arguments = _arguments(call)
+        function = self._functions[call.function]
+        arguments = _arguments(function, call)
         if function.is_async:
             returned = await function.call(**arguments)
         else:
@@ -146,7 +144,7 @@ class Worker:
             returned = await self._loop.run_in_executor(
                 self._pool, lambda: context.run(_called, function, call.id, arguments)
             )
-        if returned is not None and not function.has_return:
+        if returned is not None and function.returns is None:
             if inspect.iscoroutine(returned):
                 returned.close()
             raise RuntimeError(
@@ -155,128 +153,87 @@ class Worker:
         return Result(_returned(function, returned), _outputs(function, arguments))
 
 
-class Out:
-    """The value of a function's ``func.Out`` parameter."""
+class _Task(asyncio.Task[Any]):
+    """A task of the app."""
 
-    def __init__(self) -> None:
-        """Start without a value."""
-        self._value: Any = None
-
-    def set(self, val: Any) -> None:  # noqa: ANN401  # azure.functions.Out's own signature
-        """Keep *val* for the binding."""
-        self._value = val
-
-    def get(self) -> Any:  # noqa: ANN401
-        """Return the value that was set, or None."""
-        return self._value
+    invocation_id = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
-    """W3C trace context of an invocation."""
-
-    trace_parent: str
-    trace_state: str
-    attributes: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class RetryContext:
-    """The attempt of a retry policy."""
-
-    retry_count: int
-    max_retry_count: int
-    exception: BaseException | None
-
-
-class Context(func.Context):
-    """The value of a parameter named ``context``."""
-
-    def __init__(self, call: Call) -> None:
-        """Describe *call*."""
-        self._call = call
-
-    @property
-    def invocation_id(self) -> str:
-        """The invocation's GUID."""
-        return self._call.id
-
-    @property
-    def thread_local_storage(self) -> Any:  # noqa: ANN401  # a threading.local
-        """Set its ``invocation_id`` in a thread of the app's own, to keep its log lines."""
-        return _thread_local
-
-    @property
-    def function_name(self) -> str:
-        """The registered name."""
-        return self._call.function.name
-
-    @property
-    def function_directory(self) -> str:
-        """The folder of the function's file."""
-        return self._call.function.directory
-
-    @property
-    def trace_context(self) -> Any:  # noqa: ANN401  # shaped as azure.functions.TraceContext
-        """The caller's trace context."""
-        return TraceContext(self._call.trace_parent, self._call.trace_state, {})
-
-    @property
-    def retry_context(self) -> Any:  # noqa: ANN401  # shaped as azure.functions.RetryContext
-        """The current attempt; None without a retry policy."""
-        return self._call.retry
+def _new_task(
+    loop: asyncio.AbstractEventLoop,
+    coro: Any,  # noqa: ANN401  # asyncio's own type is private
+    **options: Any,  # noqa: ANN401
+) -> _Task:
+    """Return a task that belongs to the invocation of the task that makes it."""
+    task = _Task(coro, loop=loop, **options)
+    task.invocation_id = getattr(asyncio.current_task(loop), "invocation_id", "")
+    return task
 
 
 def current_invocation() -> str:
-    """Return the id of the invocation this code runs in, "" outside of any."""
-    return invocation_id.get() or str(getattr(_thread_local, "invocation_id", ""))
+    """Return the id of the invocation that this code's log lines carry, "" without one.
+
+    A thread that the app started has none unless it sets `thread_local_storage.invocation_id`, and
+    neither has what goes on after its invocation's end.
+    """
+    try:
+        found: str = getattr(asyncio.current_task(), "invocation_id", "")
+    except RuntimeError:
+        found = getattr(thread_local, "invocation_id", "")
+    return found if found in _running else ""
 
 
-def _arguments(call: Call) -> dict[str, Any]:
-    function = call.function
-    arguments: dict[str, Any] = {function.trigger_name: _decoded(call)}
+def timed_out(call: Call, timeout: timedelta | None) -> str:
+    """Return the message for a *call* that took longer than *timeout*."""
+    return f"Timeout value of {timeout} exceeded by function {call.function!r}"
+
+
+def _of_the_app(error: BaseException) -> TracebackType | None:
+    """Return the traceback from the app's first line on; all of it if none is the app's."""
+    found = error.__traceback__
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(_OURS):
+        found = found.tb_next
+    return found or error.__traceback__
+
+
+def _arguments(function: LoadedFunction, call: Call) -> dict[str, Any]:
+    arguments: dict[str, Any] = {function.trigger_name: _decoded(function, call)}
     if function.wants_context:
-        arguments["context"] = Context(call)
-    outs = [*function.outputs, *filter(None, [function.http_out])]
-    arguments.update({name: Out() for name in outs if name != RETURN})
+        arguments["context"] = Context(call, function.directory)
+    arguments.update({name: Out() for name in function.outputs})
     return arguments
 
 
-def _decoded(call: Call) -> Any:  # noqa: ANN401  # HttpRequest, QueueMessage, TimerRequest, str
-    if call.function.trigger_converter == GENERIC:
+def _decoded(function: LoadedFunction, call: Call) -> Any:  # noqa: ANN401  # HttpRequest, QueueMessage, TimerRequest, str
+    if function.trigger_converter == GENERIC:
         return call.data.value
-    return (
-        _registry()
-        .get(call.function.trigger_converter)
-        .decode(call.data, trigger_metadata=call.metadata)
-    )
+    converter = _registry().get(function.trigger_converter)
+    return converter.decode(call.data, trigger_metadata=call.metadata)
 
 
-def _called(function: IndexedFunction, id_: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
-    _thread_local.invocation_id = id_
+def _called(function: LoadedFunction, id_: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
+    thread_local.invocation_id = id_
     try:
         return function.call(**arguments)
     finally:
-        _thread_local.invocation_id = ""
+        thread_local.invocation_id = ""
 
 
-def _returned(function: IndexedFunction, value: Any) -> Datum | None:  # noqa: ANN401
-    if function.returns_http:
+def _returned(function: LoadedFunction, value: Any) -> Datum | None:  # noqa: ANN401
+    if function.returns == HTTP:
         return _encoded(HTTP, value)
     # A queue's $return may be None: nothing is sent.
-    if RETURN in function.outputs and value is not None:
+    if function.returns == QUEUE and value is not None:
         return _encoded(QUEUE, value)
     return None
 
 
-def _outputs(function: IndexedFunction, arguments: Mapping[str, Any]) -> dict[str, Datum]:
-    found: dict[str, Datum] = {}
-    for name, (converter, _) in function.outputs.items():
-        if name != RETURN and (value := arguments[name].get()) is not None:
-            found[name] = _encoded(converter, value)
-    if function.http_out and (value := arguments[function.http_out].get()) is not None:
-        found[function.http_out] = _encoded(HTTP, value)
-    return found
+def _outputs(function: LoadedFunction, arguments: Mapping[str, Any]) -> dict[str, Datum]:
+    return {
+        name: _encoded(converter, value)
+        for name, converter in function.outputs.items()
+        if (value := arguments[name].get()) is not None
+    }
 
 
 def _encoded(converter: str, value: Any) -> Datum:  # noqa: ANN401

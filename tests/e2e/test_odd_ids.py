@@ -30,8 +30,13 @@ async def test_odd_ids_are_not_found(stage: AppUnderTest) -> None:
             answers[path] = await stage.call("ben", "GET", path)
         path = f"sessions/{session['id']}/proposals/{escaped}/accept"
         answers[path] = await stage.call("ben", "POST", path)
-    statuses = {path[:60]: reply.status_code for path, reply in answers.items()}
-    assert set(statuses.values()) == {404}, statuses
+    # The host refuses a null character in a path before any function sees it.
+    statuses = {
+        path[:60]: reply.status_code
+        for path, reply in answers.items()
+        if reply.status_code != (400 if "%00" in path else 404)
+    }
+    assert not statuses
 
 
 async def test_odd_cursors_are_refused(stage: AppUnderTest) -> None:

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import azure.functions as func
 import pytest
 
-from local.host.templates import split_path
+from local.host.urls import query_values, split_path
 from shared.administration.offboarding import OffboardingPorts
 from shared.errors import NotAuthenticated
 from shared.ids import Mailbox, ObjectId
@@ -196,7 +196,7 @@ class Api:
             method,
             f"https://app.test/api/{path}{as_query(path, query)}",
             headers=sent,
-            params=as_the_host([*parse_qsl(url.query, keep_blank_values=True), *query]),
+            params=query_values(path + as_query(path, query)),
             route_params=parameters,
             body=content if content is not None else encoded(body),
         )
@@ -244,16 +244,6 @@ def as_query(path: str, query: Sequence[tuple[str, str]]) -> str:
     """Return *query* as the end of the URL of *path*."""
     joint = "&" if "?" in path else "?"
     return joint + urlencode(query, errors="replace") if query else ""
-
-
-def as_the_host(query: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return the query in the host's form: no empty values, repeated ones joined."""
-    joined: dict[str, str] = {}
-    names: dict[str, str] = {}
-    for name, value in query:
-        known = names.setdefault(name.lower(), name)
-        joined[known] = f"{joined[known]},{value}" if known in joined else value
-    return {name: value for name, value in joined.items() if value}
 
 
 def encoded(body: object) -> bytes:

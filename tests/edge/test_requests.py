@@ -16,6 +16,7 @@ BODY: dict[str, Any] = {
     "duration_minutes": 30,
     "time_zone": "Europe/Berlin",
 }
+# Without ".." and a null character: the host answers those itself, see tests/e2e/test_odd_ids.py.
 ODD_IDS = [
     "no-such",
     "Ünïcödé",
@@ -30,8 +31,6 @@ ODD_IDS = [
     "a?b",
     "a%b",
     "%2F",
-    "..",
-    "nul\x00",
     "bell\x07",
     "' or PartitionKey ne '",
     "~",

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from aiohttp import ClientSession
 
-from local.host.indexing import QueueBinding
 from local.host.queue_client import Queue, TakenMessage
+from local.host.triggers import QueueBinding
 
 BUNDLE: Final = {
     "id": "Microsoft.Azure.Functions.ExtensionBundle",
@@ -69,6 +69,8 @@ class QueueInMemory:
 
     async def receive(self, most: int, hidden_for: timedelta) -> Sequence[TakenMessage]:
         now = datetime.now(UTC)
+        if not self.is_created:
+            return []
         visible = [each for each in self.messages.values() if each.visible_at <= now][:most]
         taken = [
             replace(
@@ -98,9 +100,15 @@ class QueueInMemory:
             del self.messages[message.id]
 
     async def send(self, content: str) -> None:
+        self.is_created = True
         now = datetime.now(UTC)
         id_ = f"m{next(self._receipts)}"
         self.messages[id_] = TakenMessage(id_, "", content, 0, now, now + timedelta(days=7), now)
+
+    def show_all(self) -> None:
+        """Make every message visible now."""
+        now = datetime.now(UTC)
+        self.messages = {id_: replace(m, visible_at=now) for id_, m in self.messages.items()}
 
     @property
     def contents(self) -> list[str]:

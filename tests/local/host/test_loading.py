@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from local.host.errors import AppRefused, FunctionRefused, HostRefused, WorkerRefused
 from local.host.host import DevelopmentHost
 from tests.local.host.apps import BUNDLE, HOST_JSON, STORAGE, an_app, fetching
 
@@ -13,9 +14,15 @@ OK = "return func.HttpResponse('ok')\n"
 async def failure_of(app_dir: Path, settings: dict[str, str] | None = None) -> str:
     async with DevelopmentHost(app_dir, settings or STORAGE, polls_queues=False) as host:
         assert host.failure is not None
-        assert not host.functions
+        is_running = not isinstance(host.failure, HostRefused)
         async with fetching(host.url) as client:
-            assert (await client.get("/api/it")).status == 404
+            reply = await client.get("/api/it")
+            text = "" if is_running else "Function host is not running."
+            assert (reply.status, await reply.text()) == (404 if is_running else 503, text)
+            key = {"x-functions-key": host.keys.master}
+            status = await (await client.get("/admin/host/status", headers=key)).json()
+            assert status["state"] == ("Running" if is_running else "Error")
+            assert (await client.get("/admin/host/ping")).status == 200
         return str(host.failure)
 
 
@@ -91,6 +98,12 @@ async def failure_of(app_dir: Path, settings: dict[str, str] | None = None) -> s
             id="two functions of one route",
         ),
         pytest.param(
+            "@app.route('a')\ndef a(req) -> str: return ''\n"
+            "@app.route('b')\n@app.function_name('A')\ndef b(req) -> str: return ''",
+            "letter case aside",
+            id="names that differ in letter case alone",
+        ),
+        pytest.param(
             "@app.route('it')\ndef it(req, context: dict) -> str: return ''",
             "'context' must be",
             id="a context of another type",
@@ -122,10 +135,10 @@ async def failure_of(app_dir: Path, settings: dict[str, str] | None = None) -> s
             id="an unknown constraint",
         ),
         pytest.param(
-            "@app.timer_trigger(arg_name='timer', schedule='0 * * * *')\n"
+            "@app.timer_trigger(arg_name='timer', schedule='0 * * *')\n"
             "def it(timer: func.TimerRequest) -> None: ...",
             "not six (seconds first)",
-            id="five fields",
+            id="four fields",
         ),
         pytest.param(
             "@app.queue_trigger(arg_name='msg', queue_name='No_Good', connection='STORAGE')\n"
@@ -179,17 +192,38 @@ async def test_definition_azure_refuses_stops_the_app(tmp_path: Path, code: str,
     assert says in await failure_of(an_app(tmp_path, code))
 
 
-async def test_one_bad_function_takes_the_good_ones_down(tmp_path: Path) -> None:
-    code = """
-        @app.route("it")
-        def it(req: func.HttpRequest) -> str:
-            return "ok"
+GOOD = """
+    @app.route("good")
+    def good(req: func.HttpRequest) -> str: return "ok"
+"""
 
-        @app.route("bad")
-        def bad(req: func.HttpRequest) -> dict:
-            return {}
-    """
-    assert "'bad'" in await failure_of(an_app(tmp_path, code))
+
+@pytest.mark.parametrize(
+    ("code", "kind", "functions"),
+    [
+        (
+            "@app.route('bad')\n    def bad(req: func.HttpRequest) -> dict: return {}",
+            WorkerRefused,
+            [],
+        ),
+        ("@app.route('admin')\n    def bad(req) -> str: return ''", FunctionRefused, ["good"]),
+        ("@app.route('/bad')\n    def bad(req) -> str: return ''", HostRefused, []),
+    ],
+)
+async def test_what_is_refused_costs_as_much_as_on_azure(
+    tmp_path: Path,
+    code: str,
+    kind: type[AppRefused],
+    functions: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with DevelopmentHost(an_app(tmp_path, f"{GOOD}\n    {code}")) as host:
+        assert type(host.failure) is kind
+        assert [each.name for each in host.functions] == functions
+        async with fetching(host.url) as client:
+            expected = 200 if functions else 503 if kind is HostRefused else 404
+            assert (await client.get("/api/good")).status == expected
+    assert f"On Azure: {kind.on_azure}." in caplog.text
 
 
 async def test_queue_bindings_need_an_extension_bundle(tmp_path: Path) -> None:
@@ -217,10 +251,11 @@ async def test_a_bad_host_json_takes_the_app_down(
     assert says in await failure_of(an_app(tmp_path, "", host))
 
 
-async def test_without_host_json_there_is_no_app(tmp_path: Path) -> None:
-    app_dir = an_app(tmp_path, "")
+async def test_an_app_runs_without_host_json(tmp_path: Path) -> None:
+    app_dir = an_app(tmp_path, GOOD)
     (app_dir / "host.json").unlink()
-    assert "host.json is missing" in await failure_of(app_dir)
+    async with DevelopmentHost(app_dir) as host:
+        assert host.failure is None
 
 
 async def test_the_apps_own_traceback_is_logged(

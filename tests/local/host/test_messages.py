@@ -12,11 +12,11 @@ MESSAGE = TakenMessage("m1", "r1", "", 2, NOW, NOW, NOW)
 
 
 def test_base64_is_strict_but_for_white_space() -> None:
-    assert decode(" aGVs\nbG8= ", is_base64=True) == "hello"
+    assert decode(" aGVs\nbG8= ", is_base64=True) == b"hello"
     for bad in ("aGVsbG8", "hello!", '{"a":1}'):
         with pytest.raises(ValueError, match="no base64"):
             decode(bad, is_base64=True)
-    assert decode("hello!", is_base64=False) == "hello!"
+    assert decode("hello!", is_base64=False) == b"hello!"
 
 
 def test_bytes_are_sent_as_they_are() -> None:
@@ -61,6 +61,8 @@ def test_top_level_properties_replace_metadata() -> None:
     assert found["Id"].value == "7"
     assert found["DequeueCount"].value == "9"
     assert "list" not in found
+    dated = json.dumps({"id": "2024-01-02T03:04:05+02:00"})
+    assert metadata(MESSAGE, dated, "jobs")["Id"].value == "01/02/2024 01:04:05"
     assert "none" not in found
     assert found["in"].python_value == {"a": 1}
     assert metadata(MESSAGE, "plain", "jobs")["Id"].value == "m1"

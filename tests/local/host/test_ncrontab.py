@@ -30,7 +30,7 @@ def test_the_next_occurrence(text: str, expected: datetime) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["* * * * *", "", "60 * * * * *", "* * * 0 * *", "* * * * * 7", "*/0 * * * * *", "x * * * * *",
+    ["* * * *", "", "60 * * * * *", "* * * 0 * *", "* * * * * 7", "*/0 * * * * *", "x * * * * *",
      "5-1 * * * * *", "00:05:00", "1,, * * * * *"],
 )  # fmt: skip
 def test_bad_schedules_are_refused(text: str) -> None:

@@ -78,7 +78,12 @@ async def test_a_queue_is_polled(tmp_path: Path, queues: QueuesInMemory) -> None
         await queues["jobs"].send(encoded("hello"))
         await ended.wait()
     assert not queues["jobs"].messages
-    assert queues["jobs"].is_created
+
+
+async def test_a_trigger_does_not_create_its_queue(tmp_path: Path, queues: QueuesInMemory) -> None:
+    async with running(tmp_path, WORKER, queues, polls_queues=True) as host:
+        assert await host.drain_queues() == 0
+    assert not queues["jobs"].is_created
 
 
 async def test_a_failing_message_is_poison_after_five_attempts(
@@ -341,5 +346,7 @@ async def test_a_refusal_by_storage_is_an_error_of_its_own(
         ManagedIdentityCredential(client_id=IDENTITY.client_id) as identity,
         QueueServiceClient(storage.queues_url, credential=identity, **cloud.trusted) as service,
     ):
+        absent = StorageQueue(service.get_queue_client("absent"))
+        assert not await absent.receive(1, timedelta(minutes=1))
         with pytest.raises(QueueFailed, match="QueueNotFound"):
-            await StorageQueue(service.get_queue_client("absent")).receive(1, timedelta(minutes=1))
+            await absent.send("text")

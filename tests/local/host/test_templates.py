@@ -1,6 +1,7 @@
 import pytest
 
-from local.host.templates import RouteTemplate, split_path
+from local.host.templates import RouteTemplate
+from local.host.urls import encoded_path, query_values, split_path
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,17 @@ from local.host.templates import RouteTemplate, split_path
         ("api/{id:datetime}", "/api/2026-11-23", {"id": "2026-11-23"}),
         ("api/{id:regex(^x+$)}", "/api/xx", {"id": "xx"}),
         ("api/{id}", "/api/%C3%A9", {"id": "é"}),
+        ("api/{id}", "/api/%E9%c3%a9%C0%af", {"id": "%E9é%C0%af"}),
+        ("api/{id}", "/api/a/./../b", {"id": "b"}),
+        ("api/{id}", "/api//b", None),
+        ("api/{id}", "/api/b//", None),
+        ("api/{*rest}", "/api/a//b/", {"rest": "a//b/"}),
+        ("api/{*rest}", "/api//a", None),
+        ("api/{id:int}", "/api/%20-3", {"id": " -3"}),
+        ("api/{id:guid}", "/api/(7f3c8a52-0000-4000-8000-00000000000a)",
+         {"id": "(7f3c8a52-0000-4000-8000-00000000000a)"}),
+        ("api/{id:guid}", "/api/7f3c8a52-000040008000-00000000000a", None),
+        ("api/{id:nonfile}", "/api/a.b", None),
     ],
 )  # fmt: skip
 def test_matching(template: str, path: str, expected: dict[str, str] | None) -> None:
@@ -46,4 +58,14 @@ def test_bad_templates_are_refused(template: str) -> None:
 
 
 def test_an_encoded_slash_stays_encoded() -> None:
-    assert split_path("/api/a%2fb/c%20d?x=/") == ["api", "a%2Fb", "c d"]
+    assert split_path("/api/a%2fb/c%20d?x=/") == ["api", "a%2fb", "c d"]
+    assert encoded_path("/api/a%2fb/c d%") == "/api/a%2fb/c%20d%25"
+
+
+def test_a_null_character_in_a_path_is_refused() -> None:
+    with pytest.raises(ValueError, match="null"):
+        split_path("/a%00")
+
+
+def test_empty_values_of_a_query_vanish() -> None:
+    assert query_values("/?a=&A=1&b=%E9+x&c&a=2") == {"a": "1,2", "b": "%E9 x"}
