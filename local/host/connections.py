@@ -17,6 +17,8 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
+from local.host.timer_status import StatusesInMemory, StoredStatuses, TimerStatuses
+
 HOST_STORAGE: Final = "AzureWebJobsStorage"
 # The meaning of `UseDevelopmentStorage=true`: the emulator's well-known account.
 _DEVELOPMENT: Final = (
@@ -53,6 +55,22 @@ class Connections:
             self._services[connection] = self._open(connection)
         return self._services[connection].get_queue_client(queue)
 
+    def timer_statuses(self) -> TimerStatuses:
+        """Return where the statuses of timers are kept: in memory without an identity's storage.
+
+        ValueError: the host's storage has an identity and no blob service.
+        """
+        name, settings = HOST_STORAGE, self._settings
+        account = settings.get(f"{name}__accountName")
+        url = settings.get(f"{name}__blobServiceUri") or (
+            f"https://{account}.blob.core.windows.net" if account else ""
+        )
+        if not url and _service_uri(name, settings) and not _connection_string(name, settings):
+            raise ValueError(f"{name}__blobServiceUri is not set, where timers keep their status")
+        if not url:
+            return StatusesInMemory()
+        return StoredStatuses(url, self._session, self._credential(name))
+
     async def close(self) -> None:
         """Close the opened services."""
         for service in self._services.values():
@@ -63,19 +81,22 @@ class Connections:
             await self._session.close()
 
     def _open(self, name: str) -> QueueServiceClient:
-        options: dict[str, Any] = {
-            "transport": AioHttpTransport(session=self._session, session_owner=False),
-            "retry_total": 1,  # a poll that fails is followed by another
-        }
+        options = self._options
         text = _connection_string(name, self._settings)
         if text is not None:
             return QueueServiceClient.from_connection_string(text, **options)
         uri = _service_uri(name, self._settings)
         if uri is None:
             raise ValueError(f"the connection {name!r} is not set")
-        credential = self._credential(name, options)
-        self._credentials.append(credential)
-        return QueueServiceClient(uri, credential=credential, **options)
+        return QueueServiceClient(uri, credential=self._credential(name), **options)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        transport = AioHttpTransport(session=self._session, session_owner=False)
+        return {
+            "transport": transport,
+            "retry_total": 1,
+        }  # a poll that fails is followed by another
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
@@ -88,11 +109,15 @@ class Connections:
             auto_decompress=False,  # the SDK's part
         )
 
-    def _credential(self, name: str, options: dict[str, Any]) -> AsyncTokenCredential:
+    def _credential(self, name: str) -> AsyncTokenCredential:
         client_id = self._settings.get(f"{name}__clientId") or self._settings.get("AZURE_CLIENT_ID")
+        found: ManagedIdentityCredential | DefaultAzureCredential
         if f"{name}__credential" in self._settings:
-            return ManagedIdentityCredential(client_id=client_id, **options)
-        return DefaultAzureCredential(managed_identity_client_id=client_id, **options)
+            found = ManagedIdentityCredential(client_id=client_id, **self._options)
+        else:
+            found = DefaultAzureCredential(managed_identity_client_id=client_id, **self._options)
+        self._credentials.append(found)
+        return found
 
 
 def _connection_string(name: str, settings: Mapping[str, str]) -> str | None:

@@ -26,6 +26,7 @@ from local.host.queue_client import Queue, StorageQueue
 from local.host.queue_listener import QueueListener
 from local.host.requests import by_hand
 from local.host.static import StaticSite
+from local.host.timer_status import StatusesInMemory, TimerStatuses
 from local.host.timers import TimerListener
 from local.host.triggers import AppFunction, QueueBinding, TimerSchedule, accepted
 from local.host.worker import Worker
@@ -183,6 +184,16 @@ class DevelopmentHost:
             self._refuse(error)
         self._connect(Connections(settings))
 
+    def _statuses(self, connections: Connections) -> TimerStatuses:
+        try:
+            return connections.timer_statuses()
+        except ValueError as error:
+            _log.error(
+                "No timer runs: %s\nOn Azure: the same, and the host says it started.", error
+            )  # no traceback helps
+            self._runs_timers = False
+            return StatusesInMemory()
+
     def _refuse(self, error: AppRefused) -> None:
         _log.error("%s\nOn Azure: %s.", error, error.on_azure)
         self.failure = self.failure or error
@@ -199,6 +210,7 @@ class DevelopmentHost:
         invoker = Invoker(
             self._worker, self._options, open_queue=opener, on_invocation=self._on_invocation
         )
+        statuses = self._statuses(connections)
         for each in self.functions:
             if isinstance(each.trigger, QueueBinding):
                 self._queues[each.name] = QueueListener(
@@ -210,7 +222,7 @@ class DevelopmentHost:
                     delivers_twice=self._delivers_twice,
                 )
             elif isinstance(each.trigger, TimerSchedule):
-                self._timers[each.name] = TimerListener(each, each.trigger, invoker)
+                self._timers[each.name] = TimerListener(each, each.trigger, invoker, statuses)
         self._invoker = self._http_server.invoker = invoker
         self._http_server.options = self._options
         self._http_server.functions = self._http_server.admin.functions = self.functions

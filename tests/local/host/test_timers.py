@@ -1,11 +1,29 @@
 import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from local.azurite import azurite
+from local.certificate import LocalCertificate
+from local.host.calls import Call, Result
+from local.host.configuration import HostOptions
+from local.host.connections import Connections
 from local.host.errors import FunctionFailed
 from local.host.host import DevelopmentHost
-from tests.local.host.apps import an_app, fetching, the_app
+from local.host.invoking import Invoker
+from local.host.ncrontab import Ncrontab
+from local.host.timer_status import NEVER, StatusesInMemory, TimerStatus
+from local.host.timers import TimerListener
+from local.host.triggers import AppFunction, TimerSchedule
+from local.seed import IDENTITY
+from tests.local.conftest import Cloud
+from tests.local.host.apps import QueueInMemory, an_app, fetching, the_app
 
 TIMER = """
     SEEN = []
@@ -111,3 +129,120 @@ async def test_a_value_from_a_function_without_return_binding_is_an_error(tmp_pa
     async with DevelopmentHost(an_app(tmp_path, code)) as host:
         with pytest.raises(FunctionFailed, match="non-None"):
             await host.invoke_timer("yearly")
+
+
+# --- the status
+
+
+SCHEDULE = Ncrontab.parse("0 0 3 * * *")
+YESTERDAY = SCHEDULE.after(datetime.now(UTC) - timedelta(days=2))
+
+
+def a_status(**changes: datetime) -> TimerStatus:
+    due = SCHEDULE.after(YESTERDAY)
+    return replace(TimerStatus(YESTERDAY, due, YESTERDAY), **changes)
+
+
+class Listening:
+    """A listener of a timer whose runs end when the test says so."""
+
+    def __init__(self, schedule: str = "0 0 3 * * *", *, on_startup: bool = False) -> None:
+        parsed = Ncrontab.parse(schedule)
+        timer = TimerSchedule(parsed, on_startup, not parsed.is_within_a_minute)
+        self.statuses = StatusesInMemory()
+        self.runs: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.results: asyncio.Queue[Exception | None] = asyncio.Queue()
+        function = AppFunction("nightly", timer, {}, None, None)
+        invoker = Invoker(self, HostOptions(), open_queue=lambda _: QueueInMemory())
+        self.listener = TimerListener(function, timer, invoker, self.statuses)
+
+    async def invoke(self, call: Call, timeout: timedelta | None) -> Result:  # noqa: ASYNC109
+        await self.runs.put(json.loads(call.data.value))
+        error = await self.results.get()
+        if error:
+            raise error
+        return Result(None, {})
+
+    async def kept(self) -> TimerStatus:
+        found = await self.statuses.read("nightly")
+        assert found
+        return found
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.listener.listen())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def test_a_missed_occurrence_runs_at_start() -> None:
+    listening = Listening()
+    missed = a_status()
+    await listening.statuses.write("nightly", missed)
+    async with listening.running():
+        run = await listening.runs.get()
+        assert (run["IsPastDue"], run["ScheduleStatus"]) == (True, missed.document())
+        await listening.results.put(None)
+        while await listening.kept() == missed:
+            await asyncio.sleep(0)
+    kept = await listening.kept()
+    assert kept.last > missed.next
+    assert kept.next == SCHEDULE.after(kept.last)
+
+
+@pytest.mark.parametrize(
+    "known", [None, a_status(last=NEVER), a_status(next=YESTERDAY + timedelta(hours=1))]
+)
+async def test_what_never_ran_or_has_a_new_schedule_is_not_past_due(
+    known: TimerStatus | None,
+) -> None:
+    listening = Listening(on_startup=True)
+    if known:
+        await listening.statuses.write("nightly", known)
+    async with listening.running():
+        run = await listening.runs.get()
+    assert not run["IsPastDue"]
+    assert run["ScheduleStatus"]["Next"] == SCHEDULE.after(datetime.now(UTC)).isoformat()
+    if known is None:
+        assert run["ScheduleStatus"]["Last"] == "0001-01-01T00:00:00+00:00"
+
+
+async def test_an_overrun_is_followed_at_once_and_a_failed_run_counts() -> None:
+    listening = Listening("* * * * * *")
+    async with listening.running():
+        first = await listening.runs.get()
+        assert not first["ScheduleStatus"]  # it comes due within a minute: nothing is kept
+        started = datetime.now(UTC)
+        while datetime.now(UTC) < started + timedelta(seconds=1.2):  # noqa: ASYNC110  # an occurrence passes
+            await asyncio.sleep(0.01)
+        await listening.results.put(FunctionFailed("as asked"))
+        async with asyncio.timeout(0.5):
+            await listening.runs.get()
+    assert await listening.statuses.read("nightly") is None
+
+
+async def test_the_status_is_kept_in_storage(cloud: Cloud, certificate: LocalCertificate) -> None:
+    async with azurite(certificate) as storage:
+        settings = {
+            "AzureWebJobsStorage__blobServiceUri": storage.blobs_url,
+            "AzureWebJobsStorage__queueServiceUri": storage.queues_url,
+            "AzureWebJobsStorage__credential": "managedidentity",
+            "AzureWebJobsStorage__clientId": IDENTITY.client_id,
+            "SSL_CERT_FILE": str(certificate.trust),
+        }
+        for known in (None, a_status()):  # the second host reads what the first kept
+            connections = Connections(settings)
+            statuses = connections.timer_statuses()
+            assert await statuses.read("nightly") == known
+            await statuses.write("nightly", a_status())
+            await connections.close()
+
+
+def test_timers_need_the_blob_service() -> None:
+    settings = {"AzureWebJobsStorage__queueServiceUri": "https://x"}
+    with pytest.raises(ValueError, match="blobServiceUri"):
+        Connections(settings).timer_statuses()
