@@ -19,7 +19,6 @@ from local.host.connections import Connections
 from local.host.cors import Cors
 from local.host.errors import AppRefused, HostRefused
 from local.host.http_server import HttpServer, Keys
-from local.host.importing import fresh_modules
 from local.host.invoking import Invocation, Invoker
 from local.host.kestrel import KestrelServer
 from local.host.queue_client import Queue, StorageQueue
@@ -30,11 +29,12 @@ from local.host.timer_status import StatusesInMemory, TimerStatuses
 from local.host.timers import TimerListener
 from local.host.triggers import AppFunction, QueueBinding, TimerSchedule, accepted
 from local.host.worker import Worker
+from local.host.worker_process import WorkerProcess
 from local.serving import Acceptor
 
 T = TypeVar("T")
 
-GRACE: Final = timedelta(seconds=5)
+GRACE: Final = timedelta(seconds=30)
 """The time for running invocations to end when the host stops."""
 
 _log: Final = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class DevelopmentHost:
         app_dir: Path,
         environment: Mapping[str, str] | None = None,
         *,
+        worker: Worker | WorkerProcess | None = None,
         address: str = "127.0.0.1",
         port: int = 0,
         listening: socket.socket | None = None,
@@ -74,6 +75,7 @@ class DevelopmentHost:
     ) -> None:
         """Prepare to run the app in *app_dir*.
 
+        *worker*: without one the app runs in this process, which a timeout cannot end.
         *environment*: settings on top of the process's own, for as long as the block runs.
         *port*: 0 takes a free one. *listening*: a listening socket, which the host then owns.
         *certificate* and *key*: PEM files; with them it is HTTPS.
@@ -100,7 +102,7 @@ class DevelopmentHost:
         self._options = HostOptions()
         self._open_queue = open_queue
         self._stack = AsyncExitStack()
-        self._worker = Worker()
+        self._worker = worker or Worker()
         self._invoker: Invoker | None = None
         self._queues: dict[str, QueueListener] = {}
         self._timers: dict[str, TimerListener] = {}
@@ -131,9 +133,7 @@ class DevelopmentHost:
 
     async def __aenter__(self) -> Self:
         self._stack.enter_context(_environment(self._environment))
-        self._stack.enter_context(fresh_modules(self._app_dir))
         try:
-            self._worker.start()
             self._stack.push_async_callback(self._worker.stop)
             await self._load()
             await self._serve()
@@ -148,7 +148,9 @@ class DevelopmentHost:
         await self._stack.aclose()
 
     async def run_in_app(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await *work* on the app's own loop, which owns its connections."""
+        """Await *work* on the app's own loop, which owns its connections, in this process."""
+        if not isinstance(self._worker, Worker):
+            raise TypeError("The app runs in another process.")
         return await asyncio.wrap_future(self._worker.submit(work))
 
     async def drain_queues(self) -> int:

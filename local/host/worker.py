@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from contextvars import copy_context
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from azure.functions.meta import Datum
 
 from local.host.calls import Call, Context, Out, Result, thread_local
 from local.host.errors import AppRefused, FunctionFailed, FunctionTimedOut
-from local.host.importing import import_app
+from local.host.importing import fresh_modules, import_app
 from local.host.indexing import GENERIC, HTTP, QUEUE, Description, LoadedFunction, index
 
 T = TypeVar("T")
@@ -46,19 +47,21 @@ class Worker:
     """The thread that imports the app and runs its functions."""
 
     def __init__(self) -> None:
-        """Make a worker that `start` starts."""
+        """Make a worker that `load` starts."""
         self._loop = asyncio.new_event_loop()
         self._loop.set_task_factory(_new_task)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._pool = ThreadPoolExecutor(_pool_size(), thread_name_prefix="worker")
         self._functions: dict[str, LoadedFunction] = {}
-
-    def start(self) -> None:
-        """Start the thread and its loop."""
-        self._thread.start()
+        self._modules = ExitStack()
 
     async def load(self, app_dir: Path) -> Sequence[Description]:
-        """Import the app in *app_dir* and describe its functions. AppRefused: it is refused."""
+        """Start, import the app in *app_dir* and describe its functions. AppRefused: it is refused.
+
+        The app's modules are forgotten when the worker stops.
+        """
+        self._modules.enter_context(fresh_modules(app_dir))
+        self._thread.start()
 
         async def loaded() -> list[LoadedFunction]:
             return index(import_app(app_dir))
@@ -91,15 +94,19 @@ class Worker:
 
     async def stop(self) -> None:
         """Cancel running invocations and end the thread; abandon it if the app blocks its loop."""
+        if not self._thread.is_alive():
+            self._loop.close()
+            return
         self._pool.shutdown(wait=False, cancel_futures=True)
         try:
             cancelled = asyncio.wrap_future(self.submit(self._cancelled()))
             await asyncio.wait_for(cancelled, _STOP_SECONDS)
         except TimeoutError:
             _log.warning("The app does not let go of its event loop: it is left behind")
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        await asyncio.to_thread(self._thread.join)
+        else:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            await asyncio.to_thread(self._thread.join)
+        self._modules.close()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run *work* on the app's loop."""

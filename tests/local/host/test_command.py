@@ -113,9 +113,17 @@ async def test_lines_that_azure_drops_are_marked(tmp_path: Path) -> None:
         import logging
         logging.info("at import")
         logging.getLogger("azure.core").info("each request")
+        import asyncio
         @app.route("it")
-        def it(req: func.HttpRequest) -> str:
+        async def it(req: func.HttpRequest, context: func.Context) -> str:
+            def known():
+                context.thread_local_storage.invocation_id = context.invocation_id
+                logging.info("in a thread that says so")
+            async def log(): logging.info("in a task of it")
             logging.info("in the invocation")
+            await asyncio.create_task(log())
+            await asyncio.to_thread(logging.info, "in a thread")
+            await asyncio.to_thread(known)
             return ""
     """
     async with command(an_app(tmp_path, code)) as host:
@@ -124,47 +132,84 @@ async def test_lines_that_azure_drops_are_marked(tmp_path: Path) -> None:
         _, errors = await host.stop()
     assert "Azure drops this] at import" in errors
     assert "root: in the invocation" in errors
+    assert "root: in a task of it" in errors
+    assert "Azure drops this] in a thread" in errors
+    assert "root: in a thread that says so" in errors
     assert "each request" not in errors
 
 
-@pytest.mark.parametrize("keys", [(), ("--function-key=-f", "--master-key=-m")])
-async def test_after_a_timeout_it_starts_anew_on_the_same_port(
-    tmp_path: Path, keys: tuple[str, ...]
-) -> None:
-    code = """
-        import threading
-        COUNT = 0
+FAULTS = """
+    import asyncio, os, threading
+    COUNT = 0
 
-        @app.route("stuck")
-        def stuck(req: func.HttpRequest) -> str:
-            threading.Event().wait()
-            return ""
+    @app.route("stuck")
+    def stuck(req: func.HttpRequest) -> str:
+        print('{"is": "stuck"}', flush=True)
+        threading.Event().wait()
+        return ""
 
-        @app.route("count")
-        async def count(req: func.HttpRequest) -> str:
-            global COUNT
-            COUNT += 1
-            return str(COUNT)
-    """
-    host_json = {**HOST_JSON, "functionTimeout": "00:00:01"}
-    async with command(an_app(tmp_path, code, host_json), *keys) as host:
-        async with fetching(host.ready["url"]) as client:
-            assert await (await client.get("/api/count")).text() == "1"
-            stuck = asyncio.create_task(client.get("/api/stuck"))
-            again = await host.said()
-            assert again == host.ready
-            await asyncio.wait([stuck])
-            stuck.exception()
-            # And once more: the inherited socket is passed on again.
-            stuck = asyncio.create_task(client.get("/api/stuck"))
-            assert await host.said() == host.ready
-            await asyncio.wait([stuck])
-            stuck.exception()
-        async with fetching(host.ready["url"]) as client:
-            assert await (await client.get("/api/count")).text() == "1"
+    @app.route("crash")
+    def crash(req: func.HttpRequest) -> str:
+        os._exit(3)
+
+    @app.route("count")
+    async def count(req: func.HttpRequest) -> str:
+        global COUNT
+        COUNT += 1
+        return str(COUNT)
+"""
+
+
+async def test_a_worker_that_ends_fails_all_that_it_runs_and_is_replaced(tmp_path: Path) -> None:
+    async with (
+        command(an_app(tmp_path, FAULTS)) as host,
+        fetching(host.ready["url"]) as client,
+    ):
+        assert await (await client.get("/api/count")).text() == "1"
+        stuck = asyncio.create_task(client.get("/api/stuck"))
+        assert await host.said() == {"is": "stuck"}
+        assert (await client.get("/api/crash")).status == 500
+        assert (await stuck).status == 500
+        assert await (await client.get("/api/count")).text() == "1"
         status, errors = await host.stop()
     assert status == 0
-    assert "Timeout value of 0:00:01" in errors
+    assert "The worker process ended with 3" in errors
+
+
+async def test_a_function_over_its_time_takes_the_worker_with_it(tmp_path: Path) -> None:
+    host_json = {**HOST_JSON, "functionTimeout": "00:00:03"}
+    async with (
+        command(an_app(tmp_path, FAULTS, host_json)) as host,
+        fetching(host.ready["url"]) as client,
+    ):
+        assert await (await client.get("/api/count")).text() == "1"
+        started = asyncio.get_running_loop().time()
+
+        async def answered(after: float) -> float:
+            reply = await client.get("/api/stuck")
+            assert (reply.status, await reply.read()) == (500, b"")
+            return asyncio.get_running_loop().time() - started - after
+
+        stuck = asyncio.create_task(answered(0))
+        assert await host.said() == {"is": "stuck"}
+        while asyncio.get_running_loop().time() < started + 1:  # noqa: ASYNC110  # the other begins later
+            await asyncio.sleep(0.01)
+        other = asyncio.create_task(answered(1))
+        assert await host.said() == {"is": "stuck"}
+        # The killed worker's invocations hang until their own limit; a new one serves before.
+        await asyncio.wait([other])
+        assert not stuck.done()
+        assert await (await client.get("/api/count")).text() == "1"
+        assert 3 + 2 <= await other < 3 + 12
+        assert await stuck >= 3 + 12
+        status, errors = await host.stop()
+    assert status == 0
+    assert "Timeout value of 0:00:03" in errors
+
+
+async def test_a_worker_that_ends_while_it_imports_is_reported(tmp_path: Path) -> None:
+    async with command(an_app(tmp_path, "import os\nos._exit(4)")) as host:
+        assert "ended with 4 while it imported the app" in host.ready["failure"]
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
