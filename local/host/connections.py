@@ -9,15 +9,15 @@ Source: https://learn.microsoft.com/azure/azure-functions/functions-reference#co
 import ssl
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.pipeline.transport import AioHttpTransport
-from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
-from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from local.host.timer_status import StatusesInMemory, StoredStatuses, TimerStatuses
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 HOST_STORAGE: Final = "AzureWebJobsStorage"
 # The meaning of `UseDevelopmentStorage=true`: the emulator's well-known account.
@@ -47,9 +47,9 @@ class Connections:
         """Look connections up in *settings*."""
         self._settings = settings
         self._services: dict[str, QueueServiceClient] = {}
-        self._credentials: list[AsyncTokenCredential] = []
+        self._credentials: dict[str, AsyncTokenCredential] = {}
 
-    def queue(self, connection: str, queue: str) -> QueueClient:
+    def queue(self, connection: str, queue: str) -> "QueueClient":
         """Return a client of *queue* that neither encodes nor decodes contents."""
         if connection not in self._services:
             self._services[connection] = self._open(connection)
@@ -69,18 +69,22 @@ class Connections:
             raise ValueError(f"{name}__blobServiceUri is not set, where timers keep their status")
         if not url:
             return StatusesInMemory()
-        return StoredStatuses(url, self._session, self._credential(name))
+        return StoredStatuses(url, self._session, lambda: self._credential(name))
 
     async def close(self) -> None:
         """Close the opened services."""
         for service in self._services.values():
             await service.close()
-        for credential in self._credentials:
+        for credential in self._credentials.values():
             await credential.close()
         if "_session" in self.__dict__:
             await self._session.close()
 
-    def _open(self, name: str) -> QueueServiceClient:
+    # The SDKs are imported where they are used: half a second in which the host listens already.
+
+    def _open(self, name: str) -> "QueueServiceClient":
+        from azure.storage.queue.aio import QueueServiceClient
+
         options = self._options
         text = _connection_string(name, self._settings)
         if text is not None:
@@ -92,6 +96,8 @@ class Connections:
 
     @property
     def _options(self) -> dict[str, Any]:
+        from azure.core.pipeline.transport import AioHttpTransport
+
         transport = AioHttpTransport(session=self._session, session_owner=False)
         return {
             "transport": transport,
@@ -109,14 +115,18 @@ class Connections:
             auto_decompress=False,  # the SDK's part
         )
 
-    def _credential(self, name: str) -> AsyncTokenCredential:
+    def _credential(self, name: str) -> "AsyncTokenCredential":
+        from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
+
+        if name in self._credentials:
+            return self._credentials[name]
         client_id = self._settings.get(f"{name}__clientId") or self._settings.get("AZURE_CLIENT_ID")
         found: ManagedIdentityCredential | DefaultAzureCredential
         if f"{name}__credential" in self._settings:
             found = ManagedIdentityCredential(client_id=client_id, **self._options)
         else:
             found = DefaultAzureCredential(managed_identity_client_id=client_id, **self._options)
-        self._credentials.append(found)
+        self._credentials[name] = found
         return found
 
 

@@ -21,7 +21,7 @@ from local.host.errors import AppRefused, HostRefused
 from local.host.http_server import HttpServer, Keys
 from local.host.invoking import Invocation, Invoker
 from local.host.kestrel import KestrelServer
-from local.host.queue_client import Queue, StorageQueue
+from local.host.queue_client import Queue
 from local.host.queue_listener import QueueListener
 from local.host.requests import by_hand
 from local.host.static import StaticSite
@@ -206,6 +206,9 @@ class DevelopmentHost:
         self._stack.push_async_callback(connections.close)
 
         def open_queue(binding: QueueBinding) -> Queue:
+            # Imported here: the host listens before its SDK is there.
+            from local.host.storage_queue import StorageQueue
+
             return StorageQueue(connections.queue(binding.connection, binding.queue))
 
         opener = self._open_queue or open_queue

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Final
 
 from azure.functions.meta import Datum
@@ -46,14 +47,19 @@ class QueueListener:
         self._invoker = invoker
         self._delivers_twice = delivers_twice
         self._name = binding.queue
-        self._queue = open_queue(binding)
-        # A poison queue has no poison queue of its own: its messages are retried for ever.
-        self._poison = (
-            None
-            if binding.queue.endswith(POISON)
-            else open_queue(replace(binding, queue=binding.queue + POISON))
-        )
+        self._binding, self._open_queue = binding, open_queue
         self._handling: set[asyncio.Task[None]] = set()
+
+    @cached_property
+    def _queue(self) -> Queue:
+        return self._open_queue(self._binding)
+
+    @cached_property
+    def _poison(self) -> Queue | None:
+        """A poison queue has no poison queue of its own: its messages are retried for ever."""
+        if self._name.endswith(POISON):
+            return None
+        return self._open_queue(replace(self._binding, queue=self._name + POISON))
 
     async def listen(self) -> None:
         """Poll until cancelled; running invocations continue."""

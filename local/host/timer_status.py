@@ -4,13 +4,15 @@ Source: azure-webjobs-sdk-extensions, `StorageScheduleMonitor`: a blob of JSON f
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import aiohttp
-from azure.core.credentials_async import AsyncTokenCredential
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
 
 _SCOPE: Final = "https://storage.azure.com/.default"
 _CONTAINER: Final = "azure-webjobs-hosts"
@@ -77,7 +79,10 @@ class StoredStatuses:
     """Statuses in the blobs of the host's own storage."""
 
     def __init__(
-        self, url: str, session: aiohttp.ClientSession, credential: AsyncTokenCredential
+        self,
+        url: str,
+        session: aiohttp.ClientSession,
+        credential: "Callable[[], AsyncTokenCredential]",
     ) -> None:
         """Keep them at *url*, the blob service's."""
         self._container = f"{url.rstrip('/')}/{_CONTAINER}"
@@ -101,7 +106,7 @@ class StoredStatuses:
 
     async def _ask(self, method: str, url: str, body: str = "") -> tuple[int, str]:
         try:
-            token = await self._credential.get_token(_SCOPE)
+            token = await self._credential().get_token(_SCOPE)
             headers = {**_VERSION, "Authorization": f"Bearer {token.token}"}
             if body:
                 headers["x-ms-blob-type"] = "BlockBlob"

@@ -15,7 +15,8 @@ from local.azurite import azurite
 from local.certificate import LocalCertificate
 from local.host.connections import check_connection
 from local.host.host import DevelopmentHost
-from local.host.queue_client import Queue, QueueFailed, StorageQueue
+from local.host.queue_client import Queue, QueueFailed
+from local.host.storage_queue import StorageQueue
 from local.seed import IDENTITY
 from tests.local.conftest import Cloud
 from tests.local.host.apps import (
