@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ _log: Final = logging.getLogger(__name__)
 _HOME: Final = (
     b"<!DOCTYPE html><title>Functions</title><h1>Your Functions app is up and running</h1>"
 )
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-zA-Z-]+")
 _STOPPED: Final = b"Function host is not running."
 
 
@@ -67,6 +69,8 @@ class HttpServer:
         response = preflight or await self._routed(request, path)
         # Pages are another service's in the cloud; so is what is said before the host runs.
         if isinstance(response, Answer) and response.content is not _STOPPED:
+            if not all(_TOKEN.fullmatch(name) for name, _ in self.options.custom_headers):
+                return Answer(500)  # on Azure too: `extensions.http.customHeaders` of host.json
             for name, value in self.options.custom_headers:
                 response.headers.setdefault(name, value)
         # A browser would keep it for all that runs on any port of this machine.

@@ -7,6 +7,7 @@ Source: dotnet/aspnetcore 8, src/Servers/Kestrel/Core: Http1Connection, HttpProt
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ _NO_BODY: Final = frozenset({204, 205, 304})
 # The parser takes this method for any; the true one is the first of the raw headers.
 _ANY: Final = b"POST "
 _METHOD: Final = b":method"
+_ABSOLUTE: Final = re.compile(r"^https?://[^/?]*", re.IGNORECASE)
 
 
 class Answer(web.StreamResponse):
@@ -168,6 +170,8 @@ class _Parser(HttpRequestParserPy):
         if len(headers) > _MAX_HEADER_COUNT or sum(len(h) + 2 for h in headers) > _MAX_HEADERS:
             raise HttpProcessingError(code=431)
         method, _, rest = line.partition(b" ")
+        if not rest.endswith((b" HTTP/1.1", b" HTTP/1.0")):
+            raise HttpProcessingError(code=505 if b" HTTP/" in rest else 400)
         try:
             line.decode("ascii")
             b"".join(headers).decode()
@@ -189,6 +193,7 @@ def _request(
         name = method.decode()
         # Kestrel writes a method that it knows in its own letters.
         name = name.upper() if name.upper() in hdrs.METH_ALL else name
-        message = message._replace(method=name, raw_headers=tuple(others))
+        path = _ABSOLUTE.sub("", message.path) or "/"
+        message = message._replace(method=name, path=path, raw_headers=tuple(others))
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=0)

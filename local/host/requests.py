@@ -36,13 +36,14 @@ async def to_datum(request: web.BaseRequest, route_params: Mapping[str, str]) ->
     """Return *request* in the worker's form. A body without Content-Length arrives empty."""
     path, question_mark, query = request.raw_path.partition("?")
     path = encoded_path(decoded_path(path))
+    host = request.headers.get(hdrs.HOST, "")
     headers: dict[str, list[str]] = {}
     for name, value in request.headers.items():
         headers.setdefault(name.lower(), []).append(value)
     return Datum(
         {
             "method": _text(request.method),
-            "url": _text(f"{request.scheme}://{request.host}{path}{question_mark}{query}"),
+            "url": _text(f"{request.scheme}://{host}{path}{question_mark}{query}"),
             "headers": {name: _text(join_values(each)) for name, each in headers.items()},
             "query": {name: _text(value) for name, value in query_values(request.raw_path).items()},
             "params": {name: _text(value) for name, value in route_params.items()},

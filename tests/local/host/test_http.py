@@ -12,6 +12,7 @@ from local.host.cors import Cors
 from local.host.host import DevelopmentHost
 from local.host.static import StaticSite
 from tests.local.host.apps import HOST_JSON, an_app, fetching, the_app
+from tests.local.host.recorded import ask
 
 ECHO = """
     import json
@@ -117,6 +118,20 @@ async def test_the_route_prefix_and_headers_come_from_host_json(tmp_path: Path) 
         assert (reply.status, reply.headers["X-Frame-Options"]) == (200, "DENY")
         missing = await client.get("/other")
         assert (missing.status, missing.headers["X-Frame-Options"]) == (404, "DENY")
+
+
+async def test_a_custom_header_with_a_blank_makes_every_answer_a_500(tmp_path: Path) -> None:
+    host = {**HOST_JSON, "extensions": {"http": {"customHeaders": {"X Own": "1"}}}}
+    async with serving(tmp_path, ECHO, host) as client:
+        assert [(await client.get(path)).status for path in ("/api/echo", "/none")] == [500, 500]
+
+
+async def test_the_whole_url_may_be_in_the_request_line(tmp_path: Path) -> None:
+    async with DevelopmentHost(an_app(tmp_path, ECHO)) as host:
+        request = b"GET http://other.example/api/echo?a=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+        answer = await ask(host.port, request)
+        assert json.loads(answer.body)["params"] == {"a": "1"}
+        assert (await ask(host.port, request.replace(b"1.1", b"2.0"))).status == "505"
 
 
 async def test_a_header_of_the_function_stays(tmp_path: Path) -> None:
