@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
-from local.host.timer_status import StatusesInMemory, StoredStatuses, TimerStatuses
+from local.host.timer_status import StoredStatuses, TimerStatuses
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -68,7 +68,7 @@ class Connections:
         if not url and _service_uri(name, settings) and not _connection_string(name, settings):
             raise ValueError(f"{name}__blobServiceUri is not set, where timers keep their status")
         if not url:
-            return StatusesInMemory()
+            return TimerStatuses()
         return StoredStatuses(url, self._session, lambda: self._credential(name))
 
     async def close(self) -> None:

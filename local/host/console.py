@@ -18,9 +18,7 @@ _LOST: Final = "[not in an invocation: Azure drops this] "
 def set_up_logging() -> None:
     """Log to standard error from now on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(mark)s%(message)s")
-    )
+    handler.setFormatter(logging.Formatter(_LINE))
     handler.addFilter(_mark)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("azure").setLevel(logging.WARNING)

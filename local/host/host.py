@@ -25,7 +25,7 @@ from local.host.queue_client import Queue
 from local.host.queue_listener import QueueListener
 from local.host.requests import by_hand
 from local.host.static import StaticSite
-from local.host.timer_status import StatusesInMemory, TimerStatuses
+from local.host.timer_status import TimerStatuses
 from local.host.timers import TimerListener
 from local.host.triggers import AppFunction, QueueBinding, TimerSchedule, accepted
 from local.host.worker import Worker
@@ -194,7 +194,7 @@ class DevelopmentHost:
                 "No timer runs: %s\nOn Azure: the same, and the host says it started.", error
             )  # no traceback helps
             self._runs_timers = False
-            return StatusesInMemory()
+            return TimerStatuses()
 
     def _refuse(self, error: AppRefused) -> None:
         _log.error("%s\nOn Azure: %s.", error, error.on_azure)

@@ -9,22 +9,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Final, Self
 
-_MONTHS: Final = [
-    "jan",
-    "feb",
-    "mar",
-    "apr",
-    "may",
-    "jun",
-    "jul",
-    "aug",
-    "sep",
-    "oct",
-    "nov",
-    "dec",
-]
-# fmt: on
-_DAYS: Final = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+_MONTHS: Final = re.findall("...", "janfebmaraprmayjunjulaugsepoctnovdec")
+_DAYS: Final = re.findall("...", "sunmontuewedthufrisat")
 _HORIZON: Final = timedelta(days=366 * 9)  # 29 February can be eight years away
 _PART: Final = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\d+))?")
 

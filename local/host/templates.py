@@ -147,25 +147,22 @@ def _parameter(found: re.Match[str]) -> Parameter:
 
 
 def _rule(name: str, argument: str) -> Constraint:
-    if name in _PLAIN and not argument:
-        return _PLAIN[name]
-    try:
-        if name == "regex":
+    if name == "regex":
+        try:
             expression = re.compile(argument, re.IGNORECASE)
-            return lambda value: bool(expression.search(value))
-        numbers = [int(each) for each in argument.split(",")] if argument else []
-        if name in _ONE_NUMBER and len(numbers) == 1:
-            return _ONE_NUMBER[name](numbers[0])
-        if name in _TWO_NUMBERS and len(numbers) == 2:
-            return _TWO_NUMBERS[name](numbers[0], numbers[1])
-    except (ValueError, re.error) as error:
-        raise ValueError(f"constraint {name!r}: {error}") from error
-    raise ValueError(f"there is no constraint {name!r}")
+        except re.error as error:
+            raise ValueError(f"constraint 'regex': {error}") from error
+        return lambda value: bool(expression.search(value))
+    numbers = argument.split(",") if argument else []
+    check = _CONSTRAINTS.get((name, len(numbers)))
+    if check is None or not all(_WHOLE.fullmatch(each) for each in numbers):
+        raise ValueError(f"there is no constraint {name!r} with {argument!r}")
+    return lambda value: check(value, *map(int, numbers))
 
 
-def _is_whole(bits: int) -> Constraint:
+def _is_whole(value: str, bits: int = 64) -> bool:
     limit = 1 << (bits - 1)
-    return lambda value: bool(_WHOLE.fullmatch(value)) and -limit <= int(value) < limit
+    return bool(_WHOLE.fullmatch(value)) and -limit <= int(value) < limit
 
 
 def _is_moment(value: str) -> bool:
@@ -176,56 +173,25 @@ def _is_moment(value: str) -> bool:
     return True
 
 
-def _at_least(limit: int) -> Constraint:
-    return lambda value: _is_whole(64)(value) and int(value) >= limit
-
-
-def _at_most(limit: int) -> Constraint:
-    return lambda value: _is_whole(64)(value) and int(value) <= limit
-
-
-def _within(least: int, most: int) -> Constraint:
-    return lambda value: _at_least(least)(value) and _at_most(most)(value)
-
-
-def _length_of(length: int) -> Constraint:
-    return lambda value: len(value) == length
-
-
-def _length_within(least: int, most: int) -> Constraint:
-    return lambda value: least <= len(value) <= most
-
-
-def _longer(least: int) -> Constraint:
-    return lambda value: len(value) >= least
-
-
-def _shorter(most: int) -> Constraint:
-    return lambda value: len(value) <= most
-
-
-_PLAIN: Final[dict[str, Constraint]] = {
-    "int": _is_whole(32),
-    "long": _is_whole(64),
-    "guid": lambda value: bool(_GUID.fullmatch(value)),
-    "bool": lambda value: value.strip().lower() in {"true", "false"},
-    "alpha": lambda value: bool(re.fullmatch("[A-Za-z]*", value)),
-    "datetime": _is_moment,
-    "decimal": lambda value: bool(_DECIMAL.fullmatch(value)),
-    "double": lambda value: bool(_NUMBER.fullmatch(value)),
-    "float": lambda value: bool(_NUMBER.fullmatch(value)),
-    "required": bool,
-    "file": lambda value: "." in value.rpartition("/")[2][:-1],
-    "nonfile": lambda value: "." not in value.rpartition("/")[2][:-1],
+_CONSTRAINTS: Final[dict[tuple[str, int], Callable[..., bool]]] = {
+    ("int", 0): lambda value: _is_whole(value, 32),
+    ("long", 0): _is_whole,
+    ("guid", 0): lambda value: bool(_GUID.fullmatch(value)),
+    ("bool", 0): lambda value: value.strip().lower() in {"true", "false"},
+    ("alpha", 0): lambda value: bool(re.fullmatch("[A-Za-z]*", value)),
+    ("datetime", 0): _is_moment,
+    ("decimal", 0): lambda value: bool(_DECIMAL.fullmatch(value)),
+    ("double", 0): lambda value: bool(_NUMBER.fullmatch(value)),
+    ("float", 0): lambda value: bool(_NUMBER.fullmatch(value)),
+    ("required", 0): bool,
+    ("file", 0): lambda value: "." in value.rpartition("/")[2][:-1],
+    ("nonfile", 0): lambda value: "." not in value.rpartition("/")[2][:-1],
+    ("min", 1): lambda value, least: _is_whole(value) and int(value) >= least,
+    ("max", 1): lambda value, most: _is_whole(value) and int(value) <= most,
+    ("range", 2): lambda value, least, most: _is_whole(value) and least <= int(value) <= most,
+    ("length", 1): lambda value, length: len(value) == length,
+    ("length", 2): lambda value, least, most: least <= len(value) <= most,
+    ("minlength", 1): lambda value, least: len(value) >= least,
+    ("maxlength", 1): lambda value, most: len(value) <= most,
 }
-_ONE_NUMBER: Final[dict[str, Callable[[int], Constraint]]] = {
-    "min": _at_least,
-    "max": _at_most,
-    "length": _length_of,
-    "minlength": _longer,
-    "maxlength": _shorter,
-}
-_TWO_NUMBERS: Final[dict[str, Callable[[int, int], Constraint]]] = {
-    "range": _within,
-    "length": _length_within,
-}
+"""By name and number of arguments."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
@@ -47,35 +47,23 @@ class TimerStatus:
         return {name: moment.isoformat() for name, moment in moments.items()}
 
 
-class TimerStatuses(Protocol):
-    """The statuses of all timers. Every method raises StatusUnavailable."""
-
-    async def read(self, timer: str) -> TimerStatus | None:
-        """Return the status of *timer*; None before the first."""
-        ...
-
-    async def write(self, timer: str, status: TimerStatus) -> None:
-        """Replace the status of *timer*."""
-        ...
-
-
-class StatusesInMemory:
-    """Statuses that end with the host."""
+class TimerStatuses:
+    """The statuses of all timers, in memory: they end with the host."""
 
     def __init__(self) -> None:
         """Know none."""
         self._known: dict[str, TimerStatus] = {}
 
     async def read(self, timer: str) -> TimerStatus | None:
-        """Return the status of *timer*; None before the first."""
+        """Return the status of *timer*; None before the first. Raises StatusUnavailable."""
         return self._known.get(timer)
 
     async def write(self, timer: str, status: TimerStatus) -> None:
-        """Replace the status of *timer*."""
+        """Replace the status of *timer*. Raises StatusUnavailable."""
         self._known[timer] = status
 
 
-class StoredStatuses:
+class StoredStatuses(TimerStatuses):
     """Statuses in the blobs of the host's own storage."""
 
     def __init__(
@@ -85,6 +73,7 @@ class StoredStatuses:
         credential: "Callable[[], AsyncTokenCredential]",
     ) -> None:
         """Keep them at *url*, the blob service's."""
+        super().__init__()
         self._container = f"{url.rstrip('/')}/{_CONTAINER}"
         self._session, self._credential = session, credential
 

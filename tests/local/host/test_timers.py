@@ -18,7 +18,7 @@ from local.host.errors import FunctionFailed
 from local.host.host import DevelopmentHost
 from local.host.invoking import Invoker
 from local.host.ncrontab import Ncrontab
-from local.host.timer_status import NEVER, StatusesInMemory, TimerStatus
+from local.host.timer_status import NEVER, TimerStatus, TimerStatuses
 from local.host.timers import TimerListener
 from local.host.triggers import AppFunction, TimerSchedule
 from local.seed import IDENTITY
@@ -149,7 +149,7 @@ class Listening:
     def __init__(self, schedule: str = "0 0 3 * * *", *, on_startup: bool = False) -> None:
         parsed = Ncrontab.parse(schedule)
         timer = TimerSchedule(parsed, on_startup, not parsed.is_within_a_minute)
-        self.statuses = StatusesInMemory()
+        self.statuses = TimerStatuses()
         self.runs: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.results: asyncio.Queue[Exception | None] = asyncio.Queue()
         function = AppFunction("nightly", timer, {}, None, None)
