@@ -101,7 +101,8 @@ class StoredStatuses(TimerStatuses):
                 headers["x-ms-blob-type"] = "BlockBlob"
             async with self._session.request(method, url, data=body, headers=headers) as reply:
                 text = await reply.text()
-                if reply.status >= 400 and reply.status != 404:
+                # 409: the status of another timer made the container.
+                if reply.status >= 400 and reply.status not in {404, 409}:
                     raise StatusUnavailable(f"{method} {url}: {reply.status} {text[:200]}")
                 return reply.status, text
         except (aiohttp.ClientError, TimeoutError) as error:
