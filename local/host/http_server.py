@@ -26,7 +26,6 @@ _HOME: Final = (
     b"<!DOCTYPE html><title>Functions</title><h1>Your Functions app is up and running</h1>"
 )
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-zA-Z-]+")
-_STOPPED: Final = b"Function host is not running."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,12 @@ class HttpServer:
             path = split_path(request.raw_path)
         except ValueError:
             return Answer(400, closes=True)
+        if self.admin.errors:  # said before custom headers and CORS have their turn
+            found = await self.admin.answer(request, path, self.keys.level(request))
+            return found or Answer(503, body=b"Function host is not running.")
         preflight = self.cors.preflight(request)
         response = preflight or await self._routed(request, path)
-        # Pages are another service's in the cloud; so is what is said before the host runs.
-        if isinstance(response, Answer) and response.content is not _STOPPED:
+        if isinstance(response, Answer):  # pages are another service's in the cloud
             if not all(_TOKEN.fullmatch(name) for name, _ in self.options.custom_headers):
                 return Answer(500)  # on Azure too: `extensions.http.customHeaders` of host.json
             for name, value in self.options.custom_headers:
@@ -82,8 +83,6 @@ class HttpServer:
         found = await self.admin.answer(request, path, self.keys.level(request))
         if found is not None:
             return found
-        if self.admin.errors:
-            return Answer(503, body=_STOPPED)
         page = self._page(request, path)
         if page is not None:
             return page

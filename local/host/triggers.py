@@ -5,6 +5,7 @@ A function that breaks a rule of the host is missing; a route that cannot be rea
 Source: the host's `ScriptHost`, `Utility` and `FunctionMetadataManager` (4.1037).
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ HTTP_TRIGGER: Final = "httpTrigger"
 QUEUE_TRIGGER: Final = "queueTrigger"
 TIMER_TRIGGER: Final = "timerTrigger"
 
+_log: Final = logging.getLogger(__name__)
 _SUPPORTED: Final = frozenset({HTTP_TRIGGER, HTTP, QUEUE_TRIGGER, QUEUE, TIMER_TRIGGER})
 _FUNCTION_NAME: Final = re.compile(r"(?!host$)[a-z][a-z0-9_-]{0,127}", re.IGNORECASE)
 _BINDING_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}|\$return")
@@ -252,6 +254,8 @@ def _retry(described: Description) -> RetryPolicy | None:
     policy = described.retry
     if not policy:
         return None
+    if not any(each["type"] == TIMER_TRIGGER for each in described.bindings):
+        _log.warning("%s: retry decorators on this trigger will end on Azure", described.name)
     is_exponential = policy.get("strategy") == "exponential_backoff"
     keys = ("minimum_interval", "maximum_interval") if is_exponential else ("delay_interval",) * 2
     spans = [time_span(str(policy.get(key))) for key in keys]

@@ -19,6 +19,9 @@ async def failure_of(app_dir: Path, settings: dict[str, str] | None = None) -> s
             reply = await client.get("/api/it")
             text = "" if is_running else "Function host is not running."
             assert (reply.status, await reply.text()) == (404 if is_running else 503, text)
+            asked = {"Origin": "https://web.example", "Access-Control-Request-Method": "GET"}
+            preflight = await client.options("/api/it", headers=asked)
+            assert preflight.status == (204 if is_running else 503)
             key = {"x-functions-key": host.keys.master}
             status = await (await client.get("/admin/host/status", headers=key)).json()
             assert status["state"] == ("Running" if is_running else "Error")
