@@ -20,6 +20,9 @@ bp = func.Blueprint()
 _COOKIE: Final = "__Host-consent"
 """The prefix keeps pages of neighbouring hosts from setting it.
 Source: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Set-Cookie#cookie_prefixes
+
+The Functions host adds an empty `domain=`, which browsers ignore, so that the prefix holds.
+Source: https://www.rfc-editor.org/rfc/rfc6265#section-5.2.3
 """
 _PASSING: Final = (StoreUnavailable, Misconfigured, CalendarUnavailable, CalendarThrottled)
 """Errors of which a person reads on a page, and not in a problem document."""

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urljoin
 
 import httpx
 
+from local.browser_cookies import BrowserCookies
 from local.commands import CommandFailed
 from local.running_cloud import running_cloud
 
@@ -61,7 +62,11 @@ def approve(who: str, link: str, *, decline: bool = False, cloud: Path | None = 
     context = ssl.create_default_context(cafile=running.ca)
     try:
         with httpx.Client(
-            verify=context, follow_redirects=True, timeout=30, trust_env=False
+            verify=context,
+            cookies=BrowserCookies(),
+            follow_redirects=True,
+            timeout=30,
+            trust_env=False,
         ) as browser:
             page = _visit(browser, who, link, decision="refuse" if decline else "grant")
     except httpx.HTTPError as error:

@@ -23,6 +23,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from local.azurite import Azurite, azurite
+from local.browser_cookies import BrowserCookies
 from local.certificate import LocalCertificate, ensure_certificate
 from local.cloud import NO_LIMITS, LocalCloud
 from local.host.cors import Cors
@@ -226,6 +227,7 @@ async def an_app(
         running(cloud, listening, folder, lines, cors) as host,
         httpx.AsyncClient(
             base_url=cloud.public_url,
+            cookies=BrowserCookies(),
             timeout=100,
             verify=ssl.create_default_context(cafile=str(cloud.certificate.authority)),
         ) as http,

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local.browser_cookies import BrowserCookies
 from local.seed import CONTOSO_ID, NORTHWIND_ID
 from local.world import DirectoryRole
 from tests.e2e.conftest import AppUnderTest
@@ -50,7 +51,9 @@ async def skip_consent(
 @asynccontextmanager
 async def another_browser(stage: AppUnderTest) -> AsyncIterator[httpx.AsyncClient]:
     trust = ssl.create_default_context(cafile=str(stage.cloud.certificate.authority))
-    async with httpx.AsyncClient(base_url=stage.http.base_url, verify=trust) as browser:
+    async with httpx.AsyncClient(
+        base_url=stage.http.base_url, verify=trust, cookies=BrowserCookies()
+    ) as browser:
         yield browser
 
 
