@@ -109,7 +109,7 @@ async def zz_show_no_route(req: func.HttpRequest) -> func.HttpResponse:
     path = "/" + str(req.route_params.get("path") or "").strip("/").lower()
     methods = [known for pattern, known in _routes() if pattern.fullmatch(path)]
     if methods:
-        allow = ", ".join(methods)
+        allow = ", ".join([*methods, *(["HEAD"] if path == "/health" else [])])
         raise BadRequest(NO_METHOD, f"This path takes {allow}.", headers={"Allow": allow})
     raise NotFound("No route has this path.", remedy="Compare it with GET docs or openapi.json.")
 

@@ -256,6 +256,9 @@ output apiUrl string = functionApp.outputs.url
 @description('Redirect URI that the app registration needs for consent.')
 output consentRedirectUri string = '${functionApp.outputs.url}/api/consent/callback'
 
+@description('Tables: the address that scripts.tables saves and restores.')
+output tablesUrl string = storage.outputs.tableEndpoint
+
 @description('Object id of the identity: the subject of the federated credential (infra/entra).')
 output identityPrincipalId string = identity.outputs.principalId
 

@@ -13,7 +13,7 @@ param httpConcurrency = 16
 // Two, so that one serves while the other is updated; and what zone redundancy asks for at least.
 param alwaysReadyHttp = 2
 param logRetentionDays = 90
-// Spans and metrics, which one trace through the queues and the workbook's figures of the bill need.
+// Spans and metrics: one trace from the caller through the queues to Graph. The workbook needs none of them.
 param telemetry = 'traces'
 // By choice: zones where the region has them, private endpoints for storage and vault.
 param zoneRedundant = false

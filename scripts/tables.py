@@ -4,8 +4,9 @@
     python -m scripts.tables restore https://ACCOUNT.table.core.windows.net FILE
 
 The operator needs "Storage Table Data Reader" on the account to save, "Storage Table Data
-Contributor" to restore, and an `az login`. The app may run meanwhile. A row that exists is kept as
-it is: what the app wrote since is newer. Both may be repeated.
+Contributor" to restore, and an `az login`. The app may run while rows are saved, and is stopped
+while they are restored. A table that has rows is not restored: rows that the app deleted since
+would come back beside those that replaced them. `--table` names the tables that were lost.
 
 The file has ids, addresses, times and answers of people: only its owner may read it.
 """
@@ -15,8 +16,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +33,7 @@ from shared.adapters.tables.keys import (
     CHANGES,
     DUE,
     MAILBOXES,
+    ORGANIZATIONS,
     SUBSCRIPTION,
     TABLES,
     Key,
@@ -44,7 +47,11 @@ from shared.jobs import DueKind
 from shared.subscriptions.model import RENEWAL_INTERVAL
 
 _AT_ONCE: Final = 16
-_DUE_AT_ONCE: Final = (DueKind.RECONCILIATION, DueKind.RENEWAL)
+_EARLIER: Final = {
+    DueKind.RECONCILIATION: timedelta(hours=6),
+    DueKind.RENEWAL: RENEWAL_INTERVAL,
+}
+"""How long before an item its writing can be: so much earlier, each is due, in the same order."""
 _LOST: Final = 1_000_000
 """Numbers of changes that may have been given out after the file was saved."""
 _LINES: Final = 1000
@@ -77,26 +84,55 @@ async def save(service: TableServiceClient, file: Path) -> int:
     return count
 
 
-async def restore(service: TableServiceClient, file: Path, now: datetime) -> tuple[int, int]:
-    """Write the rows of *file* that do not exist; return how many it wrote, and how many not.
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The rows that were put back, and the organizations among them."""
 
-    At *now* every session comes due, to be read from Outlook, and every subscription, which may
-    lead to another host. Numbers of changes skip those that were given out after the file was
-    saved, so the platform's cursor stays good. Raises BadFile before it writes anything.
+    rows: int
+    organizations: tuple[str, ...]
+
+
+async def restore(
+    service: TableServiceClient,
+    file: Path,
+    now: datetime,
+    tables: Collection[str] = TABLES,
+    *,
+    is_continued: bool = False,
+) -> Restored:
+    """Write the rows of *file* into the *tables*, which are empty.
+
+    Every session comes due, to be read from Outlook, in the order in which they would have; and
+    every subscription, which may lead to another host. Numbers of changes skip those that were
+    given out after the file was saved, so the platform's cursor stays good. *is_continued*: an
+    earlier restore of this file was interrupted; rows that exist are kept.
+
+    Raises BadFile before it writes anything: for a file that is cut off, or a table with rows.
     """
     _check_whole(file)
-    for table in TABLES:
+    for table in tables:
         await service.create_table_if_not_exists(table)
-    written = kept = 0
+        if not is_continued and await _has_rows(service, table):
+            raise BadFile(
+                f"{table} has rows. Name the tables that were lost, with --table; or --continue, "
+                "if an earlier restore of this file was interrupted. Nothing was written."
+            )
+    written, organizations = 0, set[str]()
     with file.open() as lines:
-        rows = _rows(lines)
+        rows = (row for row in _rows(lines) if row[0] in tables)
         while some := list(islice(rows, _LINES)):
             done = await gather_limited(
                 (_insert(service, table, entity, now) for table, entity in some), at_once=_AT_ONCE
             )
             written += sum(done)
-            kept += len(done) - sum(done)
-    return written, kept
+            organizations |= {e["PartitionKey"] for t, e in some if t == ORGANIZATIONS}
+    return Restored(written, tuple(sorted(organizations)))
+
+
+async def _has_rows(service: TableServiceClient, table: str) -> bool:
+    async for _ in service.get_table_client(table).list_entities(results_per_page=1):
+        return True
+    return False
 
 
 async def _insert(
@@ -117,13 +153,14 @@ def _renewed(table: str, entity: dict[str, Any], now: datetime) -> dict[str, Any
         half = now + RENEWAL_INTERVAL
         return entity | {"expires_at": min(entity["expires_at"], instant(half), key=moment)}
     kind = kind_of_due(Key(entity["PartitionKey"], entity["RowKey"])) if table == DUE else None
-    if kind not in _DUE_AT_ONCE:
+    if kind not in _EARLIER:
         return entity
+    due_at = moment(entity["due_at"]) - _EARLIER[kind]
     _, _, whose = entity["RowKey"].partition(";")
     return entity | {
-        "PartitionKey": due_bucket(kind, now),
-        "RowKey": f"{sortable(now)};{whose}",
-        "due_at": instant(now),
+        "PartitionKey": due_bucket(kind, due_at),
+        "RowKey": f"{sortable(due_at)};{whose}",
+        "due_at": instant(due_at),
     }
 
 
@@ -155,12 +192,23 @@ def _rows(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield row[0], row[1]
 
 
-async def _main(act: str, url: str, file: Path) -> str:
+async def _main(options: argparse.Namespace) -> str:
+    url, file = options.url, options.file
     async with cli_credential() as credential, table_service(url, credential) as service:
-        if act == "save":
+        if options.act == "save":
             return f"{await save(service, file)} rows are in {file}."
-        written, kept = await restore(service, file, datetime.now(UTC))
-        return f"{written} rows were put back, {kept} existed and were kept as they are."
+        done = await restore(
+            service,
+            file,
+            datetime.now(UTC),
+            options.table or TABLES,
+            is_continued=options.is_continued,
+        )
+        return (
+            f"{done.rows} rows were put back, of {len(done.organizations)} organizations: "
+            f"{', '.join(done.organizations)}\n"
+            "Repeat each DELETE of an organization or pairing that was made after the save."
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -169,10 +217,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("act", choices=("save", "restore"))
     parser.add_argument("url", help="the account's table service")
     parser.add_argument("file", type=Path)
+    parser.add_argument("--table", action="append", choices=TABLES, help="restore this one; repeat")
+    parser.add_argument(
+        "--continue",
+        dest="is_continued",
+        action="store_true",
+        help="an earlier restore of this file was interrupted",
+    )
     options = parser.parse_args(arguments)
     role = f"Storage Table Data {'Reader' if options.act == 'save' else 'Contributor'}"
     try:
-        said = asyncio.run(_main(options.act, options.url, options.file))
+        said = asyncio.run(_main(options))
     except AzureError as error:
         sys.stderr.write(f"{advice(error, 'tables', role)}\n")
         return 1

@@ -1,18 +1,33 @@
 #!/usr/bin/env bash
 # The app registration without the Microsoft Graph Bicep extension: the same one as main.bicep beside it, by its uniqueName.
 #   [PAGE_URL=https://…/] infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]
-# PAGE_URL is where the booking page is. Safe to run again. Needs: az login, and the right to register applications.
+# PAGE_URL is where the booking page is. UNIQUE_NAME is another key than mentor-calendar, for a second deployment in the same tenant. Safe to
+# run again. Needs: az login, and the right to register applications.
 # In a registration that exists it shows what would change, and asks; with YES=1 it goes on by itself.
 # The registration is APP_CLIENT_ID, else the one that the first run noted in APP_ID_FILE, else the one with the uniqueName. It takes none
 # with owners other than you and APP_OWNERS (object ids), nor, if it is not the noted one, with credentials other than APP_CREDENTIALS (key
 # ids, and names of federated ones): an owner, and who has a credential, can act as the app in every customer's tenant.
 set -euo pipefail
 
-host=${1:?usage: infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]}
-principal=${2:-}
-modes=" ${*:3} "
+fail() {
+  printf '%s\n' "$@" >&2
+  exit 1
+}
+
+usage='usage: infra/entra/register.sh API_HOST [IDENTITY_PRINCIPAL_ID] [application] [poll]'
+host=${1:?$usage}
+principal=''
+modes=' '
+for word in "${@:2}"; do
+  case $word in
+    application | poll) modes+="$word " ;;
+    ????????-????-????-????-????????????) principal=$word ;;
+    *) fail "$word is no object id of an identity, nor application or poll." "$usage" ;;
+  esac
+done
+unique=${UNIQUE_NAME:-mentor-calendar}
 name='Mentor Calendar'
-unique=mentor-calendar
+[ "$unique" = mentor-calendar ] || name="Mentor Calendar ($unique)"
 graph=00000003-0000-0000-c000-000000000000
 url=https://graph.microsoft.com/v1.0/applications
 # main.bicep has the same two ids. One that is enabled cannot be replaced by another.
@@ -34,11 +49,6 @@ case $modes in
   *) roles+=(798ee544-9d2d-430c-a058-570e29e34338) ;; # Calendars.Read
 esac
 case $modes in *' application '*) roles+=(ef54d2bf-783f-4e0f-bca1-3210c0444d99) ;; esac # Calendars.ReadWrite
-
-fail() {
-  printf '%s\n' "$@" >&2
-  exit 1
-}
 
 refuse_other_owners() {
   me=$(az ad signed-in-user show --query id --output tsv 2>/dev/null) ||
@@ -80,7 +90,8 @@ present() {
     requiredResourceAccess[].resourceAccess[].join(' ', ['permission', type, id]),
     requiredResourceAccess[?resourceAppId!='$graph'].join(' ', ['permissions of the API', resourceAppId]),
     web.redirectUris[].join(' ', ['address of consent', @]), spa.redirectUris[].join(' ', ['address of the page', @]),
-    identifierUris[].join(' ', ['identifier', @])][]" || return
+    identifierUris[].join(' ', ['identifier', @]), api.oauth2PermissionScopes[].join(' ', ['scope', value]),
+    appRoles[].join(' ', ['role', value]), optionalClaims.accessToken[].join(' ', ['claim', name])][]" || return
   [ -z "$principal" ] || az ad app federated-credential list --id "$app" --output tsv \
     --query "[?name=='function-app-identity'].join(' ', ['identity', subject])"
 }
@@ -91,15 +102,15 @@ wanted() {
   printf 'permission Role %s\n' "${roles[@]}"
   echo "address of consent https://$host/api/consent/callback"
   [ -z "${PAGE_URL:-}" ] || printf 'address of the page %s\n' "${PAGE_URL%/}/signed-in.html" "${PAGE_URL%/}/"
-  echo "identifier api://$app"
+  printf '%s\n' "identifier api://$app" 'scope access_as_user' 'role Platform.Manage' 'claim idtyp'
   [ -z "$principal" ] || echo "identity $principal"
 }
 
 ask() {
-  names=$(sed -nE 's/^[^#]*([0-9a-f]{8}-[0-9a-f-]{27})[^#]*# ([A-Za-z.]+)$/s,\1,\2,;/p' "$0")
+  names=$(sed -nE 's/^[^#]*([0-9a-f]{8}-[0-9a-f-]{27})[^#]*# ([A-Za-z_.]+)$/s,\1,\2,;/p' "$0")
   now=$(present)
   [ -n "${PAGE_URL:-}" ] || now=$(sed '/^address of the page/d' <<<"$now") # left as they are
-  changes=$(diff <(sort <<<"$now") <(wanted | sort) | sed -n -e 's/^</  takes away:/p' -e 's/^>/  adds:      /p' | sed "$names" || true)
+  changes=$(diff <(sed '/^$/d' <<<"$now" | sort) <(wanted | sort) | sed -n -e 's/^</  takes away:/p' -e 's/^>/  adds:      /p' | sed "$names" || true)
   if [ -z "$changes" ]; then return; fi
   printf '%s\n' "The registration $app changes:" "$changes" >&2
   if [ "${YES:-}" = 1 ]; then return; fi
@@ -147,7 +158,9 @@ facts=$(az ad app show --id "$app" --output tsv --query "join(' ', [id, uniqueNa
 read -r object named scope role <<<"$facts"
 case $named in
   "$unique") ;;
-  -) more+=", \"uniqueName\": \"$unique\"" ;; # of a registration by the portal: from now on main.bicep finds it too
+  -) # of a registration by the portal: from now on main.bicep finds it too, unless another has the key
+    taken=$(az rest --url "$url(uniqueName='$unique')" --query appId --output tsv 2>/dev/null || true)
+    if [ -z "$taken" ]; then more+=", \"uniqueName\": \"$unique\""; else echo "The key $unique is that of $taken: give this one its own in UNIQUE_NAME." >&2; fi ;;
   *) echo "Its uniqueName is $named: give main.bicep that as its uniqueName." >&2 ;;
 esac
 az rest --method PATCH --url "$url/$object" --headers Content-Type=application/json --output none --body "{

@@ -10,12 +10,15 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.data.tables.aio import TableServiceClient
 
 from local.azurite import Azurite
-from scripts.tables import BadFile, main, restore, save
+from scripts.tables import BadFile, Restored, main, restore, save
 from shared.adapters.tables.changes import TableChanges
 from shared.adapters.tables.client import Tables, table_service
+from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.keys import TABLES
 from shared.changes.model import Change, ChangeKind
 from shared.ids import OrganizationId
+from shared.jobs import DueItem, DueKind
+from tests.builders import a_mailbox, a_tenant
 from tests.contract.conftest import KEY
 
 NOW = datetime(2027, 3, 28, 1, 30, tzinfo=UTC)
@@ -64,25 +67,56 @@ async def test_every_row_comes_back_as_it_was(service: TableServiceClient, tmp_p
     assert await save(service, file) == 30 * (len(TABLES) + 1)  # the due items twice
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     await wiped(service)
-    assert await restore(service, file, NOW) == (30 * len(TABLES), 30)
+    done = await restore(service, file, NOW)
+    assert done == Restored(30 * len(TABLES), ("purge;0", "purge;1", "purge;2"))
     for table in TABLES:
         async for entity in service.get_table_client(table).list_entities():
             assert dict(entity) == rows.pop((table, entity["RowKey"]))
     assert not rows
-    assert await restore(service, file, NOW) == (0, 30 * (len(TABLES) + 1))
+    assert (await restore(service, file, NOW, is_continued=True)).rows == 0
 
 
-async def test_a_row_that_was_written_since_is_kept(
+async def test_a_table_that_has_rows_is_not_restored(
     service: TableServiceClient, tmp_path: Path
 ) -> None:
     file = tmp_path / "rows"
-    client = await service.create_table_if_not_exists(TABLES[0])
-    row = {"PartitionKey": "p", "RowKey": "r", "text": "saved"}
-    await client.create_entity(row)
+    lost, kept = TABLES[0], TABLES[1]
+    for table in (lost, kept):
+        client = await service.create_table_if_not_exists(table)
+        for name in ("old", "same"):
+            await client.create_entity({"PartitionKey": "p", "RowKey": name, "text": "saved"})
     await save(service, file)
-    await client.upsert_entity(row | {"text": "newer"})
-    assert await restore(service, file, NOW) == (0, 1)
-    assert (await client.get_entity("p", "r"))["text"] == "newer"
+    await client.delete_entity("p", "old")  # as an index row of a session that moved
+    await client.upsert_entity({"PartitionKey": "p", "RowKey": "same", "text": "newer"})
+    await service.delete_table(lost)
+    with pytest.raises(BadFile, match=f"{kept} has rows"):
+        await restore(service, file, NOW)
+    assert (await restore(service, file, NOW, [lost])).rows == 2
+    (row,) = [dict(entity) async for entity in client.list_entities()]
+    assert row["text"] == "newer"
+    # An interrupted restore goes on; rows that are there are kept.
+    await client.delete_entity("p", "same")
+    await client.create_entity({"PartitionKey": "p", "RowKey": "same", "text": "first half"})
+    assert (await restore(service, file, NOW, [kept], is_continued=True)).rows == 1
+    assert (await client.get_entity("p", "same"))["text"] == "first half"
+
+
+async def test_sessions_come_due_at_once_the_nearest_first(
+    service: TableServiceClient, tmp_path: Path
+) -> None:
+    file, due = tmp_path / "rows", TableDue(Tables(service))
+    tenant = a_tenant()
+    mailboxes = [a_mailbox(tenant) for _ in range(3)]
+    items = [
+        DueItem(NOW + timedelta(hours=hours), DueKind.RECONCILIATION, CONTOSO, mailbox, "session")
+        for hours, mailbox in zip((6, 0.25, 1), mailboxes, strict=True)
+    ]
+    await due.put(items)
+    await save(service, file)
+    await wiped(service)
+    await restore(service, file, NOW)
+    found = [one async for page in due.due(DueKind.RECONCILIATION, NOW) for one in page]
+    assert [one.mailbox for one in found] == [mailboxes[1], mailboxes[2], mailboxes[0]]
 
 
 async def test_a_file_that_is_cut_off_restores_nothing(

@@ -54,7 +54,7 @@ def complaints(command: Command) -> list[str]:
 
 
 def _make(command: Command) -> Iterator[str]:
-    """Check that targets and variables are the Makefile's, and `ARGS` the local cloud's."""
+    """Check that targets and variables are the Makefile's, and `ARGS` those of what it runs."""
     targets = [word for word in command.words[1:] if "=" not in word]
     for target in targets:
         if not re.search(rf"^{re.escape(target)}:", _MAKEFILE, re.MULTILINE):
@@ -64,7 +64,8 @@ def _make(command: Command) -> Iterator[str]:
             yield f"no variable {name}"
         if name == "ARGS":
             for target in targets:
-                yield from _module("local", target, *shlex.split(value))
+                runs = ("deployment",) if target == "package" else ("local", target)
+                yield from _module(*runs, *shlex.split(value))
 
 
 def _python(command: Command) -> Iterator[str]:

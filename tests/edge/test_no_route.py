@@ -19,6 +19,7 @@ async def test_a_method_without_a_route_is_405_and_names_those_there_are(api: Ap
     assert reply.status_code == 405
     assert reply.headers["allow"] == "GET"
     assert body_of(reply)["type"] == "/api/problems/method-not-allowed"
+    assert (await api.call("POST", "health")).headers["allow"] == "GET, HEAD"
     reply = await api.call("PUT", "sessions/some-id")
     assert reply.status_code == 405
     assert reply.headers["allow"] == "GET, PATCH"

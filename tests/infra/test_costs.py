@@ -4,6 +4,7 @@ Source of the prices, US dollars, East US: https://azure.microsoft.com/pricing/d
 /storage/queues/ and /monitor/.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,9 @@ import pytest
 
 DOCUMENT: Final = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
 MONTH_SECONDS: Final = 30 * 86_400
-READY, EXECUTION, GB_SECOND = 0.000004, 0.40 / 1e6, 0.000026
+READY, EXECUTION = 0.000004, 0.40 / 1e6
+ON_READY, ON_DEMAND = 0.000016, 0.000026
+"""A GB-second of work, on an always-ready instance and on another."""
 FREE_EXECUTIONS, FREE_GB_SECONDS = 250_000, 100_000
 TRANSACTION, LOG_GB, FREE_LOG_GB = 0.004 / 10_000, 2.76, 5
 ALERTS: Final = 10
@@ -30,19 +33,31 @@ def counted(size: str) -> dict[str, float]:
     """Return the sums of *size*, by the first words of their rows."""
     users, instances, megabytes = SIZES[size]
     gigabytes, sessions = megabytes / 1024, 2 * users
-    deliveries, timers = 110 * sessions / 20, 17_280
-    requests, runs = 8 * users + deliveries, deliveries + timers
-    seconds = gigabytes * (requests * 0.3 / 8 + runs * 0.2)
+    deliveries, timers = 110 * sessions / 20, 30 * 24 * (12 + 4)
+    requests = 8 * users + deliveries
+    on_ready = gigabytes * busy_seconds(requests, instances)
+    on_demand = gigabytes * (busy_seconds(deliveries, 1) + timers)
     polls = 2 * 43_200 * 30
-    log_gigabytes = 3 * (requests + runs) * 1e3 / 1e9
+    log_gigabytes = 3 * (requests + deliveries + timers) * 1e3 / 1e9
+    paid = requests + max(0, deliveries + timers - FREE_EXECUTIONS)
     return {
         "always ready": instances * gigabytes * MONTH_SECONDS * READY,
-        "executions": max(0, requests + runs - FREE_EXECUTIONS) * EXECUTION,
-        "execution time": max(0, seconds - FREE_GB_SECONDS) * GB_SECOND,
+        "executions": paid * EXECUTION,
+        "time of requests, on the always-ready instances": on_ready * ON_READY,
+        "time of messages and timers, on demand": max(0, on_demand - FREE_GB_SECONDS) * ON_DEMAND,
         "storage transactions": (60 * sessions + polls) * TRANSACTION,
         "logs": max(0, log_gigabytes - FREE_LOG_GB) * LOG_GB,
         "alerts": ALERTS,
     }
+
+
+def busy_seconds(arrivals: float, instances: int) -> float:
+    """Return the seconds of a month that *instances* are billed for, each at least a second.
+
+    *arrivals* come at random, and those within a second of another share it.
+    """
+    rate = arrivals / MONTH_SECONDS / instances
+    return instances * MONTH_SECONDS * (1 - math.exp(-rate))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -14,6 +14,8 @@ from tests.infra.scripts import INFRA, put_program, run_script
 SCRIPT: Final = INFRA / "entra/register.sh"
 ME, MALLORY, COLLEAGUE = "me", "mallory", "colleague"
 IDENTITY: Final = "function-app-identity"
+IDENTITY_ID: Final = "11111111-2222-4333-8444-555555555555"
+ANOTHER_ID: Final = "99999999-2222-4333-8444-555555555555"
 _UNIQUE: Final = "applications(uniqueName='mentor-calendar')"
 _AZ: Final = f"""#!{sys.executable}
 import json, sys
@@ -162,9 +164,9 @@ def test_a_planted_registration_with_our_unique_name_is_not_taken(run: Run, tmp_
 
 
 def test_the_registration_is_made_once_by_its_unique_name(run: Run, tmp_path: Path) -> None:
-    assert run("identity").stdout.strip() == "APP_CLIENT_ID=new"
+    assert run(IDENTITY_ID).stdout.strip() == "APP_CLIENT_ID=new"
     (tmp_path / "app-client-id").unlink()  # another machine
-    again = run("identity")
+    again = run(IDENTITY_ID)
     assert again.stdout.strip() == "APP_CLIENT_ID=new", again.stderr
     assert again.stderr == ""  # nothing to ask for
     app = directory(tmp_path)["new"]
@@ -186,31 +188,71 @@ def test_whether_there_is_a_registration_is_not_guessed(run: Run, tmp_path: Path
 def test_the_registration_of_the_first_run_is_changed_again(run: Run, tmp_path: Path) -> None:
     assert run().stdout.strip() == "APP_CLIENT_ID=new"
     apps = directory(tmp_path) | {"planted": an_app(MALLORY, app_id="planted")}
-    again = run("identity", apps=apps, YES="1")
+    again = run(IDENTITY_ID, apps=apps, YES="1")
     assert again.stdout.strip() == "APP_CLIENT_ID=new", again.stderr
-    assert subject(directory(tmp_path)["new"]) == "identity"
-    moved = run("another", YES="1")
+    assert subject(directory(tmp_path)["new"]) == IDENTITY_ID
+    moved = run(ANOTHER_ID, YES="1")
     assert moved.returncode == 0, moved.stderr
-    assert "takes away: identity identity" in moved.stderr
-    assert "adds:       identity another" in moved.stderr
-    assert subject(directory(tmp_path)["new"]) == "another"
+    assert moved.stderr.splitlines()[1:] == [
+        f"  takes away: identity {IDENTITY_ID}",
+        f"  adds:       identity {ANOTHER_ID}",
+    ]
+    assert subject(directory(tmp_path)["new"]) == ANOTHER_ID
 
 
 def test_what_is_taken_away_is_shown_and_asked_for(run: Run, tmp_path: Path) -> None:
-    run("identity", "application", PAGE_URL="https://page.example")
+    run(IDENTITY_ID, "application", PAGE_URL="https://page.example")
     before = directory(tmp_path)
-    fewer = run("identity")
+    fewer = run(IDENTITY_ID)
     assert fewer.returncode == 1
     assert "takes away: permission Role Calendars.ReadWrite" in fewer.stderr
     assert "page.example" not in fewer.stderr  # without PAGE_URL it is left as it is
     assert "YES=1" in fewer.stderr
     assert directory(tmp_path) == before
-    assert run("identity", YES="1").returncode == 0
+    assert run(IDENTITY_ID, YES="1").returncode == 0
     app = directory(tmp_path)["new"]
     assert set(permissions(before["new"])) > set(permissions(app))
     assert app["spa"] == {
         "redirectUris": [f"https://page.example/{p}" for p in ("signed-in.html", "")]
     }
+
+
+@pytest.mark.parametrize("words", [("aplication",), (IDENTITY_ID, "Poll"), ("identity",)])
+def test_a_word_that_it_does_not_know_is_refused(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = run(*words)
+    assert done.returncode == 1
+    assert f"{words[-1]} is no object id" in done.stderr
+    assert changed(tmp_path) == []
+
+
+def test_the_mode_may_be_named_without_an_identity(run: Run, tmp_path: Path) -> None:
+    assert run("application").returncode == 0
+    app = directory(tmp_path)["new"]
+    assert "ef54d2bf-783f-4e0f-bca1-3210c0444d99" in permissions(app)
+    assert "federated" not in app
+
+
+def test_a_second_deployment_in_the_tenant_has_its_own_key(run: Run, tmp_path: Path) -> None:
+    dev = an_app(ME, app_id="dev") | {"uniqueName": "mentor-calendar"}
+    done = run(IDENTITY_ID, apps={"dev": dev}, UNIQUE_NAME="mentor-calendar-prod")
+    assert done.stdout.strip() == "APP_CLIENT_ID=new", done.stderr
+    assert directory(tmp_path)["new"]["uniqueName"] == "mentor-calendar-prod"
+    assert directory(tmp_path)["dev"] == dev
+
+
+def test_scopes_roles_and_claims_of_others_are_not_taken_away_in_silence(
+    run: Run, tmp_path: Path
+) -> None:
+    run()
+    apps = directory(tmp_path)
+    apps["new"]["appRoles"].append({"id": "theirs", "value": "Reports.Read"})
+    apps["new"]["optionalClaims"]["accessToken"].append({"name": "groups"})
+    done = run(apps=apps)
+    assert done.returncode == 1
+    assert "takes away: role Reports.Read" in done.stderr
+    assert "takes away: claim groups" in done.stderr
 
 
 def test_permissions_for_another_api_are_not_taken_away_in_silence(
@@ -269,10 +311,10 @@ def test_credentials_of_a_registration_that_it_did_not_make_are_refused_until_th
 
 
 def test_its_own_federated_credential_is_known(run: Run, tmp_path: Path) -> None:
-    apps = {"ours": an_app(ME) | {"federated": [{"name": IDENTITY, "subject": "identity"}]}}
-    assert run("identity", apps=apps, APP_CLIENT_ID="ours", YES="1").returncode == 0
+    apps = {"ours": an_app(ME) | {"federated": [{"name": IDENTITY, "subject": IDENTITY_ID}]}}
+    assert run(IDENTITY_ID, apps=apps, APP_CLIENT_ID="ours", YES="1").returncode == 0
     (tmp_path / "app-client-id").unlink()
-    refused = run("another", apps=apps, APP_CLIENT_ID="ours", YES="1")
+    refused = run(ANOTHER_ID, apps=apps, APP_CLIENT_ID="ours", YES="1")
     assert refused.returncode == 1
     assert IDENTITY in refused.stderr
 
