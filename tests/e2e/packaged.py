@@ -70,7 +70,7 @@ class PackagedHost:
 
 def link_local(folder: Path) -> Path:
     """Make *folder*, from which only `local/` can be imported. Return it."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "local").symlink_to(ROOT / "local")
     return folder
 

@@ -54,8 +54,9 @@ async def test_a_job_whose_call_is_never_answered_holds_no_participant(
         return time.monotonic() - sent
 
     waits: list[float] = []
-    for start in range(0, REQUESTS, 10):
-        waits += await asyncio.gather(*(waited(number) for number in range(start, start + 10)))
+    # Outlook takes four at a time from an app for a mailbox, and the job has one of Ben's.
+    for start in range(0, REQUESTS, 4):
+        waits += await asyncio.gather(*(waited(number) for number in range(start, start + 4)))
         if start == 0:
             assert not job.done()
     await job

@@ -12,7 +12,7 @@ from typing import Any
 from azure.data.tables.aio import TableServiceClient
 
 from local.cloud import LocalCloud
-from local.serving import take_address
+from local.serving import Address, take_address
 from scripts.tables import restore, save
 from shared.adapters.tables.client import table_service
 from tests.e2e.conftest import AppUnderTest, a_cloud, an_app, wiring_of
@@ -54,6 +54,12 @@ async def tick(app: AppUnderTest) -> None:
 async def test_a_region_is_lost_and_the_saved_rows_are_put_back_in_another(tmp_path: Path) -> None:
     old, new = take_address(), take_address()
     saved = tmp_path / "rows"
+    with old.taken, new.taken:
+        await recovered(tmp_path, old, new, saved)
+
+
+async def recovered(tmp_path: Path, old: Address, new: Address, saved: Path) -> None:
+    """Lose everything at *old*, and put *saved* back at *new*."""
     async with a_cloud(tmp_path, f"https://localhost:{old.port}") as cloud:
         outlook, registration = cloud.graph.outlook, cloud.entra.registration
         async with an_app(cloud, old.taken, tmp_path / "old") as app:
