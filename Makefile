@@ -77,7 +77,7 @@ test: setup ## Run all that CI runs
 	@echo "Running the checks, and the tests without the whole app. Each prints when it is done: some minutes ..."
 	@BUILT_PACKAGE=build/package $(MAKE) -j3 $(WHOLE) check checkov unit
 	@echo "Running the whole app's tests, and the booking page's in Chromium: some minutes more ..."
-	@BUILT_PACKAGE=build/package $(MAKE) -j3 $(WHOLE) e2e-package e2e browser
+	@BUILT_PACKAGE=build/package $(MAKE) -j3 $(WHOLE) e2e-package e2e browser E2E_ARGS="$(foreach each,$(PACKAGED),--ignore tests/e2e/test_$(each).py)"
 
 check: setup ## Format, lint, types, imports, OpenAPI, workflows, licences
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
