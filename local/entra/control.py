@@ -169,7 +169,7 @@ class Control:
         except KeyError:
             nobody = EntraError(50034, detail=asked.person, tenant="organizations")
             return web.json_response(_refusal(nobody), status=404)
-        if asked.forgery is Forgery.NONE:  # a forger asks nobody
+        if asked.forgery is Forgery.NONE:  # made without asking Entra
             try:
                 self._entra.directory.ensure_signs_in(person)
             except EntraError as error:

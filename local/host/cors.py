@@ -33,7 +33,7 @@ class Cors:
         return answer
 
     def mark(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """Let the origin of *request* read *response*, whatever the function says about it."""
+        """Let the origin of *request* read *response*, in place of what the function says."""
         origin = self._allowed(request)
         if not origin:
             return

@@ -52,6 +52,11 @@ class Answer(web.StreamResponse):
         """Whether the connection serves further requests."""
         return not self._closes
 
+    @property
+    def body_length(self) -> int:
+        """The bytes of the body, for the access log."""
+        return len(self.content)
+
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Remember the *request*: everything is sent at the end."""
         self._asked = request

@@ -101,7 +101,7 @@ def described(reply: httpx.Response) -> str:
 async def until(
     look: Callable[[], Awaitable[T | None]], patience_seconds: float, what: str
 ) -> tuple[T, float]:
-    """Return what *look* finds, and after how many seconds.
+    """Await *look* until it finds something; return that, and after how many seconds.
 
     Raises CameOtherwise: *what* did not come within *patience_seconds*.
     """

@@ -39,7 +39,7 @@ class Deployment:
     package: Path | None
     ca: str | None
     cold: bool
-    """Nobody asked for ten minutes."""
+    """The app had no request for ten minutes."""
 
     @property
     def api(self) -> str:

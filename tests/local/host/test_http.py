@@ -49,6 +49,16 @@ async def test_a_parameter_of_a_route_may_have_a_line_feed(tmp_path: Path) -> No
         assert (await reply.json())["route"] == {"id": "one\ntwo"}
 
 
+async def test_the_access_log_has_the_size_of_the_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(tmp_path, ECHO) as client:
+        with caplog.at_level("INFO", logger="aiohttp.access"):
+            size = len(await (await client.get("/api/echo")).read())
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "aiohttp.access"]
+    assert f'" 200 {size} ' in line
+
+
 async def test_a_function_sees_the_same_request_as_in_the_real_worker(tmp_path: Path) -> None:
     async with serving(tmp_path, ECHO) as client:
         reply = await client.post(
