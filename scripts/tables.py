@@ -33,6 +33,7 @@ from shared.adapters.tables.keys import (
     CHANGES,
     DUE,
     MAILBOXES,
+    ORGANIZATION,
     ORGANIZATIONS,
     SUBSCRIPTION,
     TABLES,
@@ -125,7 +126,11 @@ async def restore(
                 (_insert(service, table, entity, now) for table, entity in some), at_once=_AT_ONCE
             )
             written += sum(done)
-            organizations |= {e["PartitionKey"] for t, e in some if t == ORGANIZATIONS}
+            organizations |= {
+                entity["PartitionKey"]
+                for table, entity in some
+                if table == ORGANIZATIONS and entity["RowKey"] == ORGANIZATION
+            }
     return Restored(written, tuple(sorted(organizations)))
 
 

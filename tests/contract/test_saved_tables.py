@@ -15,9 +15,11 @@ from shared.adapters.tables.changes import TableChanges
 from shared.adapters.tables.client import Tables, table_service
 from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.keys import TABLES
+from shared.adapters.tables.organizations import TableOrganizations
 from shared.changes.model import Change, ChangeKind
 from shared.ids import OrganizationId
 from shared.jobs import DueItem, DueKind
+from shared.organizations.model import Organization
 from tests.builders import a_mailbox, a_tenant
 from tests.contract.conftest import KEY
 
@@ -68,7 +70,7 @@ async def test_every_row_comes_back_as_it_was(service: TableServiceClient, tmp_p
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     await wiped(service)
     done = await restore(service, file, NOW)
-    assert done == Restored(30 * len(TABLES), ("purge;0", "purge;1", "purge;2"))
+    assert done == Restored(30 * len(TABLES), ())
     for table in TABLES:
         async for entity in service.get_table_client(table).list_entities():
             assert dict(entity) == rows.pop((table, entity["RowKey"]))
@@ -99,6 +101,19 @@ async def test_a_table_that_has_rows_is_not_restored(
     await client.create_entity({"PartitionKey": "p", "RowKey": "same", "text": "first half"})
     assert (await restore(service, file, NOW, [kept], is_continued=True)).rows == 1
     assert (await client.get_entity("p", "same"))["text"] == "first half"
+
+
+async def test_the_organizations_that_came_back_are_named(
+    service: TableServiceClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows"
+    organizations = TableOrganizations(Tables(service))
+    for name in ("fabrikam", "contoso"):
+        await organizations.create(Organization(OrganizationId(name), a_tenant(), created_at=NOW))
+    await save(service, file)
+    await wiped(service)
+    # Each has a row that claims its tenant as well.
+    assert await restore(service, file, NOW) == Restored(4, ("contoso", "fabrikam"))
 
 
 async def test_sessions_come_due_at_once_the_nearest_first(

@@ -29,6 +29,8 @@ PAIRINGS: Final = "Pairings"
 MAILBOXES: Final = "Mailboxes"
 DUE: Final = "Due"
 CHANGES: Final = "Changes"
+ORGANIZATION: Final = "organization"
+"""The row key of each organization, beside the claims of tenants."""
 SUBSCRIPTION: Final = "subscription"
 """The row key of each mailbox's subscription."""
 CHANGE_COUNTER: Final = "counter"
@@ -55,7 +57,7 @@ class Rows(NamedTuple):
 
 def organization(organization_id: OrganizationId) -> Key:
     """Return the key of an organization."""
-    return Key(_safe(organization_id), "organization")
+    return Key(_safe(organization_id), ORGANIZATION)
 
 
 def tenant_claim(tenant_id: TenantId) -> Key:
